@@ -1,0 +1,1 @@
+//! The Python face of the data plane. No rule lives here.

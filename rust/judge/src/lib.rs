@@ -1,0 +1,22 @@
+//! Decides which client a certificate chain belongs to, and what that client may do.
+//!
+//! The map: [`record`] is what the control plane sends, [`snapshot`] what is made of it, [`decide`] the judgement of
+//! a chain, [`route`] finds the rule for a path, [`authorize`] turns a verdict and a route into a [`Permit`].
+//! Nothing here knows a clock, a socket, HTTP or Python.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod authorize;
+pub mod decide;
+pub mod reason;
+pub mod record;
+pub mod route;
+pub mod snapshot;
+pub mod verdict;
+
+pub use authorize::{Permit, authorize};
+pub use decide::decide;
+pub use reason::Reason;
+pub use route::{PathError, Route, Site};
+pub use snapshot::Snapshot;
+pub use verdict::{Admission, Refusal, Verdict};

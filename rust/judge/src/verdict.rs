@@ -1,0 +1,88 @@
+//! What the judge says: admitted as whom, or refused for which reason.
+
+use std::sync::Arc;
+
+use crate::Reason;
+
+/// The judgement of one chain. Deliberately not a boolean, nor anything that converts into one.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// A credential of a client of ours.
+    Admitted(Arc<Admission>),
+    /// Not let in, and why.
+    Refused(Refusal),
+}
+
+/// Who was admitted, on which evidence. Only this crate makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    pub(crate) client: Client,
+    pub(crate) credential: Option<u64>,
+    pub(crate) authority: Box<str>,
+    pub(crate) fingerprint: [u8; 32],
+    pub(crate) subject: Box<str>,
+    pub(crate) issuer: Box<str>,
+    pub(crate) serial: Box<str>,
+    pub(crate) not_after: i64,
+}
+
+/// A client as the snapshot knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// The store's id.
+    pub id: u64,
+    /// The name that operators gave it.
+    pub name: Arc<str>,
+    /// Its roles, sorted.
+    pub roles: Arc<[Arc<str>]>,
+}
+
+impl Admission {
+    /// The client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+    /// The store's id of the certificate; `None` for one that an adopted authority signed and that was never listed.
+    pub fn credential(&self) -> Option<u64> {
+        self.credential
+    }
+    /// The name that operators gave the authority that vouched.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+    /// SHA-256 of the leaf's DER.
+    pub fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
+    }
+    /// The leaf's subject, RFC 4514, with control characters escaped. Decoration: never look anybody up by it.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+    /// The leaf's issuer, as `subject`.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+    /// The leaf's serial number, lower-case hex without leading zeros.
+    pub fn serial(&self) -> &str {
+        &self.serial
+    }
+    /// The leaf's notAfter, Unix seconds.
+    pub fn not_after(&self) -> i64 {
+        self.not_after
+    }
+}
+
+/// Why somebody was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason.
+    pub reason: Reason,
+    /// The certificate to blame: its index in the chain as sent, 0 for the leaf.
+    pub certificate: Option<u8>,
+    /// The facts, in one sentence for a person; never what the trust store holds.
+    pub detail: String,
+    /// Whether the issuer is one of ours: a stranger is told less.
+    pub issuer_known: bool,
+    /// The client, where the certificate is known to be theirs.
+    pub client: Option<u64>,
+}

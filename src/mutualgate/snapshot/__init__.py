@@ -1,0 +1,1 @@
+"""What the judge and the router read, made of the store and the configuration, whole or as a delta."""

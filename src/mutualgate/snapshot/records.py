@@ -1,0 +1,70 @@
+"""What the data plane is told, as MessagePack; `rust/judge/src/record.rs` is the other side and explains each field."""
+
+import msgspec
+
+
+class AuthorityRecord(msgspec.Struct, array_like=True, frozen=True):
+    id: int
+    name: str
+    certificate: bytes
+    admits: str
+    estate: int | None
+
+
+class ClientRecord(msgspec.Struct, array_like=True, frozen=True):
+    id: int
+    name: str
+    roles: list[str]
+    suspended: bool
+
+
+class CredentialRecord(msgspec.Struct, array_like=True, frozen=True):
+    fingerprint: bytes
+    id: int
+    client: int
+    authority: int
+
+
+class RevocationRecord(msgspec.Struct, array_like=True, frozen=True):
+    authority: int
+    serial: bytes
+    at: int
+    reason: int
+
+
+class RouteRecord(msgspec.Struct, array_like=True, frozen=True):
+    path: str
+    client_certificate: str
+    roles: list[str]
+    clients: list[str]
+    upstream: int
+
+
+class SiteRecord(msgspec.Struct, array_like=True, frozen=True):
+    name: str
+    hosts: list[str]
+    client_certificate: str
+    on_refusal: str
+    routes: list[RouteRecord]
+
+
+class Removed(msgspec.Struct, frozen=True, omit_defaults=True):
+    authorities: list[int] = msgspec.field(default_factory=list)
+    clients: list[int] = msgspec.field(default_factory=list)
+    credentials: list[bytes] = msgspec.field(default_factory=list)
+    revocations: list[tuple[int, bytes]] = msgspec.field(default_factory=list)
+
+
+class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
+    epoch: int | None = None
+    authorities: list[AuthorityRecord] = msgspec.field(default_factory=list)
+    clients: list[ClientRecord] = msgspec.field(default_factory=list)
+    credentials: list[CredentialRecord] = msgspec.field(default_factory=list)
+    revocations: list[RevocationRecord] = msgspec.field(default_factory=list)
+    sites: list[SiteRecord] | None = None
+    removed: Removed = msgspec.field(default_factory=Removed)
+
+
+def encode(batch: Batch) -> bytes:
+    """`batch` as the data plane reads it."""
+    return msgspec.msgpack.encode(batch)
