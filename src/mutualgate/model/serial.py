@@ -7,18 +7,21 @@ LIMIT = 20
 
 
 def from_int(number: int) -> bytes:
-    """`number` as octets; zero, which some old authorities used, is the empty string.
+    """`number` as octets. Zero, which old authorities used, is the empty string; a negative one is as DER has it.
 
-    Raises `BadInput` for what RFC 5280 4.1.2.2 rules out and no store of ours can hold: negative, or over 20 octets.
+    Raises `BadInput` for more than 20 octets.
     """
-    if number < 0 or number.bit_length() > LIMIT * 8:
-        found = "is negative" if number < 0 else f"has {(number.bit_length() + 7) // 8} octets"
-        raise BadInput(f"the serial number {found}", expected=f"a number of at most {LIMIT} octets (RFC 5280 4.1.2.2)")
-    return number.to_bytes((number.bit_length() + 7) // 8, "big")
+    if number < 0:
+        octets = number.to_bytes((number + 1).bit_length() // 8 + 1, "big", signed=True)
+    else:
+        octets = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    if len(octets) > LIMIT:
+        raise BadInput(f"the serial number has {len(octets)} octets", expected=f"at most {LIMIT} (RFC 5280 4.1.2.2)")
+    return octets
 
 
 def to_int(serial: bytes) -> int:
-    """The number."""
+    """The number, which is taken to be positive."""
     return int.from_bytes(serial, "big")
 
 
