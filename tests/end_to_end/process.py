@@ -67,7 +67,7 @@ def running(
     name: str, arguments: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[Running]:
     """Runs a program until the block ends; when the block fails, its last words are in the report."""
-    with log.open("ab") as sink:
+    with log.open("wb") as sink:
         process = subprocess.Popen(
             [str(argument) for argument in arguments],
             stdin=subprocess.DEVNULL,
