@@ -66,7 +66,7 @@ def chromium(url: str, folder: Path, root: Path, bundle: Bundle | None) -> Page:
 
     folder.mkdir(parents=True)
     _database(folder / ".pki" / "nssdb", root, bundle)
-    environment = {**os.environ, "HOME": str(folder)}
+    environment: dict[str, str | float | bool] = {**os.environ, "HOME": str(folder)}
     with _policy(), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), env=environment, args=["--no-sandbox"])
         try:
@@ -94,7 +94,7 @@ def firefox(url: str, folder: Path, root: Path, bundle: Bundle | None) -> Page:
     }
     lines = [f'user_pref("{name}", {json.dumps(value)});' for name, value in preferences.items()]
     (profile / "user.js").write_text("\n".join(lines) + "\n")
-    command = ["firefox-esr", "--headless", "--marionette", "--profile", profile]
+    command = ["firefox-esr", "--headless", "--marionette", "--profile", str(profile)]
     with running("firefox", command, folder / "firefox.log", {"HOME": str(folder)}) as program:
         program.wait_for(lambda: answers(port), MARIONETTE_SECONDS)
         with socket.create_connection(("127.0.0.1", port), MARIONETTE_SECONDS) as connection:
@@ -108,7 +108,7 @@ def firefox(url: str, folder: Path, root: Path, bundle: Bundle | None) -> Page:
 
 
 class _Marionette:
-    """Firefox's own remote control: `LENGTH:[0, id, command, arguments]`, answered by `LENGTH:[1, id, error, result]`."""
+    """Firefox's own remote control: `LENGTH:[0, id, command, arguments]`, and `LENGTH:[1, id, error, result]` back."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection

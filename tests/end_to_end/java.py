@@ -1,7 +1,7 @@
 """A real Jetty and a real Tomcat with the servlets of `java/service`, plain HTTP on the loopback address.
 
-Built once: Maven brings the libraries, javac compiles; the result is kept in the user's cache under the hash of its sources,
-so that a second run needs neither Maven nor a network.
+Built once: Maven brings the libraries, javac compiles; the result is kept in the user's cache under the hash of its
+sources, so that a second run needs neither Maven nor a network.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,13 +57,13 @@ def built(kind: str) -> Path:
 
 
 def _build(kind: str, out: Path) -> None:
-    maven = ["mvn", "-q", "-B", "-f", SOURCES / kind / "pom.xml", "dependency:copy-dependencies"]
+    maven = ["mvn", "-q", "-B", "-f", str(SOURCES / kind / "pom.xml"), "dependency:copy-dependencies"]
     _run([*maven, f"-DoutputDirectory={out / 'lib'}"])
     java = [*sorted((SOURCES / "service").glob("*.java")), SOURCES / kind / f"{MAINS[kind]}.java"]
     _run(["javac", "-d", out / "classes", "-cp", f"{out / 'lib'}/*", *java])
 
 
-def _run(arguments: list[str | Path]) -> None:
+def _run(arguments: Sequence[str | Path]) -> None:
     done = subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True)
     assert done.returncode == 0, f"{arguments[0]} failed:\n{done.stdout}\n{done.stderr}"
 
