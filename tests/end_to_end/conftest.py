@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from end_to_end import forge, java
 from end_to_end.estate import Estate, sites
 from end_to_end.forge import Identity

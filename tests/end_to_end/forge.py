@@ -180,7 +180,7 @@ def from_bundle(folder: Path, bundle: Path, password: str) -> Identity:
 def stolen(folder: Path, identity: Identity) -> Path:
     """A P-256 key file that claims the public key of `identity` beside a private number of its own.
 
-    OpenSSL compares the public halves only, so that with this file it shows the certificate and signs with the other key.
+    OpenSSL compares the public halves only: with this file it shows the certificate and signs with the other key.
     """
     public = identity.leaf().public_key()
     assert isinstance(public, ec.EllipticCurvePublicKey)

@@ -4,7 +4,6 @@ Knows the commands and where a folder keeps its files. Imports nothing of the pa
 """
 
 import json
-import os
 import ssl
 import subprocess
 import sys
@@ -146,5 +145,3 @@ def up(folder: Path, port: int, plain_port: int, ops_port: int, *arguments: str)
         yield Gate(folder, port, plain_port, ops_port, program)
         assert "Traceback" not in program.text(), program.tail()
         assert "panicked" not in program.text(), program.tail()
-
-

@@ -1,7 +1,7 @@
 """An upstream that keeps every request byte for byte, and answers in the odd ways that upstreams do.
 
 It reads framing strictly by RFC 9112: what it calls a request is what a careful server behind the gate would serve.
-The last segment of the path says how it answers: `ws`, `sse`, `trailers`, `early`, `close`, `hop`, else what it was sent.
+The last segment of the path says how it answers: `ws`, `sse`, `trailers`, `early`, `close`, `hop`; else it echoes.
 """
 
 import json

@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from end_to_end import forge
 from end_to_end.estate import Estate, mark
 from end_to_end.forge import Identity
@@ -34,9 +33,23 @@ CURL_STEPS = {
     ],
 }
 OPENSSL_STEPS = {
-    "1.2": [">>>.*ClientHello", "<<<.* Certificate$", "<<<.*CertificateRequest", ">>>.* Certificate$", ">>>.*CertificateVerify", "<<<.*Finished"],
-    "1.3": [">>>.*ClientHello", "<<<.*CertificateRequest", "<<<.* Certificate$", ">>>.* Certificate$", ">>>.*CertificateVerify", ">>>.*Finished"],
-}  # fmt: skip
+    "1.2": [
+        ">>>.*ClientHello",
+        "<<<.* Certificate$",
+        "<<<.*CertificateRequest",
+        ">>>.* Certificate$",
+        ">>>.*CertificateVerify",
+        "<<<.*Finished",
+    ],
+    "1.3": [
+        ">>>.*ClientHello",
+        "<<<.*CertificateRequest",
+        "<<<.* Certificate$",
+        ">>>.* Certificate$",
+        ">>>.*CertificateVerify",
+        ">>>.*Finished",
+    ],
+}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +75,15 @@ def test_curl_shows_the_six_steps(kind: str, version: str, estate: Estate, clien
 def test_openssl_shows_the_six_steps(kind: str, version: str, estate: Estate, clients: dict[str, Identity]) -> None:
     identity = clients[kind]
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{estate.gate.port}", "-servername", "localhost", "-msg"]
-    command += ["-verify_return_error", "-CAfile", estate.gate.root, "-cert", identity.certificate, "-key", identity.key]
+    command += [
+        "-verify_return_error",
+        "-CAfile",
+        estate.gate.root,
+        "-cert",
+        identity.certificate,
+        "-key",
+        identity.key,
+    ]
     command += [f"-tls{version.replace('.', '_')}", "-ign_eof"]
     request = "GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     done = subprocess.run(command, input=request, capture_output=True, text=True, timeout=30)

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
-
 from end_to_end import forge
 from end_to_end.estate import Estate, mark
 from end_to_end.forge import DAY, SERVER_AUTH, Identity
@@ -70,7 +69,10 @@ CASES: dict[str, tuple[str, Maker]] = {
     "signed by a client": ("unknown_issuer", through_a_leaf),
     "self-signed": ("unknown_issuer", lambda folder, estate: forge.self_signed(folder)),
     "tampered": ("bad_signature", lambda folder, estate: forge.leaf(folder, estate.adopted, tampered=True)),
-    "expired": ("expired", lambda folder, estate: forge.leaf(folder, estate.adopted, not_before=-9 * DAY, not_after=-DAY)),
+    "expired": (
+        "expired",
+        lambda folder, estate: forge.leaf(folder, estate.adopted, not_before=-9 * DAY, not_after=-DAY),
+    ),
     "not yet valid": ("not_yet_valid", lambda folder, estate: forge.leaf(folder, estate.adopted, not_before=DAY)),
     "serverAuth only": (
         "not_for_client_auth",
@@ -146,7 +148,9 @@ def test_a_revoked_client_is_refused(estate: Estate) -> None:
     assert_refused(refused, "revoked")
 
 
-def test_a_known_client_is_refused_where_the_route_is_not_theirs(estate: Estate, alice: Identity, operator: Identity) -> None:
+def test_a_known_client_is_refused_where_the_route_is_not_theirs(
+    estate: Estate, alice: Identity, operator: Identity
+) -> None:
     for target in ("/admin", "/admin/x", "/named"):
         word = mark()
         assert_refused(estate.gate.get(f"{target}?{word}", alice), "not_granted")
@@ -195,4 +199,3 @@ def test_strangers_have_small_budgets(estate: Estate) -> None:
         # A body that never comes: the answer does not wait for it.
         response = connection.request("/", [("Content-Length", "1000000")], method="POST")
         assert_refused(response, "no_certificate")
-
