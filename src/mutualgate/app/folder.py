@@ -46,6 +46,11 @@ class Folder:
     def control(self) -> Path:
         return self.run / "control.sock"
 
+    @property
+    def demo(self) -> Path:
+        """The socket of the demo service."""
+        return self.run / "demo.sock"
+
     def exists(self) -> bool:
         """Whether an installation was set up here."""
         return self.store.exists()

@@ -11,24 +11,22 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
 from typing import Any
 
 from mutualgate import snapshot
 from mutualgate.app import control, notify
+from mutualgate.app.checks import certificates_fit
 from mutualgate.app.publications import publications
 from mutualgate.app.refusals import keep_refusals
-from mutualgate.app.server_certificates import site_settings
+from mutualgate.app.server_certificates import files_of, site_certificates
 from mutualgate.app.services import Services
 from mutualgate.app.settings import gate_settings
-from mutualgate.config import Config, load
+from mutualgate.config import Config
 from mutualgate.errors import BadInput, MutualgateError
 from mutualgate.gate import DataPlane, GateSettings
+from mutualgate.model import ChangeKind
 
 log = logging.getLogger("mutualgate")
-
-Overrides = Callable[[Config], Config]
-"""What flags change in a configuration, each time that it is read."""
 
 _LOOK_SECONDS = 1.0
 _KEEP_SECONDS = 30.0
@@ -38,21 +36,15 @@ _EVENTS = 1_000
 class Runner:
     """One running gate. `prepare`, then `run` until `stop` or a signal."""
 
-    def __init__(self, services: Services, overrides: Overrides = lambda config: config) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
-        self._overrides = overrides
         self._changing = asyncio.Lock()
         self._stopped = asyncio.Event()
         self._started_at = services.clock()
-        self.config = overrides(services.config)
+        self.config = services.read_config(certificates_fit)
         self.listening: list[str] = []
         self._reload_problem: str | None = None
         self._plane = DataPlane(self._settings(self.config), snapshot.build(services.store, self._sites()))
-
-    @property
-    def demo_socket(self) -> str:
-        """Where the demo service is to listen."""
-        return str(self._services.folder.run / "demo.sock")
 
     def start(self) -> list[str]:
         """Opens the listeners and returns their addresses."""
@@ -138,13 +130,11 @@ class Runner:
         store = self._services.store
         delta = snapshot.delta(store, self._plane.epoch)
         if delta is None:
-            epoch = self._plane.replace(snapshot.build(store, self._sites()))
-        else:
-            epoch = self._plane.apply(delta)
-        return epoch
+            return self._plane.replace(snapshot.build(store, self._sites()))
+        return self._plane.apply(delta)
 
     def _reload(self) -> None:
-        config = self._overrides(load(self._services.folder.config))
+        config = self._services.read_config(certificates_fit)
         fixed = _fixed(self.config, config)
         if fixed:
             raise BadInput(
@@ -155,22 +145,29 @@ class Runner:
         try:
             # An epoch of its own: every open connection is judged again, by the new routes.
             since = self._plane.epoch
-            self._services.mark_sites_changed()
+            with self._services.store.transaction() as tx:
+                tx.changes.note(ChangeKind.SITES, "")
             delta = snapshot.delta(self._services.store, since, self._sites())
-            batches = snapshot.build(self._services.store, self._sites()) if delta is None else [delta]
-            self._plane.configure(settings, batches)
+            if delta is None:
+                self._plane.configure(settings, snapshot.build(self._services.store, self._sites()), anew=True)
+            else:
+                self._plane.configure(settings, [delta])
         except BaseException:
             self.config = before
             raise
         self._publish()
 
+    def _stored_epoch(self) -> int:
+        with self._services.store.reading() as tx:
+            return tx.changes.epoch()
+
     def _sites(self) -> list[snapshot.SiteRecord]:
         return snapshot.site_records(self.config)
 
     def _settings(self, config: Config) -> GateSettings:
-        sites = site_settings(self._services, config)
+        sites = site_certificates(self._services, config)
         self._certificates = {site.name: site.not_after.isoformat() for site in sites}
-        return gate_settings(config, [site.settings for site in sites], self._services.folder.run / "demo.sock")
+        return gate_settings(config, [site.settings for site in sites], self._services.folder.demo)
 
     def _publish(self) -> None:
         self._plane.publish(publications(self._services))
@@ -178,7 +175,7 @@ class Runner:
     async def _on_sync(self) -> Mapping[str, Any]:
         epoch = await self.sync()
         # The list is for others; the gate itself judges by the snapshot, so the asker need not wait for it.
-        self._publish_soon = asyncio.ensure_future(self._publish_again())
+        self._publishing = asyncio.ensure_future(self._publish_again())
         return {"epoch": epoch}
 
     async def _on_status(self) -> Mapping[str, Any]:
@@ -204,7 +201,7 @@ class Runner:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             try:
-                if await asyncio.to_thread(self._services.store_epoch) != self._plane.epoch:
+                if await asyncio.to_thread(self._stored_epoch) != self._plane.epoch:
                     await self._on_sync()
             except MutualgateError as error:
                 log.error("the store cannot be read, the last state stays in force: %s", error)
@@ -235,9 +232,8 @@ def _fixed(before: Config, after: Config) -> list[str]:
 
 def _signature(config: Config) -> tuple[tuple[int, int, int] | None, ...]:
     """What changes when the file, or a certificate or key that it names, is written or replaced."""
-    files = [config.file, *(path for site in config.sites for path in (site.certificate, site.key) if path)]
     marks: list[tuple[int, int, int] | None] = []
-    for path in files:
+    for path in (config.file, *files_of(config)):
         mark = None
         with suppress(OSError):
             status = path.stat()

@@ -47,13 +47,15 @@ class DataPlane:
         self._snapshot = self._snapshot.apply(delta)
         return self._gate.swap(self._snapshot)
 
-    def configure(self, settings: GateSettings, batches: Iterable[bytes]) -> int:
-        """Puts new settings and records in force together; connections stay. Listeners and workers stay as they are.
+    def configure(self, settings: GateSettings, batches: Iterable[bytes], *, anew: bool = False) -> int:
+        """Puts new settings in force together with records: changes, or all of them `anew`. Connections stay.
+
+        Listeners and workers stay as they are.
 
         Raises `BadInput`, and then all stays as it was.
         """
         try:
-            snapshot = self._snapshot
+            snapshot = _engine.Snapshot.build([]) if anew else self._snapshot
             for batch in batches:
                 snapshot = snapshot.apply(batch)
             epoch = self._gate.configure(settings.encode(), snapshot)
