@@ -28,6 +28,9 @@ mod line;
 /// What is kept for the writer at most, in bytes: some ten thousand lines.
 const MAX_WAITING_BYTES: usize = 4 * 1024 * 1024;
 
+/// What wakes the writer at once, in bytes, so that a busy gate loses no line to [`GATHER`].
+const URGENT_BYTES: usize = 256 * 1024;
+
 /// How long the writer lets lines gather, so that it is not woken for each of them: what a person at `tail -f` does
 /// not notice.
 const GATHER: Duration = Duration::from_millis(50);
@@ -244,10 +247,12 @@ impl Shared {
             self.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let was_empty = waiting.lines.is_empty();
+        let before = waiting.lines.len();
         waiting.lines.extend_from_slice(line);
+        let after = waiting.lines.len();
         drop(waiting);
-        if was_empty {
+        // Only these two moments: waking somebody costs more than the line.
+        if before == 0 || (before < URGENT_BYTES && after >= URGENT_BYTES) {
             self.wake.notify_one();
         }
     }
@@ -263,11 +268,11 @@ impl Shared {
                     .wait(waiting)
                     .unwrap_or_else(PoisonError::into_inner);
             }
-            if !waiting.closed && !waiting.reopen {
-                drop(waiting);
-                thread::sleep(GATHER);
-                waiting = self.lock();
-            }
+            let calm = |waiting: &mut Waiting| {
+                waiting.lines.len() < URGENT_BYTES && !waiting.closed && !waiting.reopen
+            };
+            let gathered = self.wake.wait_timeout_while(waiting, GATHER, calm);
+            let mut waiting = gathered.unwrap_or_else(PoisonError::into_inner).0;
             mem::swap(&mut waiting.lines, &mut lines);
             let reopen = mem::take(&mut waiting.reopen);
             let closed = waiting.closed;
