@@ -50,7 +50,7 @@ const MAX_CERTIFICATE_BYTES: usize = 16 * 1024;
 
 /// Longest value of any other field, in bytes: a name in a certificate can have 32 KiB. A longer one is left out whole,
 /// since a shortened name can be another's.
-const MAX_TEXT_BYTES: usize = 2 * 1024;
+const MAX_TEXT_BYTES: usize = 8 * 1024;
 
 /// Removes from a client's header fields or trailers all that a service could take for the word of the gate, and all
 /// names of [`Kind::Hop`]; those of [`Kind::Identity`] stay where the route says `pass_identity_names`. A `Trailer` field
@@ -100,8 +100,8 @@ fn strip_announcement(headers: &mut HeaderMap, pass_identity_names: bool) {
 /// The fields that tell a service who the client is. Made once for a connection, applied to each of its requests.
 ///
 /// A service can rely on this: with `Mutualgate-Verdict: admitted`, `-Client-Id`, `-Client`, `-Roles`, `-Credential`,
-/// `-Serial` and `-Authority` are there. `-Subject`, `-Issuer`, `Client-Cert` and `Client-Cert-Chain` are left out
-/// when they are too long for a header field. With `anonymous` there is nothing but the verdict.
+/// `-Serial` and `-Authority` are there. `-Subject` and `-Issuer` are left out beyond 8 KiB, `Client-Cert` and
+/// `Client-Cert-Chain` beyond 16 KiB, and the chain also where nothing but the leaf was sent. With `anonymous` there is nothing but the verdict.
 #[derive(Debug, Clone)]
 pub struct Written {
     fields: Box<[(HeaderName, HeaderValue)]>,
@@ -152,10 +152,12 @@ impl Written {
                 fields.push((name, encode::value(text)));
             }
         }
-        if let Some((leaf, others)) = chain.split_first() {
-            fields
-                .extend(certificates(std::slice::from_ref(leaf)).map(|value| (CLIENT_CERT, value)));
-            fields.extend(certificates(others).map(|value| (CLIENT_CERT_CHAIN, value)));
+        // RFC 9440 2.3: the chain never comes without the leaf.
+        if let Some((leaf, others)) = chain.split_first()
+            && let Some(leaf) = certificates(std::slice::from_ref(leaf))
+        {
+            fields.push((CLIENT_CERT, leaf));
+            fields.extend(certificates(others).map(|chain| (CLIENT_CERT_CHAIN, chain)));
         }
         Written {
             fields: fields.into(),

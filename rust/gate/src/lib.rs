@@ -5,5 +5,7 @@
 pub mod access;
 pub mod counters;
 pub mod event;
+#[cfg(test)]
+mod fixtures;
 pub mod identity;
 pub mod refusal;

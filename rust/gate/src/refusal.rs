@@ -42,35 +42,33 @@ pub struct Document {
     pub code: &'static str,
     /// What happened, in a few words: the page's heading.
     pub title: Cow<'static, str>,
-    /// What happened, in a sentence, with as many facts as the reader may know.
+    /// What happened, in a sentence, with the facts of this case.
     pub detail: Cow<'static, str>,
     /// What to do about it.
     pub fix: Cow<'static, str>,
     /// The reference to quote; `None` where nothing was recorded.
     pub refusal: Option<RefusalId>,
+    /// Whether the reader is a stranger, whose issuer we do not know: then `detail` is kept back, and in its place stands what
+    /// the reason means in general.
+    pub terse: bool,
 }
 
 impl Document {
-    /// For a client that was refused. Facts about the certificate are for those whose issuer we know; a stranger reads what
-    /// the reason means in general.
+    /// For a client that was refused, with the reference under which that is remembered.
     pub fn refused(refusal: &Refusal, id: RefusalId) -> Document {
         let reason = refusal.reason;
         let status = match reason {
             Reason::WrongSite => StatusCode::MISDIRECTED_REQUEST, // RFC 9110 15.5.20
             _ => StatusCode::FORBIDDEN,
         };
-        let detail = if refusal.issuer_known && !refusal.detail.is_empty() {
-            Cow::Owned(refusal.detail.clone())
-        } else {
-            Cow::Borrowed(reason.meaning())
-        };
         Document {
             status,
             code: reason.code(),
             title: Cow::Borrowed(title(reason)),
-            detail,
+            detail: Cow::Owned(refusal.detail.clone()),
             fix: Cow::Borrowed(reason.fix()),
             refusal: Some(id),
+            terse: !refusal.issuer_known,
         }
     }
 
@@ -114,6 +112,14 @@ impl Document {
         response
     }
 
+    /// What this reader may know.
+    fn detail(&self) -> &str {
+        match Reason::of_code(self.code) {
+            Some(reason) if self.terse || self.detail.is_empty() => reason.meaning(),
+            _ => &self.detail,
+        }
+    }
+
     /// The problem document.
     fn problem(&self) -> String {
         let problem = Problem {
@@ -121,7 +127,7 @@ impl Document {
             title: &self.title,
             status: self.status.as_u16(),
             reason: self.code,
-            detail: &self.detail,
+            detail: self.detail(),
             fix: &self.fix,
             refusal: self.refusal,
         };
@@ -141,7 +147,7 @@ impl Document {
             status: self.status.as_u16(),
             code: self.code,
             title: &self.title,
-            detail: &self.detail,
+            detail: self.detail(),
             fix: &self.fix,
             refusal: self.refusal,
             tone: Tone::of(self.status),

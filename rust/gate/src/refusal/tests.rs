@@ -13,6 +13,7 @@ fn document(code: &'static str) -> Document {
         detail: "It expired on 3 May 2026.".into(),
         fix: "Ask for a new one.".into(),
         refusal: Some(RefusalId::random()),
+        terse: false,
     }
 }
 
