@@ -1,10 +1,12 @@
 //! The access log: one line for each request, JSON or text.
 //!
-//! Knows how a line looks and how it gets to a file without a request ever waiting for it. Does not know what a request is.
+//! Knows how a line looks and how it gets to a file without a request ever waiting for it. Does not know what a
+//! request is.
 //!
 //! A line is formatted into a buffer of the calling thread and appended to one of bounded size that a writer thread
-//! empties; when that is full, since a disk hangs or a pipe has no reader, lines are dropped and counted. Nothing that a client chose
-//! can end a line or hide in it, and values of a query are never logged, since secrets live in them.
+//! empties; when that is full, since a disk hangs or a pipe has no reader, lines are dropped and counted. Nothing
+//! that a client chose can end a line or hide in it, and values of a query are never logged, since secrets live in
+//! them.
 
 use std::{
     cell::RefCell,

@@ -1,7 +1,7 @@
 //! What somebody who was turned away gets to read: a page for people, a problem document for programs (RFC 9457).
 //!
-//! Knows how to say it, and how much to whom. Does not know who is admitted: reasons, their meaning and what to do about
-//! them come from the judge's catalogue.
+//! Knows how to say it, and how much to whom. Does not know who is admitted: reasons, their meaning and what to do
+//! about them come from the judge's catalogue.
 
 use std::{borrow::Cow, sync::OnceLock};
 
@@ -48,8 +48,8 @@ pub struct Document {
     pub fix: Cow<'static, str>,
     /// The reference to quote; `None` where nothing was recorded.
     pub refusal: Option<RefusalId>,
-    /// Whether the reader is a stranger, whose issuer we do not know: then `detail` is kept back, and in its place stands what
-    /// the reason means in general.
+    /// Whether the reader is a stranger, whose issuer we do not know: then `detail` is kept back, and in its place
+    /// stands what the reason means in general.
     pub terse: bool,
 }
 

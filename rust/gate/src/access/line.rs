@@ -56,7 +56,8 @@ pub(super) fn json(out: &mut Vec<u8>, line: &Line<'_>) {
     out.extend_from_slice(b"}\n");
 }
 
-/// `peer - client [time] "method path protocol" status bytes verdict reason refusal ms site request`, with `-` for what is not known.
+/// `peer - client [time] "method path protocol" status bytes verdict reason refusal ms site request`, with `-` for
+/// what is not known.
 pub(super) fn text(out: &mut Vec<u8>, line: &Line<'_>) {
     let (client, verdict, reason, refusal) = match line.outcome {
         Outcome::Admitted(_, name) => (name, "admitted", "", None),

@@ -51,7 +51,8 @@ const fn identity(pattern: &'static str, used_by: &'static str) -> Name {
     }
 }
 
-/// The catalogue: by first character (those with `x-` by the third), and among the entries of one the first match counts.
+/// The catalogue: by first character (those with `x-` by the third), and among the entries of one the first match
+/// counts.
 pub static NAMES: &[Name] = &[
     // `$` reads as `-`.
     identity(
