@@ -225,7 +225,7 @@ fn is_sound(base: &GeneralName<'_>) -> bool {
 
 fn is_mask(octets: &[u8]) -> bool {
     let ones: u32 = octets.iter().map(|octet| octet.leading_ones()).sum();
-    ones == octets.iter().map(|octet| octet.count_ones()).sum() && {
+    ones == octets.iter().map(|octet| octet.count_ones()).sum::<u32>() && {
         let full = octets.iter().take_while(|octet| **octet == 0xff).count();
         octets.iter().skip(full + 1).all(|octet| *octet == 0)
     }

@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod authorize;
+pub mod batch;
 pub mod decide;
 pub mod key;
 pub mod reason;
@@ -18,6 +19,7 @@ pub mod verdict;
 mod anchor;
 mod certificate;
 mod constraints;
+mod crl;
 mod delta;
 mod der;
 mod extensions;
@@ -32,6 +34,7 @@ mod shards;
 mod signature;
 
 pub use authorize::{Permit, authorize};
+pub use batch::decide_batch;
 pub use decide::decide;
 pub use key::provable;
 pub use reason::Reason;

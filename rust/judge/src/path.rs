@@ -259,6 +259,7 @@ impl<'q> Search<'q> {
                 "is a CA's, not a client's",
             ));
         }
+        check_signing(&certificates[0], question.usage)?;
         for (index, certificate) in links() {
             provable(certificate.spki).map_err(|key| {
                 Fault::of(
@@ -381,19 +382,21 @@ impl<'q> Search<'q> {
                 usage_text(usage),
             ));
         }
-        // RFC 5246 7.4.6: the key signs the handshake.
-        let key_usage = self.question.certificates[0].extensions.key_usage.as_ref();
-        if usage == Usage::Client
-            && key_usage.is_some_and(|key_usage| !key_usage.digital_signature())
-        {
-            return Err(Fault::of(
-                Reason::NotForClientAuth,
-                0,
-                "has a key usage without digitalSignature, so it cannot prove a client",
-            ));
-        }
         Ok(())
     }
+}
+
+/// RFC 5246 7.4.6: the leaf's key signs the handshake. After the question whether it is a CA's, which says more.
+fn check_signing(leaf: &Certificate<'_>, usage: Usage) -> Result<(), Fault> {
+    let key_usage = leaf.extensions.key_usage.as_ref();
+    if usage == Usage::Client && key_usage.is_some_and(|key_usage| !key_usage.digital_signature()) {
+        return Err(Fault::of(
+            Reason::NotForClientAuth,
+            0,
+            "has a key usage without digitalSignature, so it cannot prove a client",
+        ));
+    }
+    Ok(())
 }
 
 fn signature_fault(fault: SignatureFault, index: usize) -> Fault {
