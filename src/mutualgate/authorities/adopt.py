@@ -41,7 +41,7 @@ _OLD_HASHES = (hashes.MD5, hashes.SHA1)
 
 @dataclass(frozen=True)
 class Estate:
-    """The files that the older authority left. `certificate` may hold many; `issued` is a folder, searched to its depth.
+    """The files that the older authority left. `certificate` may hold many; `issued` is searched to its depth.
 
     `key_password` opens the key when it is encrypted.
     """
