@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from mutualgate.authorities.issuing import Policy
+from mutualgate.authorities.keyring import KeyRing
+from mutualgate.authorities.keys import Passphrase
+from mutualgate.authorities.service import Authorities
 from mutualgate.store import Store
 
 
 class Hands:
-    """A clock: stands still until it is moved."""
+    """A clock: stands still at `pki.NOW` until it is moved."""
 
     def __init__(self) -> None:
-        self.now = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+        self.now = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 
     def __call__(self) -> datetime:
         return self.now
@@ -32,3 +36,16 @@ def store(tmp_path: Path, clock: Hands) -> Iterator[Store]:
     opened = Store.open(tmp_path / "store.sqlite3", clock)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def keys() -> KeyRing:
+    return KeyRing(lambda: Passphrase(b"a passphrase for tests", "the tests"))
+
+
+@pytest.fixture
+def authorities(store: Store, keys: KeyRing) -> Authorities:
+    """The service, with our root and issuing authority made."""
+    service = Authorities(store, keys, Policy(crl_url="http://gate.test/crl"), by="test")
+    service.create()
+    return service

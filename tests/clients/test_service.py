@@ -146,7 +146,7 @@ def test_one_is_revoked(clients: Clients, anna: list[Credential], named_by: str)
     (entry,) = clients.revoke("anna", credential=name)
     assert entry.serial == one.serial
     assert _states(clients) == [CredentialState.VALID, CredentialState.REVOKED, CredentialState.VALID]
-    with pytest.raises(Conflict, match="is revoked since 2026-05-04"):
+    with pytest.raises(Conflict, match="is revoked since 2026-06-01"):
         clients.revoke("anna", credential=name)
 
 

@@ -1,6 +1,7 @@
 """What the store wants to know of a certificate, read from its DER. Judges nothing."""
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,9 +28,12 @@ class CertificateFacts:
 def facts(certificate: x509.Certificate) -> CertificateFacts:
     """The facts of `certificate`. Raises `BadInput` for a serial number or a key that cannot be kept."""
     der = certificate.public_bytes(Encoding.DER)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about numbers that are not positive: older authorities made many
+        number = certificate.serial_number
     return CertificateFacts(
         der=der,
-        serial=serial.from_int(certificate.serial_number),
+        serial=serial.from_int(number),
         fingerprint=hashlib.sha256(der).digest(),
         spki=spki_fingerprint(certificate),
         not_before=certificate.not_valid_before_utc,
@@ -51,9 +55,11 @@ def spki_fingerprint(holder: "x509.Certificate | x509.CertificateSigningRequest"
 def parse(data: bytes, where: str | None = None) -> x509.Certificate:
     """The first certificate in `data`, PEM or DER. Raises `BadInput` that names `where`."""
     try:
-        if b"-----BEGIN" in data:
-            return x509.load_pem_x509_certificate(data)
-        return x509.load_der_x509_certificate(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if b"-----BEGIN" in data:
+                return x509.load_pem_x509_certificate(data)
+            return x509.load_der_x509_certificate(data)
     except ValueError as error:
         raise BadInput(
             "there is no certificate that can be read", where=where, expected="a certificate, PEM or DER"

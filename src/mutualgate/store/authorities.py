@@ -100,6 +100,13 @@ class Authorities:
                 update(authority_key).where(authority_key.c.authority == id).values(encrypted=encrypted)
             )
 
+    def set_certificate(self, id: int, certificate: bytes, not_after: datetime) -> None:
+        """Replaces its certificate by another one for the same key."""
+        self._connection.execute(
+            update(authority).where(authority.c.id == id).values(certificate=certificate, not_after=not_after)
+        )
+        self._changes.note(ChangeKind.AUTHORITY, id)
+
     def set_admits(self, id: int, admits: Admits, estate: int | None) -> None:
         """Changes which of its certificates are admitted, and whom the unlisted ones stand for."""
         self._connection.execute(

@@ -103,6 +103,14 @@ class Credentials:
         """A client's, oldest first."""
         return self._read(self._query().where(credential.c.client == id).order_by(credential.c.id))
 
+    def of_authority(self, id: int) -> list[Credential]:
+        """An authority's, oldest first."""
+        return self._read(self._query().where(credential.c.authority == id).order_by(credential.c.id))
+
+    def with_key(self, spki: bytes) -> list[Credential]:
+        """Those whose certificate has this key, oldest first."""
+        return self._read(self._query().where(credential.c.spki == spki).order_by(credential.c.id))
+
     def certificate(self, id: int) -> bytes | None:
         """The certificate itself, DER."""
         return self._connection.execute(

@@ -84,7 +84,7 @@ credential = Table(
     Column("authority", Id, ForeignKey("authority.id"), nullable=False),
     Column("serial", LargeBinary(20), nullable=False),
     Column("fingerprint", LargeBinary(32), nullable=False, unique=True),
-    Column("spki", LargeBinary(32), nullable=False),
+    Column("spki", LargeBinary(32), nullable=False, index=True),
     Column("origin", String(16), nullable=False),
     Column("not_before", Moment, nullable=False),
     Column("not_after", Moment, nullable=False),

@@ -136,6 +136,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_credential_authority_serial", "credential", ["authority", "serial"], unique=False)
+    op.create_index("ix_credential_spki", "credential", ["spki"], unique=False)
     op.create_index("ix_credential_client", "credential", ["client"], unique=False)
     op.create_index(
         "uq_credential_issued",
