@@ -77,7 +77,7 @@ upstream = "http://127.0.0.1:8080"
 path = "/admin"
 upstream = "unix:admin.sock"
 client_certificate = "required"
-roles = ["admin"]
+roles = ["ops:admin"]
 clients = ["Alice Example"]
 tls_facts = true
 max_body_bytes = "unlimited"
@@ -97,7 +97,7 @@ client_certificate = "off"
     assert (site.certificate, site.key) == (tmp_path / "shop.pem", Path("/etc/shop.key"))
     root, admin, public = site.routes
     assert [route.client_certificate for route in site.routes] == [Mode.OPTIONAL, Mode.REQUIRED, Mode.OFF]
-    assert (admin.roles, admin.clients, admin.tls_facts) == (("admin",), ("Alice Example",), True)
+    assert (admin.roles, admin.clients, admin.tls_facts) == (("ops:admin",), ("Alice Example",), True)
     # The gate's limit holds where a route says nothing, and not where it says "unlimited".
     assert [route.max_body_bytes for route in site.routes] == [1 << 20, None, 1 << 20]
     assert root.upstream == public.upstream
