@@ -155,6 +155,14 @@ def test_tables_of_the_wrong_kind(tmp_path: Path) -> None:
     ]
 
 
+def test_arrays_that_must_not_be_empty(tmp_path: Path) -> None:
+    text = "[gate]\nlisten = []\nops_listen = []\n" + SITE.replace('"localhost"', "") + ROUTE
+    assert said(tmp_path, text) == [
+        "mutualgate.toml:2:10: gate.listen: is empty; expected at least 1 address",
+        "mutualgate.toml:6:9: sites[0].hosts: is empty; expected at least 1 host",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
