@@ -113,6 +113,10 @@ def test_a_word_is_matched_whole() -> None:
             word.read(value, HERE)
 
 
+def test_words_are_compared_in_one_unicode_form() -> None:
+    assert Word(".*", "anything").read("u\u0308", HERE) == "\u00fc"
+
+
 def test_an_array_of_words() -> None:
     many = Many(Word("[a-z]", "a letter"), 1)
     assert many.read(["a", "b"], HERE) == ("a", "b")

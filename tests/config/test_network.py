@@ -130,9 +130,21 @@ def test_what_is_no_host(text: object) -> None:
         Host().read(text, HERE)
 
 
-def test_wildcards_are_told_so() -> None:
-    with pytest.raises(Unfit, match="wildcards are not supported"):
-        Host().read("*.example.com", HERE)
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("*.example.com", "List each name"),
+        ("a.example.", "Leave out the dot at the end"),
+        ("[::1]", "Write the name alone"),
+        ("https://a.example", "Write the name alone"),
+        ("a.example:443", "Write the name without the port"),
+        ("a\u200db.example", "Write the name with its xn-- labels"),
+    ],
+)
+def test_what_is_nearly_a_host_is_told_how_to_be_one(text: str, fix: str) -> None:
+    with pytest.raises(Unfit) as caught:
+        Host().read(text, HERE)
+    assert caught.value.fix == fix
 
 
 @pytest.mark.parametrize(
@@ -234,6 +246,12 @@ def test_paths_that_have_one_spelling(text: str) -> None:
 def test_paths_that_servers_could_read_otherwise(text: object) -> None:
     with pytest.raises(Unfit):
         UrlPath().read(text, HERE)
+
+
+def test_revocation_lists_are_not_fetched_by_tls() -> None:
+    with pytest.raises(Unfit) as caught:
+        PlainUrl().read("https://ca.example.com/crl", HERE)
+    assert caught.value.fix == "Lists are fetched over plain http: they are signed, and https would need them first"
 
 
 def test_the_address_of_revocation_lists() -> None:

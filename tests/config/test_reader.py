@@ -77,7 +77,7 @@ upstream = "http://127.0.0.1:8080"
 path = "/admin"
 upstream = "unix:admin.sock"
 client_certificate = "required"
-roles = ["admin"]
+roles = ["ops:admin"]
 clients = ["Alice Example"]
 tls_facts = true
 max_body_bytes = "unlimited"
@@ -97,7 +97,7 @@ client_certificate = "off"
     assert (site.certificate, site.key) == (tmp_path / "shop.pem", Path("/etc/shop.key"))
     root, admin, public = site.routes
     assert [route.client_certificate for route in site.routes] == [Mode.OPTIONAL, Mode.REQUIRED, Mode.OFF]
-    assert (admin.roles, admin.clients, admin.tls_facts) == (("admin",), ("Alice Example",), True)
+    assert (admin.roles, admin.clients, admin.tls_facts) == (("ops:admin",), ("Alice Example",), True)
     # The gate's limit holds where a route says nothing, and not where it says "unlimited".
     assert [route.max_body_bytes for route in site.routes] == [1 << 20, None, 1 << 20]
     assert root.upstream == public.upstream
@@ -152,6 +152,14 @@ def test_tables_of_the_wrong_kind(tmp_path: Path) -> None:
     assert said(tmp_path, SITE.replace('["localhost"]', '"localhost"') + ROUTE) == [
         'mutualgate.toml:3:9: sites[0].hosts: found "localhost"; expected an array in which each is a host name such '
         'as "www.example.com" or an IP address, without port. Put it into brackets, also if there is only one'
+    ]
+
+
+def test_arrays_that_must_not_be_empty(tmp_path: Path) -> None:
+    text = "[gate]\nlisten = []\nops_listen = []\n" + SITE.replace('"localhost"', "") + ROUTE
+    assert said(tmp_path, text) == [
+        "mutualgate.toml:2:10: gate.listen: is empty; expected at least 1 address",
+        "mutualgate.toml:6:9: sites[0].hosts: is empty; expected at least 1 host",
     ]
 
 

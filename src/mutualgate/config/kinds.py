@@ -4,6 +4,7 @@ Knows one value at a time. Does not know files, positions or what other settings
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -189,7 +190,7 @@ class Choice(Generic[E]):
 
 @dataclass(frozen=True)
 class Word:
-    """A string of a given form; `empty` allows none."""
+    """A string of a given form, in Unicode's NFC, as everything that is compared with it."""
 
     pattern: str
     expected: str
@@ -197,7 +198,7 @@ class Word:
     name: str = "string"
 
     def read(self, value: object, folder: Path) -> str:
-        text = text_of(value)
+        text = unicodedata.normalize("NFC", text_of(value))
         if len(text) > self.most or not re.fullmatch(self.pattern, text):
             raise Unfit(found(value))
         return text

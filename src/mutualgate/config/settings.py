@@ -27,10 +27,6 @@ class Setting:
     example: str
     otherwise: str | None = None
 
-    @property
-    def must_be_given(self) -> bool:
-        return self.default is None and self.otherwise is None
-
 
 @dataclass(frozen=True)
 class Table:
@@ -55,8 +51,10 @@ WAIT = Duration(10 * MS, DAY)
 VALIDITY = Duration(HOUR, 36500 * DAY)
 SITE_NAME = Word("[a-z0-9]([a-z0-9-]*[a-z0-9])?", 'lower-case letters, digits and "-", such as "shop"', name="name")
 # Roles go into one header field, separated by commas.
-ROLE = Word(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", 'letters, digits and - . _, such as "admin"', name="role")
-CLIENT = Word(r"\S(.*\S)?", "the name of a client", most=200, name="client name")
+ROLE = Word(
+    "[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?", 'letters and digits with . _ : - between, such as "admin"', name="role"
+)
+CLIENT = Word(r"[^\s/\\]([^\n\r\0/\\]*[^\s/\\])?", "the name of a client", name="client name")
 
 TIMEOUTS = Table(
     "gate.timeouts",
@@ -75,7 +73,7 @@ TIMEOUTS = Table(
 
 GATE = Table(
     "gate",
-    "The listeners, limits and logs of the gate.",
+    "The listeners, limits and logs of the gate. Listeners and workers change at the next start, the rest at once.",
     (
         Setting("listen", Many(Listener(), 1), '["127.0.0.1:8443"]',
                 "Where clients connect by TLS. Port 0 takes a free one.", '["0.0.0.0:443", "[::1]:8443"]'),
