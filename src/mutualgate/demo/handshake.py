@@ -198,7 +198,7 @@ def _steps(
             "client alone",
             "The client checks the gate",
             "chain, dates, name, signature",
-            "Is this certificate from an authority I trust, is it for the name I asked for, and does the signature fit?",
+            "Is its certificate from an authority I trust, is it for the name I asked for, does the signature fit?",
             _given(
                 ("Name checked", guarded and re.sub(r":\d+$", "", host)),
                 ("Outcome", guarded and "it went on, so it was satisfied (or told not to look, as by curl -k)"),
@@ -220,8 +220,8 @@ def _steps(
             "client",
             "The client shows its certificate and proves that it is its own",
             "Certificate, CertificateVerify",
-            "A certificate is public; anybody can copy it. The signature over this very handshake can only be made with "
-            "its private key, which never leaves the client.",
+            "A certificate is public; anybody can copy it. The signature over this very handshake can only be made "
+            "with its private key, which never leaves the client.",
             _credential_facts(certificate, now)
             if not anonymous
             else _given(("Shown", guarded and "nothing that the gate let in; this path does not need it")),
