@@ -191,6 +191,8 @@ def test_the_service_is_told_who_it_is(site: Site) -> None:
     assert answer.field("Mutualgate-Authority") is None, "two authorities: the issuer's name alone does not say which"
     assert (answer.field("Mutualgate-Tls") or "").startswith("version=TLSv1.3; cipher=TLS_")
     assert answer.field("X-Forwarded-Proto") == "https"
+    assert answer.field("X-Forwarded-Port") == str(site.httpd.port)
+    assert answer.field("X-Request-Id")
     assert answer.field("Host") == "gate.test"
 
 
@@ -526,6 +528,29 @@ def text(what: Input, file: str = "mutualgate.conf") -> str:
 def test_the_same_input_gives_the_same_bytes() -> None:
     what = example()
     assert export(what) == export(what)
+
+
+@pytest.mark.parametrize(
+    ("directive", "times"),
+    [
+        ("SSLSessionCache none", 1),
+        ("SSLSessionTickets Off", 2),
+        ("SSLVHostSNIPolicy strict", 1),
+        ("SSLStrictSNIVHostCheck On", 2),
+        ("StrictHostCheck On", 1),
+        ("SSLProtocol -all +TLSv1.2 +TLSv1.3", 2),
+        ("SSLVerifyClient require", 2),
+        ("HttpProtocolOptions Strict", 1),
+        ("TraceEnable Off", 1),
+        ("MergeTrailers Off", 1),
+        ("AllowEncodedSlashes Off", 1),
+        ("ProxyRequests Off", 2),
+        ("LimitRequestBody 1073741824", 1),
+    ],
+)
+def test_it_says_itself_what_only_defaults_or_a_second_line_would_hold(directive: str, times: int) -> None:
+    lines = [line.strip() for line in text(example()).splitlines()]
+    assert lines.count(directive) == times
 
 
 def test_every_file_that_it_names_is_there() -> None:

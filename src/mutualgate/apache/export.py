@@ -143,6 +143,7 @@ def _values(what: Input) -> dict[str, object]:
         "hosts": what.hosts,
         "listen": what.listen,
         "vhost_address": what.listen if ":" in what.listen else f"*:{what.listen}",
+        "port": port,
         "port_suffix": "" if port == "443" else f":{port}",
         "ciphers": CIPHERS,
         # A client's own certificate, its issuer, and what stands above: one more than there are authorities is never
