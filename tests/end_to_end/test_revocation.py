@@ -1,4 +1,4 @@
-"""A change of trust is in force when the command says so: for the next request, the resumed session, the open stream."""
+"""A change of trust is in force when the command says so: for the next request, a resumed session, an open stream."""
 
 import base64
 import ssl
