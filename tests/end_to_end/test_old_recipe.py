@@ -15,18 +15,18 @@ from end_to_end.refusal import assert_refused
 
 AUTHORITY = """
 openssl genrsa -out rootCA.key 2048
-openssl req -x509 -new -nodes -key rootCA.key -sha256 -days 1024 -out rootCA.pem -subj "/C=DE/O=Example Ltd/CN=Example root"
+openssl req -x509 -new -nodes -key rootCA.key -sha256 -days 1024 -out rootCA.pem -subj "/O=Example Ltd/CN=Example root"
 """
 # The first certificate of a CA makes the serial file, the others go on in it.
 CLIENT = """
 openssl genrsa -out client.key 2048
-openssl req -new -key client.key -out client.csr -subj "/C=DE/O=Example Ltd/CN=Erika"
+openssl req -new -key client.key -out client.csr -subj "/O=Example Ltd/CN=Erika"
 openssl x509 -req -in client.csr -CA rootCA.pem -CAkey rootCA.key -CAcreateserial -out client.crt -days 500 -sha256
 openssl pkcs12 -export -in client.crt -inkey client.key -out client.p12 -passout pass:changeit
 """
 ANOTHER = """
 openssl genrsa -out {name}.key 2048
-openssl req -new -key {name}.key -out {name}.csr -subj "/C=DE/O=Example Ltd/CN={name}"
+openssl req -new -key {name}.key -out {name}.csr -subj "/O=Example Ltd/CN={name}"
 openssl x509 -req -in {name}.csr -CA rootCA.pem -CAkey rootCA.key -CAserial rootCA.srl -out {name}.crt -days 500 -sha256
 openssl pkcs12 -export -in {name}.crt -inkey {name}.key -out {name}.p12 -passout pass:changeit
 """
@@ -61,8 +61,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recipe]:
     with java.container("tomcat", folder / "tomcat.log") as url:
         sites = f'[[sites]]\nname = "main"\nhosts = ["localhost"]\nroutes = [{{ path = "/", upstream = "{url}" }}]\n'
         with running_gate(folder / "gate", sites) as gate:
-            files = ["--cert", folder / "rootCA.pem", "--key", folder / "rootCA.key", "--serial", folder / "rootCA.srl"]
-            gate.command("ca", "adopt", *files)
+            with_key = ["--key", str(folder / "rootCA.key"), "--serial", str(folder / "rootCA.srl")]
+            gate.command("ca", "adopt", "--cert", folder / "rootCA.pem", *with_key)
             yield Recipe(folder, gate)
 
 
