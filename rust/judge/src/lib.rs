@@ -8,14 +8,32 @@
 
 pub mod authorize;
 pub mod decide;
+pub mod key;
 pub mod reason;
 pub mod record;
 pub mod route;
 pub mod snapshot;
 pub mod verdict;
 
+mod anchor;
+mod certificate;
+mod constraints;
+mod delta;
+mod der;
+mod extensions;
+mod fault;
+mod moment;
+mod name;
+mod path;
+mod path_rule;
+mod revocation;
+mod rules;
+mod shards;
+mod signature;
+
 pub use authorize::{Permit, authorize};
 pub use decide::decide;
+pub use key::provable;
 pub use reason::Reason;
 pub use route::{PathError, Route, Site};
 pub use snapshot::Snapshot;
