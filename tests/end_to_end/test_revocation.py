@@ -117,6 +117,24 @@ def test_a_session_made_without_a_certificate_stays_without_one(first: str, kind
     assert estate.recorder.marked(word) == []
 
 
+@pytest.mark.parametrize("kind", RESUMPTIONS)
+@pytest.mark.parametrize("site", ["alert.test", "close.test"])
+def test_a_site_that_gives_no_reason_is_closed_to_resumed_sessions_too(site: str, kind: str, estate: Estate) -> None:
+    name = f"resumed-{site}-{kind.replace(' ', '-').lower()}"
+    identity = estate.gate.client(name)
+    version, tickets = RESUMPTIONS[kind]
+    tls = estate.gate.context(identity, version=version, tickets=tickets)
+    session = first_session(estate, tls, site)
+    estate.gate.command("client", "revoke", name)
+    word = mark()
+    with (
+        pytest.raises((ssl.SSLError, ConnectionError)),
+        Connection.open(estate.gate.port, tls, site, session) as connection,
+    ):
+        connection.request(f"/{word}", host=site)
+    assert estate.recorder.marked(word) == []
+
+
 def test_a_certificate_that_expires_while_its_session_lives_is_refused(estate: Estate, tmp_path: Path) -> None:
     identity = forge.leaf(tmp_path, estate.adopted, not_after=forge.DAY / 86400 * 4)
     tls = estate.gate.context(identity)
