@@ -1,4 +1,4 @@
-"""A real Apache with the configuration that we export, before the same Jetty: it admits and refuses who the gate does."""
+"""A real Apache with the configuration that we export, before the same Jetty: it lets in whom the gate lets in."""
 
 import os
 import shutil
