@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from end_to_end import forge, java
+from end_to_end import forge
 from end_to_end.estate import Estate, sites
 from end_to_end.forge import Identity
 from end_to_end.gate import running_gate
@@ -47,17 +47,8 @@ def operator(estate: Estate) -> Identity:
 
 
 @pytest.fixture(scope="session")
-def jetty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from _container("jetty", tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def tomcat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from _container("tomcat", tmp_path_factory)
-
-
-def _container(kind: str, folders: pytest.TempPathFactory) -> Iterator[str]:
-    if problem := java.missing():
-        pytest.skip(problem)
-    with java.container(kind, folders.mktemp(kind) / "log") as url:
-        yield url
+def screenshots(request: pytest.FixtureRequest) -> Path:
+    """Where pictures are left for a person to look at: `d/screenshots` in pytest's cache."""
+    cache = request.config.cache
+    assert cache is not None
+    return cache.mkdir("screenshots")

@@ -177,6 +177,26 @@ def from_bundle(folder: Path, bundle: Path, password: str) -> Identity:
     return written(folder, certificate, key)
 
 
+def revocation_list(
+    issuer: Authority, serials: Sequence[int], *, part: str | None = None, delta_of: int | None = None
+) -> bytes:
+    """A CRL (DER); `part` makes it one for a single distribution point, `delta_of` a delta (RFC 5280 5.2.4, 5.2.5)."""
+    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject)
+    builder = builder.last_update(now() - DAY).next_update(now() + 7 * DAY)
+    builder = builder.add_extension(x509.CRLNumber(2), critical=False)
+    if part is not None:
+        point = x509.IssuingDistributionPoint(
+            [x509.UniformResourceIdentifier(part)], None, False, False, None, False, False
+        )
+        builder = builder.add_extension(point, critical=True)
+    if delta_of is not None:
+        builder = builder.add_extension(x509.DeltaCRLIndicator(delta_of), critical=True)
+    for serial in serials:
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now() - DAY)
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(issuer.private_key, _hash(issuer.private_key)).public_bytes(serialization.Encoding.DER)
+
+
 def stolen(folder: Path, identity: Identity) -> Path:
     """A P-256 key file that claims the public key of `identity` beside a private number of its own.
 

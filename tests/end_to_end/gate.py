@@ -4,6 +4,7 @@ Knows the commands and where a folder keeps its files. Imports nothing of the pa
 """
 
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -45,6 +46,7 @@ def command(folder: Path, *arguments: str | Path, check: bool = True, stdin: str
         capture_output=True,
         text=True,
         timeout=COMMAND_SECONDS,
+        env={**os.environ, "MUTUALGATE_DEBUG": "1"},  # a defect shows where it happened
     )
     assert "Traceback" not in done.stderr, done.stderr
     answer = Answer(done.returncode, done.stdout, done.stderr)

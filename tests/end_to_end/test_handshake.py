@@ -61,8 +61,8 @@ def clients(estate: Estate) -> dict[str, Identity]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_curl_shows_the_six_steps(kind: str, version: str, estate: Estate, clients: dict[str, Identity]) -> None:
     identity = clients[kind]
-    command = ["curl", "-sv", f"--tlsv{version}", "--tls-max", version, "--cacert", estate.gate.root]
-    command += ["--cert", identity.certificate, "--key", identity.key, f"https://localhost:{estate.gate.port}/hello"]
+    command = ["curl", "-sv", f"--tlsv{version}", "--tls-max", version, "--cacert", str(estate.gate.root)]
+    command += [*files(identity, "--cert", "--key"), f"https://localhost:{estate.gate.port}/hello"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
     _in_order(CURL_STEPS[version], done.stderr)
@@ -75,15 +75,7 @@ def test_curl_shows_the_six_steps(kind: str, version: str, estate: Estate, clien
 def test_openssl_shows_the_six_steps(kind: str, version: str, estate: Estate, clients: dict[str, Identity]) -> None:
     identity = clients[kind]
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{estate.gate.port}", "-servername", "localhost", "-msg"]
-    command += [
-        "-verify_return_error",
-        "-CAfile",
-        estate.gate.root,
-        "-cert",
-        identity.certificate,
-        "-key",
-        identity.key,
-    ]
+    command += ["-verify_return_error", "-CAfile", str(estate.gate.root), *files(identity, "-cert", "-key")]
     command += [f"-tls{version.replace('.', '_')}", "-ign_eof"]
     request = "GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     done = subprocess.run(command, input=request, capture_output=True, text=True, timeout=30)
@@ -106,6 +98,10 @@ def test_who_does_not_hold_the_key_does_not_get_through_the_handshake(
     with pytest.raises((ssl.SSLError, ConnectionError)), Connection.open(estate.gate.port, tls) as connection:
         connection.request(f"/{word}")
     assert estate.recorder.marked(word) == []
+
+
+def files(identity: Identity, certificate: str, key: str) -> list[str]:
+    return [certificate, str(identity.certificate), key, str(identity.key)]
 
 
 def _in_order(steps: list[str], text: str) -> None:

@@ -63,6 +63,9 @@ def aliases(name: str) -> list[str]:
     if len(parts) > 2:
         changed.append(f"{parts[0]}_{'-'.join(parts[1:])}")
         changed.append(f"{parts[0]}.{'_'.join(parts[1:])}")
+    # All that RFC 9110 5.6.2 allows in a name and a lenient reader may fold to the same.
+    changed.append("~".join(parts))
+    changed.append("!".join(parts))
     return list(dict.fromkeys(changed))
 
 

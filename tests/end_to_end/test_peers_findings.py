@@ -172,7 +172,7 @@ def test_9_the_connection_ends_after_length_and_chunked(estate: Estate, alice: I
 def test_10_weak_keys_are_refused_in_both_versions(version: str, estate: Estate, tmp_path: Path) -> None:
     """RSA of 512 bits, too: only OpenSSL still makes and shows it."""
     key, request, certificate = (tmp_path / name for name in ("weak.key", "weak.csr", "weak.pem"))
-    authority = ["-CA", estate.adopted.certificate_file, "-CAkey", estate.adopted.key_file]
+    authority = ["-CA", str(estate.adopted.certificate_file), "-CAkey", str(estate.adopted.key_file)]
     _openssl("genrsa", "-out", key, "512")
     _openssl("req", "-new", "-key", key, "-subj", "/CN=weak", "-out", request)
     _openssl("x509", "-req", "-in", request, *authority, "-set_serial", "77", "-out", certificate)

@@ -66,7 +66,7 @@ CASES: dict[str, tuple[str, Maker]] = {
     "other CA": ("unknown_issuer", other_authority),
     "other CA with our subject name": ("bad_signature", same_name),
     "other CA with our name, serial and key identifier": ("bad_signature", same_everything_but_the_key),
-    "signed by a client": ("unknown_issuer", through_a_leaf),
+    "signed by a client": ("path_invalid", through_a_leaf),
     "self-signed": ("unknown_issuer", lambda folder, estate: forge.self_signed(folder)),
     "tampered": ("bad_signature", lambda folder, estate: forge.leaf(folder, estate.adopted, tampered=True)),
     "expired": (

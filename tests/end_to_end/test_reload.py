@@ -110,8 +110,17 @@ def test_a_wrong_file_keeps_the_old_one_in_force_and_says_where(case: str, reloa
     assert_refused(gate.get("/opened"), "no_certificate")
     assert gate.get("/", reloadable.identity).status == 200
     checked = gate.command("check", check=False)
-    assert checked.code == 2
-    assert "mutualgate.toml" in checked.out + checked.err
+    assert checked.code == 1
+    (first, *_) = checked.json["problems"]
+    assert first["file"].endswith("mutualgate.toml")
+    assert first["line"]
+    assert first["problem"]
+
+
+def test_a_misspelled_key_is_told_its_neighbour(reloadable: Reloadable) -> None:
+    reloadable.write(reloadable.good().replace("hosts =", "hots ="))
+    problems = reloadable.gate.command("check", check=False).json["problems"]
+    assert any(problem["nearest"] == "hosts" for problem in problems)
 
 
 MATERIAL: dict[str, Callable[[Path], bytes | None]] = {

@@ -1,4 +1,4 @@
-"""A change of trust is in force when the command says so: for the next request, the resumed session, the open stream."""
+"""A change of trust is in force when the command says so: for the next request, a resumed session, an open stream."""
 
 import base64
 import ssl
@@ -114,6 +114,24 @@ def test_a_session_made_without_a_certificate_stays_without_one(first: str, kind
     word = mark()
     with Connection.open(estate.gate.port, tls, "a.test", session) as connection:
         assert_refused(connection.request(f"/{word}", host="a.test"), "no_certificate")
+    assert estate.recorder.marked(word) == []
+
+
+@pytest.mark.parametrize("kind", RESUMPTIONS)
+@pytest.mark.parametrize("site", ["alert.test", "close.test"])
+def test_a_site_that_gives_no_reason_is_closed_to_resumed_sessions_too(site: str, kind: str, estate: Estate) -> None:
+    name = f"resumed-{site}-{kind.replace(' ', '-').lower()}"
+    identity = estate.gate.client(name)
+    version, tickets = RESUMPTIONS[kind]
+    tls = estate.gate.context(identity, version=version, tickets=tickets)
+    session = first_session(estate, tls, site)
+    estate.gate.command("client", "revoke", name)
+    word = mark()
+    with (
+        pytest.raises((ssl.SSLError, ConnectionError)),
+        Connection.open(estate.gate.port, tls, site, session) as connection,
+    ):
+        connection.request(f"/{word}", host=site)
     assert estate.recorder.marked(word) == []
 
 
