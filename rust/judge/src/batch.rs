@@ -3,7 +3,7 @@
 //! The paths are built and judged by the very code that the gate runs. What differs is what a snapshot has and a line has
 //! not: there are no clients, so a good path is an admission, and revocation comes as lists.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,11 +11,10 @@ use x509_parser::pem::Pem;
 
 use crate::{
     Reason,
-    anchor::Anchor,
+    anchor::{Anchor, BySubject},
     certificate::Certificate,
     crl::{self, Crl},
     fault::Fault,
-    key::provable,
     path::{self, Question},
     record::Admits,
     rules::Usage,
@@ -141,9 +140,6 @@ fn answer(line: &Line) -> Result<(), Fault> {
         })
         .collect::<Result<Vec<_>, _>>()?;
 
-    let leaf = &certificates[0];
-    provable(leaf.spki)
-        .map_err(|key| Fault::of(Reason::WeakKey, 0, format!("cannot be relied on: {key}")))?;
     let question = Question {
         certificates: &certificates,
         at: line.at,
@@ -182,8 +178,8 @@ fn read<'a>(
     Ok(certificates)
 }
 
-fn anchors(trusted: &[Vec<u8>]) -> Result<HashMap<Arc<[u8]>, Vec<Arc<Anchor>>>, Fault> {
-    let mut anchors: HashMap<Arc<[u8]>, Vec<Arc<Anchor>>> = HashMap::new();
+fn anchors(trusted: &[Vec<u8>]) -> Result<BySubject, Fault> {
+    let mut anchors = BySubject::default();
     for (index, der) in trusted.iter().enumerate() {
         let name = format!("trusted[{index}]");
         let anchor = Anchor::read(index as u32, &name, der, Admits::Issued, None)

@@ -12,7 +12,6 @@ use crate::{
     anchor::Anchor,
     certificate::Certificate,
     fault::Fault,
-    key::provable,
     moment, name,
     path::{self, Path, Question},
     record::Admits,
@@ -32,7 +31,7 @@ const SIGNATURES: usize = 16;
 /// Decides about `chain` (DER, leaf first, as the peer sent it; empty for none) at `at` (Unix seconds).
 ///
 /// Pure and total: same input, same verdict; hostile input is a refusal, never a panic, after bounded work.
-/// The caller has seen proof that the peer holds the leaf's key, for all keys that [`provable`] accepts.
+/// The caller has seen proof that the peer holds the leaf's key, for all keys that [`crate::provable`] accepts.
 pub fn decide(chain: &[&[u8]], at: i64, snapshot: &Snapshot) -> Verdict {
     match admit(chain, at, snapshot) {
         Ok(admission) => Verdict::Admitted(Arc::new(admission)),
@@ -43,11 +42,6 @@ pub fn decide(chain: &[&[u8]], at: i64, snapshot: &Snapshot) -> Verdict {
 fn admit(chain: &[&[u8]], at: i64, snapshot: &Snapshot) -> Result<Admission, Refusal> {
     let certificates = read(chain).map_err(|fault| fault.refusal(false, None))?;
     let leaf = &certificates[0];
-    // Possession of such a key was not proved in the handshake: nothing may be said about whose it is.
-    provable(leaf.spki).map_err(|key| {
-        Fault::of(Reason::WeakKey, 0, format!("cannot be relied on: {key}")).refusal(false, None)
-    })?;
-
     let question = Question {
         certificates: &certificates,
         at,

@@ -8,6 +8,7 @@
 
 pub mod authorize;
 pub mod batch;
+pub mod cache;
 pub mod decide;
 pub mod key;
 pub mod reason;
@@ -35,6 +36,7 @@ mod signature;
 
 pub use authorize::{Permit, authorize};
 pub use batch::decide_batch;
+pub use cache::VerdictCache;
 pub use decide::decide;
 pub use key::provable;
 pub use reason::Reason;

@@ -12,7 +12,7 @@ use crate::{
     certificate::Certificate,
     constraints,
     fault::Fault,
-    key::provable,
+    key::{KeyFault, provable},
     moment,
     rules::{self, Purposes, Usage},
     signature::SignatureFault,
@@ -32,8 +32,11 @@ pub(crate) struct Question<'q> {
     /// The anchors with a subject name (DER).
     pub anchors: &'q dyn Fn(&[u8]) -> &'q [Arc<Anchor>],
     /// A last word on a path that is otherwise good; its fault is path_invalid or later.
-    pub further: &'q dyn Fn(&Path<'q>, &'q [Certificate<'q>]) -> Result<(), Fault>,
+    pub further: &'q Further<'q>,
 }
+
+/// Judges a path that is otherwise good.
+pub(crate) type Further<'q> = dyn Fn(&Path<'q>, &'q [Certificate<'q>]) -> Result<(), Fault> + 'q;
 
 /// A path that is good.
 #[derive(Debug)]
@@ -57,7 +60,20 @@ pub(crate) struct NoPath {
 }
 
 /// Finds a good path.
+///
+/// A leaf whose key is not [`provable`] is refused before anything else: in the handshake its possession was not proved, so
+/// nothing may be said about whose it is.
 pub(crate) fn build<'q>(question: &'q Question<'q>) -> Result<Path<'q>, NoPath> {
+    if let Some(Err(key)) = question
+        .certificates
+        .first()
+        .map(|leaf| provable(leaf.spki))
+    {
+        return Err(NoPath {
+            fault: weak(key, 0),
+            issuer_known: false,
+        });
+    }
     let mut search = Search {
         question,
         edges: HashMap::new(),
@@ -132,6 +148,11 @@ impl<'q> Search<'q> {
                 continue;
             }
             issuers += 1;
+            // A weak key's signatures prove nothing, so they are not checked.
+            if let Err(key) = provable(candidate.spki) {
+                self.keep(weak(key, index));
+                continue;
+            }
             let edge = match self.edges.get(&(head_index, index)).copied() {
                 Some(known) => known,
                 None if !self.spend() => return Outcome::Exhausted,
@@ -197,7 +218,7 @@ impl<'q> Search<'q> {
         let question = self.question;
         let certificates = question.certificates;
         let links = || indexes.iter().map(|index| (*index, &certificates[*index]));
-        let Some((last, head)) = links().last() else {
+        let Some((last, head)) = links().next_back() else {
             return Err(Fault::of(Reason::Malformed, 0, "is missing"));
         };
 
@@ -215,41 +236,7 @@ impl<'q> Search<'q> {
         self.check_structure(indexes, anchor)?;
         self.check_names(indexes, anchor)?;
 
-        // RFC 5280 6.1.3 (a)(2), for the anchor too: an expired CA vouches for nobody.
-        for (index, certificate) in
-            links().filter(|(_, certificate)| question.at < certificate.not_before)
-        {
-            return Err(Fault::of(
-                Reason::NotYetValid,
-                index,
-                format!(
-                    "is not valid before {}",
-                    moment::text(certificate.not_before)
-                ),
-            ));
-        }
-        if question.at < anchor.not_before {
-            return Err(Fault::of_anchor(
-                Reason::NotYetValid,
-                format!("is not valid before {}", moment::text(anchor.not_before)),
-            ));
-        }
-        for (index, certificate) in
-            links().filter(|(_, certificate)| question.at > certificate.not_after)
-        {
-            return Err(Fault::of(
-                Reason::Expired,
-                index,
-                format!("expired on {}", moment::text(certificate.not_after)),
-            ));
-        }
-        if question.at > anchor.not_after {
-            return Err(Fault::of_anchor(
-                Reason::Expired,
-                format!("expired on {}", moment::text(anchor.not_after)),
-            ));
-        }
-
+        self.check_dates(indexes, anchor)?;
         self.check_purposes(indexes, anchor)?;
         // RFC 5280 4.2.1.9 would let a CA's key be a client's; a client that can make clients is more than was asked for.
         if certificates[0].is_ca() {
@@ -260,15 +247,6 @@ impl<'q> Search<'q> {
             ));
         }
         check_signing(&certificates[0], question.usage)?;
-        for (index, certificate) in links() {
-            provable(certificate.spki).map_err(|key| {
-                Fault::of(
-                    Reason::WeakKey,
-                    index,
-                    format!("cannot be relied on: {key}"),
-                )
-            })?;
-        }
         let valid_from = links()
             .map(|(_, certificate)| certificate.not_before)
             .fold(anchor.not_before, i64::max);
@@ -362,6 +340,46 @@ impl<'q> Search<'q> {
         Ok(())
     }
 
+    /// RFC 5280 6.1.3 (a)(2), for the anchor too: an expired CA vouches for nobody. No leeway: issuers backdate.
+    fn check_dates(&self, indexes: &[usize], anchor: &Anchor) -> Result<(), Fault> {
+        let at = self.question.at;
+        let certificates = || {
+            indexes
+                .iter()
+                .map(|index| (*index, &self.question.certificates[*index]))
+        };
+        let early = |from: i64| format!("is not valid before {}", moment::text(from));
+        let late = |until: i64| format!("expired on {}", moment::text(until));
+        if let Some((index, certificate)) =
+            certificates().find(|(_, certificate)| at < certificate.not_before)
+        {
+            return Err(Fault::of(
+                Reason::NotYetValid,
+                index,
+                early(certificate.not_before),
+            ));
+        }
+        if at < anchor.not_before {
+            return Err(Fault::of_anchor(
+                Reason::NotYetValid,
+                early(anchor.not_before),
+            ));
+        }
+        if let Some((index, certificate)) =
+            certificates().find(|(_, certificate)| at > certificate.not_after)
+        {
+            return Err(Fault::of(
+                Reason::Expired,
+                index,
+                late(certificate.not_after),
+            ));
+        }
+        if at > anchor.not_after {
+            return Err(Fault::of_anchor(Reason::Expired, late(anchor.not_after)));
+        }
+        Ok(())
+    }
+
     fn check_purposes(&self, indexes: &[usize], anchor: &Anchor) -> Result<(), Fault> {
         let usage = self.question.usage;
         let refused =
@@ -397,6 +415,14 @@ fn check_signing(leaf: &Certificate<'_>, usage: Usage) -> Result<(), Fault> {
         ));
     }
     Ok(())
+}
+
+fn weak(key: KeyFault, index: usize) -> Fault {
+    Fault::of(
+        Reason::WeakKey,
+        index,
+        format!("cannot be relied on: {key}"),
+    )
 }
 
 fn signature_fault(fault: SignatureFault, index: usize) -> Fault {
