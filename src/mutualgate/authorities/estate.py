@@ -8,14 +8,12 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mutualgate.authorities.findings import Finding, Severity
-from mutualgate.authorities.reading import UNREADABLE, odd_serials_allowed
+from mutualgate.authorities.reading import OLD_HASHES, UNREADABLE, odd_serials_allowed
 from mutualgate.authorities.weak_keys import examine
 
-_OLD_HASHES = (hashes.MD5, hashes.SHA1)
 Extension = TypeVar("Extension", bound=x509.ExtensionType)
 
 
@@ -161,7 +159,7 @@ class _Report:
             self.note("intermediate", "It is no root: another authority signed it.", "It is trusted by itself.")
             return
         try:
-            if isinstance(certificate.signature_hash_algorithm, _OLD_HASHES):
+            if isinstance(certificate.signature_hash_algorithm, OLD_HASHES):
                 self.note(
                     "weak_root_signature",
                     "It signed itself with SHA-1 or MD5.",
