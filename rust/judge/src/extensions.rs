@@ -23,6 +23,7 @@ pub(crate) struct Extensions<'a> {
     pub alternative_names: Option<Vec<GeneralName<'a>>>,
     pub alternative_names_critical: bool,
     pub name_constraints: Option<NameConstraints<'a>>,
+    pub name_constraints_critical: bool,
     pub policy_constraints: Option<PolicyConstraints>,
     pub policy_constraints_critical: bool,
     pub subject_key_id: Option<&'a [u8]>,
@@ -95,6 +96,7 @@ impl<'a> Extensions<'a> {
                     );
                 }
                 self.name_constraints = Some(constraints);
+                self.name_constraints_critical = critical;
             }
             Some([POLICY_CONSTRAINTS]) => {
                 self.policy_constraints = Some(whole(PolicyConstraints::from_der(value))?);

@@ -203,10 +203,12 @@ fn authority_fault(issuer: &Certificate<'_>, profile: Profile) -> Option<String>
     if profile == Profile::Rfc5280 && extensions.subject_key_id.is_none() {
         return Some("is a CA's without a subjectKeyIdentifier (RFC 5280 4.2.1.2)".into());
     }
-    if let Some(constraints) = &extensions.name_constraints
-        && let Some(fault) = constraints::constraints_fault(constraints)
-    {
-        return Some(fault);
+    if let Some(constraints) = &extensions.name_constraints {
+        // Adopted CAs often forget it; theirs are heeded all the same.
+        if profile == Profile::Rfc5280 && !extensions.name_constraints_critical {
+            return Some("has name constraints that are not critical (RFC 5280 4.2.1.10)".into());
+        }
+        return constraints::constraints_fault(constraints);
     }
     None
 }

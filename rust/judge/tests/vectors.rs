@@ -1,29 +1,13 @@
 //! The vectors in `tests/vectors`: a chain, a snapshot and a moment, and the verdict that has to come out.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+mod common;
 
-use judge::{
-    Reason, Snapshot, Verdict, authorize, decide,
-    record::{Batch, SiteRecord},
-};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use x509_parser::pem::Pem;
+use std::collections::BTreeSet;
 
-#[derive(Deserialize)]
-struct Vector {
-    name: String,
-    snapshot: Value,
-    chain: Vec<String>,
-    at: i64,
-    route: Option<Value>,
-    verdict: String,
-    reason: Option<String>,
-    certificate: Option<u8>,
-    issuer_known: Option<bool>,
-    client: Option<u64>,
-}
+use common::{Vector, batch, der, vectors};
+
+use judge::{Reason, Snapshot, Verdict, authorize, decide};
 
 #[test]
 fn every_vector_comes_out_as_written() {
@@ -125,64 +109,4 @@ fn check(vector: &Vector) -> Result<(), String> {
     } else {
         Err(format!("{came:?}, wanted {wanted:?} ({verdict:?})"))
     }
-}
-
-fn vectors() -> Vec<(String, Vector)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors");
-    let mut all = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "json")
-        {
-            let vectors: Vec<Vector> = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-            let file = path.file_stem().unwrap().to_string_lossy().into_owned();
-            all.extend(vectors.into_iter().map(|vector| (file.clone(), vector)));
-        }
-    }
-    assert!(all.len() > 100);
-    all
-}
-
-/// PEM, or `hex:` and what no PEM could hold.
-fn der(text: &str) -> Vec<u8> {
-    match text.strip_prefix("hex:") {
-        Some(digits) => octets(digits),
-        None => {
-            Pem::iter_from_buffer(text.as_bytes())
-                .next()
-                .unwrap()
-                .unwrap()
-                .contents
-        }
-    }
-}
-
-fn octets(digits: &str) -> Vec<u8> {
-    (0..digits.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
-        .collect()
-}
-
-fn batch(vector: &Vector) -> Batch {
-    let mut snapshot = vector.snapshot.clone();
-    for authority in snapshot["authorities"].as_array_mut().unwrap() {
-        authority["certificate"] = json!(der(authority["certificate"].as_str().unwrap()));
-    }
-    for credential in snapshot["credentials"].as_array_mut().unwrap() {
-        credential["fingerprint"] = json!(octets(credential["fingerprint"].as_str().unwrap()));
-    }
-    for revocation in snapshot["revocations"].as_array_mut().unwrap() {
-        revocation["serial"] = json!(octets(revocation["serial"].as_str().unwrap()));
-    }
-    let mut batch: Batch = serde_json::from_value(snapshot).unwrap();
-    batch.sites = vector.route.clone().map(|mut route| {
-        route["path"] = json!("/");
-        route["upstream"] = json!(0);
-        let site = json!({"name": "site", "hosts": ["site.example"], "client_certificate": "required", "on_refusal": "page", "routes": [route]});
-        vec![serde_json::from_value::<SiteRecord>(site).unwrap()]
-    });
-    batch
 }

@@ -30,12 +30,14 @@ class InForce:
         return {"in_force": self.epoch is not None, "epoch": self.epoch}
 
 
-def change(folder: Folder, do: Callable[[Services], T]) -> tuple[T, InForce]:
+def change(folder: Folder, do: Callable[[Services], T], *, create: bool = False) -> tuple[T, InForce]:
     """Does something to the store, and returns once the running gate, if there is one, has it in force.
 
-    Raises what `do` raises, and `Unavailable` when the gate did not acknowledge; the store has the change then.
+    `create` makes the folder and the store where there is none. Raises what `do` raises, and `Unavailable` when the gate did not acknowledge; the store has the change then.
     """
-    with services(folder) as all_of_it:
+    if create:
+        folder.create()
+    with services(folder, create=create) as all_of_it:
         result = do(all_of_it)
     answer = control.ask(folder, "sync")
     return result, InForce(None if answer is None else int(answer["epoch"]))

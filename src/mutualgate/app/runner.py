@@ -98,6 +98,7 @@ class Runner:
     async def reload(self) -> None:
         """Reads mutualgate.toml again. One that cannot be used is reported, and the last good one stays in force."""
         async with self._changing:
+            self._plane.reopen_access_log()
             try:
                 await asyncio.to_thread(self._reload)
             except MutualgateError as error:

@@ -120,9 +120,10 @@ class Services:
 
 
 @contextmanager
-def services(folder: Folder) -> Iterator[Services]:
-    """The services of an installation that is there; closed at the end. Raises `BadInput` where there is none."""
-    folder.require()
+def services(folder: Folder, *, create: bool = False) -> Iterator[Services]:
+    """The services of an installation; closed at the end. Raises `BadInput` where there is none, unless told to `create`."""
+    if not create:
+        folder.require()
     made = Services(folder)
     try:
         yield made

@@ -1,11 +1,12 @@
 """`mutualgate client`: who is known, what they prove themselves with, whether they may come in."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mutualgate.cli.files import read_file
+from mutualgate.cli.files import read_file, refuse_existing, write_file
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, new_group
 from mutualgate.cli.output import emit, plain, table
 
@@ -36,6 +37,82 @@ def add(
     client, force = change(Folder(dir), lambda services: services.clients.add(name, contact=contact, roles=role or ()))
     text = f"{plain(client.name)} is client {client.id}. Give it a credential: mutualgate client sign or client p12."
     emit({**as_dict(client), **force.facts}, text, json)
+
+
+@app.command("sign")
+def sign(
+    name: Name,
+    csr: Annotated[Path, typer.Option(help="The certificate signing request, PEM or DER; `-` for stdin.")],
+    out: Annotated[Path, typer.Option(help="The file for the certificate and its chain, PEM.")],
+    days: Annotated[int | None, typer.Option(min=1, help="Valid for so many days.")] = None,
+    authority: Annotated[str | None, typer.Option(help="An adopted authority, to sign in place of ours.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """Sign a client's CSR. The certificate says what the client's record says, whatever the CSR asks for.
+
+    Example: mutualgate client sign partner-7 --csr partner-7.csr --out partner-7.pem
+    """
+    from mutualgate.app import Folder, change
+
+    refuse_existing(out, force)
+    data = read_file(csr)
+    lifetime = None if days is None else timedelta(days=days)
+    signed, in_force = change(
+        Folder(dir),
+        lambda services: services.enrolment.sign(name, data, str(csr), authority=authority, lifetime=lifetime),
+    )
+    write_file(out, signed.chain_pem, force=force)
+    credential = signed.credential
+    lines = [f"{out}: the certificate of {plain(signed.client.name)}, until {credential.not_after:%Y-%m-%d}."]
+    lines += [f"  {plain(one.field)}: asked for {plain(one.asked)}, given {plain(one.given)}" for one in signed.differences]
+    differences = [{"field": one.field, "asked": one.asked, "given": one.given} for one in signed.differences]
+    lines.append(f"{in_force.sentence[0].upper()}{in_force.sentence[1:]}.")
+    facts = {**credential_dict(credential), "file": str(out), "differences": differences, **in_force.facts}
+    emit(facts, "\n".join(lines), json)
+
+
+@app.command("p12")
+def p12(
+    name: Name,
+    out: Annotated[Path, typer.Option(help="The .p12 file to write.")],
+    target: Annotated[
+        str | None, typer.Option("--for", help="Where it will be imported: windows-11, macos, android-13, firefox …")
+    ] = None,
+    profile: Annotated[
+        str, typer.Option(help="auto: by --for; compat: 3DES, opens everywhere; modern: AES, for current systems.")
+    ] = "auto",
+    key: Annotated[str, typer.Option(help="p256, p384, rsa2048 or rsa3072.")] = "p256",
+    days: Annotated[int | None, typer.Option(min=1, help="Valid for so many days.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """Make a key and a certificate for a client, in a .p12 to import. The key is not kept; the password is shown once.
+
+    Example: mutualgate client p12 partner-7 --out partner-7.p12 --for windows-11
+    """
+    from mutualgate.app import Folder, change
+    from mutualgate.authorities.keys import KeyKind
+    from mutualgate.authorities.p12 import Encoding
+
+    refuse_existing(out, force)
+    kind = choice(KeyKind, key, "--key")
+    encoding = None if profile == "auto" else choice(Encoding, profile, "--profile")
+    lifetime = None if days is None else timedelta(days=days)
+    made, in_force = change(
+        Folder(dir),
+        lambda services: services.enrolment.make_p12(name, target=target, encoding=encoding, kind=kind, lifetime=lifetime),
+    )
+    write_file(out, made.data, private=True, force=force)
+    text = (
+        f"{out}: key and certificate of {plain(made.client.name)}, until {made.credential.not_after:%Y-%m-%d} "
+        f"({made.encoding}).\nPassword, shown once: {made.password}\nSend file and password on different ways. "
+        f"{in_force.sentence[0].upper()}{in_force.sentence[1:]}."
+    )
+    facts = {**credential_dict(made.credential), "file": str(out), "profile": str(made.encoding)}
+    emit({**facts, "password": made.password, **in_force.facts}, text, json)
 
 
 @app.command("list")

@@ -30,8 +30,7 @@ def write_file(path: Path, data: bytes, *, private: bool = False, force: bool = 
 
     Raises `Conflict` where one is there, unless `force`; `BadInput` where it cannot be written.
     """
-    if path.exists() and not force:
-        raise Conflict("there is a file of that name", where=str(path), fix="Choose another one, or say --force.")
+    refuse_existing(path, force)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o644)
@@ -48,3 +47,11 @@ def write_file(path: Path, data: bytes, *, private: bool = False, force: bool = 
         raise BadInput(
             f"cannot be written: {error.strerror}", where=str(path), expected="a file in a folder that exists"
         ) from error
+
+
+def refuse_existing(path: Path, force: bool) -> None:
+    """Raises `Conflict` where a file is there: to be asked before anything is signed for it."""
+    if path.exists() and not force:
+        raise Conflict("there is a file of that name", where=str(path), fix="Choose another one, or say --force.")
+    if not path.parent.is_dir():
+        raise BadInput("is not there", where=str(path.parent), expected="a folder")

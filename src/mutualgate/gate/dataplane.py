@@ -72,7 +72,7 @@ class DataPlane:
         return epoch
 
     def publish(self, files: Sequence["Publication"]) -> None:
-        """Replaces what the plain listener serves."""
+        """Puts `files` in place at the plain listener."""
         self._gate.publish(msgspec.msgpack.encode(files))
 
     def events(self, most: int, wait_seconds: float) -> list[dict[str, Any]]:
@@ -84,6 +84,10 @@ class DataPlane:
         """All counters, since the start."""
         counters: dict[str, Any] = msgspec.msgpack.decode(self._gate.counters())
         return counters
+
+    def reopen_access_log(self) -> None:
+        """Moves on to a new file after the access log was moved away."""
+        self._gate.reopen_access_log()
 
     def stop(self, drain_seconds: float) -> Mapping[str, Any]:
         """Accepts nothing new, waits for what is under way for at most `drain_seconds`, then cuts it."""
