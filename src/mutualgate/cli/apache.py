@@ -21,7 +21,9 @@ def export_apache(
     upstream: Annotated[str, typer.Option(help="The service behind httpd, http://host:port.")],
     out: Annotated[Path, typer.Option(help="The folder to write.")],
     listen: Annotated[str, typer.Option(help="Where httpd listens: PORT or ADDRESS:PORT.")] = "443",
-    host: Annotated[list[str] | None, typer.Option(help="A host name; several times. By default the first site's.")] = None,
+    host: Annotated[
+        list[str] | None, typer.Option(help="A host name; several times. By default the first site's.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
     dir: Dir = DEFAULT_DIR,
     json: Json = False,
@@ -52,7 +54,9 @@ def export_apache(
         )
     written = write(export(what), out, force=force)
     files = [str(path) for path in written]
-    text = "\n".join([*files, "", f"Start it: {program} -d {out.resolve()} -f httpd.conf -D FOREGROUND; see README.txt there."])
+    text = "\n".join(
+        [*files, "", f"Start it: {program} -d {out.resolve()} -f httpd.conf -D FOREGROUND; see README.txt there."]
+    )
     emit({"files": files}, text, json)
 
 
