@@ -220,6 +220,13 @@ def test_a_rewrite_that_keeps_somebody_out_keeps_the_site_shut(line: str) -> Non
     assert any("nobody passes without the role" in left.why for left in result.left)
 
 
+def test_the_usual_line_against_trace_shuts_nothing() -> None:
+    found = routes(*BASIC, "RewriteEngine On", "RewriteCond %{REQUEST_METHOD} ^(TRACE|TRACK)", "RewriteRule .* - [F]")
+    assert not found["/"].roles
+    found = routes(*BASIC, "RewriteCond %{REQUEST_METHOD} !^(GET|HEAD)$", "RewriteRule .* - [F]")
+    assert found["/"].roles
+
+
 def test_what_is_asked_about_the_server_is_answered_in_the_report() -> None:
     lines = (
         "<IfVersion < 2.4>",

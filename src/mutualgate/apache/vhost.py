@@ -126,6 +126,8 @@ class _Reader:
         self.root = root
         self.left: list[Left] = []
         self.with_certificate: set[int] = set()
+        self.conditions: list[Directive] = []
+        """RewriteCond lines since the last RewriteRule: they belong to the next one."""
 
     def leave(self, directive: Directive, why: str, do: str) -> None:
         self.left.append(Left(directive.place.file, directive.place.line, shortened(directive.text), why, do))
@@ -136,6 +138,10 @@ class _Reader:
                 self.section(directive, host)
             else:
                 self.directive(directive, host)
+            if directive.is_("rewritecond"):
+                self.conditions.append(directive)
+            elif directive.is_("rewriterule"):
+                self.conditions.clear()
 
     def path(self, name: str) -> str:
         return str(self.root / name)
@@ -181,6 +187,12 @@ class _Reader:
             case "rewriterule":
                 if not host.tls and d.arg(1).lower().startswith("https://"):
                     host.redirects_to_tls = True
+                elif _refuses(d) and self.conditions and all(_about_methods(c) for c in self.conditions):
+                    self.leave(
+                        d,
+                        "it is about methods, not about who may pass",
+                        "See that the service refuses TRACE; Tomcat and Jetty do.",
+                    )
                 elif _refuses(d):
                     host.shut.append(d)
                 else:
@@ -308,6 +320,12 @@ def _refuses(rule: Directive) -> bool:
     return bool(
         re.search(r"[\[,\s](?:F|G|forbidden|gone|R(?:edirect)?=[45][0-9][0-9])\s*[\],]", rule.text, re.IGNORECASE)
     )
+
+
+def _about_methods(condition: Directive) -> bool:
+    """Whether a RewriteCond asks for methods that no rule on people needs."""
+    words = r"\^?=?\(?(?:TRACE|TRACK|CONNECT)(?:\|(?:TRACE|TRACK|CONNECT))*\)?\$?"
+    return condition.arg(0) == "%{REQUEST_METHOD}" and re.fullmatch(words, condition.arg(1)) is not None
 
 
 def literal_paths(pattern: str) -> list[str] | None:
