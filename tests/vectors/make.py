@@ -104,8 +104,8 @@ def key_usage(*bits):
     return x509.KeyUsage(**{bit: bit in bits for bit in names.split()})
 
 
-def openssl_recipe(*, root_options=(), leaf_options=(), days="500", version_one_root=False):
-    """The old recipe typed unchanged: a root by `req -x509`, a leaf by `x509 -req`. Returns (root, leaf) as PEM."""
+def openssl_recipe(*, root_options=(), leaf_options=(), days="500", version_one_root=False, with_key=False):
+    """The old recipe typed unchanged: a root by `req -x509`, a leaf by `x509 -req`. Returns (root, leaf) as PEM, or the leaf with its key."""
     with tempfile.TemporaryDirectory() as folder:
 
         def run(*command):
@@ -123,6 +123,10 @@ def openssl_recipe(*, root_options=(), leaf_options=(), days="500", version_one_
         digest = [] if any(option in ("-sha1", "-md5") for option in leaf_options) else ["-sha256"]
         sign = ["x509", "-req", "-in", "client.csr", "-CA", "rootCA.pem", "-CAkey", "rootCA.key", "-out", "client.crt", "-days", days]
         run(*sign, *serial, *digest, *leaf_options)
+        if with_key:
+            key = serialization.load_pem_private_key((Path(folder) / "client.key").read_bytes(), None)
+            leaf = x509.load_pem_x509_certificate((Path(folder) / "client.crt").read_bytes())
+            return (Path(folder) / "rootCA.pem").read_text(), Made(leaf, key)
         return tuple((Path(folder) / file).read_text() for file in ("rootCA.pem", "client.crt"))
 
 
@@ -258,7 +262,8 @@ def unknown_issuer():
 
 
 def path_invalid():
-    v1_root, v1_leaf = openssl_recipe()
+    v1_root, v1_middle = openssl_recipe(with_key=True)
+    v1_leaf = v1_middle.pem
     zero_root, zero = openssl_recipe(leaf_options=("-set_serial", "0"))
     negative_root, negative = openssl_recipe(leaf_options=("-set_serial", "-5"))
     one_root, one = openssl_recipe(leaf_options=("-set_serial", "1"))
@@ -266,10 +271,11 @@ def path_invalid():
     middle = make("Middle CA", OLD_ROOT, ca=True)
     short = make("Middle CA", OLD_ROOT, ca=True, path_length=0)
     deeper = make("Deeper CA", short, ca=True)
-    leaf_issuer = make("not a CA", OLD_ROOT, ca=False)
+    leaf_issuer = make("not a CA", OLD_ROOT, ca=False, usage=None)
     silent_issuer = make("says nothing", OLD_ROOT)
     no_sign = make("Middle CA", OLD_ROOT, ca=True, usage=("crl_sign",))
     below_ours = make("Sub CA", ISSUING, ca=True)
+    cautious = make("Cautious CA", OLD_ROOT, ca=True, extra=[(x509.NameConstraints(None, [x509.DNSName("internal.example.com")]), True)])
     permitted = x509.NameConstraints([x509.DNSName("example.com")], None)
     excluded = x509.NameConstraints(None, [x509.DNSName("example.com")])
     mail = x509.NameConstraints([x509.RFC822Name("example.com")], None)
@@ -307,6 +313,7 @@ def path_invalid():
         admitted("as many CAs as the path may have", [make("alice", short), short], holder=2, credentials=[]),
         vector("below the anchor's path length", [make("alice", below_ours), below_ours], "path_invalid", known=True),
         vector("issued by a leaf", [make("alice", leaf_issuer), leaf_issuer], "path_invalid", blame=1, known=True, credentials=[]),
+        vector("v3 below v1", [make("alice", v1_middle), v1_middle], "path_invalid", blame=1, known=True, authorities=[adopted(v1_root)], credentials=[]),
         vector("issued by one that does not say what it is", [make("alice", silent_issuer), silent_issuer], "path_invalid", blame=1, known=True, credentials=[]),
         vector("issued by a CA that may not sign certificates", [make("alice", no_sign), no_sign], "path_invalid", blame=1, known=True, credentials=[]),
         admitted("issued by a CA that may", [make("alice", middle), middle], holder=2, credentials=[]),
@@ -317,6 +324,8 @@ def path_invalid():
         vector("requires a policy", [make("alice", ISSUING, extra=[(x509.PolicyConstraints(0, None), True)])], "path_invalid", blame=0, known=True),
         *constrained("DNS permitted", permitted, x509.DNSName("a.example.com"), x509.DNSName("example.org")),
         *constrained("DNS excluded", excluded, x509.DNSName("example.org"), x509.DNSName("a.example.com")),
+        vector("a wildcard that stands for an excluded name, too", [make("alice", cautious, sans=[x509.DNSName("*.example.com")]), cautious], "path_invalid", blame=0, known=True, credentials=[]),
+        admitted("a wildcard that does not", [make("alice", cautious, sans=[x509.DNSName("*.example.org")]), cautious], holder=2, credentials=[]),
         *constrained("mailbox", mail, x509.RFC822Name("alice@example.com"), x509.RFC822Name("alice@mail.example.com")),
         *constrained("URI", uri, x509.UniformResourceIdentifier("https://a.example.com/x"), x509.UniformResourceIdentifier("urn:x:y")),
         *constrained("directory name", directory, x509.DirectoryName(team), x509.DirectoryName(name("other"))),
