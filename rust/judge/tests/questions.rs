@@ -98,3 +98,22 @@ fn a_wrong_line_is_answered() {
         );
     }
 }
+
+#[test]
+fn every_question_is_answered_as_written() {
+    let file = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/vectors/questions.jsonl");
+    let mut wrong = Vec::new();
+    for line in std::fs::read_to_string(file).unwrap().lines() {
+        let vector: Value = serde_json::from_str(line).unwrap();
+        let mut answer = ask(&vector["question"]);
+        let detail = answer.as_object_mut().unwrap().remove("detail");
+        if answer != vector["answer"] {
+            wrong.push(format!(
+                "{answer}, wanted {} ({detail:?})",
+                vector["answer"]
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
