@@ -224,7 +224,7 @@ def tampered(issued: Issued) -> Issued:
 
 
 def changed(issued: Issued, old: bytes, new: bytes) -> Issued:
-    """The same certificate with `old` replaced in its DER by `new` of the same length: the signature does not verify."""
+    """The same certificate with `old` replaced in its DER by `new`, as long: the signature does not verify."""
     assert len(old) == len(new)
     assert old in issued.der
     return Issued(x509.load_der_x509_certificate(issued.der.replace(old, new)), issued.key, issued.parent)
@@ -239,7 +239,7 @@ def v1_leaf(
     serial: int | None = None,
     md: str = "sha256",
 ) -> Issued:
-    """An X.509 v1 certificate as `openssl x509 -req` without -extfile makes it before OpenSSL 3.2 (`openssl_makes_v1`).
+    """An X.509 v1 certificate as `openssl x509 -req` makes it without -extfile, before 3.2 (`openssl_makes_v1`).
 
     Its validity begins at the machine's time, for that is what the command does. `md`: sha1 and md5, too.
     """
@@ -266,7 +266,7 @@ def as_v1(issued: Issued, *, keep_extensions: bool = False) -> Issued:
 
 
 def resigned(issued: Issued, tbs: bytes) -> Issued:
-    """A certificate with the content `tbs` (DER), signed by the issuer of `issued` as `issued` was. EC and RSA issuers."""
+    """A certificate with the content `tbs` (DER), signed by the issuer of `issued`, whose key is EC or RSA."""
     signer = (issued.parent or issued).key
     if isinstance(signer, ec.EllipticCurvePrivateKey):
         signature = signer.sign(tbs, ec.ECDSA(hashes.SHA256()))

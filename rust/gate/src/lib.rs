@@ -1,1 +1,44 @@
 //! The data plane: listeners, TLS, connections, proxying. Who is admitted it asks `judge`.
+//!
+//! The map, as a request walks it: [`runtime`] starts workers, `listener` accepts, `handshake` meets a client (`tls`, and
+//! `possession` for its proof), `serve` has it judged (`standing`), `connection` keeps that up to date, `request` finds
+//! the route and asks for a permit, [`identity`] says who it is, `upstream` forwards, `download` brings the answer back.
+//! Whoever is turned away reads [`refusal`]; what happened is in [`event`], [`counters`] and [`access`].
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+#![cfg_attr(test, allow(clippy::expect_used, clippy::unwrap_used))]
+
+pub mod access;
+pub mod counters;
+pub mod event;
+#[cfg(test)]
+mod fixtures;
+pub mod identity;
+pub mod refusal;
+pub mod runtime;
+pub mod settings;
+
+mod authority;
+mod client_io;
+mod connection;
+mod download;
+mod handshake;
+mod ledger;
+mod listener;
+mod plain;
+mod possession;
+mod problem;
+mod random;
+mod relay;
+mod request;
+mod serve;
+mod standing;
+mod state;
+mod tls;
+mod upload;
+mod upstream;
+mod worker;
+
+pub use runtime::{Gate, GateError};
+pub use settings::{Settings, SettingsError};
+pub use state::{Mismatch, Publication};

@@ -7,15 +7,38 @@
 #![warn(missing_docs)]
 
 pub mod authorize;
+pub mod batch;
+pub mod cache;
 pub mod decide;
+pub mod key;
 pub mod reason;
 pub mod record;
 pub mod route;
 pub mod snapshot;
 pub mod verdict;
 
+mod anchor;
+mod certificate;
+mod constraints;
+mod crl;
+mod delta;
+mod der;
+mod extensions;
+mod fault;
+mod moment;
+mod name;
+mod path;
+mod path_rule;
+mod revocation;
+mod rules;
+mod shards;
+mod signature;
+
 pub use authorize::{Permit, authorize};
+pub use batch::decide_batch;
+pub use cache::VerdictCache;
 pub use decide::decide;
+pub use key::provable;
 pub use reason::Reason;
 pub use route::{PathError, Route, Site};
 pub use snapshot::Snapshot;

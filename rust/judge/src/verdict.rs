@@ -24,6 +24,8 @@ pub struct Admission {
     pub(crate) issuer: Box<str>,
     pub(crate) serial: Box<str>,
     pub(crate) not_after: i64,
+    pub(crate) valid_from: i64,
+    pub(crate) valid_until: i64,
 }
 
 /// A client as the snapshot knows it.
@@ -65,6 +67,14 @@ impl Admission {
     /// The leaf's serial number, lower-case hex without leading zeros.
     pub fn serial(&self) -> &str {
         &self.serial
+    }
+    /// Whether every certificate that it rests on is valid at `at` (Unix seconds): what was judged earlier may have expired since.
+    pub fn holds_at(&self, at: i64) -> bool {
+        (self.valid_from..=self.valid_until).contains(&at)
+    }
+    /// The last second, in Unix seconds, at which every certificate that it rests on is valid.
+    pub fn valid_until(&self) -> i64 {
+        self.valid_until
     }
     /// The leaf's notAfter, Unix seconds.
     pub fn not_after(&self) -> i64 {

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate.authorities.crl import MAX_CRL_BYTES, ForeignCrl, read_crl, serial_octets
@@ -21,12 +20,14 @@ from mutualgate.authorities.estate import authority_findings, leaf_findings
 from mutualgate.authorities.findings import Finding, Severity
 from mutualgate.authorities.keys import PrivateKey, read_private_key
 from mutualgate.authorities.reading import (
+    OLD_HASHES,
     UNREADABLE,
     holds_private_key,
     name_text,
     odd_serials_allowed,
     read_certificates,
     read_file,
+    subject_text,
 )
 from mutualgate.authorities.serial_file import serial_file_findings
 from mutualgate.authorities.weak_keys import examine, key_fingerprint
@@ -36,7 +37,6 @@ MAX_BUNDLE_BYTES = 64 * 1024 * 1024
 MAX_ISSUED_FILES = 1_000_000
 CERTIFICATE_SUFFIXES = frozenset({".crt", ".pem", ".cer", ".der"})
 PKCS12_SUFFIXES = frozenset({".p12", ".pfx"})
-_OLD_HASHES = (hashes.MD5, hashes.SHA1)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _authorities(estate: Estate, now: datetime, findings: list[Finding]) -> list
         found, can_be_adopted = authority_findings(certificate, place, now)
         findings += found
         if can_be_adopted:
-            usable.append(AdoptedAuthority(certificate, place, name_text(certificate.subject)))
+            usable.append(AdoptedAuthority(certificate, place, subject_text(certificate)))
     if not usable:
         first = next(finding for finding in findings if finding.severity is Severity.REFUSED)
         raise BadInput(first.sentence.rstrip("."), where=first.where, expected="the certificate of an authority")
@@ -229,7 +229,7 @@ def _issued(
                 IssuedCertificate(
                     certificate=certificate,
                     where=place,
-                    subject=name_text(certificate.subject),
+                    subject=subject_text(certificate),
                     serial=serial,
                     fingerprint=fingerprint,
                     authority=authority,
@@ -300,7 +300,7 @@ def _signer(
     """Which authority signed it, by the signature; the name only says whom to ask. None and a finding when none did."""
     try:
         candidates = by_name.get(certificate.issuer.public_bytes(), [])
-        old_hash = isinstance(certificate.signature_hash_algorithm, _OLD_HASHES)
+        old_hash = isinstance(certificate.signature_hash_algorithm, OLD_HASHES)
         issuer = name_text(certificate.issuer)
     except UNREADABLE:
         findings.append(Finding("unreadable", Severity.REFUSED, place, "Its fields cannot be read.", "It is left out."))

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate.authorities.keys import PrivateKey
 from mutualgate.authorities.profiles import BACKDATING, authority_key_identifier, signature_hash
-from mutualgate.authorities.reading import UNREADABLE, name_text, odd_serials_allowed, pem_blocks, shown
+from mutualgate.authorities.reading import OLD_HASHES, UNREADABLE, name_text, odd_serials_allowed, pem_blocks
 from mutualgate.errors import BadInput
 
 CRL_LIFETIME = timedelta(days=7)
@@ -134,16 +134,19 @@ def read_crl(data: bytes, issuer: x509.Certificate, now: datetime, where: str) -
     if len(data) > MAX_CRL_BYTES:
         raise BadInput("is too large", where=where, expected=f"at most {MAX_CRL_BYTES} bytes")
     crl = _load(data, where)
-    if crl.issuer != issuer.subject:
+    try:
+        signer, this_update, next_update = crl.issuer, crl.last_update_utc, crl.next_update_utc
+    except UNREADABLE as error:
+        raise BadInput("has an issuer or dates that cannot be read", where=where, expected="RFC 5280 5.1.2") from error
+    if signer != issuer.subject:
         raise BadInput(
-            f"is the CRL of {name_text(crl.issuer)}",
+            f"is the CRL of {name_text(signer)}",
             where=where,
             expected=f"the CRL of {name_text(issuer.subject)}",
             code="other_issuer",
         )
     _check_signature(crl, issuer, where)
     number = _check_extensions(crl, where)
-    this_update, next_update = crl.last_update_utc, crl.next_update_utc
     if this_update > now + BACKDATING:
         raise BadInput(
             f"begins in the future ({this_update:%Y-%m-%d %H:%M} UTC)",
@@ -169,15 +172,20 @@ def _load(data: bytes, where: str) -> x509.CertificateRevocationList:
 
 def _check_signature(crl: x509.CertificateRevocationList, issuer: x509.Certificate, where: str) -> None:
     try:
-        valid = crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]  # others raise TypeError
-    except UNREADABLE as error:
-        algorithm = shown(getattr(crl.signature_algorithm_oid, "_name", "unknown"))
+        old_hash = isinstance(crl.signature_hash_algorithm, OLD_HASHES)
+    except UNREADABLE:
+        old_hash = False
+    if old_hash:
         raise BadInput(
-            f"is signed with {algorithm}, which nothing should trust today",
+            "is signed with SHA-1 or MD5, which nothing should trust today",
             where=where,
             expected="a signature with SHA-256 or better",
             fix="Make it again: openssl ca -gencrl -md sha256",
-        ) from error
+        )
+    try:
+        valid = crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]  # others raise TypeError
+    except UNREADABLE:
+        valid = False
     if not valid:
         raise BadInput(
             f"was not signed by {name_text(issuer.subject)}", where=where, expected="a signature that verifies"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.utils import CryptographyDeprecationWarning
 
 from mutualgate.errors import BadInput
@@ -31,6 +31,9 @@ UNREADABLE = (
     x509.UnsupportedGeneralNameType,
 )
 """What pyca/cryptography raises for bytes that it cannot take."""
+
+OLD_HASHES = (hashes.MD5, hashes.SHA1)
+"""What makes a signature worthless: others can make something else with the same hash."""
 
 CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
 """RFC 7468 section 5.1, and the older word that it asks readers to take as well."""
@@ -64,6 +67,14 @@ def name_text(name: x509.Name) -> str:
     """`name` by RFC 4514, for people only: never compared, never parsed."""
     try:
         return shown(name.rfc4514_string()) or "(empty)"
+    except UNREADABLE:
+        return "(unreadable)"
+
+
+def subject_text(holder: x509.Certificate | x509.CertificateSigningRequest) -> str:
+    """Whose it says that it is, for people only. Names are read only when asked for: they may turn out to be none."""
+    try:
+        return name_text(holder.subject)
     except UNREADABLE:
         return "(unreadable)"
 

@@ -11,6 +11,8 @@ class ChangeKind(StrEnum):
     AUTHORITY = "authority"
     CREDENTIAL = "credential"
     REVOCATION = "revocation"
+    SITES = "sites"
+    """The configuration that a gate read; it is in no table, the entry only moves the epoch."""
     ALL = "all"
     """Too much to list: build anew."""
 

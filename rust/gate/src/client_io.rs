@@ -1,0 +1,200 @@
+//! A client's TLS stream, watched: what has moved, what waits.
+//!
+//! The watcher ([`Progress`]) is read by the worker's clock. Only one thread touches it; it is atomic because hyper wants
+//! to be able to send an upgraded stream elsewhere.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::server::TlsStream;
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// No request has come yet.
+    Fresh = 0,
+    /// Between two requests.
+    Idle = 1,
+    /// A request's head has begun to come.
+    Header = 2,
+    /// There is a request.
+    Active = 3,
+    /// Everything is said; what the client still sends is read and dropped, lest a reset overtake our last words.
+    Linger = 4,
+}
+
+/// What has happened on a connection. Times are the worker's; 1 stands for "just now", 0 for "not".
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    phase: AtomicU8,
+    since: AtomicU32,
+    /// Since when the client takes nothing of what we have for it.
+    blocked: AtomicU32,
+    lingers: AtomicBool,
+}
+
+impl Progress {
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+        self.since.store(0, Relaxed);
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Relaxed) {
+            0 => Phase::Fresh,
+            1 => Phase::Idle,
+            2 => Phase::Header,
+            3 => Phase::Active,
+            _ => Phase::Linger,
+        }
+    }
+
+    /// How long the phase has lasted at `now`, in milliseconds; counts from the first call.
+    pub(crate) fn phase_age(&self, now: u32) -> u32 {
+        age(&self.since, now)
+    }
+
+    /// For how long the client has taken nothing, in milliseconds.
+    pub(crate) fn blocked_age(&self, now: u32) -> u32 {
+        if self.blocked.load(Relaxed) == 0 {
+            return 0;
+        }
+        if self.blocked.load(Relaxed) == 1 {
+            self.blocked.store(now.max(2), Relaxed);
+        }
+        now.saturating_sub(self.blocked.load(Relaxed))
+    }
+
+    /// Asks for the connection's end to be slow enough for the client to read the last response.
+    pub(crate) fn linger(&self) {
+        self.lingers.store(true, Relaxed);
+    }
+
+    fn received(&self) {
+        if matches!(self.phase(), Phase::Idle | Phase::Fresh) {
+            self.enter(Phase::Header);
+        }
+    }
+
+    fn wrote(&self, result: &Poll<io::Result<usize>>) {
+        match result {
+            Poll::Ready(Ok(_)) => self.blocked.store(0, Relaxed),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.blocks(),
+        }
+    }
+
+    fn blocks(&self) {
+        if self.blocked.load(Relaxed) == 0 {
+            self.blocked.store(1, Relaxed);
+        }
+    }
+}
+
+fn age(since: &AtomicU32, now: u32) -> u32 {
+    match since.load(Relaxed) {
+        0 => {
+            since.store(now, Relaxed);
+            0
+        }
+        since => now.saturating_sub(since),
+    }
+}
+
+/// The stream.
+pub(crate) struct ClientIo {
+    tls: TlsStream<TcpStream>,
+    progress: Arc<Progress>,
+    closed: bool,
+    linger_left: usize,
+}
+
+impl ClientIo {
+    pub(crate) fn new(tls: TlsStream<TcpStream>, progress: Arc<Progress>) -> Self {
+        // 256 KiB: what a client has typically sent before it reads that it should not have.
+        ClientIo {
+            tls,
+            progress,
+            closed: false,
+            linger_left: 256 * 1024,
+        }
+    }
+}
+
+impl AsyncRead for ClientIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.tls).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.progress.received();
+        }
+        result
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.tls).poll_write(cx, bytes);
+        self.progress.wrote(&result);
+        result
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.tls).poll_write_vectored(cx, slices);
+        self.progress.wrote(&result);
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.tls).poll_flush(cx);
+        if result.is_pending() {
+            self.progress.blocks();
+        }
+        result
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.closed {
+            ready!(Pin::new(&mut self.tls).poll_shutdown(cx))?;
+            self.closed = true;
+            self.progress.enter(Phase::Linger);
+        }
+        let mut waste = [0; 4096];
+        while self.progress.lingers.load(Relaxed) && self.linger_left > 0 {
+            let mut buffer = ReadBuf::new(&mut waste);
+            ready!(Pin::new(self.tls.get_mut().0).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                break;
+            }
+            self.linger_left = self.linger_left.saturating_sub(buffer.filled().len());
+        }
+        Poll::Ready(Ok(()))
+    }
+}

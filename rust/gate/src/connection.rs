@@ -1,0 +1,386 @@
+//! One client's connection: who it is, at which epoch that was judged, what runs on it, and how it ends.
+//!
+//! Knows time limits and when to judge again. Does not know what a request is about ([`crate::request`]).
+
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use http::{HeaderMap, HeaderValue, uri::PathAndQuery};
+use judge::{Admission, Reason, Site, Verdict};
+
+use crate::{
+    client_io::{Phase, Progress},
+    counters::Flow,
+    event::Scene,
+    identity::Hop,
+    ledger,
+    standing::{Standing, unix_now},
+    state::State,
+    upstream::block,
+    worker::Worker,
+};
+
+/// How long a client has to take the last words of a connection, in milliseconds.
+const LINGER_MILLISECONDS: u32 = 2_000;
+
+/// How long a connection may rest whose client was refused, in milliseconds.
+const STRANGER_MILLISECONDS: u32 = 5_000;
+
+/// HTTP/2 streams that a client may abandon in vain before its connection is cut (CVE-2023-44487): a browser that leaves a
+/// large page abandons dozens.
+const MAX_ABANDONED: u32 = 200;
+
+/// What the handshake told.
+pub(crate) struct Met {
+    pub(crate) peer: SocketAddr,
+    pub(crate) port: u16,
+    /// The name that the client asked for; empty for none.
+    pub(crate) sni: Box<str>,
+    pub(crate) is_h2: bool,
+    /// The version of TLS.
+    pub(crate) version: &'static str,
+    pub(crate) resumed: bool,
+    /// For routes that pass TLS facts on.
+    pub(crate) facts: HeaderValue,
+}
+
+/// A connection whose handshake is done.
+pub(crate) struct Connection {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) slot: Cell<usize>,
+    pub(crate) met: Met,
+    pub(crate) progress: Arc<Progress>,
+    /// The fields about where a request comes from, for the authority that was asked for last.
+    hop: RefCell<Option<(Box<str>, Rc<[u8]>)>>,
+    standing: RefCell<Rc<Standing>>,
+    requests: RefCell<Vec<Option<Running>>>,
+    running: Cell<usize>,
+    served: Cell<u32>,
+    abandoned: Cell<u32>,
+    ending: Cell<Ending>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// A request that is not yet answered to the end.
+struct Running {
+    /// What it was permitted for; `None` until then.
+    granted: Option<Granted>,
+    /// Since when its body is waited for; 1 is "just now", 0 "not".
+    waits_since: u32,
+}
+
+/// A permit is given for a place; when trust changes, it is asked for again.
+struct Granted {
+    target: PathAndQuery,
+    admission: Option<Arc<Admission>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Not asked for.
+    No,
+    /// After what runs.
+    Soon,
+    /// At once.
+    Now,
+}
+
+impl Connection {
+    /// Enters the connection at its worker.
+    pub(crate) fn new(worker: Rc<Worker>, met: Met, standing: Rc<Standing>) -> Rc<Connection> {
+        let connection = Rc::new(Connection {
+            slot: Cell::new(0),
+            met,
+            progress: Arc::default(),
+            hop: RefCell::default(),
+            standing: RefCell::new(standing),
+            requests: RefCell::default(),
+            running: Cell::new(0),
+            served: Cell::new(0),
+            abandoned: Cell::new(0),
+            ending: Cell::new(Ending::No),
+            waker: RefCell::default(),
+            worker,
+        });
+        connection.worker.register(&connection);
+        connection
+    }
+
+    /// The site of the handshake, as it is now: it may have gone since.
+    pub(crate) fn site<'a>(&self, state: &'a State) -> Option<&'a Site> {
+        match &*self.met.sni {
+            "" => state.snapshot.default_site(),
+            name => state.snapshot.site_of(name),
+        }
+    }
+
+    /// What the judge says about the client now. Asked again when the epoch has moved or a certificate's time is up.
+    pub(crate) fn standing(&self, state: &State) -> Rc<Standing> {
+        let at = unix_now();
+        let mut standing = self.standing.borrow_mut();
+        if !standing.holds(&state.snapshot, at) {
+            let next = self
+                .worker
+                .standings
+                .judge(&standing.chain, at, &state.snapshot);
+            *standing = next;
+        }
+        standing.clone()
+    }
+
+    /// Whether the judge last said that this is one of our clients.
+    fn is_admitted(&self) -> bool {
+        self.standing.borrow().is_admitted()
+    }
+
+    /// `Host`, `Forwarded` and its elder relatives for a request to `authority`: fields, each with its CRLF.
+    pub(crate) fn hop(&self, authority: &str) -> Rc<[u8]> {
+        let mut hop = self.hop.borrow_mut();
+        if let Some((known, fields)) = &*hop
+            && **known == *authority
+        {
+            return fields.clone();
+        }
+        let mut headers = HeaderMap::new();
+        Hop::new(self.met.peer.ip(), authority, self.met.port, "https").apply(&mut headers);
+        let fields: Rc<[u8]> = [b"host: ", authority.as_bytes(), b"\r\n", &block(&headers)]
+            .concat()
+            .into();
+        *hop = Some((authority.into(), fields.clone()));
+        fields
+    }
+
+    /// Starts a request.
+    pub(crate) fn begin(self: &Rc<Self>) -> Active {
+        self.progress.enter(Phase::Active);
+        self.running.set(self.running.get() + 1);
+        let mut requests = self.requests.borrow_mut();
+        let running = Some(Running {
+            granted: None,
+            waits_since: 0,
+        });
+        let slot = match requests.iter().position(Option::is_none) {
+            Some(slot) => slot,
+            None => {
+                requests.push(None);
+                requests.len() - 1
+            }
+        };
+        requests[slot] = running;
+        Active {
+            connection: self.clone(),
+            slot,
+            complete: false,
+        }
+    }
+
+    /// Notes whether the body of the request in `slot` is waited for.
+    pub(crate) fn waits_for_body(&self, slot: usize, waits: bool) {
+        if let Some(Some(running)) = self.requests.borrow_mut().get_mut(slot) {
+            running.waits_since = if !waits {
+                0
+            } else {
+                running.waits_since.max(1)
+            };
+        }
+    }
+
+    fn finish(&self, slot: usize, complete: bool) {
+        self.requests.borrow_mut()[slot] = None;
+        self.running.set(self.running.get() - 1);
+        self.served.set(self.served.get() + 1);
+        if self.running.get() == 0 {
+            self.progress.enter(Phase::Idle);
+        }
+        if !complete && self.met.is_h2 {
+            self.abandoned.set(self.abandoned.get() + 1);
+            if self.abandoned.get() > MAX_ABANDONED && self.abandoned.get() > self.served.get() / 2
+            {
+                self.cut();
+            }
+        }
+    }
+
+    /// Looks for what has taken too long.
+    pub(crate) fn check_clock(&self) {
+        let now = self.worker.now();
+        let state = self.worker.state();
+        let timeouts = &state.config.timeouts_ms;
+        let limit = match self.progress.phase() {
+            Phase::Fresh => Some(timeouts.header),
+            Phase::Idle if !self.is_admitted() => Some(timeouts.idle.min(STRANGER_MILLISECONDS)),
+            Phase::Idle => Some(timeouts.idle),
+            // HTTP/2 has bytes without a request: they keep nothing open.
+            Phase::Header if self.met.is_h2 => Some(timeouts.idle),
+            Phase::Header => Some(timeouts.header),
+            Phase::Active => None,
+            Phase::Linger => Some(LINGER_MILLISECONDS),
+        };
+        let overdue = limit.is_some_and(|limit| self.progress.phase_age(now) > limit);
+        if overdue
+            && self.met.is_h2
+            && self.progress.phase() != Phase::Linger
+            && self.ending.get() == Ending::No
+        {
+            self.progress.enter(Phase::Linger);
+            self.drain();
+        } else if overdue
+            || self.progress.blocked_age(now) > timeouts.stall
+            || self.is_stalled(now, timeouts.stall)
+        {
+            self.cut();
+        }
+    }
+
+    fn is_stalled(&self, now: u32, limit: u32) -> bool {
+        self.requests
+            .borrow_mut()
+            .iter_mut()
+            .flatten()
+            .any(|running| {
+                if running.waits_since == 1 {
+                    running.waits_since = now.max(2);
+                }
+                running.waits_since > 0 && now.saturating_sub(running.waits_since) > limit
+            })
+    }
+
+    /// Asks again for what runs, since trust or routes have changed; cuts the connection if any of it would be refused now.
+    pub(crate) fn check_admission(&self, state: &State) {
+        if self.running.get() == 0 {
+            return;
+        }
+        let standing = self.standing(state);
+        let site = self.site(state);
+        let lost = self
+            .requests
+            .borrow()
+            .iter()
+            .flatten()
+            .filter_map(|running| running.granted.as_ref())
+            .find_map(|granted| {
+                let refusal =
+                    match site.and_then(|site| site.route(granted.target.path()).ok().flatten()) {
+                        None => Some(Reason::NotGranted),
+                        Some(route) => match judge::authorize(&standing.verdict, route) {
+                            // Whoever was somebody does not go on as nobody, nor as somebody else.
+                            Ok(permit) => (permit.admission().map(|now| now.client().id)
+                                != granted.admission.as_ref().map(|then| then.client().id))
+                            .then_some(Reason::NotGranted),
+                            Err(refusal) => Some(refusal.reason),
+                        },
+                    };
+                refusal.map(|reason| (reason, granted.admission.clone()))
+            });
+        if let Some((reason, admission)) = lost {
+            if let Some(admission) = admission {
+                let reason = match &standing.verdict {
+                    Verdict::Refused(refusal) => refusal.reason,
+                    Verdict::Admitted(_) => reason,
+                };
+                let site = site.map_or("", Site::name);
+                self.worker
+                    .shared
+                    .events
+                    .cut(&admission, reason, &self.scene(site, "", ""));
+            }
+            self.worker.shared.counters.add(Flow::Cut, 1);
+            self.cut();
+        }
+    }
+
+    /// Where events of this connection happen.
+    pub(crate) fn scene<'a>(&'a self, site: &'a str, host: &'a str, path: &'a str) -> Scene<'a> {
+        Scene {
+            at: ledger::unix_milliseconds(),
+            site,
+            sni: &self.met.sni,
+            host,
+            path,
+            peer: Some(self.met.peer.ip()),
+        }
+    }
+
+    /// Ends the connection after what runs.
+    pub(crate) fn drain(&self) {
+        self.end(Ending::Soon);
+    }
+
+    /// Ends the connection at once, with all that runs on it.
+    pub(crate) fn cut(&self) {
+        self.end(Ending::Now);
+    }
+
+    fn end(&self, how: Ending) {
+        if self.ending.get() != Ending::Now {
+            self.ending.set(how);
+        }
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// How the connection is to end, for the one task that drives it; wakes that task when this changes.
+    pub(crate) fn ending(&self, cx: &mut Context<'_>) -> Ending {
+        let mut waker = self.waker.borrow_mut();
+        if !waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            *waker = Some(cx.waker().clone());
+        }
+        self.ending.get()
+    }
+
+    /// Ready when the connection is to end at once.
+    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ending(cx) == Ending::Now {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.worker.forget(self.slot.get());
+    }
+}
+
+/// A request on a connection; dropped, it is over.
+pub(crate) struct Active {
+    pub(crate) connection: Rc<Connection>,
+    slot: usize,
+    complete: bool,
+}
+
+impl Active {
+    /// Its place among the requests of the connection.
+    pub(crate) fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// Notes what it was permitted for, so that it can be asked for again.
+    pub(crate) fn granted(&self, target: PathAndQuery, admission: Option<Arc<Admission>>) {
+        if let Some(Some(running)) = self.connection.requests.borrow_mut().get_mut(self.slot) {
+            running.granted = Some(Granted { target, admission });
+        }
+    }
+
+    /// Notes that it was answered to the end.
+    pub(crate) fn complete(&mut self) {
+        self.complete = true;
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.connection.finish(self.slot, self.complete);
+    }
+}

@@ -1,0 +1,171 @@
+//! The body of an answer, on its way to the client: the upstream's, or one of our own.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::{
+    connection::Active,
+    counters::UpstreamError,
+    ledger::Entry,
+    upstream::{Exchange, Piece},
+};
+
+/// The upstream broke its answer off; so does the gate, lest the client take a part for the whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the upstream broke its answer off")]
+pub(crate) struct BrokenOff;
+
+/// A body. When it is dropped, the request is over and its entry is written.
+pub(crate) struct Download {
+    source: Source,
+    request: Option<(Active, Entry)>,
+}
+
+enum Source {
+    Nothing,
+    Own(Bytes),
+    Upstream {
+        exchange: Exchange,
+        upstream: usize,
+        max_idle: usize,
+    },
+}
+
+impl Download {
+    /// No body, and nothing to be written down: the request goes on elsewhere.
+    pub(crate) fn nothing() -> Download {
+        Download {
+            source: Source::Nothing,
+            request: None,
+        }
+    }
+
+    /// Our own words.
+    pub(crate) fn own(bytes: Bytes, active: Active, entry: Entry) -> Download {
+        let mut download = Download {
+            source: Source::Own(bytes),
+            request: Some((active, entry)),
+        };
+        if download.is_end_stream() {
+            download.end();
+        }
+        download
+    }
+
+    /// The rest of an exchange; `max_idle` connections to the upstream are kept.
+    pub(crate) fn of_upstream(
+        exchange: Exchange,
+        upstream: usize,
+        max_idle: usize,
+        active: Active,
+        entry: Entry,
+    ) -> Download {
+        let done = exchange.is_done();
+        let source = Source::Upstream {
+            exchange,
+            upstream,
+            max_idle,
+        };
+        let mut download = Download {
+            source,
+            request: Some((active, entry)),
+        };
+        if done {
+            download.end();
+        }
+        download
+    }
+
+    /// Notes that the answer is complete, and gives the connection to the upstream back.
+    fn end(&mut self) {
+        let source = std::mem::replace(&mut self.source, Source::Nothing);
+        let Some((active, _)) = &mut self.request else {
+            return;
+        };
+        active.complete();
+        if let Source::Upstream {
+            exchange,
+            upstream,
+            max_idle,
+        } = source
+        {
+            let worker = &active.connection.worker;
+            exchange.finish(&worker.pools, upstream, worker.now(), max_idle);
+        }
+    }
+
+    fn sent(&mut self, bytes: usize) {
+        if let Some((_, entry)) = &mut self.request {
+            entry.sent(bytes as u64);
+        }
+    }
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let piece = match &mut self.source {
+            Source::Nothing => return Poll::Ready(None),
+            Source::Own(bytes) => Ok(Piece::Data(std::mem::take(bytes))),
+            Source::Upstream { exchange, .. } => ready!(exchange.poll_piece(cx)),
+        };
+        Poll::Ready(match piece {
+            Ok(Piece::Data(bytes)) => {
+                self.sent(bytes.len());
+                if self.is_end_stream() {
+                    self.end();
+                }
+                Some(Ok(Frame::data(bytes)))
+            }
+            Ok(Piece::Trailers(trailers)) => {
+                self.end();
+                Some(Ok(Frame::trailers(trailers)))
+            }
+            Ok(Piece::End) => {
+                self.end();
+                None
+            }
+            Err(_) => {
+                if let Some((active, _)) = &self.request {
+                    active
+                        .connection
+                        .worker
+                        .shared
+                        .counters
+                        .upstream_error(UpstreamError::Incomplete);
+                }
+                self.source = Source::Nothing;
+                Some(Err(BrokenOff))
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Nothing => true,
+            Source::Own(bytes) => bytes.is_empty(),
+            Source::Upstream { exchange, .. } => exchange.is_done(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Nothing => SizeHint::with_exact(0),
+            Source::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Upstream { exchange, .. } => exchange
+                .length()
+                .map(SizeHint::with_exact)
+                .unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What the gate says when a request fails for a reason that has nothing to do with certificates.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+
+use crate::{counters::UpstreamError, refusal::Document, upstream::Failure};
+
+/// A failure: its status, stable code, title, and what to do about it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+    fix: &'static str,
+}
+
+macro_rules! problems {
+    ($($name:ident = $status:ident, $code:literal, $title:literal, $fix:literal;)+) => {
+        $(pub(crate) const $name: Problem =
+            Problem { status: StatusCode::$status, code: $code, title: $title, fix: $fix };)+
+    };
+}
+
+problems! {
+    AMBIGUOUS_PATH = BAD_REQUEST, "ambiguous_path", "This address can be read in more than one way",
+        "Write the path without ; \\ // . or .. segments and without percent-encoding what needs none.";
+    BAD_HOST = BAD_REQUEST, "bad_host", "It is not clear for which host this request is",
+        "Send one Host field that names the host of the address.";
+    NO_ROUTE = NOT_FOUND, "no_route", "There is nothing at this address",
+        "Check the address.";
+    METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method_not_allowed", "This method is not allowed here",
+        "CONNECT and TRACE are never forwarded.";
+    BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body_too_large", "The request's body is too large",
+        "Send less, or ask the operator to raise max_body_bytes of this route.";
+    UPSTREAM_UNREACHABLE = SERVICE_UNAVAILABLE, "upstream_unreachable", "The service behind the gate cannot be reached",
+        "Try again soon; if it stays so, tell the operator that the service does not accept connections.";
+    UPSTREAM_FAILED = BAD_GATEWAY, "upstream_failed", "The service behind the gate did not answer properly",
+        "Try again; if it stays so, tell the operator.";
+    UPSTREAM_TIMEOUT = GATEWAY_TIMEOUT, "upstream_timeout", "The service behind the gate took too long",
+        "Try again later; the operator can raise the timeout.";
+    EXPIRED_PUBLICATION = SERVICE_UNAVAILABLE, "expired_publication", "This file is out of date and its successor is not here yet",
+        "Try again in a minute; if it stays so, tell the operator.";
+    UNKNOWN_HOST = MISDIRECTED_REQUEST, "unknown_host", "No site has this name here",
+        "Check the address.";
+}
+
+impl Problem {
+    /// The answer, with the facts in one sentence.
+    pub(crate) fn document(&self, detail: impl Into<Cow<'static, str>>) -> Document {
+        Document {
+            status: self.status,
+            code: self.code,
+            title: self.title.into(),
+            detail: detail.into(),
+            fix: self.fix.into(),
+            refusal: None,
+            terse: false,
+        }
+    }
+}
+
+/// What a failure of an upstream is to the client, and under what it is counted; `None` if the client is gone.
+pub(crate) fn of_failure(failure: Failure) -> Option<(Document, Option<UpstreamError>)> {
+    Some(match failure {
+        Failure::Unreachable(kind) => (
+            UPSTREAM_UNREACHABLE.document(format!("Connecting to it failed: {kind}.")),
+            Some(UpstreamError::Connect),
+        ),
+        Failure::ConnectTimeout => (
+            UPSTREAM_TIMEOUT.document("It did not take the connection in time."),
+            Some(UpstreamError::ConnectTimeout),
+        ),
+        Failure::Closed => (
+            UPSTREAM_FAILED.document("It closed the connection without an answer."),
+            Some(UpstreamError::Closed),
+        ),
+        Failure::Broken => (
+            UPSTREAM_FAILED.document("It broke its answer off."),
+            Some(UpstreamError::Incomplete),
+        ),
+        Failure::Bad(why) => (
+            UPSTREAM_FAILED.document(format!("Its answer cannot be passed on: {why}.")),
+            Some(UpstreamError::Protocol),
+        ),
+        Failure::ResponseTimeout => (
+            UPSTREAM_TIMEOUT.document("It did not answer in time."),
+            Some(UpstreamError::ResponseTimeout),
+        ),
+        Failure::BodyTooLarge => (
+            BODY_TOO_LARGE.document("The body is longer than this route takes."),
+            None,
+        ),
+        Failure::ClientGone => return None,
+    })
+}

@@ -1,0 +1,71 @@
+//! Names for requests that nobody can guess or choose.
+
+use std::cell::Cell;
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+
+/// Makes `X-Request-Id` values: a random part per worker, then a counter scrambled so that load cannot be read from it.
+pub(crate) struct RequestIds {
+    prefix: u64,
+    key: u64,
+    next: Cell<u64>,
+}
+
+impl RequestIds {
+    pub(crate) fn new() -> Self {
+        RequestIds {
+            prefix: random(),
+            key: random() | 1,
+            next: Cell::new(random()),
+        }
+    }
+
+    /// The next one: 32 lower-case hex digits.
+    pub(crate) fn next(&self) -> RequestId {
+        let count = self.next.get();
+        self.next.set(count.wrapping_add(1));
+        // A multiplication by an odd number is a permutation: no id comes twice.
+        let low = count.wrapping_mul(self.key);
+        let mut digits = [0; 32];
+        for (at, digit) in digits.iter_mut().enumerate() {
+            let word = if at < 16 { self.prefix } else { low };
+            let nibble = (word >> (60 - 4 * (at % 16))) & 15;
+            *digit = b"0123456789abcdef"[nibble as usize];
+        }
+        RequestId(digits)
+    }
+}
+
+/// The name of one request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestId([u8; 32]);
+
+impl RequestId {
+    pub(crate) fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    // A system without random numbers could not shake hands either; the ids would still differ within a worker.
+    let _ = SystemRandom::new().fill(&mut bytes);
+    u64::from_ne_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_differ_and_are_hex() {
+        let ids = RequestIds::new();
+        let all: std::collections::HashSet<String> =
+            (0..1000).map(|_| ids.next().as_str().to_owned()).collect();
+        assert_eq!(all.len(), 1000);
+        assert!(
+            all.iter()
+                .all(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        );
+    }
+}

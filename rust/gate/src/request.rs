@@ -1,0 +1,385 @@
+//! One request, top to bottom: host, route, permit, identity, upstream; or why not.
+//!
+//! Knows the order. Does not decide who may pass: it forwards with a permit of the judge and with nothing else.
+
+use std::{rc::Rc, sync::Arc};
+
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH, UPGRADE},
+    request::Parts,
+};
+use http_body::Body;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use judge::{Permit, Reason, Refusal, Site, record::OnRefusal};
+
+use crate::{
+    authority,
+    connection::{Active, Connection},
+    download::Download,
+    event::Shown,
+    identity,
+    ledger::Entry,
+    problem,
+    refusal::Document,
+    relay,
+    standing::Standing,
+    state::{State, Upstream},
+    upload::Upload,
+    upstream::{Additions, BodyKind, Patience, forward},
+};
+
+/// The connection ends without another word.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection ends without an answer")]
+pub(crate) struct Silence;
+
+/// A request that may pass, and how.
+struct Cleared {
+    permit: Permit,
+    upstream: Arc<Upstream>,
+    hop: Rc<[u8]>,
+    pass_identity_names: bool,
+    tls_facts: bool,
+    max_body_bytes: Option<u64>,
+}
+
+/// A request that may not.
+enum TurnedAway {
+    /// By the judge.
+    Refused {
+        refusal: Refusal,
+        site: Option<Box<str>>,
+        how: OnRefusal,
+    },
+    /// For what it is, whoever sends it.
+    Wrong { document: Document, stranger: bool },
+}
+
+/// Answers a request of `connection`.
+pub(crate) async fn answer(
+    connection: Rc<Connection>,
+    mut request: Request<Incoming>,
+) -> Result<Response<Download>, Silence> {
+    let active = connection.begin();
+    let state = connection.worker.state();
+    let standing = connection.standing(&state);
+    let mut entry = Entry::new(&connection, &state, &standing, &request);
+    let upgrade = wants_websocket(&request).then(|| hyper::upgrade::on(&mut request));
+    let (parts, body) = request.into_parts();
+    match clear(&connection, &state, &standing, &parts, &mut entry) {
+        Ok(cleared) => {
+            let target = parts
+                .uri
+                .path_and_query()
+                .cloned()
+                .unwrap_or(http::uri::PathAndQuery::from_static("/"));
+            active.granted(target, cleared.permit.admission().cloned());
+            pass(
+                cleared, &state, &standing, parts, body, upgrade, active, entry,
+            )
+            .await
+        }
+        Err(turned_away) => turn_away(turned_away, &standing, &parts, active, entry),
+    }
+}
+
+/// Whether the request may pass. What is looked at here does not change any more until it is forwarded.
+fn clear(
+    connection: &Connection,
+    state: &State,
+    standing: &Standing,
+    parts: &Parts,
+    entry: &mut Entry,
+) -> Result<Cleared, TurnedAway> {
+    let site = connection.site(state);
+    let stranger = !standing.is_admitted() && site.is_none_or(Site::requires);
+    let wrong = |document| TurnedAway::Wrong { document, stranger };
+    if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+        return Err(wrong(
+            problem::METHOD_NOT_ALLOWED.document(format!("{} is not allowed.", parts.method)),
+        ));
+    }
+    let authority = authority::of(&parts.uri, &parts.headers)
+        .map_err(|why| wrong(problem::BAD_HOST.document(format!("The request {why}."))))?;
+    let site = the_one_site(site, state.snapshot.site_of(authority.host))?;
+    entry.site(site);
+    let route = site
+        .route(parts.uri.path())
+        .map_err(|why| wrong(problem::AMBIGUOUS_PATH.document(format!("The path {why}."))))?
+        .ok_or_else(|| {
+            wrong(problem::NO_ROUTE.document("No route of this site begins like it."))
+        })?;
+    let settings = state.route(site, route);
+    entry.route(settings.counted);
+    let permit =
+        judge::authorize(&standing.verdict, route).map_err(|refusal| TurnedAway::Refused {
+            refusal,
+            site: Some(site.name().into()),
+            how: site.on_refusal(),
+        })?;
+    entry.permitted(permit.admission(), &settings.upstream);
+    Ok(Cleared {
+        permit,
+        upstream: settings.upstream.clone(),
+        hop: connection.hop(authority.text),
+        pass_identity_names: settings.options.pass_identity_names,
+        tls_facts: settings.options.tls_facts,
+        max_body_bytes: settings.options.max_body_bytes.or(state
+            .config
+            .settings
+            .limits
+            .max_body_bytes),
+    })
+}
+
+/// RFC 9110 7.4: the site that was asked for in the handshake, whose rules applied there, is that of the request.
+fn the_one_site<'a>(
+    met: Option<&'a Site>,
+    asked: Option<&'a Site>,
+) -> Result<&'a Site, TurnedAway> {
+    match (met, asked) {
+        (Some(met), Some(asked)) if met.index() == asked.index() => Ok(met),
+        (met, _) => Err(TurnedAway::Refused {
+            refusal: Refusal {
+                reason: Reason::WrongSite,
+                certificate: None,
+                detail: "The host of the request does not belong to the site of the connection."
+                    .into(),
+                issuer_known: true,
+                client: None,
+            },
+            site: met.map(|site| site.name().into()),
+            how: OnRefusal::Page,
+        }),
+    }
+}
+
+/// Forwards a permitted request and passes the response on.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "all that is left of a request, used once"
+)]
+async fn pass(
+    cleared: Cleared,
+    state: &Arc<State>,
+    standing: &Standing,
+    mut parts: Parts,
+    body: Incoming,
+    upgrade: Option<OnUpgrade>,
+    active: Active,
+    mut entry: Entry,
+) -> Result<Response<Download>, Silence> {
+    let connection = active.connection.clone();
+    let kind = body_kind(&parts, &body);
+    if let (BodyKind::Length(length), Some(limit)) = (kind, cleared.max_body_bytes)
+        && length > limit
+    {
+        let document = problem::BODY_TOO_LARGE
+            .document(format!("It has {length} bytes, and {limit} are allowed."));
+        return Ok(own_answer(document, false, &parts, active, entry));
+    }
+    identity::strip(&mut parts.headers, cleared.pass_identity_names);
+    let upload = match kind {
+        BodyKind::None | BodyKind::Length(0) => None,
+        BodyKind::Length(_) | BodyKind::Chunked => Some(Upload::new(
+            body,
+            kind == BodyKind::Chunked,
+            cleared.max_body_bytes,
+            cleared.pass_identity_names,
+            &active,
+            entry.received(),
+        )),
+    };
+    let upgrade = upgrade.filter(|_| kind == BodyKind::None);
+    let additions = Additions {
+        hop: &cleared.hop,
+        body: kind,
+        upgrade: upgrade.is_some(),
+        identity: match cleared.permit.admission() {
+            Some(_) => standing.fields(),
+            None => &connection.worker.anonymous,
+        },
+        facts: cleared.tls_facts.then_some(&connection.met.facts),
+        request_id: entry.request_id,
+    };
+    let timeouts = &state.config.settings.timeouts;
+    let patience = Patience {
+        connect: timeouts.connect,
+        response: timeouts.response,
+    };
+    let worker = &connection.worker;
+    let (head, exchange) = match forward(
+        &cleared.permit,
+        worker,
+        &cleared.upstream,
+        &parts,
+        &additions,
+        upload,
+        patience,
+    )
+    .await
+    {
+        Ok(answered) => answered,
+        Err(failure) => {
+            let Some((document, counted)) = problem::of_failure(failure) else {
+                return Err(Silence);
+            };
+            if let Some(error) = counted {
+                worker.shared.counters.upstream_error(error);
+            }
+            return Ok(own_answer(document, false, &parts, active, entry));
+        }
+    };
+    let mut response = Response::new(());
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    entry.status(head.status);
+    let download = match (head.status, upgrade) {
+        (StatusCode::SWITCHING_PROTOCOLS, Some(upgrade)) => {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            relay::start(upgrade, exchange.into_link(), active, entry);
+            Download::nothing()
+        }
+        (StatusCode::SWITCHING_PROTOCOLS, None) => {
+            let document = problem::UPSTREAM_FAILED.document("It switched protocols unasked.");
+            return Ok(own_answer(document, false, &parts, active, entry));
+        }
+        _ => {
+            let limit = state.config.settings.limits.max_idle_upstream;
+            Download::of_upstream(exchange, cleared.upstream.id, limit, active, entry)
+        }
+    };
+    Ok(response.map(|()| download))
+}
+
+/// Tells the client why its request goes no further.
+fn turn_away(
+    turned_away: TurnedAway,
+    standing: &Standing,
+    parts: &Parts,
+    active: Active,
+    mut entry: Entry,
+) -> Result<Response<Download>, Silence> {
+    let connection = &active.connection;
+    match turned_away {
+        TurnedAway::Wrong { document, stranger } => {
+            Ok(own_answer(document, stranger, parts, active, entry))
+        }
+        TurnedAway::Refused { refusal, site, how } => {
+            let shared = &connection.worker.shared;
+            shared.counters.refused(refusal.reason);
+            let host =
+                authority::of(&parts.uri, &parts.headers).map_or("", |authority| authority.host);
+            let scene =
+                connection.scene(site.as_deref().unwrap_or_default(), host, parts.uri.path());
+            let id = shared
+                .events
+                .refused(&refusal, shown(standing).as_ref(), &scene);
+            entry.refused(refusal.reason.code(), Some(id));
+            if how != OnRefusal::Page {
+                connection.cut();
+                return Err(Silence);
+            }
+            let document = Document {
+                status: match refusal.reason {
+                    Reason::WrongSite => StatusCode::MISDIRECTED_REQUEST,
+                    _ => StatusCode::FORBIDDEN,
+                },
+                code: refusal.reason.code(),
+                title: refusal.reason.meaning().trim_end_matches('.').into(),
+                detail: refusal.detail.into(),
+                fix: refusal.reason.fix().into(),
+                refusal: Some(id),
+                terse: !refusal.issuer_known,
+            };
+            Ok(own_answer(
+                document,
+                !standing.is_admitted(),
+                parts,
+                active,
+                entry,
+            ))
+        }
+    }
+}
+
+/// The certificate that a client showed, as far as it can be read.
+pub(crate) fn shown(standing: &Standing) -> Option<Shown<'_>> {
+    let leaf = standing.chain.first()?;
+    Some(match &standing.verdict {
+        judge::Verdict::Admitted(admission) => Shown {
+            certificate: leaf,
+            ..Shown::of(admission)
+        },
+        judge::Verdict::Refused(_) => Shown {
+            certificate: leaf,
+            fingerprint: crate::standing::fingerprint(leaf),
+            ..Shown::default()
+        },
+    })
+}
+
+/// An answer of the gate's own. A stranger gets one, and then has to come again.
+fn own_answer(
+    document: Document,
+    stranger: bool,
+    parts: &Parts,
+    active: Active,
+    mut entry: Entry,
+) -> Response<Download> {
+    let mut response = document.answer(&parts.method, &parts.headers);
+    entry.status(response.status());
+    if entry.is_undecided() {
+        entry.refused(document.code, None);
+    }
+    let connection = active.connection.clone();
+    if stranger || has_body(&parts.headers) {
+        connection.progress.linger();
+    }
+    if stranger {
+        if parts.version < Version::HTTP_2 {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        connection.drain();
+    }
+    response.map(|bytes| Download::own(bytes, active, entry))
+}
+
+/// Whether a body was announced, which an answer of our own does not wait for.
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_LENGTH) || headers.contains_key(http::header::TRANSFER_ENCODING)
+}
+
+fn body_kind(parts: &Parts, body: &Incoming) -> BodyKind {
+    if body.is_end_stream() {
+        return if parts.headers.contains_key(CONTENT_LENGTH) {
+            BodyKind::Length(0)
+        } else {
+            BodyKind::None
+        };
+    }
+    body.size_hint()
+        .exact()
+        .map_or(BodyKind::Chunked, BodyKind::Length)
+}
+
+/// RFC 6455 4.2.1. No other protocol is switched to: what is inside another one would be out of sight of the judge.
+fn wants_websocket<B>(request: &Request<B>) -> bool {
+    let Some(upgrade) = request.headers().get(UPGRADE) else {
+        return false;
+    };
+    request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && upgrade.as_bytes().eq_ignore_ascii_case(b"websocket")
+        && request
+            .headers()
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+}

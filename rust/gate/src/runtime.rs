@@ -1,0 +1,304 @@
+//! The gate as a whole: threads that serve, and the calls by which the control plane changes what they serve.
+//!
+//! Calls may come from any thread and do not wait for requests. Nothing here ends the process: it is somebody else's.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use judge::Snapshot;
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, LocalOptions},
+    sync::Notify,
+};
+
+use crate::{
+    counters::{self, Counters},
+    event::{Event, Events},
+    listener::{self, Service},
+    settings::Settings,
+    state::{Config, Mismatch, Publication, Shared, State},
+    worker::Worker,
+};
+
+/// Groups of refusals that wait for the control plane.
+const MAX_REFUSALS: usize = 1024;
+
+/// Sightings and cuts that wait for the control plane.
+const MAX_NOTICES: usize = 4096;
+
+/// Why the gate does not start, or keeps what it had.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// A socket, file or thread cannot be had.
+    #[error("{0}")]
+    System(#[from] io::Error),
+    /// The snapshot is not one for these settings.
+    #[error("{0}")]
+    Mismatch(#[from] Mismatch),
+    /// The snapshot is older than the one in force.
+    #[error("the snapshot has epoch {found}, and {in_force} is in force")]
+    Backwards {
+        /// Of the snapshot that was given.
+        found: u64,
+        /// Of the one in force.
+        in_force: u64,
+    },
+    /// A setting cannot change while the gate runs.
+    #[error("{0} cannot change while the gate runs: restart it")]
+    NeedsRestart(&'static str),
+}
+
+/// A running gate. Dropping it stops it at once.
+#[derive(Debug)]
+pub struct Gate {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// One change of the state at a time: each is made from the one before.
+    change: Mutex<()>,
+    addresses: Vec<SocketAddr>,
+    plain_addresses: Vec<SocketAddr>,
+}
+
+impl Gate {
+    /// Binds all addresses, then serves `snapshot` on threads of its own.
+    pub fn start(settings: Settings, snapshot: Arc<Snapshot>) -> Result<Gate, GateError> {
+        let counters = Arc::new(Counters::new());
+        let workers = settings.workers;
+        let mut sockets: Vec<Vec<(Service, std::net::TcpListener)>> =
+            (0..workers).map(|_| Vec::new()).collect();
+        let mut bind = |wanted: &[SocketAddr], service| -> io::Result<Vec<SocketAddr>> {
+            let mut actual = Vec::with_capacity(wanted.len());
+            for address in wanted {
+                let (address, listeners) = listener::bind(*address, workers)?;
+                actual.push(address);
+                for (of_worker, listener) in sockets.iter_mut().zip(listeners) {
+                    of_worker.push((service, listener));
+                }
+            }
+            Ok(actual)
+        };
+        let addresses = bind(&settings.listen, Service::Tls)?;
+        let plain_addresses = bind(&settings.plain_listen, Service::Plain)?;
+        let config = Arc::new(Config::new(settings, None)?);
+        let state = Arc::new(ArcSwap::from_pointee(State::new(
+            snapshot, config, None, &counters,
+        )?));
+        let shared = Arc::new(Shared {
+            state,
+            publications: ArcSwap::default(),
+            events: Arc::new(Events::new(MAX_REFUSALS, MAX_NOTICES)),
+            counters,
+            connections: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            changed: (0..workers).map(|_| Arc::new(Notify::new())).collect(),
+            first_port: addresses.first().map_or(443, SocketAddr::port),
+        });
+        let gate = Gate {
+            shared,
+            threads: Mutex::default(),
+            change: Mutex::default(),
+            addresses,
+            plain_addresses,
+        };
+        for (index, sockets) in sockets.into_iter().enumerate() {
+            let thread = start_worker(gate.shared.clone(), index, sockets)?;
+            gate.threads
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(thread);
+        }
+        Ok(gate)
+    }
+
+    /// Where it listens for TLS, with the ports that were given out for 0.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where it listens for plain HTTP.
+    pub fn plain_addresses(&self) -> &[SocketAddr] {
+        &self.plain_addresses
+    }
+
+    /// Puts `snapshot` in force, and gives its epoch. The next handshake, the next request and all open streams are
+    /// judged by it.
+    pub fn swap(&self, snapshot: Arc<Snapshot>) -> Result<u64, GateError> {
+        let _one = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.shared.state.load_full();
+        self.put(&old, snapshot, old.config.clone())
+    }
+
+    /// Puts settings and a snapshot that fits them in force, without touching a connection whose client still may.
+    pub fn configure(&self, settings: Settings, snapshot: Arc<Snapshot>) -> Result<u64, GateError> {
+        let _one = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.shared.state.load_full();
+        let before = &old.config.settings;
+        for (name, same) in [
+            ("listen", before.listen == settings.listen),
+            ("plain_listen", before.plain_listen == settings.plain_listen),
+            ("workers", before.workers == settings.workers),
+        ] {
+            if !same {
+                return Err(GateError::NeedsRestart(name));
+            }
+        }
+        let config = Config::new(settings, Some(&old.config))?;
+        self.put(&old, snapshot, Arc::new(config))
+    }
+
+    fn put(
+        &self,
+        old: &State,
+        snapshot: Arc<Snapshot>,
+        config: Arc<Config>,
+    ) -> Result<u64, GateError> {
+        let (found, in_force) = (snapshot.epoch(), old.snapshot.epoch());
+        if found < in_force {
+            return Err(GateError::Backwards { found, in_force });
+        }
+        let state = State::new(snapshot, config, Some(old), &self.shared.counters)?;
+        self.shared.state.store(Arc::new(state));
+        self.shared.announce();
+        Ok(found)
+    }
+
+    /// The epoch in force.
+    pub fn epoch(&self) -> u64 {
+        self.shared.state.load().snapshot.epoch()
+    }
+
+    /// Serves `publication` at `path` of the plain listener, in place of what was there.
+    pub fn publish(&self, path: &str, publication: Publication) {
+        self.shared.publications.rcu(|publications| {
+            let mut publications = HashMap::clone(publications);
+            publications.insert(path.to_owned(), publication.clone());
+            publications
+        });
+    }
+
+    /// Serves nothing at `path` any more.
+    pub fn withdraw(&self, path: &str) {
+        self.shared.publications.rcu(|publications| {
+            let mut publications = HashMap::clone(publications);
+            publications.remove(path);
+            publications
+        });
+    }
+
+    /// At most `max` events; waits up to `wait` for the first.
+    pub fn events(&self, max: usize, wait: Duration) -> Vec<Event> {
+        self.shared.events.drain(max, wait)
+    }
+
+    /// All counters.
+    pub fn counters(&self) -> counters::Snapshot {
+        let lost = self.shared.state.load().config.access.lost();
+        self.shared
+            .counters
+            .snapshot(self.shared.events.dropped(), lost)
+    }
+
+    /// Opens the access log anew, after its file was moved away.
+    pub fn reopen_access_log(&self) {
+        self.shared.state.load().config.access.reopen();
+    }
+
+    /// Stops: accepts no more, lets requests end for up to `drain`, cuts what is left, joins all threads. Gives the
+    /// counters as they were at the end. A second call does nothing more.
+    pub fn stop(&self, drain: Duration) -> counters::Snapshot {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        self.shared.announce();
+        let mut threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let deadline = Instant::now().checked_add(drain);
+        while threads.iter().any(|thread| !thread.is_finished())
+            && deadline.is_none_or(|deadline| Instant::now() < deadline)
+        {
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.shared.announce();
+        for thread in threads.drain(..) {
+            // A worker that panicked has said so on the standard error; the others are joined all the same.
+            let _ = thread.join();
+        }
+        self.shared.events.close();
+        let counters = self.counters();
+        self.shared.state.load().config.access.close();
+        counters
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+fn start_worker(
+    shared: Arc<Shared>,
+    index: usize,
+    sockets: Vec<(Service, std::net::TcpListener)>,
+) -> io::Result<JoinHandle<()>> {
+    let (ready, is_ready) = mpsc::sync_channel(1);
+    let thread = thread::Builder::new()
+        .name(format!("mutualgate-{index}"))
+        .spawn(move || {
+            let runtime = Builder::new_current_thread()
+                .enable_io()
+                .enable_time()
+                .max_blocking_threads(4) // names of upstreams are looked up there
+                .build_local(LocalOptions::default());
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(ready.send(Err(error))),
+            };
+            runtime.block_on(work(shared, index, sockets, ready));
+            runtime.shutdown_timeout(Duration::from_millis(100));
+        })?;
+    is_ready
+        .recv()
+        .map_err(|_| io::Error::other("a worker ended before it began"))??;
+    Ok(thread)
+}
+
+async fn work(
+    shared: Arc<Shared>,
+    index: usize,
+    sockets: Vec<(Service, std::net::TcpListener)>,
+    ready: mpsc::SyncSender<io::Result<()>>,
+) {
+    let changed = shared.changed[index].clone();
+    let worker = Worker::new(shared);
+    let mut listeners = Vec::new();
+    for (service, socket) in sockets {
+        match TcpListener::from_std(socket) {
+            Ok(listener) => {
+                listeners.push(tokio::task::spawn_local(listener::accept(
+                    Rc::clone(&worker),
+                    listener,
+                    service,
+                )));
+            }
+            Err(error) => return drop(ready.send(Err(error))),
+        }
+    }
+    if ready.send(Ok(())).is_err() {
+        return;
+    }
+    worker.watch(changed, listeners).await;
+}

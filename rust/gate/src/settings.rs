@@ -1,0 +1,518 @@
+//! What the gate is told to do: the control plane's MessagePack map, checked once into [`Settings`], which cannot be wrong.
+//!
+//! `src/mutualgate/gate/settings.py` writes the map; an unknown key is an error on both sides. Who may pass is not
+//! here: that is the snapshot's. Times are in seconds, sizes in bytes.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use aws_lc_rs::digest;
+use rustls::{
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    sign::CertifiedKey,
+};
+use serde::Deserialize;
+
+use crate::access::{Format, Target};
+
+/// A setting that cannot be used: where, and why.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{field}: {problem}")]
+pub struct SettingsError {
+    /// The key, as in `sites[0].key_pem`.
+    pub field: String,
+    /// What was found, what was expected.
+    pub problem: String,
+}
+
+impl SettingsError {
+    pub(crate) fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        SettingsError {
+            field: field.into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// The gate's settings, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) plain_listen: Vec<SocketAddr>,
+    pub(crate) workers: usize,
+    pub(crate) sites: Vec<Site>,
+    pub(crate) upstreams: Vec<Address>,
+    pub(crate) access: AccessSettings,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) public_port: Option<u16>,
+}
+
+/// A site: what TLS needs for it, and the options of its routes.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    pub(crate) name: String,
+    pub(crate) key: Arc<CertifiedKey>,
+    /// By the prefix of the route, which is unique in a site.
+    pub(crate) routes: HashMap<String, RouteOptions>,
+    /// SHA-256 of the PEM texts.
+    pem: [u8; 32],
+}
+
+impl Site {
+    /// Whether `other` has the same certificates and key.
+    pub(crate) fn has_same_key(&self, other: &Site) -> bool {
+        self.pem == other.pem
+    }
+}
+
+/// How requests of one route are forwarded. The default is the strict one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct RouteOptions {
+    pub(crate) pass_identity_names: bool,
+    pub(crate) tls_facts: bool,
+    pub(crate) max_body_bytes: Option<u64>,
+}
+
+/// Where an upstream listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Address {
+    Tcp { host: String, port: u16 },
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp { host, port } if host.contains(':') => {
+                write!(f, "http://[{host}]:{port}")
+            }
+            Address::Tcp { host, port } => write!(f, "http://{host}:{port}"),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Where access lines go, and how they look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AccessSettings {
+    pub(crate) target: Target,
+    pub(crate) format: Format,
+}
+
+/// What one client, and all of them, may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) max_header_bytes: usize,
+    pub(crate) max_body_bytes: Option<u64>,
+    pub(crate) max_connections: usize,
+    pub(crate) max_idle_upstream: usize,
+}
+
+/// How long the gate waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Timeouts {
+    pub(crate) handshake: Duration,
+    pub(crate) header: Duration,
+    /// Between two requests of a connection.
+    pub(crate) idle: Duration,
+    pub(crate) connect: Duration,
+    /// From the request's last byte to the head of the response.
+    pub(crate) response: Duration,
+    /// Without a byte from a client that owes a body, or taken by a client that is owed one.
+    pub(crate) stall: Duration,
+}
+
+impl Settings {
+    /// Reads and checks the map. Keys of files are never part of an error.
+    pub fn from_msgpack(bytes: &[u8]) -> Result<Settings, SettingsError> {
+        let wire: Wire = rmp_serde::from_slice(bytes)
+            .map_err(|e| SettingsError::new("settings", e.to_string()))?;
+        Settings::try_from(wire)
+    }
+
+    /// The number of worker threads.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+}
+
+/// The map as it travels.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    listen: Vec<String>,
+    #[serde(default)]
+    plain_listen: Vec<String>,
+    /// 0: as many as the machine has cores.
+    #[serde(default)]
+    workers: usize,
+    sites: Vec<WireSite>,
+    upstreams: Vec<WireUpstream>,
+    /// One list per site, in the order of `sites`.
+    routes: Vec<Vec<WireRoute>>,
+    #[serde(default)]
+    access_log: String,
+    #[serde(default = "json")]
+    access_format: String,
+    #[serde(default)]
+    limits: WireLimits,
+    #[serde(default)]
+    timeouts: WireTimeouts,
+    /// The port that redirects name; by default that of the first `listen`.
+    #[serde(default)]
+    public_port: Option<u16>,
+}
+
+fn json() -> String {
+    "json".into()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireSite {
+    name: String,
+    #[serde(with = "serde_bytes")]
+    certificate_pem: Vec<u8>,
+    #[serde(with = "serde_bytes")]
+    key_pem: Vec<u8>,
+}
+
+// No derive: a key must not reach a log by way of `{:?}`.
+impl fmt::Debug for WireSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WireSite")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireUpstream {
+    address: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireRoute {
+    path: String,
+    #[serde(default)]
+    pass_identity_names: bool,
+    #[serde(default)]
+    tls_facts: bool,
+    #[serde(default)]
+    max_body_bytes: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WireLimits {
+    max_header_bytes: usize,
+    max_body_bytes: Option<u64>,
+    max_connections: usize,
+    max_idle_upstream: usize,
+}
+
+impl Default for WireLimits {
+    fn default() -> Self {
+        // 32 KiB: large cookies and tokens fit, and a thousand clients that send nothing else cost 32 MiB.
+        WireLimits {
+            max_header_bytes: 32 * 1024,
+            max_body_bytes: None,
+            max_connections: 50_000,
+            max_idle_upstream: 256,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WireTimeouts {
+    handshake: f64,
+    header: f64,
+    idle: f64,
+    connect: f64,
+    response: f64,
+    stall: f64,
+}
+
+impl Default for WireTimeouts {
+    fn default() -> Self {
+        WireTimeouts {
+            handshake: 10.0,
+            header: 15.0,
+            idle: 90.0,
+            connect: 5.0,
+            response: 120.0,
+            stall: 60.0,
+        }
+    }
+}
+
+impl TryFrom<Wire> for Settings {
+    type Error = SettingsError;
+
+    fn try_from(wire: Wire) -> Result<Settings, SettingsError> {
+        let listen = addresses("listen", &wire.listen)?;
+        if listen.is_empty() {
+            return Err(SettingsError::new(
+                "listen",
+                "is empty, expected at least one address such as 127.0.0.1:8443",
+            ));
+        }
+        if wire.routes.len() != wire.sites.len() {
+            return Err(SettingsError::new(
+                "routes",
+                format!(
+                    "has {} lists for {} sites, expected one for each",
+                    wire.routes.len(),
+                    wire.sites.len()
+                ),
+            ));
+        }
+        let mut sites = Vec::with_capacity(wire.sites.len());
+        for (index, (site, routes)) in wire.sites.iter().zip(&wire.routes).enumerate() {
+            sites.push(checked_site(index, site, routes)?);
+        }
+        if sites.is_empty() {
+            return Err(SettingsError::new(
+                "sites",
+                "is empty, expected at least one",
+            ));
+        }
+        let mut upstreams = Vec::with_capacity(wire.upstreams.len());
+        for (index, upstream) in wire.upstreams.iter().enumerate() {
+            let address = upstream_address(&upstream.address).map_err(|problem| {
+                SettingsError::new(format!("upstreams[{index}].address"), problem)
+            })?;
+            upstreams.push(address);
+        }
+        let format = match wire.access_format.as_str() {
+            "json" => Format::Json,
+            "text" => Format::Text,
+            other => {
+                return Err(SettingsError::new(
+                    "access_format",
+                    format!("is {other:?}, expected \"json\" or \"text\""),
+                ));
+            }
+        };
+        Ok(Settings {
+            plain_listen: addresses("plain_listen", &wire.plain_listen)?,
+            workers: match wire.workers {
+                0 => std::thread::available_parallelism().map_or(1, usize::from),
+                1..=1024 => wire.workers,
+                many => {
+                    return Err(SettingsError::new(
+                        "workers",
+                        format!("is {many}, expected at most 1024"),
+                    ));
+                }
+            },
+            listen,
+            sites,
+            upstreams,
+            access: AccessSettings {
+                target: Target::parse(&wire.access_log),
+                format,
+            },
+            limits: checked_limits(wire.limits)?,
+            timeouts: Timeouts {
+                handshake: duration("handshake", wire.timeouts.handshake)?,
+                header: duration("header", wire.timeouts.header)?,
+                idle: duration("idle", wire.timeouts.idle)?,
+                connect: duration("connect", wire.timeouts.connect)?,
+                response: duration("response", wire.timeouts.response)?,
+                stall: duration("stall", wire.timeouts.stall)?,
+            },
+            public_port: wire.public_port,
+        })
+    }
+}
+
+fn checked_site(
+    index: usize,
+    site: &WireSite,
+    routes: &[WireRoute],
+) -> Result<Site, SettingsError> {
+    let field = |name: &str| format!("sites[{index}].{name}");
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&site.certificate_pem)
+        .collect::<Result<_, _>>()
+        .map_err(|e| SettingsError::new(field("certificate_pem"), format!("is not PEM: {e}")))?;
+    if chain.is_empty() {
+        return Err(SettingsError::new(
+            field("certificate_pem"),
+            "holds no certificate",
+        ));
+    }
+    // The reader's own error is not repeated: it could quote the key.
+    let key = PrivateKeyDer::from_pem_slice(&site.key_pem).map_err(|_| {
+        SettingsError::new(field("key_pem"), "holds no unencrypted private key in PEM")
+    })?;
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(|_| {
+        SettingsError::new(
+            field("key_pem"),
+            "is of a kind that TLS cannot use, expected RSA, P-256, P-384 or Ed25519",
+        )
+    })?;
+    let key = CertifiedKey::new(chain, key);
+    if let Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) =
+        key.keys_match()
+    {
+        return Err(SettingsError::new(
+            field("key_pem"),
+            "does not belong to the first certificate of certificate_pem",
+        ));
+    }
+    let mut options = HashMap::with_capacity(routes.len());
+    for (at, route) in routes.iter().enumerate() {
+        let option = RouteOptions {
+            pass_identity_names: route.pass_identity_names,
+            tls_facts: route.tls_facts,
+            max_body_bytes: route.max_body_bytes,
+        };
+        if options.insert(route.path.clone(), option).is_some() {
+            return Err(SettingsError::new(
+                format!("routes[{index}][{at}].path"),
+                format!("{:?} is there twice", route.path),
+            ));
+        }
+    }
+    let mut pem = digest::Context::new(&digest::SHA256);
+    pem.update(&site.certificate_pem);
+    pem.update(&site.key_pem);
+    let mut digest = [0; 32];
+    digest.copy_from_slice(pem.finish().as_ref());
+    Ok(Site {
+        name: site.name.clone(),
+        key: Arc::new(key),
+        routes: options,
+        pem: digest,
+    })
+}
+
+fn checked_limits(wire: WireLimits) -> Result<Limits, SettingsError> {
+    if !(8 * 1024..=64 * 1024).contains(&wire.max_header_bytes) {
+        return Err(SettingsError::new(
+            "limits.max_header_bytes",
+            format!("is {}, expected 8192 to 65536", wire.max_header_bytes),
+        ));
+    }
+    if wire.max_connections == 0 {
+        return Err(SettingsError::new(
+            "limits.max_connections",
+            "is 0, expected at least 1",
+        ));
+    }
+    Ok(Limits {
+        max_header_bytes: wire.max_header_bytes,
+        max_body_bytes: wire.max_body_bytes,
+        max_connections: wire.max_connections,
+        max_idle_upstream: wire.max_idle_upstream,
+    })
+}
+
+fn duration(name: &str, seconds: f64) -> Result<Duration, SettingsError> {
+    // A day and a bit: longer is a slip of the unit.
+    if !(0.001..=100_000.0).contains(&seconds) {
+        return Err(SettingsError::new(
+            format!("timeouts.{name}"),
+            format!("is {seconds} seconds, expected 0.001 to 100000"),
+        ));
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+fn addresses(field: &str, texts: &[String]) -> Result<Vec<SocketAddr>, SettingsError> {
+    let mut all = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        let found = text.to_socket_addrs().map_err(|e| {
+            SettingsError::new(
+                format!("{field}[{index}]"),
+                format!("{text:?} is no address such as 127.0.0.1:8443 or [::1]:8443: {e}"),
+            )
+        })?;
+        for address in found {
+            if address.port() == 0 || !all.contains(&address) {
+                all.push(address);
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn upstream_address(text: &str) -> Result<Address, String> {
+    let wrong = || format!("is {text:?}, expected http://host:port or unix:/path");
+    if let Some(path) = text.strip_prefix("unix:") {
+        return if path.starts_with('/') {
+            Ok(Address::Unix(path.into()))
+        } else {
+            Err(wrong())
+        };
+    }
+    let rest = text.strip_prefix("http://").ok_or_else(wrong)?;
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let authority: http::uri::Authority = rest.parse().map_err(|_| wrong())?;
+    if rest.contains('@') || authority.host().is_empty() {
+        return Err(wrong());
+    }
+    let host = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    Ok(Address::Tcp {
+        host: host.to_owned(),
+        port: authority.port_u16().unwrap_or(80),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upstreams_are_http_or_unix() {
+        let tcp = |host: &str, port| {
+            Ok(Address::Tcp {
+                host: host.into(),
+                port,
+            })
+        };
+        assert_eq!(
+            upstream_address("http://127.0.0.1:8080"),
+            tcp("127.0.0.1", 8080)
+        );
+        assert_eq!(upstream_address("http://[::1]:8080"), tcp("::1", 8080));
+        assert_eq!(upstream_address("http://app/"), tcp("app", 80));
+        assert_eq!(
+            upstream_address("unix:/run/app.sock"),
+            Ok(Address::Unix("/run/app.sock".into()))
+        );
+        for wrong in [
+            "https://app",
+            "http://user@app",
+            "http://",
+            "unix:app.sock",
+            "app:80",
+            "http://app/path",
+        ] {
+            assert!(upstream_address(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_key() {
+        let error = duration("idle", 0.0).err().map(|e| e.to_string());
+        assert_eq!(
+            error.as_deref(),
+            Some("timeouts.idle: is 0 seconds, expected 0.001 to 100000")
+        );
+    }
+}

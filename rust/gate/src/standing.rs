@@ -1,0 +1,160 @@
+//! What the judge said about a chain, kept as long as it holds: for the connection, and for others that show the same chain.
+//!
+//! A verdict is good for one epoch and for the time in which the certificates are valid. The cache belongs to one worker.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use aws_lc_rs::digest;
+use judge::{Reason, Refusal, Snapshot, Verdict};
+
+use crate::{
+    identity::{self, Written},
+    possession::unproven,
+    upstream::block,
+};
+
+/// How many verdicts a worker keeps: some 12 MiB at the usual size of a chain and its header fields.
+const MAX_KEPT: usize = 4096;
+
+/// A chain, the verdict on it, and what a service is told about its owner.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    /// DER, leaf first, as the peer sent it.
+    pub(crate) chain: Rc<[Box<[u8]>]>,
+    pub(crate) verdict: Verdict,
+    epoch: u64,
+    judged_at: i64,
+    fields: OnceCell<Box<[u8]>>,
+}
+
+impl Standing {
+    /// Whether the verdict is one of this snapshot and moment.
+    pub(crate) fn holds(&self, snapshot: &Snapshot, at: i64) -> bool {
+        self.epoch == snapshot.epoch()
+            && match &self.verdict {
+                Verdict::Admitted(admission) => admission.holds_at(at),
+                // What was refused may become good with time alone: a certificate that is not yet valid.
+                Verdict::Refused(_) => self.judged_at == at || self.chain.is_empty(),
+            }
+    }
+
+    pub(crate) fn is_admitted(&self) -> bool {
+        matches!(self.verdict, Verdict::Admitted(_))
+    }
+
+    /// The fields that tell a service who this is, each with its CRLF.
+    pub(crate) fn fields(&self) -> &[u8] {
+        self.fields.get_or_init(|| match &self.verdict {
+            Verdict::Admitted(admission) => {
+                let written = Written::new(admission, &self.chain);
+                block(written.fields().iter().map(|(name, value)| (name, value)))
+            }
+            Verdict::Refused(_) => anonymous_fields(),
+        })
+    }
+}
+
+/// The fields for a request that is forwarded for nobody.
+pub(crate) fn anonymous_fields() -> Box<[u8]> {
+    block(
+        identity::Written::anonymous()
+            .fields()
+            .iter()
+            .map(|(name, value)| (name, value)),
+    )
+}
+
+/// Unix seconds.
+pub(crate) fn unix_now() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The verdicts of one worker.
+#[derive(Default)]
+pub(crate) struct Standings {
+    epoch: Cell<u64>,
+    kept: RefCell<HashMap<[u8; 32], Rc<Standing>>>,
+}
+
+impl Standings {
+    /// Judges `chain`, or finds what was said about it in this epoch.
+    pub(crate) fn judge<C: AsRef<[u8]>>(
+        &self,
+        chain: &[C],
+        at: i64,
+        snapshot: &Snapshot,
+    ) -> Rc<Standing> {
+        if self.epoch.replace(snapshot.epoch()) != snapshot.epoch() {
+            self.kept.borrow_mut().clear();
+        }
+        let key = key(chain);
+        if let Some(standing) = self
+            .kept
+            .borrow()
+            .get(&key)
+            .filter(|standing| standing.holds(snapshot, at))
+        {
+            return standing.clone();
+        }
+        let standing = Rc::new(Standing {
+            verdict: verdict(chain, at, snapshot),
+            chain: chain.iter().map(|der| der.as_ref().into()).collect(),
+            epoch: snapshot.epoch(),
+            judged_at: at,
+            fields: OnceCell::new(),
+        });
+        // Refusals are not kept: strangers would decide what is.
+        if standing.is_admitted() {
+            let mut kept = self.kept.borrow_mut();
+            if kept.len() >= MAX_KEPT {
+                kept.clear();
+            }
+            kept.insert(key, standing.clone());
+        }
+        standing
+    }
+}
+
+/// The judge's verdict; a certificate whose key nobody proved to hold is never admitted, whatever the judge says.
+fn verdict<C: AsRef<[u8]>>(chain: &[C], at: i64, snapshot: &Snapshot) -> Verdict {
+    let chain: Vec<&[u8]> = chain.iter().map(AsRef::as_ref).collect();
+    match judge::decide(&chain, at, snapshot) {
+        Verdict::Admitted(_) if chain.first().is_none_or(|leaf| unproven(leaf)) => {
+            Verdict::Refused(Refusal {
+                reason: Reason::WeakKey,
+                certificate: Some(0),
+                detail: "Possession of the certificate's key cannot be checked.".into(),
+                issuer_known: false,
+                client: None,
+            })
+        }
+        verdict => verdict,
+    }
+}
+
+/// SHA-256 of a certificate.
+pub(crate) fn fingerprint(certificate: &[u8]) -> [u8; 32] {
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(digest::digest(&digest::SHA256, certificate).as_ref());
+    fingerprint
+}
+
+/// SHA-256 of the chain, with lengths, so that no two chains run into one.
+fn key<C: AsRef<[u8]>>(chain: &[C]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for der in chain {
+        context.update(&(der.as_ref().len() as u64).to_be_bytes());
+        context.update(der.as_ref());
+    }
+    let mut key = [0; 32];
+    key.copy_from_slice(context.finish().as_ref());
+    key
+}

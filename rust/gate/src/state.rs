@@ -1,0 +1,263 @@
+//! What all workers share, and what changes while they run.
+//!
+//! One pointer, [`State`], holds the snapshot and all that is made of the settings, so that nobody ever sees one without
+//! the other. A reader takes it once per request and keeps it until the request is routed.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use judge::Snapshot;
+use tokio::sync::Notify;
+
+use crate::{
+    access::AccessLog,
+    counters::{Counters, Slot},
+    event::Events,
+    settings::{Address, RouteOptions, Settings},
+    tls::SiteTls,
+};
+
+/// The snapshot and the configuration in force.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) config: Arc<Config>,
+    sites: Arc<[SiteState]>,
+}
+
+/// What belongs to a site of the snapshot.
+#[derive(Debug)]
+pub(crate) struct SiteState {
+    pub(crate) tls: Arc<SiteTls>,
+    routes: Box<[RouteState]>,
+}
+
+/// What belongs to a route of the snapshot.
+#[derive(Debug)]
+pub(crate) struct RouteState {
+    pub(crate) options: RouteOptions,
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) counted: Slot,
+}
+
+/// Settings and snapshot that do not fit each other.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the snapshot does not fit the settings: {0}")]
+pub struct Mismatch(String);
+
+impl State {
+    /// Puts the two together; `old` is what was in force, to keep what did not change.
+    pub(crate) fn new(
+        snapshot: Arc<Snapshot>,
+        config: Arc<Config>,
+        old: Option<&State>,
+        counters: &Counters,
+    ) -> Result<State, Mismatch> {
+        let same = old.filter(|old| {
+            std::ptr::eq(old.snapshot.sites(), snapshot.sites())
+                && Arc::ptr_eq(&old.config, &config)
+        });
+        let sites = match same {
+            Some(old) => old.sites.clone(),
+            None => snapshot
+                .sites()
+                .iter()
+                .map(|site| site_state(site, &config, counters))
+                .collect::<Result<Arc<[SiteState]>, Mismatch>>()?,
+        };
+        Ok(State {
+            snapshot,
+            config,
+            sites,
+        })
+    }
+
+    /// What belongs to `site`, which is one of this snapshot.
+    pub(crate) fn site(&self, site: &judge::Site) -> &SiteState {
+        &self.sites[site.index()]
+    }
+
+    /// What belongs to `route` of `site`, which are of this snapshot.
+    pub(crate) fn route(&self, site: &judge::Site, route: &judge::Route) -> &RouteState {
+        &self.sites[site.index()].routes[route.index()]
+    }
+}
+
+fn site_state(
+    site: &judge::Site,
+    config: &Config,
+    counters: &Counters,
+) -> Result<SiteState, Mismatch> {
+    let name = site.name();
+    let at = (config
+        .settings
+        .sites
+        .iter()
+        .position(|settings| settings.name == name))
+    .ok_or_else(|| Mismatch(format!("site {name} has no settings")))?;
+    let options = &config.settings.sites[at].routes;
+    let routes = site.routes().iter().map(|route| {
+        let path = route.path();
+        let upstream = usize::try_from(route.upstream())
+            .ok()
+            .and_then(|upstream| config.upstreams.get(upstream));
+        Ok(RouteState {
+            options: options.get(path).copied().unwrap_or_default(),
+            upstream: upstream.cloned().ok_or_else(|| {
+                Mismatch(format!(
+                    "site {name}, route {path}: there is no upstream {}",
+                    route.upstream()
+                ))
+            })?,
+            counted: counters.slot(name, path),
+        })
+    });
+    Ok(SiteState {
+        tls: config.sites[at].clone(),
+        routes: routes.collect::<Result<_, Mismatch>>()?,
+    })
+}
+
+/// What is made of the settings.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) settings: Settings,
+    pub(crate) timeouts_ms: TimeoutsMs,
+    pub(crate) access: Arc<AccessLog>,
+    /// In the order of the settings.
+    sites: Vec<Arc<SiteTls>>,
+    /// In the order of the settings, which routes refer to.
+    upstreams: Vec<Arc<Upstream>>,
+}
+
+/// The timeouts that the worker's clock watches, in its milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TimeoutsMs {
+    pub(crate) header: u32,
+    pub(crate) idle: u32,
+    pub(crate) stall: u32,
+}
+
+/// An upstream. The id outlives a change of the settings that leaves the address as it was, and so do its connections.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) id: usize,
+    pub(crate) address: Address,
+    /// The address as text, for access lines.
+    pub(crate) label: Box<str>,
+}
+
+impl Config {
+    /// Makes one, keeping of `old` what is the same in both: tickets of sites, connections to upstreams, the access log.
+    pub(crate) fn new(settings: Settings, old: Option<&Config>) -> std::io::Result<Config> {
+        let sites = settings
+            .sites
+            .iter()
+            .map(|site| {
+                let same = old.and_then(|old| {
+                    let at = old
+                        .settings
+                        .sites
+                        .iter()
+                        .position(|other| other.name == site.name)?;
+                    Some(&old.sites[at]).filter(|_| old.settings.sites[at].has_same_key(site))
+                });
+                same.cloned()
+                    .unwrap_or_else(|| Arc::new(SiteTls::new(site.key.clone())))
+            })
+            .collect();
+        let upstreams = settings
+            .upstreams
+            .iter()
+            .map(|address| {
+                let same = old.and_then(|old| {
+                    old.upstreams
+                        .iter()
+                        .find(|upstream| upstream.address == *address)
+                });
+                same.cloned().unwrap_or_else(|| {
+                    // Never used twice: a pool must not hand out connections to what had this id before.
+                    static NEXT: AtomicUsize = AtomicUsize::new(0);
+                    Arc::new(Upstream {
+                        id: NEXT.fetch_add(1, Ordering::Relaxed),
+                        label: address.to_string().into(),
+                        address: address.clone(),
+                    })
+                })
+            })
+            .collect();
+        let access = match old.filter(|old| old.settings.access == settings.access) {
+            Some(old) => old.access.clone(),
+            None => Arc::new(AccessLog::open(
+                settings.access.target.clone(),
+                settings.access.format,
+            )?),
+        };
+        let milliseconds =
+            |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+        let timeouts_ms = TimeoutsMs {
+            header: milliseconds(settings.timeouts.header),
+            idle: milliseconds(settings.timeouts.idle),
+            stall: milliseconds(settings.timeouts.stall),
+        };
+        Ok(Config {
+            settings,
+            timeouts_ms,
+            access,
+            sites,
+            upstreams,
+        })
+    }
+}
+
+/// A file that the plain listener serves.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// Its media type.
+    pub content_type: String,
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// From when on it must not be served any more (a CRL's nextUpdate), in Unix seconds.
+    pub expires_at: Option<i64>,
+}
+
+/// What all workers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) state: Arc<ArcSwap<State>>,
+    pub(crate) publications: ArcSwap<HashMap<String, Publication>>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) counters: Arc<Counters>,
+    /// Open connections of all listeners and workers.
+    pub(crate) connections: AtomicUsize,
+    /// Nothing new is accepted, and what is open ends with its current request.
+    pub(crate) draining: AtomicBool,
+    /// Whatever is still open is cut.
+    pub(crate) stopping: AtomicBool,
+    /// One per worker: the state or one of the flags above has changed.
+    pub(crate) changed: Vec<Arc<Notify>>,
+    /// The port of the first TLS address.
+    pub(crate) first_port: u16,
+}
+
+impl Shared {
+    /// The port at which clients reach us over HTTPS.
+    pub(crate) fn public_port(&self, state: &State) -> u16 {
+        state.config.settings.public_port.unwrap_or(self.first_port)
+    }
+
+    /// Tells every worker to look again.
+    pub(crate) fn announce(&self) {
+        for worker in &self.changed {
+            worker.notify_one();
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! TLS for one site: which versions, keys and tickets, and how a client certificate is asked for.
+//!
+//! Knows rustls. Does not know sockets or HTTP; that a chain is good is asked of the judge, once, where a site wants
+//! refusals told by an alert.
+//!
+//! A site has tickets of its own, and more than one set: a session is never resumed at another site, nor after the way
+//! of asking for certificates has changed. What is resumed is judged like any other connection, after the handshake.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use arc_swap::ArcSwap;
+use judge::{Reason, Verdict, record::OnRefusal};
+use rustls::{
+    CertificateError, Error, ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+
+use crate::{possession::Possession, state::State};
+
+/// How a site asks for a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    /// Not at all.
+    No,
+    /// Yes, and whatever comes is judged after the handshake.
+    Defer,
+    /// Yes, and a bad one ends the handshake.
+    Alert,
+    /// Yes, and a bad one or none ends the handshake.
+    AlertWithout,
+}
+
+/// The TLS configurations of a site, each made when it is first needed.
+#[derive(Debug)]
+pub(crate) struct SiteTls {
+    key: Arc<CertifiedKey>,
+    configs: [OnceLock<Option<Arc<ServerConfig>>>; 4],
+}
+
+impl SiteTls {
+    pub(crate) fn new(key: Arc<CertifiedKey>) -> Self {
+        SiteTls {
+            key,
+            configs: Default::default(),
+        }
+    }
+
+    /// The configuration for a handshake with `site` as it is now; `None` if the system gives no random numbers. `state`
+    /// is where the snapshot will be, for a judgement inside a handshake.
+    pub(crate) fn config(
+        &self,
+        site: &judge::Site,
+        state: &Arc<ArcSwap<State>>,
+    ) -> Option<Arc<ServerConfig>> {
+        let asking = match (site.asks(), site.on_refusal()) {
+            (false, _) => Asking::No,
+            (true, OnRefusal::Alert) if site.requires() => Asking::AlertWithout,
+            (true, OnRefusal::Alert) => Asking::Alert,
+            (true, OnRefusal::Page | OnRefusal::Close) => Asking::Defer,
+        };
+        self.configs[asking as usize]
+            .get_or_init(|| self.make(asking, state).ok())
+            .clone()
+    }
+
+    fn make(
+        &self,
+        asking: Asking,
+        state: &Arc<ArcSwap<State>>,
+    ) -> Result<Arc<ServerConfig>, Error> {
+        let provider = provider();
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+        let builder = match asking {
+            Asking::No => builder.with_no_client_auth(),
+            Asking::Defer => {
+                builder.with_client_cert_verifier(Arc::new(Possession::deferring(provider)))
+            }
+            Asking::Alert | Asking::AlertWithout => {
+                let state = Arc::downgrade(state); // the state holds this configuration
+                let objection = Box::new(move |chain: &[&[u8]], at| object(&state, chain, at));
+                let mandatory = asking == Asking::AlertWithout;
+                builder.with_client_cert_verifier(Arc::new(Possession::alerting(
+                    provider, mandatory, objection,
+                )))
+            }
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(OneKey(self.key.clone())));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // Stateless tickets for both versions: nothing to keep, and nothing that another site could look up.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.ticketer = aws_lc_rs::Ticketer::new()?;
+        config.send_tls13_tickets = 1;
+        config.max_early_data_size = 0; // RFC 8446 8: early data can be replayed
+        Ok(Arc::new(config))
+    }
+}
+
+/// What the judge has against a chain that a client of an alerting site shows.
+fn object(state: &Weak<ArcSwap<State>>, chain: &[&[u8]], at: i64) -> Result<(), CertificateError> {
+    let Some(state) = state.upgrade() else {
+        return Err(CertificateError::ApplicationVerificationFailure);
+    };
+    match judge::decide(chain, at, &state.load_full().snapshot) {
+        Verdict::Admitted(_) => Ok(()),
+        Verdict::Refused(refusal) => Err(alert(refusal.reason)),
+    }
+}
+
+/// RFC 8446 6.2: the alert that comes nearest to a reason.
+fn alert(reason: Reason) -> CertificateError {
+    match reason {
+        Reason::Malformed => CertificateError::BadEncoding,
+        Reason::BadSignature => CertificateError::BadSignature,
+        Reason::UnknownIssuer => CertificateError::UnknownIssuer,
+        Reason::NotYetValid => CertificateError::NotValidYet,
+        Reason::Expired => CertificateError::Expired,
+        Reason::NotForClientAuth => CertificateError::InvalidPurpose,
+        Reason::Revoked => CertificateError::Revoked,
+        _ => CertificateError::ApplicationVerificationFailure,
+    }
+}
+
+/// aws-lc-rs, with X25519 first: it is what every client offers a key share for.
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    PROVIDER
+        .get_or_init(|| {
+            let mut provider = aws_lc_rs::default_provider();
+            provider.kx_groups = vec![
+                aws_lc_rs::kx_group::X25519,
+                aws_lc_rs::kx_group::SECP256R1,
+                aws_lc_rs::kx_group::SECP384R1,
+                aws_lc_rs::kx_group::X25519MLKEM768,
+            ];
+            Arc::new(provider)
+        })
+        .clone()
+}
+
+/// The site was chosen before the handshake began, so there is one answer.
+#[derive(Debug)]
+struct OneKey(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for OneKey {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+}

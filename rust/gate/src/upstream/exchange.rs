@@ -1,0 +1,335 @@
+//! One request and its response on one connection: both bodies flow at the same time, each as fast as its reader.
+
+use std::{
+    future::poll_fn,
+    io::{self, IoSlice},
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use http::Method;
+use tokio::io::AsyncWrite;
+
+use super::{
+    pool::{INBOX_BYTES, Link, Pools},
+    request_head,
+    response::{self, BadResponse, Framing, Head, Piece},
+};
+use crate::upload::{Part, Upload, UploadError};
+
+/// Most bytes of a body that are read at once.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Why there is no response to pass on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// No connection.
+    Unreachable(io::ErrorKind),
+    /// No connection in time.
+    ConnectTimeout,
+    /// The upstream closed before the first byte of a response.
+    Closed,
+    /// The upstream closed in the middle of a response, or its connection broke.
+    Broken,
+    /// The response breaks HTTP.
+    Bad(&'static str),
+    /// No response in time.
+    ResponseTimeout,
+    /// The client's body is longer than the route takes.
+    BodyTooLarge,
+    /// The client's body ended early or broke HTTP.
+    ClientGone,
+}
+
+impl From<BadResponse> for Failure {
+    fn from(bad: BadResponse) -> Self {
+        Failure::Bad(bad.0)
+    }
+}
+
+/// A request on its way, and its response.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    link: Box<Link>,
+    method: Method,
+    /// The request's head, kept until there is a response: it may have to be sent again.
+    head: Vec<u8>,
+    head_sent: usize,
+    upload: Option<Upload>,
+    outbox: Outbox,
+    sent_body: bool,
+    /// Writing failed; a response may be there all the same.
+    write_broken: bool,
+    heard: bool,
+    framing: Framing,
+    keep_alive: bool,
+}
+
+/// The part of the body that is being written: a chunk's size, the data, what ends it.
+#[derive(Debug, Default)]
+struct Outbox {
+    before: Vec<u8>,
+    before_sent: usize,
+    data: Bytes,
+    after: &'static [u8],
+}
+
+impl Outbox {
+    fn is_empty(&self) -> bool {
+        self.before_sent == self.before.len() && self.data.is_empty() && self.after.is_empty()
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        let before = written.min(self.before.len() - self.before_sent);
+        self.before_sent += before;
+        written -= before;
+        let data = written.min(self.data.len());
+        self.data.advance(data);
+        self.after = &self.after[written - data..];
+    }
+}
+
+impl Exchange {
+    pub(super) fn new(
+        link: Box<Link>,
+        head: Vec<u8>,
+        upload: Option<Upload>,
+        method: Method,
+    ) -> Self {
+        Exchange {
+            link,
+            method,
+            head,
+            head_sent: 0,
+            upload,
+            outbox: Outbox::default(),
+            sent_body: false,
+            write_broken: false,
+            heard: false,
+            framing: Framing::Length(0),
+            keep_alive: false,
+        }
+    }
+
+    /// The same request on another connection.
+    pub(super) fn restart(self, link: Box<Link>) -> Exchange {
+        Exchange {
+            outbox: self.outbox,
+            ..Exchange::new(link, self.head, self.upload, self.method)
+        }
+    }
+
+    /// Whether a byte of the request's body may have reached the upstream.
+    pub(super) fn has_sent_body(&self) -> bool {
+        self.sent_body
+    }
+
+    /// Whether the request's body is not yet sent.
+    pub(super) fn is_uploading(&self) -> bool {
+        self.upload.is_some() || !self.outbox.is_empty()
+    }
+
+    /// Sends the request and waits for the head of the response, for `patience` after the last byte was sent.
+    pub(super) async fn response(&mut self, patience: Duration) -> Result<Head, Failure> {
+        poll_fn(|cx| self.poll_sent_or_heard(cx)).await?;
+        let mut limit = pin!(tokio::time::sleep(patience));
+        let head = poll_fn(|cx| {
+            if let Poll::Ready(result) = self.poll_head(cx) {
+                return Poll::Ready(result);
+            }
+            limit
+                .as_mut()
+                .poll(cx)
+                .map(|()| Err(Failure::ResponseTimeout))
+        })
+        .await?;
+        self.framing = head.framing;
+        self.keep_alive = head.keep_alive;
+        Ok(head)
+    }
+
+    /// Ready when the request is sent as a whole, or when the upstream answers before.
+    fn poll_sent_or_heard(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if self.poll_send(cx)?.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        // Nothing is read ahead here: only whether something is there.
+        match self.poll_read(cx) {
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(failure)) => Poll::Ready(Err(failure)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Failure>> {
+        let _ = self.poll_send(cx)?;
+        loop {
+            if self.heard
+                && let Some(head) = response::take_head(&mut self.link.inbox, &self.method)?
+            {
+                return Poll::Ready(Ok(head));
+            }
+            if ready!(self.poll_read(cx))? == 0 {
+                return Poll::Ready(Err(if self.heard {
+                    Failure::Broken
+                } else {
+                    Failure::Closed
+                }));
+            }
+        }
+    }
+
+    /// The next piece of the response's body; the request's goes on meanwhile.
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Failure>> {
+        if self.is_uploading() && !self.write_broken {
+            let _ = self.poll_send(cx)?;
+        }
+        loop {
+            if let Some(piece) = self.framing.take(&mut self.link.inbox)? {
+                return Poll::Ready(Ok(piece));
+            }
+            if ready!(self.poll_read(cx))? == 0 {
+                let end = if self.framing.may_end_here() {
+                    Ok(Piece::End)
+                } else {
+                    Err(Failure::Broken)
+                };
+                self.keep_alive = false;
+                return Poll::Ready(end);
+            }
+        }
+    }
+
+    /// Whether the response has come to its end.
+    pub(crate) fn is_done(&self) -> bool {
+        self.framing.is_done()
+    }
+
+    /// How many bytes the response's body has left, if that is known.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match self.framing {
+            Framing::Length(left) => Some(left),
+            _ => None,
+        }
+    }
+
+    /// Gives the connection back, if the next request may use it.
+    pub(crate) fn finish(self, pools: &Pools, upstream: usize, now: u32, limit: usize) {
+        let clean = self.framing.is_done() && self.link.inbox.is_empty();
+        if clean && self.keep_alive && !self.is_uploading() && !self.write_broken {
+            pools.keep(upstream, self.link, now, limit);
+        }
+    }
+
+    /// The connection, for what is no HTTP any more.
+    pub(crate) fn into_link(self) -> Box<Link> {
+        self.link
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
+        let Link { stream, inbox } = &mut *self.link;
+        let room = self.framing.expected().clamp(INBOX_BYTES / 2, READ_BYTES);
+        if inbox.capacity() - inbox.len() < room {
+            inbox.reserve(room.max(INBOX_BYTES));
+        }
+        match ready!(stream.poll_fill(cx, inbox)) {
+            Ok(count) => {
+                self.heard |= count > 0;
+                Poll::Ready(Ok(count))
+            }
+            Err(_) => Poll::Ready(Err(if self.heard {
+                Failure::Broken
+            } else {
+                Failure::Closed
+            })),
+        }
+    }
+
+    /// Sends what there is of the request; ready when all of it is sent or the upstream takes no more.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        loop {
+            if self.write_broken {
+                return Poll::Ready(Ok(()));
+            }
+            if self.outbox.is_empty() {
+                match self.poll_upload(cx)? {
+                    Poll::Ready(true) => {}
+                    Poll::Ready(false) if self.head_sent == self.head.len() => {
+                        return Poll::Ready(Ok(()));
+                    }
+                    // The head does not wait for a body that is not there yet.
+                    Poll::Pending if self.head_sent == self.head.len() => return Poll::Pending,
+                    Poll::Ready(false) | Poll::Pending => {}
+                }
+            }
+            if ready!(self.poll_write(cx)).is_err() {
+                self.write_broken = true;
+            }
+        }
+    }
+
+    /// Moves the next part of the body to the outbox; `false` if there is none left.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
+        let Some(upload) = &mut self.upload else {
+            return Poll::Ready(Ok(false));
+        };
+        let part = match ready!(upload.poll_part(cx)) {
+            Ok(part) => part,
+            Err(UploadError::TooLarge) => return Poll::Ready(Err(Failure::BodyTooLarge)),
+            Err(UploadError::Broken) => return Poll::Ready(Err(Failure::ClientGone)),
+        };
+        let chunked = upload.is_chunked();
+        self.outbox.before.clear();
+        self.outbox.before_sent = 0;
+        match part {
+            Part::Data(data) if chunked => {
+                self.outbox
+                    .before
+                    .extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
+                self.outbox.data = data;
+                self.outbox.after = b"\r\n";
+            }
+            Part::Data(data) => self.outbox.data = data,
+            Part::End(trailers) => {
+                self.upload = None;
+                if !chunked {
+                    return Poll::Ready(Ok(false));
+                }
+                self.outbox.before.extend_from_slice(b"0\r\n");
+                if let Some(trailers) = trailers {
+                    request_head::write_trailers(&mut self.outbox.before, &trailers);
+                }
+                self.outbox.after = b"\r\n";
+            }
+        }
+        Poll::Ready(Ok(true))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stream = Pin::new(&mut self.link.stream);
+        let head = &self.head[self.head_sent..];
+        let written = if self.outbox.is_empty() {
+            ready!(stream.poll_write(cx, head))?
+        } else {
+            let slices = [
+                IoSlice::new(head),
+                IoSlice::new(&self.outbox.before[self.outbox.before_sent..]),
+                IoSlice::new(&self.outbox.data),
+                IoSlice::new(self.outbox.after),
+            ];
+            ready!(stream.poll_write_vectored(cx, &slices))?
+        };
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        let of_head = written.min(head.len());
+        self.head_sent += of_head;
+        if written > of_head {
+            self.sent_body = true;
+            self.outbox.advance(written - of_head);
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,462 @@
+//! The head of an upstream's response, and how its body is framed (RFC 9112 4 to 7).
+//!
+//! Strict where two readers could differ: such a response is an error and its connection is not used again.
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
+};
+
+/// Most header fields of a response.
+const MAX_FIELDS: usize = 128;
+/// Longest head of a response, and longest trailer section.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// Longest line with the size of a chunk; extensions are read over.
+const MAX_SIZE_LINE_BYTES: usize = 4096;
+
+/// A response that cannot be passed on: why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BadResponse(pub(crate) &'static str);
+
+/// The head of a final response, or of one that switches protocols.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    /// Without what concerns only the connection between the gate and the upstream.
+    pub(crate) headers: HeaderMap,
+    pub(crate) framing: Framing,
+    pub(crate) keep_alive: bool,
+}
+
+/// Takes a head off `inbox`; `None` if it is not there as a whole. Interim responses are read over (RFC 9110 15.2).
+pub(crate) fn take_head(
+    inbox: &mut BytesMut,
+    method: &Method,
+) -> Result<Option<Head>, BadResponse> {
+    loop {
+        let Some(head) = take_any_head(inbox, method)? else {
+            return if inbox.len() > MAX_HEAD_BYTES {
+                Err(BadResponse("its head is too long"))
+            } else {
+                Ok(None)
+            };
+        };
+        if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Some(head));
+        }
+    }
+}
+
+fn take_any_head(inbox: &mut BytesMut, method: &Method) -> Result<Option<Head>, BadResponse> {
+    let mut fields = [const { std::mem::MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let length = match config.parse_response_with_uninit_headers(&mut parsed, inbox, &mut fields) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(_) => return Err(BadResponse("its head is no HTTP/1.1")),
+    };
+    let status = parsed
+        .code
+        .and_then(|code| StatusCode::from_u16(code).ok())
+        .ok_or(BadResponse("its status is no number from 100 to 999"))?;
+    let http_11 = parsed.version == Some(1);
+    // Values share the memory of the head instead of being copied one by one.
+    let base = inbox.as_ptr() as usize;
+    let mut places = [(0u32, 0u32); MAX_FIELDS];
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
+    let mut names: Vec<HeaderName> = Vec::with_capacity(parsed.headers.len());
+    for (place, field) in places.iter_mut().zip(parsed.headers.iter()) {
+        let start = field.value.as_ptr() as usize - base;
+        *place = (start as u32, (start + field.value.len()) as u32);
+        names.push(
+            HeaderName::from_bytes(field.name.as_bytes())
+                .map_err(|_| BadResponse("a field's name is none"))?,
+        );
+    }
+    let head = inbox.split_to(length).freeze();
+    let mut reading = Reading::default();
+    for (name, (start, end)) in names.into_iter().zip(places) {
+        let value = HeaderValue::from_maybe_shared(head.slice(start as usize..end as usize))
+            .map_err(|_| BadResponse("a field's value is none"))?;
+        reading.field(&mut headers, name, value)?;
+    }
+    let framing = reading.framing(method, status)?;
+    if reading.nominated {
+        remove_nominated(&mut headers);
+    }
+    headers.remove(CONNECTION);
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        headers.remove(UPGRADE);
+    }
+    if status == StatusCode::NO_CONTENT || status.is_informational() {
+        headers.remove(CONTENT_LENGTH); // RFC 9110 8.6: must not be there
+    }
+    let keep_alive = (if http_11 {
+        !reading.close
+    } else {
+        reading.keep_alive
+    }) && framing != Framing::UntilClose;
+    Ok(Some(Head {
+        status,
+        headers,
+        framing,
+        keep_alive,
+    }))
+}
+
+#[derive(Default)]
+struct Reading {
+    length: Option<u64>,
+    chunked: bool,
+    close: bool,
+    keep_alive: bool,
+    nominated: bool,
+}
+
+impl Reading {
+    fn field(
+        &mut self,
+        headers: &mut HeaderMap,
+        name: HeaderName,
+        value: HeaderValue,
+    ) -> Result<(), BadResponse> {
+        match name {
+            CONTENT_LENGTH => {
+                let length = digits(value.as_bytes())
+                    .ok_or(BadResponse("its Content-Length is no number"))?;
+                if self
+                    .length
+                    .replace(length)
+                    .is_some_and(|before| before != length)
+                {
+                    return Err(BadResponse("it has two lengths"));
+                }
+                headers.insert(name, value);
+                return Ok(());
+            }
+            TRANSFER_ENCODING => {
+                // RFC 9112 6.1: nothing but chunked was offered, and twice chunked is a way to hide a body.
+                if self.chunked || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
+                    return Err(BadResponse("its Transfer-Encoding is not chunked"));
+                }
+                self.chunked = true;
+                return Ok(());
+            }
+            CONNECTION => {
+                for token in value
+                    .as_bytes()
+                    .split(|byte| *byte == b',')
+                    .map(<[u8]>::trim_ascii)
+                {
+                    if token.eq_ignore_ascii_case(b"close") {
+                        self.close = true;
+                    } else if token.eq_ignore_ascii_case(b"keep-alive") {
+                        self.keep_alive = true;
+                    } else if !token.eq_ignore_ascii_case(b"upgrade") {
+                        self.nominated = true;
+                    }
+                }
+            }
+            _ if matches!(name.as_str(), "keep-alive" | "proxy-connection") => return Ok(()),
+            _ => {}
+        }
+        headers.append(name, value);
+        Ok(())
+    }
+
+    /// RFC 9112 6.3.
+    fn framing(&self, method: &Method, status: StatusCode) -> Result<Framing, BadResponse> {
+        if self.chunked && self.length.is_some() {
+            return Err(BadResponse(
+                "it has a Content-Length beside its Transfer-Encoding",
+            ));
+        }
+        let bodiless = method == Method::HEAD
+            || status.is_informational()
+            || status == StatusCode::NO_CONTENT
+            || status == StatusCode::NOT_MODIFIED;
+        Ok(match self.length {
+            _ if bodiless => Framing::Length(0),
+            Some(length) => Framing::Length(length),
+            None if self.chunked => Framing::Chunked(Chunk::Size),
+            None => Framing::UntilClose,
+        })
+    }
+}
+
+/// Removes what the upstream's `Connection` field names; the length is ours to keep.
+fn remove_nominated(headers: &mut HeaderMap) {
+    let values: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
+    for token in values
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+    {
+        match HeaderName::from_bytes(token.trim_ascii()) {
+            Ok(CONTENT_LENGTH | UPGRADE) | Err(_) => {}
+            Ok(name) => drop(headers.remove(name)),
+        }
+    }
+}
+
+/// A number in decimal digits and nothing else, within 64 bits.
+fn digits(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// How the rest of a body is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// So many bytes are left.
+    Length(u64),
+    Chunked(Chunk),
+    UntilClose,
+}
+
+/// What comes next in a chunked body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Chunk {
+    Size,
+    /// So many bytes, then CRLF.
+    Data(u64),
+    DataEnd,
+    Trailers,
+    Done,
+}
+
+/// A piece of a body.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    Data(Bytes),
+    Trailers(HeaderMap),
+    End,
+}
+
+impl Framing {
+    /// Whether nothing is left.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self, Framing::Length(0) | Framing::Chunked(Chunk::Done))
+    }
+
+    /// Whether the body may end where the connection does.
+    pub(crate) fn may_end_here(&self) -> bool {
+        self.is_done() || *self == Framing::UntilClose
+    }
+
+    /// How much can usefully be read at once.
+    pub(crate) fn expected(&self) -> usize {
+        match self {
+            Framing::Length(left) | Framing::Chunked(Chunk::Data(left)) => {
+                usize::try_from(*left).unwrap_or(usize::MAX)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Takes the next piece off `inbox`; `None` if more has to be read first.
+    pub(crate) fn take(&mut self, inbox: &mut BytesMut) -> Result<Option<Piece>, BadResponse> {
+        loop {
+            match self {
+                Framing::Length(0) | Framing::Chunked(Chunk::Done) => return Ok(Some(Piece::End)),
+                Framing::UntilClose => return Ok(data(inbox, usize::MAX)),
+                Framing::Length(left) | Framing::Chunked(Chunk::Data(left)) => {
+                    let piece = data(inbox, usize::try_from(*left).unwrap_or(usize::MAX));
+                    let Some(Piece::Data(bytes)) = &piece else {
+                        return Ok(None);
+                    };
+                    *left -= bytes.len() as u64;
+                    if *self == Framing::Chunked(Chunk::Data(0)) {
+                        *self = Framing::Chunked(Chunk::DataEnd);
+                    }
+                    return Ok(piece);
+                }
+                Framing::Chunked(Chunk::DataEnd) => {
+                    if inbox.len() < 2 {
+                        return Ok(None);
+                    }
+                    if inbox[..2] != *b"\r\n" {
+                        return Err(BadResponse("a chunk is longer than it says"));
+                    }
+                    inbox.advance(2);
+                    *self = Framing::Chunked(Chunk::Size);
+                }
+                Framing::Chunked(Chunk::Size) => match take_size(inbox)? {
+                    None => return Ok(None),
+                    Some(0) => *self = Framing::Chunked(Chunk::Trailers),
+                    Some(size) => *self = Framing::Chunked(Chunk::Data(size)),
+                },
+                Framing::Chunked(Chunk::Trailers) => {
+                    let Some(trailers) = take_trailers(inbox)? else {
+                        return Ok(None);
+                    };
+                    *self = Framing::Chunked(Chunk::Done);
+                    if !trailers.is_empty() {
+                        return Ok(Some(Piece::Trailers(trailers)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn data(inbox: &mut BytesMut, at_most: usize) -> Option<Piece> {
+    let length = inbox.len().min(at_most);
+    (length > 0).then(|| Piece::Data(inbox.split_to(length).freeze()))
+}
+
+/// RFC 9112 7.1: hexadecimal digits, perhaps extensions, CRLF.
+fn take_size(inbox: &mut BytesMut) -> Result<Option<u64>, BadResponse> {
+    let Some(end) = inbox
+        .iter()
+        .take(MAX_SIZE_LINE_BYTES)
+        .position(|byte| *byte == b'\n')
+    else {
+        return if inbox.len() >= MAX_SIZE_LINE_BYTES {
+            Err(BadResponse("the size of a chunk is too long"))
+        } else {
+            Ok(None)
+        };
+    };
+    let line = inbox[..end]
+        .strip_suffix(b"\r")
+        .ok_or(BadResponse("the size of a chunk ends without CR"))?;
+    if line.contains(&b'\r') {
+        return Err(BadResponse("the size of a chunk has a CR in it"));
+    }
+    let size = line
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii_end();
+    if size.is_empty() || size.len() > 16 || !size.iter().all(u8::is_ascii_hexdigit) {
+        return Err(BadResponse("the size of a chunk is no number"));
+    }
+    let size = str::from_utf8(size)
+        .ok()
+        .and_then(|text| u64::from_str_radix(text, 16).ok());
+    inbox.advance(end + 1);
+    size.map(Some)
+        .ok_or(BadResponse("the size of a chunk is no number"))
+}
+
+fn take_trailers(inbox: &mut BytesMut) -> Result<Option<HeaderMap>, BadResponse> {
+    let mut fields = [httparse::EMPTY_HEADER; 32];
+    let (length, fields) = match httparse::parse_headers(inbox, &mut fields) {
+        Ok(httparse::Status::Complete(parsed)) => parsed,
+        Ok(httparse::Status::Partial) if inbox.len() <= MAX_HEAD_BYTES => return Ok(None),
+        _ => return Err(BadResponse("its trailers are no HTTP/1.1")),
+    };
+    let mut trailers = HeaderMap::new();
+    for field in fields {
+        let name = HeaderName::from_bytes(field.name.as_bytes())
+            .map_err(|_| BadResponse("a trailer's name is none"))?;
+        let value = HeaderValue::from_bytes(field.value)
+            .map_err(|_| BadResponse("a trailer's value is none"))?;
+        trailers.append(name, value);
+    }
+    inbox.advance(length);
+    Ok(Some(trailers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> Result<Option<Head>, BadResponse> {
+        take_head(&mut BytesMut::from(text), &Method::GET)
+    }
+
+    fn body(text: &str) -> Result<String, BadResponse> {
+        let mut inbox = BytesMut::from(text);
+        let mut framing = Framing::Chunked(Chunk::Size);
+        let mut out = String::new();
+        loop {
+            match framing.take(&mut inbox)? {
+                Some(Piece::Data(bytes)) => out.push_str(&String::from_utf8_lossy(&bytes)),
+                Some(Piece::Trailers(trailers)) => out.push_str(&format!("|{}", trailers.len())),
+                Some(Piece::End) => return Ok(out),
+                None => return Ok(out + "…"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_is_read_without_what_concerns_the_connection() {
+        let head = head(
+            "HTTP/1.1 200 OK\r\nConnection: X-Hop, close\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nX-End: 2\r\nContent-Length: 3\r\n\r\nabc",
+        );
+        let head = head
+            .ok()
+            .flatten()
+            .map(|head| (head.keep_alive, head.framing, head.headers.len()));
+        assert_eq!(head, Some((false, Framing::Length(3), 2)));
+    }
+
+    #[test]
+    fn interim_responses_are_read_over() {
+        let head =
+            head("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n");
+        assert_eq!(
+            head.ok().flatten().map(|head| head.status.as_u16()),
+            Some(204)
+        );
+    }
+
+    #[test]
+    fn responses_in_doubt_are_refused() {
+        for fields in [
+            "Content-Length: 3\r\nContent-Length: 4",
+            "Content-Length: +3",
+            "Content-Length: 3, 3",
+            "Content-Length: 18446744073709551619",
+            "Content-Length: ",
+            "Transfer-Encoding: chunked\r\nContent-Length: 3",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: xchunked",
+            "Na me: x",
+            "X : y",
+            " folded: x",
+        ] {
+            assert!(
+                head(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n")).is_err(),
+                "{fields}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_body_without_a_length_ends_with_the_connection() {
+        let head = head("HTTP/1.1 200 OK\r\n\r\n").ok().flatten();
+        assert_eq!(
+            head.map(|head| (head.framing, head.keep_alive)),
+            Some((Framing::UntilClose, false))
+        );
+    }
+
+    #[test]
+    fn chunks() {
+        assert_eq!(
+            body("3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"),
+            Ok("abcde".into())
+        );
+        assert_eq!(body("0\r\nA: 1\r\nB: 2\r\n\r\n"), Ok("|2".into()));
+        assert_eq!(body("A\r\n0123"), Ok("0123…".into()));
+        for wrong in [
+            "g\r\n",
+            "\r\n",
+            "3\nabc",
+            "3\r\nabcd\r\n",
+            "-1\r\n",
+            "0x3\r\n",
+            "11111111111111111\r\n",
+            " 3\r\n",
+        ] {
+            assert!(body(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

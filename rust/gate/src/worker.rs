@@ -1,0 +1,181 @@
+//! One worker: a thread with its own runtime, connections and upstream pools. Nothing in it is shared, so nothing is locked.
+//!
+//! Knows when to look again at what is open: on every change of the state, and by the clock. A request sets no timer
+//! for the client's side; the clock visits the connections four times a second instead.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::{Rc, Weak},
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use arc_swap::Cache;
+use tokio::{sync::Notify, task::JoinHandle};
+
+use crate::{
+    connection::Connection,
+    counters,
+    random::RequestIds,
+    standing::{Standings, anonymous_fields},
+    state::{Shared, State},
+    upstream::Pools,
+};
+
+/// How often the clock visits the connections: timeouts are this coarse.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How many connections are judged again before others get a turn.
+const SWEEP: usize = 64;
+
+type StateCache = Cache<Arc<arc_swap::ArcSwap<State>>, Arc<State>>;
+
+/// What all tasks of a worker share.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pools: Pools,
+    pub(crate) request_ids: RequestIds,
+    pub(crate) standings: Standings,
+    /// The fields for requests that are forwarded for nobody.
+    pub(crate) anonymous: Box<[u8]>,
+    state: RefCell<StateCache>,
+    connections: RefCell<Vec<Weak<Connection>>>,
+    /// Open connections of this worker, also those whose handshake is not done.
+    open: Cell<usize>,
+    idle: Notify,
+    started: Instant,
+    now: Cell<u32>,
+}
+
+impl Worker {
+    pub(crate) fn new(shared: Arc<Shared>) -> Rc<Worker> {
+        Rc::new(Worker {
+            state: RefCell::new(Cache::new(shared.state.clone())),
+            shared,
+            pools: Pools::default(),
+            request_ids: RequestIds::new(),
+            standings: Standings::default(),
+            anonymous: anonymous_fields(),
+            connections: RefCell::default(),
+            open: Cell::new(0),
+            idle: Notify::new(),
+            started: Instant::now(),
+            now: Cell::new(1),
+        })
+    }
+
+    /// The state in force.
+    pub(crate) fn state(&self) -> Arc<State> {
+        self.state.borrow_mut().load().clone()
+    }
+
+    /// Milliseconds since the start of the worker, as coarse as [`TICK`]; never 0.
+    pub(crate) fn now(&self) -> u32 {
+        self.now.get()
+    }
+
+    /// Whether connections have to end with their current request.
+    pub(crate) fn draining(&self) -> bool {
+        self.shared.draining.load(Ordering::Relaxed)
+    }
+
+    /// Enters a connection whose handshake is done; it leaves when it is dropped.
+    pub(crate) fn register(&self, connection: &Rc<Connection>) {
+        let mut connections = self.connections.borrow_mut();
+        connection.slot.set(connections.len());
+        connections.push(Rc::downgrade(connection));
+    }
+
+    /// Takes out the connection in `slot`.
+    pub(crate) fn forget(&self, slot: usize) {
+        let mut connections = self.connections.borrow_mut();
+        connections.swap_remove(slot);
+        if let Some(moved) = connections.get(slot).and_then(Weak::upgrade) {
+            moved.slot.set(slot);
+        }
+    }
+
+    /// Counts an accepted connection until the guard is dropped; `None` if there are too many.
+    pub(crate) fn admit(self: &Rc<Self>) -> Option<Open> {
+        let limit = self.state().config.settings.limits.max_connections;
+        let before = self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        self.open.set(self.open.get() + 1);
+        let open = Open {
+            worker: self.clone(),
+            _counted: self.shared.counters.open(),
+        };
+        (before < limit).then_some(open)
+    }
+
+    /// Visits the connections until the gate stops, or has drained and the last one is closed.
+    pub(crate) async fn watch(
+        self: Rc<Self>,
+        changed: Arc<Notify>,
+        listeners: Vec<JoinHandle<()>>,
+    ) {
+        let mut seen = self.state();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut drained = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = changed.notified() => {}
+                () = self.idle.notified() => {}
+                _ = ticks.tick() => {
+                    let elapsed = self.started.elapsed().as_millis();
+                    self.now.set(u32::try_from(elapsed).unwrap_or(u32::MAX).max(2));
+                    self.visit(|connection| connection.check_clock()).await;
+                    self.pools.expire(self.now());
+                }
+            }
+            if self.shared.stopping.load(Ordering::Relaxed) {
+                return;
+            }
+            if self.draining() && !drained {
+                drained = true;
+                listeners.iter().for_each(JoinHandle::abort);
+                self.visit(|connection| connection.drain()).await;
+            }
+            if drained && self.open.get() == 0 {
+                return;
+            }
+            let state = self.state();
+            if !Arc::ptr_eq(&state, &seen) {
+                self.visit(|connection| connection.check_admission(&state))
+                    .await;
+                seen = state;
+            }
+        }
+    }
+
+    /// Calls `look` for every connection, a few at a time. One that moves meanwhile is seen on its next request at the latest.
+    async fn visit(&self, look: impl Fn(&Rc<Connection>)) {
+        let all: Vec<Weak<Connection>> = self.connections.borrow().clone();
+        for some in all.chunks(SWEEP) {
+            some.iter()
+                .filter_map(Weak::upgrade)
+                .for_each(|connection| look(&connection));
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// An accepted connection, counted.
+pub(crate) struct Open {
+    worker: Rc<Worker>,
+    _counted: counters::Open,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.worker
+            .shared
+            .connections
+            .fetch_sub(1, Ordering::Relaxed);
+        self.worker.open.set(self.worker.open.get() - 1);
+        if self.worker.open.get() == 0 {
+            self.worker.idle.notify_one();
+        }
+    }
+}

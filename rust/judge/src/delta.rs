@@ -1,0 +1,248 @@
+//! Records into a snapshot: what they may say, and what happens if they say something else.
+
+use std::sync::Arc;
+
+use crate::{
+    anchor::Anchor,
+    record::{Admits, AuthorityRecord, Batch, ClientRecord, CredentialRecord, RevocationRecord},
+    revocation::Revocation,
+    route::Sites,
+    shards::Fingerprint,
+    snapshot::{Credential, Known, RecordError, Snapshot},
+    verdict::Client,
+};
+
+/// Applies `batch` to `snapshot`: first what is removed, then what is there. References are checked by the caller.
+pub(crate) fn take(snapshot: &mut Snapshot, batch: Batch) -> Result<(), RecordError> {
+    if let Some(epoch) = batch.epoch {
+        if epoch < snapshot.epoch {
+            return Err(error(
+                "epoch",
+                format!("goes back from {} to {epoch}", snapshot.epoch),
+            ));
+        }
+        snapshot.epoch = epoch;
+    }
+    for id in batch.removed.authorities {
+        snapshot.authorities.remove(id);
+    }
+    for id in batch.removed.clients {
+        snapshot.clients.remove(&id);
+    }
+    for fingerprint in &batch.removed.credentials {
+        snapshot
+            .credentials
+            .remove(&fingerprint_of("removed credential", fingerprint)?);
+    }
+    for record in batch.authorities {
+        snapshot.authorities.insert(anchor(&record)?);
+    }
+    for record in batch.clients {
+        take_client(snapshot, record)?;
+    }
+    for record in batch.credentials {
+        take_credential(snapshot, &record)?;
+    }
+    let revoked = batch
+        .revocations
+        .iter()
+        .map(revocation)
+        .collect::<Result<_, _>>()?;
+    let removed: Vec<_> = batch
+        .removed
+        .revocations
+        .iter()
+        .map(|(authority, serial)| (*authority, serial.as_slice()))
+        .collect();
+    snapshot.revocations.change(revoked, &removed);
+    if let Some(sites) = batch.sites {
+        snapshot.sites = Arc::new(Sites::of_records(sites)?);
+    }
+    Ok(())
+}
+
+/// What a delta may have left pointing nowhere.
+#[derive(Debug)]
+pub(crate) struct Touched {
+    authorities: Vec<u32>,
+    credentials: Vec<Fingerprint>,
+}
+
+/// The records of `delta` that refer to others.
+pub(crate) fn touched(delta: &Batch) -> Touched {
+    Touched {
+        authorities: delta.authorities.iter().map(|record| record.id).collect(),
+        credentials: delta
+            .credentials
+            .iter()
+            .filter_map(|record| {
+                record
+                    .fingerprint
+                    .as_slice()
+                    .try_into()
+                    .ok()
+                    .map(Fingerprint)
+            })
+            .collect(),
+    }
+}
+
+/// Whether what a delta brought refers to what is there. What it took away may leave a credential without a client: such a
+/// credential admits nobody.
+pub(crate) fn check_touched(snapshot: &Snapshot, touched: &Touched) -> Result<(), RecordError> {
+    touched
+        .authorities
+        .iter()
+        .filter_map(|id| snapshot.authorities.get(*id))
+        .try_for_each(|anchor| check_estate(snapshot, anchor))?;
+    touched
+        .credentials
+        .iter()
+        .filter_map(|key| Some((key, snapshot.credentials.get(key)?)))
+        .try_for_each(|(_, credential)| check_credential(snapshot, credential))
+}
+
+/// As [`check_touched`], for everything.
+pub(crate) fn check_references(snapshot: &Snapshot) -> Result<(), RecordError> {
+    snapshot
+        .authorities
+        .all()
+        .try_for_each(|anchor| check_estate(snapshot, anchor))?;
+    snapshot
+        .credentials
+        .iter()
+        .try_for_each(|(_, credential)| check_credential(snapshot, credential))
+}
+
+fn check_estate(snapshot: &Snapshot, anchor: &Anchor) -> Result<(), RecordError> {
+    match anchor.estate {
+        Some(client) if snapshot.clients.get(&client).is_none() => Err(error(
+            format!("authority {}", anchor.id),
+            format!("its estate is client {client}, which does not exist"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_credential(snapshot: &Snapshot, credential: &Credential) -> Result<(), RecordError> {
+    let name = || format!("credential {}", credential.id);
+    if snapshot.clients.get(&credential.client).is_none() {
+        return Err(error(
+            name(),
+            format!(
+                "stands for client {}, which does not exist",
+                credential.client
+            ),
+        ));
+    }
+    if snapshot.authorities.get(credential.authority).is_none() {
+        return Err(error(
+            name(),
+            format!(
+                "was signed by authority {}, which does not exist",
+                credential.authority
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn anchor(record: &AuthorityRecord) -> Result<Anchor, RecordError> {
+    let wrong = |problem: String| error(format!("authority {}", record.id), problem);
+    match (record.admits, record.estate) {
+        (Admits::Signed, None) => {
+            return Err(wrong(
+                "admits all that it signed and needs an estate to admit them as".into(),
+            ));
+        }
+        (Admits::Issued | Admits::Listed, Some(_)) => {
+            return Err(wrong("has an estate but admits only what is listed".into()));
+        }
+        _ => {}
+    }
+    if record.name.is_empty() {
+        return Err(wrong("has no name".into()));
+    }
+    Anchor::read(
+        record.id,
+        &record.name,
+        &record.certificate,
+        record.admits,
+        record.estate,
+    )
+    .map_err(|fault| wrong(format!("its certificate {fault}")))
+}
+
+fn take_client(snapshot: &mut Snapshot, record: ClientRecord) -> Result<(), RecordError> {
+    if record.name.is_empty() {
+        return Err(error(format!("client {}", record.id), "has no name".into()));
+    }
+    let mut roles: Vec<Arc<str>> = record
+        .roles
+        .iter()
+        .map(|role| snapshot.roles.shared(role))
+        .collect();
+    roles.sort();
+    roles.dedup();
+    let client = Client {
+        id: record.id,
+        name: record.name.into(),
+        roles: roles.into(),
+    };
+    snapshot.clients.insert(
+        record.id,
+        Known {
+            client,
+            suspended: record.suspended,
+        },
+    );
+    Ok(())
+}
+
+fn take_credential(snapshot: &mut Snapshot, record: &CredentialRecord) -> Result<(), RecordError> {
+    let fingerprint = fingerprint_of(format!("credential {}", record.id), &record.fingerprint)?;
+    let credential = Credential {
+        id: record.id,
+        client: record.client,
+        authority: record.authority,
+    };
+    snapshot.credentials.insert(fingerprint, credential);
+    Ok(())
+}
+
+fn revocation(record: &RevocationRecord) -> Result<Revocation, RecordError> {
+    let wrong = |problem: &str| {
+        error(
+            format!("revocation under authority {}", record.authority),
+            problem.to_owned(),
+        )
+    };
+    if record.serial.first() == Some(&0) {
+        return Err(wrong("its serial number has leading zeros"));
+    }
+    if record.reason > 10 || record.reason == 7 {
+        return Err(wrong("its reason is no CRLReason (RFC 5280 5.3.1)"));
+    }
+    Revocation::new(record.authority, &record.serial, record.at, record.reason)
+        .ok_or_else(|| wrong("its serial number has more than 20 octets (RFC 5280 4.1.2.2)"))
+}
+
+fn fingerprint_of(record: impl Into<String>, octets: &[u8]) -> Result<Fingerprint, RecordError> {
+    let problem = || {
+        format!(
+            "its fingerprint has {} octets; SHA-256 has 32",
+            octets.len()
+        )
+    };
+    octets
+        .try_into()
+        .map(Fingerprint)
+        .map_err(|_| error(record, problem()))
+}
+
+pub(crate) fn error(record: impl Into<String>, problem: String) -> RecordError {
+    RecordError {
+        record: record.into(),
+        problem,
+    }
+}

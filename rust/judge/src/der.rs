@@ -1,0 +1,95 @@
+//! The few octets of DER that have to be seen raw: algorithm identifiers and their neighbours (X.690 8.1, 10.1).
+
+/// One element of DER.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Element<'a> {
+    /// The identifier octet.
+    pub tag: u8,
+    /// Tag, length and contents.
+    pub whole: &'a [u8],
+    /// The contents.
+    pub content: &'a [u8],
+}
+
+pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
+
+/// The first element of `input` and what follows it; `None` unless the length is definite, minimal and within `input`.
+pub(crate) fn read(input: &[u8]) -> Option<(Element<'_>, &[u8])> {
+    let (&tag, rest) = input.split_first()?;
+    let (&first, mut rest) = rest.split_first()?;
+    let length = if first < 0x80 {
+        usize::from(first)
+    } else {
+        let octets = usize::from(first & 0x7f);
+        // Four octets: more than any certificate or list that is looked at here.
+        if octets == 0 || octets > 4 || rest.len() < octets || rest[0] == 0 {
+            return None;
+        }
+        let length = rest[..octets]
+            .iter()
+            .fold(0usize, |length, octet| (length << 8) | usize::from(*octet));
+        rest = &rest[octets..];
+        if length < 0x80 {
+            return None;
+        }
+        length
+    };
+    if rest.len() < length || tag & 0x1f == 0x1f {
+        return None;
+    }
+    let (content, after) = rest.split_at(length);
+    Some((
+        Element {
+            tag,
+            whole: &input[..input.len() - after.len()],
+            content,
+        },
+        after,
+    ))
+}
+
+/// As [`read`], for an element that has to have `tag`.
+pub(crate) fn expect(input: &[u8], tag: u8) -> Option<(Element<'_>, &[u8])> {
+    read(input).filter(|(element, _)| element.tag == tag)
+}
+
+/// The octets of a BIT STRING without unused bits.
+pub(crate) fn whole_octets(bit_string: Element<'_>) -> Option<&[u8]> {
+    match bit_string.content.split_first() {
+        Some((0, octets)) => Some(octets),
+        _ => None,
+    }
+}
+
+/// The contents of the AlgorithmIdentifier of a SubjectPublicKeyInfo and the key's octets (RFC 5280 4.1.2.7).
+pub(crate) fn public_key(spki: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (outer, after) = expect(spki, SEQUENCE)?;
+    let (algorithm, rest) = expect(outer.content, SEQUENCE)?;
+    let (key, end) = expect(rest, BIT_STRING)?;
+    if !after.is_empty() || !end.is_empty() {
+        return None;
+    }
+    Some((algorithm.content, whole_octets(key)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_definite_minimal_and_within() {
+        assert!(read(&[0x30, 0x01, 0x05]).is_some());
+        for wrong in [
+            &[0x30, 0x80, 0, 0][..],
+            &[0x30, 0x81, 0x01, 0x05],
+            &[0x30, 0x02, 0x05],
+            &[0x30],
+            &[],
+            &[0x1f, 0x01, 0],
+        ] {
+            assert!(read(wrong).is_none(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+"""Tells systemd how the service is (sd_notify(3)); without systemd, nothing."""
+
+import os
+import socket
+from contextlib import suppress
+
+
+def tell(state: str) -> None:
+    """Sends `state`, for example `READY=1`, to the socket that systemd named, if it did."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]  # an abstract socket
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(state.encode(), address)
