@@ -6,6 +6,7 @@ import pki
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed448
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from mutualgate.authorities.estate import authority_findings, leaf_findings
 from mutualgate.authorities.findings import Severity
@@ -25,8 +26,15 @@ def about_authority(authority: pki.Issued) -> tuple[list[tuple[str, Severity]], 
     return [(one.code, one.severity) for one in found], usable
 
 
+def leaf_with(value: x509.ExtensionType, critical: bool = True) -> pki.Issued:
+    purpose: tuple[x509.ExtensionType, bool] = (x509.ExtendedKeyUsage([pki.CLIENT_AUTH]), False)
+    return pki.issue(ROOT, "x", extensions=[(value, critical), purpose])
+
+
 def test_a_good_leaf_has_no_findings() -> None:
     assert about_leaf(pki.leaf(ROOT)) == []
+    assert about_leaf(leaf_with(pki.usage(digital_signature=True))) == []
+    assert about_leaf(leaf_with(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b""), critical=False)) == []
 
 
 @pytest.mark.parametrize(
@@ -43,6 +51,10 @@ def test_a_good_leaf_has_no_findings() -> None:
         (pki.leaf(ROOT, key=ed448.Ed448PrivateKey.generate()), ("weak_key", REFUSED)),
         (pki.leaf(ROOT, key=pki.rsa_key(2048, exponent=3)), ("weak_key", WARNING)),
         (pki.as_v1(pki.leaf(ROOT), keep_extensions=True), ("malformed", REFUSED)),
+        (leaf_with(pki.usage(key_agreement=True)), ("not_for_client_auth", REFUSED)),
+        (leaf_with(pki.usage(digital_signature=True, key_cert_sign=True)), ("ca_as_client", REFUSED)),
+        (leaf_with(x509.NameConstraints([x509.DNSName("a")], None)), ("ca_as_client", REFUSED)),
+        (leaf_with(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b"")), ("critical_extension", REFUSED)),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
@@ -50,7 +62,7 @@ def test_each_oddity_of_a_leaf(leaf: pki.Issued, expected: tuple[str, Severity])
     assert about_leaf(leaf) == [expected]
 
 
-@pytest.mark.parametrize("eku", [[x509.ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE], [pki.SERVER_AUTH, pki.CLIENT_AUTH]])
+@pytest.mark.parametrize("eku", [[ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE], [pki.SERVER_AUTH, pki.CLIENT_AUTH]])
 def test_other_ways_to_allow_client_authentication(eku: list[x509.ObjectIdentifier]) -> None:
     assert about_leaf(pki.leaf(ROOT, eku=eku)) == []
 
@@ -64,11 +76,11 @@ def test_odd_serial_numbers() -> None:
     assert about_leaf(one) == []
     with pytest.warns(match="serial number which wasn't positive"):
         negative = pki.changed(one, one.serial, b"\xff" + one.serial[1:])
-    assert about_leaf(negative) == [("odd_serial", WARNING)]
+    assert about_leaf(negative) == [("odd_serial", REFUSED)]
 
 
 def test_extensions_that_cannot_be_read_are_a_finding_and_no_traceback() -> None:
-    nonsense = x509.UnrecognizedExtension(x509.ExtensionOID.BASIC_CONSTRAINTS, b"nonsense")
+    nonsense = x509.UnrecognizedExtension(ExtensionOID.BASIC_CONSTRAINTS, b"nonsense")
     assert about_leaf(pki.issue(ROOT, "x", extensions=[(nonsense, False)])) == [("malformed", REFUSED)]
 
 
@@ -87,13 +99,40 @@ def test_a_good_root_has_no_findings() -> None:
         (pki.ca(not_before=pki.NOW + timedelta(days=1)), [("not_yet_valid", WARNING)], True),
         (pki.ca(parent=ROOT), [("intermediate", NOTE)], True),
         (pki.ca(key=pki.rsa_key(1024)), [("weak_key", REFUSED)], False),
+        (pki.ca(key=pki.rsa_key(2048, exponent=3)), [("weak_key", WARNING)], True),
+        (
+            pki.issue(
+                None,
+                "x",
+                extensions=[
+                    (x509.BasicConstraints(True, None), True),
+                    (pki.usage(key_cert_sign=True), True),
+                    (x509.InhibitAnyPolicy(0), True),
+                ],
+            ),
+            [],
+            True,
+        ),
+        (
+            pki.issue(
+                None,
+                "x",
+                extensions=[
+                    (x509.BasicConstraints(True, None), True),
+                    (pki.usage(key_cert_sign=True), True),
+                    (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b""), True),
+                ],
+            ),
+            [("critical_extension", REFUSED)],
+            False,
+        ),
         (pki.tampered(pki.ca()), [("tampered", REFUSED)], False),
         (
             pki.issue(
                 None, "x", extensions=[(x509.BasicConstraints(True, None), True), (pki.usage(crl_sign=True), True)]
             ),
-            [("ca_may_not_sign", WARNING)],
-            True,
+            [("not_an_authority", REFUSED)],
+            False,
         ),
     ],
 )

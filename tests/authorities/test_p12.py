@@ -10,6 +10,7 @@ import pki
 import pytest
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from mutualgate.authorities.keys import PrivateKey
 from mutualgate.authorities.p12 import (
     ALPHABET,
     PASSWORD_CHARACTERS,
@@ -25,7 +26,7 @@ ROOT = pki.ca("root")
 ISSUING = pki.ca("issuing", parent=ROOT, path_length=0)
 PASSWORD = make_password()
 LABEL = "Gate - alice - 2027-03"
-KEYS = {
+KEYS: dict[str, PrivateKey] = {
     "P-256": pki.ec_key(),
     "RSA-2048": pki.rsa_key(2048),
     "RSA-3072": pki.rsa_key(3072),

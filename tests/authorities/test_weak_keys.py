@@ -68,10 +68,11 @@ def test_rsa_of_8192_bits_is_not_too_long() -> None:
     assert weakness(rsa_public(n)) is None
 
 
-@pytest.mark.parametrize("exponent", [3, 17, 65535, 2**256 + 1])
+@pytest.mark.parametrize("exponent", [3, 17, 65535, 2**33 + 1, 2**256 + 1])
 def test_small_and_huge_exponents_are_refused(exponent: int) -> None:
     n = pki.rsa_key(2048).public_key().public_numbers().n
     assert found(rsa_public(n, exponent)).code == "rsa_exponent"
+    assert found(rsa_public(n, exponent)).provable == (exponent < 2**33)
     assert weakness(rsa_public(n, 65537)) is None
 
 

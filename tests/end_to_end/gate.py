@@ -16,7 +16,7 @@ from typing import Any
 
 from end_to_end import forge, raw
 from end_to_end.forge import Identity
-from end_to_end.process import Running, answers, free_port, running
+from end_to_end.process import Running, free_port, running
 from end_to_end.raw import Connection, Headers, Response
 
 MUTUALGATE = [sys.executable, "-c", "import sys; from mutualgate.cli import main; sys.exit(main())"]
@@ -143,7 +143,7 @@ def up(folder: Path, port: int, plain_port: int, ops_port: int, *arguments: str)
     program_arguments = [*MUTUALGATE, "up", "--dir", str(folder), *arguments]
     environment = {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
     with running("mutualgate up", program_arguments, log, environment) as program:
-        program.wait_for(lambda: answers(port), 30)
+        program.wait_for(lambda: "The gate is open" in program.text(), 30)
         yield Gate(folder, port, plain_port, ops_port, program)
         assert "Traceback" not in program.text(), program.tail()
         assert "panicked" not in program.text(), program.tail()

@@ -110,7 +110,7 @@ def test_listed_only_admits_what_it_was_shown_and_nothing_else(recipe: Recipe, t
     (shown / "client.crt").write_bytes((folder / "client.crt").read_bytes())
     sites = '[[sites]]\nname = "main"\nhosts = ["localhost"]\nroutes = [{ path = "/", upstream = "demo" }]\n'
     with running_gate(tmp_path / "gate", sites) as gate:
-        gate.command("ca", "adopt", "--cert", folder / "rootCA.pem", "--issued", shown, "--listed-only")
+        gate.command("ca", "adopt", "--cert", folder / "rootCA.pem", "--issued", shown, "--admits", "listed")
         assert gate.get("/hello", Identity(folder / "client.crt", folder / "client.key")).status == 200
         unlisted = Identity(folder / "unlisted.crt", folder / "unlisted.key")
         assert_refused(gate.get("/hello", unlisted), "not_enrolled")

@@ -33,7 +33,8 @@ class InForce:
 def change(folder: Folder, do: Callable[[Services], T], *, create: bool = False) -> tuple[T, InForce]:
     """Does something to the store, and returns once the running gate, if there is one, has it in force.
 
-    `create` makes the folder and the store where there is none. Raises what `do` raises, and `Unavailable` when the gate did not acknowledge; the store has the change then.
+    `create` makes the folder and the store where there is none. Raises what `do` raises, and `Unavailable` when the
+    gate did not acknowledge; the store has the change then.
     """
     if create:
         folder.create()

@@ -62,7 +62,9 @@ def _answer(line: bytes, folder: Folder) -> dict[str, Any]:
 async def serve(folder: Folder, handlers: Mapping[str, Handler]) -> asyncio.Server:
     """Opens the socket; a stale one of a process that was killed is taken over, a live one raises `Unavailable`."""
     if await asyncio.to_thread(_is_live, folder):
-        raise Unavailable("another process already runs this gate", where=str(folder.path), fix="Stop it, or use another --dir.")
+        raise Unavailable(
+            "another process already runs this gate", where=str(folder.path), fix="Stop it, or use another --dir."
+        )
     folder.control.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)

@@ -65,7 +65,9 @@ class Folder:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
                 raise BadInput(
-                    f"cannot be created: {error.strerror}", where=str(folder), expected="a folder that this user may write to"
+                    f"cannot be created: {error.strerror}",
+                    where=str(folder),
+                    expected="a folder that this user may write to",
                 ) from error
 
     def require(self) -> None:

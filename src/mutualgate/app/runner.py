@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
+from datetime import datetime
 from typing import Any
 
 from mutualgate import snapshot
@@ -48,8 +49,9 @@ class Runner:
 
     def start(self) -> list[str]:
         """Opens the listeners and returns their addresses."""
-        self._publish()
+        files = publications(self._services)
         self.listening = self._plane.start()
+        self._plane.publish(files)
         return self.listening
 
     async def run(self, ready: Callable[[], Awaitable[None]]) -> Mapping[str, Any]:
@@ -118,8 +120,28 @@ class Runner:
             "sites": [site.name for site in self.config.sites],
             "configuration": str(self.config.file),
             "configuration_problem": self._reload_problem,
-            "certificates": self._certificates,
+            "certificates": {site: end.isoformat() for site, end in self._certificates.items()},
         }
+
+    @property
+    def started_at(self) -> datetime:
+        """When this process started to serve."""
+        return self._started_at
+
+    @property
+    def epoch(self) -> int:
+        """The epoch in force."""
+        return self._plane.epoch
+
+    @property
+    def server_certificates(self) -> Mapping[str, datetime]:
+        """The last second of each site's certificate."""
+        return self._certificates
+
+    @property
+    def services(self) -> Services:
+        """What this process was put together from."""
+        return self._services
 
     def counters(self) -> Mapping[str, Any]:
         """The data plane's counters."""
@@ -167,7 +189,7 @@ class Runner:
 
     def _settings(self, config: Config) -> GateSettings:
         sites = site_certificates(self._services, config)
-        self._certificates = {site.name: site.not_after.isoformat() for site in sites}
+        self._certificates = {site.name: site.not_after for site in sites}
         return gate_settings(config, [site.settings for site in sites], self._services.folder.demo)
 
     def _publish(self) -> None:
@@ -212,7 +234,7 @@ class Runner:
         while True:
             await asyncio.sleep(_KEEP_SECONDS)
             await self._publish_again()
-            if any(site.due for site in await asyncio.to_thread(site_settings, self._services, self.config)):
+            if any(site.due for site in await asyncio.to_thread(site_certificates, self._services, self.config)):
                 await self.reload()
 
     async def _take_events(self) -> None:

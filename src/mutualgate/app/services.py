@@ -121,7 +121,7 @@ class Services:
 
 @contextmanager
 def services(folder: Folder, *, create: bool = False) -> Iterator[Services]:
-    """The services of an installation; closed at the end. Raises `BadInput` where there is none, unless told to `create`."""
+    """The services of an installation, closed at the end. Raises `BadInput` where there is none, unless to `create`."""
     if not create:
         folder.require()
     made = Services(folder)

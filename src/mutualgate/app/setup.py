@@ -42,9 +42,7 @@ def set_up(services: Services) -> FirstClient | None:
     return _first_client(services) if fresh else None
 
 
-def write_config(
-    folder: Folder, *, hosts: Sequence[str], upstream: str | None, listen: Sequence[str] | None
-) -> None:
+def write_config(folder: Folder, *, hosts: Sequence[str], upstream: str | None, listen: Sequence[str] | None) -> None:
     """Writes a commented mutualgate.toml, unless there is one. Raises `BadInput` for what cannot stand in it."""
     if folder.config.exists():
         return

@@ -27,6 +27,7 @@ from mutualgate.authorities.reading import (
     odd_serials_allowed,
     read_certificates,
     read_file,
+    subject_text,
 )
 from mutualgate.authorities.serial_file import serial_file_findings
 from mutualgate.authorities.weak_keys import examine, key_fingerprint
@@ -143,7 +144,7 @@ def _authorities(estate: Estate, now: datetime, findings: list[Finding]) -> list
         found, can_be_adopted = authority_findings(certificate, place, now)
         findings += found
         if can_be_adopted:
-            usable.append(AdoptedAuthority(certificate, place, name_text(certificate.subject)))
+            usable.append(AdoptedAuthority(certificate, place, subject_text(certificate)))
     if not usable:
         first = next(finding for finding in findings if finding.severity is Severity.REFUSED)
         raise BadInput(first.sentence.rstrip("."), where=first.where, expected="the certificate of an authority")
@@ -228,7 +229,7 @@ def _issued(
                 IssuedCertificate(
                     certificate=certificate,
                     where=place,
-                    subject=name_text(certificate.subject),
+                    subject=subject_text(certificate),
                     serial=serial,
                     fingerprint=fingerprint,
                     authority=authority,

@@ -134,16 +134,19 @@ def read_crl(data: bytes, issuer: x509.Certificate, now: datetime, where: str) -
     if len(data) > MAX_CRL_BYTES:
         raise BadInput("is too large", where=where, expected=f"at most {MAX_CRL_BYTES} bytes")
     crl = _load(data, where)
-    if crl.issuer != issuer.subject:
+    try:
+        signer, this_update, next_update = crl.issuer, crl.last_update_utc, crl.next_update_utc
+    except UNREADABLE as error:
+        raise BadInput("has an issuer or dates that cannot be read", where=where, expected="RFC 5280 5.1.2") from error
+    if signer != issuer.subject:
         raise BadInput(
-            f"is the CRL of {name_text(crl.issuer)}",
+            f"is the CRL of {name_text(signer)}",
             where=where,
             expected=f"the CRL of {name_text(issuer.subject)}",
             code="other_issuer",
         )
     _check_signature(crl, issuer, where)
     number = _check_extensions(crl, where)
-    this_update, next_update = crl.last_update_utc, crl.next_update_utc
     if this_update > now + BACKDATING:
         raise BadInput(
             f"begins in the future ({this_update:%Y-%m-%d %H:%M} UTC)",

@@ -19,6 +19,7 @@ from mutualgate.authorities.reading import (
     name_text,
     pem_blocks,
     shown,
+    subject_text,
 )
 from mutualgate.authorities.weak_keys import examine, refuse
 from mutualgate.errors import BadInput
@@ -86,7 +87,7 @@ def read_csr(data: bytes, where: str) -> Request:
     try:
         return Request(
             public_key=key,
-            subject=name_text(csr.subject),
+            subject=subject_text(csr),
             sans=_asked_names(csr.extensions, where),
             extensions=tuple(_extension_text(extension) for extension in csr.extensions),
             asks_for_password=any(attribute.oid == AttributeOID.CHALLENGE_PASSWORD for attribute in csr.attributes),

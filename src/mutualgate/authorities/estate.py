@@ -26,7 +26,9 @@ def authority_findings(certificate: x509.Certificate, where: str, now: datetime)
         if weakness is not None:
             found.refused("weak_key", weakness.sentence, "It is left out.")
         return found.findings, False
-    if weakness is not None:
+    if weakness is not None and weakness.provable and weakness.code == "rsa_exponent":
+        found.warning("weak_key", weakness.sentence, "It is adopted; have a new authority made, with 65537.")
+    elif weakness is not None:
         found.refused("weak_key", weakness.sentence, "It is left out: whoever breaks the key can make clients.")
     constraints = _get(extensions, x509.BasicConstraints)
     usage = _get(extensions, x509.KeyUsage)
@@ -54,14 +56,17 @@ def authority_findings(certificate: x509.Certificate, where: str, now: datetime)
                 "Nothing changes: without one, every use is allowed.",
             )
         elif not usage.key_cert_sign:
-            found.warning(
-                "ca_may_not_sign",
-                "Its keyUsage lacks keyCertSign (RFC 5280 4.2.1.3).",
-                "What it signed is admitted; we sign nothing new with it.",
+            found.refused(
+                "not_an_authority",
+                "Its keyUsage lacks keyCertSign, so it may not sign certificates (RFC 5280 4.2.1.3).",
+                "It is left out.",
             )
+    found.critical(extensions, "It is left out.")
     found.own_signature(certificate)
     found.dates(certificate, now, "Nobody is admitted under it.")
-    return found.findings, not any(finding.code in _UNUSABLE for finding in found.findings)
+    # One that expired is adopted all the same: the gate judges its dates with everything else, each time.
+    usable = all(one.severity is not Severity.REFUSED or one.code == "expired" for one in found.findings)
+    return found.findings, usable
 
 
 def leaf_findings(certificate: x509.Certificate, where: str, now: datetime) -> list[Finding]:
@@ -72,9 +77,8 @@ def leaf_findings(certificate: x509.Certificate, where: str, now: datetime) -> l
         return found.findings
     _, weakness = examine(certificate)
     if weakness is not None and weakness.provable:
-        found.warning(
-            "weak_key", weakness.sentence, "Its private key can be computed or forged: issue a new one today."
-        )
+        action = "It is admitted, but who finds its private key can be this client: issue a new one with a new key."
+        found.warning("weak_key", weakness.sentence, action)
     elif weakness is not None:
         found.refused("weak_key", weakness.sentence, "The gate refuses it. Issue a new one with a new key.")
     if certificate.version is x509.Version.v1:
@@ -85,27 +89,29 @@ def leaf_findings(certificate: x509.Certificate, where: str, now: datetime) -> l
         )
     else:
         _purpose(extensions, found)
-    constraints = _get(extensions, x509.BasicConstraints)
-    if constraints is not None and constraints.ca:
-        found.refused(
-            "ca_as_client",
-            "It is a CA's certificate (CA:TRUE): its holder could make further ones.",
-            "The gate refuses it as a client's. Adopt it as an authority if it is one.",
-        )
+        _ability(extensions, found)
+        found.critical(extensions, "The gate refuses it. Issue a new one to this client.")
     with odd_serials_allowed():
         serial = certificate.serial_number
     if not 0 < serial < 1 << 159:
-        found.warning(
+        found.refused(
             "odd_serial",
             "Its serial number is not positive or longer than 20 octets (RFC 5280 4.1.2.2).",
-            "It is admitted; some programs refuse it. Replace it when it is due.",
+            "The gate refuses it. Issue a new one to this client.",
         )
     found.dates(certificate, now, "The gate refuses it.")
     return found.findings
 
 
 def _purpose(extensions: x509.Extensions, found: "_Report") -> None:
-    """RFC 5280 4.2.1.12."""
+    """RFC 5280 4.2.1.12, and 4.2.1.3: the key has to sign the handshake."""
+    usage = _get(extensions, x509.KeyUsage)
+    if usage is not None and not usage.digital_signature:
+        found.refused(
+            "not_for_client_auth",
+            "Its keyUsage lacks digitalSignature, so it cannot prove a client.",
+            "The gate refuses it. Issue a new one to this client.",
+        )
     purposes = _get(extensions, x509.ExtendedKeyUsage)
     if purposes is None:
         found.note(
@@ -121,7 +127,37 @@ def _purpose(extensions: x509.Extensions, found: "_Report") -> None:
         )
 
 
-_UNUSABLE = frozenset({"malformed", "weak_key", "not_an_authority", "tampered"})
+def _ability(extensions: x509.Extensions, found: "_Report") -> None:
+    """RFC 5280 4.2.1.9 and 4.2.1.10: a client signs no certificates."""
+    constraints = _get(extensions, x509.BasicConstraints)
+    usage = _get(extensions, x509.KeyUsage)
+    if constraints is not None and constraints.ca:
+        found.refused(
+            "ca_as_client",
+            "It is a CA's certificate (CA:TRUE): its holder could make further ones.",
+            "The gate refuses it as a client's. Adopt it as an authority if it is one.",
+        )
+    elif (usage is not None and usage.key_cert_sign) or _get(extensions, x509.NameConstraints) is not None:
+        found.refused(
+            "ca_as_client",
+            "It has keyCertSign or name constraints, as only a CA's may.",
+            "The gate refuses it. Issue a new one to this client.",
+        )
+
+
+_UNDERSTOOD = (
+    x509.BasicConstraints,
+    x509.KeyUsage,
+    x509.ExtendedKeyUsage,
+    x509.SubjectAlternativeName,
+    x509.NameConstraints,
+    x509.PolicyConstraints,
+    x509.IssuerAlternativeName,
+    x509.CertificatePolicies,
+    x509.InhibitAnyPolicy,
+)
+"""What may be critical, and what the gate knows or need not know."""
+_POLICY_MAPPINGS = x509.ObjectIdentifier("2.5.29.33")
 
 
 class _Report:
@@ -144,14 +180,23 @@ class _Report:
         """The extensions, or a finding when they cannot be read or cannot be there."""
         try:
             extensions = certificate.extensions
+            _ = certificate.subject, certificate.issuer  # read only now, and only once
             odd = certificate.version is not x509.Version.v3 and len(list(extensions)) > 0
         except UNREADABLE:
-            self.refused("malformed", "Its extensions cannot be read.", "It is left out.")
+            self.refused("malformed", "Its names or extensions cannot be read.", "It is left out.")
             return None
         if odd:
             self.refused("malformed", "It is X.509 v1 and yet has extensions (RFC 5280 4.1.2.1).", "It is left out.")
             return None
         return extensions
+
+    def critical(self, extensions: x509.Extensions, consequence: str) -> None:
+        """RFC 5280 4.2: what is critical and not understood means refusal."""
+        for extension in extensions:
+            understood = isinstance(extension.value, _UNDERSTOOD) or extension.oid == _POLICY_MAPPINGS
+            if extension.critical and not understood:
+                oid = extension.oid.dotted_string
+                self.refused("critical_extension", f"Its extension {oid} is critical and not understood.", consequence)
 
     def own_signature(self, certificate: x509.Certificate) -> None:
         """For a root: its signature proves nothing about trust, but a wrong one says that the file was changed."""

@@ -71,6 +71,14 @@ def name_text(name: x509.Name) -> str:
         return "(unreadable)"
 
 
+def subject_text(holder: x509.Certificate | x509.CertificateSigningRequest) -> str:
+    """Whose it says that it is, for people only. Names are read only when asked for: they may turn out to be none."""
+    try:
+        return name_text(holder.subject)
+    except UNREADABLE:
+        return "(unreadable)"
+
+
 @contextmanager
 def odd_serials_allowed() -> Iterator[None]:
     """Silences the warning about serial numbers that are not positive: there are many, and we report them ourselves."""

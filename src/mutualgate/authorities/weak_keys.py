@@ -21,7 +21,8 @@ MAX_RSA_BITS = 8192
 """The most that the gate's TLS verifies: a larger one buys an attacker our time."""
 MIN_RSA_EXPONENT = 2**16 + 1
 """FIPS 186-5 A.1.1 demands 2^16 < e < 2^256, CA/B Baseline Requirements 6.1.6 recommend it (and demand e >= 3)."""
-MAX_RSA_EXPONENT = 2**256 - 1
+MAX_RSA_EXPONENT = 2**33 - 1
+"""The largest that the gate's signature check takes: larger ones only make it slow."""
 FERMAT_ROUNDS = 100
 """CA/B Baseline Requirements 6.1.1.3: primes that 100 rounds of Fermat's method find are too close."""
 
@@ -120,7 +121,8 @@ def _rsa_weakness(key: rsa.RSAPublicKey) -> Weakness | None:
         return Weakness("rsa_too_long", f"The RSA key has {bits} bits, more than {MAX_RSA_BITS}.", False)
     if e % 2 == 0 or not MIN_RSA_EXPONENT <= e <= MAX_RSA_EXPONENT:
         value = str(e) if e < 10**12 else f"a number of {e.bit_length()} bits"
-        return Weakness("rsa_exponent", f"The RSA exponent is {value}, not an odd number of at least 65537.", True)
+        sentence = f"The RSA exponent is {value}, not an odd number from 65537 to 2^33 - 1."
+        return Weakness("rsa_exponent", sentence, e % 2 == 1 and 3 <= e <= MAX_RSA_EXPONENT)
     if gcd(n, _SMALL_PRIMES_PRODUCT) != 1:
         return Weakness("rsa_small_factor", "The RSA modulus has a factor smaller than 752.", True)
     if _looks_like_roca(n):

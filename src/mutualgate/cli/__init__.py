@@ -31,7 +31,7 @@ def run(words: list[str]) -> int:
     except MutualgateError as error:
         return output.fail(error, as_json)
     except typer.exceptions.TyperException as error:
-        error.show()
+        sys.stderr.write(f"mutualgate: {error.format_message()}\nSee: mutualgate {' '.join(_nouns(words))} --help\n")
         return output.WRONG_USE
     except typer.Exit as ended:
         return ended.exit_code
@@ -48,3 +48,10 @@ def run(words: list[str]) -> int:
         sys.stderr.write(f"mutualgate: a defect of mutualgate: {type(error).__name__}: {error}\n")
         sys.stderr.write(f"Please report it; {DEBUG}=1 shows where it happened.\n")
         return output.INTERNAL
+
+
+def _nouns(words: list[str]) -> list[str]:
+    """The words before the first flag that can name a command: at most two."""
+    from itertools import takewhile
+
+    return list(takewhile(lambda word: word.isalnum(), words))[:2]

@@ -27,11 +27,11 @@ def adopt(
     issued: Annotated[Path | None, typer.Option(help="A folder with the certificates that it signed.")] = None,
     crl: Annotated[Path | None, typer.Option(help="Its revocation list, PEM or DER.")] = None,
     name: Annotated[str | None, typer.Option(help="What to call it; by default after its common name.")] = None,
-    admits: Annotated[str, typer.Option(help="signed: all that it signed; listed: only what is in --issued.")] = "signed",
+    admits: Annotated[
+        str, typer.Option(help="signed: all that it signed; listed: only what is in --issued.")
+    ] = "signed",
     role: Annotated[list[str] | None, typer.Option("--role", help="A role for its clients; several times.")] = None,
-    estate: Annotated[
-        str | None, typer.Option(help="The client that certificates not in --issued stand for.")
-    ] = None,
+    estate: Annotated[str | None, typer.Option(help="The client that certificates not in --issued stand for.")] = None,
     key_password_file: Annotated[
         Path | None, typer.Option(help=f"The file with the key's password, if it has one; or set {KEY_PASSWORD}.")
     ] = None,
@@ -59,7 +59,10 @@ def adopt(
         ),
         create=True,
     )
-    facts = {"authorities": [_taken(one) for one in report.taken_over], "findings": [_finding(f) for f in report.findings]}
+    facts = {
+        "authorities": [_taken(one) for one in report.taken_over],
+        "findings": [_finding(f) for f in report.findings],
+    }
     text = _adoption_text(report) + f"\n{force.sentence[0].upper()}{force.sentence[1:]}."
     emit({**facts, "skipped": list(report.skipped), **force.facts}, text, json)
 

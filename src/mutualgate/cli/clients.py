@@ -66,7 +66,9 @@ def sign(
     write_file(out, signed.chain_pem, force=force)
     credential = signed.credential
     lines = [f"{out}: the certificate of {plain(signed.client.name)}, until {credential.not_after:%Y-%m-%d}."]
-    lines += [f"  {plain(one.field)}: asked for {plain(one.asked)}, given {plain(one.given)}" for one in signed.differences]
+    lines += [
+        f"  {plain(one.field)}: asked for {plain(one.asked)}, given {plain(one.given)}" for one in signed.differences
+    ]
     differences = [{"field": one.field, "asked": one.asked, "given": one.given} for one in signed.differences]
     lines.append(f"{in_force.sentence[0].upper()}{in_force.sentence[1:]}.")
     facts = {**credential_dict(credential), "file": str(out), "differences": differences, **in_force.facts}
@@ -103,7 +105,9 @@ def p12(
     lifetime = None if days is None else timedelta(days=days)
     made, in_force = change(
         Folder(dir),
-        lambda services: services.enrolment.make_p12(name, target=target, encoding=encoding, kind=kind, lifetime=lifetime),
+        lambda services: services.enrolment.make_p12(
+            name, target=target, encoding=encoding, kind=kind, lifetime=lifetime
+        ),
     )
     write_file(out, made.data, private=True, force=force)
     text = (
@@ -186,7 +190,9 @@ def roles(
     """
     from mutualgate.app import Folder, change
 
-    client, force = change(Folder(dir), lambda services: services.clients.change_roles(name, add=add or (), remove=remove or ()))
+    client, force = change(
+        Folder(dir), lambda services: services.clients.change_roles(name, add=add or (), remove=remove or ())
+    )
     held = ", ".join(client.roles) or "no role"
     emit({**as_dict(client), **force.facts}, f"{plain(client.name)} has {held}; {force.sentence}.", json)
 

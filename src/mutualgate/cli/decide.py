@@ -17,10 +17,16 @@ _LINE_BYTES = 16 << 20
 
 
 def decide(
-    cert: Annotated[Path | None, typer.Option("--cert", help="The chain, PEM or DER, leaf first; `-` for stdin.")] = None,
-    host: Annotated[str | None, typer.Option(help="Ask for a request to this host, not for the certificate alone.")] = None,
+    cert: Annotated[
+        Path | None, typer.Option("--cert", help="The chain, PEM or DER, leaf first; `-` for stdin.")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Ask for a request to this host, not for the certificate alone.")
+    ] = None,
     path: Annotated[str, typer.Option(help="The request's path, with --host.")] = "/",
-    at: Annotated[str | None, typer.Option(help="At this time, ISO 8601 (2027-01-31T12:00:00Z), instead of now.")] = None,
+    at: Annotated[
+        str | None, typer.Option(help="At this time, ISO 8601 (2027-01-31T12:00:00Z), instead of now.")
+    ] = None,
     batch: Annotated[bool, typer.Option("--batch", help="Answer JSON lines from standard input.")] = False,
     dir: Dir = DEFAULT_DIR,
     json: Json = False,

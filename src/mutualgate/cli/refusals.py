@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def explain(
-    refusal: Annotated[str | None, typer.Argument(help="The id on the page; without it, the latest are listed.")] = None,
+    refusal: Annotated[
+        str | None, typer.Argument(help="The id on the page; without it, the latest are listed.")
+    ] = None,
     reason: Annotated[str | None, typer.Option(help="Only refusals for this reason.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
     dir: Dir = DEFAULT_DIR,
@@ -37,7 +39,9 @@ def explain(
         return
     if one is None:
         raise NotFound(
-            f"no refusal {plain(refusal)!r} is known", fix="The latest are listed by: mutualgate explain", code="no_such_refusal"
+            f"no refusal {plain(refusal)!r} is known",
+            fix="The latest are listed by: mutualgate explain",
+            code="no_such_refusal",
         )
     emit(_as_dict(one), _story(one), json)
 

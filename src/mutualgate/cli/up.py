@@ -85,10 +85,11 @@ async def _run(services: "Services", first: "FirstClient | None", *, as_json: bo
 
             await stack.enter_async_context(serving.serving(demo(), serving.unix_socket(services.folder.demo)))
         for address in runner.config.gate.ops_listen:
+            from mutualgate.ops.running import status_of
             from mutualgate.ops.service import application as ops
 
             listener = serving.tcp_socket(address.host, address.port)
-            await stack.enter_async_context(serving.serving(ops(runner.health), listener))
+            await stack.enter_async_context(serving.serving(ops(lambda: status_of(runner)), listener))
         runner.start()
 
         async def ready() -> None:

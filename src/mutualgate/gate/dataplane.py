@@ -1,4 +1,4 @@
-"""The running data plane, and the judge, as the layers above see them. Knows bytes and threads, no rule and no store."""
+"""The running data plane, and the judge, as the layers above see them. Knows bytes and threads, no rule."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

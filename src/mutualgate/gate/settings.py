@@ -1,4 +1,4 @@
-"""What the data plane is told to do, as MessagePack; `rust/gate/src/settings.rs` is the other side and checks each field.
+"""What the data plane is told to do, as MessagePack; `rust/gate/src/settings.rs` is the other side and checks it.
 
 Times are in seconds, sizes in bytes. Who may pass is not here: that is the snapshot's.
 """

@@ -33,7 +33,7 @@ def build(store: Store, sites: Sequence[SiteRecord]) -> Iterator[bytes]:
     with store.reading() as tx:
         epoch = tx.changes.epoch()
         for clients in tx.clients.walk(BATCH_RECORDS):
-            yield encode(Batch(clients=[_client(one) for one in clients]))
+            yield encode(Batch(clients=[ClientRecord(*one) for one in clients]))
         anchors = [one for one in tx.authorities.all() if one.is_anchor]
         for start in range(0, len(anchors), BATCH_RECORDS):
             yield encode(Batch(authorities=[_authority(one) for one in anchors[start : start + BATCH_RECORDS]]))
@@ -47,8 +47,14 @@ def build(store: Store, sites: Sequence[SiteRecord]) -> Iterator[bytes]:
                 )
             )
         for anchor in anchors:
-            for revocations in tx.revocations.walk(anchor.id, BATCH_RECORDS):
-                yield encode(Batch(revocations=[_revocation(one) for one in revocations]))
+            for revocations in tx.revocations.walk_plain(anchor.id, BATCH_RECORDS):
+                yield encode(
+                    Batch(
+                        revocations=[
+                            RevocationRecord(anchor.id, serial, at, reason) for serial, at, reason in revocations
+                        ]
+                    )
+                )
         yield encode(Batch(epoch=epoch, sites=list(sites)))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, delete, func, insert, select, type_coerce, update
 
 from mutualgate.model import ChangeKind, Revocation, RevocationReason
 from mutualgate.store import sqlite
@@ -91,6 +91,21 @@ class Revocations:
                 return
             yield [Revocation(authority_id, row.serial, row.at, RevocationReason(row.reason)) for row in rows]
             last = rows[-1].serial
+
+    def walk_plain(self, authority_id: int, size: int) -> Iterator[list[tuple[bytes, int, int]]]:
+        """As `walk`, in plain values: number, Unix seconds, reason."""
+        last: bytes | None = None
+        query = (
+            select(revocation.c.serial, type_coerce(revocation.c.at, BigInteger), revocation.c.reason)
+            .where(revocation.c.authority == authority_id)
+            .order_by(revocation.c.serial)
+            .limit(size)
+        )
+        while rows := self._connection.execute(
+            query if last is None else query.where(revocation.c.serial > last)
+        ).all():
+            yield [(serial, at // 1_000_000, reason) for serial, at, reason in rows]
+            last = rows[-1][0]
 
     def _note(self, authority_id: int, serial: bytes) -> None:
         self._changes.note(ChangeKind.REVOCATION, key(authority_id, serial))
