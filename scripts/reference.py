@@ -43,7 +43,7 @@ def _filled(page: Path) -> str:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown."""
     lines = [f"| {' | '.join(header)} |", f"| {' | '.join('---' for _ in header)} |"]
-    lines += [f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows]
+    lines += [f"| {' | '.join(row)} |".replace("\n", " ") for row in rows]
     return "\n".join(lines)
 
 
@@ -54,9 +54,7 @@ def reasons() -> str:
     """Code, status, meaning and fix of every reason, in the order of judgement."""
     from mutualgate.gate import reasons as catalogue
 
-    rows = [
-        (f"`{code}`", "421" if code == "wrong_site" else "403", meaning, fix) for code, meaning, fix in catalogue()
-    ]
+    rows = [(f"`{code}`", "421" if code == "wrong_site" else "403", meaning, fix) for code, meaning, fix in catalogue()]
     return table(("reason", "status", "what it means", "what the client can do"), rows)
 
 
@@ -156,7 +154,10 @@ def labels(enum: str) -> list[tuple[str, str]]:
     start = source.index(f"\n    {enum} {{")
     body = source[start : source.index("\n    }", start)]
     found = re.findall(r'((?:\s*///[^\n]*\n)+)\s*\w+ = "([a-z_]+)"', body)
-    return [(label, " ".join(line.strip().removeprefix("///").strip() for line in doc.split("\n")).strip()) for doc, label in found]
+    return [
+        (label, " ".join(line.strip().removeprefix("///").strip() for line in doc.split("\n")).strip())
+        for doc, label in found
+    ]
 
 
 def _labels(enum: str, header: str) -> Callable[[], str]:
@@ -209,7 +210,7 @@ def _parameter(parameter: Any, context: Any) -> tuple[str, str, str] | None:
         name = parameter.name.upper()
     else:
         shown, _ = parameter.get_help_record(context)
-        name = shown.strip()
+        name = re.sub(r"list\[(\w+)\]|(\w+) range", r"\1\2", shown.strip())
     meaning = " ".join((parameter.help or "").split())
     if getattr(parameter, "multiple", False) and "several" not in meaning:
         meaning += " May be given several times."
