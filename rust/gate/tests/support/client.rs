@@ -1,11 +1,17 @@
 //! A client that sends the bytes it is told and reads responses strictly.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+    ClientConfig, DigitallySignedStruct, NamedGroup, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
     client::{
-        Resumption, WebPkiServerVerifier,
+        ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue,
+        Tls13ClientSessionValue, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::aws_lc_rs,
@@ -30,7 +36,7 @@ pub struct Hello {
     identity: Option<Identity>,
     versions: Vec<&'static SupportedProtocolVersion>,
     alpn: Vec<Vec<u8>>,
-    resumption: Option<Resumption>,
+    shared: Option<Arc<OnceLock<ClientConfig>>>,
     sni: bool,
     root: Option<CertificateDer<'static>>,
 }
@@ -42,7 +48,7 @@ impl Hello {
             identity: None,
             versions: rustls::ALL_VERSIONS.to_vec(),
             alpn: vec![],
-            resumption: None,
+            shared: None,
             sni: true,
             root: None,
         }
@@ -63,8 +69,15 @@ impl Hello {
         self
     }
 
-    pub fn resuming(mut self, sessions: &Resumption) -> Hello {
-        self.resumption = Some(sessions.clone());
+    /// Keeps sessions, and offers any of them whatever the name; clones share them.
+    pub fn resuming(mut self) -> Hello {
+        self.shared = Some(Arc::default());
+        self
+    }
+
+    /// The same client, asking for another name.
+    pub fn named(mut self, name: &str) -> Hello {
+        self.name = name.into();
         self
     }
 
@@ -79,6 +92,18 @@ impl Hello {
     }
 
     pub fn config(&self) -> ClientConfig {
+        let mut config = match &self.shared {
+            None => self.make(Resumption::disabled()),
+            // Sessions belong to one configuration.
+            Some(shared) => shared
+                .get_or_init(|| self.make(Resumption::store(Arc::new(AnyName::new()))))
+                .clone(),
+        };
+        config.enable_sni = self.sni;
+        config
+    }
+
+    fn make(&self, resumption: Resumption) -> ClientConfig {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone().unwrap()).unwrap();
@@ -97,9 +122,45 @@ impl Hello {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = self.alpn.clone();
-        config.enable_sni = self.sni;
-        config.resumption = self.resumption.clone().unwrap_or_else(Resumption::disabled);
+        config.resumption = resumption;
         config
+    }
+}
+
+/// Keeps sessions under one name, as a client does that tries those of one site at another.
+#[derive(Debug)]
+struct AnyName(ClientSessionMemoryCache, ServerName<'static>);
+
+impl AnyName {
+    fn new() -> Self {
+        AnyName(
+            ClientSessionMemoryCache::new(8),
+            ServerName::try_from("any").unwrap(),
+        )
+    }
+}
+
+impl ClientSessionStore for AnyName {
+    fn set_kx_hint(&self, _: ServerName<'static>, group: NamedGroup) {
+        self.0.set_kx_hint(self.1.clone(), group);
+    }
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        self.0.kx_hint(&self.1)
+    }
+    fn set_tls12_session(&self, _: ServerName<'static>, value: Tls12ClientSessionValue) {
+        self.0.set_tls12_session(self.1.clone(), value);
+    }
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.0.tls12_session(&self.1)
+    }
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {
+        self.0.remove_tls12_session(&self.1);
+    }
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, value: Tls13ClientSessionValue) {
+        self.0.insert_tls13_ticket(self.1.clone(), value);
+    }
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.0.take_tls13_ticket(&self.1)
     }
 }
 
