@@ -1,8 +1,8 @@
 """Writes what the reference pages take from the code: `python scripts/reference.py`, or `--check` to write nothing.
 
-A page says with `<!-- generated: NAME -->` and `<!-- end -->` where a table of the code goes; what is around stays as it
-was written. `docs/reference/settings.md` is the table of settings as a whole. tests/test_documents.py asks this module
-whether all is current, so that a page cannot fall behind.
+A page says with `<!-- generated: NAME -->` and `<!-- end -->` where a table of the code goes; what is around stays as
+it was written. `docs/reference/settings.md` is the table of settings as a whole. tests/test_documents.py asks this
+module whether all is current, so that a page cannot fall behind.
 """
 
 import re
@@ -154,10 +154,7 @@ def labels(enum: str) -> list[tuple[str, str]]:
     start = source.index(f"\n    {enum} {{")
     body = source[start : source.index("\n    }", start)]
     found = re.findall(r'((?:\s*///[^\n]*\n)+)\s*\w+ = "([a-z_]+)"', body)
-    return [
-        (label, " ".join(line.strip().removeprefix("///").strip() for line in doc.split("\n")).strip())
-        for doc, label in found
-    ]
+    return [(label, " ".join(re.findall(r"/// ?(.*)", doc))) for doc, label in found]
 
 
 def _labels(enum: str, header: str) -> Callable[[], str]:
