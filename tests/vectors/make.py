@@ -775,6 +775,38 @@ def tampered(pem):
     return "hex:" + der.replace(b"Old Client", b"Old Clienu").hex()
 
 
+def renewed_authorities():
+    """A CA whose certificate was renewed is in the store twice and is one CA: an anchor is its key."""
+    key = p256()
+    old = make("Renewed Root", key=key, ca=True, after=AT - DAY)
+    new = make("Renewed Root", key=key, ca=True)
+    leaf = make("alice", new)
+    authorities = [authority(old, admits="listed"), authority(new, number=ADOPTED, admits="listed")]
+    listed = [credential(leaf)]
+    return [
+        admitted("listed before its CA was renewed", [leaf], authorities=authorities, credentials=listed),
+        vector(
+            "revoked before its CA was renewed",
+            [leaf],
+            "revoked",
+            blame=0,
+            known=True,
+            holder=1,
+            authorities=authorities,
+            credentials=listed,
+            revocations=[revocation(leaf)],
+        ),
+        vector(
+            "its CA was not renewed",
+            [leaf],
+            "expired",
+            known=True,
+            authorities=authorities[:1],
+            credentials=listed,
+        ),
+    ]
+
+
 def v1_issuers():
     """An X.509 v1 certificate is never an issuer, whoever signed it."""
     with tempfile.TemporaryDirectory() as folder:
@@ -929,7 +961,7 @@ def main():
         "not_enrolled": not_enrolled(),
         "client_suspended": client_suspended(),
         "not_granted": not_granted(),
-        "adopted": adopted_estates() + v1_issuers(),
+        "adopted": adopted_estates() + v1_issuers() + renewed_authorities(),
     }
     for file, vectors in files.items():
         (HERE / f"{file}.json").write_text(json.dumps(vectors, indent=1) + "\n")
