@@ -6,6 +6,7 @@ That what the gate is shown was made elsewhere keeps a mistake of ours from agre
 import base64
 import ssl
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -61,7 +62,9 @@ def private_key(kind: str) -> PrivateKey:
 
 def name(common_name: str, organisation: str | None = None) -> x509.Name:
     """A subject; not checked, so that it may hold what no honest one does."""
-    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name, _validate=False)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # beyond 64 characters is not honest either
+        attributes = [x509.NameAttribute(NameOID.COMMON_NAME, common_name, _validate=False)]
     if organisation is not None:
         attributes.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation))
     return x509.Name(attributes)

@@ -82,7 +82,7 @@ class Recorder:
             try:
                 while self._one(connection, stream, number):
                     pass
-            except (OSError, ValueError):
+            except (OSError, ValueError, OverflowError):
                 return
 
     def _one(self, connection: socket.socket, stream: BufferedReader, number: int) -> bool:

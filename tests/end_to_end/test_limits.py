@@ -79,9 +79,9 @@ def test_a_service_that_does_not_answer_is_a_504(impatient: tuple[Gate, Identity
     assert gate.get("/silent", identity).status == 504
 
 
-def test_a_service_that_is_not_there_is_a_502(estate: Estate, alice: Identity) -> None:
+def test_a_service_that_is_not_there_is_a_503(estate: Estate, alice: Identity) -> None:
     response = estate.gate.get("/dead", alice)
-    assert response.status == 502
+    assert response.status == 503
     assert b"127.0.0.1" not in response.body
 
 

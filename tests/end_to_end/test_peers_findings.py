@@ -26,7 +26,6 @@ def framings(word: str) -> dict[str, bytes]:
     chunked = "Transfer-Encoding: chunked"
     return {
         "length beyond 64 bits": post("Content-Length: 18446744073709551619", f"abc{hidden}"),
-        "length of 2^63": post("Content-Length: 9223372036854775808", f"abc{hidden}"),
         "two lengths": post(f"Content-Length: 3\r\nContent-Length: {3 + len(hidden)}", f"abc{hidden}"),
         "list of lengths": post(f"Content-Length: 3, {3 + len(hidden)}", f"abc{hidden}"),
         "signed length": post("Content-Length: +3", f"abc{hidden}"),
@@ -65,16 +64,32 @@ def framings(word: str) -> dict[str, bytes]:
     }
 
 
+BROKEN_BODIES = [
+    "chunk size beyond 64 bits",
+    "chunk size signed",
+    "chunk size 0x",
+    "bare LF after the size",
+    "bare LF after the data",
+    "bare CR in an extension",
+    "data longer than its size",
+]
+
+
 @pytest.mark.parametrize("case", framings(""))
 def test_2_and_9_no_request_hides_in_another(case: str, estate: Estate, alice: Identity) -> None:
     word = mark()
     with estate.gate.open(alice) as connection:
         connection.send(framings(word)[case])
-        answer = connection.response()
-        assert answer.status in (200, 400, 408, 411, 413, 417, 501, 505), answer
-        if answer.status != 200:
-            # A broken frame ends the connection: what follows has no meaning.
-            connection.rest()
+        try:
+            answer = connection.response()
+        except ConnectionError:
+            # A body that breaks while it is passed on ends both connections.
+            assert case in BROKEN_BODIES
+        else:
+            assert answer.status in (200, 400, 408, 411, 413, 417, 501, 505), answer
+            if answer.status != 200:
+                # A broken frame ends the connection: what follows has no meaning.
+                connection.rest()
     assert [request.target for request in estate.recorder.marked(word) if request.target.startswith("/admin")] == []
     for request in estate.recorder.marked("/front")[-1:]:
         framing = [
@@ -85,7 +100,8 @@ def test_2_and_9_no_request_hides_in_another(case: str, estate: Estate, alice: I
 
 def test_2_the_lengths_that_are_refused_are_never_passed_on(estate: Estate, alice: Identity) -> None:
     word = mark()
-    for length in ("18446744073709551619", "18446744073709551616", "99999999999999999999", "1e3"):
+    # 2^63 is a number in Rust and a negative one, or an error, in Java.
+    for length in ("9223372036854775808", "18446744073709551619", "18446744073709551616", "99999999999999999999", "1e3"):
         with estate.gate.open(alice) as connection:
             connection.send(f"POST /{word} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\nabc".encode())
             assert connection.response().status == 400
@@ -128,7 +144,6 @@ def test_4_nobody_has_no_fingerprint(estate: Estate) -> None:
         "/admin%/secret",
         "/admin%zz/secret",
         "/admin%u002fsecret",
-        "/off#/../admin/secret",
         "/off/.;/admin",
         "/off/%3b/admin",
         "*",
@@ -143,6 +158,14 @@ def test_6_a_path_with_two_readings_is_answered_with_400(path: str, who: str, es
         response = connection.request(f"{path}?{word}")
     assert response.status == 400, response
     assert estate.recorder.marked(word) == []
+
+
+def test_6_a_fragment_does_not_arrive(estate: Estate, alice: Identity) -> None:
+    """It has no place in a request: what is judged is what is forwarded, and neither holds it."""
+    word = mark()
+    estate.gate.get(f"/off/{word}#/../admin/secret", alice)
+    for request in estate.recorder.marked(word):
+        assert request.target == f"/off/{word}"
 
 
 @pytest.mark.parametrize("path", ["/admin", "/admin/", "/admin/secret", "/admin/%20", "/admin?x=/../off", "/admin?x;y"])

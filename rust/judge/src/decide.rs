@@ -133,7 +133,10 @@ fn identify(
         Some(credential) => Some(credential.client),
         None => estate(anchor),
     };
-    let Some(Known { client, suspended }) = client.and_then(|id| snapshot.clients.get(&id)) else {
+    let Some(Known { client, suspended }) = client
+        .and_then(|id| snapshot.clients.get(&id))
+        .map(Arc::as_ref)
+    else {
         return Err(
             Fault::of(Reason::NotEnrolled, 0, "is genuine but not registered here")
                 .refusal(true, None),

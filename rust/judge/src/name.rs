@@ -7,7 +7,7 @@ use x509_parser::{
     x509::{AttributeTypeAndValue, RelativeDistinguishedName, X509Name},
 };
 
-use crate::der;
+use crate::{der, extensions::oid_text};
 
 /// Longest name shown, in bytes; enough for any honest one and a bound for log lines and headers.
 const LONGEST_BYTES: usize = 512;
@@ -61,7 +61,7 @@ pub(crate) fn text(der: &[u8]) -> String {
 }
 
 fn write_attribute(text: &mut String, attribute: &AttributeTypeAndValue<'_>) {
-    let oid = attribute.attr_type().to_id_string();
+    let oid = oid_text(attribute.attr_type());
     let short = SHORT
         .iter()
         .find(|(id, _)| *id == oid)
@@ -141,7 +141,7 @@ fn normal_rdn(rdn: &RelativeDistinguishedName<'_>) -> Vec<(String, Vec<u8>)> {
                     .into_bytes(),
                 None => attribute.as_slice().to_vec(),
             };
-            (attribute.attr_type().to_id_string(), value)
+            (oid_text(attribute.attr_type()), value)
         })
         .collect();
     attributes.sort();
