@@ -144,3 +144,29 @@ async fn a_stranger_gets_one_answer_and_a_revoked_client_too() {
     );
     assert!(alice.send_request(get("https://a.test/")).await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_opened_only_to_be_abandoned_end_the_connection() {
+    let world = World::new().await;
+    let mut alice = open(&world, Hello::new("a.test").identity(&world.alice)).await;
+    assert_eq!(
+        alice
+            .send_request(get("https://a.test/"))
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+    for _ in 0..5000 {
+        if alice.ready().await.is_err() {
+            return;
+        }
+        // Dropped after it was sent: RST_STREAM (CVE-2023-44487).
+        let _ = tokio::time::timeout(
+            std::time::Duration::from_micros(300),
+            alice.send_request(get("https://a.test/silent")),
+        )
+        .await;
+    }
+    panic!("5000 streams were abandoned in vain");
+}
