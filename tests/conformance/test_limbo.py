@@ -1,6 +1,7 @@
 """x509-limbo, asked through the command line: no disagreement without a clause that justifies it.
 
-The suite's data is not part of the repository. It is looked for in `MUTUALGATE_CONFORMANCE`, then in `shared/conformance`
+The data of the suite is not part of the repository. It is looked for in `MUTUALGATE_CONFORMANCE`, then in
+`shared/conformance`
 beside the repository.
 """
 
