@@ -190,9 +190,17 @@ def test_remove_from_crl_is_no_reason(clients: Clients, anna: list[Credential]) 
 
 
 def test_who_goes_is_revoked_and_its_name_is_free(clients: Clients, store: Store, anna: list[Credential]) -> None:
+    clients.revoke("anna", credential=str(anna[0].id), reason=RevocationReason.certificateHold)
+    clients.revoke("anna", credential=str(anna[1].id), reason=RevocationReason.keyCompromise)
     clients.remove("anna")
     with store.reading() as tx:
-        assert {tx.revocations.find(one.authority, one.serial) is not None for one in anna} == {True}
+        found = [tx.revocations.find(one.authority, one.serial) for one in anna]
+    # For good, a hold too; a reason that was told before stays.
+    assert [entry and entry.reason for entry in found] == [
+        RevocationReason.cessationOfOperation,
+        RevocationReason.keyCompromise,
+        RevocationReason.cessationOfOperation,
+    ]
     with pytest.raises(NotFound):
         clients.get("anna")
     assert clients.add("anna").id != anna[0].client

@@ -132,18 +132,22 @@ def test_a_file_of_another_kind_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "hello " * 100
 
 
+@pytest.mark.parametrize("tables", [[], ["things"], ["feed", "alembic_version"]])
 @pytest.mark.parametrize("application", [0, 0x12345678])
-def test_another_programs_database_is_left_alone(tmp_path: Path, application: int) -> None:
+def test_another_programs_database_is_left_alone(tmp_path: Path, application: int, tables: list[str]) -> None:
+    if not application and tables != ["things"]:
+        return  # nothing tells it from a store that is about to be made
     path = tmp_path / "store.sqlite3"
     connection = sqlite3.connect(path)
     connection.execute(f"PRAGMA application_id={application}")
-    connection.execute("CREATE TABLE things (id INTEGER)")
+    for table in tables:
+        connection.execute(f"CREATE TABLE {table} (id INTEGER)")
     connection.commit()
     connection.close()
     with pytest.raises(BadInput, match=str(path)):
         Store.open(path, system_clock)
     connection = sqlite3.connect(path)
-    assert [row[0] for row in connection.execute("SELECT name FROM sqlite_master")] == ["things"]
+    assert [row[0] for row in connection.execute("SELECT name FROM sqlite_master")] == tables
     connection.close()
 
 

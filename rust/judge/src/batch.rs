@@ -192,13 +192,20 @@ fn anchors(trusted: &[Vec<u8>]) -> Result<BySubject, Fault> {
     Ok(anchors)
 }
 
-/// The DER of each PEM text, which has to hold exactly one block.
+/// The DER of each PEM text, which has to hold exactly one block (RFC 7468 5 and 6).
 fn decode(field: &str, texts: &[String]) -> Result<Vec<Vec<u8>>, Fault> {
+    let label = if field == "crls" {
+        "X509 CRL"
+    } else {
+        "CERTIFICATE"
+    };
     let decode = |(index, text): (usize, &String)| {
         let mut blocks = Pem::iter_from_buffer(text.as_bytes());
         match (blocks.next(), blocks.next()) {
-            (Some(Ok(pem)), None) => Ok(pem.contents),
-            _ => Err(malformed(format!("{field}[{index}] is not one PEM block."))),
+            (Some(Ok(pem)), None) if pem.label == label => Ok(pem.contents),
+            _ => Err(malformed(format!(
+                "{field}[{index}] is not one PEM block of a {label}."
+            ))),
         }
     };
     texts.iter().enumerate().map(decode).collect()

@@ -9,6 +9,7 @@ use x509_parser::{
 use crate::{
     Reason,
     certificate::{Certificate, signed},
+    extensions::oid_text,
     fault::Fault,
     moment,
     path::Path,
@@ -65,7 +66,7 @@ impl<'a> Crl<'a> {
             .list
             .extensions()
             .iter()
-            .find(|extension| extension.oid.to_id_string() == CRL_NUMBER);
+            .find(|extension| oid_text(&extension.oid) == CRL_NUMBER);
         if number.is_none_or(|extension| extension.critical) {
             return Err("has no cRLNumber that is not critical (RFC 5280 5.2.3)".into());
         }
@@ -83,7 +84,7 @@ fn unknown_critical(extensions: &[X509Extension<'_>]) -> Option<String> {
     extensions
         .iter()
         .find(|extension| extension.critical)
-        .map(|extension| extension.oid.to_id_string())
+        .map(|extension| oid_text(&extension.oid))
 }
 
 /// Who issued a certificate of a path.
@@ -112,7 +113,7 @@ impl<'a> Issuer<'a> {
             .list
             .extensions()
             .iter()
-            .find(|extension| extension.oid.to_id_string() == AUTHORITY_KEY_ID);
+            .find(|extension| oid_text(&extension.oid) == AUTHORITY_KEY_ID);
         let id = extension.and_then(|extension| {
             x509_parser::extensions::AuthorityKeyIdentifier::from_der(extension.value).ok()
         });

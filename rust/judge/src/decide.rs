@@ -106,21 +106,25 @@ fn identify(
     snapshot: &Snapshot,
 ) -> Result<Admission, Refusal> {
     let anchor = path.anchor;
+    // An anchor is its key: one whose certificate was renewed is in the store twice, and is one CA.
+    let vouched = || {
+        snapshot
+            .authorities
+            .named(&anchor.subject)
+            .iter()
+            .filter(|twin| twin.spki == anchor.spki)
+    };
     let fingerprint = fingerprint(leaf.der);
     let listed = snapshot
         .credentials
         .get(&fingerprint)
-        .filter(|credential| credential.authority == anchor.id);
+        .filter(|credential| vouched().any(|twin| twin.id == credential.authority));
 
     // RFC 5280 6.3 by look-up. The anchor itself signed the last certificate of the path; the leaf, if another CA is
     // between, is revoked here only if the store lists it, since serial numbers are that other CA's.
     let revoked = |index: &usize| {
-        Some((
-            *index,
-            snapshot
-                .revocations
-                .get(anchor.id, certificates[*index].serial_digits())?,
-        ))
+        let serial = certificates[*index].serial_digits();
+        vouched().find_map(|twin| Some((*index, snapshot.revocations.get(twin.id, serial)?)))
     };
     let signed_by_anchor = path.indexes.last().and_then(revoked);
     if let Some((index, revocation)) = signed_by_anchor.or_else(|| listed.and_then(|_| revoked(&0)))
@@ -133,7 +137,10 @@ fn identify(
         Some(credential) => Some(credential.client),
         None => estate(anchor),
     };
-    let Some(Known { client, suspended }) = client.and_then(|id| snapshot.clients.get(&id)) else {
+    let Some(Known { client, suspended }) = client
+        .and_then(|id| snapshot.clients.get(&id))
+        .map(Arc::as_ref)
+    else {
         return Err(
             Fault::of(Reason::NotEnrolled, 0, "is genuine but not registered here")
                 .refusal(true, None),

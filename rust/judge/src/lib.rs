@@ -33,6 +33,7 @@ mod revocation;
 mod rules;
 mod shards;
 mod signature;
+mod validate;
 
 pub use authorize::{Permit, authorize};
 pub use batch::decide_batch;

@@ -26,7 +26,7 @@ pub struct Snapshot {
     pub(crate) epoch: u64,
     pub(crate) authorities: Authorities,
     // Ids and fingerprints are ours, whoever looks them up: no seed to hide.
-    pub(crate) clients: Shards<u64, Known, FixedState>,
+    pub(crate) clients: Shards<u64, Arc<Known>, FixedState>,
     pub(crate) credentials: Shards<Fingerprint, Credential, AsIs>,
     pub(crate) revocations: Revocations,
     pub(crate) sites: Arc<Sites>,

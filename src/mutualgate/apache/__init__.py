@@ -5,7 +5,8 @@ Knows httpd's directives. Does not know the store: the caller hands over certifi
     export.py    what the gate knows -> httpd.conf, mutualgate.conf and the files that they name
     names.py     the header fields that say who somebody is, ours and those of other proxies
     write.py     puts those files into a folder
-    syntax.py    the text of an httpd configuration -> directives with line numbers
-    read.py      directives -> what a virtual host does about clients and upstreams
+    syntax.py    the text of an httpd configuration -> directives with file and line
+    access.py    Require and its kin -> who may pass
+    vhost.py     directives -> what each virtual host does about clients and services
     import_.py   that -> mutualgate.toml, and what could not be carried over
 """

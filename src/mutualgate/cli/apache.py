@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mutualgate.cli.files import refuse_existing, write_file
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, new_group
-from mutualgate.cli.output import emit
+from mutualgate.cli.output import DONE, NO, emit, plain
 
 if TYPE_CHECKING:
     from mutualgate.apache.export import Authority
@@ -58,6 +59,48 @@ def export_apache(
         [*files, "", f"Start it: {program} -d {out.resolve()} -f httpd.conf -D FOREGROUND; see README.txt there."]
     )
     emit({"files": files}, text, json)
+
+
+@import_app.command("apache")
+def import_apache(
+    file: Annotated[Path, typer.Argument(help="The configuration with the virtual host.")],
+    out: Annotated[Path | None, typer.Option(help="The mutualgate.toml to write; without it, it is printed.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    json: Json = False,
+) -> int:
+    """Read an httpd virtual host and write the mutualgate.toml that does the same, and say what it does not.
+
+    Exit status 1: something could not be carried over.
+
+    Example: mutualgate import apache /etc/apache2/sites-enabled/app.conf --out mutualgate.toml
+    """
+    from mutualgate.apache.import_ import import_file
+
+    if out is not None:
+        refuse_existing(out, force)
+    imported = import_file(file)
+    if out is not None:
+        write_file(out, imported.toml.encode(), force=force)
+    left = [
+        {"file": one.file, "line": one.line, "directive": one.directive, "why": one.why, "do": one.do}
+        for one in imported.left
+    ]
+    lines = [imported.toml] if out is None else [f"{out} is written. It does this:"]
+    lines += [f"# {sentence}" if out is None else f"  {plain(sentence)}" for sentence in imported.carried]
+    if imported.commands:
+        lines += ["", "Run as well:", *(f"  {command}" for command in imported.commands)]
+    if imported.left:
+        lines += ["", "Not carried over:"]
+        lines += [f"  {plain(f'{o.file}:{o.line}: {o.directive}: {o.why} {o.do}')}" for o in imported.left]
+    facts = {
+        "toml": imported.toml,
+        "carried": list(imported.carried),
+        "left": left,
+        "commands": list(imported.commands),
+        "file": None if out is None else str(out),
+    }
+    emit(facts, "\n".join(lines), json)
+    return NO if imported.left else DONE
 
 
 def _authorities(services: "Services") -> "list[Authority]":

@@ -114,7 +114,6 @@ class Enrolment:
             raise BadInput("browsers take no certificate with an Ed25519 key", expected="p256, p384, rsa2048, rsa3072")
         chosen = encoding or p12.encoding_for(target)
         secret = p12.make_password() if password is None else password
-        p12.check_password(secret)
         key = make_key(kind)
         now = self._store.clock()
         with self._store.transaction() as tx:

@@ -1,0 +1,240 @@
+//! A service behind the gate that keeps every byte it was sent and answers by path.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+#[derive(Clone)]
+pub struct Upstream {
+    pub address: SocketAddr,
+    requests: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Upstream {
+    pub async fn start() -> Upstream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = Upstream {
+            address: listener.local_addr().unwrap(),
+            requests: Arc::default(),
+            connections: Arc::default(),
+            open: Arc::default(),
+        };
+        let theirs = upstream.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                theirs.connections.fetch_add(1, Ordering::SeqCst);
+                theirs.open.fetch_add(1, Ordering::SeqCst);
+                let theirs = theirs.clone();
+                tokio::spawn(async move {
+                    let _ = theirs.serve(stream).await;
+                    theirs.open.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        upstream
+    }
+
+    /// All that it was sent, one text for each request: head, body, trailers as they came.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    pub fn last(&self) -> String {
+        self.requests().last().cloned().unwrap_or_default()
+    }
+
+    /// Connections so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Connections now.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut buffer = Vec::new();
+        let mut served = 0;
+        loop {
+            let end = loop {
+                if let Some(at) = find(&buffer, b"\r\n\r\n") {
+                    break at + 4;
+                }
+                if stream.read_buf(&mut buffer).await? == 0 {
+                    return Ok(());
+                }
+            };
+            let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
+            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            let lower = head.to_ascii_lowercase();
+            served += 1;
+            if path == "/stale" && served > 1 {
+                return Ok(());
+            }
+            if path == "/early" {
+                self.requests.lock().unwrap().push(head);
+                stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig").await?;
+                return Ok(());
+            }
+            let body_end = if let Some(at) = lower.find("content-length: ") {
+                let digits: String = lower[at + 16..]
+                    .chars()
+                    .take_while(char::is_ascii_digit)
+                    .collect();
+                end + digits.parse::<usize>().unwrap()
+            } else if lower.contains("transfer-encoding: chunked") {
+                loop {
+                    if let Some(at) = chunked_end(&buffer[end..]) {
+                        break end + at;
+                    }
+                    if stream.read_buf(&mut buffer).await? == 0 {
+                        self.requests
+                            .lock()
+                            .unwrap()
+                            .push(String::from_utf8_lossy(&buffer).into_owned() + "<EOF>");
+                        return Ok(());
+                    }
+                }
+            } else {
+                end
+            };
+            while buffer.len() < body_end {
+                if stream.read_buf(&mut buffer).await? == 0 {
+                    self.requests
+                        .lock()
+                        .unwrap()
+                        .push(String::from_utf8_lossy(&buffer).into_owned() + "<EOF>");
+                    return Ok(());
+                }
+            }
+            let rest = buffer.split_off(body_end);
+            let request = String::from_utf8_lossy(&buffer).into_owned();
+            buffer = rest;
+            let body_bytes = request.len() - head.len();
+            let echo = if request.len() < 64 * 1024 {
+                request.clone()
+            } else {
+                body_bytes.to_string()
+            };
+            self.requests.lock().unwrap().push(request);
+            match path.split('?').next().unwrap_or_default() {
+                "/sse" => {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
+                    loop {
+                        stream.write_all(b"9\r\ndata: x\n\n\r\n").await?;
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                }
+                "/ws" => {
+                    stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello").await?;
+                    loop {
+                        let mut bytes = [0; 1024];
+                        let count = stream.read(&mut bytes).await?;
+                        if count == 0 {
+                            return Ok(());
+                        }
+                        stream.write_all(&bytes[..count]).await?;
+                    }
+                }
+                "/unasked101" => {
+                    stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n").await?;
+                    tokio::time::sleep(Duration::from_secs(3)).await;
+                    return Ok(());
+                }
+                "/silent" => {
+                    let mut bytes = [0; 1024];
+                    while stream.read(&mut bytes).await? > 0 {}
+                    return Ok(());
+                }
+                "/hints" => {
+                    stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await?;
+                }
+                "/trailers" => {
+                    stream
+                        .write_all(b"HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n")
+                        .await?;
+                }
+                "/nolength" => {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nuntil the end").await?;
+                    return Ok(());
+                }
+                "/broken" => {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").await?;
+                    return Ok(());
+                }
+                "/bad" => {
+                    stream
+                        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+                        .await?;
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                "/close" => return Ok(()),
+                "/big" => {
+                    let body = vec![b'x'; 10 * 1024 * 1024];
+                    stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes()).await?;
+                    stream.write_all(&body).await?;
+                }
+                "/huge" => {
+                    let part = vec![b'x'; 1024 * 1024];
+                    stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 64 * part.len()).as_bytes()).await?;
+                    for _ in 0..64 {
+                        stream.write_all(&part).await?;
+                    }
+                }
+                "/204" => stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?,
+                "/404" => stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nX-Own: yes\r\n\r\nnone").await?,
+                "/500" => stream.write_all(b"HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno").await?,
+                "/extra" => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison").await?,
+                _ => {
+                    let is_head = head.starts_with("HEAD ");
+                    stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nX-Up: 1\r\n\r\n", echo.len()).as_bytes()).await?;
+                    if !is_head {
+                        stream.write_all(echo.as_bytes()).await?;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
+    bytes.windows(text.len()).position(|window| window == text)
+}
+
+/// Where a chunked body ends, its trailers included.
+fn chunked_end(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let line = find(&bytes[at..], b"\r\n")?;
+        let size =
+            usize::from_str_radix(std::str::from_utf8(&bytes[at..at + line]).ok()?.trim(), 16)
+                .ok()?;
+        at += line + 2;
+        if size == 0 {
+            loop {
+                let line = find(&bytes[at..], b"\r\n")?;
+                at += line + 2;
+                if line == 0 {
+                    return Some(at);
+                }
+            }
+        }
+        at += size + 2;
+        if at > bytes.len() {
+            return None;
+        }
+    }
+}
