@@ -20,7 +20,7 @@ use crate::{
     identity::Hop,
     ledger,
     standing::{Standing, unix_now},
-    state::State,
+    state::{State, TimeoutsMs},
     upstream::block,
     worker::Worker,
 };
@@ -206,12 +206,10 @@ impl Connection {
         }
     }
 
-    /// Looks for what has taken too long.
-    pub(crate) fn check_clock(&self) {
-        let now = self.worker.now();
-        let state = self.worker.state();
-        let timeouts = &state.config.timeouts_ms;
-        let limit = match self.progress.phase() {
+    /// Looks for what has taken too long at `now`.
+    pub(crate) fn check_clock(&self, now: u32, timeouts: TimeoutsMs) {
+        let phase = self.progress.phase();
+        let limit = match phase {
             Phase::Fresh => Some(timeouts.header),
             Phase::Idle if !self.is_admitted() => Some(timeouts.idle.min(STRANGER_MILLISECONDS)),
             Phase::Idle => Some(timeouts.idle),
@@ -221,15 +219,14 @@ impl Connection {
             Phase::Active => None,
             Phase::Linger => Some(LINGER_MILLISECONDS),
         };
-        let overdue = limit.is_some_and(|limit| self.progress.phase_age(now) > limit);
-        if overdue
-            && self.met.is_h2
-            && self.progress.phase() != Phase::Linger
-            && self.ending.get() == Ending::No
-        {
+        let is_overdue = limit.is_some_and(|limit| self.progress.phase_age(now) > limit);
+        let is_at_rest = matches!(phase, Phase::Fresh | Phase::Idle)
+            || (phase == Phase::Header && self.met.is_h2);
+        if is_overdue && is_at_rest {
+            // It is told (GOAWAY, close_notify), so that a client does not take the end for an attack.
             self.progress.enter(Phase::Linger);
             self.drain();
-        } else if overdue
+        } else if is_overdue
             || self.progress.blocked_age(now) > timeouts.stall
             || self.is_stalled(now, timeouts.stall)
         {

@@ -120,7 +120,6 @@ async fn serve_h1(io: TokioIo<ClientIo>, connection: Rc<Connection>, header_byte
         .max_buf_size(64 * 1024)
         // The worker's clock watches; a timer per request would cost more.
         .header_read_timeout(None)
-        .pipeline_flush(true)
         .serve_connection(io, service)
         .with_upgrades();
     let mut http = pin!(http);
