@@ -2,7 +2,7 @@
 
 import logging
 import sys
-import time
+from datetime import UTC, datetime
 
 from mutualgate.cli.output import plain
 
@@ -10,11 +10,12 @@ from mutualgate.cli.output import plain
 class OneLine(logging.Formatter):
     """A line in which nothing that came from outside can end the line or speak to the terminal."""
 
-    converter = time.gmtime
-    default_time_format = "%Y-%m-%dT%H:%M:%S"
-    default_msec_format = "%s.%03dZ"
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - likewise
+        """RFC 3339, in UTC."""
+        moment = datetime.fromtimestamp(record.created, UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - as logging calls it
         """The line itself; a traceback of a defect follows it as it is."""
         record.message = plain(record.message)
         return super().formatMessage(record)

@@ -38,6 +38,8 @@ def text(answer: Mapping[str, Any], now: datetime) -> str:
     admitted, anonymous = verdicts.pop("admitted", 0), verdicts.pop("anonymous", 0)
     started = datetime.fromisoformat(answer["started"])
     clients = [f"{number} {state}" for state, number in answer["clients"].items() if number]
+    connections = f"{counters['open_connections']} open, {counters['accepted_connections']} accepted, "
+    connections += f"{counters['cut_connections']} cut"
     rows = [
         ("running", f"process {answer['pid']}, since {started:%Y-%m-%d %H:%M:%S} UTC ({_span(now - started)})"),
         ("listening", ", ".join(answer["listening"])),
@@ -45,11 +47,7 @@ def text(answer: Mapping[str, Any], now: datetime) -> str:
         ("configuration", plain(answer["configuration"])),
         ("epoch", answer["epoch"]),
         ("clients", ", ".join(clients) or "none yet"),
-        (
-            "connections",
-            f"{counters['open_connections']} open, {counters['accepted_connections']} accepted, "
-            f"{counters['cut_connections']} cut",
-        ),  # fmt: skip
+        ("connections", connections),
         ("handshakes", _counts(counters["handshakes"])),
         ("requests", f"{admitted} admitted, {anonymous} without a certificate, {sum(verdicts.values())} refused"),
         ("answers", _answers(counters["requests"])),
