@@ -53,6 +53,7 @@ class Gate:
     def publish(self, files: bytes) -> None: ...
     def events(self, max: int, wait_seconds: float) -> bytes: ...  # msgpack: list of events
     def counters(self) -> bytes: ...  # msgpack
+    def reopen_access_log(self) -> None: ...
     def stop(self, drain_seconds: float) -> bytes: ...  # msgpack: statistics of the stop
 
 def decide_batch(line: bytes) -> bytes:

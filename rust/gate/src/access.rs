@@ -1,10 +1,12 @@
 //! The access log: one line for each request, JSON or text.
 //!
-//! Knows how a line looks and how it gets to a file without a request ever waiting for it. Does not know what a request is.
+//! Knows how a line looks and how it gets to a file without a request ever waiting for it. Does not know what a
+//! request is.
 //!
 //! A line is formatted into a buffer of the calling thread and appended to one of bounded size that a writer thread
-//! empties; when that is full, since a disk hangs or a pipe has no reader, lines are dropped and counted. Nothing that a client chose
-//! can end a line or hide in it, and values of a query are never logged, since secrets live in them.
+//! empties; when that is full, since a disk hangs or a pipe has no reader, lines are dropped and counted. Nothing
+//! that a client chose can end a line or hide in it, and values of a query are never logged, since secrets live in
+//! them.
 
 use std::{
     cell::RefCell,
@@ -27,6 +29,9 @@ mod line;
 
 /// What is kept for the writer at most, in bytes: some ten thousand lines.
 const MAX_WAITING_BYTES: usize = 4 * 1024 * 1024;
+
+/// What wakes the writer at once, in bytes, so that a busy gate loses no line to [`GATHER`].
+const URGENT_BYTES: usize = 256 * 1024;
 
 /// How long the writer lets lines gather, so that it is not woken for each of them: what a person at `tail -f` does
 /// not notice.
@@ -244,10 +249,12 @@ impl Shared {
             self.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let was_empty = waiting.lines.is_empty();
+        let before = waiting.lines.len();
         waiting.lines.extend_from_slice(line);
+        let after = waiting.lines.len();
         drop(waiting);
-        if was_empty {
+        // Only these two moments: waking somebody costs more than the line.
+        if before == 0 || (before < URGENT_BYTES && after >= URGENT_BYTES) {
             self.wake.notify_one();
         }
     }
@@ -263,11 +270,11 @@ impl Shared {
                     .wait(waiting)
                     .unwrap_or_else(PoisonError::into_inner);
             }
-            if !waiting.closed && !waiting.reopen {
-                drop(waiting);
-                thread::sleep(GATHER);
-                waiting = self.lock();
-            }
+            let calm = |waiting: &mut Waiting| {
+                waiting.lines.len() < URGENT_BYTES && !waiting.closed && !waiting.reopen
+            };
+            let gathered = self.wake.wait_timeout_while(waiting, GATHER, calm);
+            let mut waiting = gathered.unwrap_or_else(PoisonError::into_inner).0;
             mem::swap(&mut waiting.lines, &mut lines);
             let reopen = mem::take(&mut waiting.reopen);
             let closed = waiting.closed;

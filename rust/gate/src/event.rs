@@ -183,8 +183,9 @@ impl Events {
         }
     }
 
-    /// Keeps a refusal and gives the reference to show to the client. Refusals for the same reason, of the same certificate
-    /// (or, where there is none, from the same address), at the same site within a minute share one reference.
+    /// Keeps a refusal and gives the reference to show to the client. Refusals for the same reason, of the same
+    /// certificate (or, where there is none, from the same address), at the same site within a minute share one
+    /// reference.
     pub fn refused(
         &self,
         refusal: &judge::Refusal,
@@ -257,8 +258,8 @@ impl Events {
         }
     }
 
-    /// Takes out at most `max` events, notices first, else the oldest first within their class. With nothing there it waits up to `wait`
-    /// for the first; [`Events::close`] ends the wait.
+    /// Takes out at most `max` events, notices first, else the oldest first within their class. With nothing there it
+    /// waits up to `wait` for the first; [`Events::close`] ends the wait.
     pub fn drain(&self, max: usize, wait: Duration) -> Vec<Event> {
         let deadline = Instant::now().checked_add(wait);
         let mut kept = self.lock();

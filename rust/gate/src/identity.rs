@@ -3,8 +3,8 @@
 //! Knows the names of header fields and how values are written. Does not know who is admitted, nor sockets.
 //!
 //! The order for a request: [`strip`] what the client sent, drop what its `Connection` field names, and only then
-//! [`Written::apply`] and [`Hop::apply`]; so neither a spoofed field nor a `Connection` field can change ours. Trailers go
-//! through [`strip`] too, and nothing is written there.
+//! [`Written::apply`] and [`Hop::apply`]; so neither a spoofed field nor a `Connection` field can change ours.
+//! Trailers go through [`strip`] too, and nothing is written there.
 //!
 //! Values are visible ASCII; all other bytes (of the UTF-8) are `%XX`, and so is `%`. See [`Written`].
 
@@ -50,11 +50,11 @@ const MAX_CERTIFICATE_BYTES: usize = 16 * 1024;
 
 /// Longest value of any other field, in bytes: a name in a certificate can have 32 KiB. A longer one is left out whole,
 /// since a shortened name can be another's.
-const MAX_TEXT_BYTES: usize = 2 * 1024;
+const MAX_TEXT_BYTES: usize = 8 * 1024;
 
 /// Removes from a client's header fields or trailers all that a service could take for the word of the gate, and all
-/// names of [`Kind::Hop`]; those of [`Kind::Identity`] stay where the route says `pass_identity_names`. A `Trailer` field
-/// loses the removed names too. Allocates nothing unless there is something to remove.
+/// names of [`Kind::Hop`]; those of [`Kind::Identity`] stay where the route says `pass_identity_names`. A `Trailer`
+/// field loses the removed names too. Allocates nothing unless there is something to remove.
 pub fn strip(headers: &mut HeaderMap, pass_identity_names: bool) {
     let mut doomed: Vec<HeaderName> = Vec::new();
     let mut announces_trailers = false;
@@ -100,8 +100,9 @@ fn strip_announcement(headers: &mut HeaderMap, pass_identity_names: bool) {
 /// The fields that tell a service who the client is. Made once for a connection, applied to each of its requests.
 ///
 /// A service can rely on this: with `Mutualgate-Verdict: admitted`, `-Client-Id`, `-Client`, `-Roles`, `-Credential`,
-/// `-Serial` and `-Authority` are there. `-Subject`, `-Issuer`, `Client-Cert` and `Client-Cert-Chain` are left out
-/// when they are too long for a header field. With `anonymous` there is nothing but the verdict.
+/// `-Serial` and `-Authority` are there. `-Subject` and `-Issuer` are left out beyond 8 KiB, `Client-Cert` and
+/// `Client-Cert-Chain` beyond 16 KiB, and the chain also where nothing but the leaf was sent. With `anonymous` there
+/// is nothing but the verdict.
 #[derive(Debug, Clone)]
 pub struct Written {
     fields: Box<[(HeaderName, HeaderValue)]>,
@@ -152,10 +153,12 @@ impl Written {
                 fields.push((name, encode::value(text)));
             }
         }
-        if let Some((leaf, others)) = chain.split_first() {
-            fields
-                .extend(certificates(std::slice::from_ref(leaf)).map(|value| (CLIENT_CERT, value)));
-            fields.extend(certificates(others).map(|value| (CLIENT_CERT_CHAIN, value)));
+        // RFC 9440 2.3: the chain never comes without the leaf.
+        if let Some((leaf, others)) = chain.split_first()
+            && let Some(leaf) = certificates(std::slice::from_ref(leaf))
+        {
+            fields.push((CLIENT_CERT, leaf));
+            fields.extend(certificates(others).map(|chain| (CLIENT_CERT_CHAIN, chain)));
         }
         Written {
             fields: fields.into(),
@@ -197,7 +200,8 @@ fn list(items: &[&str]) -> String {
         .join(",")
 }
 
-/// RFC 9440 2.2 and 2.3: a Byte Sequence, or a List of them in the order of the handshake; the leaf is not in the chain.
+/// RFC 9440 2.2 and 2.3: a Byte Sequence, or a List of them in the order of the handshake; the leaf is not in the
+/// chain.
 fn certificates<C: AsRef<[u8]>>(chain: &[C]) -> Option<HeaderValue> {
     let mut out = String::new();
     for der in chain {

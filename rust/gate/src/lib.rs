@@ -11,6 +11,8 @@
 pub mod access;
 pub mod counters;
 pub mod event;
+#[cfg(test)]
+mod fixtures;
 pub mod identity;
 pub mod refusal;
 pub mod runtime;

@@ -1,7 +1,7 @@
 //! What somebody who was turned away gets to read: a page for people, a problem document for programs (RFC 9457).
 //!
-//! Knows how to say it. Does not know who is admitted, and looks nothing up: what happened and what to do about it come
-//! from the caller, who took them from the catalogue of reasons.
+//! Knows how to say it, and how much to whom. Does not know who is admitted: reasons, their meaning and what to do
+//! about them come from the judge's catalogue.
 
 use std::{borrow::Cow, sync::OnceLock};
 
@@ -16,6 +16,7 @@ use http::{
         REFERRER_POLICY, USER_AGENT, VARY, X_CONTENT_TYPE_OPTIONS,
     },
 };
+use judge::{Reason, Refusal};
 use serde::Serialize;
 
 mod accept;
@@ -47,11 +48,30 @@ pub struct Document {
     pub fix: Cow<'static, str>,
     /// The reference to quote; `None` where nothing was recorded.
     pub refusal: Option<RefusalId>,
-    /// Whether to keep `detail` back: a stranger, whose issuer we do not know, learns nothing from it.
+    /// Whether the reader is a stranger, whose issuer we do not know: then `detail` is kept back, and in its place
+    /// stands what the reason means in general.
     pub terse: bool,
 }
 
 impl Document {
+    /// For a client that was refused, with the reference under which that is remembered.
+    pub fn refused(refusal: &Refusal, id: RefusalId) -> Document {
+        let reason = refusal.reason;
+        let status = match reason {
+            Reason::WrongSite => StatusCode::MISDIRECTED_REQUEST, // RFC 9110 15.5.20
+            _ => StatusCode::FORBIDDEN,
+        };
+        Document {
+            status,
+            code: reason.code(),
+            title: Cow::Borrowed(title(reason)),
+            detail: Cow::Owned(refusal.detail.clone()),
+            fix: Cow::Borrowed(reason.fix()),
+            refusal: Some(id),
+            terse: !refusal.issuer_known,
+        }
+    }
+
     /// The answer to a request with `method` and `headers`: HTML if it prefers that, else problem+json. The body of an
     /// answer to HEAD is empty, with the length that it would have; the length is always given (HTTP/1.0).
     pub fn answer(&self, method: &Method, headers: &HeaderMap) -> Response<Bytes> {
@@ -92,8 +112,12 @@ impl Document {
         response
     }
 
-    fn detail(&self) -> Option<&str> {
-        (!self.terse && !self.detail.is_empty()).then_some(&*self.detail)
+    /// What this reader may know.
+    fn detail(&self) -> &str {
+        match Reason::of_code(self.code) {
+            Some(reason) if self.terse || self.detail.is_empty() => reason.meaning(),
+            _ => &self.detail,
+        }
     }
 
     /// The problem document.
@@ -140,6 +164,29 @@ impl Document {
     }
 }
 
+/// The heading: what happened, to somebody who has never heard of certificates.
+fn title(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NoCertificate => "No client certificate arrived",
+        Reason::Malformed => "Your certificate cannot be read",
+        Reason::BadSignature => "Your certificate does not verify",
+        Reason::UnknownIssuer => "The issuer of your certificate is not known here",
+        Reason::PathInvalid => "Your certificate breaks a rule",
+        Reason::NotYetValid => "Your certificate is not valid yet",
+        Reason::Expired => "Your certificate has expired",
+        Reason::NotForClientAuth => "Your certificate is for another purpose",
+        Reason::CaAsClient => "This is an authority's certificate, not yours",
+        Reason::WeakKey => "The key of your certificate is too weak",
+        Reason::NameNotPermitted => "Your authority may not vouch for this name",
+        Reason::PinRetired => "Your certificate is no longer accepted",
+        Reason::Revoked => "Your certificate was revoked",
+        Reason::NotEnrolled => "Your certificate is not registered here",
+        Reason::ClientSuspended => "Your access is suspended",
+        Reason::NotGranted => "You may not use this address",
+        Reason::WrongSite => "This connection was opened for another site",
+    }
+}
+
 /// RFC 9457 3.1, and 3.2 for `reason`, `fix` and `refusal`.
 #[derive(Serialize)]
 struct Problem<'a> {
@@ -147,8 +194,7 @@ struct Problem<'a> {
     title: &'a str,
     status: u16,
     reason: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
+    detail: &'a str,
     fix: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     refusal: Option<RefusalId>,
@@ -161,7 +207,7 @@ struct Page<'a> {
     status: u16,
     code: &'a str,
     title: &'a str,
-    detail: Option<&'a str>,
+    detail: &'a str,
     fix: &'a str,
     refusal: Option<RefusalId>,
     tone: Tone,

@@ -2,7 +2,9 @@
 //!
 //! An anchor is identified by its key. Its subject name only finds candidates.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
+
+use foldhash::fast::RandomState;
 
 use crate::{
     certificate::Certificate, fault::Fault, key::KeyFault, key::provable, record::Admits, rules,
@@ -97,3 +99,6 @@ pub(crate) fn key_ids_agree(certificate: &Certificate<'_>, key_id: Option<&[u8]>
         _ => true,
     }
 }
+
+/// Anchors by subject name (DER). Strangers choose the issuer name that is looked up, so its hash is seeded.
+pub(crate) type BySubject = HashMap<Arc<[u8]>, Vec<Arc<Anchor>>, RandomState>;

@@ -48,6 +48,16 @@ impl<'a> Certificate<'a> {
         if !rest.is_empty() {
             return Err("is followed by other bytes".into());
         }
+        // The parser is lenient inside names and cuts short what it gives back of them; the raw elements tell.
+        let tbs = &parsed.tbs_certificate;
+        let read = [
+            tbs.issuer.as_raw(),
+            tbs.subject.as_raw(),
+            tbs.subject_pki.raw,
+        ];
+        if raw_elements(signed.message) != Some(read) {
+            return Err("has a name or a key that cannot be read".into());
+        }
         let version = parsed.version.0.saturating_add(1);
         if !(1..=3).contains(&version) {
             return Err(format!(
@@ -121,6 +131,20 @@ impl<'a> Certificate<'a> {
     }
 }
 
+/// Issuer, subject and SubjectPublicKeyInfo of a TBSCertificate, each a whole SEQUENCE (RFC 5280 4.1).
+fn raw_elements(tbs: &[u8]) -> Option<[&[u8]; 3]> {
+    const VERSION: u8 = 0xa0;
+    let (outer, _) = der::expect(tbs, der::SEQUENCE)?;
+    let rest = der::expect(outer.content, VERSION).map_or(outer.content, |(_, rest)| rest);
+    let (_serial, rest) = der::expect(rest, der::INTEGER)?;
+    let (_signature, rest) = der::expect(rest, der::SEQUENCE)?;
+    let (issuer, rest) = der::expect(rest, der::SEQUENCE)?;
+    let (_validity, rest) = der::expect(rest, der::SEQUENCE)?;
+    let (subject, rest) = der::expect(rest, der::SEQUENCE)?;
+    let (spki, _) = der::expect(rest, der::SEQUENCE)?;
+    Some([issuer.whole, subject.whole, spki.whole])
+}
+
 /// Whether a Name (DER) has no element.
 pub(crate) fn is_empty_name(name: &[u8]) -> bool {
     name == [der::SEQUENCE, 0]
@@ -140,4 +164,49 @@ pub(crate) fn signed(input: &[u8]) -> Option<Signed<'_>> {
         algorithm: algorithm.content,
         signature: der::whole_octets(signature)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{prelude::*, sample::Index};
+    use rustls_pki_types::CertificateDer;
+    use webpki::EndEntityCert;
+
+    use super::*;
+
+    const CERTIFICATES: [&[u8]; 2] = [
+        include_bytes!("../../fuzz/seeds/ours.der"),
+        include_bytes!("../../fuzz/seeds/adopted.der"),
+    ];
+
+    /// Two parsers, two opinions: what both can read they read alike.
+    fn compare(der: &[u8]) -> bool {
+        let theirs = CertificateDer::from(der);
+        let (Ok(ours), Ok(theirs)) = (Certificate::parse(der), EndEntityCert::try_from(&theirs))
+        else {
+            return false;
+        };
+        let contents =
+            |name| der::expect(name, der::SEQUENCE).map(|(sequence, _)| sequence.content);
+        assert_eq!(contents(ours.issuer), Some(theirs.issuer()));
+        assert_eq!(contents(ours.subject), Some(theirs.subject()));
+        assert_eq!(ours.spki, theirs.subject_public_key_info().as_ref());
+        assert_eq!(ours.serial, theirs.serial());
+        true
+    }
+
+    #[test]
+    fn as_webpki_reads_them() {
+        assert!(CERTIFICATES.into_iter().all(compare));
+    }
+
+    proptest! {
+        #[test]
+        fn as_webpki_reads_damaged_ones(which in 0usize..2, at in any::<Index>(), octet in any::<u8>()) {
+            let mut der = CERTIFICATES[which].to_vec();
+            let at = at.index(der.len());
+            der[at] = octet;
+            compare(&der);
+        }
+    }
 }

@@ -18,6 +18,9 @@ pub(crate) fn name_fault(name: &GeneralName<'_>, profile: Profile) -> Option<Str
     let strict = profile == Profile::Rfc5280;
     let fault = match name {
         GeneralName::Invalid(..) => "that cannot be read",
+        GeneralName::DirectoryName(directory) if !name::is_whole(directory) => {
+            "that cannot be read"
+        }
         GeneralName::IPAddress(octets) if octets.len() != 4 && octets.len() != 16 => {
             "that is no IP address"
         }
@@ -86,7 +89,13 @@ fn check_name(
     comparisons: &mut usize,
 ) -> Result<(), String> {
     let mut matching = |base: &GeneralName<'_>, excluded: bool| {
-        *comparisons += 1;
+        // Comparing directory names takes as long as they are.
+        *comparisons += match (name, base) {
+            (GeneralName::DirectoryName(name), GeneralName::DirectoryName(base)) => {
+                1 + (name.as_raw().len() + base.as_raw().len()) / 64
+            }
+            _ => 1,
+        };
         if *comparisons > MOST_COMPARISONS {
             return Err("has more names and constraints than are compared".to_owned());
         }
@@ -218,6 +227,7 @@ fn is_sound(base: &GeneralName<'_>) -> bool {
             mailbox_parts(base).is_some() || is_host(base.strip_prefix('.').unwrap_or(base))
         }
         GeneralName::URI(base) => is_host(base.strip_prefix('.').unwrap_or(base)),
+        GeneralName::DirectoryName(directory) => name::is_whole(directory),
         GeneralName::Invalid(..) => false,
         _ => true,
     }
@@ -225,7 +235,7 @@ fn is_sound(base: &GeneralName<'_>) -> bool {
 
 fn is_mask(octets: &[u8]) -> bool {
     let ones: u32 = octets.iter().map(|octet| octet.leading_ones()).sum();
-    ones == octets.iter().map(|octet| octet.count_ones()).sum() && {
+    ones == octets.iter().map(|octet| octet.count_ones()).sum::<u32>() && {
         let full = octets.iter().take_while(|octet| **octet == 0xff).count();
         octets.iter().skip(full + 1).all(|octet| *octet == 0)
     }

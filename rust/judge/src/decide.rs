@@ -12,7 +12,6 @@ use crate::{
     anchor::Anchor,
     certificate::Certificate,
     fault::Fault,
-    key::provable,
     moment, name,
     path::{self, Path, Question},
     record::Admits,
@@ -32,7 +31,7 @@ const SIGNATURES: usize = 16;
 /// Decides about `chain` (DER, leaf first, as the peer sent it; empty for none) at `at` (Unix seconds).
 ///
 /// Pure and total: same input, same verdict; hostile input is a refusal, never a panic, after bounded work.
-/// The caller has seen proof that the peer holds the leaf's key, for all keys that [`provable`] accepts.
+/// The caller has seen proof that the peer holds the leaf's key, for all keys that [`crate::provable`] accepts.
 pub fn decide(chain: &[&[u8]], at: i64, snapshot: &Snapshot) -> Verdict {
     match admit(chain, at, snapshot) {
         Ok(admission) => Verdict::Admitted(Arc::new(admission)),
@@ -43,11 +42,6 @@ pub fn decide(chain: &[&[u8]], at: i64, snapshot: &Snapshot) -> Verdict {
 fn admit(chain: &[&[u8]], at: i64, snapshot: &Snapshot) -> Result<Admission, Refusal> {
     let certificates = read(chain).map_err(|fault| fault.refusal(false, None))?;
     let leaf = &certificates[0];
-    // Possession of such a key was not proved in the handshake: nothing may be said about whose it is.
-    provable(leaf.spki).map_err(|key| {
-        Fault::of(Reason::WeakKey, 0, format!("cannot be relied on: {key}")).refusal(false, None)
-    })?;
-
     let question = Question {
         certificates: &certificates,
         at,
@@ -112,21 +106,25 @@ fn identify(
     snapshot: &Snapshot,
 ) -> Result<Admission, Refusal> {
     let anchor = path.anchor;
+    // An anchor is its key: one whose certificate was renewed is in the store twice, and is one CA.
+    let vouched = || {
+        snapshot
+            .authorities
+            .named(&anchor.subject)
+            .iter()
+            .filter(|twin| twin.spki == anchor.spki)
+    };
     let fingerprint = fingerprint(leaf.der);
     let listed = snapshot
         .credentials
         .get(&fingerprint)
-        .filter(|credential| credential.authority == anchor.id);
+        .filter(|credential| vouched().any(|twin| twin.id == credential.authority));
 
     // RFC 5280 6.3 by look-up. The anchor itself signed the last certificate of the path; the leaf, if another CA is
     // between, is revoked here only if the store lists it, since serial numbers are that other CA's.
     let revoked = |index: &usize| {
-        Some((
-            *index,
-            snapshot
-                .revocations
-                .get(anchor.id, certificates[*index].serial_digits())?,
-        ))
+        let serial = certificates[*index].serial_digits();
+        vouched().find_map(|twin| Some((*index, snapshot.revocations.get(twin.id, serial)?)))
     };
     let signed_by_anchor = path.indexes.last().and_then(revoked);
     if let Some((index, revocation)) = signed_by_anchor.or_else(|| listed.and_then(|_| revoked(&0)))
@@ -139,7 +137,10 @@ fn identify(
         Some(credential) => Some(credential.client),
         None => estate(anchor),
     };
-    let Some(Known { client, suspended }) = client.and_then(|id| snapshot.clients.get(&id)) else {
+    let Some(Known { client, suspended }) = client
+        .and_then(|id| snapshot.clients.get(&id))
+        .map(Arc::as_ref)
+    else {
         return Err(
             Fault::of(Reason::NotEnrolled, 0, "is genuine but not registered here")
                 .refusal(true, None),

@@ -191,10 +191,10 @@ fn take_client(snapshot: &mut Snapshot, record: ClientRecord) -> Result<(), Reco
     };
     snapshot.clients.insert(
         record.id,
-        Known {
+        Arc::new(Known {
             client,
             suspended: record.suspended,
-        },
+        }),
     );
     Ok(())
 }

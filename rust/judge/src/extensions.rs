@@ -3,6 +3,7 @@
 //! Says what is there and which rule on extensions as such is broken. What follows for a path is judged in `rules`.
 
 use x509_parser::{
+    asn1_rs::Oid,
     extensions::{
         AuthorityInfoAccess, AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage,
         GeneralName, KeyUsage, NameConstraints, PolicyConstraints, SubjectAlternativeName,
@@ -23,6 +24,7 @@ pub(crate) struct Extensions<'a> {
     pub alternative_names: Option<Vec<GeneralName<'a>>>,
     pub alternative_names_critical: bool,
     pub name_constraints: Option<NameConstraints<'a>>,
+    pub name_constraints_critical: bool,
     pub policy_constraints: Option<PolicyConstraints>,
     pub policy_constraints_critical: bool,
     pub subject_key_id: Option<&'a [u8]>,
@@ -49,9 +51,18 @@ const INHIBIT_ANY_POLICY: u8 = 54;
 // 1.3.6.1.5.5.7.1.1
 const AUTHORITY_INFO_ACCESS: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x01];
 
+/// More than any honest certificate has; each is compared with those before it.
+const MOST_EXTENSIONS: usize = 64;
+
 impl<'a> Extensions<'a> {
     /// Reads them all; the error is the rest of a sentence that begins with the certificate's name.
     pub fn read(list: &[X509Extension<'a>]) -> Result<Extensions<'a>, String> {
+        if list.len() > MOST_EXTENSIONS {
+            return Err(format!(
+                "has {} extensions, more than {MOST_EXTENSIONS}",
+                list.len()
+            ));
+        }
         let mut read = Extensions::default();
         for (position, extension) in list.iter().enumerate() {
             // RFC 5280 4.2: not more than one instance of an extension. Readers would differ in which one they heed.
@@ -59,10 +70,17 @@ impl<'a> Extensions<'a> {
                 .iter()
                 .any(|before| before.oid == extension.oid)
             {
-                return Err(format!("has the extension {} twice", extension.oid));
+                return Err(format!(
+                    "has the extension {} twice",
+                    oid_text(&extension.oid)
+                ));
             }
-            read.take(extension)
-                .ok_or_else(|| format!("has an extension {} that cannot be read", extension.oid))?;
+            read.take(extension).ok_or_else(|| {
+                format!(
+                    "has an extension {} that cannot be read",
+                    oid_text(&extension.oid)
+                )
+            })?;
         }
         Ok(read)
     }
@@ -95,6 +113,7 @@ impl<'a> Extensions<'a> {
                     );
                 }
                 self.name_constraints = Some(constraints);
+                self.name_constraints_critical = critical;
             }
             Some([POLICY_CONSTRAINTS]) => {
                 self.policy_constraints = Some(whole(PolicyConstraints::from_der(value))?);
@@ -130,7 +149,7 @@ impl<'a> Extensions<'a> {
             // RFC 5280 4.2: a critical extension that is not understood means refusal.
             _ if critical => self.blame(format!(
                 "has a critical extension {} that is not understood",
-                extension.oid
+                oid_text(&extension.oid)
             )),
             _ => {}
         }
@@ -147,6 +166,15 @@ impl<'a> Extensions<'a> {
 
     fn blame(&mut self, fault: String) {
         self.fault.get_or_insert(fault);
+    }
+}
+
+/// An object identifier with dots, unless it is longer than any that exists.
+pub(crate) fn oid_text(oid: &Oid<'_>) -> String {
+    if oid.as_bytes().len() > 32 {
+        "(overlong)".into()
+    } else {
+        oid.to_id_string()
     }
 }
 

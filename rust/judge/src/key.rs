@@ -97,3 +97,154 @@ fn point(key: &[u8], coordinate_bytes: usize) -> Result<(), KeyFault> {
         Err(KeyFault::Unreadable)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrap(tag: u8, contents: &[&[u8]]) -> Vec<u8> {
+        let contents = contents.concat();
+        let length = (contents.len() as u16).to_be_bytes();
+        let mut element = vec![tag];
+        match contents.len() {
+            0..0x80 => element.push(length[1]),
+            0x80..0x100 => element.extend([0x81, length[1]]),
+            _ => element.extend([0x82, length[0], length[1]]),
+        }
+        element.extend(contents);
+        element
+    }
+
+    fn rsa_key(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
+        let key = wrap(
+            der::SEQUENCE,
+            &[
+                &wrap(der::INTEGER, &[modulus]),
+                &wrap(der::INTEGER, &[exponent]),
+            ],
+        );
+        wrap(
+            der::SEQUENCE,
+            &[
+                &wrap(der::SEQUENCE, &[RSA]),
+                &wrap(der::BIT_STRING, &[&[0], &key]),
+            ],
+        )
+    }
+
+    /// A positive odd number of so many bits.
+    fn odd(bits: usize) -> Vec<u8> {
+        let mut octets = vec![0xff; bits.div_ceil(8)];
+        octets[0] = 0xff >> (octets.len() * 8 - bits);
+        if octets[0] & 0x80 != 0 {
+            octets.insert(0, 0);
+        }
+        octets
+    }
+
+    fn curve(parameters: &[u8], key: &[u8]) -> Vec<u8> {
+        wrap(
+            der::SEQUENCE,
+            &[
+                &wrap(der::SEQUENCE, &[EC, parameters]),
+                &wrap(der::BIT_STRING, &[&[0], key]),
+            ],
+        )
+    }
+
+    #[test]
+    fn rsa_by_length() {
+        let f4 = [1, 0, 1];
+        assert_eq!(
+            provable(&rsa_key(&odd(2047), &f4)),
+            Err(KeyFault::ShortRsa(2047))
+        );
+        assert_eq!(provable(&rsa_key(&odd(2048), &f4)), Ok(()));
+        assert_eq!(provable(&rsa_key(&odd(8192), &f4)), Ok(()));
+        assert_eq!(
+            provable(&rsa_key(&odd(8193), &f4)),
+            Err(KeyFault::LongRsa(8193))
+        );
+        let negative = vec![0xff; 256];
+        assert_eq!(
+            provable(&rsa_key(&negative, &f4)),
+            Err(KeyFault::Unreadable)
+        );
+    }
+
+    #[test]
+    fn rsa_by_numbers() {
+        let modulus = odd(2048);
+        for honest in [&[3][..], &[17], &[1, 0, 1], &[1, 0, 0, 0, 1]] {
+            assert_eq!(provable(&rsa_key(&modulus, honest)), Ok(()), "{honest:?}");
+        }
+        // 1 makes every message its own signature, an even one has no inverse, a long one costs time.
+        for wrong in [&[1][..], &[2], &[1, 0, 0], &[1, 0, 0, 0, 0, 1]] {
+            assert_eq!(
+                provable(&rsa_key(&modulus, wrong)),
+                Err(KeyFault::RsaNumbers),
+                "{wrong:?}"
+            );
+        }
+        let mut even = modulus.clone();
+        even[256] = 0xfe;
+        assert_eq!(
+            provable(&rsa_key(&even, &[1, 0, 1])),
+            Err(KeyFault::RsaNumbers)
+        );
+    }
+
+    #[test]
+    fn curves() {
+        let uncompressed = |bytes: usize| [vec![4], vec![1; 2 * bytes]].concat();
+        for (parameters, bytes) in [(P256, 32), (P384, 48), (P521, 66)] {
+            assert_eq!(provable(&curve(parameters, &uncompressed(bytes))), Ok(()));
+            assert_eq!(
+                provable(&curve(parameters, &uncompressed(bytes - 1))),
+                Err(KeyFault::Unreadable)
+            );
+            assert_eq!(
+                provable(&curve(parameters, &[vec![2], vec![1; bytes]].concat())),
+                Err(KeyFault::Unreadable)
+            );
+        }
+        // secp256k1, and parameters spelt out.
+        assert_eq!(
+            provable(&curve(
+                &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a],
+                &uncompressed(32)
+            )),
+            Err(KeyFault::Curve)
+        );
+        assert_eq!(
+            provable(&curve(&[0x30, 0x03, 0x02, 0x01, 0x01], &uncompressed(32))),
+            Err(KeyFault::Curve)
+        );
+    }
+
+    #[test]
+    fn others() {
+        let edwards = |length| {
+            wrap(
+                der::SEQUENCE,
+                &[
+                    &wrap(der::SEQUENCE, &[ED25519]),
+                    &wrap(der::BIT_STRING, &[&[0], &vec![1; length]]),
+                ],
+            )
+        };
+        assert_eq!(provable(&edwards(32)), Ok(()));
+        assert_eq!(provable(&edwards(31)), Err(KeyFault::Unreadable));
+        let ed448 = wrap(
+            der::SEQUENCE,
+            &[
+                &wrap(der::SEQUENCE, &[&[0x06, 0x03, 0x2b, 0x65, 0x71]]),
+                &wrap(der::BIT_STRING, &[&[0], &[1; 57]]),
+            ],
+        );
+        assert_eq!(provable(&ed448), Err(KeyFault::Algorithm));
+        for wrong in [&[][..], &[0x30, 0x00], &[0x30, 0x80, 0, 0]] {
+            assert_eq!(provable(wrong), Err(KeyFault::Unreadable));
+        }
+    }
+}

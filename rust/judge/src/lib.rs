@@ -7,6 +7,8 @@
 #![warn(missing_docs)]
 
 pub mod authorize;
+pub mod batch;
+pub mod cache;
 pub mod decide;
 pub mod key;
 pub mod reason;
@@ -18,6 +20,7 @@ pub mod verdict;
 mod anchor;
 mod certificate;
 mod constraints;
+mod crl;
 mod delta;
 mod der;
 mod extensions;
@@ -30,8 +33,11 @@ mod revocation;
 mod rules;
 mod shards;
 mod signature;
+mod validate;
 
 pub use authorize::{Permit, authorize};
+pub use batch::decide_batch;
+pub use cache::VerdictCache;
 pub use decide::decide;
 pub use key::provable;
 pub use reason::Reason;

@@ -7,6 +7,8 @@ use x509_parser::{
     x509::{AttributeTypeAndValue, RelativeDistinguishedName, X509Name},
 };
 
+use crate::{der, extensions::oid_text};
+
 /// Longest name shown, in bytes; enough for any honest one and a bound for log lines and headers.
 const LONGEST_BYTES: usize = 512;
 
@@ -59,7 +61,7 @@ pub(crate) fn text(der: &[u8]) -> String {
 }
 
 fn write_attribute(text: &mut String, attribute: &AttributeTypeAndValue<'_>) {
-    let oid = attribute.attr_type().to_id_string();
+    let oid = oid_text(attribute.attr_type());
     let short = SHORT
         .iter()
         .find(|(id, _)| *id == oid)
@@ -116,6 +118,11 @@ fn decoded(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
     }
 }
 
+/// Whether the parser gave back all of a Name: it is lenient inside and cuts short what it could not read.
+pub(crate) fn is_whole(name: &X509Name<'_>) -> bool {
+    der::expect(name.as_raw(), der::SEQUENCE).is_some_and(|(_, rest)| rest.is_empty())
+}
+
 /// A Name in a form that is equal for names that RFC 5280 7.1 calls equal: case and runs of spaces do not count.
 pub(crate) fn normal(name: &X509Name<'_>) -> Vec<Vec<(String, Vec<u8>)>> {
     name.iter_rdn().map(normal_rdn).collect()
@@ -134,9 +141,87 @@ fn normal_rdn(rdn: &RelativeDistinguishedName<'_>) -> Vec<(String, Vec<u8>)> {
                     .into_bytes(),
                 None => attribute.as_slice().to_vec(),
             };
-            (attribute.attr_type().to_id_string(), value)
+            (oid_text(attribute.attr_type()), value)
         })
         .collect();
     attributes.sort();
     attributes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A Name of common names of the given ASN.1 string types.
+    fn named(values: &[(u8, &[u8])]) -> Vec<u8> {
+        let element = |tag: u8, contents: Vec<u8>| {
+            let length = contents.len() as u16;
+            let head = if length < 0x80 {
+                vec![tag, length as u8]
+            } else {
+                vec![tag, 0x82, (length >> 8) as u8, length as u8]
+            };
+            [head, contents].concat()
+        };
+        let names = values.iter().map(|(tag, value)| {
+            let attribute = [
+                vec![0x06, 0x03, 0x55, 0x04, 0x03],
+                element(*tag, value.to_vec()),
+            ]
+            .concat();
+            element(0x31, element(0x30, attribute))
+        });
+        element(0x30, names.collect::<Vec<_>>().concat())
+    }
+
+    fn shown(tag: u8, value: &[u8]) -> String {
+        text(&named(&[(tag, value)]))
+    }
+
+    #[test]
+    fn as_rfc_4514_writes_it() {
+        assert_eq!(
+            text(&named(&[(12, b"first"), (19, b"second")])),
+            "CN=second,CN=first"
+        );
+        assert_eq!(shown(12, b"a,b+c\\\"<>;"), "CN=a\\,b\\+c\\\\\\\"\\<\\>\\;");
+        assert_eq!(shown(12, b" a "), "CN=\\ a\\ ");
+        assert_eq!(shown(12, b"#a#"), "CN=\\#a#");
+        assert_eq!(shown(12, "Zoë".as_bytes()), "CN=Zoë");
+        assert_eq!(shown(20, b"Zo\xeb"), "CN=Zoë");
+        assert_eq!(shown(30, &[0, b'Z', 0, 0xeb]), "CN=Zë");
+        assert_eq!(shown(2, &[5]), "CN=#05");
+        assert_eq!(text(b"\x30\x00"), "");
+        assert_eq!(text(b"junk"), "?");
+    }
+
+    #[test]
+    fn a_log_line_stays_a_line() {
+        assert_eq!(shown(12, b"a\r\nb\0"), "CN=a\\0d\\0ab\\00");
+        assert_eq!(
+            shown(12, "\u{202e}x\u{2028}".as_bytes()),
+            "CN=\\e2\\80\\aex\\e2\\80\\a8"
+        );
+        assert_eq!(shown(12, &[0xff]), "CN=#ff");
+    }
+
+    #[test]
+    fn never_long() {
+        assert!(shown(12, &[b'a'; 30_000]).len() < 2_000);
+        assert!(shown(12, &[0; 30_000]).len() < 2_000);
+        assert!(shown(2, &[7; 30_000]).len() < 2_000);
+    }
+
+    #[test]
+    fn equal_whatever_the_case_and_the_spaces() {
+        let form = |tag, value: &[u8]| {
+            normal(
+                &X509Name::from_der(&named(&[(tag, value)]))
+                    .unwrap_or_else(|_| panic!("a name"))
+                    .1,
+            )
+        };
+        assert_eq!(form(12, b"Old  Team "), form(19, b"old team"));
+        assert_ne!(form(12, b"old team"), form(12, b"oldteam"));
+    }
 }

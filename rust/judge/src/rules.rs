@@ -41,7 +41,8 @@ const MOST_NAMES: usize = 1_024;
 
 /// What a leaf at index 0 breaks. X.509 v1 passes here: whether it may is for the path to say.
 pub(crate) fn leaf_fault(leaf: &Certificate<'_>, profile: Profile) -> Option<Fault> {
-    common_fault(leaf, profile)
+    serial_fault(leaf)
+        .or_else(|| common_fault(leaf, profile))
         .or_else(|| {
             let extensions = &leaf.extensions;
             if extensions.name_constraints.is_some() {
@@ -76,7 +77,9 @@ pub(crate) fn issuer_fault(
             issuer.version
         ))
     } else {
-        common_fault(issuer, profile).or_else(|| authority_fault(issuer, profile))
+        serial_fault(issuer)
+            .or_else(|| common_fault(issuer, profile))
+            .or_else(|| authority_fault(issuer, profile))
     };
     fault.map(|fault| Fault::of(Reason::PathInvalid, index, fault))
 }
@@ -99,20 +102,6 @@ fn common_fault(certificate: &Certificate<'_>, profile: Profile) -> Option<Strin
     if certificate.version == 2 {
         return Some("is X.509 v2, which nobody issues".into());
     }
-    // RFC 5280 4.1.2.2: a positive integer of at most 20 octets.
-    match certificate.serial {
-        [] => return Some("has no serial number".into()),
-        [first, ..] if first & 0x80 != 0 => {
-            return Some("has a negative serial number (RFC 5280 4.1.2.2)".into());
-        }
-        octets if octets.len() > 20 => {
-            return Some("has a serial number of more than 20 octets (RFC 5280 4.1.2.2)".into());
-        }
-        octets if octets.iter().all(|octet| *octet == 0) => {
-            return Some("has the serial number 0 (RFC 5280 4.1.2.2)".into());
-        }
-        _ => {}
-    }
     if !certificate.algorithms_agree {
         return Some("names two different signature algorithms (RFC 5280 4.1.1.2)".into());
     }
@@ -134,6 +123,19 @@ fn common_fault(certificate: &Certificate<'_>, profile: Profile) -> Option<Strin
         }
     }
     names_fault(certificate, profile)
+}
+
+/// RFC 5280 4.1.2.2: a positive integer of at most 20 octets. Not asked of an anchor, whose serial number nothing refers to;
+/// well-known roots have 0.
+fn serial_fault(certificate: &Certificate<'_>) -> Option<String> {
+    let fault = match certificate.serial {
+        [] => "has no serial number",
+        [first, ..] if first & 0x80 != 0 => "has a negative serial number",
+        octets if octets.len() > 20 => "has a serial number of more than 20 octets",
+        octets if octets.iter().all(|octet| *octet == 0) => "has the serial number 0",
+        _ => return None,
+    };
+    Some(format!("{fault} (RFC 5280 4.1.2.2)"))
 }
 
 fn names_fault(certificate: &Certificate<'_>, profile: Profile) -> Option<String> {
@@ -201,10 +203,12 @@ fn authority_fault(issuer: &Certificate<'_>, profile: Profile) -> Option<String>
     if profile == Profile::Rfc5280 && extensions.subject_key_id.is_none() {
         return Some("is a CA's without a subjectKeyIdentifier (RFC 5280 4.2.1.2)".into());
     }
-    if let Some(constraints) = &extensions.name_constraints
-        && let Some(fault) = constraints::constraints_fault(constraints)
-    {
-        return Some(fault);
+    if let Some(constraints) = &extensions.name_constraints {
+        // Adopted CAs often forget it; theirs are heeded all the same.
+        if profile == Profile::Rfc5280 && !extensions.name_constraints_critical {
+            return Some("has name constraints that are not critical (RFC 5280 4.2.1.10)".into());
+        }
+        return constraints::constraints_fault(constraints);
     }
     None
 }

@@ -8,10 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use foldhash::fast::{FixedState, RandomState};
+use foldhash::fast::FixedState;
 
 use crate::{
-    anchor::Anchor,
+    anchor::{Anchor, BySubject},
     delta,
     record::Batch,
     revocation::Revocations,
@@ -26,7 +26,7 @@ pub struct Snapshot {
     pub(crate) epoch: u64,
     pub(crate) authorities: Authorities,
     // Ids and fingerprints are ours, whoever looks them up: no seed to hide.
-    pub(crate) clients: Shards<u64, Known, FixedState>,
+    pub(crate) clients: Shards<u64, Arc<Known>, FixedState>,
     pub(crate) credentials: Shards<Fingerprint, Credential, AsIs>,
     pub(crate) revocations: Revocations,
     pub(crate) sites: Arc<Sites>,
@@ -52,8 +52,7 @@ pub(crate) struct Credential {
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Authorities {
     by_id: Arc<HashMap<u32, Arc<Anchor>, FixedState>>,
-    // Strangers choose the issuer name that is looked up, so this hash is seeded.
-    by_subject: Arc<HashMap<Arc<[u8]>, Vec<Arc<Anchor>>, RandomState>>,
+    by_subject: Arc<BySubject>,
 }
 
 /// Role names, each kept once. What it holds depends on history, so it does not count in a comparison.

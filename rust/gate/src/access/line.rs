@@ -21,20 +21,15 @@ pub(super) fn json(out: &mut Vec<u8>, line: &Line<'_>) {
     json_key(out, "path");
     json_string(out, clip(line.path), if line.has_query { "?…" } else { "" });
     json_text(out, "protocol", protocol(line.protocol));
-    write(
-        out,
-        format_args!(
-            ",\"status\":{},\"bytes_in\":{},\"bytes_out\":{},\"ms\":",
-            line.status, line.bytes_in, line.bytes_out
-        ),
-    );
+    json_number(out, "status", u64::from(line.status));
+    json_number(out, "bytes_in", line.bytes_in);
+    json_number(out, "bytes_out", line.bytes_out);
+    json_key(out, "ms");
     milliseconds(out, line);
     match line.outcome {
         Outcome::Admitted(id, name) => {
-            write(
-                out,
-                format_args!(",\"verdict\":\"admitted\",\"client_id\":{id}"),
-            );
+            out.extend_from_slice(b",\"verdict\":\"admitted\"");
+            json_number(out, "client_id", id);
             json_text(out, "client", name);
         }
         Outcome::Anonymous => out.extend_from_slice(b",\"verdict\":\"anonymous\""),
@@ -55,12 +50,14 @@ pub(super) fn json(out: &mut Vec<u8>, line: &Line<'_>) {
     json_text(out, "upstream", line.upstream);
     json_text(out, "tls", line.tls);
     if !line.tls.is_empty() {
-        write(out, format_args!(",\"resumed\":{}", line.resumed));
+        json_key(out, "resumed");
+        out.extend_from_slice(if line.resumed { b"true" } else { b"false" });
     }
     out.extend_from_slice(b"}\n");
 }
 
-/// `peer - client [time] "method path protocol" status bytes verdict reason refusal ms site request`, with `-` for what is not known.
+/// `peer - client [time] "method path protocol" status bytes verdict reason refusal ms site request`, with `-` for
+/// what is not known.
 pub(super) fn text(out: &mut Vec<u8>, line: &Line<'_>) {
     let (client, verdict, reason, refusal) = match line.outcome {
         Outcome::Admitted(_, name) => (name, "admitted", "", None),
@@ -72,24 +69,26 @@ pub(super) fn text(out: &mut Vec<u8>, line: &Line<'_>) {
     out.extend_from_slice(b" [");
     timestamp(out, line.at);
     out.extend_from_slice(b"] \"");
-    text_escaped(out, line.method);
+    text_escaped(out, clip(line.method));
     out.push(b' ');
     text_escaped(out, clip(line.path));
     if line.has_query {
         out.extend_from_slice("?…".as_bytes());
     }
-    write(
-        out,
-        format_args!(
-            " {}\" {} {} {verdict} ",
-            protocol(line.protocol),
-            line.status,
-            line.bytes_out
-        ),
-    );
-    text_word(out, reason);
     out.push(b' ');
-    text_word(out, refusal.as_ref().map_or("", |id| id.as_str()));
+    out.extend_from_slice(protocol(line.protocol).as_bytes());
+    out.extend_from_slice(b"\" ");
+    number(out, u64::from(line.status), 1);
+    out.push(b' ');
+    number(out, line.bytes_out, 1);
+    for word in [
+        verdict,
+        reason,
+        refusal.as_ref().map_or("", |id| id.as_str()),
+    ] {
+        out.push(b' ');
+        text_word(out, word);
+    }
     out.push(b' ');
     milliseconds(out, line);
     out.extend_from_slice(b"ms ");
@@ -103,6 +102,11 @@ fn json_key(out: &mut Vec<u8>, key: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(key.as_bytes());
     out.extend_from_slice(b"\":");
+}
+
+fn json_number(out: &mut Vec<u8>, key: &str, value: u64) {
+    json_key(out, key);
+    number(out, value, 1);
 }
 
 fn json_text(out: &mut Vec<u8>, key: &str, text: &str) {
@@ -152,6 +156,13 @@ fn text_escaped(out: &mut Vec<u8>, text: &str) {
 
 /// Copies what is harmless and hands the rest to `escape`.
 fn escaped(out: &mut Vec<u8>, text: &str, escape: impl Fn(&mut Vec<u8>, char)) {
+    if text
+        .bytes()
+        .all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
+    {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
     let mut plain = 0;
     for (at, character) in text.char_indices() {
         if harmful(character) {
@@ -187,8 +198,10 @@ fn clip(text: &str) -> &str {
 }
 
 fn milliseconds(out: &mut Vec<u8>, line: &Line<'_>) {
-    let us = line.took.as_micros();
-    write(out, format_args!("{}.{:03}", us / 1000, us % 1000));
+    let us = u64::try_from(line.took.as_micros()).unwrap_or(u64::MAX);
+    number(out, us / 1000, 1);
+    out.push(b'.');
+    number(out, us % 1000, 3);
 }
 
 /// RFC 3339, in UTC, with milliseconds.
@@ -196,13 +209,18 @@ fn timestamp(out: &mut Vec<u8>, at: i64) {
     let (seconds, milliseconds) = (at.div_euclid(1000), at.rem_euclid(1000));
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = civil(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    write(
-        out,
-        format_args!(
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z"
-        ),
-    );
+    for (value, width, after) in [
+        (year, 4, b'-'),
+        (month, 2, b'-'),
+        (day, 2, b'T'),
+        (second / 3600, 2, b':'),
+        (second / 60 % 60, 2, b':'),
+        (second % 60, 2, b'.'),
+        (milliseconds, 3, b'Z'),
+    ] {
+        number(out, value.unsigned_abs(), width);
+        out.push(after);
+    }
 }
 
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar: years that begin in March have
@@ -221,6 +239,18 @@ fn civil(days: i64) -> (i64, i64, i64) {
         (month - 9, 1)
     };
     (year + era * 400 + carry, month, day_of_month)
+}
+
+/// In decimal, with leading zeros up to `width` digits. `format_args!` takes several times as long.
+fn number(out: &mut Vec<u8>, mut value: u64, width: usize) {
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len();
+    while value > 0 || digits.len() - first < width {
+        first -= 1;
+        digits[first] = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+    out.extend_from_slice(&digits[first..]);
 }
 
 fn hex(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -67,8 +67,8 @@ impl Groups {
         self.classes.iter().all(|class| class.pending.is_empty())
     }
 
-    /// Counts a refusal at `at`; `make` makes the event where there is none to count it in. Gives the reference, and how
-    /// many refusals had to be given up for it.
+    /// Counts a refusal at `at`; `make` makes the event where there is none to count it in. Gives the reference, and
+    /// how many refusals had to be given up for it.
     pub(super) fn add(
         &mut self,
         key: Key,

@@ -215,6 +215,48 @@ fn notices_are_bounded_and_come_first() {
 }
 
 #[test]
+fn a_credential_is_announced_when_it_is_seen_first() {
+    let events = Events::new(8, 8);
+    let (admission, chain) = crate::fixtures::admitted();
+    events.admitted(&admission, &chain[0], &scene(0));
+    events.admitted(&admission, &chain[0], &scene(1_000));
+    let [event] = &events.drain(10, NO_WAIT)[..] else {
+        panic!("one event")
+    };
+    assert_eq!(
+        (event.kind, event.client, event.credential),
+        (Kind::Seen, Some(7), None)
+    );
+    assert_eq!(
+        (event.subject.as_str(), event.serial.as_str()),
+        ("CN=alice,O=Example", "4d2")
+    );
+    assert_eq!(event.certificate.as_deref(), Some(&chain[0][..]));
+
+    // An hour later it is news again, though not its certificate.
+    events.admitted(&admission, &chain[0], &scene(3_600_000));
+    let [event] = &events.drain(10, NO_WAIT)[..] else {
+        panic!("one event")
+    };
+    assert!(event.certificate.is_none());
+}
+
+#[test]
+fn a_connection_that_was_cut_is_told_with_the_reason() {
+    let events = Events::new(8, 8);
+    let (admission, _) = crate::fixtures::admitted();
+    events.cut(&admission, Reason::Revoked, &scene(5));
+    let [event] = &events.drain(10, NO_WAIT)[..] else {
+        panic!("one event")
+    };
+    assert_eq!(
+        (event.kind, event.reason, event.client),
+        (Kind::Cut, Some("revoked"), Some(7))
+    );
+    assert_eq!(event.subject, "CN=alice,O=Example");
+}
+
+#[test]
 fn no_more_than_asked_for_is_drained() {
     let events = Events::new(8, 8);
     for number in 0..5 {

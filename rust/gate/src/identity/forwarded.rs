@@ -22,8 +22,8 @@ pub struct Hop {
 }
 
 impl Hop {
-    /// For the client at `peer` who asked for `host` (as in its Host field, with the port if it named one) over `scheme`
-    /// at our `port`. A `host` that cannot be a field value is left out.
+    /// For the client at `peer` who asked for `host` (as in its Host field, with the port if it named one) over
+    /// `scheme` at our `port`. A `host` that cannot be a field value is left out.
     pub fn new(peer: IpAddr, host: &str, port: u16, scheme: &'static str) -> Hop {
         let peer = peer.to_canonical(); // an IPv4 client at a dual-stack socket is an IPv4 client
         let clean: String = host.chars().filter(char::is_ascii_graphic).collect();

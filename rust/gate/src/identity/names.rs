@@ -51,7 +51,8 @@ const fn identity(pattern: &'static str, used_by: &'static str) -> Name {
     }
 }
 
-/// The catalogue: by first character, and within it the first match counts.
+/// The catalogue: by first character (those with `x-` by the third), and among the entries of one the first match
+/// counts.
 pub static NAMES: &[Name] = &[
     // `$` reads as `-`.
     identity(
@@ -198,13 +199,23 @@ pub static NAMES: &[Name] = &[
 /// Finds out what the name of a header field (lower case, as `http` keeps it) stands for; `None` for any other field.
 pub fn kind(name: &str) -> Option<Kind> {
     let name = name.as_bytes();
-    let &first = name.first()?;
-    // RFC 9110 5.6.2: a token is ASCII, so that the index has all that can occur.
-    let (start, end) = INDEX[usize::from(canonical(first) & 0x7f)];
-    NAMES[usize::from(start)..usize::from(end)]
+    let (start, end) = INDEX[usize::from(key(name))];
+    let entries = &NAMES[usize::from(start)..usize::from(end)];
+    entries
         .iter()
         .find(|entry| matches(entry.pattern.as_bytes(), name))
         .map(|entry| entry.kind)
+}
+
+/// By what the catalogue is indexed: the first character of a name, or the third one of the many that begin with `x-`.
+const fn key(name: &[u8]) -> u8 {
+    match name {
+        [] => 0,
+        [first, second, third, ..] if canonical(*first) == b'x' && canonical(*second) == b'-' => {
+            0x80 | canonical(*third)
+        }
+        [first, ..] => canonical(*first),
+    }
 }
 
 /// One character of a name in its canonical form.
@@ -232,25 +243,25 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
         .all(|(&want, &byte)| want == canonical(byte))
 }
 
-/// For each first character, where its entries begin and end.
-static INDEX: [(u8, u8); 128] = index();
+/// For each key, where its entries begin and end.
+static INDEX: [(u8, u8); 256] = index();
 
-const fn index() -> [(u8, u8); 128] {
+const fn index() -> [(u8, u8); 256] {
     assert!(NAMES.len() < 256, "the index counts in one byte");
-    let mut index = [(0, 0); 128];
+    let mut index = [(0, 0); 256];
     let mut at = 0;
     let mut last = 0;
     while at < NAMES.len() {
-        let first = NAMES[at].pattern.as_bytes()[0];
+        let key = key(NAMES[at].pattern.as_bytes());
         assert!(
-            first >= last,
-            "the entries must be in the order of their first characters"
+            key >= last,
+            "the entries must be in the order of their keys"
         );
-        if first != last {
-            index[first as usize].0 = at as u8;
+        if key != last {
+            index[key as usize].0 = at as u8;
         }
-        index[first as usize].1 = at as u8 + 1;
-        last = first;
+        index[key as usize].1 = at as u8 + 1;
+        last = key;
         at += 1;
     }
     index

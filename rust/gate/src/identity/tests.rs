@@ -319,10 +319,37 @@ fn what_is_too_long_is_left_out_whole() {
         },
         &[&certificate, b"issuing"],
     );
-    assert!(!headers.contains_key(SUBJECT));
-    assert!(!headers.contains_key(CLIENT_CERT));
-    assert_eq!(text(&headers, "client-cert-chain"), Some(":aXNzdWluZw==:"));
+    for name in [SUBJECT, CLIENT_CERT, CLIENT_CERT_CHAIN] {
+        assert!(!headers.contains_key(&name), "{name}"); // RFC 9440 2.3: no chain without its leaf
+    }
     assert_eq!(text(&headers, "mutualgate-client-id"), Some("7"));
+
+    let headers = applied(&facts(), &[b"leaf", &certificate]);
+    assert_eq!(text(&headers, "client-cert"), Some(":bGVhZg==:"));
+    assert!(!headers.contains_key(CLIENT_CERT_CHAIN));
+}
+
+#[test]
+fn what_the_judge_admitted_is_what_the_service_reads() {
+    let (admission, chain) = crate::fixtures::admitted();
+    let mut headers = HeaderMap::new();
+    Written::new(&admission, &chain).apply(&mut headers);
+    for (name, value) in [
+        ("mutualgate-verdict", "admitted"),
+        ("mutualgate-client-id", "7"),
+        ("mutualgate-client", "alice"),
+        ("mutualgate-roles", "admin,ops"),
+        (
+            "mutualgate-credential",
+            "e1c25163cec56f500861d7894d188fce6f4b1a60e46f4254840218874f7bbaa8",
+        ),
+        ("mutualgate-subject", "CN=alice,O=Example"),
+        ("mutualgate-issuer", "CN=Example Issuing"),
+        ("mutualgate-serial", "4d2"),
+        ("mutualgate-authority", "house"),
+    ] {
+        assert_eq!(text(&headers, name), Some(value), "{name}");
+    }
 }
 
 #[test]

@@ -74,16 +74,58 @@ fn a_person_gets_a_page_that_says_it_all() {
     }
 }
 
+fn refusal(reason: Reason, issuer_known: bool) -> Refusal {
+    let detail = "The certificate expired on 3 May 2026.".to_owned();
+    Refusal {
+        reason,
+        certificate: Some(0),
+        detail,
+        issuer_known,
+        client: None,
+    }
+}
+
 #[test]
 fn a_stranger_is_told_no_detail() {
-    let document = Document {
-        terse: true,
-        ..document("unknown_issuer")
-    };
-    assert!(problem(&document).get("detail").is_none());
-    let page = page(&document, CHROME);
-    assert!(!page.contains("3 May"), "{page}");
-    assert!(page.contains("Ask for a new one."));
+    let known = Document::refused(&refusal(Reason::Expired, true), RefusalId::random());
+    assert!(page(&known, CHROME).contains("3 May"));
+    assert_eq!(
+        problem(&known)["detail"],
+        "The certificate expired on 3 May 2026."
+    );
+
+    let stranger = Document::refused(&refusal(Reason::Expired, false), RefusalId::random());
+    assert!(!page(&stranger, CHROME).contains("3 May"));
+    assert_eq!(problem(&stranger)["detail"], Reason::Expired.meaning());
+}
+
+#[test]
+fn every_reason_has_its_document() {
+    for reason in Reason::ALL {
+        let id = RefusalId::random();
+        let document = Document::refused(&refusal(reason, true), id);
+        let read = problem(&document);
+        let status = if reason == Reason::WrongSite {
+            421
+        } else {
+            403
+        };
+        assert_eq!(
+            (&read["status"], &read["reason"]),
+            (&status.into(), &reason.code().into())
+        );
+        assert_eq!(
+            (&read["fix"], &read["refusal"]),
+            (&reason.fix().into(), &id.as_str().into())
+        );
+        assert_eq!(
+            read["type"],
+            format!("urn:mutualgate:reason:{}", reason.code())
+        );
+        let title = read["title"].as_str().expect("a title");
+        assert!((10..=50).contains(&title.len()), "{title}");
+        assert!(page(&document, CHROME).contains(reason.code()));
+    }
 }
 
 #[test]

@@ -1,0 +1,65 @@
+# make run    sets everything up and opens the gate before a demo service
+# make test   sets everything up and runs all checks and tests
+# make lint   the fast checks alone
+# make bench  measures this gate beside nginx, HAProxy, Apache, Envoy and Caddy (about half an hour)
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := run
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+PYTEST_FLAGS ?= -n 2 --dist worksteal
+
+RUST_SOURCES := $(shell find rust -path rust/target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name '*.html' \) -print) rust/Cargo.lock
+
+.PHONY: run test lint bench wheel docs clean test-packages
+run: $(VENV)/.built
+	$(BIN)/mutualgate up
+
+test: test-packages lint
+	cd rust && cargo test --workspace --exclude mutualgate-binding
+	$(BIN)/pytest $(PYTEST_FLAGS)
+
+lint: $(VENV)/.built
+	cd rust && cargo fmt --check
+	cd rust && cargo clippy --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.release
+	bench/install.sh
+	PATH="$(abspath $(BIN)):$$PATH" bench/work/venv/bin/python bench/run.py
+
+wheel: $(VENV)/.synced
+	$(BIN)/maturin build --release --out dist
+
+docs: $(VENV)/.synced
+	uv sync --frozen --group dev --group docs
+	$(BIN)/zensical build --clean --strict
+
+clean:
+	rm -rf $(VENV) rust/target dist site
+
+test-packages:
+	scripts/install-test-packages.sh
+
+# uv comes from its package where the machine has none.
+$(VENV)/.synced: uv.lock pyproject.toml
+	command -v uv >/dev/null || python3 -m pip install --quiet --user uv || python3 -m pip install --quiet uv
+	PATH="$$HOME/.local/bin:$$PATH" uv sync --frozen --group dev --compile-bytecode
+	touch $@
+
+# A development build: optimised enough to try everything, and built in a minute or two.
+$(VENV)/.built: $(VENV)/.synced $(RUST_SOURCES)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --quiet
+	rm -f $(VENV)/.release
+	touch $@
+
+# What the wheel holds: link-time optimisation, for measuring.
+$(VENV)/.release: $(VENV)/.synced $(RUST_SOURCES)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet
+	touch $(VENV)/.built $@

@@ -1,0 +1,380 @@
+#!/usr/bin/env python3
+"""Measures mutual-TLS gateways side by side and prints a Markdown table.
+
+README.md has the scenarios and the contract of a subject.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import certificates
+import process
+from scenarios import HERE, SCENARIOS, Invalid, Options, Reading, Rig, probe
+
+SERVER_CORE, LOAD_CORE = 0, 1
+WORK = HERE / "work"
+PEERS = ("nginx", "haproxy", "apache", "envoy", "caddy")
+SUBJECTS = ("mutualgate", *PEERS)
+START_SECONDS = 120  # a CRL of a million entries takes a while to parse
+
+
+class StartFailed(Exception):
+    """A subject did not come up; the text has the last lines of its log."""
+
+
+def main():
+    arguments = parse_arguments()
+    subjects = load_subjects(arguments)
+    os.environ["PATH"] += os.pathsep + "/usr/sbin"  # where Debian keeps servers, outside a user's PATH
+    os.sched_setaffinity(0, {LOAD_CORE})
+    raise_file_limit()
+    material = prepare_pki(arguments.scenarios)
+    files = prepare_files()
+    floor = measure_floor(material) if "A" in arguments.scenarios else None
+    with upstream(files) as upstream_port:
+        cells, failures = measure_all(subjects, arguments, material, files, upstream_port)
+    print(table(subjects, arguments, cells, floor))
+    if arguments.json:
+        write_json(arguments, subjects, cells, floor)
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--subjects",
+        type=lambda text: [name for name in text.split(",") if name],
+        default=list(SUBJECTS),
+        help="comma-separated modules of subjects/ (default: all)",
+    )
+    parser.add_argument(
+        "--subject", action="append", default=[], type=Path, metavar="PATH.py", help="one more subject; may be repeated"
+    )
+    parser.add_argument(
+        "--scenarios",
+        type=lambda text: text.split(","),
+        default=list(SCENARIOS),
+        help=f"comma-separated, of {','.join(SCENARIOS)} (default: all)",
+    )
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0, help="measured seconds per repeat")
+    parser.add_argument("--json", type=Path, help="write every reading there")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.scenarios) - set(SCENARIOS):
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
+    for name in arguments.subjects:
+        if not (HERE / "subjects" / f"{name}.py").exists():
+            parser.error(f"no such subject: {name}")
+    return arguments
+
+
+# --- preparation ---
+
+
+def load_subjects(arguments):
+    """The requested subject modules, in order; those given by --subject come last."""
+    paths = [HERE / "subjects" / f"{name}.py" for name in arguments.subjects] + arguments.subject
+    return [load_module(path) for path in paths]
+
+
+def load_module(path):
+    spec = importlib.util.spec_from_file_location(f"subject_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def raise_file_limit():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def prepare_pki(scenarios):
+    """The PKI folder with what the scenarios need; what is missing is made, and everything anew after a day."""
+    folder = WORK / "pki"
+    root_file = folder / "root.pem"
+    age = time.time() - root_file.stat().st_mtime if root_file.exists() else 0  # noqa: TID251 - outside the package
+    if age > 86400:
+        shutil.rmtree(folder)
+    if not root_file.exists():
+        certificates.make(folder)
+    root_key, root = certificates.load_root(folder)
+    for options in (SCENARIOS[scenario].options for scenario in scenarios):
+        for name in (options.get("ca"), options.get("crl")):
+            if name and not (folder / name).exists():
+                kind, count = name.removesuffix(".pem").split("-")
+                print(f"making {name} ...", file=sys.stderr)
+                if kind == "crl":
+                    certificates.write_crl(
+                        folder / name, root_key, root, int(count), also=[certificates.serial(folder, "revoked")]
+                    )
+                else:
+                    certificates.write_bundle(folder / name, root, int(count))
+    return folder
+
+
+def prepare_files():
+    """The folder with the served files 1k and 10m, readable for servers that drop root."""
+    folder = WORK / "files"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, size in (("1k", 1024), ("10m", 10 * 1024 * 1024)):
+        (folder / name).write_bytes(bytes(range(256)) * (size // 256))
+    return folder
+
+
+def measure_floor(material):
+    """What a full mutual handshake costs a server at least.
+
+    In memory (load/floor.c), and its public-key operations alone.
+    """
+    command = [
+        HERE / "load" / "floor",
+        "1",
+        material / "server.pem",
+        material / "server.key",
+        material / "client.pem",
+        material / "client.key",
+        material / "root.pem",
+    ]
+    runs = [json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout) for _ in range(3)]
+    return sorted(runs, key=lambda run: run["server_us"])[1] | {"primitives_us": measure_primitives()}
+
+
+def measure_primitives():
+    """Microseconds of one P-256 signature, two P-256 verifications and two X25519 operations, by `openssl speed`."""
+    command = ["openssl", "speed", "-seconds", "1", "-mr", "ecdsap256", "ecdhx25519"]
+    lines = subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()
+    rates = {line.split(":")[0]: line.split(":")[3:] for line in lines if line.startswith(("+F4", "+F5"))}
+    sign, verify, derive = float(rates["+F4"][0]), float(rates["+F4"][1]), float(rates["+F5"][0])
+    return sum(count * (cost if cost < 1 else 1 / cost) * 1e6 for count, cost in ((1, sign), (2, verify), (2, derive)))
+
+
+@contextlib.contextmanager
+def upstream(files):
+    """The static server behind every subject, on the load's core."""
+    folder, port = fresh_folder("upstream"), process.free_port()
+    server = load_module(HERE / "subjects" / "nginx.py").start_upstream(folder, port, files)
+    try:
+        if not process.wait_listening(server, port, 10):
+            raise SystemExit("\n".join(["the upstream (nginx) did not start:", *process.log_tail(folder)]))
+        yield port
+    finally:
+        process.stop(server)
+
+
+def fresh_folder(name):
+    folder = WORK / "run" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+# --- measuring ---
+
+
+def measure_all(subjects, arguments, material, files, upstream_port):
+    """All cells, {(scenario, subject): [Reading or reason, ...]}, and the texts of failed starts."""
+    cells, failures = {}, []
+    for scenario in arguments.scenarios:
+        for repeat in range(arguments.repeats):
+            for subject in subjects:
+                if scenario not in subject.CAPABILITIES:
+                    continue
+                cell = cells.setdefault((scenario, subject.NAME), [])
+                if cell and value_of(cell) is None:
+                    continue  # one invalid repeat spoils the cell: no more are needed
+                try:
+                    cell.append(measure_once(subject, scenario, arguments.seconds, material, files, upstream_port))
+                except Invalid as reason:
+                    cell.append(str(reason))
+                except StartFailed as failure:
+                    cell.append("did not start")
+                    failures.append(str(failure))
+                print(
+                    f"{scenario} {repeat + 1}/{arguments.repeats} {subject.NAME}: {say(cell[-1])}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+    return cells, failures
+
+
+def say(reading):
+    return f"{reading.value:.1f} ({reading.units} units)" if isinstance(reading, Reading) else f"INVALID: {reading}"
+
+
+def measure_once(subject, scenario, seconds, material, files, upstream_port):
+    """Start the subject afresh, see that it does its job, and measure it once."""
+    wanted = SCENARIOS[scenario].options
+    options = Options(
+        ca=material / wanted.get("ca", "ca.pem"),
+        crl=material / wanted["crl"] if "crl" in wanted else None,
+        hints=wanted.get("hints", True),
+        direct=wanted.get("direct", False),
+        files=files,
+    )
+    folder, port = fresh_folder(f"{subject.NAME}-{scenario}"), process.free_port()
+    try:
+        with process.pinned(SERVER_CORE):
+            server = subject.start(folder, material, port, upstream_port, options)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise StartFailed(did_not_start(subject, scenario, str(error), folder)) from error
+    try:
+        if not process.wait_listening(server, port, START_SECONDS):
+            reason = f"status {server.returncode}" if server.poll() is not None else f"silent for {START_SECONDS} s"
+            raise StartFailed(did_not_start(subject, scenario, reason, folder))
+        rig = Rig(subject, server, folder, material, port, options, seconds)
+        probe(rig)
+        return SCENARIOS[scenario].measure(rig)
+    finally:
+        process.stop(server)
+
+
+def did_not_start(subject, scenario, reason, folder):
+    return "\n".join([f"{subject.NAME} did not start for {scenario} ({reason}):", *process.log_tail(folder)])
+
+
+# --- reporting ---
+
+
+def value_of(readings):
+    """The median of a cell, or None if any of its repeats is invalid."""
+    if not readings or not all(isinstance(reading, Reading) for reading in readings):
+        return None
+    return statistics.median(reading.value for reading in readings)
+
+
+def best_peer(scenario, cells):
+    """The lowest median among the built-in peers."""
+    values = [value_of(cells.get((scenario, name))) for name in PEERS]
+    return min((value for value in values if value is not None), default=None)
+
+
+def number(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def cell_text(scenario, readings, best):
+    """`median (min-max) ratio to the best peer`, or why there is none."""
+    if not readings:
+        return "n/a"
+    value = value_of(readings)
+    if value is None:
+        return "INVALID: " + next(reading for reading in readings if not isinstance(reading, Reading))
+    if SCENARIOS[scenario].unit == "failed":
+        return f"{sum(r.value for r in readings):.0f} of {sum(r.units for r in readings):,}"
+    low, high = min(r.value for r in readings), max(r.value for r in readings)
+    ratio = f" {value / best:.2f}x" if best else ""
+    return f"{number(value)} ({number(low)}-{number(high)}){ratio}"
+
+
+def table(subjects, arguments, cells, floor):
+    """The Markdown table; a ratio is to the best peer of its row."""
+    names = [subject.NAME for subject in subjects]
+    rows = [
+        ["scenario", "unit", *(f"{subject.NAME} {version_of(subject)}".strip() for subject in subjects)],
+        ["---"] * (2 + len(names)),
+    ]
+    for scenario in arguments.scenarios:
+        best = best_peer(scenario, cells)
+        rows.append(
+            [
+                f"{scenario}: {SCENARIOS[scenario].title}",
+                SCENARIOS[scenario].unit,
+                *(cell_text(scenario, cells.get((scenario, s.NAME)), best) + mark(s, scenario) for s in subjects),
+            ]
+        )
+        if scenario == "A":
+            rows += derived_rows(names, cells, floor)
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    if floor:
+        lines += [
+            "",
+            f"Floor: {floor['server_us']:.0f} µs of server CPU per full mutual handshake in memory "
+            f"({floor['library']}); its five public-key operations alone take "
+            f"{floor['primitives_us']:.0f} µs (openssl speed).",
+        ]
+    notes = [
+        f"- \\* {subject.NAME} {scenario}: {note}"
+        for subject in subjects
+        for scenario, note in getattr(subject, "NOTES", {}).items()
+        if scenario in arguments.scenarios
+    ]
+    return "\n".join([*lines, *(["", *notes] if notes else [])])
+
+
+def mark(subject, scenario):
+    """A star for a cell that has a note below the table."""
+    return " \\*" if scenario in getattr(subject, "NOTES", {}) else ""
+
+
+def derived_rows(names, cells, floor):
+    """A without the request, and A as a multiple of the floor."""
+    full = {name: value_of(cells.get(("A", name))) for name in names}
+    request = {name: value_of(cells.get(("B", name))) for name in names}
+    rows = []
+    if any(request.values()):
+        rows.append(
+            [
+                "A - B: the handshake and connection alone",
+                "µs",
+                *(number(full[n] - request[n]) if full[n] and request[n] else "n/a" for n in names),
+            ]
+        )
+    if floor:
+        rows.append(["A / floor", "x", *(f"{full[n] / floor['server_us']:.2f}" if full[n] else "n/a" for n in names)])
+    return rows
+
+
+def version_of(subject):
+    return subject.version() if hasattr(subject, "version") else ""
+
+
+def write_json(arguments, subjects, cells, floor):
+    """Every reading, for later comparison."""
+
+    def plain(reading):
+        if isinstance(reading, Reading):
+            return {"value": reading.value, "units": reading.units, "detail": reading.detail}
+        return {"invalid": reading}
+
+    report = {
+        "repeats": arguments.repeats,
+        "seconds": arguments.seconds,
+        "floor": floor,
+        "machine": {"cpu": cpu_model(), "kernel": platform.release(), "cores": os.cpu_count()},
+        "versions": {subject.NAME: version_of(subject) for subject in subjects},
+        "cells": [
+            {
+                "scenario": scenario,
+                "unit": SCENARIOS[scenario].unit,
+                "subject": name,
+                "median": value_of(readings),
+                "readings": [plain(reading) for reading in readings],
+            }
+            for (scenario, name), readings in cells.items()
+        ],
+    }
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def cpu_model():
+    with open("/proc/cpuinfo") as lines:
+        return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

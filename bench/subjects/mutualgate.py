@@ -1,0 +1,82 @@
+"""mutualgate, as `mutualgate` on PATH: one worker thread, and the control plane that comes with it.
+
+The CAs of the bundle (and the CRL) are adopted into a folder of its own; the gate then runs with that folder.
+"""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+NAME = "mutualgate"
+CAPABILITIES = {"A", "A2", "B", "C", "D", "E100k", "E1M", "F1k", "F10k", "F10k-nohint", "H"}
+NO_HINTS = "names no CA in the handshake, whatever is asked: the cell is that of a server without hints"
+NOTES = {
+    "F1k": NO_HINTS,
+    "F10k": NO_HINTS,
+    "H": "SIGHUP after a change of mutualgate.toml: settings, sites and trust are read again",
+}
+
+SETTINGS = """
+[gate]
+listen = ["127.0.0.1:{port}"]
+plain_listen = []
+ops_listen = []
+workers = {workers}
+access_log = ""
+max_connections = 15000
+timeouts.idle = "1h"
+
+[[sites]]
+name = "bench"
+hosts = ["localhost"]
+client_certificate = "required"
+certificate = {certificate}
+key = {key}
+[[sites.routes]]
+path = "/"
+upstream = "http://127.0.0.1:{upstream_port}"
+"""
+
+
+def version():
+    return subprocess.run(["mutualgate", "--version"], capture_output=True, text=True).stdout.split()[-1]
+
+
+def start(folder, pki, port, upstream_port, options):
+    data = Path(folder) / "data"
+    data.mkdir()
+    (data / "mutualgate.toml").write_text(
+        SETTINGS.format(
+            port=port,
+            upstream_port=upstream_port,
+            workers=options.workers,
+            certificate=json.dumps(f"{pki}/server.pem"),
+            key=json.dumps(f"{pki}/server.key"),
+        )
+    )
+    crl = ["--crl", str(options.crl)] if options.crl else []
+    adopt = ["mutualgate", "ca", "adopt", "--dir", str(data), "--cert", str(options.ca), *crl]
+    with open(Path(folder) / "log", "ab") as log:
+        subprocess.run(adopt, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True, env=_environment())
+        return subprocess.Popen(
+            ["mutualgate", "up", "--dir", str(data)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            env=_environment(),
+        )
+
+
+def reload(process, folder, pki, options):
+    """A changed file alone would be taken, too; the signal makes the moment known."""
+    with open(Path(folder) / "data" / "mutualgate.toml", "a") as settings:
+        settings.write("# changed\n")
+    process.send_signal(signal.SIGHUP)
+
+
+def _environment():
+    """Nothing that the caller has set for a gate of their own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MUTUALGATE_")}

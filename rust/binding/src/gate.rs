@@ -1,0 +1,137 @@
+//! Starting, feeding and stopping the data plane from Python.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ::gate::{Gate as Running, Publication, Settings};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use serde::Deserialize;
+
+use crate::{engine_error, snapshot::Snapshot};
+
+/// The data plane: checked settings and a snapshot before `start`, threads that serve after it.
+#[pyclass(frozen, module = "mutualgate._engine")]
+pub struct Gate {
+    state: Mutex<State>,
+}
+
+enum State {
+    Prepared(Box<Settings>, Arc<judge::Snapshot>),
+    Running(Arc<Running>),
+    Stopped,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    path: String,
+    content_type: String,
+    #[serde(with = "serde_bytes")]
+    body: Vec<u8>,
+    expires_at: Option<i64>,
+}
+
+#[pymethods]
+impl Gate {
+    #[new]
+    fn new(settings: &[u8], snapshot: &Snapshot) -> PyResult<Self> {
+        let settings = Settings::from_msgpack(settings).map_err(engine_error)?;
+        Ok(Gate { state: Mutex::new(State::Prepared(Box::new(settings), snapshot.inner.clone())) })
+    }
+
+    /// Opens the listeners; the addresses of TLS, with the ports that 0 became.
+    fn start(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        py.detach(|| {
+            let mut state = self.lock();
+            let State::Prepared(settings, snapshot) = &*state else {
+                return Err(engine_error("the gate was started before"));
+            };
+            let running = Running::start((**settings).clone(), snapshot.clone()).map_err(engine_error)?;
+            let addresses = running.addresses().iter().map(ToString::to_string).collect();
+            *state = State::Running(Arc::new(running));
+            Ok(addresses)
+        })
+    }
+
+    /// Puts a snapshot in force; its epoch.
+    fn swap(&self, py: Python<'_>, snapshot: &Snapshot) -> PyResult<u64> {
+        let running = self.running()?;
+        py.detach(|| running.swap(snapshot.inner.clone())).map_err(engine_error)
+    }
+
+    /// Puts settings and a snapshot in force together; the epoch.
+    fn configure(&self, py: Python<'_>, settings: &[u8], snapshot: &Snapshot) -> PyResult<u64> {
+        let settings = Settings::from_msgpack(settings).map_err(engine_error)?;
+        let running = self.running()?;
+        py.detach(|| running.configure(settings, snapshot.inner.clone())).map_err(engine_error)
+    }
+
+    /// Puts files in place at the plain listener: MessagePack, a list of maps.
+    fn publish(&self, py: Python<'_>, files: &[u8]) -> PyResult<()> {
+        let files: Vec<File> =
+            rmp_serde::from_slice(files).map_err(|problem| engine_error(format!("files: {problem}")))?;
+        let running = self.running()?;
+        py.detach(|| {
+            for File { path, content_type, body, expires_at } in files {
+                running.publish(&path, Publication { content_type, bytes: body.into(), expires_at });
+            }
+        });
+        Ok(())
+    }
+
+    /// At most `max` events, after a wait for the first: MessagePack, a list of maps.
+    fn events<'py>(&self, py: Python<'py>, max: usize, wait_seconds: f64) -> PyResult<Bound<'py, PyBytes>> {
+        let wait = seconds(wait_seconds)?;
+        let running = self.running()?;
+        let events = py.detach(|| ::gate::event::encode(&running.events(max, wait)));
+        Ok(PyBytes::new(py, &events))
+    }
+
+    /// All counters: MessagePack, a map.
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let running = self.running()?;
+        let counters = py.detach(|| rmp_serde::to_vec_named(&running.counters())).map_err(engine_error)?;
+        Ok(PyBytes::new(py, &counters))
+    }
+
+    /// Moves on to a new file after the access log was moved away.
+    fn reopen_access_log(&self, py: Python<'_>) -> PyResult<()> {
+        let running = self.running()?;
+        py.detach(|| running.reopen_access_log());
+        Ok(())
+    }
+
+    /// Stops and joins all threads; the counters at the end. A gate that does not run has nothing to stop.
+    fn stop<'py>(&self, py: Python<'py>, drain_seconds: f64) -> PyResult<Bound<'py, PyBytes>> {
+        let drain = seconds(drain_seconds)?;
+        let counters = py.detach(|| {
+            let state = std::mem::replace(&mut *self.lock(), State::Stopped);
+            match state {
+                State::Running(running) => rmp_serde::to_vec_named(&running.stop(drain)).map_err(engine_error),
+                State::Prepared(..) | State::Stopped => {
+                    rmp_serde::to_vec_named(&std::collections::BTreeMap::<&str, u64>::new()).map_err(engine_error)
+                }
+            }
+        })?;
+        Ok(PyBytes::new(py, &counters))
+    }
+}
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The running gate, without the lock: a call that waits must not keep `stop` out.
+    fn running(&self) -> PyResult<Arc<Running>> {
+        match &*self.lock() {
+            State::Running(running) => Ok(running.clone()),
+            State::Prepared(..) | State::Stopped => Err(engine_error("the gate does not run")),
+        }
+    }
+}
+
+fn seconds(given: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(given).map_err(|problem| engine_error(format!("{given} seconds: {problem}")))
+}

@@ -1,0 +1,64 @@
+//! Building, changing and asking a snapshot from Python.
+
+use std::sync::Arc;
+
+use judge::record::Batch;
+use pyo3::prelude::*;
+
+use crate::{engine_error, verdict::Verdict};
+
+/// All that the judge reads, at one epoch.
+#[pyclass(frozen, module = "mutualgate._engine")]
+pub struct Snapshot {
+    pub inner: Arc<judge::Snapshot>,
+}
+
+#[pymethods]
+impl Snapshot {
+    /// Builds one of batches of records, read one after the other, so that a large one never lies in memory twice.
+    #[staticmethod]
+    fn build(py: Python<'_>, batches: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let mut snapshot = judge::Snapshot::default();
+        for batch in batches.try_iter()? {
+            let bytes = batch?.extract::<Vec<u8>>()?;
+            snapshot = py.detach(|| apply(&snapshot, &bytes))?;
+        }
+        Ok(Snapshot { inner: Arc::new(snapshot) })
+    }
+
+    /// The next snapshot.
+    fn apply(&self, py: Python<'_>, delta: Vec<u8>) -> PyResult<Self> {
+        let next = py.detach(|| apply(&self.inner, &delta))?;
+        Ok(Snapshot { inner: Arc::new(next) })
+    }
+
+    #[getter]
+    fn epoch(&self) -> u64 {
+        self.inner.epoch()
+    }
+
+    /// Judges a chain (DER, leaf first) at a time (Unix seconds).
+    fn decide(&self, py: Python<'_>, chain: Vec<Vec<u8>>, at: i64) -> Verdict {
+        Verdict::of(py.detach(|| judge::decide(&slices(&chain), at, &self.inner)))
+    }
+
+    /// Judges a request of the holder of `chain`: the very steps that the gate takes.
+    fn authorize(&self, py: Python<'_>, chain: Vec<Vec<u8>>, at: i64, host: &str, path: &str) -> PyResult<Verdict> {
+        py.detach(|| {
+            let site = self.inner.site_of(host).ok_or_else(|| engine_error(format!("no site serves {host:?}")))?;
+            let route = site.route(path).map_err(|problem| engine_error(format!("path {path:?}: {problem}")))?;
+            let route = route.ok_or_else(|| engine_error(format!("site {:?} has no route for {path:?}", site.name())))?;
+            let verdict = judge::decide(&slices(&chain), at, &self.inner);
+            Ok(Verdict::on_route(judge::authorize(&verdict, route), route))
+        })
+    }
+}
+
+fn apply(snapshot: &judge::Snapshot, bytes: &[u8]) -> PyResult<judge::Snapshot> {
+    let batch: Batch = rmp_serde::from_slice(bytes).map_err(|problem| engine_error(format!("records: {problem}")))?;
+    snapshot.apply(batch).map_err(engine_error)
+}
+
+fn slices(chain: &[Vec<u8>]) -> Vec<&[u8]> {
+    chain.iter().map(Vec::as_slice).collect()
+}

@@ -1,0 +1,58 @@
+//! A certificate for tests that need a real admission, since only the judge makes one.
+
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use judge::{
+    Admission, Snapshot, Verdict, decide,
+    record::{Admits, AuthorityRecord, Batch, ClientRecord},
+};
+
+/// A moment in the validity of both certificates, Unix seconds.
+const AT: i64 = 1_800_000_000;
+
+/// `CN=Example Issuing`, made by `openssl req -x509` with a P-256 key that was thrown away.
+const AUTHORITY: &str = "\
+MIIBnDCCAUGgAwIBAgIUaZDUMYXIFdhIwJe0dAvPn6eZS2kwCgYIKoZIzj0EAwIwGjEYMBYGA1UEAwwPRXhhbXBsZSBJc3N1aW5n\
+MCAXDTI2MTEyNDIzMDI0NloYDzIxMjYxMDMxMjMwMjQ2WjAaMRgwFgYDVQQDDA9FeGFtcGxlIElzc3VpbmcwWTATBgcqhkjOPQIB\
+BggqhkjOPQMBBwNCAAQJTKrj6Qwq91BczrMUp7zC+9QiMepMhjZki6wwf3nXjeSeCS7PGxYhrN40ezoAGNj7+bnti8KO3P/mkcbO\
+QzZ+o2MwYTAdBgNVHQ4EFgQUNpW/lHMLI9PLlssdVGPuF9iNIU4wHwYDVR0jBBgwFoAUNpW/lHMLI9PLlssdVGPuF9iNIU4wDwYD\
+VR0TAQH/BAUwAwEB/zAOBgNVHQ8BAf8EBAMCAQYwCgYIKoZIzj0EAwIDSQAwRgIhAMsN9bOI84xgLTsanLBhYk5VaVOEOKPURjPw\
+Oj9DslJiAiEA4ifE/6QDoYHu8jNPRviXiYJwhu8/wMaNin4Cqzsao1w=";
+
+/// `O=Example, CN=alice`, serial number 0x4d2, issued by it for client authentication.
+const LEAF: &str = "\
+MIIBojCCAUmgAwIBAgICBNIwCgYIKoZIzj0EAwIwGjEYMBYGA1UEAwwPRXhhbXBsZSBJc3N1aW5nMCAXDTI2MTEyNDIzMDI0NloY\
+DzIxMjUwNjE4MjMwMjQ2WjAiMRAwDgYDVQQKDAdFeGFtcGxlMQ4wDAYDVQQDDAVhbGljZTBZMBMGByqGSM49AgEGCCqGSM49AwEH\
+A0IABIyuMVglN2iZOUyTL5Lb7FuRbnxSPOjbgIc6aUMdJx688XR4F9n/j712nE5lW2DBYapg5NRX+SPb7PR7I+S8XyijdTBzMAwG\
+A1UdEwEB/wQCMAAwDgYDVR0PAQH/BAQDAgeAMBMGA1UdJQQMMAoGCCsGAQUFBwMCMB0GA1UdDgQWBBTzd5fbwbdaj+mVvApGsaGu\
+SCl6fDAfBgNVHSMEGDAWgBQ2lb+Ucwsj08uWyx1UY+4X2I0hTjAKBggqhkjOPQQDAgNHADBEAiBqsnUhLCydz2ppRZk/3OxgFyIa\
+UbNOwuJUETHOp5tfOgIgQE/XE4CtiiJZMz50wJOf6twCFMFrQBS88iDUJuaohkU=";
+
+/// Alice, who is client 7 with the roles admin and ops, and the chain that she sent.
+pub(crate) fn admitted() -> (Arc<Admission>, Vec<Vec<u8>>) {
+    let der = |text: &str| STANDARD.decode(text).expect("base64");
+    let snapshot = Snapshot::build([Batch {
+        epoch: Some(1),
+        authorities: vec![AuthorityRecord {
+            id: 1,
+            name: "house".to_owned(),
+            certificate: der(AUTHORITY),
+            admits: Admits::Signed,
+            estate: Some(7),
+        }],
+        clients: vec![ClientRecord {
+            id: 7,
+            name: "alice".to_owned(),
+            roles: vec!["admin".to_owned(), "ops".to_owned()],
+            suspended: false,
+        }],
+        ..Batch::default()
+    }])
+    .expect("a snapshot");
+    let leaf = der(LEAF);
+    match decide(&[&leaf], AT, &snapshot) {
+        Verdict::Admitted(admission) => (admission, vec![leaf]),
+        Verdict::Refused(refusal) => panic!("refused: {refusal:?}"),
+    }
+}

@@ -1,0 +1,5 @@
+"""`python -m mutualgate`."""
+
+from mutualgate.cli import main
+
+main()

@@ -1,0 +1,44 @@
+"""A change of the store, and the word of the running gate that it is in force."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from mutualgate.app import control
+from mutualgate.app.folder import Folder
+from mutualgate.app.services import Services, services
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class InForce:
+    """What the gate said: the epoch that it judges by from now on, or None where no gate runs."""
+
+    epoch: int | None
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        if self.epoch is None:
+            return "no gate is running here, the next one starts with it"
+        return f"in force on the running gate (epoch {self.epoch})"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For programs."""
+        return {"in_force": self.epoch is not None, "epoch": self.epoch}
+
+
+def change(folder: Folder, do: Callable[[Services], T], *, create: bool = False) -> tuple[T, InForce]:
+    """Does something to the store, and returns once the running gate, if there is one, has it in force.
+
+    `create` makes the folder and the store where there is none. Raises what `do` raises, and `Unavailable` when the
+    gate did not acknowledge; the store has the change then.
+    """
+    if create:
+        folder.create()
+    with services(folder, create=create) as all_of_it:
+        result = do(all_of_it)
+    answer = control.ask(folder, "sync")
+    return result, InForce(None if answer is None else int(answer["epoch"]))

@@ -1,0 +1,41 @@
+"""What `mutualgate.toml` alone cannot tell: are the files that it names good, and the clients known?"""
+
+from collections.abc import Iterable, Iterator
+
+from mutualgate.app.folder import Folder
+from mutualgate.app.server_certificates import own_certificate
+from mutualgate.config import Check, Config, Finding
+from mutualgate.errors import BadInput
+
+
+def certificates_fit(config: Config) -> Iterator[Finding]:
+    """Each site's certificate and key can be read and belong together."""
+    for number, site in enumerate(config.sites):
+        try:
+            own_certificate(site)
+        except BadInput as error:
+            key = "key" if error.where == str(site.key) else "certificate"
+            problem = f"{error.where}: {error.problem}"
+            yield Finding(("sites", number, key), problem, expected=error.expected, fix=error.fix)
+
+
+def clients_exist(folder: Folder) -> Check:
+    """The clients that routes name are known in `folder`; where nothing is set up yet, nothing is asked."""
+
+    def check(config: Config) -> Iterable[Finding]:
+        named = {name for site in config.sites for route in site.routes for name in route.clients}
+        if not named or not folder.exists():
+            return
+        from mutualgate.app.services import services
+        from mutualgate.model import ClientName
+
+        with services(folder) as all_of_it, all_of_it.store.reading() as tx:
+            unknown = {name for name in named if tx.clients.find(ClientName(name)) is None}
+        for site_number, site in enumerate(config.sites):
+            for route_number, route in enumerate(site.routes):
+                for number, name in enumerate(route.clients):
+                    if name in unknown:
+                        place = ("sites", site_number, "routes", route_number, "clients", number)
+                        yield Finding(place, f"there is no client {name!r}", fix=f"mutualgate client add {name!r}")
+
+    return check

@@ -1,0 +1,77 @@
+"""The certificate of each site: its own files, or one that our authority issues."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from mutualgate.app.services import Services
+from mutualgate.authorities.keys import plain_key_pem, read_private_key
+from mutualgate.authorities.reading import read_certificates, read_file
+from mutualgate.config import Config, SiteConfig
+from mutualgate.errors import BadInput
+from mutualgate.gate import SiteSettings
+
+
+@dataclass(frozen=True)
+class SiteCertificate:
+    """What the data plane is given for a site, and until when it is good. `own`: from files, not from our authority."""
+
+    name: str
+    settings: SiteSettings
+    not_after: datetime
+    own: bool
+
+
+def site_certificates(services: Services, config: Config) -> list[SiteCertificate]:
+    """One for each site, in the order of the file; issues what is missing, outdated or in the last third of its life.
+
+    Raises `BadInput` for files that cannot be used.
+    """
+    return [_own(site) or _issued(services, site) for site in config.sites]
+
+
+def renewed(services: Services, config: Config, in_force: Sequence[SiteCertificate]) -> bool:
+    """Whether a certificate from our authority has to take the place of one that is `in_force`; it is issued then."""
+    return any(
+        not now.own and _issued(services, site).settings != now.settings
+        for site, now in zip(config.sites, in_force, strict=True)
+    )
+
+
+def own_certificate(site: SiteConfig) -> tuple[bytes, bytes, datetime] | None:
+    """The site's own chain and key, PEM, and its notAfter; None where our authority issues it.
+
+    Raises `BadInput` that names the file: unreadable, no certificate, a key that is encrypted or another one's.
+    """
+    if site.certificate is None or site.key is None:
+        return None
+    chain_pem = read_file(site.certificate)
+    chain = read_certificates(chain_pem, str(site.certificate))
+    key = read_private_key(read_file(site.key), None, str(site.key))
+    if key.public_key() != chain[0].public_key():
+        raise BadInput(
+            f"the key does not belong to the first certificate in {site.certificate}",
+            where=str(site.key),
+            expected="the private key of that certificate",
+        )
+    return chain_pem, plain_key_pem(key), chain[0].not_valid_after_utc
+
+
+def _own(site: SiteConfig) -> SiteCertificate | None:
+    own = own_certificate(site)
+    if own is None:
+        return None
+    chain_pem, key_pem, not_after = own
+    return SiteCertificate(site.name, SiteSettings(site.name, chain_pem, key_pem), not_after, own=True)
+
+
+def _issued(services: Services, site: SiteConfig) -> SiteCertificate:
+    made = services.authorities.server_certificate(site.name, site.hosts)
+    settings = SiteSettings(site.name, made.chain_pem, made.key_pem)
+    return SiteCertificate(site.name, settings, made.not_after, own=False)
+
+
+def files_of(config: Config) -> list[Path]:
+    """The files that `site_certificates` reads."""
+    return [path for site in config.sites for path in (site.certificate, site.key) if path is not None]

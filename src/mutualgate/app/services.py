@@ -1,0 +1,138 @@
+"""Builds every service once, of one folder. Whoever needs a service asks here; nobody else puts them together."""
+
+import getpass
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mutualgate.app.folder import Folder
+from mutualgate.clock import Clock, system_clock
+from mutualgate.config import Check, Config, load
+
+Overrides = Callable[[Config], Config]
+"""What flags change in a configuration, each time that it is read."""
+
+if TYPE_CHECKING:
+    from mutualgate.app.refusals import Refusals
+    from mutualgate.authorities.issuing import Policy
+    from mutualgate.authorities.keyring import KeyRing
+    from mutualgate.authorities.service import Authorities
+    from mutualgate.clients import Clients
+    from mutualgate.enrolment import Enrolment
+    from mutualgate.store import Store
+
+
+class Services:
+    """The services of one folder. Each is made when it is first asked for, so that a command imports what it needs."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        *,
+        overrides: Overrides = lambda config: config,
+        clock: Clock = system_clock,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.clock = clock
+        self._overrides = overrides
+        self._environment = os.environ if environment is None else environment
+
+    @cached_property
+    def by(self) -> str:
+        """Who acts, for the audit log: the user of this process."""
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):
+            return f"uid {os.getuid()}"
+
+    @cached_property
+    def config(self) -> Config:
+        """mutualgate.toml as it was when it was first asked for, or its defaults. Raises `BadInput`."""
+        return self.read_config()
+
+    def read_config(self, *checks: Check) -> Config:
+        """mutualgate.toml as it is now, with what flags change in it. Raises `BadInput`."""
+        return self._overrides(load(self.folder.config, *checks))
+
+    @cached_property
+    def store(self) -> "Store":
+        from mutualgate.store import Store
+
+        return Store.open(self.folder.store, self.clock)
+
+    @cached_property
+    def keys(self) -> "KeyRing":
+        """The keys of authorities; asks for the passphrase when the first of them is needed."""
+        from mutualgate.authorities.keyring import KeyRing
+        from mutualgate.authorities.keys import find_passphrase
+
+        return KeyRing(lambda: find_passphrase(self.folder.path, self._environment))
+
+    @cached_property
+    def policy(self) -> "Policy":
+        """What is written into all that our authorities sign."""
+        from mutualgate.authorities.issuing import Policy
+
+        authority = self.config.authority
+        return Policy(
+            crl_url=authority.crl_url or self._default_crl_url(),
+            crl_life=authority.crl_life,
+            client_validity=authority.client_validity,
+            server_validity=authority.server_validity,
+        )
+
+    @cached_property
+    def refusals(self) -> "Refusals":
+        from mutualgate.app.refusals import Refusals
+
+        return Refusals(self.store)
+
+    @cached_property
+    def clients(self) -> "Clients":
+        from mutualgate.clients import Clients
+
+        return Clients(self.store, self.by)
+
+    @cached_property
+    def authorities(self) -> "Authorities":
+        from mutualgate.authorities.service import Authorities
+
+        return Authorities(self.store, self.keys, self.policy, self.by)
+
+    @cached_property
+    def enrolment(self) -> "Enrolment":
+        from mutualgate.enrolment import Enrolment
+
+        return Enrolment(self.store, self.keys, self.policy, self.by)
+
+    def _default_crl_url(self) -> str | None:
+        """`/crl` at the first plain listener, by a name of the first site that others can use, if it has one."""
+        listeners = self.config.gate.plain_listen
+        if not listeners or listeners[0].port == 0:
+            return None
+        listener = listeners[0]
+        host = listener.host
+        if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+            host = next((name for name in self.config.sites[0].hosts if name != "localhost"), host)
+        port = "" if listener.port == 80 else f":{listener.port}"
+        return f"http://{f'[{host}]' if ':' in host else host}{port}/crl"
+
+    def close(self) -> None:
+        """Closes the store, if it was opened."""
+        if "store" in self.__dict__:
+            self.store.close()
+
+
+@contextmanager
+def services(folder: Folder, *, create: bool = False) -> Iterator[Services]:
+    """The services of an installation, closed at the end. Raises `BadInput` where there is none, unless to `create`."""
+    if not create:
+        folder.require()
+    made = Services(folder)
+    try:
+        yield made
+    finally:
+        made.close()

@@ -1,0 +1,50 @@
+"""What the data plane is told, made of the configuration and the sites' certificates."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mutualgate.config import DEMO, Config
+from mutualgate.gate import GateSettings, Limits, RouteSettings, SiteSettings, Timeouts, UpstreamSettings
+
+
+def gate_settings(config: Config, sites: Sequence[SiteSettings], demo_socket: Path) -> GateSettings:
+    """The settings of `config`; `sites` are in its order. The demo service listens at `demo_socket`."""
+    gate = config.gate
+    waits = gate.timeouts
+    return GateSettings(
+        listen=[str(address) for address in gate.listen],
+        plain_listen=[str(address) for address in gate.plain_listen],
+        workers=gate.workers,
+        sites=list(sites),
+        upstreams=[
+            UpstreamSettings(f"unix:{demo_socket.absolute()}" if upstream == DEMO else str(upstream))
+            for upstream in config.upstreams
+        ],
+        routes=[
+            [
+                RouteSettings(
+                    path=route.path,
+                    pass_identity_names=route.pass_identity_names,
+                    # The demo's page shows the handshake, so it always hears of it.
+                    tls_facts=route.tls_facts or route.upstream == DEMO,
+                    max_body_bytes=route.max_body_bytes,
+                )
+                for route in site.routes
+            ]
+            for site in config.sites
+        ],
+        access_log=str(gate.access_log),
+        access_format=str(gate.access_format),
+        limits=Limits(
+            max_header_bytes=gate.max_header_bytes,
+            max_body_bytes=gate.max_body_bytes,
+            max_connections=gate.max_connections,
+        ),
+        timeouts=Timeouts(
+            handshake=waits.handshake.total_seconds(),
+            header=waits.header.total_seconds(),
+            idle=waits.idle.total_seconds(),
+            connect=waits.connect.total_seconds(),
+            response=waits.response.total_seconds(),
+        ),
+    )

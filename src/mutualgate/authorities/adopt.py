@@ -1,0 +1,367 @@
+"""Takes over what an older authority left: its certificate, key, serial file, CRL, and the certificates that it signed.
+
+Reads files and reports; stores nothing. What cannot be used at all is BadInput, what can be used with a reservation
+is a finding. The typical estate was made by `openssl req -x509` and `openssl x509 -req`, which before OpenSSL 3.2
+wrote X.509 v1 certificates.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mutualgate.authorities.crl import MAX_CRL_BYTES, ForeignCrl, read_crl, serial_octets
+from mutualgate.authorities.estate import authority_findings, leaf_findings
+from mutualgate.authorities.findings import Finding, Severity
+from mutualgate.authorities.keys import PrivateKey, read_private_key
+from mutualgate.authorities.reading import (
+    OLD_HASHES,
+    UNREADABLE,
+    holds_private_key,
+    name_text,
+    odd_serials_allowed,
+    read_certificates,
+    read_file,
+    subject_text,
+)
+from mutualgate.authorities.serial_file import serial_file_findings
+from mutualgate.authorities.weak_keys import examine, key_fingerprint
+from mutualgate.errors import BadInput
+
+MAX_BUNDLE_BYTES = 64 * 1024 * 1024
+MAX_ISSUED_FILES = 1_000_000
+CERTIFICATE_SUFFIXES = frozenset({".crt", ".pem", ".cer", ".der"})
+PKCS12_SUFFIXES = frozenset({".p12", ".pfx"})
+
+
+@dataclass(frozen=True)
+class Estate:
+    """The files that the older authority left. `certificate` may hold many; `issued` is searched to its depth.
+
+    `key_password` opens the key when it is encrypted.
+    """
+
+    certificate: Path
+    key: Path | None = None
+    key_password: bytes | None = field(default=None, repr=False)
+    serial: Path | None = None
+    issued: Path | None = None
+    crl: Path | None = None
+
+
+@dataclass(frozen=True)
+class AdoptedAuthority:
+    """An authority that can be adopted; `key` when it was given, and then we can sign with it."""
+
+    certificate: x509.Certificate
+    where: str
+    subject: str
+    key: PrivateKey | None = field(default=None, repr=False)
+
+    @property
+    def der(self) -> bytes:
+        """The certificate as the store keeps it."""
+        return self.certificate.public_bytes(Encoding.DER)
+
+
+@dataclass(frozen=True)
+class IssuedCertificate:
+    """A certificate that an adopted authority signed: the signature was verified. `authority` counts from 0.
+
+    `admissible` is false when a finding says that the gate will not admit it.
+    """
+
+    certificate: x509.Certificate
+    where: str
+    subject: str
+    serial: bytes
+    fingerprint: bytes
+    authority: int
+    admissible: bool
+
+    @property
+    def der(self) -> bytes:
+        """The certificate as the store keeps it."""
+        return self.certificate.public_bytes(Encoding.DER)
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """What was found. `crl_authority` is the index of the authority whose CRL it is."""
+
+    authorities: tuple[AdoptedAuthority, ...]
+    issued: tuple[IssuedCertificate, ...]
+    crl: ForeignCrl | None
+    crl_authority: int | None
+    findings: tuple[Finding, ...]
+    skipped: tuple[str, ...]
+
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many files were read."""
+
+
+def adopt(estate: Estate, now: datetime, progress: Progress = lambda done, total: None) -> Adoption:
+    """Reads everything that `estate` names and says what it found; tells `progress` after each file of `issued`.
+
+    BadInput: a file that is none of what it should be, no usable authority, a key that belongs to none of them, a CRL
+    that none of them signed. Nothing is refused for being old.
+    """
+    findings: list[Finding] = []
+    authorities = _authorities(estate, now, findings)
+    if estate.key is not None:
+        authorities = _with_key(authorities, estate.key, estate.key_password)
+    by_name: dict[bytes, list[int]] = defaultdict(list)
+    for index, authority in enumerate(authorities):
+        by_name[authority.certificate.subject.public_bytes()].append(index)
+    skipped: list[str] = []
+    issued: list[IssuedCertificate] = []
+    if estate.issued is not None:
+        issued = _issued(estate.issued, authorities, by_name, now, findings, skipped, progress)
+    if estate.serial is not None:
+        keyed = next((index for index, authority in enumerate(authorities) if authority.key is not None), 0)
+        serials = {int.from_bytes(leaf.serial, "big") for leaf in issued if leaf.authority == keyed}
+        findings += serial_file_findings(read_file(estate.serial), str(estate.serial), serials)
+    crl, crl_authority = _crl(estate.crl, authorities, now, findings)
+    return Adoption(tuple(authorities), tuple(issued), crl, crl_authority, tuple(findings), tuple(skipped))
+
+
+def _authorities(estate: Estate, now: datetime, findings: list[Finding]) -> list[AdoptedAuthority]:
+    where = str(estate.certificate)
+    certificates = read_certificates(read_file(estate.certificate, MAX_BUNDLE_BYTES), where)
+    usable: list[AdoptedAuthority] = []
+    seen: set[bytes] = set()
+    for number, certificate in enumerate(certificates, 1):
+        place = where if len(certificates) == 1 else f"{where}, certificate {number}"
+        fingerprint = sha256(certificate.public_bytes(Encoding.DER)).digest()
+        if fingerprint in seen:
+            findings.append(
+                Finding("repeated", Severity.NOTE, place, "The same certificate is there twice.", "It is taken once.")
+            )
+            continue
+        seen.add(fingerprint)
+        found, can_be_adopted = authority_findings(certificate, place, now)
+        findings += found
+        if can_be_adopted:
+            usable.append(AdoptedAuthority(certificate, place, subject_text(certificate)))
+    if not usable:
+        first = next(finding for finding in findings if finding.severity is Severity.REFUSED)
+        raise BadInput(first.sentence.rstrip("."), where=first.where, expected="the certificate of an authority")
+    return usable
+
+
+def _with_key(authorities: list[AdoptedAuthority], path: Path, password: bytes | None) -> list[AdoptedAuthority]:
+    where = str(path)
+    key = read_private_key(read_file(path), password, where)
+    wanted = key_fingerprint(key.public_key())
+    matched = False
+    keyed = []
+    for authority in authorities:
+        public, _ = examine(authority.certificate)
+        fits = public is not None and key_fingerprint(public) == wanted
+        matched = matched or fits
+        keyed.append(
+            AdoptedAuthority(authority.certificate, authority.where, authority.subject, key) if fits else authority
+        )
+    if not matched:
+        raise BadInput(
+            "the key is not the authority's: key and certificate do not match",
+            where=where,
+            expected=f"the private key of {authorities[0].subject}",
+            fix=f"Compare: openssl pkey -in {where} -pubout, openssl x509 -in {authorities[0].where} -pubkey -noout",
+            code="key_mismatch",
+        )
+    return keyed
+
+
+def _issued(
+    folder: Path,
+    authorities: list[AdoptedAuthority],
+    by_name: dict[bytes, list[int]],
+    now: datetime,
+    findings: list[Finding],
+    skipped: list[str],
+    progress: Progress,
+) -> list[IssuedCertificate]:
+    if not folder.is_dir():
+        raise BadInput("is no folder", where=str(folder), expected="the folder with the certificates that were issued")
+    own = {authority.der for authority in authorities}
+    by_fingerprint: dict[bytes, str] = {}
+    by_serial: dict[tuple[int, bytes], str] = {}
+    issued = []
+    files = _files(folder)
+    for number, path in enumerate(files):
+        progress(number, len(files))
+        for certificate, place in _certificates_in(path, findings, skipped):
+            der = certificate.public_bytes(Encoding.DER)
+            fingerprint = sha256(der).digest()
+            if der in own:
+                continue  # the authority's own lies beside them more often than not
+            if fingerprint in by_fingerprint:
+                findings.append(
+                    Finding(
+                        "repeated",
+                        Severity.NOTE,
+                        place,
+                        f"The same certificate is in {by_fingerprint[fingerprint]}.",
+                        "It is taken once.",
+                    )
+                )
+                continue
+            by_fingerprint[fingerprint] = place
+            authority = _signer(certificate, place, authorities, by_name, findings)
+            if authority is None:
+                continue
+            about = leaf_findings(certificate, place, now)
+            with odd_serials_allowed():
+                serial = serial_octets(certificate.serial_number)
+            if (authority, serial) in by_serial:
+                about.append(
+                    Finding(
+                        "duplicate_serial",
+                        Severity.WARNING,
+                        place,
+                        f"It has the serial number {serial.hex()} of {by_serial[authority, serial]}.",
+                        "Both are admitted; to revoke one revokes both. Issue new ones to both clients.",
+                    )
+                )
+            by_serial.setdefault((authority, serial), place)
+            findings += about
+            issued.append(
+                IssuedCertificate(
+                    certificate=certificate,
+                    where=place,
+                    subject=subject_text(certificate),
+                    serial=serial,
+                    fingerprint=fingerprint,
+                    authority=authority,
+                    admissible=all(finding.severity is not Severity.REFUSED for finding in about),
+                )
+            )
+    return issued
+
+
+def _files(folder: Path) -> list[Path]:
+    """Every file in `folder` and below, in a stable order. Links to folders are not followed."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if len(files) > MAX_ISSUED_FILES:
+        raise BadInput(f"holds {len(files)} files", where=str(folder), expected=f"at most {MAX_ISSUED_FILES}")
+    return files
+
+
+def _certificates_in(path: Path, findings: list[Finding], skipped: list[str]) -> list[tuple[x509.Certificate, str]]:
+    place, suffix = str(path), path.suffix.lower()
+    if suffix in PKCS12_SUFFIXES:
+        skipped.append(place)
+        findings.append(
+            Finding(
+                "pkcs12_skipped",
+                Severity.NOTE,
+                place,
+                "A PKCS#12 file holds a client's private key under a password that is not ours.",
+                "It is skipped; the certificate in it counts when it is in the folder as a file of its own.",
+            )
+        )
+        return []
+    if suffix not in CERTIFICATE_SUFFIXES:
+        skipped.append(place)
+        return []
+    try:
+        data = read_file(path, MAX_BUNDLE_BYTES)
+        if b"-----BEGIN " in data and b"CERTIFICATE-----" not in data and holds_private_key(data):
+            skipped.append(place)
+            return []
+        certificates = read_certificates(data, place)
+    except BadInput as error:
+        findings.append(
+            Finding("unreadable", Severity.REFUSED, place, f"It cannot be read: {error.problem}.", "It is left out.")
+        )
+        return []
+    if holds_private_key(data):
+        findings.append(
+            Finding(
+                "private_key_beside",
+                Severity.WARNING,
+                place,
+                "A client's private key lies beside its certificate.",
+                "The certificate is taken, the key is not looked at. Who can read the file can be that client.",
+            )
+        )
+    if len(certificates) == 1:
+        return [(certificates[0], place)]
+    return [(certificate, f"{place}, certificate {number}") for number, certificate in enumerate(certificates, 1)]
+
+
+def _signer(
+    certificate: x509.Certificate,
+    place: str,
+    authorities: list[AdoptedAuthority],
+    by_name: dict[bytes, list[int]],
+    findings: list[Finding],
+) -> int | None:
+    """Which authority signed it, by the signature; the name only says whom to ask. None and a finding when none did."""
+    try:
+        candidates = by_name.get(certificate.issuer.public_bytes(), [])
+        old_hash = isinstance(certificate.signature_hash_algorithm, OLD_HASHES)
+        issuer = name_text(certificate.issuer)
+    except UNREADABLE:
+        findings.append(Finding("unreadable", Severity.REFUSED, place, "Its fields cannot be read.", "It is left out."))
+        return None
+    if candidates and old_hash:
+        findings.append(
+            Finding(
+                "weak_signature",
+                Severity.REFUSED,
+                place,
+                "It is signed with SHA-1 or MD5: others can make one that looks the same.",
+                "It is left out and the gate refuses it. Issue a new one to this client.",
+            )
+        )
+        return None
+    for index in candidates:
+        try:
+            certificate.verify_directly_issued_by(authorities[index].certificate)
+        except (InvalidSignature, *UNREADABLE):
+            continue
+        return index
+    sentence = (
+        f"It names {issuer} as its issuer, but that key did not sign it."
+        if candidates
+        else f"It was issued by {issuer}, which is not adopted here."
+    )
+    findings.append(Finding("not_signed_by_authority", Severity.REFUSED, place, sentence, "It is left out."))
+    return None
+
+
+def _crl(
+    path: Path | None, authorities: list[AdoptedAuthority], now: datetime, findings: list[Finding]
+) -> tuple[ForeignCrl | None, int | None]:
+    if path is None:
+        return None, None
+    where = str(path)
+    data = read_file(path, MAX_CRL_BYTES)
+    refusal: BadInput | None = None
+    for index, authority in enumerate(authorities):
+        try:
+            crl = read_crl(data, authority.certificate, now, where)
+        except BadInput as error:
+            refusal = error if refusal is None or error.code != "other_issuer" else refusal
+            continue
+        if crl.stale:
+            findings.append(
+                Finding(
+                    "stale_crl",
+                    Severity.WARNING,
+                    where,
+                    f"The CRL was to be replaced by {crl.next_update:%Y-%m-%d}.",
+                    "What it lists is revoked here too; newer revocations are not known. Revoke them here.",
+                )
+            )
+        return crl, index
+    raise refusal or BadInput("has no authority", where=where)

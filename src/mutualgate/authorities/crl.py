@@ -1,0 +1,253 @@
+"""Certificate revocation lists (RFC 5280 section 5): ours are written, others' are read and verified.
+
+Knows no store and no clock. Serial numbers are bytes here as in the snapshot: big-endian, no leading zero octets.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mutualgate.authorities.keys import PrivateKey
+from mutualgate.authorities.profiles import BACKDATING, authority_key_identifier, signature_hash
+from mutualgate.authorities.reading import OLD_HASHES, UNREADABLE, name_text, odd_serials_allowed, pem_blocks
+from mutualgate.errors import BadInput
+
+CRL_LIFETIME = timedelta(days=7)
+MAX_CRL_BYTES = 256 * 1024 * 1024
+"""Some five million entries."""
+
+REASONS: dict[int, x509.ReasonFlags] = {
+    0: x509.ReasonFlags.unspecified,
+    1: x509.ReasonFlags.key_compromise,
+    2: x509.ReasonFlags.ca_compromise,
+    3: x509.ReasonFlags.affiliation_changed,
+    4: x509.ReasonFlags.superseded,
+    5: x509.ReasonFlags.cessation_of_operation,
+    6: x509.ReasonFlags.certificate_hold,
+    9: x509.ReasonFlags.privilege_withdrawn,
+    10: x509.ReasonFlags.aa_compromise,
+}
+"""RFC 5280 5.3.1. 7 is unused; 8, removeFromCRL, is for delta CRLs only."""
+_NUMBERS = {flag: number for number, flag in REASONS.items()}
+_REMOVE_FROM_CRL = 8
+_ENTRIES_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Revocation:
+    """A revoked certificate: its serial number, since when, why (RFC 5280 5.3.1), and since when the key is suspect."""
+
+    serial: bytes
+    at: datetime
+    reason: int
+    invalidity_date: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ForeignCrl:
+    """Somebody's CRL whose signature was verified. `stale`: its nextUpdate has passed, newer ones are missing."""
+
+    this_update: datetime
+    next_update: datetime | None
+    number: int | None
+    stale: bool
+    count: int
+    _crl: x509.CertificateRevocationList
+
+    def entries(self) -> Iterator[Revocation]:
+        """Its entries, one after the other, without holding them all: a million takes a few seconds and little memory.
+
+        BadInput at the first one that cannot be read: skipping it would admit a certificate that was revoked.
+        """
+        numbered = enumerate(self._crl, 1)
+        while True:
+            with odd_serials_allowed():  # not around the yield: the caller's warnings are the caller's
+                read = [_foreign_entry(entry, number) for number, entry in islice(numbered, _ENTRIES_AT_ONCE)]
+            if not read:
+                return
+            yield from read
+
+
+def serial_octets(serial: int) -> bytes:
+    """A serial number as the snapshot has it; a negative one as its two's complement in DER has it."""
+    if serial < 0:
+        return serial.to_bytes((serial + 1).bit_length() // 8 + 1, "big", signed=True)
+    return serial.to_bytes((serial.bit_length() + 7) // 8, "big")
+
+
+def make_crl(
+    issuer: x509.Certificate,
+    issuer_key: PrivateKey,
+    revocations: Iterable[Revocation],
+    number: int,
+    now: datetime,
+    lifetime: timedelta = CRL_LIFETIME,
+) -> bytes:
+    """The complete CRL of `issuer` in DER. `number` grows with each one (RFC 5280 5.2.3); it lives `lifetime` from now.
+
+    thisUpdate is backdated: httpd and others refuse *every* client while a CRL is not yet valid by their own clock.
+    """
+    if issuer_key.public_key() != issuer.public_key():
+        raise ValueError("this is not the issuer's key")
+    now = now.replace(microsecond=0)
+    # The list goes in at once: add_revoked_certificate copies it each time.
+    builder = x509.CertificateRevocationListBuilder(
+        issuer_name=issuer.subject,
+        last_update=(now - BACKDATING).replace(tzinfo=None),
+        next_update=(now + lifetime).replace(tzinfo=None),
+        revoked_certificates=[_entry(revocation) for revocation in revocations],
+    )
+    crl = (
+        builder.add_extension(authority_key_identifier(issuer), critical=False)
+        .add_extension(x509.CRLNumber(number), critical=False)
+        .sign(issuer_key, signature_hash(issuer_key))
+    )
+    return crl.public_bytes(Encoding.DER)
+
+
+def crl_pem(der: bytes) -> bytes:
+    """A CRL in PEM, for programs that want it so."""
+    return x509.load_der_x509_crl(der).public_bytes(Encoding.PEM)
+
+
+def rebuild_due(made: datetime, next_update: datetime, changed: datetime | None, now: datetime) -> bool:
+    """Whether a CRL made at `made` has to be made again: a revocation changed since, or half its life is over."""
+    return (changed is not None and changed >= made) or now >= rebuild_at(made, next_update)
+
+
+def rebuild_at(made: datetime, next_update: datetime) -> datetime:
+    """Half of its life: then one failed attempt is no outage."""
+    return made + (next_update - made) / 2
+
+
+def is_current(next_update: datetime, now: datetime) -> bool:
+    """Whether it may still be served: never past its nextUpdate (RFC 5280 5.1.2.5)."""
+    return now < next_update
+
+
+def read_crl(data: bytes, issuer: x509.Certificate, now: datetime, where: str) -> ForeignCrl:
+    """Reads a CRL (PEM or DER) that `issuer` signed. BadInput: another issuer's, a wrong signature, a partial list."""
+    if len(data) > MAX_CRL_BYTES:
+        raise BadInput("is too large", where=where, expected=f"at most {MAX_CRL_BYTES} bytes")
+    crl = _load(data, where)
+    try:
+        signer, this_update, next_update = crl.issuer, crl.last_update_utc, crl.next_update_utc
+    except UNREADABLE as error:
+        raise BadInput("has an issuer or dates that cannot be read", where=where, expected="RFC 5280 5.1.2") from error
+    if signer != issuer.subject:
+        raise BadInput(
+            f"is the CRL of {name_text(signer)}",
+            where=where,
+            expected=f"the CRL of {name_text(issuer.subject)}",
+            code="other_issuer",
+        )
+    _check_signature(crl, issuer, where)
+    number = _check_extensions(crl, where)
+    if this_update > now + BACKDATING:
+        raise BadInput(
+            f"begins in the future ({this_update:%Y-%m-%d %H:%M} UTC)",
+            where=where,
+            fix="Is this machine's clock right?",
+        )
+    stale = next_update is not None and next_update <= now
+    return ForeignCrl(this_update, next_update, number, stale, len(crl), crl)
+
+
+def _load(data: bytes, where: str) -> x509.CertificateRevocationList:
+    der = data
+    if b"-----BEGIN " in data[:65536]:
+        lists = [der for label, der in pem_blocks(data, where) if label == "X509 CRL"]
+        if len(lists) != 1:
+            raise BadInput(f"holds {len(lists)} CRLs", where=where, expected="one (BEGIN X509 CRL)")
+        der = lists[0]
+    try:
+        return x509.load_der_x509_crl(der)
+    except UNREADABLE as error:
+        raise BadInput("is no CRL", where=where, expected="a CRL in PEM or DER") from error
+
+
+def _check_signature(crl: x509.CertificateRevocationList, issuer: x509.Certificate, where: str) -> None:
+    try:
+        old_hash = isinstance(crl.signature_hash_algorithm, OLD_HASHES)
+    except UNREADABLE:
+        old_hash = False
+    if old_hash:
+        raise BadInput(
+            "is signed with SHA-1 or MD5, which nothing should trust today",
+            where=where,
+            expected="a signature with SHA-256 or better",
+            fix="Make it again: openssl ca -gencrl -md sha256",
+        )
+    try:
+        valid = crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]  # others raise TypeError
+    except UNREADABLE:
+        valid = False
+    if not valid:
+        raise BadInput(
+            f"was not signed by {name_text(issuer.subject)}", where=where, expected="a signature that verifies"
+        )
+
+
+def _check_extensions(crl: x509.CertificateRevocationList, where: str) -> int | None:
+    """RFC 5280 5.2: the CRL's number. A list that leaves certificates out must not pass for the whole."""
+    number = None
+    try:
+        extensions = list(crl.extensions)
+    except UNREADABLE as error:
+        raise BadInput("has extensions that cannot be read", where=where, expected="RFC 5280 5.2") from error
+    for extension in extensions:
+        value = extension.value
+        if isinstance(value, x509.CRLNumber):
+            number = value.crl_number
+        elif isinstance(value, x509.DeltaCRLIndicator):
+            raise BadInput("is a delta CRL: it lists changes only", where=where, expected="the complete CRL")
+        elif isinstance(value, x509.IssuingDistributionPoint):
+            if value.indirect_crl:
+                raise BadInput(
+                    "is an indirect CRL: it lists other authorities' certificates", where=where, expected="its own"
+                )
+            if value.only_some_reasons or value.only_contains_attribute_certs or value.only_contains_ca_certs:
+                raise BadInput("is a partial CRL", where=where, expected="the complete CRL of client certificates")
+        elif extension.critical:
+            raise BadInput(
+                f"has a critical extension that we do not know ({extension.oid.dotted_string})",
+                where=where,
+                expected="none",
+            )
+    return number
+
+
+def _entry(revocation: Revocation) -> x509.RevokedCertificate:
+    builder = x509.RevokedCertificateBuilder(
+        serial_number=int.from_bytes(revocation.serial, "big"),
+        revocation_date=revocation.at.replace(tzinfo=None, microsecond=0),
+    )
+    if revocation.reason not in REASONS:
+        raise ValueError("no reason of RFC 5280 5.3.1 for a complete CRL")
+    if revocation.reason != 0:  # RFC 5280 5.3.1: left out rather than "unspecified"
+        builder = builder.add_extension(x509.CRLReason(REASONS[revocation.reason]), critical=False)
+    if revocation.invalidity_date is not None:  # RFC 5280 5.3.2
+        builder = builder.add_extension(
+            x509.InvalidityDate(revocation.invalidity_date.replace(microsecond=0)), critical=False
+        )
+    return builder.build()
+
+
+def _foreign_entry(entry: x509.RevokedCertificate, number: int) -> Revocation:
+    reason, invalidity = 0, None
+    try:
+        for extension in entry.extensions:
+            value = extension.value
+            if isinstance(value, x509.CRLReason):
+                reason = _NUMBERS.get(value.reason, _REMOVE_FROM_CRL)
+            elif isinstance(value, x509.InvalidityDate):
+                invalidity = value.invalidity_date_utc
+            elif extension.critical:  # certificateIssuer among them: RFC 5280 5.3.3
+                raise BadInput(f"entry {number} has a critical extension that we do not know", where="CRL")
+        return Revocation(serial_octets(entry.serial_number), entry.revocation_date_utc, reason, invalidity)
+    except UNREADABLE as error:
+        raise BadInput(f"entry {number} cannot be read", where="CRL", expected="RFC 5280 5.3") from error

@@ -1,0 +1,48 @@
+"""Opens the stored keys of authorities when something has to be signed, and not before."""
+
+from collections.abc import Callable
+
+from mutualgate.authorities.keys import Passphrase, PrivateKey, decrypt_key, encrypt_key
+from mutualgate.errors import Conflict
+from mutualgate.model import Authority
+from mutualgate.store import Transaction
+
+
+class KeyRing:
+    """The keys of one store. Asks for the passphrase at the first need; a command that signs nothing never does."""
+
+    def __init__(self, passphrase: Callable[[], Passphrase]) -> None:
+        self._ask = passphrase
+        self._passphrase: Passphrase | None = None
+        # By the ciphertext: one that was encrypted anew is opened anew. Opening takes longer than signing does.
+        self._open: dict[bytes, PrivateKey] = {}
+
+    @property
+    def passphrase(self) -> Passphrase:
+        """What encrypts the keys of this store."""
+        if self._passphrase is None:
+            self._passphrase = self._ask()
+        return self._passphrase
+
+    def lock(self, key: PrivateKey) -> bytes:
+        """`key`, encrypted for the store."""
+        return encrypt_key(key, self.passphrase)
+
+    def open(self, tx: Transaction, authority: Authority) -> PrivateKey:
+        """The authority's key. Raises `Conflict` when we do not have it, `BadInput` for a wrong passphrase."""
+        encrypted = tx.authorities.key(authority.id)
+        if encrypted is None:
+            raise Conflict(
+                f"the authority '{authority.name}' was adopted without its key, so nothing can be signed with it",
+                fix="Adopt it again with --key",
+                code="no_key",
+                facts={"authority": str(authority.name)},
+            )
+        return self.unlock(encrypted, f"the key of the authority '{authority.name}'")
+
+    def unlock(self, encrypted: bytes, whose: str) -> PrivateKey:
+        """What `lock` made."""
+        key = self._open.get(encrypted)
+        if key is None:
+            key = self._open[encrypted] = decrypt_key(encrypted, self.passphrase, whose)
+        return key

@@ -1,0 +1,159 @@
+"""Bytes that somebody gave us, up to the point where pyca/cryptography takes them.
+
+Knows files, PEM (RFC 7468) and DER by their look. Does not know what the objects mean.
+"""
+
+import base64
+import binascii
+import unicodedata
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.utils import CryptographyDeprecationWarning
+
+from mutualgate.errors import BadInput
+
+MAX_FILE_BYTES = 64 * 1024
+"""A certificate, a key or a CSR has 1 to 8 KiB; more than this is something else."""
+
+UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    TypeError,
+    OverflowError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What pyca/cryptography raises for bytes that it cannot take."""
+
+OLD_HASHES = (hashes.MD5, hashes.SHA1)
+"""What makes a signature worthless: others can make something else with the same hash."""
+
+CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
+"""RFC 7468 section 5.1, and the older word that it asks readers to take as well."""
+
+
+def read_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """The bytes of `path`, at most `max_bytes`; BadInput when it cannot be read or has more."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except OSError as error:
+        raise BadInput(f"cannot be read ({error.strerror})", where=str(path), expected="a readable file") from error
+    if len(data) > max_bytes:
+        raise BadInput("is too large", where=str(path), expected=f"at most {max_bytes} bytes")
+    return data
+
+
+def shown(text: str, limit: int = 120) -> str:
+    """`text` fit for a terminal, a log or a page: names in certificates are hostile.
+
+    Control characters, line breaks and those that turn the direction of writing are spelled out.
+    """
+    plain = "".join(
+        f"\\x{ord(character):02x}" if unicodedata.category(character)[0] in "CZ" and character != " " else character
+        for character in text[: limit + 1]
+    )
+    return plain if len(text) <= limit else plain[:limit] + "..."
+
+
+def name_text(name: x509.Name) -> str:
+    """`name` by RFC 4514, for people only: never compared, never parsed."""
+    try:
+        return shown(name.rfc4514_string()) or "(empty)"
+    except UNREADABLE:
+        return "(unreadable)"
+
+
+def subject_text(holder: x509.Certificate | x509.CertificateSigningRequest) -> str:
+    """Whose it says that it is, for people only. Names are read only when asked for: they may turn out to be none."""
+    try:
+        return name_text(holder.subject)
+    except UNREADABLE:
+        return "(unreadable)"
+
+
+@contextmanager
+def odd_serials_allowed() -> Iterator[None]:
+    """Silences the warning about serial numbers that are not positive: there are many, and we report them ourselves."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        yield
+
+
+def pem_blocks(data: bytes, where: str) -> list[tuple[str, bytes]]:
+    """Every PEM object in `data`: its label and its DER. Text around them is passed over (RFC 7468 section 2).
+
+    One pass, whatever is in it: hostile bytes cost no more than honest ones.
+    """
+    blocks: list[tuple[str, bytes]] = []
+    position = 0
+    while (begin := data.find(b"-----BEGIN ", position)) >= 0:
+        number = len(blocks) + 1
+        label_end = data.find(b"-----", begin + 11, begin + 11 + 64)
+        if label_end < 0:
+            raise BadInput(
+                f"PEM object {number} has no complete BEGIN line", where=where, expected="-----BEGIN ...-----"
+            )
+        label = data[begin + 11 : label_end]
+        end_line = b"-----END " + label + b"-----"
+        end = data.find(end_line, label_end)
+        if end < 0:
+            raise BadInput(f"PEM object {number} is cut off", where=where, expected="its END line")
+        word = shown(label.decode("latin-1"), 40)
+        body = data[label_end + 5 : end]
+        position = end + len(end_line)
+        if "PRIVATE KEY" in word:
+            blocks.append((word, body))  # older ones have headers before the base64; whoever loads keys reads the PEM
+            continue
+        try:
+            blocks.append((word, base64.b64decode(body.translate(None, b" \t\r\n"), validate=True)))
+        except (binascii.Error, ValueError) as error:
+            raise BadInput(f"PEM object {number} ({word}) is not base64", where=where, expected="PEM or DER") from error
+    return blocks
+
+
+def holds_private_key(data: bytes) -> bool:
+    """Whether there is a private key in `data`, PEM or DER, encrypted or not."""
+    if b"PRIVATE KEY-----" in data:
+        return True
+    try:
+        serialization.load_der_private_key(data, None)
+    except UNREADABLE as error:
+        # An encrypted one says that it wants a password.
+        return isinstance(error, TypeError)
+    return True
+
+
+def read_certificates(data: bytes, where: str) -> list[x509.Certificate]:
+    """The certificates in `data`: one in DER, or any number in PEM, in their order. BadInput when there is none."""
+    with odd_serials_allowed():
+        if b"-----BEGIN " not in data:
+            return [_certificate(data, where)]
+        found = []
+        for number, (label, der) in enumerate(pem_blocks(data, where), 1):
+            if label in CERTIFICATE_LABELS:
+                found.append(_certificate(der, f"{where}, PEM object {number}"))
+            elif label == "TRUSTED CERTIFICATE":
+                raise BadInput(
+                    f"PEM object {number} is in OpenSSL's own TRUSTED CERTIFICATE form",
+                    where=where,
+                    expected="CERTIFICATE",
+                    fix="Convert it: openssl x509 -in FILE -out FILE.pem",
+                )
+        if not found:
+            raise BadInput("holds no certificate", where=where, expected="a certificate in PEM or DER")
+        return found
+
+
+def _certificate(der: bytes, where: str) -> x509.Certificate:
+    try:
+        return x509.load_der_x509_certificate(der)
+    except UNREADABLE as error:
+        raise BadInput("is no X.509 certificate", where=where, expected="a certificate in PEM or DER") from error

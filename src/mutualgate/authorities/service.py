@@ -1,0 +1,292 @@
+"""What can be done with authorities. Each call that changes something is one transaction, with its audit entry.
+
+Does not know clients' requests (`enrolment`) nor how a gate learns of a change (`snapshot`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mutualgate import audit
+from mutualgate.authorities import hosting, issuing, lists
+from mutualgate.authorities.adopt import Estate, Progress, adopt
+from mutualgate.authorities.findings import Finding
+from mutualgate.authorities.hosting import ServerCertificate
+from mutualgate.authorities.issuing import Policy, certificate_of
+from mutualgate.authorities.keyring import KeyRing
+from mutualgate.authorities.keys import KeyKind, make_key
+from mutualgate.authorities.profiles import (
+    INTERMEDIATE_LIFETIME,
+    ROOT_LIFETIME,
+    IntermediateProfile,
+    RootProfile,
+    prepare,
+    sign,
+)
+from mutualgate.authorities.taking_over import TakenOver, TakeOver
+from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model import (
+    Admits,
+    Authority,
+    AuthorityKind,
+    AuthorityName,
+    ClientName,
+    ClientState,
+    StoredCrl,
+)
+from mutualgate.model import serial as serials
+from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.model.names import roles as parse_roles
+from mutualgate.store import Store, Transaction
+
+ROOT, ISSUING = AuthorityName("root"), AuthorityName("issuing")
+"""The names of our own two; they are part of the addresses of their CRLs."""
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """Our root, which clients trust for the gate's certificate, and the authority under it that signs."""
+
+    root: Authority
+    issuing: Authority
+
+    @property
+    def root_pem(self) -> bytes:
+        """What people import, PEM."""
+        return certificate_of(self.root).public_bytes(Encoding.PEM)
+
+
+@dataclass(frozen=True)
+class AdoptionReport:
+    """What an adoption brought and what there is to say about it."""
+
+    taken_over: tuple[TakenOver, ...]
+    findings: tuple[Finding, ...]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AuthorityView:
+    """An authority, how much is revoked under it, and its current CRL, if we sign one."""
+
+    authority: Authority
+    revoked: int
+    crl: StoredCrl | None
+
+
+class Authorities:
+    """The service. `keys` opens their keys when something is signed; `by` names who acts, for the audit log."""
+
+    def __init__(self, store: Store, keys: KeyRing, policy: Policy | None = None, by: str = "operator") -> None:
+        self._store = store
+        self._keys = keys
+        self._policy = policy or Policy()
+        self._by = by
+
+    def hierarchy(self) -> Hierarchy | None:
+        """Our own authorities, once they are made."""
+        with self._store.reading() as tx:
+            return _hierarchy(tx)
+
+    def create(
+        self,
+        organisation: str = "mutualgate",
+        *,
+        kind: KeyKind = KeyKind.P256,
+        root_lifetime: timedelta = ROOT_LIFETIME,
+        issuing_lifetime: timedelta = INTERMEDIATE_LIFETIME,
+    ) -> Hierarchy:
+        """Makes the root and the issuing intermediate under it. Raises `Conflict` when they are there."""
+        now = self._store.clock()
+        root_key, issuing_key = make_key(kind), make_key(kind)
+        root_stored, issuing_stored = self._keys.lock(root_key), self._keys.lock(issuing_key)
+        short = organisation.strip()[:50].strip()
+        with self._store.transaction() as tx:
+            if _hierarchy(tx) is not None:
+                raise Conflict("there is a root already", code="hierarchy_exists")
+            prepared = prepare(RootProfile(f"{short} Root CA", root_lifetime), root_key.public_key(), None, now)
+            certificate = sign(prepared, root_key)
+            root = tx.authorities.add(
+                ROOT,
+                kind=AuthorityKind.ROOT,
+                admits=Admits.ISSUED,
+                certificate=certificate.public_bytes(Encoding.DER),
+                spki=spki_fingerprint(certificate),
+                not_after=certificate.not_valid_after_utc,
+                at=now,
+                key=root_stored,
+            )
+            tx.serials.reserve(root.id, serials.from_int(prepared.serial), "root", now)
+            profile = IntermediateProfile(f"{short} Issuing CA", issuing_lifetime)
+            signed, _ = issuing.issue(
+                tx, self._keys, root, profile, issuing_key.public_key(), now, self._policy, "issuing"
+            )
+            under = tx.authorities.add(
+                ISSUING,
+                kind=AuthorityKind.ISSUING,
+                admits=Admits.ISSUED,
+                certificate=signed.public_bytes(Encoding.DER),
+                spki=spki_fingerprint(signed),
+                not_after=signed.not_valid_after_utc,
+                at=now,
+                key=issuing_stored,
+                issuer=root.id,
+            )
+            for one in (root, under):
+                self._record(tx, "authority.create", one, {"not_after": one.not_after.isoformat()})
+        return Hierarchy(root, under)
+
+    def list(self) -> tuple[AuthorityView, ...]:
+        """All authorities, oldest first."""
+        with self._store.reading() as tx:
+            return tuple(
+                AuthorityView(one, tx.revocations.count(one.id), _signed(tx.crls.find(one.id)))
+                for one in tx.authorities.all()
+            )
+
+    def get(self, name: str) -> Authority:
+        """The authority of this name. Raises `NotFound`."""
+        with self._store.reading() as tx:
+            return issuing.find(tx, name)
+
+    def adopt(
+        self,
+        estate: Estate,
+        *,
+        name: str | None = None,
+        admits: Admits = Admits.SIGNED,
+        estate_client: str | None = None,
+        roles: Iterable[str] = (),
+        progress: Progress = lambda done, total: None,
+    ) -> AdoptionReport:
+        """Takes over an older authority: its certificate and, as given, its key, CRL and what it signed.
+
+        All of it or nothing. The listed certificates become credentials of clients with `roles`; under SIGNED the
+        unlisted ones stand for one more client, `estate_client`. Done again, it adds what is new: a key, certificates,
+        revocations. Raises `BadInput` for files that cannot be used, `Conflict` for our own authority or a name in use.
+        """
+        if admits is Admits.ISSUED:
+            raise BadInput("an adopted authority admits what it signed or what is listed", expected="signed or listed")
+        legal = None if name is None else AuthorityName(name)
+        client = None if estate_client is None else ClientName(estate_client)
+        held = parse_roles(roles)
+        now = self._store.clock()
+        adoption = adopt(estate, now, progress)
+        with self._store.transaction() as tx:
+            work = TakeOver(tx, self._keys, adoption, name=legal, admits=admits, estate=client, roles=held, now=now)
+            done = work.run()
+            for one in done:
+                if one.changed:
+                    self._record(
+                        tx,
+                        "authority.adopt" if one.is_new else "authority.extend",
+                        one.authority,
+                        {
+                            "admits": str(one.authority.admits),
+                            "key": one.authority.has_key,
+                            "clients": len(one.clients),
+                            "credentials": one.credentials,
+                            "revocations": one.revocations,
+                        },
+                    )
+        return AdoptionReport(tuple(done), (*adoption.findings, *work.findings), adoption.skipped)
+
+    def set_admits(
+        self, name: str, admits: Admits, *, estate_client: str | None = None, roles: Iterable[str] = ()
+    ) -> Authority:
+        """Says anew which certificates of an adopted authority are admitted: all that it SIGNED, or the LISTED ones.
+
+        For SIGNED, the unlisted ones stand for `estate_client`, which is added with `roles` when it is not there.
+        Raises `NotFound`, `Conflict` for our own authorities.
+        """
+        held = parse_roles(roles)
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            authority = issuing.find(tx, name)
+            if authority.kind is not AuthorityKind.ADOPTED or admits is Admits.ISSUED:
+                raise Conflict(
+                    "our own authorities admit what we issued, adopted ones what they signed or what is listed",
+                    code="wrong_admits",
+                )
+            estate = None
+            if admits is Admits.SIGNED:
+                wanted = ClientName(estate_client or f"{authority.name} estate"[:64].strip())
+                client = tx.clients.find(wanted)
+                if client is None:
+                    client = tx.clients.add(wanted, contact="", roles=held, at=now, state=ClientState.ACTIVE)
+                estate = client.id
+            tx.authorities.set_admits(authority.id, admits, estate)
+            self._record(tx, "authority.admits", authority, {"from": str(authority.admits), "to": str(admits)})
+            return issuing.find(tx, name)
+
+    def server_certificate(self, site: str, hosts: Iterable[str]) -> ServerCertificate:
+        """The certificate of a site that brings none of its own, for `hosts` (names and IP addresses, in order).
+
+        The one that is kept, as long as it is for the same hosts and has a third of its life left; else a new one.
+        """
+        wanted = tuple(dict.fromkeys(hosts))
+        with self._store.reading() as tx:
+            kept = hosting.stored(tx, self._keys, site, wanted, self._store.clock())
+        if kept is not None:
+            return kept
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            kept = hosting.stored(tx, self._keys, site, wanted, now)  # another process may have been faster
+            if kept is not None:
+                return kept
+            made = hosting.issued(tx, self._keys, self._policy, site, wanted, now)
+            audit.record(
+                tx,
+                now,
+                self._by,
+                "server.issue",
+                f"site {site}",
+                {
+                    "hosts": ",".join(wanted),
+                    "serial": serials.text(serials.from_int(made.certificate.serial_number)),
+                    "not_after": made.not_after.isoformat(),
+                },
+            )
+        return made
+
+    def crl(self, name: str) -> StoredCrl:
+        """The authority's CRL as it has to be now, made first where that is due.
+
+        Raises `NotFound`, and `Conflict` when we do not have its key.
+        """
+        return lists.current(self._store, self._keys, self._policy, self.get(name))
+
+    def crls(self) -> dict[AuthorityName, StoredCrl]:
+        """The current CRL of every authority whose key we have and that has not expired, by its name."""
+        now = self._store.clock()
+        with self._store.reading() as tx:
+            wanted = [one for one in tx.authorities.all() if one.has_key and now < one.not_after]
+        return {one.name: lists.current(self._store, self._keys, self._policy, one) for one in wanted}
+
+    def served_crl(self, name: str) -> StoredCrl:
+        """The stored CRL for who has no key at hand. Raises `NotFound` when there is none that may be served still.
+
+        RFC 5280 5.1.2.5: a list past its nextUpdate is nobody's current one.
+        """
+        with self._store.reading() as tx:
+            found = tx.crls.find(issuing.find(tx, name).id)
+        if found is None or found.lasts(self._store.clock()) <= timedelta(0):
+            raise NotFound(f"there is no current CRL of the authority '{name}'", code="no_crl")
+        return found
+
+    def _record(self, tx: Transaction, action: str, authority: Authority, facts: audit.Facts) -> None:
+        audit.record(tx, self._store.clock(), self._by, action, f"authority {authority.name}", facts)
+
+
+def _signed(crl: StoredCrl | None) -> StoredCrl | None:
+    """Not what only remembers the number of an older authority's last list."""
+    return crl if crl is not None and crl.der else None
+
+
+def _hierarchy(tx: Transaction) -> Hierarchy | None:
+    own = {one.kind: one for one in reversed(tx.authorities.all())}
+    if AuthorityKind.ROOT not in own or AuthorityKind.ISSUING not in own:
+        return None
+    return Hierarchy(own[AuthorityKind.ROOT], own[AuthorityKind.ISSUING])

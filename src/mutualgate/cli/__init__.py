@@ -1,0 +1,61 @@
+"""The command line. Parses, calls one service, prints. Exit status: 0 done, 1 the answer is no, 2 wrong use."""
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+import typer.exceptions
+
+from mutualgate.cli import output
+from mutualgate.errors import MutualgateError
+
+DEBUG = "MUTUALGATE_DEBUG"
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs one command and ends the process. No traceback reaches a user, unless MUTUALGATE_DEBUG asks for it."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(run(words))
+
+
+def run(words: list[str]) -> int:
+    """Runs one command and returns its exit status."""
+    from mutualgate.cli.commands import app
+
+    as_json = "--json" in words
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets its number, not a traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = app(args=words, prog_name="mutualgate", standalone_mode=False)
+        return status if isinstance(status, int) else output.DONE
+    except MutualgateError as error:
+        return output.fail(error, as_json)
+    except typer.exceptions.TyperException as error:
+        return output.misused(error.format_message(), " ".join(["mutualgate", *_nouns(words), "--help"]), as_json)
+    except typer.Exit as ended:
+        return ended.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        sys.stderr.write("mutualgate: stopped\n")
+        return 130  # 128 + SIGINT, as shells count
+    except BrokenPipeError:
+        # The reader had enough, as `head` has; what is buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return output.DONE
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        sys.stderr.write(output.plain(f"mutualgate: a defect of mutualgate: {type(error).__name__}: {error}") + "\n")
+        sys.stderr.write(f"Please report it; {DEBUG}=1 shows where it happened.\n")
+        return output.INTERNAL
+
+
+def _nouns(words: list[str]) -> list[str]:
+    """The words before the first flag that can name a command: at most two."""
+    from itertools import takewhile
+
+    return list(takewhile(lambda word: word.isalnum(), words))[:2]

@@ -1,0 +1,65 @@
+"""`mutualgate check`: is the configuration right, before it takes effect?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
+from mutualgate.cli.output import NO, emit, plain
+from mutualgate.errors import BadInput
+
+
+def check(
+    file: Annotated[Path | None, typer.Argument(help="The file; by default mutualgate.toml of --dir.")] = None,
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> int:
+    """Check mutualgate.toml: every problem with its file, line and key. Exit status 1: there is one.
+
+    Example: mutualgate check new.toml
+    """
+    from mutualgate.app import Folder
+    from mutualgate.app.checks import certificates_fit, clients_exist
+    from mutualgate.config import load, problems
+
+    folder = Folder(dir)
+    wanted = folder.config if file is None else file
+    if not _is_there(wanted) and (file is not None or not folder.exists()):
+        raise BadInput("there is no such file", where=str(wanted), expected="a mutualgate.toml")
+    wrong = problems(wanted, certificates_fit, clients_exist(folder))
+    found = [
+        {
+            "file": problem.file,
+            "line": problem.line,
+            "column": problem.column,
+            "key": problem.key,
+            "problem": problem.problem,
+            "expected": problem.expected,
+            "fix": problem.fix,
+            "nearest": problem.nearest,
+        }
+        for problem in wrong
+    ]
+    if wrong:
+        emit({"valid": False, "problems": found}, "\n".join(plain(problem) for problem in wrong), json)
+        return NO
+    config = load(wanted)
+    routes = sum(len(site.routes) for site in config.sites)
+    text = f"{wanted} is right: {_count(len(config.sites), 'site')}, {_count(routes, 'route')}."
+    emit({"valid": True, "problems": [], "sites": [site.name for site in config.sites], "routes": routes}, text, json)
+    return 0
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", where=str(path), expected="a mutualgate.toml") from error
+    return True
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + "s" * (number != 1)

@@ -1,0 +1,66 @@
+"""Files that users name: read within bounds, written whole, and never over something else by mistake."""
+
+import os
+import sys
+from pathlib import Path
+
+from mutualgate.errors import BadInput, Conflict
+
+MOST_BYTES = 64 << 20
+"""No file that we read is larger, CRLs of a million entries included."""
+
+
+def read_file(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
+    """What is in the file, or on standard input for `-`. Raises `BadInput`."""
+    try:
+        if str(path) == "-":
+            data = sys.stdin.buffer.read(most_bytes + 1)
+        else:
+            with path.open("rb") as file:
+                data = file.read(most_bytes + 1)
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", where=str(path), expected="a file") from error
+    if len(data) > most_bytes:
+        raise BadInput("is too large", where=str(path), expected=f"at most {most_bytes:,} bytes")
+    return data
+
+
+def write_file(path: Path, data: bytes, *, private: bool = False, force: bool = False) -> None:
+    """Writes a file, durably: whole or not at all; `private` keeps other users from reading it.
+
+    Raises `Conflict` where one is there, unless `force`; `BadInput` where it cannot be written.
+    """
+    refuse_existing(path, force)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o644)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise BadInput(
+            f"cannot be written: {error.strerror}", where=str(path), expected="a file in a folder that exists"
+        ) from error
+
+
+def refuse_existing(path: Path, force: bool) -> None:
+    """Raises `Conflict` where a file is there: to be asked before anything is signed for it."""
+    try:
+        path.lstat()
+        there = True
+    except FileNotFoundError:
+        there = False
+    except OSError as error:
+        raise BadInput(f"cannot be written: {error.strerror}", where=str(path), expected="a new file") from error
+    if there and not force:
+        raise Conflict("there is a file of that name", where=str(path), fix="Choose another one, or say --force.")
+    if path.is_dir():
+        raise BadInput("is a folder", where=str(path), expected="a file")
+    if not path.parent.is_dir():
+        raise BadInput("is not there", where=str(path.parent), expected="a folder")

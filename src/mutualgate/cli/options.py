@@ -1,0 +1,33 @@
+"""Flags that commands share, and how a group of commands is made."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from mutualgate.errors import BadInput
+
+Dir = Annotated[
+    Path,
+    typer.Option("--dir", envvar="MUTUALGATE_DIR", help="The folder of the installation.", show_default=True),
+]
+DEFAULT_DIR = Path("mutualgate")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def new_group(help_text: str) -> typer.Typer:
+    """A noun with its verbs."""
+    return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+Word = TypeVar("Word", bound=StrEnum)
+
+
+def choice(kind: type[Word], text: str, flag: str) -> Word:
+    """The member of `kind` that `text` names. Raises `BadInput` that names the flag and what it takes."""
+    try:
+        return kind(text.lower())
+    except ValueError:
+        raise BadInput(f"{text!r} is not possible", where=flag, expected=f"one of {', '.join(kind)}") from None

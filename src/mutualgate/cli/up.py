@@ -1,0 +1,129 @@
+"""`mutualgate up`: sets up what is missing and runs the gate."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mutualgate.cli import opened
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
+from mutualgate.cli.output import emit
+from mutualgate.errors import Unavailable
+
+if TYPE_CHECKING:
+    import socket
+
+    from mutualgate.app import Services
+    from mutualgate.app.setup import FirstClient
+    from mutualgate.config import Address, Config
+
+_ANOTHER = "Stop what listens there, or choose another address: {flag}, or `{setting}` in mutualgate.toml."
+
+
+def up(
+    upstream: Annotated[
+        str | None, typer.Option(help="The service to protect: http://host:port or unix:/path. Without it, a demo.")
+    ] = None,
+    listen: Annotated[list[str] | None, typer.Option(help="Where to listen, ADDRESS:PORT; several times.")] = None,
+    host: Annotated[list[str] | None, typer.Option(help="A further host name of the site; several times.")] = None,
+    plain_listen: Annotated[
+        str | None, typer.Option(help="Where plain HTTP redirects and serves root and CRLs; `none` for nowhere.")
+    ] = None,
+    ops_listen: Annotated[
+        str | None, typer.Option(help="Where metrics and health are served; `none` for nowhere.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Threads that serve; 0 for one on each core.")] = None,
+    access_log: Annotated[str | None, typer.Option(help="A file, `-` for stdout, empty for none.")] = None,
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """Open the gate. In an empty folder it first makes a CA, a server certificate and a client to try it with.
+
+    Flags hold for this run; --upstream, --listen and --host are written to mutualgate.toml when there is none yet.
+    With --json the first line on standard output is one JSON object, once the gate is open; access lines follow it.
+    SIGHUP: read mutualgate.toml again and open the access log anew. SIGTERM, Ctrl-C: finish what is under way, end.
+
+    Examples:
+    mutualgate up
+    mutualgate up --upstream http://127.0.0.1:8080 --host gate.example.com --listen 0.0.0.0:8443
+    """
+    from mutualgate.app import Folder, Services
+    from mutualgate.app.claim import claimed
+    from mutualgate.app.setup import machine_hosts, set_up, write_config
+    from mutualgate.cli.logs import log_to_stderr
+    from mutualgate.config import with_overrides
+
+    folder = Folder(dir)
+    folder.create()
+
+    def overrides(config: "Config") -> "Config":
+        return with_overrides(
+            config,
+            listen=listen or None,
+            plain_listen=_listeners(plain_listen),
+            ops_listen=_listeners(ops_listen),
+            workers=workers,
+            access_log=access_log,
+            hosts=host or (),
+            upstream=upstream,
+        )
+
+    log_to_stderr()
+    services = Services(folder, overrides=overrides)
+    try:
+        with claimed(folder), folder.demo_socket() as demo_socket:
+            # First runs only: later ones find the file, and flags change what it says for one run.
+            write_config(folder, hosts=machine_hosts(host or ()), upstream=upstream, listen=listen or None)
+            first = set_up(services)
+            asyncio.run(_run(services, first, demo_socket, as_json=json))
+    finally:
+        services.close()
+
+
+async def _run(services: "Services", first: "FirstClient | None", demo_socket: Path, *, as_json: bool) -> None:
+    from mutualgate import serving
+    from mutualgate.app.runner import Runner
+    from mutualgate.config import DEMO
+
+    runner = Runner(services, demo_socket)
+    async with AsyncExitStack() as stack:
+        if DEMO in runner.config.upstreams:
+            from mutualgate.demo.service import application as demo
+
+            await stack.enter_async_context(serving.serving(demo(), serving.unix_socket(demo_socket)))
+        for address in runner.config.gate.ops_listen:
+            from mutualgate.ops.running import status_of
+            from mutualgate.ops.service import application as ops
+
+            await stack.enter_async_context(serving.serving(ops(lambda: status_of(runner)), _ops_socket(address)))
+        try:
+            runner.start()
+        except Unavailable as error:
+            raise Unavailable(
+                error.problem, fix=_ANOTHER.format(flag="--listen, --plain-listen", setting="[gate] listen")
+            ) from error
+
+        async def ready() -> None:
+            url = opened.url_of(runner)
+            if as_json:
+                emit(opened.facts(services, runner, url, first), "", as_json, one_line=True)
+            else:
+                emit({}, opened.text(services, runner, url, first), as_json)
+
+        await runner.run(ready)
+
+
+def _ops_socket(address: "Address") -> "socket.socket":
+    from mutualgate.serving import tcp_socket
+
+    try:
+        return tcp_socket(address.host, address.port)
+    except Unavailable as error:
+        fix = _ANOTHER.format(flag="--ops-listen", setting="[gate] ops_listen")
+        raise Unavailable(error.problem, where=error.where, fix=fix) from error
+
+
+def _listeners(given: str | None) -> str | list[str] | None:
+    return [] if given in ("none", "") else given

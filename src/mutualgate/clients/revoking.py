@@ -1,0 +1,136 @@
+"""Revoking within a transaction that somebody else leads: which certificate is meant, and whether it can be."""
+
+from datetime import datetime
+
+from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model import Authority, Client, Credential, CredentialState, Facts, Revocation, RevocationReason
+from mutualgate.model import serial as serials
+from mutualgate.model.names import shown
+from mutualgate.store import Transaction
+
+_SHORTEST = 6
+"""Hexadecimal digits that name a serial number or a fingerprint in part."""
+
+
+def select(tx: Transaction, client: Client, text: str) -> Credential:
+    """The one credential of `client` that `text` names: its number, or the beginning of its serial or fingerprint.
+
+    Raises `NotFound`, and `Conflict` when several fit.
+    """
+    held = tx.credentials.of_client(client.id)
+    digits = text.replace(":", "").casefold()
+    found = [one for one in held if serials.text(one.serial) == digits or one.fingerprint.hex() == digits]
+    if not found and text.isascii() and text.isdecimal():
+        found = [one for one in held if one.id == int(text)]
+    if not found and len(digits) >= _SHORTEST:
+        found = [
+            one
+            for one in held
+            if serials.text(one.serial).startswith(digits) or one.fingerprint.hex().startswith(digits)
+        ]
+    if not found:
+        raise NotFound(
+            f"the client '{client.name}' has no credential {shown(text)}",
+            expected=f"its number, or at least {_SHORTEST} digits of its serial or fingerprint",
+            fix=f"See them with: mutualgate client show {client.name}",
+            code="no_such_credential",
+        )
+    if len(found) > 1:
+        raise Conflict(
+            f"{shown(text)} names {len(found)} credentials of the client '{client.name}'",
+            expected="more digits, or a number",
+            code="ambiguous_credential",
+        )
+    return found[0]
+
+
+def everything(
+    tx: Transaction, client: Client, reason: RevocationReason, at: datetime, *, must_find: bool
+) -> list[Revocation]:
+    """Revokes all that still counts or, unless for a hold itself, is on hold. Raises `Conflict` if there is nothing."""
+    open_states = {CredentialState.VALID, CredentialState.HELD}
+    if reason is RevocationReason.certificateHold:
+        open_states = {CredentialState.VALID}
+    wanted = {
+        (one.authority, one.serial): None for one in tx.credentials.of_client(client.id) if one.state in open_states
+    }
+    if not wanted and must_find:
+        estate = tx.authorities.with_estate(client.id)
+        raise Conflict(
+            f"the client '{client.name}' has no credential that could be revoked",
+            fix=f"Unlisted certificates of '{estate.name}' are revoked by their file; or suspend the client"
+            if estate
+            else None,
+            code="nothing_to_revoke",
+        )
+    return [number(tx, authority, serial, reason, at) for authority, serial in wanted]
+
+
+def one(tx: Transaction, credential: Credential, reason: RevocationReason, at: datetime) -> Revocation:
+    """Revokes it."""
+    return number(tx, credential.authority, credential.serial, reason, at)
+
+
+def number(tx: Transaction, authority: int, serial: bytes, reason: RevocationReason, at: datetime) -> Revocation:
+    """Revokes a serial number. Raises `Conflict` when it is revoked for good, or on hold and to be held again.
+
+    RFC 5280 5.3.1: a hold may become final; what is final stays as it was first told.
+    """
+    if reason is RevocationReason.removeFromCRL:
+        raise BadInput("removeFromCRL is no reason to revoke (RFC 5280 5.3.1)", code="bad_reason")
+    before = tx.revocations.find(authority, serial)
+    if before is not None and (not before.can_be_lifted or reason is RevocationReason.certificateHold):
+        what = "on hold" if before.can_be_lifted else "revoked"
+        raise Conflict(
+            f"the certificate {serials.text(serial)} is {what} since {before.at:%Y-%m-%d %H:%M} UTC"
+            f" ({before.reason.name})",
+            code="already_revoked",
+        )
+    entry = Revocation(authority, serial, at, reason)
+    tx.revocations.put(entry)
+    return entry
+
+
+def release(tx: Transaction, client: Client, credential: str | None) -> list[Revocation]:
+    """Lifts holds. Raises `Conflict` when there is none to lift."""
+    chosen = tx.credentials.of_client(client.id) if credential is None else [select(tx, client, credential)]
+    held = {(one.authority, one.serial): one.revocation for one in chosen if one.state is CredentialState.HELD}
+    if not held:
+        raise Conflict(
+            f"nothing of the client '{client.name}' is on hold",
+            fix="What was revoked for another reason stays revoked; sign a new certificate instead",
+            code="nothing_on_hold",
+        )
+    for authority, serial in held:
+        tx.revocations.lift(authority, serial)
+    return [entry for entry in held.values() if entry is not None]
+
+
+def signed_by(tx: Transaction, data: bytes, where: str | None) -> tuple[Authority, bytes, Client | None]:
+    """Who of the authorities signed the certificate in `data`, its number, and whose credential it is, if anybody's."""
+    # Here, because reading certificates takes a library that the other commands need not wait for.
+    from mutualgate.model import certificate as certificates
+
+    certificate = certificates.parse(data, where)
+    about = certificates.facts(certificate)
+    for authority in tx.authorities.all():
+        if certificates.signed(certificates.parse(authority.certificate), certificate):
+            known = tx.credentials.with_fingerprint(about.fingerprint)
+            owner = authority.estate if known is None else known.client
+            return authority, about.serial, None if owner is None else tx.clients.get(owner)
+    raise NotFound(
+        "no authority of ours signed this certificate",
+        where=where,
+        fix="See them with: mutualgate ca list",
+        code="unknown_issuer",
+    )
+
+
+def facts(tx: Transaction, entry: Revocation) -> Facts:
+    """What the audit log says of it."""
+    authority = tx.authorities.get(entry.authority)
+    return {
+        "authority": str(authority.name) if authority else entry.authority,
+        "serial": serials.text(entry.serial),
+        "reason": entry.reason.name,
+    }

@@ -1,0 +1,254 @@
+"""What can be done with clients. Each call is one transaction, with its audit entry; what it returned is kept.
+
+Does not know how certificates are made (`authorities`, `enrolment`) nor how a gate learns of a change (`snapshot`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from mutualgate import audit
+from mutualgate.clients import revoking, states
+from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model import (
+    Authority,
+    Client,
+    ClientName,
+    ClientState,
+    Credential,
+    Revocation,
+    RevocationReason,
+    Role,
+)
+from mutualgate.model.names import roles as parse_roles
+from mutualgate.model.names import shown
+from mutualgate.store import Store, Transaction
+
+CONTACT_LIMIT = 320
+"""Characters: an address of the longest kind that mail allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientView:
+    """A client and what it proves itself with; `estate_of` is the authority whose unlisted certificates are its own."""
+
+    client: Client
+    credentials: tuple[Credential, ...]
+    estate_of: Authority | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list; `after` asks for the next one and is `None` on the last."""
+
+    clients: tuple[Client, ...]
+    total: int
+    after: int | None
+
+
+class Clients:
+    """The service. `by` names who acts, for the audit log."""
+
+    def __init__(self, store: Store, by: str = "operator") -> None:
+        self._store = store
+        self._by = by
+
+    def add(self, name: str, *, contact: str = "", roles: Iterable[str] = ()) -> Client:
+        """Adds a client without a credential.
+
+        Raises `BadInput` for an illegal name, contact or role, `Conflict` for a name in use.
+        """
+        legal = ClientName(name)
+        held = parse_roles(roles)
+        reachable = _contact(contact)
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            client = tx.clients.add(legal, contact=reachable, roles=held, at=now)
+            self._record(tx, "client.add", client, {"roles": ",".join(held)})
+        return client
+
+    def get(self, name: str) -> Client:
+        """The client of this name. Raises `NotFound`."""
+        with self._store.reading() as tx:
+            return find(tx, name)
+
+    def show(self, name: str) -> ClientView:
+        """The client of this name with its credentials, oldest first. Raises `NotFound`."""
+        with self._store.reading() as tx:
+            client = find(tx, name)
+            return ClientView(client, tuple(tx.credentials.of_client(client.id)), tx.authorities.with_estate(client.id))
+
+    def list(
+        self,
+        *,
+        search: str = "",
+        state: ClientState | None = None,
+        role: str | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> Page:
+        """Those that fit, in the order in which they were added; gone ones only when asked for by their state.
+
+        `search` finds parts of names and contacts. `limit` is 1 to 1,000; `after` comes from the page before.
+        """
+        if not 1 <= limit <= 1_000:
+            raise BadInput(f"a page of {limit} clients is not possible", expected="1 to 1,000")
+        wanted = None if role is None else Role(role)
+        with self._store.reading() as tx:
+            found = tx.clients.page(search=search, state=state, role=wanted, after=after, limit=limit + 1)
+            total = tx.clients.count(search=search, state=state, role=wanted)
+        return Page(tuple(found[:limit]), total, found[limit - 1].id if len(found) > limit else None)
+
+    def set_roles(self, name: str, roles: Iterable[str]) -> Client:
+        """Replaces its roles. Raises `NotFound`, `BadInput`."""
+        held = parse_roles(roles)
+        with self._store.transaction() as tx:
+            client = find(tx, name)
+            if held != client.roles:
+                tx.clients.set_roles(client.id, held)
+                self._record(tx, "client.roles", client, {"from": ",".join(client.roles), "to": ",".join(held)})
+        return replace(client, roles=held)
+
+    def change_roles(self, name: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Client:
+        """Gives it some roles and takes others; one that it does not have need not be taken."""
+        more, fewer = parse_roles(add), parse_roles(remove)
+        both = set(more) & set(fewer)
+        if both:
+            raise BadInput(f"the role '{min(both)}' cannot be given and taken at once")
+        with self._store.transaction() as tx:
+            client = find(tx, name)
+            held = tuple(sorted((set(client.roles) | set(more)) - set(fewer)))
+            if held != client.roles:
+                tx.clients.set_roles(client.id, held)
+                self._record(tx, "client.roles", client, {"from": ",".join(client.roles), "to": ",".join(held)})
+        return replace(client, roles=held)
+
+    def set_contact(self, name: str, contact: str) -> Client:
+        """Replaces its contact. Raises `NotFound`, `BadInput`."""
+        reachable = _contact(contact)
+        with self._store.transaction() as tx:
+            client = find(tx, name)
+            tx.clients.set_contact(client.id, reachable)
+            self._record(tx, "client.contact", client, {})
+        return replace(client, contact=reachable)
+
+    def suspend(self, name: str) -> Client:
+        """Keeps it out until it is resumed, whatever it shows. Raises `NotFound`, `Conflict`."""
+        with self._store.transaction() as tx:
+            client = find(tx, name)
+            states.check(client, ClientState.SUSPENDED)
+            tx.clients.set_state(client.id, ClientState.SUSPENDED)
+            self._record(tx, "client.suspend", client, {"from": str(client.state)})
+        return replace(client, state=ClientState.SUSPENDED)
+
+    def resume(self, name: str) -> Client:
+        """Lets a suspended one in again; what was revoked stays revoked. Raises `NotFound`, `Conflict`."""
+        with self._store.transaction() as tx:
+            client = find(tx, name)
+            states.check_suspended(client)
+            known = tx.credentials.of_client(client.id) or tx.authorities.with_estate(client.id)
+            state = ClientState.ACTIVE if known else ClientState.INVITED
+            tx.clients.set_state(client.id, state)
+            self._record(tx, "client.resume", client, {"to": str(state)})
+        return replace(client, state=state)
+
+    def remove(self, name: str) -> Client:
+        """Lets it go for good: revokes what still counts (cessationOfOperation) and frees its name.
+
+        Raises `NotFound`, and `Conflict` while an adopted authority's unlisted certificates stand for it.
+        """
+        with self._store.transaction() as tx:
+            client = find(tx, name)
+            states.check(client, ClientState.GONE)
+            estate = tx.authorities.with_estate(client.id)
+            if estate is not None:
+                raise Conflict(
+                    f"the unlisted certificates of the authority '{estate.name}' stand for the client '{client.name}'",
+                    fix=f"Let the authority admit listed certificates only: mutualgate ca admits {estate.name} listed",
+                    code="estate_in_use",
+                )
+            ended = revoking.everything(
+                tx, client, RevocationReason.cessationOfOperation, self._store.clock(), must_find=False
+            )
+            tx.clients.set_state(client.id, ClientState.GONE)
+            self._record(tx, "client.remove", client, {"revoked": len(ended)})
+        return replace(client, state=ClientState.GONE)
+
+    def revoke(
+        self,
+        name: str,
+        *,
+        reason: RevocationReason = RevocationReason.unspecified,
+        credential: str | None = None,
+    ) -> tuple[Revocation, ...]:
+        """Revokes its credential named by `credential` (its number, serial or fingerprint, in part), or all of them.
+
+        One that is on hold can be revoked for good. Raises `NotFound`, and `Conflict` when nothing is left to revoke.
+        """
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            client = find(tx, name)
+            if credential is None:
+                made = revoking.everything(tx, client, reason, now, must_find=True)
+            else:
+                made = [revoking.one(tx, revoking.select(tx, client, credential), reason, now)]
+            for entry in made:
+                self._record(tx, "credential.revoke", client, revoking.facts(tx, entry))
+        return tuple(made)
+
+    def revoke_certificate(
+        self, certificate: bytes, *, reason: RevocationReason = RevocationReason.unspecified, where: str | None = None
+    ) -> Revocation:
+        """Revokes a certificate (PEM or DER, from the file `where`) that an authority signed, listed or not.
+
+        Raises `BadInput`, `NotFound` when no authority that we know signed it, `Conflict` when it is revoked already.
+        """
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            authority, serial, client = revoking.signed_by(tx, certificate, where)
+            entry = revoking.number(tx, authority.id, serial, reason, now)
+            subject = f"authority {authority.name}" if client is None else _subject(client)
+            facts = revoking.facts(tx, entry)
+            audit.record(tx, now, self._by, "credential.revoke", subject, facts)
+        return entry
+
+    def release(self, name: str, *, credential: str | None = None) -> tuple[Revocation, ...]:
+        """Lifts the hold of one credential or of all; returns what was lifted.
+
+        Raises `Conflict` when there is none: RFC 5280 5.3.1 lets no other revocation be taken back.
+        """
+        with self._store.transaction() as tx:
+            client = find(tx, name)
+            lifted = revoking.release(tx, client, credential)
+            for entry in lifted:
+                self._record(tx, "credential.release", client, revoking.facts(tx, entry))
+        return tuple(lifted)
+
+    def _record(self, tx: Transaction, action: str, client: Client, facts: audit.Facts) -> None:
+        audit.record(tx, self._store.clock(), self._by, action, _subject(client), facts)
+
+
+def find(tx: Transaction, name: str) -> Client:
+    """The client of this name that is not gone. Raises `NotFound`."""
+    try:
+        client = tx.clients.find(ClientName(name))
+    except BadInput:
+        client = None
+    if client is None:
+        raise NotFound(
+            f"there is no client {shown(name)}", fix="See them with: mutualgate client list", code="no_such_client"
+        )
+    return client
+
+
+def _subject(client: Client) -> str:
+    # The id too: a name can be another client's later.
+    return f"client {client.id} {client.name}"
+
+
+def _contact(text: str) -> str:
+    contact = text.strip()
+    if len(contact) > CONTACT_LIMIT or not contact.isprintable():
+        raise BadInput(
+            f"{shown(text)} cannot be a contact", expected=f"at most {CONTACT_LIMIT} printable characters in one line"
+        )
+    return contact

@@ -1,0 +1,46 @@
+"""Which state of a client may follow which, and the sentence for who asks for another."""
+
+from mutualgate.errors import Conflict
+from mutualgate.model import Client, ClientState
+
+_MAY_FOLLOW = {
+    ClientState.INVITED: {ClientState.ACTIVE, ClientState.SUSPENDED, ClientState.GONE},
+    ClientState.ACTIVE: {ClientState.SUSPENDED, ClientState.GONE},
+    ClientState.SUSPENDED: {ClientState.ACTIVE, ClientState.INVITED, ClientState.GONE},
+    ClientState.GONE: set[ClientState](),
+}
+
+
+def check(client: Client, wanted: ClientState) -> None:
+    """Raises `Conflict` unless `client` may become `wanted`."""
+    if wanted in _MAY_FOLLOW[client.state]:
+        return
+    facts: dict[str, str | int] = {"client": client.id, "state": str(client.state)}
+    if client.state is ClientState.GONE:
+        raise Conflict(f"the client '{client.name}' is gone for good", code="client_gone", facts=facts)
+    raise Conflict(f"the client '{client.name}' is {client.state} already", code="same_state", facts=facts)
+
+
+def check_suspended(client: Client) -> None:
+    """Raises `Conflict` unless there is something to resume."""
+    if client.state is ClientState.GONE:
+        check(client, ClientState.ACTIVE)
+    if client.state is not ClientState.SUSPENDED:
+        raise Conflict(
+            f"the client '{client.name}' is {client.state}, not suspended",
+            code="not_suspended",
+            facts={"client": client.id, "state": str(client.state)},
+        )
+
+
+def check_usable(client: Client) -> None:
+    """Raises `Conflict` unless `client` may get a new credential."""
+    if client.state is ClientState.SUSPENDED:
+        raise Conflict(
+            f"the client '{client.name}' is suspended",
+            fix=f"Resume it first: mutualgate client resume {client.name}",
+            code="client_suspended",
+            facts={"client": client.id},
+        )
+    if client.state is ClientState.GONE:
+        check(client, ClientState.ACTIVE)

@@ -1,0 +1,55 @@
+"""mutualgate.toml: one table of settings, and from it the reader, its messages, the reference page and the first file.
+
+    shape       what a configuration is, once read
+    settings    the table
+    kinds       values: durations, sizes, words
+    network     values: addresses, hosts, upstreams, paths
+    positions   where keys and values stand in the file
+    rules       what settings must not say together
+    reader      load, problems
+    overrides   what flags change
+    page        the reference page and the default file
+
+Knows the file alone. Whether a certificate is there and fits its key is asked by whoever loads it, as a `Check`.
+"""
+
+from .network import DEMO, Address, Upstream
+from .overrides import with_overrides
+from .page import default_file, reference
+from .reader import Check, Problem, load, parse, problems
+from .rules import Finding
+from .shape import (
+    AccessFormat,
+    AuthorityConfig,
+    Config,
+    GateConfig,
+    Mode,
+    OnRefusal,
+    RouteConfig,
+    SiteConfig,
+    Timeouts,
+)
+
+__all__ = [
+    "DEMO",
+    "AccessFormat",
+    "Address",
+    "AuthorityConfig",
+    "Check",
+    "Config",
+    "Finding",
+    "GateConfig",
+    "Mode",
+    "OnRefusal",
+    "Problem",
+    "RouteConfig",
+    "SiteConfig",
+    "Timeouts",
+    "Upstream",
+    "default_file",
+    "load",
+    "parse",
+    "problems",
+    "reference",
+    "with_overrides",
+]

@@ -1,0 +1,137 @@
+"""What settings must not say together: conflicts and overlaps, each an error, none settled by a silent default.
+
+Works on drafts: the values of the file by key, of which those that were wrong are absent (or None in an array), so that
+one wrong value does not hide the conflicts of the others.
+"""
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .network import Address, Upstream
+from .positions import Place
+from .shape import Mode, OnRefusal
+
+Draft = Mapping[str, Any]
+
+LISTENERS = ("listen", "plain_listen", "ops_listen")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong at a place of the configuration; what `Check`s return, too."""
+
+    place: Place
+    problem: str
+    expected: str | None = None
+    fix: str | None = None
+
+
+def conflicts(draft: Draft) -> Iterator[Finding]:
+    """Everything in `draft` that contradicts something else in it."""
+    yield from _listeners(draft.get("gate", {}))
+    yield from _site_names(draft)
+    for index, site in enumerate(_sites(draft)):
+        place: Place = ("sites", index)
+        yield from _certificate(place, site)
+        yield from _routes(place, site)
+        yield from _refusal(place, site)
+    yield from _loops(draft)
+
+
+def _sites(draft: Draft) -> list[Draft]:
+    return [site or {} for site in draft.get("sites", ())]
+
+
+def _present(values: Any) -> Iterator[tuple[int, Any]]:
+    """The values of an array that could be read, with their index."""
+    return ((index, value) for index, value in enumerate(values or ()) if value is not None)
+
+
+def _listeners(gate: Draft) -> Iterator[Finding]:
+    seen: list[tuple[str, Address]] = []
+    for key in LISTENERS:
+        for index, address in _present(gate.get(key)):
+            name = f"gate.{key}[{index}]"
+            for other_name, other in seen:
+                if address.overlaps(other):
+                    yield Finding(("gate", key, index), f"{address} overlaps {other} of {other_name}",
+                                  fix="Give each listener a port of its own")  # fmt: skip
+                    break
+            seen.append((name, address))
+
+
+def _site_names(draft: Draft) -> Iterator[Finding]:
+    names: dict[str, int] = {}
+    hosts: dict[str, int] = {}
+    for index, site in enumerate(_sites(draft)):
+        place: Place = ("sites", index)
+        if name := site.get("name"):
+            if name in names:
+                yield Finding((*place, "name"), f'"{name}" is already the name of sites[{names[name]}]')
+            names.setdefault(name, index)
+        for number, host in _present(site.get("hosts")):
+            if hosts.setdefault(host, index) != index:
+                yield Finding((*place, "hosts", number), f'"{host}" already belongs to sites[{hosts[host]}]',
+                              fix="A host belongs to one site")  # fmt: skip
+            elif index and _is_address(host):
+                # RFC 6066 3: literal addresses are not permitted in SNI, so such a client always gets the first site.
+                yield Finding((*place, "hosts", number), f"the address {host} cannot be told from the first site",
+                              fix="Clients name no address in a handshake: list it at the first site")  # fmt: skip
+
+
+def _certificate(place: Place, site: Draft) -> Iterator[Finding]:
+    for given, missing in (("certificate", "key"), ("key", "certificate")):
+        if site.get(given) is not None and missing in site and site[missing] is None:
+            yield Finding((*place, given), f"is given without `{missing}`",
+                          fix=f"Add `{missing}`, or leave both out for a certificate of our authority")  # fmt: skip
+
+
+def _routes(place: Place, site: Draft) -> Iterator[Finding]:
+    paths: dict[str, int] = {}
+    for index, route in _present(site.get("routes")):
+        here: Place = (*place, "routes", index)
+        if path := route.get("path"):
+            if path in paths:
+                yield Finding((*here, "path"), f'"{path}" is already the path of routes[{paths[path]}] of this site')
+            paths.setdefault(path, index)
+        mode = route.get("client_certificate")
+        if mode is None or mode is Mode.REQUIRED:
+            continue
+        for key in ("roles", "clients"):
+            if route.get(key):
+                yield Finding((*here, key), f'keeps nobody out where client_certificate is "{mode}"',
+                              fix='Set client_certificate = "required" for this route')  # fmt: skip
+
+
+def _refusal(place: Place, site: Draft) -> Iterator[Finding]:
+    if site.get("on_refusal") is not OnRefusal.ALERT:
+        return
+    for _, route in _present(site.get("routes")):
+        mode = route.get("client_certificate")
+        if mode in (Mode.OFF, Mode.OPTIONAL):
+            yield Finding((*place, "on_refusal"),
+                          f'an alert ends the handshake before the path is known, but "{route.get("path", "?")}" '
+                          f'has client_certificate = "{mode}"',
+                          fix='Use "page" or "close", or require a certificate for all routes')  # fmt: skip
+
+
+def _loops(draft: Draft) -> Iterator[Finding]:
+    gate = draft.get("gate", {})
+    own = {f"http://{address}": key for key in LISTENERS for _, address in _present(gate.get(key)) if address.port}
+    for site_index, site in enumerate(_sites(draft)):
+        for index, route in _present(site.get("routes")):
+            upstream: Upstream | None = route.get("upstream")
+            if upstream and upstream.address in own:
+                yield Finding(("sites", site_index, "routes", index, "upstream"),
+                              f"{upstream} is the gate's own {own[upstream.address]}",
+                              fix="Name the service behind the gate")  # fmt: skip
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,187 @@
+"""The table of settings: from it come the reader, its messages, the reference page and the file that `up` writes.
+
+A row is a name, a kind, a default, a help text and an example; defaults and examples are TOML, read like a user's.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from .kinds import SIZES, Choice, Duration, File, Flag, Kind, Log, Many, Size, Whole, Word
+from .network import Host, Listener, PlainUrl, Service, UrlPath
+from .shape import AccessFormat, Mode, OnRefusal
+
+KIB, MIB, TIB = SIZES["KiB"], SIZES["MiB"], SIZES["TiB"]
+MS, SECOND, MINUTE, HOUR, DAY = (timedelta(milliseconds=1), timedelta(seconds=1), timedelta(minutes=1),
+                                 timedelta(hours=1), timedelta(days=1))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row. Without a `default`, `otherwise` says in words what holds; without both, the setting must be given."""
+
+    key: str
+    kind: Kind[Any]
+    default: str | None
+    help: str
+    example: str
+    otherwise: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """The settings under one heading. `path` is how the file names it; `repeated` if there may be several."""
+
+    path: str
+    help: str
+    settings: tuple[Setting, ...]
+    tables: tuple["Table", ...] = ()
+    repeated: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.path.rpartition(".")[2]
+
+    @property
+    def heading(self) -> str:
+        return f"[[{self.path}]]" if self.repeated else f"[{self.path}]"
+
+
+WAIT = Duration(10 * MS, DAY)
+VALIDITY = Duration(HOUR, 36500 * DAY)
+SITE_NAME = Word("[a-z0-9]([a-z0-9-]*[a-z0-9])?", 'lower-case letters, digits and "-", such as "shop"', name="name")
+# Roles go into one header field, separated by commas.
+ROLE = Word(
+    "[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?", 'letters and digits with . _ : - between, such as "admin"', name="role"
+)
+CLIENT = Word(r"[^\s/\\]([^\n\r\0/\\]*[^\s/\\])?", "the name of a client", name="client name")
+
+TIMEOUTS = Table(
+    "gate.timeouts",
+    "How long the gate waits before it gives up.",
+    (
+        Setting("handshake", WAIT, '"10s"', "From a new connection to the end of its TLS handshake.", '"5s"'),
+        Setting("header", WAIT, '"15s"', "From the first byte of a request to the end of its header.", '"5s"'),
+        Setting("idle", WAIT, '"75s"', "An open connection to a client without a request.", '"5m"'),
+        Setting("connect", WAIT, '"5s"', "A new connection to an upstream.", '"500ms"'),
+        Setting(
+            "response", WAIT, '"60s"', "From the end of a request to the header of the upstream's response.", '"10m"'
+        ),
+        Setting("drain", Duration(0 * SECOND, DAY), '"10s"', "What is under way when the gate stops.", '"30s"'),
+    ),
+)
+
+GATE = Table(
+    "gate",
+    "The listeners, limits and logs of the gate. Listeners and workers change at the next start, the rest at once.",
+    (
+        Setting("listen", Many(Listener(), 1), '["127.0.0.1:8443"]',
+                "Where clients connect by TLS. Port 0 takes a free one.", '["0.0.0.0:443", "[::1]:8443"]'),
+        Setting("plain_listen", Many(Listener()), '["127.0.0.1:8480"]',
+                "Where plain HTTP is redirected to HTTPS, and the root and the revocation lists are served. "
+                "Empty: nowhere.",
+                '["0.0.0.0:80"]'),
+        Setting("ops_listen", Many(Listener()), '["127.0.0.1:9480"]',
+                "Where metrics and health are served, without TLS: keep it local. Empty: nowhere.", "[]"),
+        Setting("workers", Whole(0, 256), "0", "Threads that serve connections. 0: one for each core.", "4"),
+        Setting("http2", Flag(), "true", "Offer HTTP/2 to clients, besides HTTP/1.1.", "false"),
+        Setting("access_log", Log(), '"-"', "Where the access lines go: a file, `-` for stdout, empty for none.",
+                '"access.log"'),
+        Setting("access_format", Choice(AccessFormat), '"text"', "How an access line is written.", '"json"'),
+        Setting("max_header_bytes", Size(8 * KIB, 256 * KIB), '"32 KiB"',
+                "The largest header of a request. Beyond: 431.", '"64 KiB"'),
+        Setting("max_body_bytes", Size(0, TIB, unlimited=True), '"unlimited"',
+                "The largest body of a request. Beyond: 413. A route can say otherwise.", '"100 MiB"'),
+        Setting("max_connections", Whole(1, 1_000_000), "10000",
+                "Connections of clients at a time. Beyond, new ones wait.", "50000"),
+    ),
+    (TIMEOUTS,),
+)  # fmt: skip
+
+AUTHORITY = Table(
+    "authority",
+    "What the authority of this folder writes into the certificates and lists that it signs from now on.",
+    (
+        Setting("organisation", Word(r"[^\s\x00-\x1f](.*\S)?", "a name of at most 64 characters", name="string"),
+                '"mutualgate"', "The O of the authority's name; it is fixed when the folder is set up.",
+                '"Example Ltd"'),
+        Setting("crl_url", PlainUrl(), None,
+                "Where revocation lists are fetched; `/NAME.crl` is added. It goes into every certificate: choose one "
+                "that lasts.", '"http://ca.example.com/crl"',
+                otherwise="`/crl` at the first address of `gate.plain_listen`"),
+        Setting("crl_life", Duration(HOUR, 365 * DAY), '"7d"',
+                "From a revocation list to its nextUpdate. A new one is made at half of it, and on each revocation.",
+                '"24h"'),
+        Setting("client_validity", VALIDITY, '"365d"', "How long a client's certificate is valid.", '"90d"'),
+        Setting("server_validity", VALIDITY, '"397d"',
+                "How long a site's certificate is valid. Beyond 825 days Apple's systems refuse it.", '"90d"'),
+    ),
+)  # fmt: skip
+
+ROUTES = Table(
+    "sites.routes",
+    "A path under the site before it: what serves it, and who may pass. The longest path that covers a request "
+    "decides; where none does, the answer is 404.",
+    (
+        Setting("path", UrlPath(), None,
+                "The path and all below it, by whole segments: `/admin` covers `/admin/x`, not `/administer`.",
+                '"/admin"'),
+        Setting("upstream", Service(), None,
+                "The service behind: `http://host:port`, `unix:/path` or `demo`, a small service of the gate's own.",
+                '"http://127.0.0.1:8080"'),
+        Setting("client_certificate", Choice(Mode), None, "As for the site, for this path.", '"optional"',
+                otherwise="that of the site"),
+        Setting("roles", Many(ROLE), "[]",
+                "Who may pass: a client that has one of these roles. Without `roles` and `clients`: every client.",
+                '["admin", "audit"]'),
+        Setting("clients", Many(CLIENT), "[]", "Who may pass whatever their roles, by name.",
+                '["alice", "backup-2"]'),
+        Setting("pass_identity_names", Flag(), "false",
+                "Let through what a client sends under names by which other proxies pass identities on "
+                "(`X-Forwarded-Client-Cert`, `SSL_CLIENT_*` and the like). Only for an upstream that gives them no "
+                "meaning.", "true"),
+        Setting("tls_facts", Flag(), "false",
+                "Tell the upstream about the TLS connection, in `Mutualgate-Tls`.", "true"),
+        Setting("max_body_bytes", Size(0, TIB, unlimited=True), None,
+                "The largest body of a request, for this path.", '"1 GiB"', otherwise="that of the gate"),
+    ),
+    repeated=True,
+)  # fmt: skip
+
+SITES = Table(
+    "sites",
+    "Host names that are served alike. A handshake that names no host (SNI) gets the first site.",
+    (
+        Setting("name", SITE_NAME, None, "What logs and messages call it.", '"shop"'),
+        Setting("hosts", Many(Host(), 1), None,
+                "The names and addresses it answers to. Addresses only at the first site: clients name no address in a "
+                "handshake.", '["shop.example.com", "192.0.2.7"]'),
+        Setting("client_certificate", Choice(Mode), '"required"',
+                "`required`: nobody passes without an admitted certificate; `optional`: who has none passes as "
+                "anonymous; `off`: none is looked at.", '"optional"'),
+        Setting("on_refusal", Choice(OnRefusal), '"page"',
+                "What a refused client gets: a `page` that says why, a TLS `alert`, or a `close` without a word.",
+                '"alert"'),
+        Setting("certificate", File(), None, "The site's certificate and chain, PEM. Given together with `key`.",
+                '"shop.pem"', otherwise="our authority issues one"),
+        Setting("key", File(), None, "The private key of `certificate`, PEM, not encrypted.", '"shop.key"',
+                otherwise="our authority issues one"),
+    ),
+    (ROUTES,),
+    repeated=True,
+)  # fmt: skip
+
+ROOT = Table("", "", (), (GATE, AUTHORITY, SITES))
+
+DEFAULT_HOSTS = ("localhost", "127.0.0.1", "::1")
+DEFAULT_SITE: dict[str, Any] = {
+    "name": "main",
+    "hosts": list(DEFAULT_HOSTS),
+    "routes": [{"path": "/", "upstream": "demo"}],
+}
+"""The site that holds where the file names none, as the file would say it."""
+
+
+def tables(table: Table = ROOT) -> list[Table]:
+    """Every table, in the order of the reference."""
+    return [inner for outer in table.tables for inner in (outer, *tables(outer))]

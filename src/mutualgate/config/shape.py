@@ -1,0 +1,116 @@
+"""What a configuration is once it has been read: frozen, every value there and right, nothing left to check."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+
+from .network import Address, Upstream
+
+
+class Mode(StrEnum):
+    """Whether a client certificate is needed."""
+
+    OFF = "off"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+class OnRefusal(StrEnum):
+    """What a refused client gets."""
+
+    PAGE = "page"
+    ALERT = "alert"
+    CLOSE = "close"
+
+
+class AccessFormat(StrEnum):
+    """How an access line is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long the gate waits for others."""
+
+    handshake: timedelta
+    header: timedelta
+    idle: timedelta
+    connect: timedelta
+    response: timedelta
+    drain: timedelta
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """The data plane. `workers` is 0 for one on each core; `max_body_bytes` is None for any size."""
+
+    listen: tuple[Address, ...]
+    plain_listen: tuple[Address, ...]
+    ops_listen: tuple[Address, ...]
+    workers: int
+    http2: bool
+    access_log: Path | str
+    """A file, `-` for stdout, or an empty string for none."""
+    access_format: AccessFormat
+    max_header_bytes: int
+    max_body_bytes: int | None
+    max_connections: int
+    timeouts: Timeouts
+
+
+@dataclass(frozen=True)
+class AuthorityConfig:
+    """What our authority writes into what it signs. `crl_url` is None where nobody said how the lists are reached."""
+
+    organisation: str
+    crl_url: str | None
+    crl_life: timedelta
+    client_validity: timedelta
+    server_validity: timedelta
+
+
+@dataclass(frozen=True)
+class RouteConfig:
+    """A path under a site. What the file left to the site or the gate is filled in."""
+
+    path: str
+    upstream: Upstream
+    client_certificate: Mode
+    roles: tuple[str, ...]
+    clients: tuple[str, ...]
+    pass_identity_names: bool
+    tls_facts: bool
+    max_body_bytes: int | None
+
+
+@dataclass(frozen=True)
+class SiteConfig:
+    """Hosts that are served alike. `certificate` and `key` are both None where our authority issues the certificate."""
+
+    name: str
+    hosts: tuple[str, ...]
+    client_certificate: Mode
+    on_refusal: OnRefusal
+    certificate: Path | None
+    key: Path | None
+    routes: tuple[RouteConfig, ...]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that mutualgate.toml says, or the defaults where there is none."""
+
+    gate: GateConfig
+    authority: AuthorityConfig
+    sites: tuple[SiteConfig, ...]
+    file: Path = field(compare=False)
+    """Where it was read from, whether or not it is there."""
+
+    @cached_property
+    def upstreams(self) -> tuple[Upstream, ...]:
+        """Each upstream once, in the order of the routes: the one numbering of upstreams that everybody uses."""
+        return tuple(dict.fromkeys(route.upstream for site in self.sites for route in site.routes))

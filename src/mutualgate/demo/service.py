@@ -1,0 +1,91 @@
+"""The demo's addresses: `/hello` says who is asking, `/ticks` is a stream to cut, `/healthz` answers that it lives."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final
+
+from mutualgate.clock import Clock, system_clock
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+TICKS: Final = 3600
+
+KINDS: Final = {"text/html": "html", "application/json": "json", "text/plain": "text"}
+
+
+def application(clock: Clock = system_clock) -> "Starlette":
+    """The demo service, as an ASGI application. It believes every header field that says who somebody is: serve it
+    only where nobody but the gate can connect (`mutualgate.serving.unix_socket`)."""
+    # Imported here: whoever runs another command does not wait for it.
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
+    from starlette.routing import Route
+
+    async def root(request: Request) -> Response:
+        return RedirectResponse("/hello", status_code=302)
+
+    async def hello(request: Request) -> Response:
+        from mutualgate.demo import page
+        from mutualgate.demo.handshake import seen
+
+        what = seen(_fields(request.headers.items()), clock())
+        body, content_type, policy = page.render(what, preferred(request.headers.get("accept", "")))
+        return Response(
+            body,
+            headers={
+                "Content-Type": content_type,
+                "Content-Security-Policy": policy,
+                "Cache-Control": "no-store",
+                "Vary": "Accept",
+                "Referrer-Policy": "no-referrer",
+                "X-Content-Type-Options": "nosniff",
+            },
+        )
+
+    async def ticks(request: Request) -> Response:
+        """A line a second for an hour: revoke the client and see it end."""
+
+        async def lines() -> AsyncIterator[str]:
+            for number in range(1, TICKS + 1):
+                yield f"event: tick\ndata: {number} {clock():%H:%M:%S}\n\n"
+                await asyncio.sleep(1)
+
+        return StreamingResponse(lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+    async def healthz(request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    return Starlette(
+        routes=[
+            Route("/", root),
+            Route("/hello", hello),
+            Route("/ticks", ticks),
+            Route("/healthz", healthz),
+        ]
+    )
+
+
+def preferred(accept: str) -> str:
+    """`html`, `json` or `text`: what somebody with this `Accept` field reads best (RFC 9110 12.5.1). Programs that take
+    anything, as curl does, get text."""
+    best, quality = "text", 0.0
+    for part in accept.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            if match := re.fullmatch(r"q=(0(?:\.\d{1,3})?|1(?:\.0{1,3})?)", parameter):
+                weight = float(match[1])
+        if weight > quality and name in KINDS:
+            best, quality = KINDS[name], weight
+    return best
+
+
+def _fields(items: list[tuple[str, str]]) -> dict[str, str]:
+    """Fields by name; one that came twice as a list (RFC 9110 5.3)."""
+    fields: dict[str, str] = {}
+    for name, value in items:
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return fields

@@ -1,0 +1,155 @@
+"""The running data plane, and the judge, as the layers above see them. Knows bytes and threads, no rule."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from mutualgate import _engine  # noqa: TID251 - this package is the one door to it
+from mutualgate.errors import BadInput, Corrupt, Unavailable
+from mutualgate.gate.settings import GateSettings
+
+Verdict = _engine.Verdict
+EngineError = _engine.EngineError
+
+
+class DataPlane:
+    """Listeners, TLS and proxying, on threads of their own. Methods may block for as long as their docstring says."""
+
+    def __init__(self, settings: GateSettings, batches: Iterable[bytes]) -> None:
+        """Builds the snapshot of `batches` and checks `settings`; serves nothing before `start`.
+
+        Raises `BadInput` that names the setting or the record.
+        """
+        try:
+            self._snapshot = _engine.Snapshot.build(batches)
+            self._gate = _engine.Gate(settings.encode(), self._snapshot)
+        except EngineError as error:
+            raise BadInput(str(error)) from error
+
+    @property
+    def epoch(self) -> int:
+        """The epoch in force."""
+        return self._snapshot.epoch
+
+    def start(self) -> list[str]:
+        """Opens the listeners and returns their addresses, with the ports that port 0 became.
+
+        Raises `Unavailable` where an address cannot be had.
+        """
+        try:
+            return self._gate.start()
+        except EngineError as error:
+            raise Unavailable(str(error)) from error
+
+    def apply(self, delta: bytes) -> int:
+        """Puts the next snapshot in force, in microseconds, and returns its epoch.
+
+        Raises `Corrupt` for records that cannot be, and then all stays as it was.
+        """
+        with _ours():
+            snapshot = self._snapshot.apply(delta)
+            epoch = self._gate.swap(snapshot)
+        self._snapshot = snapshot
+        return epoch
+
+    def configure(self, settings: GateSettings, batches: Iterable[bytes], *, anew: bool = False) -> int:
+        """Puts new settings in force together with records: changes, or all of them `anew`. Connections stay.
+
+        Listeners and workers stay as they are.
+
+        Raises `BadInput`, and then all stays as it was.
+        """
+        try:
+            snapshot = _engine.Snapshot.build([]) if anew else self._snapshot
+            for batch in batches:
+                snapshot = snapshot.apply(batch)
+            epoch = self._gate.configure(settings.encode(), snapshot)
+        except EngineError as error:
+            raise BadInput(str(error)) from error
+        self._snapshot = snapshot
+        return epoch
+
+    def replace(self, batches: Iterable[bytes]) -> int:
+        """Puts a snapshot made anew in force: for a change too large to list. Raises as `apply` does."""
+        with _ours():
+            snapshot = _engine.Snapshot.build(batches)
+            epoch = self._gate.swap(snapshot)
+        self._snapshot = snapshot
+        return epoch
+
+    def publish(self, files: Sequence["Publication"]) -> None:
+        """Puts `files` in place at the plain listener."""
+        with _ours():
+            self._gate.publish(msgspec.msgpack.encode(files))
+
+    def events(self, most: int, wait_seconds: float) -> list[dict[str, Any]]:
+        """Takes what happened: refusals, and clients seen for the first time. Waits for the first of them."""
+        with _ours():
+            events: list[dict[str, Any]] = msgspec.msgpack.decode(self._gate.events(most, wait_seconds))
+        return events
+
+    def counters(self) -> Mapping[str, Any]:
+        """All counters, since the start."""
+        with _ours():
+            counters: dict[str, Any] = msgspec.msgpack.decode(self._gate.counters())
+        return counters
+
+    def reopen_access_log(self) -> None:
+        """Moves on to a new file after the access log was moved away."""
+        with _ours():
+            self._gate.reopen_access_log()
+
+    def stop(self, drain_seconds: float) -> Mapping[str, Any]:
+        """Accepts nothing new, waits for what is under way for at most `drain_seconds`, then cuts it."""
+        with _ours():
+            stopped: dict[str, Any] = msgspec.msgpack.decode(self._gate.stop(drain_seconds))
+        return stopped
+
+
+class Publication(msgspec.Struct, frozen=True):
+    """A file of the plain listener. Past `expires_at` (Unix seconds) it is not served any more."""
+
+    path: str
+    content_type: str
+    body: bytes
+    expires_at: int | None
+
+
+class Judge:
+    """The judge without a gate: the very function that a gate asks."""
+
+    def __init__(self, batches: Iterable[bytes]) -> None:
+        with _ours():
+            self._snapshot = _engine.Snapshot.build(batches)
+
+    def decide(self, chain: Sequence[bytes], at: int) -> Verdict:
+        """Judges a chain (DER, leaf first) at a time (Unix seconds)."""
+        return self._snapshot.decide(chain, at)
+
+    def authorize(self, chain: Sequence[bytes], at: int, host: str, path: str) -> Verdict:
+        """Judges a request of the holder of `chain`. Raises `BadInput` where no route covers it."""
+        try:
+            return self._snapshot.authorize(chain, at, host, path)
+        except EngineError as error:
+            raise BadInput(str(error)) from error
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    """Around what takes nothing but our own: an error is a broken promise."""
+    try:
+        yield
+    except EngineError as error:
+        raise Corrupt(f"the data plane: {error}") from error
+
+
+def decide_batch(line: bytes) -> bytes:
+    """Answers one question of `mutualgate decide --batch`, JSON to JSON."""
+    return _engine.decide_batch(line)
+
+
+def reasons() -> list[tuple[str, str, str]]:
+    """Code, meaning and fix of every reason, in the order of judgement."""
+    return _engine.reasons()

@@ -1,0 +1,70 @@
+"""What the data plane is told to do, as MessagePack; `rust/gate/src/settings.rs` is the other side and checks it.
+
+Times are in seconds, sizes in bytes. Who may pass is not here: that is the snapshot's.
+"""
+
+import msgspec
+
+
+class SiteSettings(msgspec.Struct, frozen=True):
+    """What TLS needs for a site, in the order of the snapshot's sites."""
+
+    name: str
+    certificate_pem: bytes
+    key_pem: bytes
+
+    def __repr__(self) -> str:
+        return f"SiteSettings({self.name!r})"  # a key must not reach a log
+
+
+class UpstreamSettings(msgspec.Struct, frozen=True):
+    """`http://host:port` or `unix:/path`."""
+
+    address: str
+
+
+class RouteSettings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How requests of one route are forwarded."""
+
+    path: str
+    pass_identity_names: bool = False
+    tls_facts: bool = False
+    max_body_bytes: int | None = None
+
+
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
+    max_header_bytes: int = 32 * 1024
+    max_body_bytes: int | None = None
+    max_connections: int = 50_000
+    max_idle_upstream: int = 256
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    """`stall`: without a byte from a client that owes a body, or taken by a client that is owed one."""
+
+    handshake: float = 10.0
+    header: float = 15.0
+    idle: float = 90.0
+    connect: float = 5.0
+    response: float = 120.0
+    stall: float = 60.0
+
+
+class GateSettings(msgspec.Struct, frozen=True):
+    """All of it. `routes` has one list per site."""
+
+    listen: list[str]
+    plain_listen: list[str]
+    workers: int
+    sites: list[SiteSettings]
+    upstreams: list[UpstreamSettings]
+    routes: list[list[RouteSettings]]
+    access_log: str = "-"
+    access_format: str = "json"
+    limits: Limits = Limits()
+    timeouts: Timeouts = Timeouts()
+    public_port: int | None = None
+
+    def encode(self) -> bytes:
+        """As the data plane reads it."""
+        return msgspec.msgpack.encode(self)

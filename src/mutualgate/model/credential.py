@@ -1,0 +1,48 @@
+"""A credential: a certificate that a client proves itself with."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from mutualgate.model.revocation import Revocation
+
+
+class Origin(StrEnum):
+    """How a certificate came to be known."""
+
+    ISSUED = "issued"
+    """We signed it."""
+    LISTED = "listed"
+    """An adopted authority signed it before, and we were shown it."""
+
+
+class CredentialState(StrEnum):
+    """Whether a certificate counts, its dates aside."""
+
+    VALID = "valid"
+    HELD = "held"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A certificate of a client. `fingerprint` is SHA-256 of its DER, `spki` of its SubjectPublicKeyInfo."""
+
+    id: int
+    client: int
+    authority: int
+    serial: bytes
+    fingerprint: bytes
+    spki: bytes
+    origin: Origin
+    not_before: datetime
+    not_after: datetime
+    created: datetime
+    revocation: Revocation | None
+
+    @property
+    def state(self) -> CredentialState:
+        """Whether it counts; expiry is for the reader's clock."""
+        if self.revocation is None:
+            return CredentialState.VALID
+        return CredentialState.HELD if self.revocation.can_be_lifted else CredentialState.REVOKED

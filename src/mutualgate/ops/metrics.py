@@ -1,0 +1,231 @@
+"""The metrics: a table of what there is, and the Prometheus text of a `Status` (exposition format 0.0.4).
+
+Totals end in `_total`; times are in seconds, sizes in bytes. No label has values that clients choose.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mutualgate import __version__
+from mutualgate.ops.status import Status
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+PASSED = ("admitted", "anonymous")
+
+Labels = tuple[tuple[str, str], ...]
+Samples = Iterator[tuple[str, Labels, float | int]]
+"""What follows the metric's name (`_bucket`, or nothing), the labels, the number."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One row of the reference page."""
+
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: Mapping[str, str]
+    """Each label and what it says."""
+    samples: Callable[[Status], Samples]
+
+
+def render(status: Status) -> str:
+    """The text that Prometheus reads."""
+    lines: list[str] = []
+    for metric in METRICS:
+        lines.append(f"# HELP {metric.name} {_escaped(metric.help)}")
+        lines.append(f"# TYPE {metric.name} {metric.type}")
+        for suffix, labels, number in metric.samples(status):
+            shown = ",".join(f'{name}="{_quoted(value)}"' for name, value in labels)
+            lines.append(f"{metric.name}{suffix}{{{shown}}} {number}" if shown else f"{metric.name}{suffix} {number}")
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def _quoted(text: str) -> str:
+    return _escaped(text).replace('"', '\\"')
+
+
+def _one(number: Callable[[Status], float | int | None]) -> Callable[[Status], Samples]:
+    def samples(status: Status) -> Samples:
+        if (value := number(status)) is not None:
+            yield "", (), value
+
+    return samples
+
+
+def _counter(field: str) -> Callable[[Status], Samples]:
+    return _one(lambda status: status.counters.get(field))
+
+
+def _labelled(field: str, label: str) -> Callable[[Status], Samples]:
+    def samples(status: Status) -> Samples:
+        for value, number in _pairs(status.counters.get(field, ())):
+            yield "", ((label, value),), number
+
+    return samples
+
+
+def _pairs(value: Iterable[Sequence[Any]]) -> Iterator[tuple[str, int]]:
+    return ((str(name), int(number)) for name, number in value)
+
+
+def _verdicts(status: Status) -> Samples:
+    for code, number in _pairs(status.counters.get("verdicts", ())):
+        passed = code in PASSED
+        yield "", (("verdict", code if passed else "refused"), ("reason", "" if passed else code)), number
+
+
+def _requests(status: Status) -> Samples:
+    for route in status.counters.get("requests", ()):
+        for digit, number in enumerate(route["classes"]):
+            yield "", (*_where(route), ("status", f"{digit}xx" if digit else "none")), int(number)
+
+
+def _durations(status: Status) -> Samples:
+    bounds = status.counters.get("latency_bounds_us", ())
+    for route in status.counters.get("requests", ()):
+        below = 0
+        # One bucket more than there are bounds; Prometheus wants each to hold those before it, too.
+        for bound, number in zip((*bounds, None), route["latency"], strict=True):
+            below += int(number)
+            yield "_bucket", (*_where(route), ("le", "+Inf" if bound is None else repr(bound / 1_000_000))), below
+        yield "_sum", _where(route), route["latency_sum_us"] / 1_000_000
+        yield "_count", _where(route), below
+
+
+def _where(route: Mapping[str, Any]) -> Labels:
+    return ("site", str(route["site"])), ("route", str(route["route"]))
+
+
+def _dropped(status: Status) -> Samples:
+    for field, kind in (
+        ("dropped_refusals", "refusal"),
+        ("dropped_notices", "notice"),
+        ("dropped_access_lines", "access_line"),
+    ):
+        if field in status.counters:
+            yield "", (("kind", kind),), int(status.counters[field])
+
+
+def _endings(of_lists: bool) -> Callable[[Status], Samples]:
+    def samples(status: Status) -> Samples:
+        for ending in status.endings:
+            if of_lists and ending.kind == "crl":
+                yield "", (("authority", ending.name),), int(ending.at.timestamp())
+            elif not of_lists and ending.kind != "crl":
+                yield "", (("kind", ending.kind), ("name", ending.name)), int(ending.at.timestamp())
+
+    return samples
+
+
+def _clients(status: Status) -> Samples:
+    for state, number in status.clients.items():
+        yield "", (("state", state),), number
+
+
+def _build(status: Status) -> Samples:
+    yield "", (("version", __version__),), 1
+
+
+_SITE_AND_ROUTE = {"site": "the site's name, `other` for none", "route": "the route's path, `other` for none"}
+
+METRICS: tuple[Metric, ...] = (
+    Metric("mutualgate_build_info", "gauge", "Always 1.", {"version": "of the package"}, _build),
+    Metric("mutualgate_up", "gauge", "1 when the gate serves, 0 when not.", {}, _one(lambda s: int(s.problem is None))),
+    Metric(
+        "mutualgate_start_time_seconds",
+        "gauge",
+        "When the process started, in seconds since 1970.",
+        {},
+        _one(lambda s: int(s.started.timestamp())),
+    ),
+    Metric("mutualgate_epoch", "gauge", "The epoch of the trust that is in force.", {}, _one(lambda s: s.epoch)),
+    Metric(
+        "mutualgate_store_epoch",
+        "gauge",
+        "The latest epoch of the store; alert when it stays ahead of mutualgate_epoch.",
+        {},
+        _one(lambda s: s.store_epoch),
+    ),
+    Metric("mutualgate_clients", "gauge", "Clients.", {"state": "active, suspended and so on"}, _clients),
+    Metric(
+        "mutualgate_handshakes_total",
+        "counter",
+        "TLS handshakes. A complete one says nothing of the certificate: see mutualgate_verdicts_total.",
+        {"end": "full, resumed, or why it failed"},
+        _labelled("handshakes", "end"),
+    ),
+    Metric(
+        "mutualgate_verdicts_total",
+        "counter",
+        "Requests by what was decided about their client.",
+        {"verdict": "admitted, anonymous or refused", "reason": "the reason of a refusal"},
+        _verdicts,
+    ),
+    Metric(
+        "mutualgate_requests_total",
+        "counter",
+        "Requests that were answered, by whomever.",
+        {**_SITE_AND_ROUTE, "status": "2xx, 3xx and so on"},
+        _requests,
+    ),
+    Metric(
+        "mutualgate_request_duration_seconds",
+        "histogram",
+        "From the head of a request to the end of the answer.",
+        _SITE_AND_ROUTE,
+        _durations,
+    ),
+    Metric(
+        "mutualgate_upstream_errors_total",
+        "counter",
+        "Requests that their upstream did not answer.",
+        {"error": "how it failed"},
+        _labelled("upstream_errors", "error"),
+    ),
+    Metric("mutualgate_connections", "gauge", "Connections that are open.", {}, _counter("open_connections")),
+    Metric(
+        "mutualgate_connections_accepted_total",
+        "counter",
+        "Connections since the start.",
+        {},
+        _counter("accepted_connections"),
+    ),
+    Metric(
+        "mutualgate_connections_cut_total",
+        "counter",
+        "Connections that were cut since their client is no longer admitted.",
+        {},
+        _counter("cut_connections"),
+    ),
+    Metric("mutualgate_request_body_bytes_total", "counter", "Bytes of request bodies.", {}, _counter("bytes_in")),
+    Metric("mutualgate_response_body_bytes_total", "counter", "Bytes of answers' bodies.", {}, _counter("bytes_out")),
+    Metric(
+        "mutualgate_events_dropped_total",
+        "counter",
+        "Events that nobody took in time.",
+        {"kind": "refusal, notice or access_line"},
+        _dropped,
+    ),
+    Metric(
+        "mutualgate_certificate_not_after_seconds",
+        "gauge",
+        "When a certificate of the gate's own ends, in seconds since 1970.",
+        {"kind": "authority or site", "name": "its name"},
+        _endings(False),
+    ),
+    Metric(
+        "mutualgate_crl_next_update_seconds",
+        "gauge",
+        "When a revocation list has to be replaced, in seconds since 1970.",
+        {"authority": "its name"},
+        _endings(True),
+    ),
+)
+"""Everything that `/metrics` shows, in its order; the reference page is made of it."""

@@ -1,0 +1,20 @@
+"""The status of a gate that runs in this process."""
+
+from mutualgate.app.runner import Runner
+from mutualgate.ops.status import Ending, Status
+
+
+def status_of(runner: Runner) -> Status:
+    """What `/metrics` and `/healthz` tell of `runner` now. Raises what the store raises when it cannot be read."""
+    seen = runner.overview()
+    endings = [Ending("site", site, end) for site, end in runner.server_certificates.items()]
+    endings += [Ending("authority", name, end) for name, end in seen.authorities]
+    endings += [Ending("crl", name, end) for name, end in seen.lists]
+    return Status(
+        started=runner.started_at,
+        epoch=runner.epoch,
+        store_epoch=seen.epoch,
+        clients=seen.clients,
+        endings=endings,
+        counters=runner.counters(),
+    )

@@ -1,0 +1,140 @@
+"""Authorities in the store, and their keys, which are encrypted before they come here."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, exists, insert, select, update
+
+from mutualgate.errors import Conflict
+from mutualgate.model import Admits, Authority, AuthorityKind, AuthorityName, ChangeKind
+from mutualgate.store.changes import Changes
+from mutualgate.store.schema import authority, authority_key
+
+_HAS_KEY = exists().where(authority_key.c.authority == authority.c.id).label("has_key")
+
+
+class Authorities:
+    """Finds and keeps authorities. Sees keys only as ciphertext."""
+
+    def __init__(self, connection: Connection, changes: Changes) -> None:
+        self._connection = connection
+        self._changes = changes
+
+    def add(
+        self,
+        name: AuthorityName,
+        *,
+        kind: AuthorityKind,
+        admits: Admits,
+        certificate: bytes,
+        spki: bytes,
+        not_after: datetime,
+        at: datetime,
+        key: bytes | None = None,
+        estate: int | None = None,
+        issuer: int | None = None,
+    ) -> Authority:
+        """Adds one; `key` is encrypted PKCS #8. Raises `Conflict` when its name, certificate or key is in use."""
+        if self.find(name) is not None:
+            raise Conflict(f"there is an authority '{name}' already", code="name_in_use")
+        other = self.with_spki(spki)
+        if other is not None:
+            # One key, one authority: the judge knows an anchor by its key, and serials count per key.
+            raise Conflict(
+                f"the key of this certificate is that of the authority '{other.name}'",
+                code="authority_known",
+                facts={"authority": str(other.name)},
+            )
+        result = self._connection.execute(
+            insert(authority).values(
+                name=str(name),
+                kind=str(kind),
+                admits=str(admits),
+                certificate=certificate,
+                spki=spki,
+                estate=estate,
+                issuer=issuer,
+                not_after=not_after,
+                created=at,
+                revoked_epoch=0,
+            )
+        )
+        id = int(result.inserted_primary_key[0])  # type: ignore[index]
+        if key is not None:
+            self._connection.execute(insert(authority_key).values(authority=id, encrypted=key))
+        self._changes.note(ChangeKind.AUTHORITY, id)
+        return Authority(id, name, kind, admits, certificate, spki, key is not None, estate, issuer, not_after, at)
+
+    def all(self) -> list[Authority]:
+        """All, oldest first."""
+        return self._read(self._query().order_by(authority.c.id))
+
+    def get(self, id: int) -> Authority | None:
+        """The one with this id."""
+        return next(iter(self._read(self._query().where(authority.c.id == id))), None)
+
+    def find(self, name: AuthorityName) -> Authority | None:
+        """The one of this name."""
+        return next(iter(self._read(self._query().where(authority.c.name == str(name)))), None)
+
+    def with_spki(self, spki: bytes) -> Authority | None:
+        """The one whose key this is."""
+        return next(iter(self._read(self._query().where(authority.c.spki == spki))), None)
+
+    def with_estate(self, client: int) -> Authority | None:
+        """The one whose unlisted certificates stand for `client`."""
+        return next(iter(self._read(self._query().where(authority.c.estate == client))), None)
+
+    def key(self, id: int) -> bytes | None:
+        """Its encrypted private key."""
+        return self._connection.execute(
+            select(authority_key.c.encrypted).where(authority_key.c.authority == id)
+        ).scalar_one_or_none()
+
+    def set_key(self, id: int, encrypted: bytes) -> None:
+        """Gives it a key, or the same one under another passphrase."""
+        if self.key(id) is None:
+            self._connection.execute(insert(authority_key).values(authority=id, encrypted=encrypted))
+        else:
+            self._connection.execute(
+                update(authority_key).where(authority_key.c.authority == id).values(encrypted=encrypted)
+            )
+
+    def set_certificate(self, id: int, certificate: bytes, not_after: datetime) -> None:
+        """Replaces its certificate by another one for the same key."""
+        self._connection.execute(
+            update(authority).where(authority.c.id == id).values(certificate=certificate, not_after=not_after)
+        )
+        self._changes.note(ChangeKind.AUTHORITY, id)
+
+    def set_admits(self, id: int, admits: Admits, estate: int | None) -> None:
+        """Changes which of its certificates are admitted, and whom the unlisted ones stand for."""
+        self._connection.execute(
+            update(authority).where(authority.c.id == id).values(admits=str(admits), estate=estate)
+        )
+        self._changes.note(ChangeKind.AUTHORITY, id)
+
+    def revoked_epoch(self, id: int) -> int:
+        """The epoch of the last change of its revocations."""
+        return int(self._connection.execute(select(authority.c.revoked_epoch).where(authority.c.id == id)).scalar_one())
+
+    def _query(self) -> Select[Any]:
+        return select(authority, _HAS_KEY)
+
+    def _read(self, query: Select[Any]) -> list[Authority]:
+        return [
+            Authority(
+                id=row.id,
+                name=AuthorityName(row.name),
+                kind=AuthorityKind(row.kind),
+                admits=Admits(row.admits),
+                certificate=row.certificate,
+                spki=row.spki,
+                has_key=bool(row.has_key),
+                estate=row.estate,
+                issuer=row.issuer,
+                not_after=row.not_after,
+                created=row.created,
+            )
+            for row in self._connection.execute(query)
+        ]

@@ -1,0 +1,170 @@
+"""Clients in the store."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select, update
+
+from mutualgate.errors import Conflict
+from mutualgate.model import ChangeKind, Client, ClientName, ClientState, Role
+from mutualgate.store.changes import Changes
+from mutualgate.store.schema import client, client_role
+from mutualgate.store.select import chunks
+
+_COLUMNS = (client.c.id, client.c.name, client.c.contact, client.c.state, client.c.created)
+
+
+class Clients:
+    """Finds and keeps clients. Knows that names are unique among those who are not gone; no other rule."""
+
+    def __init__(self, connection: Connection, changes: Changes) -> None:
+        self._connection = connection
+        self._changes = changes
+
+    def add(
+        self,
+        name: ClientName,
+        *,
+        contact: str,
+        roles: Iterable[Role],
+        at: datetime,
+        state: ClientState = ClientState.INVITED,
+    ) -> Client:
+        """Adds one. Raises `Conflict` when the name is in use, in any spelling that looks alike."""
+        other = self.find(name)
+        if other is not None:
+            raise Conflict(f"there is a client '{other.name}' already", code="name_in_use", facts={"client": other.id})
+        result = self._connection.execute(
+            insert(client).values(name=str(name), name_key=name.key, contact=contact, state=str(state), created=at)
+        )
+        id = int(result.inserted_primary_key[0])  # type: ignore[index]
+        self._write_roles(id, roles)
+        self._changes.note(ChangeKind.CLIENT, id)
+        return Client(id, name, contact, tuple(sorted(set(roles))), state, at)
+
+    def get(self, id: int) -> Client | None:
+        """The client with this id, a gone one too."""
+        return next(iter(self._read(select(*_COLUMNS).where(client.c.id == id))), None)
+
+    def get_many(self, ids: Iterable[int]) -> dict[int, Client]:
+        """Those of `ids` that exist, gone ones too."""
+        found: dict[int, Client] = {}
+        for part in chunks(ids):
+            found |= {one.id: one for one in self._read(select(*_COLUMNS).where(client.c.id.in_(part)))}
+        return found
+
+    def find(self, name: ClientName) -> Client | None:
+        """The client of this name that is not gone."""
+        return next(iter(self._read(select(*_COLUMNS).where(client.c.name_key == name.key))), None)
+
+    def page(
+        self,
+        *,
+        search: str = "",
+        state: ClientState | None = None,
+        role: Role | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[Client]:
+        """At most `limit` clients in the order of their ids, those after the id `after`; gone ones only when asked for.
+
+        `search` finds parts of names and contacts, case aside.
+        """
+        query = select(*_COLUMNS).where(client.c.id > after).order_by(client.c.id).limit(limit)
+        return self._read(self._filtered(query, search, state, role))
+
+    def count(self, *, search: str = "", state: ClientState | None = None, role: Role | None = None) -> int:
+        """How many `page` would find without a limit."""
+        query = self._filtered(select(func.count()).select_from(client), search, state, role)
+        return int(self._connection.execute(query).scalar_one())
+
+    def _filtered(self, query: Select[Any], search: str, state: ClientState | None, role: Role | None) -> Select[Any]:
+        if state is None:
+            query = query.where(client.c.name_key.is_not(None))
+        else:
+            query = query.where(client.c.state == str(state))
+        if search:
+            query = query.where(
+                or_(
+                    client.c.name_key.contains(search.casefold(), autoescape=True),
+                    func.lower(client.c.contact).contains(search.lower(), autoescape=True),
+                )
+            )
+        if role is not None:
+            query = query.where(client.c.id.in_(select(client_role.c.client).where(client_role.c.role == str(role))))
+        return query
+
+    def set_state(self, id: int, state: ClientState) -> None:
+        """Moves it; a client that goes gives its name back."""
+        values: dict[str, Any] = {"state": str(state)}
+        if state is ClientState.GONE:
+            values["name_key"] = None
+        self._connection.execute(update(client).where(client.c.id == id).values(**values))
+        self._changes.note(ChangeKind.CLIENT, id)
+
+    def set_roles(self, id: int, roles: Iterable[Role]) -> None:
+        """Replaces its roles."""
+        self._connection.execute(delete(client_role).where(client_role.c.client == id))
+        self._write_roles(id, roles)
+        self._changes.note(ChangeKind.CLIENT, id)
+
+    def set_contact(self, id: int, contact: str) -> None:
+        """Replaces its contact, which the judge does not know."""
+        self._connection.execute(update(client).where(client.c.id == id).values(contact=contact))
+
+    def walk(self, size: int) -> Iterator[list[tuple[int, str, list[str], bool]]]:
+        """Id, name, roles and whether suspended of all that are not gone, by id, in parts of at most `size`.
+
+        Plain values: a million of them are walked, and they were checked when they came in.
+        """
+        last = 0
+        while True:
+            rows = self._connection.execute(
+                select(client.c.id, client.c.name, client.c.state)
+                .where(client.c.id > last, client.c.name_key.is_not(None))
+                .order_by(client.c.id)
+                .limit(size)
+            ).all()
+            if not rows:
+                return
+            first, last = rows[0][0], rows[-1][0]
+            roles: dict[int, list[str]] = {id: [] for id, _, _ in rows}
+            for owner, role in self._connection.execute(
+                select(client_role.c.client, client_role.c.role)
+                .where(client_role.c.client.between(first, last))
+                .order_by(client_role.c.client, client_role.c.role)
+            ):
+                if owner in roles:
+                    roles[owner].append(role)
+            suspended = str(ClientState.SUSPENDED)
+            yield [(id, name, roles[id], state == suspended) for id, name, state in rows]
+
+    def _write_roles(self, id: int, roles: Iterable[Role]) -> None:
+        rows = [{"client": id, "role": str(role)} for role in sorted(set(roles))]
+        if rows:
+            self._connection.execute(insert(client_role), rows)
+
+    def _read(self, query: Select[Any]) -> list[Client]:
+        rows: Sequence[Row[Any]] = self._connection.execute(query).all()
+        roles: dict[int, list[Role]] = defaultdict(list)
+        for part in chunks(row.id for row in rows):
+            held = self._connection.execute(
+                select(client_role.c.client, client_role.c.role)
+                .where(client_role.c.client.in_(part))
+                .order_by(client_role.c.client, client_role.c.role)
+            )
+            for owner, role in held:
+                roles[owner].append(Role(role))
+        return [
+            Client(
+                id=row.id,
+                name=ClientName(row.name),
+                contact=row.contact,
+                roles=tuple(sorted(roles[row.id])) if row.id in roles else (),
+                state=ClientState(row.state),
+                created=row.created,
+            )
+            for row in rows
+        ]

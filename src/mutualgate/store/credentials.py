@@ -1,0 +1,163 @@
+"""Credentials in the store: certificates of clients, and whose a key is."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Select, and_, func, insert, select
+
+from mutualgate.errors import Conflict
+from mutualgate.model import ChangeKind, Client, Credential, Origin, Revocation, RevocationReason
+from mutualgate.store.changes import Changes
+from mutualgate.store.schema import certificate, client, credential, key_owner, revocation
+from mutualgate.store.select import chunks
+
+if TYPE_CHECKING:  # it needs cryptography, which commands that only read do not wait for
+    from mutualgate.model.certificate import CertificateFacts
+
+_WITH_REVOCATION = credential.outerjoin(
+    revocation,
+    and_(revocation.c.authority == credential.c.authority, revocation.c.serial == credential.c.serial),
+)
+
+
+class Credentials:
+    """Finds and keeps credentials. Knows that a key belongs to one client for good."""
+
+    def __init__(self, connection: Connection, changes: Changes) -> None:
+        self._connection = connection
+        self._changes = changes
+
+    def add(
+        self, owner: Client, *, authority: int, certificate_facts: "CertificateFacts", origin: Origin, at: datetime
+    ) -> Credential:
+        """Adds one. Raises `Conflict` for a certificate that is known, a number given twice, another client's key."""
+        known = self.with_fingerprint(certificate_facts.fingerprint)
+        if known is not None:
+            raise Conflict(
+                "this certificate is known already", code="certificate_known", facts={"client": known.client}
+            )
+        self.own_key(owner, certificate_facts.spki)
+        values = {
+            "client": owner.id,
+            "authority": authority,
+            "serial": certificate_facts.serial,
+            "fingerprint": certificate_facts.fingerprint,
+            "spki": certificate_facts.spki,
+            "origin": str(origin),
+            "not_before": certificate_facts.not_before,
+            "not_after": certificate_facts.not_after,
+            "created": at,
+        }
+        result = self._connection.execute(insert(credential).values(**values))
+        id = int(result.inserted_primary_key[0])  # type: ignore[index]
+        self._connection.execute(insert(certificate).values(credential=id, der=certificate_facts.der))
+        self._changes.note(ChangeKind.CREDENTIAL, id)
+        found = self.get(id)
+        assert found is not None  # noqa: S101 - inserted above, in this transaction
+        return found
+
+    def own_key(self, owner: Client, spki: bytes) -> None:
+        """Notes that the key is `owner`'s. Raises `Conflict` when it is another client's, a gone one's too."""
+        holder = self.key_owner(spki)
+        if holder is None:
+            self._connection.execute(insert(key_owner).values(spki=spki, client=owner.id))
+        elif holder != owner.id:
+            name = self._connection.execute(select(client.c.name).where(client.c.id == holder)).scalar_one()
+            raise Conflict(
+                f"the client '{name}' uses this key",
+                expected="a key of its own for each client",
+                fix="Make a new key and a new CSR",
+                code="key_in_use",
+                facts={"client": holder},
+            )
+
+    def key_owner(self, spki: bytes) -> int | None:
+        """The id of the client whose key it is."""
+        return self._connection.execute(select(key_owner.c.client).where(key_owner.c.spki == spki)).scalar_one_or_none()
+
+    def get(self, id: int) -> Credential | None:
+        """The one with this id."""
+        return next(iter(self._read(self._query().where(credential.c.id == id))), None)
+
+    def get_many(self, ids: Iterable[int]) -> dict[int, Credential]:
+        """Those of `ids` that exist."""
+        found: dict[int, Credential] = {}
+        for part in chunks(ids):
+            found |= {one.id: one for one in self._read(self._query().where(credential.c.id.in_(part)))}
+        return found
+
+    def with_fingerprint(self, fingerprint: bytes) -> Credential | None:
+        """The one whose certificate has this SHA-256."""
+        return next(iter(self._read(self._query().where(credential.c.fingerprint == fingerprint))), None)
+
+    def with_serial(self, authority: int, serial: bytes) -> list[Credential]:
+        """Those with this number; more than one only under an adopted authority that was careless."""
+        return self._read(
+            self._query()
+            .where(credential.c.authority == authority, credential.c.serial == serial)
+            .order_by(credential.c.id)
+        )
+
+    def of_client(self, id: int) -> list[Credential]:
+        """A client's, oldest first."""
+        return self._read(self._query().where(credential.c.client == id).order_by(credential.c.id))
+
+    def of_authority(self, id: int) -> list[Credential]:
+        """An authority's, oldest first."""
+        return self._read(self._query().where(credential.c.authority == id).order_by(credential.c.id))
+
+    def with_key(self, spki: bytes) -> list[Credential]:
+        """Those whose certificate has this key, oldest first."""
+        return self._read(self._query().where(credential.c.spki == spki).order_by(credential.c.id))
+
+    def certificate(self, id: int) -> bytes | None:
+        """The certificate itself, DER."""
+        return self._connection.execute(
+            select(certificate.c.der).where(certificate.c.credential == id)
+        ).scalar_one_or_none()
+
+    def count(self) -> int:
+        """How many there are."""
+        return int(self._connection.execute(select(func.count()).select_from(credential)).scalar_one())
+
+    def walk(self, size: int) -> Iterator[Sequence[tuple[int, int, int, bytes]]]:
+        """Id, client, authority and fingerprint of all whose client is not gone, in parts of at most `size`."""
+        last = 0
+        while True:
+            rows = self._connection.execute(
+                select(credential.c.id, credential.c.client, credential.c.authority, credential.c.fingerprint)
+                .join(client, client.c.id == credential.c.client)
+                .where(credential.c.id > last, client.c.name_key.is_not(None))
+                .order_by(credential.c.id)
+                .limit(size)
+            ).all()
+            if not rows:
+                return
+            yield [(row[0], row[1], row[2], row[3]) for row in rows]
+            last = rows[-1][0]
+
+    def _query(self) -> Select[Any]:
+        return select(
+            credential, revocation.c.at.label("revoked_at"), revocation.c.reason.label("revoked_for")
+        ).select_from(_WITH_REVOCATION)
+
+    def _read(self, query: Select[Any]) -> list[Credential]:
+        return [
+            Credential(
+                id=row.id,
+                client=row.client,
+                authority=row.authority,
+                serial=row.serial,
+                fingerprint=row.fingerprint,
+                spki=row.spki,
+                origin=Origin(row.origin),
+                not_before=row.not_before,
+                not_after=row.not_after,
+                created=row.created,
+                revocation=None
+                if row.revoked_at is None
+                else Revocation(row.authority, row.serial, row.revoked_at, RevocationReason(row.revoked_for)),
+            )
+            for row in self._connection.execute(query)
+        ]

@@ -1,0 +1,34 @@
+"""The current CRL of each authority whose key we have."""
+
+from sqlalchemy import Connection, delete, insert, select
+
+from mutualgate.model import StoredCrl, serial
+from mutualgate.store.schema import crl
+
+
+class Crls:
+    """Finds and keeps CRLs."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def find(self, authority: int) -> StoredCrl | None:
+        """The current one."""
+        row = self._connection.execute(select(crl).where(crl.c.authority == authority)).first()
+        if row is None:
+            return None
+        return StoredCrl(row.authority, serial.to_int(row.number), row.this_update, row.next_update, row.epoch, row.der)
+
+    def put(self, entry: StoredCrl) -> None:
+        """Replaces it."""
+        self._connection.execute(delete(crl).where(crl.c.authority == entry.authority))
+        self._connection.execute(
+            insert(crl).values(
+                authority=entry.authority,
+                number=serial.from_int(entry.number),  # RFC 5280 5.2.3: up to 20 octets, more than a column's 64 bits
+                this_update=entry.this_update,
+                next_update=entry.next_update,
+                epoch=entry.epoch,
+                der=entry.der,
+            )
+        )

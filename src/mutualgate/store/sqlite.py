@@ -1,0 +1,150 @@
+"""All that is SQLite's own: how a file is opened, what each connection is told, what its errors mean.
+
+Another database is a second file like this one.
+"""
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from mutualgate.errors import BadInput, Corrupt, MutualgateError, NotFound, Unavailable
+
+READ_ONLY = "mutualgate_read_only"
+"""The execution option of a connection that only reads."""
+
+BUSY_SECONDS = 30
+"""How long a writer waits for another: longer than an import of a million revocations takes."""
+
+APPLICATION = 0x6D677374
+"""`PRAGMA application_id` of our files, "mgst": tells a foreign database from ours before a table is touched."""
+
+_HEADER = b"SQLite format 3\x00"
+
+
+def engine(path: Path, *, create: bool) -> Engine:
+    """An engine for the store in the file at `path`; makes an empty one, readable by its owner only, if wanted.
+
+    Raises `NotFound`, `BadInput` for what is no store of ours, `Unavailable` where the file cannot be used.
+    """
+    _look_at(path, create)
+    made = create_engine(
+        # isolation_level=None: sqlite3 would open transactions by its own rules, and none before DDL or SELECT.
+        f"sqlite+pysqlite:///{path}",
+        connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
+        pool_size=4,
+        max_overflow=60,
+    )
+    event.listen(made, "connect", _connected)
+    event.listen(made, "begin", _begun)
+    return made
+
+
+def _look_at(path: Path, create: bool) -> None:
+    try:
+        if create:
+            try:
+                # 0600 before the first byte: it holds the authorities' keys, encrypted, and all that clients are.
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+            except FileExistsError:
+                pass
+        with path.open("rb") as file:
+            head = file.read(100)
+    except FileNotFoundError as error:
+        raise NotFound(
+            "there is no store", where=str(path), fix="Run 'mutualgate up' to create one, or name its folder with --dir"
+        ) from error
+    except OSError as error:
+        raise Unavailable(f"the store cannot be opened: {error.strerror}", where=str(path)) from error
+    if not head:
+        return
+    if len(head) < 100 or head[:16] != _HEADER:
+        raise BadInput("this is no store of mutualgate", where=str(path), expected="a file that mutualgate made")
+    application = int.from_bytes(head[68:72], "big")  # SQLite file format 1.3
+    # 0: another process is creating it, its first commit is still in the WAL; the version decides then.
+    if application not in (0, APPLICATION):
+        raise BadInput(
+            "this database belongs to another program", where=str(path), expected="a file that mutualgate made"
+        )
+
+
+def _connected(connection: Any, _record: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    try:
+        cursor.execute("PRAGMA foreign_keys=ON")
+        # FULL: NORMAL may lose a confirmed commit when the power goes.
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA trusted_schema=OFF")
+        cursor.execute("PRAGMA cell_size_check=ON")
+        if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            cursor.execute("PRAGMA journal_mode=WAL")
+    finally:
+        cursor.close()
+
+
+def _begun(connection: Connection) -> None:
+    """IMMEDIATE: a writer that begins is the only one, so what it reads stays true until it commits.
+
+    A deferred transaction that turned into a writing one could fail half-way because another was faster.
+    """
+    if connection.get_execution_options().get(READ_ONLY):
+        connection.exec_driver_sql("PRAGMA query_only=ON")
+        connection.exec_driver_sql("BEGIN DEFERRED")
+    else:
+        connection.exec_driver_sql("PRAGMA query_only=OFF")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def mark(connection: Connection) -> None:
+    """Writes into the file whose it is."""
+    connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION}")
+
+
+def meaning(error: DBAPIError, path: Path) -> MutualgateError:
+    """What went wrong, as one of our errors."""
+    cause = error.orig
+    code = getattr(cause, "sqlite_errorcode", None)
+    primary = code & 0xFF if isinstance(code, int) else None
+    where = str(path)
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Unavailable(
+            f"the store has been busy for {BUSY_SECONDS} seconds",
+            where=where,
+            fix="Try again when the other command ends",
+        )
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return Corrupt("the store is damaged", where=where, fix="Stop the gate and put back a copy of the store")
+    if primary == sqlite3.SQLITE_FULL:
+        return Unavailable("the disk is full, nothing was changed", where=where)
+    if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
+        return Unavailable(
+            "the store may not be written here", where=where, fix="Look at the owner and mode of its folder"
+        )
+    if primary == sqlite3.SQLITE_IOERR:
+        return Unavailable("the disk under the store reports an error", where=where)
+    if primary == sqlite3.SQLITE_CONSTRAINT:
+        return Corrupt(f"the store holds something else than expected ({cause})", where=where)
+    return Unavailable(f"the store does not answer ({cause})", where=where)
+
+
+def insert_new(
+    connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[int | str | bytes, ...]]
+) -> int:
+    """Adds those `rows` (as the database keeps them) whose key is not there yet, and says how many those were.
+
+    Below SQLAlchemy on purpose: a million rows take two seconds here and twenty as Core statements.
+    """
+    marks = ", ".join("?" for _ in columns)
+    names = ", ".join(f'"{name}"' for name in columns)
+    statement = f'INSERT OR IGNORE INTO "{table.name}" ({names}) VALUES ({marks})'  # noqa: S608 - names of our schema
+    cursor = connection.connection.cursor()
+    try:
+        cursor.executemany(statement, rows)
+        return int(cursor.rowcount)
+    finally:
+        cursor.close()

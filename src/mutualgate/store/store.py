@@ -1,0 +1,99 @@
+"""The store: transactions and what can be done in them. Knows no rule of the services above."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from mutualgate.clock import Clock
+from mutualgate.store import sqlite
+from mutualgate.store.audit import AuditRows
+from mutualgate.store.authorities import Authorities
+from mutualgate.store.changes import Changes
+from mutualgate.store.clients import Clients
+from mutualgate.store.credentials import Credentials
+from mutualgate.store.crls import Crls
+from mutualgate.store.migrate import bring_up_to_date
+from mutualgate.store.refusals import Refusals
+from mutualgate.store.revocations import Revocations
+from mutualgate.store.serials import Serials
+from mutualgate.store.settings import Settings
+
+
+class Transaction:
+    """What can be found and changed, a repository for each noun. `connection` is the store's own business."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.changes = Changes(connection)
+        self.clients = Clients(connection, self.changes)
+        self.credentials = Credentials(connection, self.changes)
+        self.authorities = Authorities(connection, self.changes)
+        self.revocations = Revocations(connection, self.changes)
+        self.serials = Serials(connection)
+        self.crls = Crls(connection)
+        self.audit = AuditRows(connection)
+        self.refusals = Refusals(connection)
+        self.settings = Settings(connection)
+
+
+class Store:
+    """An open store. Threads may share it, and other processes may have the same one open."""
+
+    def __init__(self, engine: Engine, path: Path, clock: Clock) -> None:
+        self._engine = engine
+        self.path = path
+        self.clock = clock
+
+    @classmethod
+    def open(cls, path: Path, clock: Clock, *, create: bool = True) -> "Store":
+        """Opens the store in the file at `path` and brings it to the newest version; creates it unless told not to.
+
+        Raises `NotFound`, `BadInput` for a file that is none of ours or of a newer program, `Corrupt`, `Unavailable`.
+        """
+        engine = sqlite.engine(path, create=create)
+        try:
+            bring_up_to_date(engine, path)
+        except DBAPIError as error:
+            engine.dispose()
+            raise sqlite.meaning(error, path) from error
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine, path, clock)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """A transaction that writes: the only one while it lasts, in all processes; committed durably at the end.
+
+        An exception undoes it. Waits for another writer for at most `sqlite.BUSY_SECONDS`, then `Unavailable`.
+        """
+        with self._translated(), self._engine.connect() as connection, connection.begin():
+            transaction = Transaction(connection)
+            yield transaction
+            transaction.changes.write()
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A transaction that only reads: one consistent state, and nobody waits for it. To write in it is an error."""
+        with self._translated(), self._engine.connect() as connection:
+            connection = connection.execution_options(**{sqlite.READ_ONLY: True})
+            with connection.begin():
+                yield Transaction(connection)
+
+    def epoch(self) -> int:
+        """The number of the last change: what a running gate compares with its own."""
+        with self.reading() as tx:
+            return tx.changes.epoch()
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise sqlite.meaning(error, self.path) from error

@@ -1,0 +1,45 @@
+"""Private files: whole or not at all, and for nobody else."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mutualgate.authorities.private_files import create_private_file, ensure_private_folder
+from mutualgate.errors import BadInput, Conflict
+
+
+def test_nothing_is_overwritten_and_no_draft_stays(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    create_private_file(path, b"first")
+    with pytest.raises(Conflict, match="exists already"):
+        create_private_file(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_link_that_waits_there_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "key").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Conflict):
+        create_private_file(tmp_path / "key", b"secret")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_crash_while_writing_leaves_no_file_of_that_name(tmp_path: Path) -> None:
+    if (child := os.fork()) == 0:
+        setattr(os, "fsync", lambda _descriptor: os._exit(9))  # noqa: B010 - the power goes while bytes are on their way
+        create_private_file(tmp_path / "key", b"secret")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert not (tmp_path / "key").exists()
+    create_private_file(tmp_path / "key", b"secret")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="is no folder"):
+        ensure_private_folder(tmp_path / "file")
+    with pytest.raises(BadInput, match="cannot be made"):
+        ensure_private_folder(tmp_path / "no" / "where")
+    with pytest.raises(BadInput, match="cannot be written"):
+        create_private_file(tmp_path / "no" / "where", b"")

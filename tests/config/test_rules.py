@@ -1,0 +1,143 @@
+"""Contradictions: each rule with the file that breaks it and the nearest one that does not."""
+
+from pathlib import Path
+
+import pytest
+
+from mutualgate.config import Mode, parse, problems
+
+
+def site(name: str = "main", hosts: str = '"localhost"', more: str = "") -> str:
+    return f'[[sites]]\nname = "{name}"\nhosts = [{hosts}]\n{more}\n'
+
+
+def route(path: str = "/", more: str = "", upstream: str = "demo") -> str:
+    return f'[[sites.routes]]\npath = "{path}"\nupstream = "{upstream}"\n{more}\n'
+
+
+RULES = [
+    pytest.param(
+        '[gate]\nlisten = ["127.0.0.1:8443"]\nops_listen = ["127.0.0.1:8443"]\n',
+        '[gate]\nlisten = ["127.0.0.1:8443"]\nops_listen = ["127.0.0.2:8443"]\n',
+        ":3:15: gate.ops_listen[0]: 127.0.0.1:8443 overlaps 127.0.0.1:8443 of gate.listen[0]. "
+        "Give each listener a port of its own",
+        id="two listeners on one address",
+    ),
+    pytest.param(
+        '[gate]\nlisten = ["127.0.0.1:8443", "0.0.0.0:8443"]\n',
+        '[gate]\nlisten = ["127.0.0.1:0", "0.0.0.0:0"]\n',
+        ":2:29: gate.listen[1]: 0.0.0.0:8443 overlaps 127.0.0.1:8443 of gate.listen[0]. "
+        "Give each listener a port of its own",
+        id="a listener within another",
+    ),
+    pytest.param(
+        '[gate]\nlisten = ["127.0.0.1:8480"]\n',
+        '[gate]\nlisten = ["127.0.0.1:8480"]\nplain_listen = []\n',
+        ":1:2: gate.plain_listen[0]: 127.0.0.1:8480 overlaps 127.0.0.1:8480 of gate.listen[0]. "
+        "Give each listener a port of its own",
+        id="a listener on the default of another",
+    ),
+    pytest.param(
+        site() + route() + site(hosts='"b"') + route(),
+        site() + route() + site("b", '"b"') + route(),
+        ':10:8: sites[1].name: "main" is already the name of sites[0]',
+        id="two sites of one name",
+    ),
+    pytest.param(
+        site(hosts='"a.example", "b.example"') + route() + site("b", '"c.example", "B.EXAMPLE"') + route(),
+        site(hosts='"a.example", "b.example"') + route() + site("b", '"c.example", "d.example"') + route(),
+        ':11:23: sites[1].hosts[1]: "b.example" already belongs to sites[0]. A host belongs to one site',
+        id="a host in two sites",
+    ),
+    pytest.param(
+        site(hosts='"a", "A"') + route(),
+        site(hosts='"a", "b"') + route(),
+        ":3:15: sites[0].hosts[1]: a is listed twice",
+        id="a host twice in a site",
+    ),
+    pytest.param(
+        site() + route() + site("b", '"b", "192.0.2.1"') + route(),
+        site(hosts='"b", "192.0.2.1"') + route() + site("b", '"c"') + route(),
+        ":11:15: sites[1].hosts[1]: the address 192.0.2.1 cannot be told from the first site. "
+        "Clients name no address in a handshake: list it at the first site",
+        id="an address that no handshake names",
+    ),
+    pytest.param(
+        site(more='certificate = "a.pem"') + route(),
+        site(more='certificate = "a.pem"\nkey = "a.key"') + route(),
+        ":4:15: sites[0].certificate: is given without `key`. "
+        "Add `key`, or leave both out for a certificate of our authority",
+        id="a certificate without key",
+    ),
+    pytest.param(
+        site(more='key = "a.key"') + route(),
+        site() + route(),
+        ":4:7: sites[0].key: is given without `certificate`. "
+        "Add `certificate`, or leave both out for a certificate of our authority",
+        id="a key without certificate",
+    ),
+    pytest.param(
+        site() + route("/a") + route("/a"),
+        site() + route("/a") + route("/A"),
+        ':10:8: sites[0].routes[1].path: "/a" is already the path of routes[0] of this site',
+        id="a path twice in a site",
+    ),
+    pytest.param(
+        site() + route(more='client_certificate = "off"\nroles = ["admin"]'),
+        site() + route(more='client_certificate = "required"\nroles = ["admin"]'),
+        ':9:9: sites[0].routes[0].roles: keeps nobody out where client_certificate is "off". '
+        'Set client_certificate = "required" for this route',
+        id="roles without a certificate",
+    ),
+    pytest.param(
+        site(more='client_certificate = "optional"') + route(more='clients = ["alice"]'),
+        site() + route(more='clients = ["alice"]'),
+        ':8:11: sites[0].routes[0].clients: keeps nobody out where client_certificate is "optional". '
+        'Set client_certificate = "required" for this route',
+        id="clients where anybody may come without",
+    ),
+    pytest.param(
+        site(more='on_refusal = "alert"') + route(more='client_certificate = "optional"'),
+        site(more='on_refusal = "close"') + route(more='client_certificate = "optional"'),
+        ':4:14: sites[0].on_refusal: an alert ends the handshake before the path is known, but "/" has '
+        'client_certificate = "optional". Use "page" or "close", or require a certificate for all routes',
+        id="an alert before a route for everybody",
+    ),
+    pytest.param(
+        site() + route(upstream="http://127.0.0.1:8443"),
+        site() + route(upstream="http://127.0.0.1:8444"),
+        ":7:12: sites[0].routes[0].upstream: http://127.0.0.1:8443 is the gate's own listen. "
+        "Name the service behind the gate",
+        id="an upstream that is the gate",
+    ),
+]
+
+
+@pytest.mark.parametrize(("wrong", "right", "sentence"), RULES)
+def test_a_contradiction_is_an_error_and_its_neighbour_is_none(
+    tmp_path: Path, wrong: str, right: str, sentence: str
+) -> None:
+    file = tmp_path / "mutualgate.toml"
+    file.write_text(right)
+    assert [str(problem) for problem in problems(file)] == []
+    file.write_text(wrong)
+    assert [str(problem) for problem in problems(file)] == [f"{file}{sentence}"]
+
+
+def test_a_route_may_ask_for_less_than_its_site_only_in_its_own_words() -> None:
+    text = site() + route() + route("/public", 'client_certificate = "off"')
+    modes = [route.client_certificate for route in parse(text).sites[0].routes]
+    assert modes == [Mode.REQUIRED, Mode.OFF]
+
+
+def test_wrong_values_do_not_hide_contradictions(tmp_path: Path) -> None:
+    file = tmp_path / "mutualgate.toml"
+    file.write_text(site(hosts='"*", "a"') + route(upstream="x") + site("main", '"a"') + route("/x/") + route())
+    keys = [problem.key for problem in problems(file)]
+    assert keys == [
+        "sites[0].hosts[0]",
+        "sites[0].routes[0].upstream",
+        "sites[1].name",
+        "sites[1].hosts[0]",
+        "sites[1].routes[0].path",
+    ]

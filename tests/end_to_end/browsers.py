@@ -1,0 +1,163 @@
+"""A real headless Chromium and a real headless Firefox that hold one client certificate and trust one root.
+
+Both read an NSS database, filled as a person would: the root and the `.p12` are imported. Neither is told to ignore
+anything about the server's certificate.
+"""
+
+import base64
+import fcntl
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from end_to_end.process import answers, free_port, running
+
+CHROMIUM = Path("/usr/bin/chromium")
+# Which certificate to send is a question to the person; without this policy a headless Chromium waits for the answer.
+POLICY = Path("/etc/chromium/policies/managed/mutualgate-tests.json")
+POLICY_TEXT = json.dumps({"AutoSelectCertificateForUrls": ['{"pattern":"https://localhost:*","filter":{}}']})
+
+MARIONETTE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A `.p12` file and its password."""
+
+    path: Path
+    password: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the person sees."""
+
+    status: int
+    text: str
+    screenshot: bytes
+
+
+def chromium_missing() -> str | None:
+    """Why Chromium cannot run here, if it cannot."""
+    if not CHROMIUM.exists() or shutil.which("certutil") is None:
+        return "not installed: chromium or certutil (scripts/install-test-packages.sh)"
+    if not os.access(POLICY.parents[3], os.W_OK):
+        return f"{POLICY} cannot be written: Chromium takes the choice of a certificate only from a machine's policy"
+    return None
+
+
+def firefox_missing() -> str | None:
+    """Why Firefox cannot run here, if it cannot."""
+    if shutil.which("firefox-esr") is None or shutil.which("certutil") is None:
+        return "not installed: firefox-esr or certutil (scripts/install-test-packages.sh)"
+    return None
+
+
+def chromium(url: str, folder: Path, root: Path, bundle: Bundle | None) -> Page:
+    """Opens `url` (on localhost) in Chromium, with the identity in `bundle` or with none."""
+    from playwright.sync_api import sync_playwright
+
+    folder.mkdir(parents=True)
+    _database(folder / ".pki" / "nssdb", root, bundle)
+    environment: dict[str, str | float | bool] = {**os.environ, "HOME": str(folder)}
+    with _policy(), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), env=environment, args=["--no-sandbox"])
+        try:
+            page = browser.new_page(viewport={"width": 1000, "height": 900})
+            response = page.goto(url, timeout=MARIONETTE_SECONDS * 1000)
+            assert response is not None
+            return Page(response.status, page.inner_text("body"), page.screenshot())
+        finally:
+            browser.close()
+
+
+def firefox(url: str, folder: Path, root: Path, bundle: Bundle | None) -> Page:
+    """Opens `url` in Firefox, with the identity in `bundle` or with none."""
+    profile = folder / "profile"
+    _database(profile, root, bundle)
+    port = free_port()
+    preferences: dict[str, object] = {
+        "security.default_personal_cert": "Select Automatically",  # otherwise it waits for a person to choose
+        "marionette.port": port,
+        "datareporting.policy.dataSubmissionEnabled": False,
+        "network.captive-portal-service.enabled": False,
+        "network.connectivity-service.enabled": False,
+        "app.normandy.enabled": False,
+        "browser.shell.checkDefaultBrowser": False,
+    }
+    lines = [f'user_pref("{name}", {json.dumps(value)});' for name, value in preferences.items()]
+    (profile / "user.js").write_text("\n".join(lines) + "\n")
+    command = ["firefox-esr", "--headless", "--marionette", "--profile", str(profile)]
+    with running("firefox", command, folder / "firefox.log", {"HOME": str(folder)}) as program:
+        program.wait_for(lambda: answers(port), MARIONETTE_SECONDS)
+        with socket.create_connection(("127.0.0.1", port), MARIONETTE_SECONDS) as connection:
+            marionette = _Marionette(connection)
+            marionette.ask("WebDriver:NewSession", {"capabilities": {"alwaysMatch": {"acceptInsecureCerts": False}}})
+            marionette.ask("WebDriver:Navigate", {"url": url})
+            script = "return [performance.getEntriesByType('navigation')[0].responseStatus, document.body.innerText]"
+            status, text = marionette.ask("WebDriver:ExecuteScript", {"script": script, "args": []})["value"]
+            screenshot = marionette.ask("WebDriver:TakeScreenshot", {"full": False})["value"]
+    return Page(int(status), text, base64.b64decode(screenshot))
+
+
+class _Marionette:
+    """Firefox's own remote control: `LENGTH:[0, id, command, arguments]`, and `LENGTH:[1, id, error, result]` back."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._stream = connection.makefile("rb")
+        self._asked = 0
+        self._read()  # the greeting
+
+    def ask(self, command: str, arguments: dict[str, Any]) -> Any:
+        self._asked += 1
+        message = json.dumps([0, self._asked, command, arguments]).encode()
+        self._connection.sendall(b"%d:%s" % (len(message), message))
+        _, _, error, result = self._read()
+        assert error is None, f"{command}: {error['message']}"
+        return result
+
+    def _read(self) -> Any:
+        length = b""
+        while not length.endswith(b":"):
+            character = self._stream.read(1)
+            assert character, "Firefox closed the connection"
+            length += character
+        return json.loads(self._stream.read(int(length[:-1])))
+
+
+def _database(folder: Path, root: Path, bundle: Bundle | None) -> None:
+    folder.mkdir(parents=True)
+    database = f"sql:{folder}"
+    _run(["certutil", "-N", "--empty-password", "-d", database])
+    _run(["certutil", "-A", "-d", database, "-n", "root", "-t", "CT,,", "-i", root])
+    if bundle is not None:
+        _run(["pk12util", "-d", database, "-i", bundle.path, "-W", bundle.password, "-K", ""])
+
+
+def _run(arguments: list[str | Path]) -> None:
+    done = subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True)
+    assert done.returncode == 0, f"{arguments[0]} {arguments[1]} failed: {done.stdout}{done.stderr}"
+
+
+@contextmanager
+def _policy() -> Iterator[None]:
+    """Lays the machine's policy and takes it away again, one test at a time."""
+    made = [folder for folder in POLICY.parents if not folder.exists()]
+    POLICY.parent.mkdir(parents=True, exist_ok=True)
+    with Path("/tmp/mutualgate-tests-chromium-policy.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        POLICY.write_text(POLICY_TEXT)
+        try:
+            yield
+        finally:
+            POLICY.unlink()
+            for folder in made:
+                folder.rmdir()

@@ -1,0 +1,65 @@
+import pytest
+from rows import AT, client
+
+from mutualgate.errors import Conflict
+from mutualgate.model import ClientName, ClientState, Role
+from mutualgate.store import Store
+
+
+def test_a_name_is_given_once_in_any_spelling(store: Store) -> None:
+    with store.transaction() as tx:
+        client(tx, "Anna")
+        for name in ("Anna", "ANNA", "\uff21nna"):
+            with pytest.raises(Conflict, match="'Anna'"):
+                client(tx, name)
+
+
+def test_a_name_is_free_again_when_its_client_is_gone(store: Store) -> None:
+    with store.transaction() as tx:
+        first = client(tx, "anna")
+        tx.clients.set_state(first.id, ClientState.GONE)
+        second = client(tx, "anna")
+        assert second.id != first.id
+        assert tx.clients.find(ClientName("anna")) == second
+        assert tx.clients.get(first.id) is not None
+        tx.clients.set_state(second.id, ClientState.GONE)  # two gone ones of one name
+
+
+def test_pages_join_to_the_whole(store: Store) -> None:
+    with store.transaction() as tx:
+        added = [client(tx, f"c{number}", "even" if number % 2 == 0 else "odd") for number in range(25)]
+    with store.reading() as tx:
+        seen, after = [], 0
+        while page := tx.clients.page(after=after, limit=7):
+            seen += page
+            after = page[-1].id
+        assert seen == added
+        assert tx.clients.count(role=Role("even")) == 13
+        assert [one.name for one in tx.clients.page(search="C2", limit=100)] == [
+            "c2",
+            "c20",
+            "c21",
+            "c22",
+            "c23",
+            "c24",
+        ]
+
+
+def test_a_search_takes_text_as_it_is(store: Store) -> None:
+    with store.transaction() as tx:
+        client(tx, "50% off")
+        client(tx, "anna")
+        tx.clients.add(ClientName("bert"), contact="Bert@Example.com", roles=[], at=AT)
+    with store.reading() as tx:
+        assert [one.name for one in tx.clients.page(search="%")] == ["50% off"]
+        assert tx.clients.page(search="_") == []
+        assert [one.name for one in tx.clients.page(search="bert@example")] == ["bert"]
+
+
+def test_a_walk_sees_everybody_once_but_those_who_are_gone(store: Store) -> None:
+    with store.transaction() as tx:
+        added = [client(tx, f"c{number}", "r1", "r2") for number in range(23)]
+        tx.clients.set_state(added[3].id, ClientState.GONE)
+    with store.reading() as tx:
+        walked = [one for part in tx.clients.walk(5) for one in part]
+    assert walked == [(one.id, one.name, ["r1", "r2"], False) for one in added[:3] + added[4:]]

@@ -1,0 +1,53 @@
+from datetime import timedelta
+
+from rows import AT, authority
+
+from mutualgate.model import Revocation, RevocationReason
+from mutualgate.store import Store
+from mutualgate.store.revocations import key, parse_key
+
+
+def test_a_million_come_in_as_one_change_and_go_out_in_parts(store: Store) -> None:
+    """A tenth of it here; the time for a million is in the benchmark."""
+    entries = [(number.to_bytes(16, "big").lstrip(b"\0"), AT, RevocationReason.superseded) for number in range(100_000)]
+    with store.transaction() as tx:
+        one = authority(tx)
+        assert tx.revocations.add_many(one.id, entries) == 100_000
+        assert tx.revocations.add_many(one.id, entries[:10]) == 0
+    with store.reading() as tx:
+        assert tx.changes.epoch() == 2
+        assert tx.revocations.count(one.id) == 100_000
+        parts = list(tx.revocations.walk(one.id, 30_000))
+        assert [len(part) for part in parts] == [30_000, 30_000, 30_000, 10_000]
+        assert {(entry.serial, entry.at, entry.reason) for part in parts for entry in part} == set(entries)
+
+
+def test_what_is_there_is_left_as_it_is_by_an_import(store: Store) -> None:
+    with store.transaction() as tx:
+        one = authority(tx)
+        tx.revocations.put(Revocation(one.id, b"\x01", AT, RevocationReason.keyCompromise))
+        later = AT + timedelta(days=1)
+        assert (
+            tx.revocations.add_many(
+                one.id, [(b"\x01", later, RevocationReason.unspecified), (b"", later, RevocationReason.unspecified)]
+            )
+            == 1
+        )
+        kept = tx.revocations.find(one.id, b"\x01")
+        assert kept == Revocation(one.id, b"\x01", AT, RevocationReason.keyCompromise)
+        assert tx.revocations.find(one.id, b"") is not None  # the serial number 0
+
+
+def test_each_change_makes_the_authoritys_crl_old(store: Store) -> None:
+    with store.transaction() as tx:
+        one, other = authority(tx), authority(tx, "other")
+        tx.revocations.put(Revocation(one.id, b"\x01", AT, RevocationReason.certificateHold))
+        first = tx.authorities.revoked_epoch(one.id)
+        tx.revocations.lift(one.id, b"\x01")
+        assert tx.authorities.revoked_epoch(one.id) == first + 1
+        assert tx.authorities.revoked_epoch(other.id) == 0
+
+
+def test_a_key_of_the_feed_is_read_back() -> None:
+    assert parse_key(key(3, b"\x0a\x01")) == (3, b"\x0a\x01")
+    assert parse_key(key(3, b"")) == (3, b"")

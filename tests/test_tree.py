@@ -1,0 +1,153 @@
+"""The house is in order: tests mirror the modules, and each reason and setting is documented and exercised."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+from mutualgate.config.settings import tables
+from mutualgate.gate import reasons
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ROOT / "src" / "mutualgate"
+TESTS = ROOT / "tests"
+VECTORS = TESTS / "vectors"
+
+# What has no test file of its own name: what tests it, and why. A package ends in `/`.
+ELSEWHERE: dict[str, tuple[str, str]] = {
+    "app/": ("end_to_end", "it puts a process together: the end-to-end tests start it and look from outside"),
+    "cli/": (
+        "end_to_end/gate.py",
+        "the end-to-end tests run the commands as a program, with what they print and return",
+    ),
+    "gate/": ("end_to_end", "a thin door to the compiled module, whose own tests are Rust's"),
+    "errors.py": ("config/test_reader.py", "the sentences that users read are asserted where they arise"),
+    "apache/access.py": ("apache/test_import.py", "a step from httpd's text to ours: what comes out counts"),
+    "apache/syntax.py": ("apache/test_import.py", "as apache/access.py"),
+    "apache/vhost.py": ("apache/test_import.py", "as apache/access.py"),
+    "apache/names.py": ("apache/test_export.py", "the names are asserted in the configuration, and by a running httpd"),
+    "apache/write.py": ("apache/test_export.py", "as apache/names.py"),
+    "authorities/hosting.py": ("authorities/test_service.py", "a part of the service that lives in its transaction"),
+    "authorities/issuing.py": ("authorities/test_service.py", "as authorities/hosting.py"),
+    "authorities/keyring.py": ("authorities/test_service.py", "as authorities/hosting.py"),
+    "authorities/lists.py": ("authorities/test_service.py", "as authorities/hosting.py"),
+    "authorities/taking_over.py": ("authorities/test_service.py", "as authorities/hosting.py"),
+    "clients/revoking.py": ("clients/test_service.py", "a part of the service that lives in its transaction"),
+    "demo/handshake.py": ("demo/test_service.py", "the page that comes out is asserted as a browser and curl get it"),
+    "demo/page.py": ("demo/test_service.py", "as demo/handshake.py"),
+    "model/certificate.py": ("enrolment/test_service.py", "facts are read from certificates that were issued"),
+    "model/credential.py": ("store/test_credentials.py", "a credential's state comes of what the store holds"),
+    "ops/running.py": ("end_to_end", "it asks a running process"),
+    "snapshot/sites.py": ("snapshot/test_builder.py", "sites are records of the snapshot that is built"),
+    "store/audit.py": ("audit/test_chain.py", "the log is tested by what writes it"),
+    "store/authorities.py": ("authorities/test_service.py", "its rows are asserted through the service"),
+    "store/select.py": ("store/test_store.py", "how the store opens and asks"),
+    "store/settings.py": ("store/test_store.py", "as store/select.py"),
+    "store/sqlite.py": ("store/test_store.py", "as store/select.py"),
+}
+
+# Reasons that no vector can meet.
+WITHOUT_VECTOR = {
+    "name_not_permitted": "kept for authorities of partners, which are not accepted yet",
+    "pin_retired": "kept for pinned certificates, which are not accepted yet",
+    "wrong_site": "the gate sees that SNI and Host disagree: tests/end_to_end/test_sites.py",
+}
+
+
+def modules() -> list[str]:
+    """Every module that decides something, as `package/module.py`."""
+    found = sorted(SOURCES.rglob("*.py"))
+    return [str(path.relative_to(SOURCES)) for path in found if "migrations" not in path.parts and has_logic(path)]
+
+
+def has_logic(path: Path) -> bool:
+    """Whether a function in it has more than one statement, or one that branches: else there is nothing to be wrong."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = [one for one in node.body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))]
+            if len(body) > 1 or any(
+                isinstance(one, ast.If | ast.For | ast.While | ast.Match | ast.Try) for one in body
+            ):
+                return True
+    return False
+
+
+def mirror(module: str) -> Path:
+    """The test file of a module; `import_`, which cannot be called `import`, has the test of that name."""
+    path = Path(module)
+    inside = path.parent if path.name == "__init__.py" else path.with_suffix("")
+    return TESTS / inside.parent / f"test_{inside.name.removesuffix('_')}.py"
+
+
+def elsewhere(module: str) -> str | None:
+    """The exception that holds for a module."""
+    package = f"{Path(module).parts[0]}/"
+    return next((key for key in (module, package) if key in ELSEWHERE), None)
+
+
+@pytest.mark.parametrize("module", modules())
+def test_every_module_has_its_test(module: str) -> None:
+    if mirror(module).exists():
+        assert module not in ELSEWHERE, f"{module} has a test of its own: take it off the list"
+        return
+    exception = elsewhere(module)
+    assert exception is not None, f"{module} has no {mirror(module).relative_to(ROOT)}"
+    place, why = ELSEWHERE[exception]
+    assert (TESTS / place).exists(), f"{module} is to be tested by {place} ({why})"
+
+
+def test_the_exceptions_are_needed() -> None:
+    needed = {elsewhere(module) for module in modules() if not mirror(module).exists()}
+    assert set(ELSEWHERE) <= needed
+
+
+def test_every_unit_test_mirrors_a_module() -> None:
+    """A test file whose module was renamed or removed is found."""
+    packages = [path for path in TESTS.iterdir() if path.is_dir() and (SOURCES / path.name / "__init__.py").exists()]
+    known = {mirror(str(path.relative_to(SOURCES))) for path in SOURCES.rglob("*.py")}
+    extra = sorted(
+        str(path.relative_to(TESTS)) for package in packages for path in package.glob("test_*.py") if path not in known
+    )
+    assert [path for path in extra if path not in WITHOUT_MODULE] == []
+
+
+# Tests of a package as a whole.
+WITHOUT_MODULE: dict[str, str] = {
+    "store/test_crash.py": "the store as a whole, killed at any moment",
+}
+
+
+@pytest.mark.parametrize("code", [code for code, _, _ in reasons()])
+def test_every_reason_is_met_by_a_vector_and_just_missed_by_another(code: str) -> None:
+    if code in WITHOUT_VECTOR:
+        assert not (VECTORS / f"{code}.json").exists(), "there is a vector: take the reason off the list"
+        return
+    vectors = json.loads((VECTORS / f"{code}.json").read_text(encoding="utf-8"))
+    verdicts = {(vector["verdict"], vector["reason"]) for vector in vectors}
+    assert ("refused", code) in verdicts
+    assert ("admitted", None) in verdicts
+
+
+def test_reasons_without_a_vector_are_reasons() -> None:
+    assert set(WITHOUT_VECTOR) <= {code for code, _, _ in reasons()}
+
+
+def test_every_setting_is_in_the_reference() -> None:
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    for table in tables():
+        section = page.partition(f"\n## `{table.heading}`\n")[2].partition("\n## ")[0]
+        for setting in table.settings:
+            assert f"\n| `{setting.key}` |" in section, f"{table.heading} {setting.key}"
+
+
+# Settings that no test sets.
+NEVER_SET = {"drain": "that what is under way is finished is tested with the default: end_to_end/test_reload.py"}
+
+
+def test_every_setting_is_exercised() -> None:
+    """By its name in a test: a setting that nobody sets has never been tried."""
+    others = [path for path in TESTS.rglob("*.py") if path.name not in ("test_tree.py", "test_documents.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in others)
+    missing = {setting.key for table in tables() for setting in table.settings if setting.key not in text}
+    assert missing - set(NEVER_SET) == set()
