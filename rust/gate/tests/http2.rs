@@ -8,7 +8,7 @@ use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use support::{World, client::Hello};
+use support::{PATIENCE, World, client::Hello, eventually};
 
 type Sender = http2::SendRequest<Full<Bytes>>;
 

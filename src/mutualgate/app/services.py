@@ -15,6 +15,7 @@ Overrides = Callable[[Config], Config]
 """What flags change in a configuration, each time that it is read."""
 
 if TYPE_CHECKING:
+    from mutualgate.app.refusals import Refusals
     from mutualgate.authorities.issuing import Policy
     from mutualgate.authorities.keyring import KeyRing
     from mutualgate.authorities.service import Authorities
@@ -82,6 +83,12 @@ class Services:
             client_validity=authority.client_validity,
             server_validity=authority.server_validity,
         )
+
+    @cached_property
+    def refusals(self) -> "Refusals":
+        from mutualgate.app.refusals import Refusals
+
+        return Refusals(self.store)
 
     @cached_property
     def clients(self) -> "Clients":

@@ -17,7 +17,7 @@ def gate_settings(config: Config, sites: Sequence[SiteSettings], demo_socket: Pa
         workers=gate.workers,
         sites=list(sites),
         upstreams=[
-            UpstreamSettings(f"unix:{demo_socket}" if upstream == DEMO else str(upstream))
+            UpstreamSettings(f"unix:{demo_socket.absolute()}" if upstream == DEMO else str(upstream))
             for upstream in config.upstreams
         ],
         routes=[
