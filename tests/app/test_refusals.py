@@ -12,7 +12,14 @@ from mutualgate.store import Store
 
 
 def event(id: str, **more: Any) -> dict[str, Any]:
-    return {"kind": "refused", "at": 1_780_000_000_000, "refusal": id, "reason": "expired", "detail": "It ended.", **more}
+    return {
+        "kind": "refused",
+        "at": 1_780_000_000_000,
+        "refusal": id,
+        "reason": "expired",
+        "detail": "It ended.",
+        **more,
+    }
 
 
 @pytest.fixture

@@ -58,7 +58,6 @@ def test_a_wrong_passphrase_is_one_sentence(installed: Installation) -> None:
     made = Services(installed.folder, environment={"MUTUALGATE_PASSPHRASE": "another passphrase"})
     try:
         with pytest.raises(BadInput, match="the passphrase from the variable MUTUALGATE_PASSPHRASE does not open"):
-            made.authorities.server_certificate("main", ["localhost", "127.0.0.1"])
             made.authorities.server_certificate("other", ["localhost"])
     finally:
         made.close()
@@ -76,3 +75,13 @@ def test_what_is_signed_follows_the_settings(installed: Installation) -> None:
     assert policy.crl_life == timedelta(days=1)
     assert policy.client_validity == timedelta(days=90)
     assert policy.server_validity == timedelta(days=30)
+
+
+def test_a_passphrase_that_is_lost_is_not_made_anew(installed: Installation) -> None:
+    kept = installed.folder.keys / "passphrase"
+    kept.unlink()
+    made = installed.services()
+    with pytest.raises(BadInput, match="passphrase of the keys is missing"):
+        made.authorities.crl("issuing")
+    made.close()
+    assert not kept.exists()
