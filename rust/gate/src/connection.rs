@@ -56,7 +56,7 @@ pub(crate) struct Connection {
     pub(crate) met: Met,
     pub(crate) progress: Arc<Progress>,
     /// The fields about where a request comes from, for the authority that was asked for last.
-    hop: RefCell<Option<(Box<str>, Rc<[u8]>)>>,
+    hop: RefCell<Option<KnownHop>>,
     standing: RefCell<Rc<Standing>>,
     requests: RefCell<Vec<Option<Running>>>,
     running: Cell<usize>,
@@ -65,6 +65,9 @@ pub(crate) struct Connection {
     ending: Cell<Ending>,
     waker: RefCell<Option<Waker>>,
 }
+
+/// An authority, and the fields of requests to it.
+type KnownHop = (Box<str>, Rc<[u8]>);
 
 /// A request that is not yet answered to the end.
 struct Running {

@@ -26,6 +26,10 @@ pub(crate) struct Download {
     request: Option<(Active, Entry)>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the usual one: a box would be an allocation for each request"
+)]
 enum Source {
     Nothing,
     Own(Bytes),

@@ -111,7 +111,10 @@ async fn meet(
 async fn serve_h1(io: TokioIo<ClientIo>, connection: Rc<Connection>, header_bytes: usize) {
     let service = {
         let connection = connection.clone();
-        service_fn(move |request: http::Request<Incoming>| answer(connection.clone(), request))
+        // Boxed for each request: hyper keeps room for a future as long as the connection, and idle ones are many.
+        service_fn(move |request: http::Request<Incoming>| {
+            Box::pin(answer(connection.clone(), request))
+        })
     };
     let http = http1::Builder::new()
         .max_headers(MAX_FIELDS)

@@ -8,7 +8,7 @@ use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use support::{World, client::Hello};
+use support::{PATIENCE, World, client::Hello, eventually};
 
 type Sender = http2::SendRequest<Full<Bytes>>;
 
@@ -138,11 +138,14 @@ async fn a_stranger_gets_one_answer_and_a_revoked_client_too() {
     );
     let stream = alice.send_request(get("https://a.test/sse")).await.unwrap();
     world.revoke(&world.alice.clone());
-    assert!(
-        stream.into_body().collect().await.is_err(),
-        "the stream is cut"
-    );
+    let rest = tokio::time::timeout(PATIENCE, stream.into_body().collect()).await;
+    assert!(rest.expect("an end in time").is_err(), "the stream is cut");
     assert!(alice.send_request(get("https://a.test/")).await.is_err());
+    let upstream = world.upstream.clone();
+    eventually("the stream's connection to the upstream is closed", || {
+        upstream.open() <= 1
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

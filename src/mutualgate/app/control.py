@@ -6,16 +6,22 @@ other authentication, and nothing on it can change what the store holds.
 
 import asyncio
 import json
+import logging
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from mutualgate.app.claim import is_claimed
 from mutualgate.app.folder import Folder
-from mutualgate.errors import Unavailable
+from mutualgate.errors import MutualgateError, Unavailable
+
+log = logging.getLogger("mutualgate")
 
 _LINE_BYTES = 1 << 20
 _PATIENCE_SECONDS = 10.0
+_PAUSE_SECONDS = 0.05
 
 Handler = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -25,6 +31,20 @@ def ask(folder: Folder, do: str, patience_seconds: float = _PATIENCE_SECONDS) ->
 
     Raises `Unavailable` when one runs and does not answer in time, or answers that it could not.
     """
+    deadline = time.monotonic() + patience_seconds
+    while (answer := _ask(folder, do, patience_seconds)) is None and is_claimed(folder):
+        # It starts, or ends: what it read of the store may be from before the change that is asked about.
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"the gate has been starting or stopping for {patience_seconds:g} s",
+                where=str(folder.path),
+                fix="See its log.",
+            )
+        time.sleep(_PAUSE_SECONDS)
+    return answer
+
+
+def _ask(folder: Folder, do: str, patience_seconds: float) -> dict[str, Any] | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(patience_seconds)
         try:
@@ -35,7 +55,7 @@ def ask(folder: Folder, do: str, patience_seconds: float = _PATIENCE_SECONDS) ->
         except PermissionError as error:
             raise Unavailable("may not be opened by this user", where=str(folder.control)) from error
         except OSError as error:
-            raise Unavailable(f"cannot be opened: {error.strerror}", where=str(folder.control)) from error
+            raise Unavailable(f"cannot be opened: {error.strerror or error}", where=str(folder.control)) from error
         try:
             connection.sendall(json.dumps({"do": do}).encode() + b"\n")
             line = connection.makefile("rb").readline(_LINE_BYTES)
@@ -60,11 +80,7 @@ def _answer(line: bytes, folder: Folder) -> dict[str, Any]:
 
 
 async def serve(folder: Folder, handlers: Mapping[str, Handler]) -> asyncio.Server:
-    """Opens the socket; a stale one of a process that was killed is taken over, a live one raises `Unavailable`."""
-    if await asyncio.to_thread(_is_live, folder):
-        raise Unavailable(
-            "another process already runs this gate", where=str(folder.path), fix="Stop it, or use another --dir."
-        )
+    """Opens the socket, for whoever has claimed the folder: one that is there is of a process that was killed."""
     folder.control.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
@@ -95,16 +111,8 @@ async def _handle(line: bytes, handlers: Mapping[str, Handler]) -> Mapping[str, 
         return {"problem": f"expected an object with `do`, one of {', '.join(sorted(handlers))}"}
     try:
         return await handler()
-    except Exception as error:  # the asker gets the sentence; the process lives on
+    except MutualgateError as error:  # the asker gets the sentence; the process lives on
         return {"problem": str(error)}
-
-
-def _is_live(folder: Folder) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(1)
-        try:
-            with folder.control_address() as address:
-                connection.connect(address)
-        except OSError:
-            return False
-        return True
+    except Exception:
+        log.exception("the question %r could not be answered", question["do"])
+        return {"problem": "a defect of mutualgate; the gate's log has it"}

@@ -1,7 +1,10 @@
 """Where everything of one installation lies. Knows names and permissions, not what is in the files."""
 
 import os
-from contextlib import suppress
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,13 +50,31 @@ class Folder:
         return self.run / "control.sock"
 
     @property
-    def demo(self) -> Path:
-        """The socket of the demo service."""
-        return self.run / "demo.sock"
+    def lock(self) -> Path:
+        """Held by the process that runs the gate."""
+        return self.run / "lock"
+
+    @contextmanager
+    def demo_socket(self) -> Iterator[Path]:
+        """An absolute path for the demo service's socket while the block runs, short enough for everybody to open."""
+        path = self.run.absolute() / "demo.sock"
+        if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES:
+            yield path
+            return
+        short = tempfile.mkdtemp(prefix="mutualgate-")  # closed to others, as `run` is
+        try:
+            yield Path(short) / "demo.sock"
+        finally:
+            shutil.rmtree(short, ignore_errors=True)
 
     def exists(self) -> bool:
-        """Whether an installation was set up here."""
-        return self.store.exists()
+        """Whether an installation was set up here. Raises `BadInput` where nobody can tell."""
+        try:
+            return self.store.exists()
+        except OSError as error:
+            raise BadInput(
+                f"cannot be looked into: {error.strerror}", where=str(self.path), expected="a folder of this user"
+            ) from error
 
     def create(self) -> None:
         """Makes the folders, closed to other users.

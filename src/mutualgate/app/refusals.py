@@ -1,34 +1,103 @@
-"""Keeps what the data plane tells of refused clients, so that the id on a refusal page can be looked up."""
+"""Remembers who was refused, as the data plane tells it, so that the id on a refusal page can be looked up."""
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Protocol
 
-from mutualgate.app.services import Services
+from mutualgate.authorities.reading import UNREADABLE, odd_serials_allowed, subject_text
+from mutualgate.errors import MutualgateError
 from mutualgate.model import RefusalRecord
+from mutualgate.store import Store
+from mutualgate.store.refusals import KEPT
+from mutualgate.store.types import EPOCH
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST = 1_000
+"""Events that are taken at once."""
+_WAIT_SECONDS = 0.5
 
 
-def keep_refusals(services: Services, events: Iterable[Mapping[str, Any]]) -> None:
-    """Stores the refusals among `events`; the other kinds say what needs no keeping."""
-    records = [_record(event) for event in events if event["kind"] == "refused" and "refusal" in event]
-    if records:
-        with services.store.transaction() as tx:
-            tx.refusals.add_many(records)
+class Refusals:
+    """The last refusals of one installation."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def keep(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Stores the refusals among `events`; the other kinds say what needs no keeping."""
+        records = [_record(event) for event in events if event["kind"] == "refused" and "refusal" in event]
+        if records:
+            with self._store.transaction() as tx:
+                tx.refusals.add_many(records)
+
+    def find(self, id: str) -> RefusalRecord | None:
+        """The one with this id, as a person may have typed it."""
+        with self._store.reading() as tx:
+            return tx.refusals.find(id.strip().upper())
+
+    def recent(self, *, reason: str | None = None, limit: int = 100) -> list[RefusalRecord]:
+        """The newest `limit`, newest first."""
+        with self._store.reading() as tx:
+            return tx.refusals.recent(reason=reason, limit=limit)
+
+
+class Source(Protocol):
+    """What events are taken from: the data plane."""
+
+    def events(self, most: int, wait_seconds: float) -> Sequence[Mapping[str, Any]]:
+        """At most `most`, after a wait for the first."""
+
+
+class Pump:
+    """Carries events from the data plane to the store. While the store cannot be written, the newest wait here."""
+
+    def __init__(self, source: Source, refusals: Refusals) -> None:
+        self._source = source
+        self._refusals = refusals
+        self._waiting: list[Mapping[str, Any]] = []
+
+    async def step(self) -> None:
+        """Waits for events and stores them. Raises what the store raises, and has them again the next time."""
+        taken = await asyncio.to_thread(self._source.events, _MOST, _WAIT_SECONDS)
+        self._waiting = [*self._waiting, *taken][-KEPT:]
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Stores what waits."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        try:
+            await asyncio.to_thread(self._refusals.keep, waiting)
+        except MutualgateError:
+            self._waiting = waiting
+            raise
 
 
 def _record(event: Mapping[str, Any]) -> RefusalRecord:
     fingerprint = event.get("fingerprint")
     return RefusalRecord(
         id=event["refusal"],
-        at=_EPOCH + timedelta(milliseconds=event["at"]),
+        at=EPOCH + timedelta(milliseconds=event["at"]),
         reason=event.get("reason", ""),
         detail=event.get("detail", ""),
         site=event.get("site", ""),
         path=event.get("path", ""),
         peer=event.get("peer", ""),
-        subject=event.get("subject", ""),
+        subject=event.get("subject") or _subject(event.get("certificate")),
         fingerprint=bytes.fromhex(fingerprint) if fingerprint else None,
         client=event.get("client"),
     )
+
+
+def _subject(certificate: bytes | None) -> str:
+    """The data plane does not read the names of whom it refuses; here is the time to. Empty where it cannot be read."""
+    if certificate is None:
+        return ""
+    from cryptography import x509
+
+    try:
+        with odd_serials_allowed():
+            return subject_text(x509.load_der_x509_certificate(certificate))
+    except UNREADABLE:
+        return ""

@@ -9,46 +9,56 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from mutualgate import snapshot
 from mutualgate.app import control, notify
+from mutualgate.app.again import again
 from mutualgate.app.checks import certificates_fit
+from mutualgate.app.overview import Overview, overview
 from mutualgate.app.publications import publications
-from mutualgate.app.refusals import keep_refusals
-from mutualgate.app.server_certificates import files_of, site_certificates
+from mutualgate.app.refusals import Pump
+from mutualgate.app.server_certificates import SiteCertificate, files_of, renewed, site_certificates
 from mutualgate.app.services import Services
 from mutualgate.app.settings import gate_settings
-from mutualgate.config import Config
+from mutualgate.app.watched import Watched
+from mutualgate.config import Config, Finding
 from mutualgate.errors import BadInput, MutualgateError
-from mutualgate.gate import DataPlane, GateSettings
+from mutualgate.gate import DataPlane
 from mutualgate.model import ChangeKind
 
 log = logging.getLogger("mutualgate")
 
 _LOOK_SECONDS = 1.0
 _KEEP_SECONDS = 30.0
-_EVENTS = 1_000
 
 
 class Runner:
-    """One running gate. `prepare`, then `run` until `stop` or a signal."""
+    """One running gate, of a folder that this process has claimed. `start`, then `run` until `stop` or a signal."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, demo_socket: Path) -> None:
+        """Reads everything and serves nothing yet. Raises `BadInput` for what cannot be used."""
         self._services = services
-        self._changing = asyncio.Lock()
-        self._stopped = asyncio.Event()
+        self._demo_socket = demo_socket
         self._started_at = services.clock()
-        self.config = services.read_config(certificates_fit)
+        self._changing = asyncio.Lock()
+        self._stopping = asyncio.Event()
+        self._publishing_due = asyncio.Event()
+        self._watched = Watched()
+        self._problem: str | None = None
         self.listening: list[str] = []
-        self._reload_problem: str | None = None
-        self._plane = DataPlane(self._settings(self.config), snapshot.build(services.store, self._sites()))
+        self.config = self._read_config()
+        self._certificates = site_certificates(services, self.config)
+        settings = gate_settings(self.config, [site.settings for site in self._certificates], demo_socket)
+        self._plane = DataPlane(settings, snapshot.build(services.store, snapshot.site_records(self.config)))
+        self._pump = Pump(self._plane, services.refusals)
 
     def start(self) -> list[str]:
-        """Opens the listeners and returns their addresses."""
+        """Opens the listeners and returns their addresses. Raises `Unavailable` where one cannot be had."""
         files = publications(self._services)
         self.listening = self._plane.start()
         self._plane.publish(files)
@@ -56,62 +66,71 @@ class Runner:
 
     async def run(self, ready: Callable[[], Awaitable[None]]) -> Mapping[str, Any]:
         """Serves until stopped; calls `ready` once commands are heard. Returns the counts of the stop."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopped.set)
-        reloading: set[asyncio.Task[None]] = set()
-
-        def reload_soon() -> None:
-            task = asyncio.ensure_future(self.reload())
-            reloading.add(task)
-            task.add_done_callback(reloading.discard)
-
-        loop.add_signal_handler(signal.SIGHUP, reload_soon)
-        async with AsyncExitStack() as stack:
-            server = await control.serve(self._services.folder, {"sync": self._on_sync, "status": self._on_status})
-            stack.callback(lambda: self._services.folder.control.unlink(missing_ok=True))
-            stack.callback(server.close)
-            tasks = [
-                asyncio.create_task(self._watch_file()),
-                asyncio.create_task(self._watch_store()),
-                asyncio.create_task(self._keep()),
-                asyncio.create_task(self._take_events()),
-            ]
-            await ready()
-            notify.tell("READY=1")
-            await self._stopped.wait()
-            notify.tell("STOPPING=1")
-            for task in tasks:
-                task.cancel()
-            drain = self.config.gate.timeouts.drain.total_seconds()
-            stopped = await asyncio.to_thread(self._plane.stop, drain)
-            await asyncio.gather(*tasks, return_exceptions=True)
-        return stopped
+        try:
+            async with AsyncExitStack() as stack:
+                stack.enter_context(self._signals())
+                server = await control.serve(self._services.folder, {"sync": self._on_sync, "status": self._on_status})
+                stack.callback(lambda: self._services.folder.control.unlink(missing_ok=True))
+                stack.callback(server.close)
+                tasks = [
+                    asyncio.create_task(again(what, step, self._stopping))
+                    for what, step in (
+                        ("watching mutualgate.toml", self._look_at_files),
+                        ("watching the store", self._look_at_store),
+                        ("renewing the revocation lists", self._look_at_lists),
+                        ("renewing the gate's certificates", self._look_at_certificates),
+                    )
+                ]
+                pump = asyncio.create_task(again("keeping refusals", self._pump.step, self._stopping))
+                await ready()
+                notify.tell("READY=1")
+                await self._stopping.wait()
+                notify.tell("STOPPING=1")
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await pump  # it ends by itself, and loses nothing
+                return await asyncio.to_thread(self._plane.stop, self.config.gate.timeouts.drain.total_seconds())
+        finally:
+            await asyncio.to_thread(self._plane.stop, 0.0)
 
     def stop(self) -> None:
-        """Ends `run`."""
-        self._stopped.set()
+        """Ends `run`: what is under way is finished, within `drain`."""
+        self._stopping.set()
 
     async def sync(self) -> int:
         """Takes over what changed in the store; returns the epoch in force, which has it."""
         async with self._changing:
-            return await asyncio.to_thread(self._sync)
+            epoch = await asyncio.to_thread(self._sync)
+        # The list is for others; the gate itself judges by the snapshot, so nobody waits for it.
+        self._publishing_due.set()
+        return epoch
 
-    async def reload(self) -> None:
-        """Reads mutualgate.toml again. One that cannot be used is reported, and the last good one stays in force."""
+    async def reload(self) -> bool:
+        """Reads mutualgate.toml again. One that cannot be used is reported, and the last good one stays in force.
+
+        Returns whether it is in force now.
+        """
         async with self._changing:
-            self._plane.reopen_access_log()
             try:
                 await asyncio.to_thread(self._reload)
             except MutualgateError as error:
-                self._reload_problem = str(error)
-                log.error("the configuration stays as it was: %s", error)
-            else:
-                self._reload_problem = None
-                log.info("the configuration was read again (epoch %d)", self._plane.epoch)
+                if not isinstance(error, BadInput):  # a store that is busy, say: the same file may do next time
+                    self._watched.doubt()
+                if str(error) != self._problem:
+                    log.error("the configuration stays as it was: %s", error)
+                self._problem = str(error)
+                return False
+            except Exception as error:
+                self._problem = f"a defect of mutualgate: {type(error).__name__}: {error}"
+                log.exception("the configuration stays as it was")
+                return False
+            self._problem = None
+            log.info("the configuration was read again (epoch %d)", self._plane.epoch)
+            return True
 
     def status(self) -> dict[str, Any]:
-        """What runs, for `mutualgate status` and the health page."""
+        """What runs, for `mutualgate status`."""
         return {
             "pid": os.getpid(),
             "started": self._started_at.isoformat(),
@@ -119,8 +138,8 @@ class Runner:
             "listening": self.listening,
             "sites": [site.name for site in self.config.sites],
             "configuration": str(self.config.file),
-            "configuration_problem": self._reload_problem,
-            "certificates": {site: end.isoformat() for site, end in self._certificates.items()},
+            "configuration_problem": self._problem,
+            "certificates": {site: end.isoformat() for site, end in self.server_certificates.items()},
         }
 
     @property
@@ -136,130 +155,148 @@ class Runner:
     @property
     def server_certificates(self) -> Mapping[str, datetime]:
         """The last second of each site's certificate."""
-        return self._certificates
-
-    @property
-    def services(self) -> Services:
-        """What this process was put together from."""
-        return self._services
+        return {site.name: site.not_after for site in self._certificates}
 
     def counters(self) -> Mapping[str, Any]:
         """The data plane's counters."""
         return self._plane.counters()
 
-    # What follows is called in a thread, one at a time.
+    def overview(self) -> Overview:
+        """What the store says now. Raises what the store raises."""
+        return overview(self._services.store)
+
+    # Called in a thread, one at a time: `_changing` is held.
 
     def _sync(self) -> int:
         store = self._services.store
         delta = snapshot.delta(store, self._plane.epoch)
         if delta is None:
-            return self._plane.replace(snapshot.build(store, self._sites()))
+            return self._plane.replace(snapshot.build(store, snapshot.site_records(self.config)))
         return self._plane.apply(delta)
 
     def _reload(self) -> None:
-        config = self._services.read_config(certificates_fit)
+        config = self._read_config()
         fixed = _fixed(self.config, config)
         if fixed:
             raise BadInput(
                 f"{', '.join(fixed)} cannot change while the gate runs", where=str(config.file), fix="Restart the gate."
             )
-        settings = self._settings(config)
-        before, self.config = self.config, config
+        self._put_in_force(config, site_certificates(self._services, config))
+
+    def _renew(self) -> bool:
+        """By the configuration in force, whatever the file says by now."""
+        due = renewed(self._services, self.config, self._certificates)
+        if due:
+            issued = [
+                now if now.own else new
+                for now, new in zip(self._certificates, site_certificates(self._services, self.config), strict=True)
+            ]
+            self._put_in_force(self.config, issued)
+        return due
+
+    def _put_in_force(self, config: Config, certificates: list[SiteCertificate]) -> None:
+        settings = gate_settings(config, [site.settings for site in certificates], self._demo_socket)
+        store, sites, since = self._services.store, snapshot.site_records(config), self._plane.epoch
+        # An epoch of its own: every open connection is judged again, by the new routes.
+        with store.transaction() as tx:
+            tx.changes.note(ChangeKind.SITES, "")
+        delta = snapshot.delta(store, since, sites)
+        if delta is None:
+            self._plane.configure(settings, snapshot.build(store, sites), anew=True)
+        else:
+            self._plane.configure(settings, [delta])
+        self.config, self._certificates = config, certificates
+        self._publishing_due.set()
+
+    def _read_config(self) -> Config:
+        """Notes each file before it is read, so that what changes meanwhile is read again."""
+
+        def note(config: Config) -> list[Finding]:
+            self._watched.add(files_of(config))
+            return []
+
+        self._watched.note([self._services.folder.config])
+        return self._services.read_config(note, certificates_fit)
+
+    # Steps of the tasks in the background, and what the control socket is asked.
+
+    async def _look_at_files(self) -> None:
+        await asyncio.sleep(_LOOK_SECONDS)
+        if await asyncio.to_thread(self._watched.changed):
+            await self.reload()
+
+    async def _look_at_store(self) -> None:
+        await asyncio.sleep(_LOOK_SECONDS)
+        if await asyncio.to_thread(self._services.store.epoch) != self._plane.epoch:
+            await self.sync()
+
+    async def _look_at_lists(self) -> None:
+        """New ones are due after a revocation, and at half their life."""
         try:
-            # An epoch of its own: every open connection is judged again, by the new routes.
-            since = self._plane.epoch
-            with self._services.store.transaction() as tx:
-                tx.changes.note(ChangeKind.SITES, "")
-            delta = snapshot.delta(self._services.store, since, self._sites())
-            if delta is None:
-                self._plane.configure(settings, snapshot.build(self._services.store, self._sites()), anew=True)
-            else:
-                self._plane.configure(settings, [delta])
-        except BaseException:
-            self.config = before
-            raise
-        self._publish()
+            await asyncio.wait_for(self._publishing_due.wait(), _KEEP_SECONDS)
+        except TimeoutError:
+            pass
+        self._publishing_due.clear()
+        files = await asyncio.to_thread(publications, self._services)
+        self._plane.publish(files)
 
-    def _stored_epoch(self) -> int:
-        with self._services.store.reading() as tx:
-            return tx.changes.epoch()
-
-    def _sites(self) -> list[snapshot.SiteRecord]:
-        return snapshot.site_records(self.config)
-
-    def _settings(self, config: Config) -> GateSettings:
-        sites = site_certificates(self._services, config)
-        self._certificates = {site.name: site.not_after for site in sites}
-        return gate_settings(config, [site.settings for site in sites], self._services.folder.demo)
-
-    def _publish(self) -> None:
-        self._plane.publish(publications(self._services))
+    async def _look_at_certificates(self) -> None:
+        """New ones are due in the last third of their life."""
+        await asyncio.sleep(_KEEP_SECONDS)
+        async with self._changing:
+            if await asyncio.to_thread(self._renew):
+                log.info("the gate's certificate was renewed (epoch %d)", self._plane.epoch)
 
     async def _on_sync(self) -> Mapping[str, Any]:
-        epoch = await self.sync()
-        # The list is for others; the gate itself judges by the snapshot, so the asker need not wait for it.
-        self._publishing = asyncio.ensure_future(self._publish_again())
-        return {"epoch": epoch}
+        return {"epoch": await self.sync()}
 
     async def _on_status(self) -> Mapping[str, Any]:
-        return {**self.status(), "counters": self.counters()}
+        seen = await asyncio.to_thread(self.overview)
+        return {
+            **self.status(),
+            "store_epoch": seen.epoch,
+            "clients": dict(seen.clients),
+            "authorities": {name: end.isoformat() for name, end in seen.authorities},
+            "lists": {name: end.isoformat() for name, end in seen.lists},
+            "counters": self.counters(),
+        }
 
-    async def _publish_again(self) -> None:
-        async with self._changing:
-            try:
-                await asyncio.to_thread(self._publish)
-            except MutualgateError as error:
-                log.error("the revocation lists could not be renewed: %s", error)
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end the gate, a second one at once; SIGHUP has the configuration read again."""
+        loop = asyncio.get_running_loop()
+        reloading: set[asyncio.Task[None]] = set()
 
-    async def _watch_file(self) -> None:
-        before = _signature(self.config)
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            now = _signature(self.config)
-            if now != before:
-                before = now
-                await self.reload()
+        def end(number: signal.Signals) -> None:
+            if self._stopping.is_set():
+                log.warning("stopped at once: what was under way is cut")
+                self._services.folder.control.unlink(missing_ok=True)
+                os._exit(128 + number)
+            self.stop()
 
-    async def _watch_store(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            try:
-                if await asyncio.to_thread(self._stored_epoch) != self._plane.epoch:
-                    await self._on_sync()
-            except MutualgateError as error:
-                log.error("the store cannot be read, the last state stays in force: %s", error)
+        def hang_up() -> None:
+            task = asyncio.ensure_future(self._reload_as_told())
+            reloading.add(task)
+            task.add_done_callback(reloading.discard)
 
-    async def _keep(self) -> None:
-        """Renews what runs out: revocation lists at half their life, the sites' certificates in their last third."""
-        while True:
-            await asyncio.sleep(_KEEP_SECONDS)
-            await self._publish_again()
-            if any(site.due for site in await asyncio.to_thread(site_certificates, self._services, self.config)):
-                await self.reload()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, end, number)
+        loop.add_signal_handler(signal.SIGHUP, hang_up)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                loop.remove_signal_handler(number)
 
-    async def _take_events(self) -> None:
-        while True:
-            events = await asyncio.to_thread(self._plane.events, _EVENTS, 0.5)
-            if events:
-                try:
-                    await asyncio.to_thread(keep_refusals, self._services, events)
-                except MutualgateError as error:
-                    log.error("%d refusals could not be kept: %s", len(events), error)
+    async def _reload_as_told(self) -> None:
+        notify.tell(notify.reloading())
+        self._plane.reopen_access_log()  # whoever moved the log away says so by this signal
+        self._problem = None  # whoever asks by hand is answered each time
+        await self.reload()
+        notify.tell("READY=1")
 
 
 def _fixed(before: Config, after: Config) -> list[str]:
     """The settings that differ and can only be read at a start."""
     names = ("listen", "plain_listen", "ops_listen", "workers")
     return [f"gate.{name}" for name in names if getattr(before.gate, name) != getattr(after.gate, name)]
-
-
-def _signature(config: Config) -> tuple[tuple[int, int, int] | None, ...]:
-    """What changes when the file, or a certificate or key that it names, is written or replaced."""
-    marks: list[tuple[int, int, int] | None] = []
-    for path in (config.file, *files_of(config)):
-        mark = None
-        with suppress(OSError):
-            status = path.stat()
-            mark = (status.st_mtime_ns, status.st_size, status.st_ino)
-        marks.append(mark)
-    return tuple(marks)

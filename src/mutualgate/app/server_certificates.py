@@ -1,5 +1,6 @@
 """The certificate of each site: its own files, or one that our authority issues."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,12 +15,12 @@ from mutualgate.gate import SiteSettings
 
 @dataclass(frozen=True)
 class SiteCertificate:
-    """What the data plane is given for a site, and until when it is good. `due`: it was issued just now."""
+    """What the data plane is given for a site, and until when it is good. `own`: from files, not from our authority."""
 
     name: str
     settings: SiteSettings
     not_after: datetime
-    due: bool
+    own: bool
 
 
 def site_certificates(services: Services, config: Config) -> list[SiteCertificate]:
@@ -28,6 +29,14 @@ def site_certificates(services: Services, config: Config) -> list[SiteCertificat
     Raises `BadInput` for files that cannot be used.
     """
     return [_own(site) or _issued(services, site) for site in config.sites]
+
+
+def renewed(services: Services, config: Config, in_force: Sequence[SiteCertificate]) -> bool:
+    """Whether a certificate from our authority has to take the place of one that is `in_force`; it is issued then."""
+    return any(
+        not now.own and _issued(services, site).settings != now.settings
+        for site, now in zip(config.sites, in_force, strict=True)
+    )
 
 
 def own_certificate(site: SiteConfig) -> tuple[bytes, bytes, datetime] | None:
@@ -54,13 +63,13 @@ def _own(site: SiteConfig) -> SiteCertificate | None:
     if own is None:
         return None
     chain_pem, key_pem, not_after = own
-    return SiteCertificate(site.name, SiteSettings(site.name, chain_pem, key_pem), not_after, due=False)
+    return SiteCertificate(site.name, SiteSettings(site.name, chain_pem, key_pem), not_after, own=True)
 
 
 def _issued(services: Services, site: SiteConfig) -> SiteCertificate:
     made = services.authorities.server_certificate(site.name, site.hosts)
     settings = SiteSettings(site.name, made.chain_pem, made.key_pem)
-    return SiteCertificate(site.name, settings, made.not_after, due=made.is_new)
+    return SiteCertificate(site.name, settings, made.not_after, own=False)
 
 
 def files_of(config: Config) -> list[Path]:

@@ -15,8 +15,10 @@ Overrides = Callable[[Config], Config]
 """What flags change in a configuration, each time that it is read."""
 
 if TYPE_CHECKING:
+    from mutualgate.app.refusals import Refusals
     from mutualgate.authorities.issuing import Policy
     from mutualgate.authorities.keyring import KeyRing
+    from mutualgate.authorities.keys import Passphrase
     from mutualgate.authorities.service import Authorities
     from mutualgate.clients import Clients
     from mutualgate.enrolment import Enrolment
@@ -68,7 +70,14 @@ class Services:
         from mutualgate.authorities.keyring import KeyRing
         from mutualgate.authorities.keys import find_passphrase
 
-        return KeyRing(lambda: find_passphrase(self.folder.path, self._environment))
+        def ask() -> "Passphrase":
+            return find_passphrase(self.folder.path, self._environment, make=not self._has_keys())
+
+        return KeyRing(ask)
+
+    def _has_keys(self) -> bool:
+        with self.store.reading() as tx:
+            return any(authority.has_key for authority in tx.authorities.all())
 
     @cached_property
     def policy(self) -> "Policy":
@@ -82,6 +91,12 @@ class Services:
             client_validity=authority.client_validity,
             server_validity=authority.server_validity,
         )
+
+    @cached_property
+    def refusals(self) -> "Refusals":
+        from mutualgate.app.refusals import Refusals
+
+        return Refusals(self.store)
 
     @cached_property
     def clients(self) -> "Clients":

@@ -49,6 +49,12 @@ def record(tx: Transaction, at: datetime, by: str, action: str, subject: str, fa
     return entry
 
 
+def recent(store: Store, limit: int) -> list[AuditEntry]:
+    """The newest entries, at most `limit`, newest first."""
+    with store.reading() as tx:
+        return tx.audit.recent(limit=limit)
+
+
 def verify(store: Store) -> Verified | Broken:
     """Computes the whole chain anew, oldest entry first."""
     with store.reading() as tx:

@@ -6,6 +6,7 @@ wrote X.509 v1 certificates.
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -102,8 +103,12 @@ class Adoption:
     skipped: tuple[str, ...]
 
 
-def adopt(estate: Estate, now: datetime) -> Adoption:
-    """Reads everything that `estate` names and says what it found.
+Progress = Callable[[int, int], None]
+"""Told how many of how many files were read."""
+
+
+def adopt(estate: Estate, now: datetime, progress: Progress = lambda done, total: None) -> Adoption:
+    """Reads everything that `estate` names and says what it found; tells `progress` after each file of `issued`.
 
     BadInput: a file that is none of what it should be, no usable authority, a key that belongs to none of them, a CRL
     that none of them signed. Nothing is refused for being old.
@@ -118,7 +123,7 @@ def adopt(estate: Estate, now: datetime) -> Adoption:
     skipped: list[str] = []
     issued: list[IssuedCertificate] = []
     if estate.issued is not None:
-        issued = _issued(estate.issued, authorities, by_name, now, findings, skipped)
+        issued = _issued(estate.issued, authorities, by_name, now, findings, skipped, progress)
     if estate.serial is not None:
         keyed = next((index for index, authority in enumerate(authorities) if authority.key is not None), 0)
         serials = {int.from_bytes(leaf.serial, "big") for leaf in issued if leaf.authority == keyed}
@@ -182,6 +187,7 @@ def _issued(
     now: datetime,
     findings: list[Finding],
     skipped: list[str],
+    progress: Progress,
 ) -> list[IssuedCertificate]:
     if not folder.is_dir():
         raise BadInput("is no folder", where=str(folder), expected="the folder with the certificates that were issued")
@@ -189,7 +195,9 @@ def _issued(
     by_fingerprint: dict[bytes, str] = {}
     by_serial: dict[tuple[int, bytes], str] = {}
     issued = []
-    for path in _files(folder):
+    files = _files(folder)
+    for number, path in enumerate(files):
+        progress(number, len(files))
         for certificate, place in _certificates_in(path, findings, skipped):
             der = certificate.public_bytes(Encoding.DER)
             fingerprint = sha256(der).digest()

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate import audit
 from mutualgate.authorities import hosting, issuing, lists
-from mutualgate.authorities.adopt import Estate, adopt
+from mutualgate.authorities.adopt import Estate, Progress, adopt
 from mutualgate.authorities.findings import Finding
 from mutualgate.authorities.hosting import ServerCertificate
 from mutualgate.authorities.issuing import Policy, certificate_of
@@ -159,6 +159,7 @@ class Authorities:
         admits: Admits = Admits.SIGNED,
         estate_client: str | None = None,
         roles: Iterable[str] = (),
+        progress: Progress = lambda done, total: None,
     ) -> AdoptionReport:
         """Takes over an older authority: its certificate and, as given, its key, CRL and what it signed.
 
@@ -172,7 +173,7 @@ class Authorities:
         client = None if estate_client is None else ClientName(estate_client)
         held = parse_roles(roles)
         now = self._store.clock()
-        adoption = adopt(estate, now)
+        adoption = adopt(estate, now, progress)
         with self._store.transaction() as tx:
             work = TakeOver(tx, self._keys, adoption, name=legal, admits=admits, estate=client, roles=held, now=now)
             done = work.run()

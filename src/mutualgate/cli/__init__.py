@@ -1,5 +1,6 @@
 """The command line. Parses, calls one service, prints. Exit status: 0 done, 1 the answer is no, 2 wrong use."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -25,14 +26,17 @@ def run(words: list[str]) -> int:
     from mutualgate.cli.commands import app
 
     as_json = "--json" in words
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets its number, not a traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = app(args=words, prog_name="mutualgate", standalone_mode=False)
         return status if isinstance(status, int) else output.DONE
     except MutualgateError as error:
         return output.fail(error, as_json)
     except typer.exceptions.TyperException as error:
-        sys.stderr.write(f"mutualgate: {error.format_message()}\nSee: mutualgate {' '.join(_nouns(words))} --help\n")
-        return output.WRONG_USE
+        return output.misused(error.format_message(), " ".join(["mutualgate", *_nouns(words), "--help"]), as_json)
     except typer.Exit as ended:
         return ended.exit_code
     except (typer.Abort, KeyboardInterrupt):
@@ -45,7 +49,7 @@ def run(words: list[str]) -> int:
     except Exception as error:
         if os.environ.get(DEBUG):
             raise
-        sys.stderr.write(f"mutualgate: a defect of mutualgate: {type(error).__name__}: {error}\n")
+        sys.stderr.write(output.plain(f"mutualgate: a defect of mutualgate: {type(error).__name__}: {error}") + "\n")
         sys.stderr.write(f"Please report it; {DEBUG}=1 shows where it happened.\n")
         return output.INTERNAL
 

@@ -20,10 +20,11 @@ def list_(
 
     Example: mutualgate audit list --limit 10
     """
+    from mutualgate import audit
     from mutualgate.app import Folder, services
 
-    with services(Folder(dir)) as all_of_it, all_of_it.store.reading() as tx:
-        entries = tx.audit.recent(limit=limit)
+    with services(Folder(dir)) as all_of_it:
+        entries = audit.recent(all_of_it.store, limit)
     rows = [(e.number, f"{e.at:%Y-%m-%d %H:%M:%S}", plain(e.by), e.action, plain(e.subject)) for e in entries]
     text = table(("entry", "at (UTC)", "by", "action", "subject"), rows) if rows else "Nothing was changed yet."
     found = [

@@ -9,6 +9,7 @@ import typer
 from mutualgate.cli.files import write_file
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, new_group
 from mutualgate.cli.output import emit, plain, table
+from mutualgate.cli.waiting import progress
 
 if TYPE_CHECKING:
     from mutualgate.authorities.findings import Finding
@@ -52,13 +53,14 @@ def adopt(
         certificate=cert, key=key, key_password=_key_password(key_password_file), serial=serial, issued=issued, crl=crl
     )
     wanted = choice(Admits, admits, "--admits")
-    report, force = change(
-        Folder(dir),
-        lambda services: services.authorities.adopt(
-            what, name=name, admits=wanted, estate_client=estate, roles=role or ()
-        ),
-        create=True,
-    )
+    with progress("reading certificates") as tell:
+        report, force = change(
+            Folder(dir),
+            lambda services: services.authorities.adopt(
+                what, name=name, admits=wanted, estate_client=estate, roles=role or (), progress=tell
+            ),
+            create=True,
+        )
     facts = {
         "authorities": [_taken(one) for one in report.taken_over],
         "findings": [_finding(f) for f in report.findings],

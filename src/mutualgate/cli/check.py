@@ -7,6 +7,7 @@ import typer
 
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import NO, emit, plain
+from mutualgate.errors import BadInput
 
 
 def check(
@@ -24,9 +25,7 @@ def check(
 
     folder = Folder(dir)
     wanted = folder.config if file is None else file
-    if not wanted.exists() and (file is not None or not folder.exists()):
-        from mutualgate.errors import BadInput
-
+    if not _is_there(wanted) and (file is not None or not folder.exists()):
         raise BadInput("there is no such file", where=str(wanted), expected="a mutualgate.toml")
     wrong = problems(wanted, certificates_fit, clients_exist(folder))
     found = [
@@ -50,6 +49,16 @@ def check(
     text = f"{wanted} is right: {_count(len(config.sites), 'site')}, {_count(routes, 'route')}."
     emit({"valid": True, "problems": [], "sites": [site.name for site in config.sites], "routes": routes}, text, json)
     return 0
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", where=str(path), expected="a mutualgate.toml") from error
+    return True
 
 
 def _count(number: int, noun: str) -> str:

@@ -48,15 +48,14 @@ def decide(
 def _one(cert: Path, host: str | None, path: str, at: str | None, dir: Path, as_json: bool) -> int:
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    from mutualgate import snapshot
     from mutualgate.app import Folder, services
+    from mutualgate.app.judging import judge_of
     from mutualgate.authorities.reading import read_certificates
-    from mutualgate.gate import Judge
 
     chain = [one.public_bytes(Encoding.DER) for one in read_certificates(read_file(cert), str(cert))]
     with services(Folder(dir)) as all_of_it:
         now = all_of_it.clock() if at is None else _time(at)
-        judge = Judge(snapshot.build(all_of_it.store, snapshot.site_records(all_of_it.config)))
+        judge = judge_of(all_of_it)
         seconds = int(now.timestamp())
         verdict = judge.decide(chain, seconds) if host is None else judge.authorize(chain, seconds, host, path)
     facts: dict[str, Any] = {

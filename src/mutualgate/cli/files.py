@@ -26,7 +26,7 @@ def read_file(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
 
 
 def write_file(path: Path, data: bytes, *, private: bool = False, force: bool = False) -> None:
-    """Writes a new file, durably; `private` keeps other users from reading it.
+    """Writes a file, durably: whole or not at all; `private` keeps other users from reading it.
 
     Raises `Conflict` where one is there, unless `force`; `BadInput` where it cannot be written.
     """
@@ -51,7 +51,16 @@ def write_file(path: Path, data: bytes, *, private: bool = False, force: bool = 
 
 def refuse_existing(path: Path, force: bool) -> None:
     """Raises `Conflict` where a file is there: to be asked before anything is signed for it."""
-    if path.exists() and not force:
+    try:
+        path.lstat()
+        there = True
+    except FileNotFoundError:
+        there = False
+    except OSError as error:
+        raise BadInput(f"cannot be written: {error.strerror}", where=str(path), expected="a new file") from error
+    if there and not force:
         raise Conflict("there is a file of that name", where=str(path), fix="Choose another one, or say --force.")
+    if path.is_dir():
+        raise BadInput("is a folder", where=str(path), expected="a file")
     if not path.parent.is_dir():
         raise BadInput("is not there", where=str(path.parent), expected="a folder")

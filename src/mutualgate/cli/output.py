@@ -15,9 +15,10 @@ INTERNAL = 70
 """A defect of ours (EX_SOFTWARE in sysexits.h)."""
 
 
-def emit(value: Mapping[str, Any] | Sequence[Any], text: str, as_json: bool) -> None:
-    """Prints a result: `value` as JSON, or `text`."""
-    sys.stdout.write((json.dumps(value, indent=2, ensure_ascii=False) if as_json else text.rstrip("\n")) + "\n")
+def emit(value: Mapping[str, Any] | Sequence[Any], text: str, as_json: bool, *, one_line: bool = False) -> None:
+    """Prints a result: `value` as JSON, on `one_line` if more will follow it, or `text`."""
+    said = _json(value, one_line) if as_json else text.rstrip("\n")
+    sys.stdout.write(said + "\n")
     sys.stdout.flush()
 
 
@@ -27,8 +28,18 @@ def fail(error: MutualgateError, as_json: bool) -> int:
         parts = {"code": error.code, "problem": error.problem, "where": error.where, "expected": error.expected}
         emit({"error": {**parts, "fix": error.fix, "facts": error.facts}}, "", as_json=True)
     else:
-        sys.stderr.write(f"mutualgate: {error}\n")
+        sys.stderr.write(f"mutualgate: {plain(error)}\n")
     return NO if isinstance(error, Unavailable) else WRONG_USE
+
+
+def misused(problem: str, see: str, as_json: bool) -> int:
+    """Prints that a command was not used as it can be, and returns the exit status."""
+    if as_json:
+        parts = {"code": "wrong_use", "problem": problem, "where": None, "expected": None}
+        emit({"error": {**parts, "fix": f"See: {see}", "facts": {}}}, "", as_json=True)
+    else:
+        sys.stderr.write(f"mutualgate: {plain(problem)}\nSee: {plain(see)}\n")
+    return WRONG_USE
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -42,3 +53,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def plain(value: object) -> str:
     """A value from outside, safe on a terminal: control characters (CSI sequences, say) are escaped."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in str(value))
+
+
+def _json(value: Mapping[str, Any] | Sequence[Any], one_line: bool) -> str:
+    text = json.dumps(value, indent=None if one_line else 2, ensure_ascii=False)
+    # RFC 8259 lets most control characters stand as they are, and half of a surrogate pair cannot be printed at all.
+    return "".join(
+        character if character.isprintable() or character == "\n" else _escaped(character) for character in text
+    )
+
+
+def _escaped(character: str) -> str:
+    return "\\u007f" if character == "\x7f" else json.dumps(character)[1:-1]

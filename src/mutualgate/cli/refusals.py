@@ -6,7 +6,7 @@ import typer
 
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import emit, plain, table
-from mutualgate.errors import NotFound
+from mutualgate.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
     from mutualgate.model import RefusalRecord
@@ -29,9 +29,11 @@ def explain(
     """
     from mutualgate.app import Folder, services
 
-    with services(Folder(dir)) as all_of_it, all_of_it.store.reading() as tx:
-        found = tx.refusals.recent(reason=reason, limit=limit) if refusal is None else None
-        one = None if refusal is None else tx.refusals.find(refusal.strip().upper())
+    if reason is not None:
+        _known(reason)
+    with services(Folder(dir)) as all_of_it:
+        found = all_of_it.refusals.recent(reason=reason, limit=limit) if refusal is None else None
+        one = None if refusal is None else all_of_it.refusals.find(refusal)
     if found is not None:
         rows = [(r.id, f"{r.at:%Y-%m-%d %H:%M:%S}", r.reason, plain(r.peer), plain(r.subject)) for r in found]
         text = table(("refusal", "at (UTC)", "reason", "peer", "subject"), rows) if rows else "No refusal is known."
@@ -39,11 +41,19 @@ def explain(
         return
     if one is None:
         raise NotFound(
-            f"no refusal {plain(refusal)!r} is known",
+            f"no refusal {plain(refusal)[:40]!r} is known",
             fix="The latest are listed by: mutualgate explain",
             code="no_such_refusal",
         )
     emit(_as_dict(one), _story(one), json)
+
+
+def _known(reason: str) -> None:
+    from mutualgate.gate import reasons
+
+    codes = [code for code, _, _ in reasons()]
+    if reason not in codes:
+        raise BadInput(f"{plain(reason)!r} is no reason", where="--reason", expected=f"one of {', '.join(codes)}")
 
 
 def _story(record: "RefusalRecord") -> str:

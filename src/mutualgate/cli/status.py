@@ -1,7 +1,15 @@
-"""`mutualgate status`: what runs, and since when."""
+"""`mutualgate status`: what runs, whether it is well, and what will need somebody soon."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
 
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
-from mutualgate.cli.output import NO, emit, table
+from mutualgate.cli.output import NO, emit, plain, table
+
+# Our own certificates are renewed with a third of their life left, lists at half of it: what comes this near is stuck.
+_SOON = timedelta(days=30)
+_SOON_FOR_LISTS = timedelta(hours=12)
 
 
 def status(dir: Dir = DEFAULT_DIR, json: Json = False) -> int:
@@ -10,22 +18,93 @@ def status(dir: Dir = DEFAULT_DIR, json: Json = False) -> int:
     Example: mutualgate status --json
     """
     from mutualgate.app import Folder, control
+    from mutualgate.clock import system_clock
 
     folder = Folder(dir)
     folder.require()
     answer = control.ask(folder, "status")
     if answer is None:
-        emit({"running": False}, f"No gate runs on {dir}. Start one: mutualgate up --dir {dir}", json)
+        emit({"running": False}, f"No gate runs on {plain(dir)}. Start one: mutualgate up --dir {plain(dir)}", json)
         return NO
-    rows = [
-        ("process", answer["pid"]),
-        ("since", answer["started"]),
-        ("listening", ", ".join(answer["listening"])),
-        ("sites", ", ".join(answer["sites"])),
-        ("epoch", answer["epoch"]),
-        ("configuration", answer["configuration_problem"] or f"{answer['configuration']} is in force"),
-    ]
-    rows += [(f"certificate of {site}", f"until {until}") for site, until in answer["certificates"].items()]
-    rows += [(name, value) for name, value in answer["counters"].items() if isinstance(value, int)]
-    emit({"running": True, **answer}, table(("", ""), rows).lstrip("\n"), json)
+    emit({"running": True, **answer}, text(answer, system_clock()), json)
     return 0
+
+
+def text(answer: Mapping[str, Any], now: datetime) -> str:
+    """The gate's answer for people, what is wrong first."""
+    warnings = [f"!  {warning}" for warning in _warnings(answer, now)]
+    counters = answer["counters"]
+    verdicts = {str(name): int(number) for name, number in counters["verdicts"]}
+    admitted, anonymous = verdicts.pop("admitted", 0), verdicts.pop("anonymous", 0)
+    started = datetime.fromisoformat(answer["started"])
+    clients = [f"{number} {state}" for state, number in answer["clients"].items() if number]
+    connections = f"{counters['open_connections']} open, {counters['accepted_connections']} accepted, "
+    connections += f"{counters['cut_connections']} cut"
+    rows = [
+        ("running", f"process {answer['pid']}, since {started:%Y-%m-%d %H:%M:%S} UTC ({_span(now - started)})"),
+        ("listening", ", ".join(answer["listening"])),
+        ("sites", plain(", ".join(answer["sites"]))),
+        ("configuration", plain(answer["configuration"])),
+        ("epoch", answer["epoch"]),
+        ("clients", ", ".join(clients) or "none yet"),
+        ("connections", connections),
+        ("handshakes", _counts(counters["handshakes"])),
+        ("requests", f"{admitted} admitted, {anonymous} without a certificate, {sum(verdicts.values())} refused"),
+        ("answers", _answers(counters["requests"])),
+        ("refused for", _counts(verdicts.items())),
+        ("upstream errors", _counts(counters["upstream_errors"])),
+    ]
+    ends = sorted((at, what) for what, at, _ in _endings(answer))
+    rows += [("ends next", f"{plain(what)}: {at:%Y-%m-%d %H:%M} UTC") for at, what in ends[:1]]
+    return "\n".join([*warnings, table(("", ""), rows).lstrip("\n")])
+
+
+def _warnings(answer: Mapping[str, Any], now: datetime) -> list[str]:
+    found = []
+    if answer["configuration_problem"]:
+        found.append(f"mutualgate.toml as it is now is not in force: {plain(answer['configuration_problem'])}")
+    if answer["store_epoch"] != answer["epoch"]:
+        found.append(f"the gate is at epoch {answer['epoch']}, the store at {answer['store_epoch']}: see its log")
+    for what, at, soon in sorted(_endings(answer), key=lambda ending: ending[1]):
+        if at <= now:
+            found.append(f"{plain(what)} ended on {at:%Y-%m-%d %H:%M} UTC")
+        elif at - now <= soon:
+            found.append(f"{plain(what)} ends on {at:%Y-%m-%d %H:%M} UTC, in {_span(at - now)}")
+    for name, of in (("dropped_refusals", "refusals"), ("dropped_access_lines", "access lines")):
+        if answer["counters"].get(name):
+            found.append(f"{answer['counters'][name]} {of} were dropped: they came faster than they could be written")
+    return found
+
+
+def _endings(answer: Mapping[str, Any]) -> list[tuple[str, datetime, timedelta]]:
+    """What ends, when, and how long before that somebody should hear of it."""
+    kinds = (
+        ("certificates", "the certificate of the site", _SOON),
+        ("authorities", "the authority", _SOON),
+        ("lists", "the revocation list of", _SOON_FOR_LISTS),
+    )
+    return [
+        (f"{what} {name}", datetime.fromisoformat(at), soon)
+        for key, what, soon in kinds
+        for name, at in answer[key].items()
+    ]
+
+
+def _counts(pairs: Any) -> str:
+    return ", ".join(f"{number} {name}" for name, number in pairs if number) or "none"
+
+
+def _answers(routes: Any) -> str:
+    """By the first digit of the status."""
+    sums = [sum(numbers) for numbers in zip(*(route["classes"] for route in routes), strict=True)]
+    return _counts((f"{digit}xx", number) for digit, number in enumerate(sums))
+
+
+def _span(span: timedelta) -> str:
+    """In the two largest units."""
+    minutes, seconds = divmod(int(span.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
+    first = next((place for place, (number, _) in enumerate(parts) if number), 3)
+    return " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2])

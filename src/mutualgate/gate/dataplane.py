@@ -1,12 +1,13 @@
 """The running data plane, and the judge, as the layers above see them. Knows bytes and threads, no rule."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
 from mutualgate import _engine  # noqa: TID251 - this package is the one door to it
-from mutualgate.errors import BadInput, Unavailable
+from mutualgate.errors import BadInput, Corrupt, Unavailable
 from mutualgate.gate.settings import GateSettings
 
 Verdict = _engine.Verdict
@@ -43,9 +44,15 @@ class DataPlane:
             raise Unavailable(str(error)) from error
 
     def apply(self, delta: bytes) -> int:
-        """Puts the next snapshot in force, in microseconds, and returns its epoch."""
-        self._snapshot = self._snapshot.apply(delta)
-        return self._gate.swap(self._snapshot)
+        """Puts the next snapshot in force, in microseconds, and returns its epoch.
+
+        Raises `Corrupt` for records that cannot be, and then all stays as it was.
+        """
+        with _ours():
+            snapshot = self._snapshot.apply(delta)
+            epoch = self._gate.swap(snapshot)
+        self._snapshot = snapshot
+        return epoch
 
     def configure(self, settings: GateSettings, batches: Iterable[bytes], *, anew: bool = False) -> int:
         """Puts new settings in force together with records: changes, or all of them `anew`. Connections stay.
@@ -65,33 +72,39 @@ class DataPlane:
         return epoch
 
     def replace(self, batches: Iterable[bytes]) -> int:
-        """Puts a snapshot made anew in force: for a change too large to list."""
-        snapshot = _engine.Snapshot.build(batches)
-        epoch = self._gate.swap(snapshot)
+        """Puts a snapshot made anew in force: for a change too large to list. Raises as `apply` does."""
+        with _ours():
+            snapshot = _engine.Snapshot.build(batches)
+            epoch = self._gate.swap(snapshot)
         self._snapshot = snapshot
         return epoch
 
     def publish(self, files: Sequence["Publication"]) -> None:
         """Puts `files` in place at the plain listener."""
-        self._gate.publish(msgspec.msgpack.encode(files))
+        with _ours():
+            self._gate.publish(msgspec.msgpack.encode(files))
 
     def events(self, most: int, wait_seconds: float) -> list[dict[str, Any]]:
         """Takes what happened: refusals, and clients seen for the first time. Waits for the first of them."""
-        events: list[dict[str, Any]] = msgspec.msgpack.decode(self._gate.events(most, wait_seconds))
+        with _ours():
+            events: list[dict[str, Any]] = msgspec.msgpack.decode(self._gate.events(most, wait_seconds))
         return events
 
     def counters(self) -> Mapping[str, Any]:
         """All counters, since the start."""
-        counters: dict[str, Any] = msgspec.msgpack.decode(self._gate.counters())
+        with _ours():
+            counters: dict[str, Any] = msgspec.msgpack.decode(self._gate.counters())
         return counters
 
     def reopen_access_log(self) -> None:
         """Moves on to a new file after the access log was moved away."""
-        self._gate.reopen_access_log()
+        with _ours():
+            self._gate.reopen_access_log()
 
     def stop(self, drain_seconds: float) -> Mapping[str, Any]:
         """Accepts nothing new, waits for what is under way for at most `drain_seconds`, then cuts it."""
-        stopped: dict[str, Any] = msgspec.msgpack.decode(self._gate.stop(drain_seconds))
+        with _ours():
+            stopped: dict[str, Any] = msgspec.msgpack.decode(self._gate.stop(drain_seconds))
         return stopped
 
 
@@ -108,7 +121,8 @@ class Judge:
     """The judge without a gate: the very function that a gate asks."""
 
     def __init__(self, batches: Iterable[bytes]) -> None:
-        self._snapshot = _engine.Snapshot.build(batches)
+        with _ours():
+            self._snapshot = _engine.Snapshot.build(batches)
 
     def decide(self, chain: Sequence[bytes], at: int) -> Verdict:
         """Judges a chain (DER, leaf first) at a time (Unix seconds)."""
@@ -120,6 +134,15 @@ class Judge:
             return self._snapshot.authorize(chain, at, host, path)
         except EngineError as error:
             raise BadInput(str(error)) from error
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    """Around what takes nothing but our own: an error is a broken promise."""
+    try:
+        yield
+    except EngineError as error:
+        raise Corrupt(f"the data plane: {error}") from error
 
 
 def decide_batch(line: bytes) -> bytes:

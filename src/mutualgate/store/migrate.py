@@ -1,15 +1,19 @@
-"""Brings a store to the newest version. Knows alembic, and imports it only when there is something to do."""
+"""Brings a store to the newest version. Knows alembic, and imports it only when there is something to migrate.
+
+A new store is made of the tables as they are today: the first start should not wait for a tool that it does not need.
+A test holds that this and all migrations in a row give the same.
+"""
 
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, select, table
-from sqlalchemy.sql.expression import column
+from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, insert, inspect, select
 
 from mutualgate.errors import BadInput
 from mutualgate.store import sqlite
-from mutualgate.store.schema import VERSIONS
+from mutualgate.store.schema import VERSIONS, feed, metadata
 
-_VERSION = table("alembic_version", column("version_num"))
+# As alembic makes it, and not part of our tables.
+_VERSION = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
 
 def bring_up_to_date(engine: Engine, path: Path) -> None:
@@ -21,8 +25,11 @@ def bring_up_to_date(engine: Engine, path: Path) -> None:
         if _version(connection, path) == VERSIONS[-1]:
             return
     with engine.begin() as connection:
-        if _version(connection, path) != VERSIONS[-1]:
+        version = _version(connection, path)
+        if version is None:
             sqlite.mark(connection)
+            _create(connection)
+        elif version != VERSIONS[-1]:
             _upgrade(connection)
 
 
@@ -41,6 +48,13 @@ def _version(connection: Connection, path: Path) -> str | None:
             fix="Install the newer mutualgate that wrote it",
         )
     return version
+
+
+def _create(connection: Connection) -> None:
+    metadata.create_all(connection)
+    connection.execute(insert(feed).values(id=1, epoch=0, oldest=0))
+    _VERSION.create(connection)
+    connection.execute(insert(_VERSION).values(version_num=VERSIONS[-1]))
 
 
 def _upgrade(connection: Connection) -> None:

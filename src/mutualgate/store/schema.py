@@ -97,7 +97,6 @@ credential = Table(
         "serial",
         unique=True,
         sqlite_where=text("origin = 'issued'"),
-        postgresql_where=text("origin = 'issued'"),
     ),
     sqlite_autoincrement=True,
 )

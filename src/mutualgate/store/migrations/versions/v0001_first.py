@@ -144,7 +144,6 @@ def upgrade() -> None:
         ["authority", "serial"],
         unique=True,
         sqlite_where=sa.text("origin = 'issued'"),
-        postgresql_where=sa.text("origin = 'issued'"),
     )
     op.create_table(
         "crl",
