@@ -192,7 +192,9 @@ def test_an_open_stream_is_cut(stream: str, change: str, estate: Estate) -> None
             assert connection.chunk()
         act(estate.gate, name)
         # The stream would go on for a minute.
+        began = time.monotonic()
         connection.rest()
+        assert time.monotonic() - began < 10
     deadline = time.monotonic() + 10
     while estate.recorder.streams_open and time.monotonic() < deadline:
         time.sleep(0.02)
