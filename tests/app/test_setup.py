@@ -1,3 +1,5 @@
+"""What a first start makes."""
+
 import stat
 from pathlib import Path
 
@@ -11,9 +13,7 @@ from mutualgate.errors import BadInput
 
 
 def test_the_password_opens_the_file_and_is_kept_nowhere(installed: Installation) -> None:
-    key, certificate, chain = pkcs12.load_key_and_certificates(
-        installed.p12.read_bytes(), installed.password.encode()
-    )
+    key, certificate, chain = pkcs12.load_key_and_certificates(installed.p12.read_bytes(), installed.password.encode())
     assert key is not None
     assert certificate is not None
     assert chain
