@@ -1,46 +1,87 @@
-"""What the configuration says reaches the services that act on it."""
-
+import getpass
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
+from installation import Installation
 
 from mutualgate.app import Folder, Services, services
 from mutualgate.errors import BadInput
 
-SITE = '[[sites]]\nname = "main"\nhosts = [{hosts}]\nroutes = [{{ path = "/", upstream = "demo" }}]\n'
+
+def url(installed: Installation, gate: str, hosts: str = '["localhost", "gate.example"]') -> str | None:
+    installed.config.write_text(
+        f'[gate]\n{gate}\n[[sites]]\nname = "main"\nhosts = {hosts}\nroutes = [{{ path = "/", upstream = "demo" }}]\n'
+    )
+    made = installed.services()
+    found = made.policy.crl_url
+    made.close()
+    return found
 
 
-def made(folder: Path, toml: str, hosts: str = '"localhost"') -> Services:
-    (folder / "mutualgate.toml").write_text(toml + SITE.format(hosts=hosts))
-    return Services(Folder(folder))
+@pytest.mark.parametrize(
+    ("gate", "expected"),
+    [
+        ('plain_listen = ["127.0.0.1:8480"]', "http://127.0.0.1:8480/crl"),
+        ('plain_listen = ["127.0.0.1:80"]', "http://127.0.0.1/crl"),
+        ('plain_listen = ["[::1]:8480"]', "http://[::1]:8480/crl"),
+        ('plain_listen = ["0.0.0.0:8480"]', "http://gate.example:8480/crl"),
+        ("plain_listen = []", None),
+        ('plain_listen = ["127.0.0.1:0"]', None),
+    ],
+)
+def test_certificates_carry_the_address_at_which_the_lists_are_served(
+    installed: Installation, gate: str, expected: str | None
+) -> None:
+    assert url(installed, gate) == expected
 
 
-def test_what_is_signed_follows_the_settings(tmp_path: Path) -> None:
-    toml = '[authority]\ncrl_url = "http://ca.example.com/crl"\ncrl_life = "24h"\n'
-    policy = made(tmp_path, f'{toml}client_validity = "90d"\nserver_validity = "30d"\n').policy
+def test_a_wrong_configuration_is_placed(installed: Installation) -> None:
+    installed.config.write_text('[gate]\nlisten = ["nonsense"]\n')
+    made = Services(installed.folder)
+    with pytest.raises(BadInput, match=r"mutualgate\.toml:2:11: gate.listen"):
+        _ = made.config
+
+
+def test_who_acts_is_the_user_of_the_process(installed: Installation) -> None:
+    with services(installed.folder) as made:
+        assert made.by == getpass.getuser()
+
+
+def test_where_nothing_is_nothing_is_made(installed: Installation) -> None:
+    empty = Folder(installed.folder.path / "empty")
+    with pytest.raises(BadInput), services(empty):
+        pass
+    assert not empty.path.exists()
+
+
+def test_a_wrong_passphrase_is_one_sentence(installed: Installation) -> None:
+    made = Services(installed.folder, environment={"MUTUALGATE_PASSPHRASE": "another passphrase"})
+    try:
+        with pytest.raises(BadInput, match="the passphrase from the variable MUTUALGATE_PASSPHRASE does not open"):
+            made.authorities.server_certificate("other", ["localhost"])
+    finally:
+        made.close()
+
+
+def test_what_is_signed_follows_the_settings(installed: Installation) -> None:
+    installed.config.write_text(
+        '[authority]\ncrl_url = "http://ca.example.com/crl"\ncrl_life = "24h"\n'
+        'client_validity = "90d"\nserver_validity = "30d"\n'
+    )
+    made = installed.services()
+    policy = made.policy
+    made.close()
     assert policy.crl_url == "http://ca.example.com/crl"
     assert policy.crl_life == timedelta(days=1)
     assert policy.client_validity == timedelta(days=90)
     assert policy.server_validity == timedelta(days=30)
 
 
-@pytest.mark.parametrize(
-    ("listen", "hosts", "url"),
-    [
-        ('["127.0.0.1:8480"]', '"localhost"', "http://127.0.0.1:8480/crl"),
-        ('["[::1]:80"]', '"localhost"', "http://[::1]/crl"),
-        # Nobody can fetch from 0.0.0.0, so a name of the site that others know is taken.
-        ('["0.0.0.0:80"]', '"localhost", "gate.example.com"', "http://gate.example.com/crl"),
-        ("[]", '"localhost"', None),
-    ],
-)
-def test_the_address_of_the_lists_is_that_of_the_plain_listener(
-    listen: str, hosts: str, url: str | None, tmp_path: Path
-) -> None:
-    assert made(tmp_path, f"[gate]\nplain_listen = {listen}\n", hosts).policy.crl_url == url
-
-
-def test_a_folder_without_an_installation_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="mutualgate up"), services(Folder(tmp_path / "absent")):
-        pass
+def test_a_passphrase_that_is_lost_is_not_made_anew(installed: Installation) -> None:
+    kept = installed.folder.keys / "passphrase"
+    kept.unlink()
+    made = installed.services()
+    with pytest.raises(BadInput, match="passphrase of the keys is missing"):
+        made.authorities.crl("issuing")
+    made.close()
+    assert not kept.exists()

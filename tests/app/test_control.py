@@ -1,0 +1,138 @@
+import asyncio
+import json
+import stat
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mutualgate.app import Folder, control
+from mutualgate.app.claim import claimed
+from mutualgate.errors import Unavailable
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    made = Folder(tmp_path / "gate")
+    made.create()
+    return made
+
+
+async def status() -> Mapping[str, Any]:
+    return {"epoch": 7}
+
+
+async def refused() -> Mapping[str, Any]:
+    raise Unavailable("the store is busy")
+
+
+async def defect() -> Mapping[str, Any]:
+    raise RuntimeError("passphrase hunter2")
+
+
+HANDLERS = {"status": status, "refused": refused, "defect": defect}
+
+
+def with_server(folder: Folder, do: Callable[[], Awaitable[None]]) -> None:
+    async def run() -> None:
+        server = await control.serve(folder, HANDLERS)
+        try:
+            await do()
+        finally:
+            server.close()
+
+    asyncio.run(run())
+
+
+def test_a_question_is_answered(folder: Folder) -> None:
+    async def do() -> None:
+        assert stat.S_IMODE(folder.control.stat().st_mode) == 0o600
+        assert await asyncio.to_thread(control.ask, folder, "status") == {"epoch": 7}
+        assert await asyncio.to_thread(control.ask, folder, "status") == {"epoch": 7}
+
+    with_server(folder, do)
+
+
+def test_what_the_gate_could_not_do_is_said(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    async def do() -> None:
+        for question, answer in (
+            ("refused", "the running gate could not: the store is busy"),
+            ("defect", "a defect of mutualgate; the gate's log has it"),
+            ("unknown", "expected an object with `do`, one of defect, refused, status"),
+        ):
+            with pytest.raises(Unavailable, match=answer) as caught:
+                await asyncio.to_thread(control.ask, folder, question)
+            assert "hunter2" not in str(caught.value)
+
+    with_server(folder, do)
+
+
+@pytest.mark.parametrize("line", [b"\n", b"nonsense\n", b"[]\n", b"{}\n", b'{"do": []}\n', b"\xff\xfe\n", b"1\n"])
+def test_nonsense_gets_a_sentence_and_the_next_question_an_answer(folder: Folder, line: bytes) -> None:
+    async def do() -> None:
+        reader, writer = await asyncio.open_unix_connection(str(folder.control))
+        writer.write(line + b'{"do": "status"}\n')
+        assert "problem" in json.loads(await reader.readline())
+        assert json.loads(await reader.readline()) == {"epoch": 7}
+        writer.close()
+
+    with_server(folder, do)
+
+
+def test_a_line_without_end_is_hung_up_on(folder: Folder) -> None:
+    async def do() -> None:
+        reader, writer = await asyncio.open_unix_connection(str(folder.control))
+        with pytest.raises(OSError):  # noqa: PT011, PT012 - broken pipe or reset, as it happens
+            for _ in range(64):
+                writer.write(b"x" * (1 << 16))
+                await writer.drain()
+            await reader.readexactly(1)
+        assert await asyncio.to_thread(control.ask, folder, "status") == {"epoch": 7}
+
+    with_server(folder, do)
+
+
+def test_nobody_there_is_no_error(folder: Folder, tmp_path: Path) -> None:
+    assert control.ask(folder, "status") is None
+    assert control.ask(Folder(tmp_path / "nowhere"), "status") is None
+
+
+def test_the_socket_of_a_process_that_was_killed_counts_for_nothing_and_is_replaced(folder: Folder) -> None:
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder.control))
+        listener.listen()
+    assert control.ask(folder, "status") is None
+
+    async def do() -> None:
+        assert await asyncio.to_thread(control.ask, folder, "status") == {"epoch": 7}
+
+    with_server(folder, do)
+
+
+def test_a_gate_that_does_not_answer_is_said_so(folder: Folder) -> None:
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder.control))
+        listener.listen()
+        with pytest.raises(Unavailable, match=r"did not answer within 0.1 s.* The store has the change"):
+            control.ask(folder, "status", patience_seconds=0.1)
+
+
+def test_a_gate_that_is_about_to_start_is_waited_for(folder: Folder) -> None:
+    with claimed(folder), pytest.raises(Unavailable, match="starting or stopping"):
+        control.ask(folder, "sync", patience_seconds=0.1)
+
+    async def run() -> None:
+        with claimed(folder):
+            asked = asyncio.create_task(asyncio.to_thread(control.ask, folder, "status"))
+            await asyncio.sleep(0.2)
+            assert not asked.done()
+            server = await control.serve(folder, HANDLERS)
+            assert await asked == {"epoch": 7}
+            server.close()
+
+    asyncio.run(run())

@@ -1,0 +1,20 @@
+from installation import Installation
+
+from mutualgate.app.overview import overview
+
+
+def test_it_counts_clients_and_says_what_ends(installed: Installation) -> None:
+    services = installed.services()
+    try:
+        services.clients.add("second")
+        services.clients.suspend("first-client")
+        services.authorities.crls()
+        seen = overview(services.store)
+        assert seen.epoch == services.store.epoch()
+    finally:
+        services.close()
+    assert seen.clients["suspended"] == 1
+    assert sum(seen.clients.values()) == 2
+    assert [name for name, _ in seen.authorities] == ["root", "issuing"]
+    assert [name for name, _ in seen.lists] == ["root", "issuing"]
+    assert seen.lists[1][1] < seen.authorities[1][1]

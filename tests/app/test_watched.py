@@ -1,0 +1,47 @@
+import os
+from pathlib import Path
+
+from mutualgate.app.watched import Watched
+
+
+def test_a_file_that_is_written_replaced_removed_or_made_has_changed(tmp_path: Path) -> None:
+    there, missing = tmp_path / "there", tmp_path / "missing"
+    there.write_text("one")
+    watched = Watched()
+    assert not watched.changed()
+    watched.note([there, missing])
+    assert not watched.changed()
+    there.write_text("other")
+    assert watched.changed()
+    watched.note([there, missing])
+    new = tmp_path / "new"
+    new.write_text("other")
+    os.utime(new, ns=(there.stat().st_atime_ns, there.stat().st_mtime_ns))
+    new.replace(there)
+    assert watched.changed()
+    watched.note([there])
+    watched.add([missing])
+    assert not watched.changed()
+    missing.write_text("")
+    assert watched.changed()
+    watched.note([there])
+    there.unlink()
+    assert watched.changed()
+
+
+def test_what_was_noted_first_counts(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    watched = Watched()
+    watched.note([file])
+    file.write_text("written while it was read")
+    watched.add([file])
+    assert watched.changed()
+
+
+def test_doubt_lasts_until_the_files_are_noted_anew(tmp_path: Path) -> None:
+    watched = Watched()
+    watched.note([tmp_path / "file"])
+    watched.doubt()
+    assert watched.changed()
+    watched.note([tmp_path / "file"])
+    assert not watched.changed()
