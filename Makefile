@@ -32,7 +32,7 @@ lint: $(VENV)/.built
 
 bench: $(VENV)/.release
 	bench/install.sh
-	PATH="$(abspath $(BIN)):$$PATH" bench/work/venv/bin/python bench/run.py --subject bench/subjects/mutualgate.py
+	PATH="$(abspath $(BIN)):$$PATH" bench/work/venv/bin/python bench/run.py
 
 wheel: $(VENV)/.synced
 	$(BIN)/maturin build --release --out dist
@@ -50,7 +50,7 @@ test-packages:
 # uv comes from its package where the machine has none.
 $(VENV)/.synced: uv.lock pyproject.toml
 	command -v uv >/dev/null || python3 -m pip install --quiet --user uv || python3 -m pip install --quiet uv
-	PATH="$$HOME/.local/bin:$$PATH" uv sync --frozen --group dev
+	PATH="$$HOME/.local/bin:$$PATH" uv sync --frozen --group dev --compile-bytecode
 	touch $@
 
 # A development build: optimised enough to try everything, and built in a minute or two.

@@ -4,12 +4,14 @@ import importlib.util
 import json
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import typer
@@ -297,6 +299,17 @@ def test_json_is_json(fence: Fence) -> None:
 @pytest.mark.parametrize("fence", fences("python"), ids=str)
 def test_python_is_python(fence: Fence) -> None:
     compile(fence.text, str(fence), "exec")
+
+
+@pytest.mark.parametrize("fence", fences("sh"), ids=str)
+def test_a_shell_reads_what_is_to_be_typed(fence: Fence) -> None:
+    done = subprocess.run(["sh", "-n"], input=fence.text, capture_output=True, text=True)
+    assert done.returncode == 0, f"{fence}: {done.stderr}"
+
+
+@pytest.mark.parametrize("fence", fences("xml"), ids=str)
+def test_xml_is_xml(fence: Fence) -> None:
+    ElementTree.fromstring(f"<page>{fence.text}</page>")
 
 
 def test_no_page_names_a_machine() -> None:

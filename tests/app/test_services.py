@@ -1,6 +1,7 @@
 """What the services of a folder are made of."""
 
 import getpass
+from datetime import timedelta
 
 import pytest
 from installation import Installation
@@ -62,3 +63,27 @@ def test_a_wrong_passphrase_is_one_sentence(installed: Installation) -> None:
             made.authorities.server_certificate("other", ["localhost"])
     finally:
         made.close()
+
+
+def test_what_is_signed_follows_the_settings(installed: Installation) -> None:
+    installed.config.write_text(
+        '[authority]\ncrl_url = "http://ca.example.com/crl"\ncrl_life = "24h"\n'
+        'client_validity = "90d"\nserver_validity = "30d"\n'
+    )
+    made = installed.services()
+    policy = made.policy
+    made.close()
+    assert policy.crl_url == "http://ca.example.com/crl"
+    assert policy.crl_life == timedelta(days=1)
+    assert policy.client_validity == timedelta(days=90)
+    assert policy.server_validity == timedelta(days=30)
+
+
+def test_a_passphrase_that_is_lost_is_not_made_anew(installed: Installation) -> None:
+    kept = installed.folder.keys / "passphrase"
+    kept.unlink()
+    made = installed.services()
+    with pytest.raises(BadInput, match="passphrase of the keys is missing"):
+        made.authorities.crl("issuing")
+    made.close()
+    assert not kept.exists()

@@ -326,6 +326,7 @@ class TestAdopt:
         report = authorities.adopt(Estate(tmp_path / "new.pem"))
         assert report.taken_over[0].authority.id == before.authority.id
         assert report.taken_over[0].authority.certificate == longer.der
+        assert "renewed_authority" in [finding.code for finding in report.findings]
         (tmp_path / "other.pem").write_bytes(pki.ca("Someone", key=old.key).pem)
         with pytest.raises(Conflict, match="another subject"):
             authorities.adopt(Estate(tmp_path / "other.pem"))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 
@@ -91,10 +92,19 @@ def running(
             pass
 
 
+# Below the range from which systems take ports for outgoing connections, and a part of it for each worker.
+_ports = count(12_000 + os.getpid() % 200 * 100)
+
+
 def free_port() -> int:
-    """A port of the loopback address that nobody used a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A port of the loopback address that nobody uses and that was not given out before."""
+    while True:
+        port = next(_ports)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
 
 
 def answers(port: int) -> bool:

@@ -27,7 +27,7 @@ class Both:
     revoked: Identity
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     if problem := java.missing():
         pytest.skip(problem)

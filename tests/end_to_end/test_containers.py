@@ -29,12 +29,28 @@ class Behind:
     client: Identity
 
 
-@pytest.fixture(scope="module", params=["jetty", "tomcat"])
-def behind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+@pytest.fixture(scope="session")
+def jetty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+    yield from before("jetty", tmp_path_factory.mktemp("jetty"))
+
+
+@pytest.fixture(scope="session")
+def tomcat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+    yield from before("tomcat", tmp_path_factory.mktemp("tomcat"))
+
+
+@pytest.fixture(params=["jetty", "tomcat"])
+def behind(request: pytest.FixtureRequest) -> Behind:
+    """Each in turn; both stay up, in whichever order tests run."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Behind)
+    return found
+
+
+def before(kind: str, folder: Path) -> Iterator[Behind]:
     if problem := java.missing():
         pytest.skip(problem)
-    folder = tmp_path_factory.mktemp(request.param)
-    with java.container(request.param, folder / "container.log") as url:
+    with java.container(kind, folder / "container.log") as url:
         sites = f"""
 [[sites]]
 name = "main"

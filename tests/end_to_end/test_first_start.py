@@ -14,17 +14,15 @@ from end_to_end.gate import Gate, up
 from end_to_end.process import free_port
 from end_to_end.recorder import Recorder
 
-# What differs from an empty folder: ports of its own, so that tests can run beside each other.
-QUIET = "[gate]\nplain_listen = []\nops_listen = []\n"
+# Ports of its own, so that tests can run beside each other.
+QUIET = ["--plain-listen", "none", "--ops-listen", "none"]
 
 
 @pytest.fixture
 def started(tmp_path: Path, upstream: Recorder) -> Iterator[Gate]:
     port = free_port()
     folder = tmp_path / "mutualgate"
-    folder.mkdir()
-    (folder / "mutualgate.toml").write_text(QUIET)
-    with up(folder, port, 0, 0, "--listen", f"127.0.0.1:{port}", "--upstream", upstream.url) as gate:
+    with up(folder, port, 0, 0, "--listen", f"127.0.0.1:{port}", "--upstream", upstream.url, *QUIET) as gate:
         gate.program.wait_for(lambda: "curl" in gate.program.text())
         yield gate
 
@@ -70,8 +68,8 @@ def test_the_second_start_finds_its_state_and_shows_no_secret(started: Gate) -> 
     identity = started.client("kept")
     assert "password" in started.program.text().lower()
     started.program.stop()
-    arguments = ["--listen", f"127.0.0.1:{started.port}"]
-    with up(started.folder, started.port, 0, 0, *arguments) as again:
+    # The address and the upstream are remembered.
+    with up(started.folder, started.port, 0, 0, *QUIET) as again:
         assert again.root.read_bytes() == root
         assert again.get("/", identity).status == 200
         assert "password" not in again.program.text().lower()
@@ -82,21 +80,19 @@ def test_from_start_to_the_first_admitted_request_takes_under_two_seconds(starte
     identity = started.client("quick")
     started.program.stop()
     began = time.monotonic()
-    with up(started.folder, started.port, 0, 0, "--listen", f"127.0.0.1:{started.port}") as again:
+    with up(started.folder, started.port, 0, 0, *QUIET) as again:
         assert again.get("/", identity).status == 200
         assert time.monotonic() - began < 4
 
 
 def test_a_second_gate_on_the_same_folder_is_told_so(started: Gate) -> None:
-    answer = started.command("up", "--listen", "127.0.0.1:0", check=False)
+    answer = started.command("up", "--listen", "127.0.0.1:0", *QUIET, check=False)
     assert answer.code in (1, 2)
     assert "already" in answer.out + answer.err
 
 
 def test_a_port_in_use_is_one_sentence(started: Gate, tmp_path: Path) -> None:
     other = Gate(tmp_path / "other", 0, 0, 0, started.program)
-    other.folder.mkdir()
-    (other.folder / "mutualgate.toml").write_text(QUIET)
-    answer = other.command("up", "--listen", f"127.0.0.1:{started.port}", check=False)
+    answer = other.command("up", "--listen", f"127.0.0.1:{started.port}", *QUIET, check=False)
     assert answer.code in (1, 2)
     assert str(started.port) in answer.out + answer.err

@@ -52,7 +52,7 @@ OPENSSL_STEPS = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def clients(estate: Estate) -> dict[str, Identity]:
     return {kind: estate.gate.client(f"handshake-{kind}", kind=kind) for kind in KINDS}
 

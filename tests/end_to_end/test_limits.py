@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 10
 TIMEOUTS = '[gate.timeouts]\nhandshake = "1s"\nheader = "1s"\nidle = "1s"\nresponse = "2s"\nconnect = "1s"\n'
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def impatient(tmp_path_factory: pytest.TempPathFactory, upstream: Recorder) -> Iterator[tuple[Gate, Identity]]:
     folder = tmp_path_factory.mktemp("impatient")
     with socket.create_server(("127.0.0.1", 0)) as silent:

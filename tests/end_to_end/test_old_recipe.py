@@ -52,7 +52,7 @@ def typed(commands: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recipe]:
     if problem := java.missing():
         pytest.skip(problem)

@@ -101,7 +101,13 @@ def test_2_and_9_no_request_hides_in_another(case: str, estate: Estate, alice: I
 def test_2_the_lengths_that_are_refused_are_never_passed_on(estate: Estate, alice: Identity) -> None:
     word = mark()
     # 2^63 is a number in Rust and a negative one, or an error, in Java.
-    for length in ("9223372036854775808", "18446744073709551619", "18446744073709551616", "99999999999999999999", "1e3"):
+    for length in (
+        "9223372036854775808",
+        "18446744073709551619",
+        "18446744073709551616",
+        "99999999999999999999",
+        "1e3",
+    ):
         with estate.gate.open(alice) as connection:
             connection.send(f"POST /{word} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\nabc".encode())
             assert connection.response().status == 400

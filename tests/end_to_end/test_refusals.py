@@ -159,9 +159,7 @@ def test_a_known_client_is_refused_where_the_route_is_not_theirs(
         assert estate.gate.get(target, operator).status == 200
 
 
-def test_a_flawed_certificate_is_as_good_as_none_where_none_is_required(
-    estate: Estate, tmp_path: Path
-) -> None:
+def test_a_flawed_certificate_is_as_good_as_none_where_none_is_required(estate: Estate, tmp_path: Path) -> None:
     expired = forge.leaf(tmp_path, estate.adopted, not_before=-9 * DAY, not_after=-DAY)
     for target in ("/optional", "/off"):
         word = mark()

@@ -42,7 +42,7 @@ class Reloadable:
         self.gate.program.wait_for(what, 15)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def reloadable(tmp_path_factory: pytest.TempPathFactory, upstream: Recorder) -> Iterator[Reloadable]:
     folder = tmp_path_factory.mktemp("reload")
     with running_gate(folder / "gate", SITES.format(upstream=upstream.url, more="")) as gate:

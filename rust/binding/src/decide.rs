@@ -13,5 +13,8 @@ pub fn decide_batch<'py>(py: Python<'py>, line: &[u8]) -> Bound<'py, PyBytes> {
 /// Code, meaning and fix of every reason, in the order of judgement.
 #[pyfunction]
 pub fn reasons() -> Vec<(&'static str, &'static str, &'static str)> {
-    judge::Reason::ALL.iter().map(|reason| (reason.code(), reason.meaning(), reason.fix())).collect()
+    judge::Reason::ALL
+        .iter()
+        .map(|reason| (reason.code(), reason.meaning(), reason.fix()))
+        .collect()
 }

@@ -37,7 +37,9 @@ impl Gate {
     #[new]
     fn new(settings: &[u8], snapshot: &Snapshot) -> PyResult<Self> {
         let settings = Settings::from_msgpack(settings).map_err(engine_error)?;
-        Ok(Gate { state: Mutex::new(State::Prepared(Box::new(settings), snapshot.inner.clone())) })
+        Ok(Gate {
+            state: Mutex::new(State::Prepared(Box::new(settings), snapshot.inner.clone())),
+        })
     }
 
     /// Opens the listeners; the addresses of TLS, with the ports that 0 became.
@@ -47,8 +49,13 @@ impl Gate {
             let State::Prepared(settings, snapshot) = &*state else {
                 return Err(engine_error("the gate was started before"));
             };
-            let running = Running::start((**settings).clone(), snapshot.clone()).map_err(engine_error)?;
-            let addresses = running.addresses().iter().map(ToString::to_string).collect();
+            let running =
+                Running::start((**settings).clone(), snapshot.clone()).map_err(engine_error)?;
+            let addresses = running
+                .addresses()
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             *state = State::Running(Arc::new(running));
             Ok(addresses)
         })
@@ -57,31 +64,51 @@ impl Gate {
     /// Puts a snapshot in force; its epoch.
     fn swap(&self, py: Python<'_>, snapshot: &Snapshot) -> PyResult<u64> {
         let running = self.running()?;
-        py.detach(|| running.swap(snapshot.inner.clone())).map_err(engine_error)
+        py.detach(|| running.swap(snapshot.inner.clone()))
+            .map_err(engine_error)
     }
 
     /// Puts settings and a snapshot in force together; the epoch.
     fn configure(&self, py: Python<'_>, settings: &[u8], snapshot: &Snapshot) -> PyResult<u64> {
         let settings = Settings::from_msgpack(settings).map_err(engine_error)?;
         let running = self.running()?;
-        py.detach(|| running.configure(settings, snapshot.inner.clone())).map_err(engine_error)
+        py.detach(|| running.configure(settings, snapshot.inner.clone()))
+            .map_err(engine_error)
     }
 
     /// Puts files in place at the plain listener: MessagePack, a list of maps.
     fn publish(&self, py: Python<'_>, files: &[u8]) -> PyResult<()> {
-        let files: Vec<File> =
-            rmp_serde::from_slice(files).map_err(|problem| engine_error(format!("files: {problem}")))?;
+        let files: Vec<File> = rmp_serde::from_slice(files)
+            .map_err(|problem| engine_error(format!("files: {problem}")))?;
         let running = self.running()?;
         py.detach(|| {
-            for File { path, content_type, body, expires_at } in files {
-                running.publish(&path, Publication { content_type, bytes: body.into(), expires_at });
+            for File {
+                path,
+                content_type,
+                body,
+                expires_at,
+            } in files
+            {
+                running.publish(
+                    &path,
+                    Publication {
+                        content_type,
+                        bytes: body.into(),
+                        expires_at,
+                    },
+                );
             }
         });
         Ok(())
     }
 
     /// At most `max` events, after a wait for the first: MessagePack, a list of maps.
-    fn events<'py>(&self, py: Python<'py>, max: usize, wait_seconds: f64) -> PyResult<Bound<'py, PyBytes>> {
+    fn events<'py>(
+        &self,
+        py: Python<'py>,
+        max: usize,
+        wait_seconds: f64,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         let wait = seconds(wait_seconds)?;
         let running = self.running()?;
         let events = py.detach(|| ::gate::event::encode(&running.events(max, wait)));
@@ -91,7 +118,9 @@ impl Gate {
     /// All counters: MessagePack, a map.
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let running = self.running()?;
-        let counters = py.detach(|| rmp_serde::to_vec_named(&running.counters())).map_err(engine_error)?;
+        let counters = py
+            .detach(|| rmp_serde::to_vec_named(&running.counters()))
+            .map_err(engine_error)?;
         Ok(PyBytes::new(py, &counters))
     }
 
@@ -108,9 +137,12 @@ impl Gate {
         let counters = py.detach(|| {
             let state = std::mem::replace(&mut *self.lock(), State::Stopped);
             match state {
-                State::Running(running) => rmp_serde::to_vec_named(&running.stop(drain)).map_err(engine_error),
+                State::Running(running) => {
+                    rmp_serde::to_vec_named(&running.stop(drain)).map_err(engine_error)
+                }
                 State::Prepared(..) | State::Stopped => {
-                    rmp_serde::to_vec_named(&std::collections::BTreeMap::<&str, u64>::new()).map_err(engine_error)
+                    rmp_serde::to_vec_named(&std::collections::BTreeMap::<&str, u64>::new())
+                        .map_err(engine_error)
                 }
             }
         })?;
@@ -133,5 +165,6 @@ impl Gate {
 }
 
 fn seconds(given: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(given).map_err(|problem| engine_error(format!("{given} seconds: {problem}")))
+    Duration::try_from_secs_f64(given)
+        .map_err(|problem| engine_error(format!("{given} seconds: {problem}")))
 }

@@ -23,13 +23,17 @@ impl Snapshot {
             let bytes = batch?.extract::<Vec<u8>>()?;
             snapshot = py.detach(|| apply(&snapshot, &bytes))?;
         }
-        Ok(Snapshot { inner: Arc::new(snapshot) })
+        Ok(Snapshot {
+            inner: Arc::new(snapshot),
+        })
     }
 
     /// The next snapshot.
     fn apply(&self, py: Python<'_>, delta: Vec<u8>) -> PyResult<Self> {
         let next = py.detach(|| apply(&self.inner, &delta))?;
-        Ok(Snapshot { inner: Arc::new(next) })
+        Ok(Snapshot {
+            inner: Arc::new(next),
+        })
     }
 
     #[getter]
@@ -43,11 +47,25 @@ impl Snapshot {
     }
 
     /// Judges a request of the holder of `chain`: the very steps that the gate takes.
-    fn authorize(&self, py: Python<'_>, chain: Vec<Vec<u8>>, at: i64, host: &str, path: &str) -> PyResult<Verdict> {
+    fn authorize(
+        &self,
+        py: Python<'_>,
+        chain: Vec<Vec<u8>>,
+        at: i64,
+        host: &str,
+        path: &str,
+    ) -> PyResult<Verdict> {
         py.detach(|| {
-            let site = self.inner.site_of(host).ok_or_else(|| engine_error(format!("no site serves {host:?}")))?;
-            let route = site.route(path).map_err(|problem| engine_error(format!("path {path:?}: {problem}")))?;
-            let route = route.ok_or_else(|| engine_error(format!("site {:?} has no route for {path:?}", site.name())))?;
+            let site = self
+                .inner
+                .site_of(host)
+                .ok_or_else(|| engine_error(format!("no site serves {host:?}")))?;
+            let route = site
+                .route(path)
+                .map_err(|problem| engine_error(format!("path {path:?}: {problem}")))?;
+            let route = route.ok_or_else(|| {
+                engine_error(format!("site {:?} has no route for {path:?}", site.name()))
+            })?;
             let verdict = judge::decide(&slices(&chain), at, &self.inner);
             Ok(Verdict::on_route(judge::authorize(&verdict, route), route))
         })
@@ -55,7 +73,8 @@ impl Snapshot {
 }
 
 fn apply(snapshot: &judge::Snapshot, bytes: &[u8]) -> PyResult<judge::Snapshot> {
-    let batch: Batch = rmp_serde::from_slice(bytes).map_err(|problem| engine_error(format!("records: {problem}")))?;
+    let batch: Batch = rmp_serde::from_slice(bytes)
+        .map_err(|problem| engine_error(format!("records: {problem}")))?;
     snapshot.apply(batch).map_err(engine_error)
 }
 

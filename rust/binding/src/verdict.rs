@@ -24,7 +24,10 @@ impl Verdict {
             judge::Verdict::Admitted(admission) => Outcome::Admitted(admission),
             judge::Verdict::Refused(refusal) => Outcome::Refused(refusal),
         };
-        Verdict { outcome, route: None }
+        Verdict {
+            outcome,
+            route: None,
+        }
     }
 
     pub fn on_route(result: Result<judge::Permit, Refusal>, route: &judge::Route) -> Self {
@@ -35,11 +38,17 @@ impl Verdict {
             },
             Err(refusal) => Outcome::Refused(refusal),
         };
-        Verdict { outcome, route: Some(route.path().to_owned()) }
+        Verdict {
+            outcome,
+            route: Some(route.path().to_owned()),
+        }
     }
 
     pub fn refused(refusal: Refusal) -> Self {
-        Verdict { outcome: Outcome::Refused(refusal), route: None }
+        Verdict {
+            outcome: Outcome::Refused(refusal),
+            route: None,
+        }
     }
 
     fn admission(&self) -> Option<&Admission> {
@@ -93,7 +102,14 @@ impl Verdict {
     }
     #[getter]
     fn roles(&self) -> Vec<&str> {
-        self.admission().map_or_else(Vec::new, |admission| admission.client().roles.iter().map(|role| &**role).collect())
+        self.admission().map_or_else(Vec::new, |admission| {
+            admission
+                .client()
+                .roles
+                .iter()
+                .map(|role| &**role)
+                .collect()
+        })
     }
     #[getter]
     fn credential_id(&self) -> Option<u64> {
@@ -110,15 +126,18 @@ impl Verdict {
 
     /// `if verdict:` would read a refusal as a yes, so it fails the first time it runs.
     fn __bool__(&self) -> PyResult<bool> {
-        Err(PyTypeError::new_err("a Verdict is not a truth value; ask verdict.admitted"))
+        Err(PyTypeError::new_err(
+            "a Verdict is not a truth value; ask verdict.admitted",
+        ))
     }
 
     fn __repr__(&self) -> String {
         match &self.outcome {
-            Outcome::Admitted(admission) => format!("<Verdict admitted client={}>", admission.client().id),
+            Outcome::Admitted(admission) => {
+                format!("<Verdict admitted client={}>", admission.client().id)
+            }
             Outcome::Anonymous => "<Verdict anonymous>".to_owned(),
             Outcome::Refused(refusal) => format!("<Verdict refused {}>", refusal.reason.code()),
         }
     }
 }
-

@@ -184,6 +184,10 @@ impl AsyncWrite for ClientIo {
         if !self.closed {
             ready!(Pin::new(&mut self.tls).poll_shutdown(cx))?;
             self.closed = true;
+            // Cut short in a head, as by one that is too long: there is more to come that nobody will read.
+            if self.progress.phase() == Phase::Header {
+                self.progress.linger();
+            }
             self.progress.enter(Phase::Linger);
         }
         let mut waste = [0; 4096];

@@ -9,7 +9,7 @@ use judge::{
 };
 
 /// A moment in the validity of both certificates, Unix seconds.
-const AT: i64 = 1_800_000_000;
+pub(crate) const AT: i64 = 1_800_000_000;
 
 /// `CN=Example Issuing`, made by `openssl req -x509` with a P-256 key that was thrown away.
 const AUTHORITY: &str = "\
@@ -29,11 +29,24 @@ A1UdEwEB/wQCMAAwDgYDVR0PAQH/BAQDAgeAMBMGA1UdJQQMMAoGCCsGAQUFBwMCMB0GA1UdDgQWBBTz
 SCl6fDAfBgNVHSMEGDAWgBQ2lb+Ucwsj08uWyx1UY+4X2I0hTjAKBggqhkjOPQQDAgNHADBEAiBqsnUhLCydz2ppRZk/3OxgFyIa\
 UbNOwuJUETHOp5tfOgIgQE/XE4CtiiJZMz50wJOf6twCFMFrQBS88iDUJuaohkU=";
 
-/// Alice, who is client 7 with the roles admin and ops, and the chain that she sent.
+/// Client 7, with the roles admin and ops, and the chain that it sent.
 pub(crate) fn admitted() -> (Arc<Admission>, Vec<Vec<u8>>) {
-    let der = |text: &str| STANDARD.decode(text).expect("base64");
-    let snapshot = Snapshot::build([Batch {
-        epoch: Some(1),
+    let chain = chain();
+    match decide(&[&chain[0]], AT, &snapshot(1)) {
+        Verdict::Admitted(admission) => (admission, chain),
+        Verdict::Refused(refusal) => panic!("refused: {refusal:?}"),
+    }
+}
+
+/// The leaf alone, as clients send it.
+pub(crate) fn chain() -> Vec<Vec<u8>> {
+    vec![der(LEAF)]
+}
+
+/// Trust that admits it.
+pub(crate) fn snapshot(epoch: u64) -> Snapshot {
+    Snapshot::build([Batch {
+        epoch: Some(epoch),
         authorities: vec![AuthorityRecord {
             id: 1,
             name: "house".to_owned(),
@@ -49,10 +62,9 @@ pub(crate) fn admitted() -> (Arc<Admission>, Vec<Vec<u8>>) {
         }],
         ..Batch::default()
     }])
-    .expect("a snapshot");
-    let leaf = der(LEAF);
-    match decide(&[&leaf], AT, &snapshot) {
-        Verdict::Admitted(admission) => (admission, vec![leaf]),
-        Verdict::Refused(refusal) => panic!("refused: {refusal:?}"),
-    }
+    .expect("a snapshot")
+}
+
+fn der(text: &str) -> Vec<u8> {
+    STANDARD.decode(text).expect("base64")
 }

@@ -140,88 +140,11 @@ impl ClientCertVerifier for Possession {
 /// The key of a certificate, if its possession can be proved. Where it cannot, the handshake goes on unproven, so that
 /// its owner can be told why it is refused; [`unproven`] keeps such a chain from ever being admitted.
 fn provable_key(certificate: &[u8]) -> Option<&[u8]> {
-    subject_public_key_info(certificate).filter(|spki| judge::key::provable(spki).is_ok())
+    judge::key::subject_public_key_info(certificate)
+        .filter(|spki| judge::key::provable(spki).is_ok())
 }
 
 /// Whether possession of this certificate's key was not checked in the handshake.
 pub(crate) fn unproven(certificate: &[u8]) -> bool {
     provable_key(certificate).is_none()
-}
-
-/// RFC 5280 4.1: the SubjectPublicKeyInfo of a certificate of any version.
-fn subject_public_key_info(certificate: &[u8]) -> Option<&[u8]> {
-    let (_, certificate, _) = element(certificate)?;
-    let (_, mut rest, _) = element(certificate)?; // tbsCertificate
-    if rest.first() == Some(&0xa0) {
-        rest = element(rest)?.2; // version, which v1 leaves out
-    }
-    for _ in 0..5 {
-        rest = element(rest)?.2; // serialNumber, signature, issuer, validity, subject
-    }
-    let after = element(rest)?.2;
-    Some(&rest[..rest.len() - after.len()])
-}
-
-/// The first DER element of `input`: tag, contents, what follows.
-fn element(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = input.split_first()?;
-    let (&first, mut rest) = rest.split_first()?;
-    let mut length = usize::from(first);
-    if first & 0x80 != 0 {
-        let octets = usize::from(first & 0x7f);
-        if octets == 0 || octets > 4 || rest.len() < octets {
-            return None;
-        }
-        length = rest[..octets]
-            .iter()
-            .fold(0, |length, octet| (length << 8) | usize::from(*octet));
-        rest = &rest[octets..];
-    }
-    (rest.len() >= length).then(|| (tag, &rest[..length], &rest[length..]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_key_is_found_with_and_without_a_version() {
-        let spki = [0x30, 0x02, 0x05, 0x00];
-        let five = [
-            0x02, 0x01, 0x07, 0x30, 0x00, 0x30, 0x00, 0x30, 0x00, 0x30, 0x00,
-        ];
-        let wrap = |content: &[u8]| [&[0x30, content.len() as u8], content].concat();
-        let v1 = wrap(&[wrap(&[&five[..], &spki].concat()), vec![0x30, 0x00]].concat());
-        let v3 = wrap(
-            &[
-                wrap(
-                    &[
-                        &[0xa0, 0x03, 0x02, 0x01, 0x02][..],
-                        &five,
-                        &spki,
-                        &[0xa3, 0x00],
-                    ]
-                    .concat(),
-                ),
-                vec![0x30, 0x00],
-            ]
-            .concat(),
-        );
-        assert_eq!(subject_public_key_info(&v1), Some(&spki[..]));
-        assert_eq!(subject_public_key_info(&v3), Some(&spki[..]));
-    }
-
-    #[test]
-    fn what_is_no_certificate_has_no_key() {
-        for bytes in [
-            &b""[..],
-            b"\x30",
-            b"\x30\x80",
-            b"\x30\x84\xff\xff\xff\xff",
-            b"\x30\x02\x30\x00",
-            b"-----BEGIN",
-        ] {
-            assert!(unproven(bytes), "{bytes:?}");
-        }
-    }
 }

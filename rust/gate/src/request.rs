@@ -283,18 +283,7 @@ fn turn_away(
                 connection.cut();
                 return Err(Silence);
             }
-            let document = Document {
-                status: match refusal.reason {
-                    Reason::WrongSite => StatusCode::MISDIRECTED_REQUEST,
-                    _ => StatusCode::FORBIDDEN,
-                },
-                code: refusal.reason.code(),
-                title: refusal.reason.meaning().trim_end_matches('.').into(),
-                detail: refusal.detail.into(),
-                fix: refusal.reason.fix().into(),
-                refusal: Some(id),
-                terse: !refusal.issuer_known,
-            };
+            let document = Document::refused(&refusal, id);
             Ok(own_answer(
                 document,
                 !standing.is_admitted(),

@@ -100,6 +100,7 @@ async fn meet(
             return None;
         }
         header_bytes = header_bytes.min(STRANGER_HEADER_BYTES);
+        connection.stranger.set(true);
     }
     if worker.draining() {
         return None;
@@ -111,7 +112,10 @@ async fn meet(
 async fn serve_h1(io: TokioIo<ClientIo>, connection: Rc<Connection>, header_bytes: usize) {
     let service = {
         let connection = connection.clone();
-        service_fn(move |request: http::Request<Incoming>| answer(connection.clone(), request))
+        // Boxed for each request: hyper keeps room for a future as long as the connection, and idle ones are many.
+        service_fn(move |request: http::Request<Incoming>| {
+            Box::pin(answer(connection.clone(), request))
+        })
     };
     let http = http1::Builder::new()
         .max_headers(MAX_FIELDS)
@@ -120,7 +124,6 @@ async fn serve_h1(io: TokioIo<ClientIo>, connection: Rc<Connection>, header_byte
         .max_buf_size(64 * 1024)
         // The worker's clock watches; a timer per request would cost more.
         .header_read_timeout(None)
-        .pipeline_flush(true)
         .serve_connection(io, service)
         .with_upgrades();
     let mut http = pin!(http);

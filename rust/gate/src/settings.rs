@@ -52,6 +52,8 @@ pub struct Settings {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) public_port: Option<u16>,
+    /// Whether HTTP/2 is offered besides HTTP/1.1.
+    pub(crate) http2: bool,
 }
 
 /// A site: what TLS needs for it, and the options of its routes.
@@ -168,6 +170,12 @@ struct Wire {
     /// The port that redirects name; by default that of the first `listen`.
     #[serde(default)]
     public_port: Option<u16>,
+    #[serde(default = "yes")]
+    http2: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn json() -> String {
@@ -333,6 +341,7 @@ impl TryFrom<Wire> for Settings {
                 stall: duration("stall", wire.timeouts.stall)?,
             },
             public_port: wire.public_port,
+            http2: wire.http2,
         })
     }
 }

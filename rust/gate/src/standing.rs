@@ -158,3 +158,80 @@ fn key<C: AsRef<[u8]>>(chain: &[C]) -> [u8; 32] {
     key.copy_from_slice(context.finish().as_ref());
     key
 }
+
+#[cfg(test)]
+mod tests {
+    use judge::record::{Batch, ClientRecord};
+
+    use super::*;
+    use crate::fixtures::{AT, admitted, chain, snapshot};
+
+    fn reason(standing: &Standing) -> Option<Reason> {
+        match &standing.verdict {
+            Verdict::Admitted(_) => None,
+            Verdict::Refused(refusal) => Some(refusal.reason),
+        }
+    }
+
+    #[test]
+    fn a_verdict_is_remembered_for_its_time_and_no_longer() {
+        let (standings, snapshot) = (Standings::default(), snapshot(1));
+        let until = admitted().0.valid_until();
+        let first = standings.judge(&chain(), AT, &snapshot);
+        assert!(Rc::ptr_eq(
+            &first,
+            &standings.judge(&chain(), until, &snapshot)
+        ));
+        assert_eq!(
+            reason(&standings.judge(&chain(), until + 1, &snapshot)),
+            Some(Reason::Expired)
+        );
+        assert!(!first.holds(&snapshot, until + 1));
+    }
+
+    #[test]
+    fn a_verdict_ends_with_its_epoch() {
+        let (standings, first) = (Standings::default(), snapshot(1));
+        let standing = standings.judge(&chain(), AT, &first);
+        let next = first
+            .apply(Batch {
+                epoch: Some(2),
+                clients: vec![ClientRecord {
+                    id: 7,
+                    name: "alice".to_owned(),
+                    roles: vec![],
+                    suspended: true,
+                }],
+                ..Batch::default()
+            })
+            .expect("a delta");
+        assert!(!standing.holds(&next, AT));
+        assert_eq!(
+            reason(&standings.judge(&chain(), AT, &next)),
+            Some(Reason::ClientSuspended)
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_not_remembered() {
+        let (standings, snapshot) = (Standings::default(), snapshot(1));
+        let early = standings.judge(&chain(), 0, &snapshot);
+        assert_eq!(reason(&early), Some(Reason::NotYetValid));
+        assert!(standings.kept.borrow().is_empty());
+        assert!(early.holds(&snapshot, 0) && !early.holds(&snapshot, AT));
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let (standings, snapshot) = (Standings::default(), snapshot(1));
+        let one = standings.judge(&chain(), AT, &snapshot);
+        for number in 0..MAX_KEPT as u32 {
+            let mut key = [1; 32];
+            key[..4].copy_from_slice(&number.to_be_bytes());
+            standings.kept.borrow_mut().insert(key, one.clone());
+        }
+        standings.kept.borrow_mut().remove(&key(&chain()));
+        standings.judge(&chain(), AT, &snapshot);
+        assert!(standings.kept.borrow().len() <= MAX_KEPT);
+    }
+}

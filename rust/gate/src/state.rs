@@ -168,10 +168,13 @@ impl Config {
                         .sites
                         .iter()
                         .position(|other| other.name == site.name)?;
-                    Some(&old.sites[at]).filter(|_| old.settings.sites[at].has_same_key(site))
+                    Some(&old.sites[at]).filter(|_| {
+                        old.settings.sites[at].has_same_key(site)
+                            && old.settings.http2 == settings.http2
+                    })
                 });
                 same.cloned()
-                    .unwrap_or_else(|| Arc::new(SiteTls::new(site.key.clone())))
+                    .unwrap_or_else(|| Arc::new(SiteTls::new(site.key.clone(), settings.http2)))
             })
             .collect();
         let upstreams = settings

@@ -36,13 +36,15 @@ enum Asking {
 #[derive(Debug)]
 pub(crate) struct SiteTls {
     key: Arc<CertifiedKey>,
+    http2: bool,
     configs: [OnceLock<Option<Arc<ServerConfig>>>; 4],
 }
 
 impl SiteTls {
-    pub(crate) fn new(key: Arc<CertifiedKey>) -> Self {
+    pub(crate) fn new(key: Arc<CertifiedKey>, http2: bool) -> Self {
         SiteTls {
             key,
+            http2,
             configs: Default::default(),
         }
     }
@@ -88,7 +90,10 @@ impl SiteTls {
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(OneKey(self.key.clone())));
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        if self.http2 {
+            config.alpn_protocols.insert(0, b"h2".to_vec());
+        }
         // Stateless tickets for both versions: nothing to keep, and nothing that another site could look up.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = aws_lc_rs::Ticketer::new()?;

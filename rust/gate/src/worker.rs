@@ -125,7 +125,8 @@ impl Worker {
                 _ = ticks.tick() => {
                     let elapsed = self.started.elapsed().as_millis();
                     self.now.set(u32::try_from(elapsed).unwrap_or(u32::MAX).max(2));
-                    self.visit(|connection| connection.check_clock()).await;
+                    let timeouts = self.state().config.timeouts_ms;
+                    self.visit(|connection| connection.check_clock(self.now(), timeouts)).await;
                     self.pools.expire(self.now());
                 }
             }

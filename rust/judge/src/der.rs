@@ -1,5 +1,7 @@
 //! The few octets of DER that have to be seen raw: algorithm identifiers and their neighbours (X.690 8.1, 10.1).
 
+use x509_parser::asn1_rs::{Any, FromDer};
+
 /// One element of DER.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Element<'a> {
@@ -17,34 +19,25 @@ pub(crate) const BIT_STRING: u8 = 0x03;
 
 /// The first element of `input` and what follows it; `None` unless the length is definite, minimal and within `input`.
 pub(crate) fn read(input: &[u8]) -> Option<(Element<'_>, &[u8])> {
-    let (&tag, rest) = input.split_first()?;
-    let (&first, mut rest) = rest.split_first()?;
-    let length = if first < 0x80 {
-        usize::from(first)
+    let (after, any) = Any::from_der(input).ok()?;
+    let whole = &input[..input.len() - after.len()];
+    // X.690 8.1.2.4: tags above 30 take more octets; nothing that is looked at here has one.
+    let tag = *whole.first().filter(|tag| *tag & 0x1f != 0x1f)?;
+    // X.690 10.1, which the parser does not ask for: the length in as few octets as it takes.
+    let length = any.data.len();
+    let octets = if length < 0x80 {
+        0
     } else {
-        let octets = usize::from(first & 0x7f);
-        // Four octets: more than any certificate or list that is looked at here.
-        if octets == 0 || octets > 4 || rest.len() < octets || rest[0] == 0 {
-            return None;
-        }
-        let length = rest[..octets]
-            .iter()
-            .fold(0usize, |length, octet| (length << 8) | usize::from(*octet));
-        rest = &rest[octets..];
-        if length < 0x80 {
-            return None;
-        }
-        length
+        (usize::BITS - length.leading_zeros()).div_ceil(8) as usize
     };
-    if rest.len() < length || tag & 0x1f == 0x1f {
+    if whole.len() - length != 2 + octets {
         return None;
     }
-    let (content, after) = rest.split_at(length);
     Some((
         Element {
             tag,
-            whole: &input[..input.len() - after.len()],
-            content,
+            whole,
+            content: any.data,
         },
         after,
     ))

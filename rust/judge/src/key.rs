@@ -58,6 +58,18 @@ pub fn provable(spki: &[u8]) -> Result<(), KeyFault> {
     }
 }
 
+/// The SubjectPublicKeyInfo of a certificate of any version (RFC 5280 4.1), DER; `None` where it cannot be read.
+pub fn subject_public_key_info(certificate: &[u8]) -> Option<&[u8]> {
+    let (certificate, _) = der::expect(certificate, der::SEQUENCE)?;
+    let (tbs, _) = der::expect(certificate.content, der::SEQUENCE)?;
+    // version [0], which v1 leaves out
+    let mut rest = der::expect(tbs.content, 0xa0).map_or(tbs.content, |(_, rest)| rest);
+    for _ in 0..5 {
+        (_, rest) = der::read(rest)?; // serialNumber, signature, issuer, validity, subject
+    }
+    Some(der::expect(rest, der::SEQUENCE)?.0.whole)
+}
+
 fn rsa(key: &[u8]) -> Result<(), KeyFault> {
     let numbers = der::expect(key, der::SEQUENCE).and_then(|(sequence, after)| {
         let (modulus, rest) = der::expect(sequence.content, der::INTEGER)?;
@@ -101,6 +113,37 @@ fn point(key: &[u8], coordinate_bytes: usize) -> Result<(), KeyFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_key_is_found_with_and_without_a_version() {
+        let spki = [0x30, 0x02, 0x05, 0x00];
+        let five = [
+            0x02, 0x01, 0x07, 0x30, 0x00, 0x30, 0x00, 0x30, 0x00, 0x30, 0x00,
+        ];
+        let sequence = |parts: &[&[u8]]| wrap(der::SEQUENCE, parts);
+        let v1 = sequence(&[&sequence(&[&five, &spki]), &[0x30, 0x00]]);
+        let version = [0xa0, 0x03, 0x02, 0x01, 0x02];
+        let v3 = sequence(&[
+            &sequence(&[&version, &five, &spki, &[0xa3, 0x00]]),
+            &[0x30, 0x00],
+        ]);
+        assert_eq!(subject_public_key_info(&v1), Some(&spki[..]));
+        assert_eq!(subject_public_key_info(&v3), Some(&spki[..]));
+    }
+
+    #[test]
+    fn what_is_no_certificate_has_no_key() {
+        for bytes in [
+            &b""[..],
+            b"\x30",
+            b"\x30\x80",
+            b"\x30\x84\xff\xff\xff\xff",
+            b"\x30\x02\x30\x00",
+            b"-----BEGIN",
+        ] {
+            assert_eq!(subject_public_key_info(bytes), None, "{bytes:?}");
+        }
+    }
 
     fn wrap(tag: u8, contents: &[&[u8]]) -> Vec<u8> {
         let contents = contents.concat();

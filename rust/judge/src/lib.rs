@@ -8,7 +8,6 @@
 
 pub mod authorize;
 pub mod batch;
-pub mod cache;
 pub mod decide;
 pub mod key;
 pub mod reason;
@@ -37,7 +36,6 @@ mod validate;
 
 pub use authorize::{Permit, authorize};
 pub use batch::decide_batch;
-pub use cache::VerdictCache;
 pub use decide::decide;
 pub use key::provable;
 pub use reason::Reason;

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use common::{Vector, batch, der, good, vectors};
 use judge::{
-    Snapshot, Verdict, VerdictCache, decide,
+    Snapshot, Verdict, decide,
     record::{AuthorityRecord, Batch, ClientRecord, CredentialRecord, Removed, RevocationRecord},
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -60,20 +60,6 @@ proptest! {
     #[test]
     fn a_path_has_one_reading(path in "/[a-c./;%\\\\2eEfF5A-]{0,12}") {
         bodies::paths(path.as_bytes());
-    }
-
-    #[test]
-    fn a_cache_says_what_decide_says(moments in vec((any::<Index>(), -400i64..400), 1..20)) {
-        let mut cache = VerdictCache::new(2);
-        let (_, snapshot) = &*GOOD;
-        for (which, days) in moments {
-            let vector = which.get(&ALL);
-            let chain: Vec<Vec<u8>> = vector.chain.iter().map(|text| der(text)).collect();
-            let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
-            let at = vector.at + days * 86_400;
-            let (cached, decided) = (cache.decide(&chain, at, snapshot), decide(&chain, at, snapshot));
-            prop_assert_eq!(format!("{cached:?}"), format!("{decided:?}"));
-        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mutualgate.app.refusals import Refusals
     from mutualgate.authorities.issuing import Policy
     from mutualgate.authorities.keyring import KeyRing
+    from mutualgate.authorities.keys import Passphrase
     from mutualgate.authorities.service import Authorities
     from mutualgate.clients import Clients
     from mutualgate.enrolment import Enrolment
@@ -69,7 +70,14 @@ class Services:
         from mutualgate.authorities.keyring import KeyRing
         from mutualgate.authorities.keys import find_passphrase
 
-        return KeyRing(lambda: find_passphrase(self.folder.path, self._environment))
+        def ask() -> "Passphrase":
+            return find_passphrase(self.folder.path, self._environment, make=not self._has_keys())
+
+        return KeyRing(ask)
+
+    def _has_keys(self) -> bool:
+        with self.store.reading() as tx:
+            return any(authority.has_key for authority in tx.authorities.all())
 
     @cached_property
     def policy(self) -> "Policy":

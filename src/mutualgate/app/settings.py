@@ -35,6 +35,7 @@ def gate_settings(config: Config, sites: Sequence[SiteSettings], demo_socket: Pa
         ],
         access_log=str(gate.access_log),
         access_format=str(gate.access_format),
+        http2=gate.http2,
         limits=Limits(
             max_header_bytes=gate.max_header_bytes,
             max_body_bytes=gate.max_body_bytes,

@@ -127,12 +127,12 @@ def read_private_key(data: bytes, password: bytes | None, where: str) -> Private
     return key
 
 
-def find_passphrase(folder: Path, environment: Mapping[str, str]) -> Passphrase:
+def find_passphrase(folder: Path, environment: Mapping[str, str], *, make: bool = True) -> Passphrase:
     """The passphrase for the authorities kept in `folder`.
 
     From exactly one of: the variable MUTUALGATE_PASSPHRASE, the file that MUTUALGATE_PASSPHRASE_FILE names, the
     systemd credential `mutualgate-passphrase`. Without any of them, from `folder`/keys/passphrase, which is made when
-    it is missing.
+    it is missing, unless `make` says that there are keys already: a new passphrase would open none of them.
     """
     credential = None
     if environment.get("CREDENTIALS_DIRECTORY"):
@@ -151,10 +151,17 @@ def find_passphrase(folder: Path, environment: Mapping[str, str]) -> Passphrase:
     if credential:
         # systemd lets the service in by an access list, which shows as the group's bit; the folder is closed to others.
         return _from_file(credential, others=0o007, source=f"the systemd credential {CREDENTIAL}")
-    return _from_own_file(folder / "keys" / "passphrase")
+    return _from_own_file(folder / "keys" / "passphrase", make)
 
 
-def _from_own_file(path: Path) -> Passphrase:
+def _from_own_file(path: Path, make: bool) -> Passphrase:
+    if not path.exists() and not make:
+        raise BadInput(
+            "the passphrase of the keys is missing",
+            where=str(path),
+            expected=f"it there, or by {VARIABLE}, {FILE_VARIABLE} or the systemd credential {CREDENTIAL}",
+            code="no_passphrase",
+        )
     if not path.exists():
         ensure_private_folder(path.parent)
         try:

@@ -91,7 +91,7 @@ def import_apache(
         lines += ["", "Run as well:", *(f"  {command}" for command in imported.commands)]
     if imported.left:
         lines += ["", "Not carried over:"]
-        lines += [f"  {plain(f'{o.file}:{o.line}: {o.directive}: {o.why} {o.do}')}" for o in imported.left]
+        lines += [f"  {plain(f'{o.file}:{o.line}: {o.directive}: {o.why}. {o.do}')}" for o in imported.left]
     facts = {
         "toml": imported.toml,
         "carried": list(imported.carried),

@@ -93,7 +93,7 @@ GATE = Table(
         Setting("max_body_bytes", Size(0, TIB, unlimited=True), '"unlimited"',
                 "The largest body of a request. Beyond: 413. A route can say otherwise.", '"100 MiB"'),
         Setting("max_connections", Whole(1, 1_000_000), "10000",
-                "Connections of clients at a time. Beyond, new ones wait.", "50000"),
+                "Connections of clients at a time. Beyond, new ones are turned away.", "50000"),
     ),
     (TIMEOUTS,),
 )  # fmt: skip
@@ -135,7 +135,7 @@ ROUTES = Table(
                 "Who may pass: a client that has one of these roles. Without `roles` and `clients`: every client.",
                 '["admin", "audit"]'),
         Setting("clients", Many(CLIENT), "[]", "Who may pass whatever their roles, by name.",
-                '["alice", "backup-2"]'),
+                '["partner-7", "backup-2"]'),
         Setting("pass_identity_names", Flag(), "false",
                 "Let through what a client sends under names by which other proxies pass identities on "
                 "(`X-Forwarded-Client-Cert`, `SSL_CLIENT_*` and the like). Only for an upstream that gives them no "

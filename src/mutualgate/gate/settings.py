@@ -64,6 +64,7 @@ class GateSettings(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     public_port: int | None = None
+    http2: bool = True
 
     def encode(self) -> bytes:
         """As the data plane reads it."""

@@ -32,14 +32,14 @@ class ClientName(str):
         if problem:
             raise BadInput(
                 f"{shown(text)} cannot be a client's name: {problem}",
-                expected=f"1 to {NAME_LIMIT} printable characters without '/' and '\\', such as 'anna' or 'Anna Maier'",
+                expected=f"1 to {NAME_LIMIT} printable characters without '/' and '\\', such as 'partner-7'",
                 code="bad_name",
             )
         return super().__new__(cls, name)
 
     @property
     def key(self) -> str:
-        """What has to differ between two clients: 'Anna', 'anna' and full-width letters look alike to a person."""
+        """What has to differ between two clients: 'Orders', 'orders' and full-width letters look alike to a person."""
         return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", self).casefold())
 
 

@@ -1,7 +1,7 @@
 //! One request and its response on one connection: both bodies flow at the same time, each as fast as its reader.
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     io::{self, IoSlice},
     pin::{Pin, pin},
     task::{Context, Poll, ready},
@@ -10,7 +10,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use http::Method;
-use tokio::io::AsyncWrite;
+use tokio::{io::AsyncWrite, time::Instant};
 
 use super::{
     pool::{INBOX_BYTES, Link, Pools},
@@ -60,6 +60,8 @@ pub(crate) struct Exchange {
     upload: Option<Upload>,
     outbox: Outbox,
     sent_body: bool,
+    /// Bytes that the upstream has taken.
+    moved: u64,
     /// Writing failed; a response may be there all the same.
     write_broken: bool,
     heard: bool,
@@ -106,6 +108,7 @@ impl Exchange {
             upload,
             outbox: Outbox::default(),
             sent_body: false,
+            moved: 0,
             write_broken: false,
             heard: false,
             framing: Framing::Length(0),
@@ -131,36 +134,31 @@ impl Exchange {
         self.upload.is_some() || !self.outbox.is_empty()
     }
 
-    /// Sends the request and waits for the head of the response, for `patience` after the last byte was sent.
+    /// Sends the request and waits for the head of the response: for `patience` after the last byte was sent, and for as
+    /// long while the upstream takes none. A client that is slow to send is not the upstream's fault.
     pub(super) async fn response(&mut self, patience: Duration) -> Result<Head, Failure> {
-        poll_fn(|cx| self.poll_sent_or_heard(cx)).await?;
         let mut limit = pin!(tokio::time::sleep(patience));
+        let mut moved = 0;
         let head = poll_fn(|cx| {
             if let Poll::Ready(result) = self.poll_head(cx) {
                 return Poll::Ready(result);
             }
-            limit
-                .as_mut()
-                .poll(cx)
-                .map(|()| Err(Failure::ResponseTimeout))
+            let waits_for_client = self.upload.is_some()
+                && self.outbox.is_empty()
+                && self.head_sent == self.head.len();
+            if self.moved != moved || (waits_for_client && limit.is_elapsed()) {
+                moved = self.moved;
+                limit.as_mut().reset(Instant::now() + patience);
+            }
+            match limit.as_mut().poll(cx) {
+                Poll::Ready(()) if !waits_for_client => Poll::Ready(Err(Failure::ResponseTimeout)),
+                Poll::Ready(()) | Poll::Pending => Poll::Pending,
+            }
         })
         .await?;
         self.framing = head.framing;
         self.keep_alive = head.keep_alive;
         Ok(head)
-    }
-
-    /// Ready when the request is sent as a whole, or when the upstream answers before.
-    fn poll_sent_or_heard(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        if self.poll_send(cx)?.is_ready() {
-            return Poll::Ready(Ok(()));
-        }
-        // Nothing is read ahead here: only whether something is there.
-        match self.poll_read(cx) {
-            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(failure)) => Poll::Ready(Err(failure)),
-            Poll::Pending => Poll::Pending,
-        }
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Failure>> {
@@ -324,6 +322,7 @@ impl Exchange {
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
+        self.moved += written as u64;
         let of_head = written.min(head.len());
         self.head_sent += of_head;
         if written > of_head {

@@ -188,7 +188,7 @@ mod tests {
             upgrade: false,
             identity: b"client-cert: :b3Vycw==:\r\n",
             facts: None,
-            request_id: "id",
+            request_id: crate::random::RequestIds::new().next(),
         };
         write(&mut out, &request.into_parts().0, &additions);
         String::from_utf8_lossy(&out).into_owned()
@@ -213,10 +213,12 @@ mod tests {
                 ("accept", "*/*"),
             ],
         ));
+        let (before, after) = text.split_once("x-request-id: ").unwrap();
         assert_eq!(
-            text,
-            "GET /x?y=z HTTP/1.1\r\nhost: a.test\r\naccept: */*\r\nvia: 1.1 mutualgate\r\nx-request-id: id\r\nclient-cert: :b3Vycw==:\r\n\r\n"
+            before,
+            "GET /x?y=z HTTP/1.1\r\nhost: a.test\r\naccept: */*\r\nvia: 1.1 mutualgate\r\n"
         );
+        assert_eq!(&after[32..], "\r\nclient-cert: :b3Vycw==:\r\n\r\n");
     }
 
     #[test]

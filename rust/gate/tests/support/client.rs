@@ -16,6 +16,7 @@ use rustls::{
     },
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName, UnixTime},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -116,9 +117,12 @@ impl Hello {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(ChainOnly(inner)));
         let mut config = match &self.identity {
-            Some(identity) => builder
-                .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
-                .unwrap(),
+            Some(identity) => {
+                // Not checked for fitting together: thieves have one without the other.
+                let key = aws_lc_rs::sign::any_supported_type(&identity.key).unwrap();
+                let both = CertifiedKey::new(identity.chain.clone(), key);
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(both)))
+            }
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = self.alpn.clone();

@@ -187,6 +187,13 @@ impl Upstream {
                     stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes()).await?;
                     stream.write_all(&body).await?;
                 }
+                "/huge" => {
+                    let part = vec![b'x'; 1024 * 1024];
+                    stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 64 * part.len()).as_bytes()).await?;
+                    for _ in 0..64 {
+                        stream.write_all(&part).await?;
+                    }
+                }
                 "/204" => stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?,
                 "/404" => stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nX-Own: yes\r\n\r\nnone").await?,
                 "/500" => stream.write_all(b"HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno").await?,

@@ -1,0 +1,201 @@
+//! HTTP/2 towards clients: the same rules, several requests at a time.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use bytes::Bytes;
+use http::{Request, Response, Version};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use judge::record::Mode;
+use support::{PATIENCE, World, client::Hello, eventually, route, site};
+
+type Sender = http2::SendRequest<Full<Bytes>>;
+
+async fn open(world: &World, hello: Hello) -> Sender {
+    let client = world.connect(hello.alpn("h2")).await;
+    assert_eq!(client.tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(client.tls))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+fn get(uri: &str) -> Request<Full<Bytes>> {
+    Request::builder()
+        .uri(uri)
+        .version(Version::HTTP_2)
+        .body(Full::default())
+        .unwrap()
+}
+
+async fn text(response: Response<Incoming>) -> String {
+    String::from_utf8_lossy(&response.into_body().collect().await.unwrap().to_bytes()).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_forwarded_as_http_1() {
+    let world = World::new().await;
+    let mut alice = open(&world, Hello::new("a.test").identity(&world.alice)).await;
+    let mut request = get("https://a.test/x?y=1");
+    request
+        .headers_mut()
+        .append("cookie", "a=1".parse().unwrap());
+    request
+        .headers_mut()
+        .append("cookie", "b=2".parse().unwrap());
+    request
+        .headers_mut()
+        .append("client-cert", "forged".parse().unwrap());
+    let response = alice.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let seen = text(response).await;
+    assert!(
+        seen.starts_with("GET /x?y=1 HTTP/1.1\r\nhost: a.test\r\n"),
+        "{seen}"
+    );
+    assert!(
+        seen.contains("cookie: a=1; b=2\r\n")
+            && seen.contains("via: 2 mutualgate\r\n")
+            && !seen.contains("forged"),
+        "{seen}"
+    );
+
+    let mut post = get("https://a.test/x");
+    *post.method_mut() = http::Method::POST;
+    *post.body_mut() = Full::from("hello");
+    assert!(
+        text(alice.send_request(post).await.unwrap())
+            .await
+            .ends_with("\r\n\r\nhello")
+    );
+
+    let many: Vec<_> = (0..50)
+        .map(|_| tokio::spawn(alice.send_request(get("https://a.test/x"))))
+        .collect();
+    for response in many {
+        assert_eq!(response.await.unwrap().unwrap().status(), 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_authority_has_to_be_of_the_site() {
+    let world = World::new().await;
+    let mut alice = open(&world, Hello::new("a.test").identity(&world.alice)).await;
+    assert_eq!(
+        alice
+            .send_request(get("https://b.test/"))
+            .await
+            .unwrap()
+            .status(),
+        421
+    );
+    let mut two = get("https://a.test/");
+    two.headers_mut().insert("host", "b.test".parse().unwrap());
+    assert_eq!(alice.send_request(two).await.unwrap().status(), 400);
+    assert_eq!(
+        alice
+            .send_request(get("https://a.test/admin;x/"))
+            .await
+            .unwrap()
+            .status(),
+        400
+    );
+    assert_eq!(
+        alice
+            .send_request(get("https://a.test/"))
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_gets_one_answer_and_a_revoked_client_too() {
+    let mut world = World::new().await;
+    let mut stranger = open(&world, Hello::new("a.test")).await;
+    assert_eq!(
+        stranger
+            .send_request(get("https://a.test/"))
+            .await
+            .unwrap()
+            .status(),
+        403
+    );
+    let again = stranger.send_request(get("https://a.test/")).await;
+    assert!(again.is_err() || stranger.is_closed());
+
+    let mut alice = open(&world, Hello::new("a.test").identity(&world.alice)).await;
+    assert_eq!(
+        alice
+            .send_request(get("https://a.test/"))
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+    let stream = alice.send_request(get("https://a.test/sse")).await.unwrap();
+    world.revoke(&world.alice.clone());
+    let rest = tokio::time::timeout(PATIENCE, stream.into_body().collect()).await;
+    assert!(rest.expect("an end in time").is_err(), "the stream is cut");
+    assert!(alice.send_request(get("https://a.test/")).await.is_err());
+    let upstream = world.upstream.clone();
+    eventually("the stream's connection to the upstream is closed", || {
+        upstream.open() <= 1
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_opened_only_to_be_abandoned_end_the_connection() {
+    let world = World::new().await;
+    let mut alice = open(&world, Hello::new("a.test").identity(&world.alice)).await;
+    assert_eq!(
+        alice
+            .send_request(get("https://a.test/"))
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+    for _ in 0..5000 {
+        if alice.ready().await.is_err() {
+            return;
+        }
+        // Dropped after it was sent: RST_STREAM (CVE-2023-44487).
+        let _ = tokio::time::timeout(
+            std::time::Duration::from_micros(300),
+            alice.send_request(get("https://a.test/silent")),
+        )
+        .await;
+    }
+    panic!("5000 streams were abandoned in vain");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_window_does_not_hold_a_connection() {
+    let sites = vec![site("a.test", vec![route("/", Mode::Required)])];
+    let world = World::with(sites, |settings| settings.timeouts.stall = 0.3).await;
+    for hello in [
+        Hello::new("a.test"),
+        Hello::new("a.test").identity(&world.alice),
+    ] {
+        let client = world.connect(hello.alpn("h2")).await;
+        let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(0)
+            .handshake::<_, Full<Bytes>>(TokioIo::new(client.tls))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let response = sender.send_request(get("https://a.test/x")).await.unwrap();
+        let end = tokio::time::timeout(PATIENCE, response.into_body().collect()).await;
+        assert!(end.expect("an end in time").is_err());
+        eventually("the connection is gone", || {
+            world.gate.counters().open_connections == 0
+        })
+        .await;
+    }
+}
