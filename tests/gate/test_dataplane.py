@@ -60,9 +60,7 @@ class World:
                 authorities=[AuthorityRecord(1, "root", self.root.der, "issued", None)],
                 clients=[ClientRecord(1, "alice", ["orders"], suspended)],
                 credentials=[CredentialRecord(fingerprint(self.alice), 1, 1, 1)],
-                sites=[
-                    SiteRecord("main", ["localhost"], "required", "page", [RouteRecord(path, "required", [], [], 0)])
-                ],
+                sites=[SiteRecord("main", ["localhost"], "required", "page", [route])],
             )
         )
 
