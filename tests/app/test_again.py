@@ -1,3 +1,5 @@
+"""Steps that are taken again and again."""
+
 import asyncio
 import logging
 

@@ -1,3 +1,5 @@
+"""Changes of the store without a gate."""
+
 import pytest
 from installation import Installation
 

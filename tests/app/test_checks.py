@@ -1,3 +1,5 @@
+"""What the file alone cannot tell."""
+
 import pytest
 from installation import Installation
 

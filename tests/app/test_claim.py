@@ -1,3 +1,5 @@
+"""One process for one folder."""
+
 import subprocess
 import sys
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Where everything lies."""
+
 import socket
 import stat
 from pathlib import Path

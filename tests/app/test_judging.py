@@ -1,3 +1,5 @@
+"""The judge without a gate."""
+
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from installation import Installation

@@ -1,3 +1,5 @@
+"""What systemd is told, over real sockets."""
+
 import socket
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""What the watchers are told of the store."""
+
 from installation import Installation
 
 from mutualgate.app.overview import overview

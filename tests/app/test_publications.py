@@ -1,3 +1,5 @@
+"""What the plain listener serves."""
+
 import pytest
 from cryptography import x509
 from installation import Installation

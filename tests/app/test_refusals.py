@@ -1,3 +1,5 @@
+"""Refusals that are remembered."""
+
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,14 +14,8 @@ from mutualgate.store import Store
 
 
 def event(id: str, **more: Any) -> dict[str, Any]:
-    return {
-        "kind": "refused",
-        "at": 1_780_000_000_000,
-        "refusal": id,
-        "reason": "expired",
-        "detail": "It ended.",
-        **more,
-    }
+    what = {"kind": "refused", "at": 1_780_000_000_000, "refusal": id, "reason": "expired", "detail": "It ended."}
+    return {**what, **more}
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+"""The certificate of each site."""
+
 from datetime import timedelta
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""What the services of a folder are made of."""
+
 import getpass
 from datetime import timedelta
 

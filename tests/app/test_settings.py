@@ -1,3 +1,5 @@
+"""What the data plane is told of the configuration."""
+
 from pathlib import Path
 
 from mutualgate.app.settings import gate_settings

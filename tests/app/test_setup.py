@@ -1,3 +1,5 @@
+"""What a first start makes."""
+
 import stat
 from pathlib import Path
 

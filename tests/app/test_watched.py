@@ -1,3 +1,5 @@
+"""Files that changed."""
+
 import os
 from pathlib import Path
 

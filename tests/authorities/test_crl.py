@@ -174,6 +174,12 @@ def test_an_old_hash_is_refused(tmp_path: Path) -> None:
             ),
             "is a partial CRL",
         ),
+        (
+            x509.IssuingDistributionPoint(
+                [x509.UniformResourceIdentifier("http://ca.example/1.crl")], None, False, False, None, False, False
+            ),
+            "CRL of one distribution point",
+        ),
         (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), "critical extension"),
     ],
 )

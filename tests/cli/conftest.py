@@ -1,10 +1,36 @@
-"""An installation for each test, copied from one that is made once."""
+"""Commands, run in this process as the program runs them, on an installation of each test's own."""
 
+import io
+import sys
 from pathlib import Path
 
 import installation
 import pytest
+from commands import Run, Said
 from installation import Installation
+
+from mutualgate.cli import run
+
+
+@pytest.fixture
+def bare(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the words as they are; `stdin` is what standard input gives."""
+
+    def said(*words: object, stdin: bytes = b"") -> Said:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsysbinary.readouterr()
+        code = run([str(word) for word in words])
+        out, err = capsysbinary.readouterr()
+        assert b"Traceback" not in out + err
+        return Said(code, out.decode(), err.decode())
+
+    return said
+
+
+@pytest.fixture
+def cli(bare: Run, installed: Installation) -> Run:
+    """Runs the words on `installed`."""
+    return lambda *words, stdin=b"": bare(*words, "--dir", installed.folder.path, stdin=stdin)
 
 
 @pytest.fixture(scope="session")

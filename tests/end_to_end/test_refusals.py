@@ -195,8 +195,8 @@ def test_strangers_have_small_budgets(estate: Estate) -> None:
     with estate.gate.open(None) as connection:
         assert_refused(connection.request("/"), "no_certificate")
         assert connection.closed()
-    with estate.gate.open(None) as connection:
-        assert connection.request("/", [("X-Large", "x" * 9000)]).status == 431
+    with estate.gate.open(None, "a.test") as connection:  # a site where nothing is for strangers
+        assert connection.request("/", [("X-Large", "x" * 9000)], host="a.test").status == 431
     with estate.gate.open(None) as connection:
         # A body that never comes: the answer does not wait for it.
         response = connection.request("/", [("Content-Length", "1000000")], method="POST")

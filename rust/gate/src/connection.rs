@@ -28,7 +28,7 @@ use crate::{
 /// How long a client has to take the last words of a connection, in milliseconds.
 const LINGER_MILLISECONDS: u32 = 2_000;
 
-/// How long a connection may rest whose client was refused, in milliseconds.
+/// How long a client that was refused may take for each thing it does, in milliseconds.
 const STRANGER_MILLISECONDS: u32 = 5_000;
 
 /// HTTP/2 streams that a client may abandon in vain before its connection is cut (CVE-2023-44487): a browser that leaves a
@@ -60,6 +60,8 @@ pub(crate) struct Connection {
     standing: RefCell<Rc<Standing>>,
     requests: RefCell<Vec<Option<Running>>>,
     running: Cell<usize>,
+    /// The client was refused, and there is nothing here for it but the page that says so.
+    pub(crate) stranger: Cell<bool>,
     served: Cell<u32>,
     abandoned: Cell<u32>,
     ending: Cell<Ending>,
@@ -75,6 +77,8 @@ struct Running {
     granted: Option<Granted>,
     /// Since when its body is waited for; 1 is "just now", 0 "not".
     waits_since: u32,
+    /// Since when the client does not take what there is of the answer; likewise. A closed HTTP/2 window blocks no socket.
+    owed_since: u32,
 }
 
 /// A permit is given for a place; when trust changes, it is asked for again.
@@ -104,6 +108,7 @@ impl Connection {
             standing: RefCell::new(standing),
             requests: RefCell::default(),
             running: Cell::new(0),
+            stranger: Cell::new(false),
             served: Cell::new(0),
             abandoned: Cell::new(0),
             ending: Cell::new(Ending::No),
@@ -166,6 +171,7 @@ impl Connection {
         let running = Some(Running {
             granted: None,
             waits_since: 0,
+            owed_since: 0,
         });
         let slot = match requests.iter().position(Option::is_none) {
             Some(slot) => slot,
@@ -193,6 +199,13 @@ impl Connection {
         }
     }
 
+    /// Notes whether the client is to take some of the answer to the request in `slot`.
+    pub(crate) fn owes(&self, slot: usize, owes: bool) {
+        if let Some(Some(running)) = self.requests.borrow_mut().get_mut(slot) {
+            running.owed_since = u32::from(owes);
+        }
+    }
+
     fn finish(&self, slot: usize, complete: bool) {
         self.requests.borrow_mut()[slot] = None;
         self.running.set(self.running.get() - 1);
@@ -213,8 +226,10 @@ impl Connection {
     pub(crate) fn check_clock(&self, now: u32, timeouts: TimeoutsMs) {
         let phase = self.progress.phase();
         let limit = match phase {
+            Phase::Fresh | Phase::Header if self.stranger.get() => {
+                Some(timeouts.header.min(STRANGER_MILLISECONDS))
+            }
             Phase::Fresh => Some(timeouts.header),
-            Phase::Idle if !self.is_admitted() => Some(timeouts.idle.min(STRANGER_MILLISECONDS)),
             Phase::Idle => Some(timeouts.idle),
             // HTTP/2 has bytes without a request: they keep nothing open.
             Phase::Header if self.met.is_h2 => Some(timeouts.idle),
@@ -225,29 +240,35 @@ impl Connection {
         let is_overdue = limit.is_some_and(|limit| self.progress.phase_age(now) > limit);
         let is_at_rest = matches!(phase, Phase::Fresh | Phase::Idle)
             || (phase == Phase::Header && self.met.is_h2);
+        // Whoever was told to come again does not get long to read that.
+        let stall = match self.ending.get() {
+            Ending::Soon if !self.is_admitted() => timeouts.stall.min(STRANGER_MILLISECONDS),
+            _ => timeouts.stall,
+        };
         if is_overdue && is_at_rest {
             // It is told (GOAWAY, close_notify), so that a client does not take the end for an attack.
             self.progress.enter(Phase::Linger);
             self.drain();
         } else if is_overdue
-            || self.progress.blocked_age(now) > timeouts.stall
-            || self.is_stalled(now, timeouts.stall)
+            || self.progress.blocked_age(now) > stall
+            || self.is_stalled(now, stall)
         {
             self.cut();
         }
     }
 
     fn is_stalled(&self, now: u32, limit: u32) -> bool {
-        self.requests
-            .borrow_mut()
-            .iter_mut()
-            .flatten()
-            .any(|running| {
-                if running.waits_since == 1 {
-                    running.waits_since = now.max(2);
-                }
-                running.waits_since > 0 && now.saturating_sub(running.waits_since) > limit
-            })
+        let is_overdue = |since: &mut u32| {
+            if *since == 1 {
+                *since = now.max(2);
+            }
+            *since > 0 && now.saturating_sub(*since) > limit
+        };
+        let mut requests = self.requests.borrow_mut();
+        requests.iter_mut().flatten().any(|running| {
+            let waits = is_overdue(&mut running.waits_since);
+            is_overdue(&mut running.owed_since) || waits
+        })
     }
 
     /// Asks again for what runs, since trust or routes have changed; cuts the connection if any of it would be refused now.

@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -57,6 +57,8 @@ impl Download {
         };
         if download.is_end_stream() {
             download.end();
+        } else {
+            download.owes(true);
         }
         download
     }
@@ -81,6 +83,8 @@ impl Download {
         };
         if done {
             download.end();
+        } else {
+            download.owes(true);
         }
         download
     }
@@ -103,6 +107,13 @@ impl Download {
         }
     }
 
+    /// Notes whether it is the client's turn.
+    fn owes(&self, owes: bool) {
+        if let Some((active, _)) = &self.request {
+            active.connection.owes(active.slot(), owes);
+        }
+    }
+
     fn sent(&mut self, bytes: usize) {
         if let Some((_, entry)) = &mut self.request {
             entry.sent(bytes as u64);
@@ -121,13 +132,21 @@ impl Body for Download {
         let piece = match &mut self.source {
             Source::Nothing => return Poll::Ready(None),
             Source::Own(bytes) => Ok(Piece::Data(std::mem::take(bytes))),
-            Source::Upstream { exchange, .. } => ready!(exchange.poll_piece(cx)),
+            Source::Upstream { exchange, .. } => match exchange.poll_piece(cx) {
+                Poll::Ready(piece) => piece,
+                Poll::Pending => {
+                    self.owes(false);
+                    return Poll::Pending;
+                }
+            },
         };
         Poll::Ready(match piece {
             Ok(Piece::Data(bytes)) => {
                 self.sent(bytes.len());
                 if self.is_end_stream() {
                     self.end();
+                } else {
+                    self.owes(true);
                 }
                 Some(Ok(Frame::data(bytes)))
             }

@@ -172,6 +172,14 @@ async fn pass(
 ) -> Result<Response<Download>, Silence> {
     let connection = active.connection.clone();
     let kind = body_kind(&parts, &body);
+    // RFC 9112 11.2: a number that wraps, or is negative, in the integers of a reader behind would be another length.
+    if let BodyKind::Length(length) = kind
+        && i64::try_from(length).is_err()
+    {
+        let document =
+            problem::BAD_LENGTH.document(format!("{length} bytes are more than there can be."));
+        return Ok(own_answer(document, false, &parts, active, entry));
+    }
     if let (BodyKind::Length(length), Some(limit)) = (kind, cleared.max_body_bytes)
         && length > limit
     {

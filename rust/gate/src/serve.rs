@@ -100,6 +100,7 @@ async fn meet(
             return None;
         }
         header_bytes = header_bytes.min(STRANGER_HEADER_BYTES);
+        connection.stranger.set(true);
     }
     if worker.draining() {
         return None;

@@ -8,7 +8,8 @@ use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use support::{PATIENCE, World, client::Hello, eventually};
+use judge::record::Mode;
+use support::{PATIENCE, World, client::Hello, eventually, route, site};
 
 type Sender = http2::SendRequest<Full<Bytes>>;
 
@@ -172,4 +173,29 @@ async fn streams_opened_only_to_be_abandoned_end_the_connection() {
         .await;
     }
     panic!("5000 streams were abandoned in vain");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_window_does_not_hold_a_connection() {
+    let sites = vec![site("a.test", vec![route("/", Mode::Required)])];
+    let world = World::with(sites, |settings| settings.timeouts.stall = 0.3).await;
+    for hello in [
+        Hello::new("a.test"),
+        Hello::new("a.test").identity(&world.alice),
+    ] {
+        let client = world.connect(hello.alpn("h2")).await;
+        let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(0)
+            .handshake::<_, Full<Bytes>>(TokioIo::new(client.tls))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let response = sender.send_request(get("https://a.test/x")).await.unwrap();
+        let end = tokio::time::timeout(PATIENCE, response.into_body().collect()).await;
+        assert!(end.expect("an end in time").is_err());
+        eventually("the connection is gone", || {
+            world.gate.counters().open_connections == 0
+        })
+        .await;
+    }
 }

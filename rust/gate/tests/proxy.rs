@@ -304,16 +304,13 @@ async fn spoofed_identities_never_arrive() {
     alice
         .send(
             "GET /x HTTP/1.1\r\nHost: a.test\r\nConnection: Client-Cert, Mutualgate-Client-Id, X-Forwarded-For\r\nClient-Cert: :Zm9yZ2Vk:\r\n\
-             mutualgate_client_id: 999\r\nMutualgate.Roles: admin\r\nX-Forwarded-Client-Cert: forged\r\nSSL_CLIENT_S_DN: forged\r\n\
+             mutualgate_client_id: forged\r\nMutualgate.Roles: admin\r\nX-Forwarded-Client-Cert: forged\r\nSSL_CLIENT_S_DN: forged\r\n\
              X-SSL-Client-CN: forged\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-Request-Id: forged\r\nVia: 1.0 other\r\n\r\n",
         )
         .await;
     let seen = alice.response().await.unwrap().text();
     assert!(
-        !seen.contains("forged")
-            && !seen.contains("Zm9yZ2Vk")
-            && !seen.contains("999")
-            && !seen.contains("6.6.6.6"),
+        !seen.contains("forged") && !seen.contains("Zm9yZ2Vk") && !seen.contains("6.6.6.6"),
         "{seen}"
     );
     assert!(!seen.contains("admin"), "{seen}");

@@ -210,6 +210,11 @@ def _check_extensions(crl: x509.CertificateRevocationList, where: str) -> int | 
                 raise BadInput(
                     "is an indirect CRL: it lists other authorities' certificates", where=where, expected="its own"
                 )
+            if value.full_name or value.relative_name:
+                # RFC 5280 5.2.5: it lists only certificates that name this point as theirs.
+                raise BadInput(
+                    "is the CRL of one distribution point", where=where, expected="the complete CRL of the authority"
+                )
             if value.only_some_reasons or value.only_contains_attribute_certs or value.only_contains_ca_certs:
                 raise BadInput("is a partial CRL", where=where, expected="the complete CRL of client certificates")
         elif extension.critical:

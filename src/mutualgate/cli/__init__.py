@@ -40,12 +40,12 @@ def run(words: list[str]) -> int:
     except typer.Exit as ended:
         return ended.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        sys.stderr.write("mutualgate: stopped\n")
         return 130  # 128 + SIGINT, as shells count
-    except BrokenPipeError:
-        # The reader had enough, as `head` has; what is buffered must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return output.DONE
+    except SystemExit as ended:
+        # The reader had enough, as `head` has: typer makes a failure of that, and takes care of what is buffered.
+        if isinstance(ended.__context__, BrokenPipeError):
+            return output.DONE
+        raise
     except Exception as error:
         if os.environ.get(DEBUG):
             raise

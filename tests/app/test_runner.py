@@ -1,0 +1,365 @@
+"""The running gate, in this process, with the real data plane: what happens around it while it serves."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pki
+import pytest
+from cryptography import x509
+from installation import CONFIG, Installation
+
+from mutualgate import serving, snapshot
+from mutualgate.app import Services, change, control
+from mutualgate.app import runner as module
+from mutualgate.app.claim import claimed
+from mutualgate.app.runner import Runner
+from mutualgate.clock import system_clock
+from mutualgate.demo.service import application
+from mutualgate.errors import BadInput, Unavailable
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("mutualgate.app.again.RETRY_SECONDS", 0.05)
+
+
+@asynccontextmanager
+async def running(installed: Installation, services: Services | None = None) -> AsyncIterator[Runner]:
+    services = services or installed.services()
+    with claimed(installed.folder), installed.folder.demo_socket() as socket:
+        runner = Runner(services, socket)
+        async with serving.serving(application(), serving.unix_socket(socket)):
+            runner.start()
+            opened = asyncio.Event()
+
+            async def ready() -> None:
+                opened.set()
+
+            task = asyncio.create_task(runner.run(ready))
+            await asyncio.wait({task, asyncio.create_task(opened.wait())}, return_when=asyncio.FIRST_COMPLETED)
+            try:
+                yield runner
+            finally:
+                runner.stop()
+                await task
+    services.close()
+
+
+class Visitor:
+    """Asks the gate from another thread, as the gate's own loop has to go on."""
+
+    def __init__(self, installed: Installation, runner: Runner) -> None:
+        self._installed = installed
+        self._pem = installed.pem()
+        self.port = int(runner.listening[0].rpartition(":")[2])
+
+    async def get(self, path: str = "/hello", *, certificate: bool = True) -> tuple[int, Any]:
+        return await asyncio.to_thread(
+            self._installed.get, self.port, path, certificate=self._pem if certificate else None
+        )
+
+    async def reason(self, path: str = "/hello", *, certificate: bool = True) -> str | None:
+        status, body = await self.get(path, certificate=certificate)
+        return None if status == 200 else str(body["reason"])
+
+    def server_certificate(self) -> x509.Certificate:
+        return x509.load_pem_x509_certificate(ssl.get_server_certificate(("127.0.0.1", self.port)).encode())
+
+
+async def until(what: Callable[[], Awaitable[bool]]) -> None:
+    """Waits for what has to come true by itself; the test's timeout is the limit."""
+    while not await what():
+        await asyncio.sleep(0.02)
+
+
+def test_a_change_is_in_force_when_its_command_returns(installed: Installation) -> None:
+    async def run() -> None:
+        async with running(installed) as runner:
+            visitor = Visitor(installed, runner)
+            assert await visitor.reason() is None
+            _, force = await asyncio.to_thread(change, installed.folder, lambda s: s.clients.suspend("first-client"))
+            assert force.epoch == runner.epoch
+            assert await visitor.reason() == "client_suspended"
+            await asyncio.to_thread(change, installed.folder, lambda s: s.clients.resume("first-client"))
+            assert await visitor.reason() is None
+            await asyncio.to_thread(change, installed.folder, lambda s: s.clients.revoke("first-client"))
+            assert await visitor.reason() == "revoked"
+
+    asyncio.run(run())
+
+
+def test_a_change_that_nobody_told_of_is_found(installed: Installation) -> None:
+    async def run() -> None:
+        async with running(installed) as runner:
+            visitor = Visitor(installed, runner)
+            other = installed.services()
+            other.clients.suspend("first-client")
+            other.close()
+            await until(lambda: _is(visitor, "client_suspended"))
+
+    asyncio.run(run())
+
+
+async def _is(visitor: Visitor, reason: str | None) -> bool:
+    return await visitor.reason() == reason
+
+
+def test_a_change_too_large_to_list_takes_effect_too(installed: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "delta", lambda *_: None)
+
+    async def run() -> None:
+        async with running(installed) as runner:
+            visitor = Visitor(installed, runner)
+            await asyncio.to_thread(change, installed.folder, lambda s: s.clients.suspend("first-client"))
+            assert await visitor.reason() == "client_suspended"
+            installed.config.write_text(CONFIG + 'client_certificate = "off"\n')
+            assert await runner.reload()
+            assert await visitor.reason(certificate=False) is None
+
+    asyncio.run(run())
+
+
+def test_who_was_refused_can_be_looked_up(installed: Installation) -> None:
+    async def run() -> str:
+        async with running(installed) as runner:
+            visitor = Visitor(installed, runner)
+            await asyncio.to_thread(change, installed.folder, lambda s: s.clients.suspend("first-client"))
+            _, body = await visitor.get()
+        return str(body["refusal"])
+
+    id = asyncio.run(run())  # and once it has stopped, nothing is missing
+    services = installed.services()
+    found = services.refusals.find(id)
+    services.close()
+    assert found is not None
+    assert (found.reason, found.subject, found.client) == ("client_suspended", "CN=first-client", 1)
+    assert found.fingerprint is not None
+
+
+def test_refusals_are_kept_although_the_store_was_locked(
+    installed: Installation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mutualgate.store.sqlite.BUSY_SECONDS", 0)
+
+    async def run() -> str:
+        async with running(installed) as runner:
+            other = installed.services()
+            with other.store.transaction():
+                _, body = await Visitor(installed, runner).get(certificate=False)
+                await until(lambda: _said(caplog, "keeping refusals failed, and is tried again: "))
+            other.close()
+            await until(lambda: _said(caplog, "keeping refusals works again"))
+        return str(body["refusal"])
+
+    with caplog.at_level(logging.INFO, "mutualgate"):
+        id = asyncio.run(run())
+    services = installed.services()
+    assert services.refusals.find(id) is not None
+    services.close()
+
+
+async def _said(caplog: pytest.LogCaptureFixture, start: str) -> bool:
+    return any(record.message.startswith(start) for record in caplog.records)
+
+
+def test_a_new_site_is_served_once_the_file_has_it(installed: Installation) -> None:
+    async def run() -> None:
+        async with running(installed) as runner:
+            visitor = Visitor(installed, runner)
+            assert await visitor.reason("/open", certificate=False) == "no_certificate"
+            installed.config.write_text(
+                CONFIG + '[[sites]]\nname = "second"\nhosts = ["second.test"]\nclient_certificate = "off"\n'
+                'routes = [{ path = "/", upstream = "demo" }]\n'
+            )
+            await until(lambda: _sites(runner, ["main", "second"]))
+            names = visitor_names(await asyncio.to_thread(_certificate_for, visitor.port, "second.test"))
+            assert names == ["second.test"]
+
+    asyncio.run(run())
+
+
+async def _sites(runner: Runner, wanted: list[str]) -> bool:
+    return bool(runner.status()["sites"] == wanted)
+
+
+def _certificate_for(port: int, host: str) -> x509.Certificate:
+    import socket
+
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", port)) as connection,
+        context.wrap_socket(connection, server_hostname=host) as tls,
+    ):
+        der = tls.getpeercert(binary_form=True)
+    assert der is not None
+    return x509.load_der_x509_certificate(der)
+
+
+def visitor_names(certificate: x509.Certificate) -> list[str]:
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return list(names.get_values_for_type(x509.DNSName))
+
+
+WRONG = {
+    "syntax": ("[[sites\n", r"mutualgate\.toml:11:"),
+    "unknown key": ('hots = ["x"]\n', r"mutualgate\.toml:11:1: .*hots"),
+    "another address": (None, r"gate\.listen cannot change while the gate runs\. Restart the gate\."),
+    "missing certificate": ('certificate = "nowhere.pem"\nkey = "nowhere.key"\n', r"nowhere\.pem"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_file_is_told_once_and_what_was_in_force_stays(
+    case: str, installed: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    more, problem = WRONG[case]
+    text = CONFIG + more if more else CONFIG.replace("127.0.0.1:0", "127.0.0.1:1")
+
+    async def run() -> None:
+        async with running(installed) as runner:
+            visitor = Visitor(installed, runner)
+            installed.config.write_text(text)
+            await until(lambda: _problem(runner, True))
+            await asyncio.sleep(0.3)  # some looks at the file later
+            answer = await asyncio.to_thread(control.ask, installed.folder, "status")
+            assert answer is not None
+            with pytest.raises(BadInput, match=problem):
+                raise BadInput(answer["configuration_problem"])
+            assert await visitor.reason() is None
+            installed.config.write_text(CONFIG)
+            await until(lambda: _problem(runner, False))
+
+    asyncio.run(run())
+    assert len([record for record in caplog.records if "stays as it was" in record.message]) == 1
+
+
+async def _problem(runner: Runner, there: bool) -> bool:
+    return (runner.status()["configuration_problem"] is not None) == there
+
+
+def test_a_certificate_file_that_appears_later_is_noticed(installed: Installation) -> None:
+    """The text of mutualgate.toml stays as it is: the file that it names is watched, too."""
+
+    async def run() -> None:
+        async with running(installed) as runner:
+            certificate, key = (installed.folder.path / name for name in ("site.pem", "site.key"))
+            installed.config.write_text(CONFIG + 'certificate = "site.pem"\nkey = "site.key"\n')
+            await until(lambda: _problem(runner, True))
+            server = pki.server(pki.ca("their root", now=pki.real_now()), "localhost", now=pki.real_now())
+            key.write_bytes(server.key_pem)
+            certificate.write_bytes(server.pem)
+            await until(lambda: _problem(runner, False))
+            found = await asyncio.to_thread(Visitor(installed, runner).server_certificate)
+            assert found.serial_number == server.certificate.serial_number
+
+    asyncio.run(run())
+
+
+def test_a_certificate_that_is_replaced_is_shown_to_the_next_client(installed: Installation) -> None:
+    now = pki.real_now()
+    root = pki.ca("their root", now=now)
+    first, second = (pki.server(root, "localhost", now=now) for _ in range(2))
+    path, key = first.write(installed.folder.path, "site")
+    installed.config.write_text(CONFIG + f'certificate = "{path.name}"\nkey = "{key.name}"\n')
+
+    async def run() -> None:
+        async with running(installed) as runner:
+            visitor = Visitor(installed, runner)
+            shown = await asyncio.to_thread(visitor.server_certificate)
+            assert shown.serial_number == first.certificate.serial_number
+            second.write(installed.folder.path, "site")
+
+            async def replaced() -> bool:
+                found = await asyncio.to_thread(visitor.server_certificate)
+                return found.serial_number == second.certificate.serial_number
+
+            await until(replaced)
+
+    asyncio.run(run())
+
+
+def test_our_own_certificate_is_renewed_when_due_whatever_the_file_says(
+    installed: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_KEEP_SECONDS", 0.05)
+    moved = [timedelta(0)]
+    services = Services(installed.folder, clock=lambda: system_clock() + moved[0], environment={})
+
+    async def run() -> None:
+        async with running(installed, services) as runner:
+            before = runner.server_certificates["main"]
+            installed.config.write_text("nonsense")
+            await until(lambda: _problem(runner, True))
+            moved[0] = (before - system_clock()) * 0.7
+
+            async def renewed() -> bool:
+                return runner.server_certificates["main"] > before
+
+            await until(renewed)
+            shown = await asyncio.to_thread(Visitor(installed, runner).server_certificate)
+            assert shown.not_valid_after_utc == runner.server_certificates["main"]
+
+    asyncio.run(run())
+
+
+def test_lists_that_cannot_be_renewed_do_not_stop_the_gate(
+    installed: Installation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    works = module.publications
+
+    def fails(services: Services) -> Any:
+        raise RuntimeError("a defect")
+
+    async def run() -> None:
+        async with running(installed) as runner:
+            monkeypatch.setattr(module, "publications", fails)
+            visitor = Visitor(installed, runner)
+            await runner.sync()
+            await until(lambda: _said(caplog, "renewing the revocation lists failed"))
+            monkeypatch.setattr(module, "publications", works)
+            await asyncio.to_thread(change, installed.folder, lambda s: s.clients.suspend("first-client"))
+            assert await visitor.reason() == "client_suspended"
+            await until(lambda: _said(caplog, "renewing the revocation lists works again"))
+
+    with caplog.at_level(logging.INFO, "mutualgate"):
+        asyncio.run(run())
+
+
+def test_a_file_that_could_not_be_taken_over_while_the_store_was_locked_is_taken_over_later(
+    installed: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mutualgate.store.sqlite.BUSY_SECONDS", 0)
+
+    async def run() -> None:
+        async with running(installed) as runner:
+            other = installed.services()
+            with other.store.transaction():
+                installed.config.write_text(CONFIG + 'client_certificate = "off"\n')
+                await until(lambda: _problem(runner, True))
+            other.close()
+            await until(lambda: _problem(runner, False))
+            assert await Visitor(installed, runner).reason(certificate=False) is None
+
+    asyncio.run(run())
+
+
+def test_an_address_in_use_is_said(installed: Installation) -> None:
+    async def run() -> None:
+        async with running(installed) as runner:
+            installed.config.write_text(CONFIG.replace("127.0.0.1:0", runner.listening[0]))
+            services = installed.services()
+            second = Runner(services, Path("/nowhere/demo.sock"))
+            with pytest.raises(Unavailable, match=runner.listening[0]):
+                second.start()
+            services.close()
+            installed.config.write_text(CONFIG)
+
+    asyncio.run(run())

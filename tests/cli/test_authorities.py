@@ -1,0 +1,91 @@
+"""`mutualgate ca`."""
+
+import stat
+from pathlib import Path
+
+import pki
+import pytest
+from commands import Run
+from cryptography import x509
+from installation import Installation
+
+
+@pytest.fixture
+def estate(tmp_path: Path) -> dict[str, Path]:
+    now = pki.real_now()
+    root = pki.ca("rootCA", now=now)
+    certificate, key = root.write(tmp_path, "rootCA")
+    issued = tmp_path / "issued"
+    issued.mkdir()
+    for number in range(3):
+        (issued / f"client{number}.crt").write_bytes(pki.leaf(root, f"client{number}", now=now).pem)
+    (issued / "readme.txt").write_text("no certificate")
+    return {"cert": certificate, "key": key, "issued": issued}
+
+
+def test_a_ca_is_adopted_with_what_it_signed(cli: Run, estate: dict[str, Path]) -> None:
+    said = cli("ca", "adopt", "--cert", estate["cert"], "--key", estate["key"], "--issued", estate["issued"], "--json")
+    assert said.code == 0, said.out
+    (taken,) = said.json["authorities"]
+    assert (taken["new"], taken["admits"], taken["key"], taken["credentials"]) == (True, "signed", True, 3)
+    assert said.json["in_force"] is False
+    again = cli("ca", "adopt", "--cert", estate["cert"], "--issued", estate["issued"])
+    assert again.code == 0
+    assert "was adopted before: 0 new clients, 0 new certificates" in again.out
+    listed = cli("ca", "list").out.splitlines()
+    assert [line.split()[0] for line in listed] == ["name", "root", "issuing", taken["name"]]
+    admits = cli("ca", "admits", taken["name"], "listed", "--json")
+    assert admits.json["admits"] == "listed"
+
+
+def test_it_needs_no_installation_before(bare: Run, estate: dict[str, Path], tmp_path: Path) -> None:
+    said = bare("ca", "adopt", "--cert", estate["cert"], "--dir", tmp_path / "new")
+    assert said.code == 0, said.err
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+
+
+def test_no_bar_is_drawn_for_programs(cli: Run, estate: dict[str, Path]) -> None:
+    assert cli("ca", "adopt", "--cert", estate["cert"], "--issued", estate["issued"]).err == ""
+
+
+@pytest.mark.parametrize("content", [None, b"", b"garbage", b"\x00\xff" * 100])
+def test_a_certificate_that_is_none_is_named_and_nothing_is_kept(
+    cli: Run, estate: dict[str, Path], content: bytes | None
+) -> None:
+    if content is None:
+        estate["cert"].unlink()
+    else:
+        estate["cert"].write_bytes(content)
+    said = cli("ca", "adopt", "--cert", estate["cert"])
+    assert said.code == 2
+    assert estate["cert"].name in said.err
+    assert len(cli("ca", "list", "--json").json["authorities"]) == 2
+
+
+def test_a_key_password_is_never_repeated(cli: Run, estate: dict[str, Path], tmp_path: Path) -> None:
+    estate["key"].write_bytes(pki.key_pem(pki.fresh_key(), "the right password"))
+    secret = tmp_path / "password"
+    secret.write_text("hunter2 and more\n")
+    said = cli("ca", "adopt", "--cert", estate["cert"], "--key", estate["key"], "--key-password-file", secret)
+    assert said.code == 2
+    assert "hunter2" not in said.err + said.out
+
+
+@pytest.mark.parametrize(("name", "read"), [("a.pem", x509.load_pem_x509_crl), ("a.crl", x509.load_der_x509_crl)])
+def test_a_list_is_written(cli: Run, tmp_path: Path, name: str, read, installed: Installation) -> None:  # type: ignore[no-untyped-def]
+    cli("client", "revoke", "first-client")
+    said = cli("ca", "crl", "issuing", "--out", tmp_path / name)
+    assert said.code == 0, said.err
+    assert len(read((tmp_path / name).read_bytes())) == 1
+    assert cli("ca", "crl", "issuing", "--out", tmp_path / name).code == 2
+    assert cli("ca", "crl", "issuing", "--out", tmp_path / name, "--force", "--json").json["number"] >= 1
+
+
+@pytest.mark.parametrize(
+    "words", [("crl", "nobody", "--out", "x"), ("admits", "issuing", "signed"), ("admits", "issuing", "all")]
+)
+def test_wrong_use_is_one_sentence(cli: Run, words: tuple[str, ...]) -> None:
+    said = cli("ca", *words)
+    assert said.code == 2
+    assert said.err.startswith("mutualgate: ")
+    assert len(said.err.splitlines()) == 1

@@ -1,0 +1,176 @@
+"""All commands: their help, their use, and that nothing brings out a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import Run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from installation import Installation
+
+from mutualgate.cli.commands import app
+from mutualgate.errors import Unavailable
+
+PROGRAM = [sys.executable, "-m", "mutualgate"]
+
+
+def words_of_all() -> Iterator[tuple[str, ...]]:
+    for command in app.registered_commands:
+        yield (str(command.name),)
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        for command in group.typer_instance.registered_commands:
+            yield str(group.name), str(command.name)
+
+
+ALL = list(words_of_all())
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_each_has_help_with_an_example_and_json(words: tuple[str, ...], bare: Run) -> None:
+    said = bare(*words, "--help")
+    assert said.code == 0
+    flat = " ".join(said.out.split())
+    assert f"mutualgate {' '.join(words)}" in flat.split("Example", 1)[1], "no example"
+    assert "--json" in flat
+    assert "--dir" in flat or words == ("import", "apache")  # it needs no installation
+
+
+def test_the_list_of_commands_says_what_exit_codes_mean(bare: Run) -> None:
+    said = bare("--help")
+    assert said.code == 0
+    assert "Exit status: 0 done, 1 the answer is no, 2 wrong use or bad input." in said.out
+    assert bare("--version").out.startswith("mutualgate 0.")
+
+
+@pytest.mark.parametrize("words", [("--help",), ("client", "--help"), ("up", "--help"), ("--version",)], ids=" ".join)
+def test_help_does_not_wait_for_the_store_or_cryptography(words: tuple[str, ...]) -> None:
+    program = (
+        "import sys\nfrom mutualgate.cli import run\n"
+        f"assert run({list(words)!r}) == 0\n"
+        "heavy = {'sqlalchemy', 'cryptography', 'alembic', 'uvicorn', 'starlette', 'mutualgate._engine'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+
+
+MISUSED = [(), ("client",), ("nonsense",), ("up", "--nonsense"), ("client", "show"), ("up", "x")]
+
+
+@pytest.mark.parametrize("words", MISUSED)
+def test_wrong_use_is_told_where_help_is(words: tuple[str, ...], bare: Run) -> None:
+    said = bare(*words)
+    assert said.code == 2
+    assert "mutualgate" in said.err + said.out
+
+
+def test_wrong_use_is_json_for_who_asked_for_it(bare: Run) -> None:
+    said = bare("client", "show", "--json")
+    assert said.code == 2
+    assert said.json["error"]["code"] == "wrong_use"
+    assert said.err == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete(shell: str, tmp_path: Path) -> None:
+    home = {**os.environ, "HOME": str(tmp_path)}
+    shown = subprocess.run([*PROGRAM, "--show-completion", shell], capture_output=True, text=True, env=home)
+    assert shown.returncode == 0, shown.stderr
+    assert "_MUTUALGATE_COMPLETE" in shown.stdout
+
+
+def test_a_command_is_completed() -> None:
+    done = subprocess.run(
+        PROGRAM,
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "_MUTUALGATE_COMPLETE": "complete_bash",
+            "COMP_WORDS": "mutualgate client re",
+            "COMP_CWORD": "2",
+        },
+    )
+    assert done.stdout.split() == ["resume", "remove", "revoke"]
+
+
+# What a person could type; no NUL, which no argument can hold, and no `up`, which would stay.
+WORDS = st.one_of(
+    st.sampled_from(sorted({word for words in ALL for word in words} - {"up"})),
+    st.sampled_from(["--json", "--help", "--cert", "--csr", "--out", "--limit", "--at", "--role", "-", "--"]),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20),
+    st.sampled_from(["/", "/dev/null", "/nowhere", "x" * 300, "\udcff", "\x1b[31m", "9" * 30, "-1"]),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(words=st.lists(WORDS, max_size=7))
+def test_no_words_bring_out_a_defect(words: list[str], bare: Run, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.getbasetemp() / "nothing-here"
+    before = Path.cwd()
+    here = tmp_path_factory.mktemp("here")
+    os.chdir(here)  # what `--out x` may write
+    try:
+        if words[:1] != ["up"]:
+            said = bare("client", *words, "--dir", folder) if len(words) % 2 else bare(*words)
+            assert said.code in (0, 1, 2), (words, said)
+            assert "\x1b" not in said.out + said.err
+    finally:
+        os.chdir(before)
+
+
+def test_a_reader_that_goes_away_is_no_error(installed: Installation) -> None:
+    folder = installed.folder.path
+    done = subprocess.run(
+        f"{sys.executable} -m mutualgate audit list --json --dir {folder} | true; echo ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "0"
+    assert done.stderr == ""
+
+
+def test_ctrl_c_is_no_traceback(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mutualgate.app.control.ask", interrupted)
+    monkeypatch.setattr("mutualgate.app.Folder.require", lambda _: None)
+    said = bare("status")
+    assert (said.code, said.out) == (130, "")
+
+
+def test_a_defect_is_said_to_be_one(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no\x1b[31mbody thought of it")
+
+    monkeypatch.delenv("MUTUALGATE_DEBUG", raising=False)
+    monkeypatch.setattr("mutualgate.app.Folder.require", broken)
+    said = bare("status")
+    assert said.code == 70
+    assert "a defect of mutualgate: RuntimeError: no\\x1b[31mbody thought of it" in said.err
+
+
+def test_what_does_not_answer_is_a_no(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise Unavailable("the disk is full, nothing was changed", where="store.sqlite3")
+
+    monkeypatch.setattr("mutualgate.app.Folder.require", away)
+    said = bare("status", "--json")
+    assert said.code == 1
+    assert json.loads(said.out)["error"]["code"] == "unavailable"
+
+
+def test_a_terminal_that_cannot_show_a_name_gets_its_number(installed: Installation) -> None:
+    folder = installed.folder.path
+    run = [*PROGRAM, "client", "add", "größe", "--dir", str(folder)]
+    done = subprocess.run(run, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"gr\\xf6\\xdfe is client 2")

@@ -1,0 +1,107 @@
+"""`mutualgate status`: what somebody sees who is called at night."""
+
+import copy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from commands import Run
+from installation import Installation
+
+from mutualgate.app import control
+from mutualgate.cli.status import text
+
+NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+
+ANSWER: dict[str, Any] = {
+    "pid": 4711,
+    "started": (NOW - timedelta(days=2, hours=3)).isoformat(),
+    "epoch": 12,
+    "store_epoch": 12,
+    "listening": ["0.0.0.0:443"],
+    "sites": ["main", "a\x1b[31m"],
+    "configuration": "/etc/gate/mutualgate.toml",
+    "configuration_problem": None,
+    "clients": {"invited": 1, "active": 40, "suspended": 0, "gone": 0},
+    "certificates": {"main": (NOW + timedelta(days=200)).isoformat()},
+    "authorities": {"root": (NOW + timedelta(days=3000)).isoformat()},
+    "lists": {"issuing": (NOW + timedelta(days=5)).isoformat()},
+    "counters": {
+        "handshakes": [["full", 50], ["resumed", 7], ["timeout", 0]],
+        "verdicts": [["no_certificate", 3], ["expired", 2], ["revoked", 0], ["admitted", 90], ["anonymous", 4]],
+        "upstream_errors": [["connect", 1], ["closed", 0]],
+        "requests": [{"classes": [0, 0, 80, 0, 9, 0]}, {"classes": [0, 1, 5, 0, 0, 2]}],
+        "open_connections": 6,
+        "accepted_connections": 60,
+        "cut_connections": 1,
+        "dropped_refusals": 0,
+        "dropped_access_lines": 0,
+    },
+}
+
+
+def shown(**changes: Any) -> list[str]:
+    return text({**copy.deepcopy(ANSWER), **changes}, NOW).splitlines()
+
+
+def test_what_matters_is_there() -> None:
+    rows = dict(line.split("  ", 1) for line in shown())
+    rows = {name: value.strip() for name, value in rows.items()}
+    assert rows == {
+        "running": "process 4711, since 2026-11-22 00:00:00 UTC (2 d 3 h)",
+        "listening": "0.0.0.0:443",
+        "sites": "main, a\\x1b[31m",
+        "configuration": "/etc/gate/mutualgate.toml",
+        "epoch": "12",
+        "clients": "1 invited, 40 active",
+        "connections": "6 open, 60 accepted, 1 cut",
+        "handshakes": "50 full, 7 resumed",
+        "requests": "90 admitted, 4 without a certificate, 5 refused",
+        "answers": "1 1xx, 85 2xx, 9 4xx, 2 5xx",
+        "refused for": "3 no_certificate, 2 expired",
+        "upstream errors": "1 connect",
+        "ends next": "the revocation list of issuing: 2026-11-29 03:00 UTC",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "warning"),
+    [
+        (
+            {"configuration_problem": "x.toml:1:1: wrong"},
+            "mutualgate.toml as it is now is not in force: x.toml:1:1: wrong",
+        ),
+        ({"store_epoch": 14}, "the gate is at epoch 12, the store at 14: see its log"),
+        (
+            {"certificates": {"main": (NOW + timedelta(days=2)).isoformat()}},
+            "the certificate of the site main ends on 2026-11-26 03:00 UTC, in 2 d 0 h",
+        ),
+        (
+            {"authorities": {"rootca": (NOW - timedelta(days=1)).isoformat()}},
+            "the authority rootca ended on 2026-11-23 03:00 UTC",
+        ),
+        (
+            {"lists": {"issuing": (NOW + timedelta(hours=1)).isoformat()}},
+            "the revocation list of issuing ends on 2026-11-24 04:00 UTC, in 1 h 0 min",
+        ),
+    ],
+)
+def test_what_is_wrong_comes_first(changes: dict[str, Any], warning: str) -> None:
+    assert shown(**changes)[0] == f"!  {warning}"
+    assert not shown()[0].startswith("!")
+
+
+def test_no_gate_is_a_no_and_says_how_to_start_one(cli: Run, installed: Installation) -> None:
+    said = cli("status")
+    assert said.code == 1
+    assert (
+        said.out == f"No gate runs on {installed.folder.path}. Start one: mutualgate up --dir {installed.folder.path}\n"
+    )
+    assert cli("status", "--json").json == {"running": False}
+
+
+def test_the_gate_s_answer_is_passed_on_to_programs(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "ask", lambda *_: copy.deepcopy(ANSWER))
+    said = cli("status", "--json")
+    assert (said.code, said.json) == (0, {"running": True, **ANSWER})
+    assert cli("status").out.startswith("!  the authority") or "running  " in cli("status").out

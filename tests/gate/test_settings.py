@@ -1,0 +1,71 @@
+"""The settings of the data plane: what is written here is what the other side reads."""
+
+from dataclasses import dataclass
+
+import msgspec
+import pki
+import pytest
+
+from mutualgate.errors import BadInput
+from mutualgate.gate import DataPlane, GateSettings, Limits, RouteSettings, SiteSettings, Timeouts, UpstreamSettings
+from mutualgate.snapshot.records import Batch, RouteRecord, SiteRecord, encode
+
+
+@dataclass
+class Made:
+    settings: GateSettings
+    batch: bytes
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    server = pki.server(pki.ca("root", now=pki.real_now()), "localhost", now=pki.real_now())
+    settings = GateSettings(
+        listen=["127.0.0.1:0"],
+        plain_listen=[],
+        workers=1,
+        sites=[SiteSettings("main", server.chain_pem, server.key_pem)],
+        upstreams=[UpstreamSettings("http://127.0.0.1:1")],
+        routes=[[RouteSettings("/", pass_identity_names=True, tls_facts=True, max_body_bytes=10)]],
+        access_log="",
+        access_format="text",
+        limits=Limits(max_body_bytes=1000),
+        timeouts=Timeouts(handshake=1.5),
+    )
+    route = RouteRecord("/", "required", [], [], 0)
+    site = SiteRecord("main", ["localhost"], "required", "page", [route])
+    return Made(settings, encode(Batch(epoch=1, sites=[site])))
+
+
+def test_the_other_side_reads_all_of_it(made: Made) -> None:
+    assert msgspec.msgpack.decode(made.settings.encode(), type=GateSettings) == made.settings
+    DataPlane(made.settings, [made.batch])
+
+
+WRONG = {
+    "listen": ({"listen": ["nonsense"]}, r"listen.*nonsense"),
+    "plain_listen": ({"plain_listen": ["127.0.0.1"]}, "plain_listen"),
+    "upstream": ({"upstreams": [UpstreamSettings("ftp://x")]}, r"upstreams\[0\]\.address.*ftp://x"),
+    "access_format": ({"access_format": "xml"}, "access_format.*xml"),
+    "timeout": ({"timeouts": Timeouts(idle=-1.0)}, r"timeouts\.idle"),
+    "not a time": ({"timeouts": Timeouts(idle=float("nan"))}, r"timeouts\.idle"),
+    "certificate": ({"sites": [SiteSettings("main", b"nonsense", b"nonsense")]}, r"sites\[0\].*certificate"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_setting_is_named(case: str, made: Made) -> None:
+    changes, problem = WRONG[case]
+    settings = msgspec.structs.replace(made.settings, **changes)
+    with pytest.raises(BadInput, match=problem):
+        DataPlane(settings, [made.batch])
+
+
+def test_a_key_does_not_reach_a_log(made: Made) -> None:
+    assert "PRIVATE" not in repr(made.settings)
+    settings = msgspec.structs.replace(
+        made.settings, sites=[SiteSettings("main", made.settings.sites[0].certificate_pem, b"hunter2")]
+    )
+    with pytest.raises(BadInput) as caught:
+        DataPlane(settings, [made.batch])
+    assert "hunter2" not in str(caught.value)
