@@ -4,7 +4,7 @@ import getpass
 from datetime import timedelta
 
 import pytest
-from installation import Installation
+from installation import CONFIG, Installation
 
 from mutualgate.app import Folder, Services, services
 from mutualgate.errors import BadInput
@@ -87,3 +87,13 @@ def test_a_passphrase_that_is_lost_is_not_made_anew(installed: Installation) -> 
         made.authorities.crl("issuing")
     made.close()
     assert not kept.exists()
+
+
+def test_what_is_signed_goes_by_the_configuration_in_force(installed: Installation) -> None:
+    made = installed.services()
+    before = made.policy.crl_url, made.authorities
+    installed.config.write_text(f'{CONFIG}[authority]\ncrl_url = "http://crl.example/lists"\n')
+    made.take(made.read_config())
+    assert made.policy.crl_url == "http://crl.example/lists" != before[0]
+    assert made.authorities is not before[1]
+    made.close()

@@ -206,6 +206,7 @@ class Runner:
         else:
             self._plane.configure(settings, [delta])
         self.config, self._certificates = config, certificates
+        self._services.take(config)
         self._publishing_due.set()
 
     def _read_config(self) -> Config:

@@ -54,6 +54,12 @@ class Services:
         """mutualgate.toml as it was when it was first asked for, or its defaults. Raises `BadInput`."""
         return self.read_config()
 
+    def take(self, config: Config) -> None:
+        """From now on `config` is the one in force: what is signed and published goes by it."""
+        self.config = config
+        for made_of_it in ("policy", "authorities", "enrolment"):
+            self.__dict__.pop(made_of_it, None)
+
     def read_config(self, *checks: Check) -> Config:
         """mutualgate.toml as it is now, with what flags change in it. Raises `BadInput`."""
         return self._overrides(load(self.folder.config, *checks))
