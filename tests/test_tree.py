@@ -16,12 +16,10 @@ VECTORS = TESTS / "vectors"
 
 # What has no test file of its own name: what tests it, and why. A package ends in `/`.
 ELSEWHERE: dict[str, tuple[str, str]] = {
-    "app/": ("end_to_end", "it puts a process together: the end-to-end tests start it and look from outside"),
     "cli/": (
         "end_to_end/gate.py",
         "the end-to-end tests run the commands as a program, with what they print and return",
     ),
-    "gate/": ("end_to_end", "a thin door to the compiled module, whose own tests are Rust's"),
     "errors.py": ("config/test_reader.py", "the sentences that users read are asserted where they arise"),
     "apache/access.py": ("apache/test_import.py", "a step from httpd's text to ours: what comes out counts"),
     "apache/syntax.py": ("apache/test_import.py", "as apache/access.py"),
@@ -38,7 +36,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "demo/page.py": ("demo/test_service.py", "as demo/handshake.py"),
     "model/certificate.py": ("enrolment/test_service.py", "facts are read from certificates that were issued"),
     "model/credential.py": ("store/test_credentials.py", "a credential's state comes of what the store holds"),
-    "ops/running.py": ("end_to_end", "it asks a running process"),
     "snapshot/sites.py": ("snapshot/test_builder.py", "sites are records of the snapshot that is built"),
     "store/audit.py": ("audit/test_chain.py", "the log is tested by what writes it"),
     "store/authorities.py": ("authorities/test_service.py", "its rows are asserted through the service"),

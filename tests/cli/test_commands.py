@@ -78,7 +78,8 @@ def test_wrong_use_is_json_for_who_asked_for_it(bare: Run) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_complete(shell: str, tmp_path: Path) -> None:
-    home = {**os.environ, "HOME": str(tmp_path)}
+    # The shell is named rather than looked for among the parents of this process: a test has none.
+    home = {**os.environ, "HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     shown = subprocess.run([*PROGRAM, "--show-completion", shell], capture_output=True, text=True, env=home)
     assert shown.returncode == 0, shown.stderr
     assert "_MUTUALGATE_COMPLETE" in shown.stdout
