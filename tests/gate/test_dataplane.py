@@ -217,7 +217,9 @@ def test_stopped_it_takes_no_connection_and_no_change(world: World, plane: DataP
         world.ask(port)
     with pytest.raises(Corrupt, match="does not run"):
         plane.apply(encode(Batch(epoch=2)))
-    assert plane.stop(1) == {}
+    # What there is to tell can be read to the end.
+    assert plane.stop(1)["accepted_connections"] == 1
+    assert [event["kind"] for event in plane.events(10, 0)] == ["refused"]
 
 
 def test_the_judge_answers_without_a_gate(world: World) -> None:

@@ -10,7 +10,8 @@ use serde::Deserialize;
 
 use crate::{engine_error, snapshot::Snapshot};
 
-/// The data plane: checked settings and a snapshot before `start`, threads that serve after it.
+/// The data plane: checked settings and a snapshot before `start`, threads that serve after it. What it counted and what
+/// happened at the end can still be read once it was stopped.
 #[pyclass(frozen, module = "mutualgate._engine")]
 pub struct Gate {
     state: Mutex<State>,
@@ -19,8 +20,11 @@ pub struct Gate {
 enum State {
     Prepared(Box<Settings>, Arc<judge::Snapshot>),
     Running(Arc<Running>),
-    Stopped,
+    Stopped(Arc<Running>),
 }
+
+/// MessagePack: a map without entries.
+const EMPTY_MAP: u8 = 0x80;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,14 +114,14 @@ impl Gate {
         wait_seconds: f64,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let wait = seconds(wait_seconds)?;
-        let running = self.running()?;
+        let running = self.started()?;
         let events = py.detach(|| ::gate::event::encode(&running.events(max, wait)));
         Ok(PyBytes::new(py, &events))
     }
 
     /// All counters: MessagePack, a map.
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let running = self.running()?;
+        let running = self.started()?;
         let counters = py
             .detach(|| rmp_serde::to_vec_named(&running.counters()))
             .map_err(engine_error)?;
@@ -134,18 +138,11 @@ impl Gate {
     /// Stops and joins all threads; the counters at the end. A gate that does not run has nothing to stop.
     fn stop<'py>(&self, py: Python<'py>, drain_seconds: f64) -> PyResult<Bound<'py, PyBytes>> {
         let drain = seconds(drain_seconds)?;
-        let counters = py.detach(|| {
-            let state = std::mem::replace(&mut *self.lock(), State::Stopped);
-            match state {
-                State::Running(running) => {
-                    rmp_serde::to_vec_named(&running.stop(drain)).map_err(engine_error)
-                }
-                State::Prepared(..) | State::Stopped => {
-                    rmp_serde::to_vec_named(&std::collections::BTreeMap::<&str, u64>::new())
-                        .map_err(engine_error)
-                }
-            }
-        })?;
+        let Ok(running) = self.started() else {
+            return Ok(PyBytes::new(py, &[EMPTY_MAP]));
+        };
+        *self.lock() = State::Stopped(running.clone());
+        let counters = py.detach(|| rmp_serde::to_vec_named(&running.stop(drain))).map_err(engine_error)?;
         Ok(PyBytes::new(py, &counters))
     }
 }
@@ -155,11 +152,19 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The running gate, without the lock: a call that waits must not keep `stop` out.
+    /// The gate that runs, for whoever wants to change it. Without the lock: a call that waits must not keep `stop` out.
     fn running(&self) -> PyResult<Arc<Running>> {
         match &*self.lock() {
             State::Running(running) => Ok(running.clone()),
-            State::Prepared(..) | State::Stopped => Err(engine_error("the gate does not run")),
+            State::Prepared(..) | State::Stopped(_) => Err(engine_error("the gate does not run")),
+        }
+    }
+
+    /// The gate that runs or ran, for whoever wants to read what it has to tell.
+    fn started(&self) -> PyResult<Arc<Running>> {
+        match &*self.lock() {
+            State::Running(running) | State::Stopped(running) => Ok(running.clone()),
+            State::Prepared(..) => Err(engine_error("the gate was not started")),
         }
     }
 }

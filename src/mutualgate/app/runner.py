@@ -89,8 +89,10 @@ class Runner:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-                await pump  # it ends by itself, and loses nothing
-                return await asyncio.to_thread(self._plane.stop, self.config.gate.timeouts.drain.total_seconds())
+                await pump
+                stopped = await asyncio.to_thread(self._plane.stop, self.config.gate.timeouts.drain.total_seconds())
+                await self._pump.step()  # what happened to those who were still there
+                return stopped
         finally:
             await asyncio.to_thread(self._plane.stop, 0.0)
 
