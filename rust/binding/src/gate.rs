@@ -142,7 +142,9 @@ impl Gate {
             return Ok(PyBytes::new(py, &[EMPTY_MAP]));
         };
         *self.lock() = State::Stopped(running.clone());
-        let counters = py.detach(|| rmp_serde::to_vec_named(&running.stop(drain))).map_err(engine_error)?;
+        let counters = py
+            .detach(|| rmp_serde::to_vec_named(&running.stop(drain)))
+            .map_err(engine_error)?;
         Ok(PyBytes::new(py, &counters))
     }
 }
