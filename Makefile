@@ -28,6 +28,7 @@ lint: $(VENV)/.built
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest mutualgate._engine
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.release

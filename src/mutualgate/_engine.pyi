@@ -1,10 +1,12 @@
 """The compiled data plane (rust/binding). Only `mutualgate.gate` imports it."""
 
 from collections.abc import Iterable, Sequence
+from typing import final
 
 class EngineError(Exception):
     """The data plane could not do what was asked; the text says what and why."""
 
+@final
 class Verdict:
     """What the judge says. Not a truth value: ask `admitted`."""
 
@@ -32,6 +34,7 @@ class Verdict:
     def route(self) -> str | None: ...
     def __bool__(self) -> bool: ...  # always raises TypeError
 
+@final
 class Snapshot:
     """All that the judge reads, at one epoch; immutable."""
 
@@ -43,10 +46,11 @@ class Snapshot:
     def decide(self, chain: Sequence[bytes], at: int) -> Verdict: ...
     def authorize(self, chain: Sequence[bytes], at: int, host: str, path: str) -> Verdict: ...
 
+@final
 class Gate:
     """The running data plane, on threads of its own."""
 
-    def __init__(self, settings: bytes, snapshot: Snapshot) -> None: ...
+    def __new__(cls, settings: bytes, snapshot: Snapshot) -> Gate: ...
     def start(self) -> list[str]: ...  # the addresses it listens on
     def swap(self, snapshot: Snapshot) -> int: ...  # the epoch in force
     def configure(self, settings: bytes, snapshot: Snapshot) -> int: ...
@@ -61,3 +65,5 @@ def decide_batch(line: bytes) -> bytes:
 
 def reasons() -> list[tuple[str, str, str]]:
     """Code, meaning and fix of every reason, in the order of judgement."""
+
+__all__ = ["EngineError", "Gate", "Snapshot", "Verdict", "decide_batch", "reasons"]
