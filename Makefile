@@ -10,15 +10,19 @@ SHELL := bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 export UV_PROJECT_ENVIRONMENT := $(VENV)
+TOOLS := .tools
+UV = "$$(command -v uv || echo $(TOOLS)/bin/uv)"
+# Python is the machine's own: what uv would download is another one.
+export UV_PYTHON_DOWNLOADS := never
 PYTEST_FLAGS ?= -n 2 --dist worksteal
 
-RUST_SOURCES := $(shell find rust -path rust/target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name '*.html' \) -print) rust/Cargo.lock
+RUST_SOURCES := $(shell find rust -path rust/target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name '*.html' -o -name '*.css' \) -print) rust/Cargo.lock
 
 .PHONY: run test lint bench wheel docs clean test-packages
 run: $(VENV)/.built
 	$(BIN)/mutualgate up
 
-test: test-packages lint
+test: test-packages lint docs
 	cd rust && cargo test --workspace --exclude mutualgate-binding
 	$(BIN)/pytest $(PYTEST_FLAGS)
 
@@ -39,19 +43,23 @@ wheel: $(VENV)/.synced
 	$(BIN)/maturin build --release --out dist
 
 docs: $(VENV)/.synced
-	uv sync --frozen --group dev --group docs
+	$(UV) sync --quiet --frozen --group dev --group docs
 	$(BIN)/zensical build --clean --strict
 
 clean:
-	rm -rf $(VENV) rust/target dist site
+	rm -rf $(VENV) $(TOOLS) rust/target dist site
 
 test-packages:
 	scripts/install-test-packages.sh
 
-# uv comes from its package where the machine has none.
+# uv installs what the lock file names; where the machine has none, it comes from its package, into a folder of its own.
+$(TOOLS)/bin/uv:
+	python3 -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check uv
+
 $(VENV)/.synced: uv.lock pyproject.toml
-	command -v uv >/dev/null || python3 -m pip install --quiet --user uv || python3 -m pip install --quiet uv
-	PATH="$$HOME/.local/bin:$$PATH" uv sync --frozen --group dev --compile-bytecode
+	command -v uv >/dev/null || $(MAKE) --no-print-directory $(TOOLS)/bin/uv
+	$(UV) sync --quiet --frozen --group dev --compile-bytecode
 	touch $@
 
 # A development build: optimised enough to try everything, and built in a minute or two.
