@@ -15,7 +15,7 @@ from end_to_end.raw import Connection
 from end_to_end.refusal import assert_refused
 
 SITES = '[[sites]]\nname = "main"\nhosts = ["localhost"]\nroutes = [{ path = "/", upstream = "demo" }]\n'
-KILLS = 12
+KILLS = 8
 
 
 def killed(folder: Path, after_seconds: float, *arguments: str) -> bool:
