@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 TOOLS := .tools
 UV = "$$(command -v uv || echo $(TOOLS)/bin/uv)"
+MATURIN = VIRTUAL_ENV="$(abspath $(VENV))" PATH="$$PATH:$(abspath $(TOOLS))/bin" $(BIN)/maturin
 # Python is the machine's own: what uv would download is another one.
 export UV_PYTHON_DOWNLOADS := never
 PYTEST_FLAGS ?= -n 2 --dist worksteal
@@ -64,11 +65,11 @@ $(VENV)/.synced: uv.lock pyproject.toml
 
 # A development build: optimised enough to try everything, and built in a minute or two.
 $(VENV)/.built: $(VENV)/.synced $(RUST_SOURCES)
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --quiet
+	$(MATURIN) develop --uv --quiet
 	rm -f $(VENV)/.release
 	touch $@
 
 # What the wheel holds: link-time optimisation, for measuring.
 $(VENV)/.release: $(VENV)/.synced $(RUST_SOURCES)
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet
+	$(MATURIN) develop --uv --release --quiet
 	touch $(VENV)/.built $@
