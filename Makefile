@@ -44,7 +44,7 @@ wheel: $(VENV)/.synced
 	$(BIN)/maturin build --release --out dist
 
 docs: $(VENV)/.synced
-	$(UV) sync --quiet --frozen --group dev --group docs
+	$(UV) sync --inexact --quiet --frozen --group dev --group docs
 	$(BIN)/zensical build --clean --strict
 
 clean:
@@ -60,7 +60,7 @@ $(TOOLS)/bin/uv:
 
 $(VENV)/.synced: uv.lock pyproject.toml
 	command -v uv >/dev/null || $(MAKE) --no-print-directory $(TOOLS)/bin/uv
-	$(UV) sync --quiet --frozen --group dev --compile-bytecode
+	$(UV) sync --inexact --quiet --frozen --group dev --compile-bytecode
 	touch $@
 
 # A development build: optimised enough to try everything, and built in a minute or two.
