@@ -178,7 +178,7 @@ async fn streams_opened_only_to_be_abandoned_end_the_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_window_does_not_hold_a_connection() {
     let sites = vec![site("a.test", vec![route("/", Mode::Required)])];
-    let world = World::with(sites, |settings| settings.timeouts.stall = 0.3).await;
+    let world = World::with(sites, |settings| settings.timeouts.stall = 1.5).await;
     for hello in [
         Hello::new("a.test"),
         Hello::new("a.test").identity(&world.alice),
