@@ -11,6 +11,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 TOOLS := .tools
+ENSURE_UV = command -v uv >/dev/null || $(MAKE) --no-print-directory $(TOOLS)/bin/uv
 UV = "$$(command -v uv || echo $(TOOLS)/bin/uv)"
 MATURIN = VIRTUAL_ENV="$(abspath $(VENV))" PATH="$$PATH:$(abspath $(TOOLS))/bin" $(BIN)/maturin
 # Python is the machine's own: what uv would download is another one.
@@ -44,6 +45,7 @@ wheel: $(VENV)/.synced
 	$(BIN)/maturin build --release --out dist
 
 docs: $(VENV)/.synced
+	$(ENSURE_UV)
 	$(UV) sync --inexact --quiet --frozen --group dev --group docs
 	$(BIN)/zensical build --clean --strict
 
@@ -59,7 +61,7 @@ $(TOOLS)/bin/uv:
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check uv
 
 $(VENV)/.synced: uv.lock pyproject.toml
-	command -v uv >/dev/null || $(MAKE) --no-print-directory $(TOOLS)/bin/uv
+	$(ENSURE_UV)
 	$(UV) sync --inexact --quiet --frozen --group dev --compile-bytecode
 	touch $@
 
