@@ -10,8 +10,8 @@ import pytest
 
 from mutualgate.authorities import keys
 from mutualgate.authorities.keys import KeyKind, Passphrase, decrypt_key, encrypt_key, find_passphrase, make_key
-from mutualgate.authorities.weak_keys import key_words, weakness
 from mutualgate.errors import BadInput, Corrupt
+from mutualgate.reading.weak_keys import key_words, weakness
 
 SECRET = "a passphrase for the tests"
 PASSPHRASE = Passphrase(SECRET.encode(), "the test")

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
-from mutualgate.authorities.reading import UNREADABLE, odd_serials_allowed, subject_text
 from mutualgate.errors import MutualgateError
 from mutualgate.model import RefusalRecord
+from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, subject_text
 from mutualgate.store import Store
 from mutualgate.store.refusals import KEPT
 from mutualgate.store.types import EPOCH

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mutualgate.app.services import Services
 from mutualgate.authorities.keys import plain_key_pem, read_private_key
-from mutualgate.authorities.reading import read_certificates, read_file
 from mutualgate.config import Config, SiteConfig
 from mutualgate.errors import BadInput
 from mutualgate.gate import SiteSettings
+from mutualgate.reading.files import read_certificates, read_file
 
 
 @dataclass(frozen=True)

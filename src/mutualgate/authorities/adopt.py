@@ -20,7 +20,9 @@ from mutualgate.authorities.crl import MAX_CRL_BYTES, ForeignCrl, read_crl, seri
 from mutualgate.authorities.estate import authority_findings, leaf_findings
 from mutualgate.authorities.findings import Finding, Severity
 from mutualgate.authorities.keys import PrivateKey, read_private_key
-from mutualgate.authorities.reading import (
+from mutualgate.authorities.serial_file import serial_file_findings
+from mutualgate.errors import BadInput
+from mutualgate.reading.files import (
     OLD_HASHES,
     UNREADABLE,
     holds_private_key,
@@ -30,9 +32,7 @@ from mutualgate.authorities.reading import (
     read_file,
     subject_text,
 )
-from mutualgate.authorities.serial_file import serial_file_findings
-from mutualgate.authorities.weak_keys import examine, key_fingerprint
-from mutualgate.errors import BadInput
+from mutualgate.reading.weak_keys import examine, key_fingerprint
 
 MAX_BUNDLE_BYTES = 64 * 1024 * 1024
 MAX_ISSUED_FILES = 1_000_000

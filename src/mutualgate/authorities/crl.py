@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate.authorities.keys import PrivateKey
 from mutualgate.authorities.profiles import BACKDATING, authority_key_identifier, signature_hash
-from mutualgate.authorities.reading import OLD_HASHES, UNREADABLE, name_text, odd_serials_allowed, pem_blocks
 from mutualgate.errors import BadInput
+from mutualgate.reading.files import OLD_HASHES, UNREADABLE, name_text, odd_serials_allowed, pem_blocks
 
 CRL_LIFETIME = timedelta(days=7)
 MAX_CRL_BYTES = 256 * 1024 * 1024

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID
 
 from mutualgate.authorities.profiles import ClientProfile, Prepared, ServerProfile, san_texts
-from mutualgate.authorities.reading import (
+from mutualgate.errors import BadInput
+from mutualgate.reading.files import (
     CERTIFICATE_LABELS,
     MAX_FILE_BYTES,
     UNREADABLE,
@@ -21,8 +22,7 @@ from mutualgate.authorities.reading import (
     shown,
     subject_text,
 )
-from mutualgate.authorities.weak_keys import examine, refuse
-from mutualgate.errors import BadInput
+from mutualgate.reading.weak_keys import examine, refuse
 
 MAX_NAMES = 100
 """More names than this are no honest wish, and a page has to show them."""

@@ -11,8 +11,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mutualgate.authorities.findings import Finding, Severity
-from mutualgate.authorities.reading import OLD_HASHES, UNREADABLE, odd_serials_allowed
-from mutualgate.authorities.weak_keys import examine
+from mutualgate.reading.files import OLD_HASHES, UNREADABLE, odd_serials_allowed
+from mutualgate.reading.weak_keys import examine
 
 Extension = TypeVar("Extension", bound=x509.ExtensionType)
 

@@ -10,8 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from mutualgate.authorities.reading import UNREADABLE, name_text
 from mutualgate.errors import BadInput
+from mutualgate.reading.files import UNREADABLE, name_text
 
 Extension = TypeVar("Extension", bound=x509.ExtensionType)
 

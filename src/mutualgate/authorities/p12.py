@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import KeySerializationEncrypt
 from cryptography.hazmat.primitives.serialization.pkcs12 import PBES, serialize_key_and_certificates
 
 from mutualgate.authorities.keys import PrivateKey
-from mutualgate.authorities.reading import shown
 from mutualgate.errors import BadInput
+from mutualgate.reading.files import shown
 
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz"
 """Letters and digits that cannot be taken for one another (no 0 O o, 1 I l): ASCII, since readers differ beyond it."""

@@ -19,9 +19,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mutualgate.authorities.keys import PrivateKey
 from mutualgate.authorities.lint import lint
-from mutualgate.authorities.reading import name_text, shown
-from mutualgate.authorities.weak_keys import key_fingerprint, require_strong
 from mutualgate.errors import BadInput
+from mutualgate.reading.files import name_text, shown
+from mutualgate.reading.weak_keys import key_fingerprint, require_strong
 
 BACKDATING = timedelta(minutes=5)
 """For verifiers whose clock is behind: ours begin a little before they are made."""

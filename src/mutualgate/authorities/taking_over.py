@@ -18,7 +18,6 @@ from mutualgate.authorities.adopt import AdoptedAuthority, Adoption, IssuedCerti
 from mutualgate.authorities.findings import Finding, Severity
 from mutualgate.authorities.issuing import certificate_of
 from mutualgate.authorities.keyring import KeyRing
-from mutualgate.authorities.reading import UNREADABLE
 from mutualgate.errors import BadInput, Conflict
 from mutualgate.model import (
     Admits,
@@ -37,6 +36,7 @@ from mutualgate.model import (
 from mutualgate.model import serial as serials
 from mutualgate.model.certificate import CertificateFacts, facts, spki_fingerprint
 from mutualgate.model.names import NAME_LIMIT
+from mutualgate.reading.files import UNREADABLE
 from mutualgate.store import Transaction
 
 

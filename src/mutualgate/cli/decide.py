@@ -50,7 +50,7 @@ def _one(cert: Path, host: str | None, path: str, at: str | None, dir: Path, as_
 
     from mutualgate.app import Folder, services
     from mutualgate.app.judging import judge_of
-    from mutualgate.authorities.reading import read_certificates
+    from mutualgate.reading.files import read_certificates
 
     chain = [one.public_bytes(Encoding.DER) for one in read_certificates(read_file(cert), str(cert))]
     with services(Folder(dir)) as all_of_it:

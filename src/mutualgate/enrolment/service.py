@@ -17,11 +17,11 @@ from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.keys import KeyKind, make_key
 from mutualgate.authorities.profiles import ClientProfile, Prepared
-from mutualgate.authorities.weak_keys import key_fingerprint
 from mutualgate.clients import find, states
 from mutualgate.errors import BadInput, Conflict
 from mutualgate.model import AuthorityKind, Client, ClientState, Credential, Origin, RevocationReason, serial
 from mutualgate.model.certificate import facts
+from mutualgate.reading.weak_keys import key_fingerprint
 from mutualgate.store import Store, Transaction
 
 

@@ -32,6 +32,68 @@ class RevocationRecord(msgspec.Struct, array_like=True, frozen=True):
     reason: int
 
 
+class PinRecord(msgspec.Struct, array_like=True, frozen=True):
+    kind: str
+    digest: bytes
+    id: int
+    client: int
+    not_before: int
+    not_after: int
+    retired: bool
+    environment: str
+
+
+class RuleRecord(msgspec.Struct, array_like=True, frozen=True):
+    kind: str
+    pattern: str
+    anchor: int | None
+
+
+class PartnerRecord(msgspec.Struct, array_like=True, frozen=True):
+    id: int
+    name: str
+    admits: str
+    client: int
+    suspended: bool
+    rules: list[RuleRecord]
+    intermediates: list[bytes]
+
+
+class ListRecord(msgspec.Struct, array_like=True, frozen=True):
+    scope: str
+    this_update: int
+    next_update: int
+
+
+class AnchorRecord(msgspec.Struct, array_like=True, frozen=True):
+    id: int
+    partner: int
+    certificate: bytes
+    not_before: int
+    not_after: int
+    shared: bool
+    depth: int
+    sub_cas: list[bytes]
+    environment: str
+    revocation: str
+    grace_seconds: int
+    leaf_limit_seconds: int
+    lists: list[ListRecord]
+
+
+class MemberRecord(msgspec.Struct, array_like=True, frozen=True):
+    partner: int
+    name: str
+    client: int
+
+
+class ForeignRecord(msgspec.Struct, array_like=True, frozen=True):
+    anchor: int
+    serial: bytes
+    at: int
+    reason: int
+
+
 class RouteRecord(msgspec.Struct, array_like=True, frozen=True):
     path: str
     client_certificate: str

@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from mutualgate.store.types import Id, Moment
 
-VERSIONS = ("0001",)
+VERSIONS = ("0001", "0002")
 """The versions that this program knows, oldest first: the revisions in `migrations/versions`."""
 
 metadata = MetaData(
@@ -87,8 +87,10 @@ credential = Table(
     Column("spki", LargeBinary(32), nullable=False, index=True),
     Column("origin", String(16), nullable=False),
     Column("not_before", Moment, nullable=False),
-    Column("not_after", Moment, nullable=False),
+    Column("not_after", Moment, nullable=False, index=True),
     Column("created", Moment, nullable=False),
+    # The credential that this one renews: the lineage.
+    Column("replaces", Id, index=True),
     Index("ix_credential_authority_serial", "authority", "serial"),
     # An adopted authority may have given a number twice; what we issue never has one that is in use.
     Index(
@@ -204,4 +206,251 @@ setting = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("value", Text, nullable=False),
+)
+
+# Only hashes of what opens an invitation are kept: who reads the store cannot use it.
+invitation = Table(
+    "invitation",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("client", Id, ForeignKey("client.id"), nullable=False, index=True),
+    Column("token_hash", LargeBinary(32), nullable=False, unique=True),
+    Column("code_hash", LargeBinary(32), unique=True),
+    Column("factor_hash", LargeBinary(32)),
+    Column("ways", String(128), nullable=False),
+    Column("validity_seconds", Integer),
+    Column("approval", Integer, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("by", String(128), nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment, nullable=False),
+    Column("sent_to", Text, nullable=False),
+    Column("wrong_factors", Integer, nullable=False),
+    # What was handed in and waits for approval, or was accepted: how, the CSR or certificate, from where, when.
+    Column("way", String(16)),
+    Column("submitted", LargeBinary),
+    Column("peer", String(64), nullable=False),
+    Column("closed", Moment),
+    Column("credential", Id),
+    Column("pin", Id),
+    sqlite_autoincrement=True,
+)
+
+# A client's own certificate or key, accepted as it is. Never an issuer.
+pin = Table(
+    "pin",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("client", Id, ForeignKey("client.id"), nullable=False, index=True),
+    Column("kind", String(16), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("spki", LargeBinary(32), nullable=False, index=True),
+    Column("certificate", LargeBinary),
+    Column("subject", Text, nullable=False),
+    Column("environment", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("not_before", Moment, nullable=False),
+    Column("not_after", Moment, nullable=False, index=True),
+    Column("created", Moment, nullable=False),
+    Column("retired", Moment),
+    Column("replaces", Id),
+    UniqueConstraint("kind", "digest"),
+    sqlite_autoincrement=True,
+)
+
+partner = Table(
+    "partner",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(63), nullable=False),
+    Column("name_key", String(63), unique=True),
+    Column("contact", Text, nullable=False),
+    Column("security_contact", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("admits", String(16), nullable=False),
+    # Roles that its clients are given, separated by commas.
+    Column("roles", Text, nullable=False),
+    # The client that a certificate under its rule stands for until its own client is recorded.
+    Column("client", Id, ForeignKey("client.id"), nullable=False),
+    Column("created", Moment, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# A partner's CA. Its key identifies it; equal subject names are legal.
+anchor = Table(
+    "anchor",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("partner", Id, ForeignKey("partner.id"), nullable=False, index=True),
+    Column("certificate", LargeBinary, nullable=False),
+    Column("spki", LargeBinary(32), nullable=False, index=True),
+    Column("subject_hash", LargeBinary(32), nullable=False, index=True),
+    Column("subject", Text, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("shared", Integer, nullable=False),
+    # Further CAs that may stand between it and a client, and which: SHA-256 of their keys, hex, separated by commas.
+    Column("depth", Integer, nullable=False),
+    Column("sub_cas", Text, nullable=False),
+    Column("environment", String(32), nullable=False),
+    Column("not_before", Moment, nullable=False),
+    Column("not_after", Moment, nullable=False, index=True),
+    Column("expired_grace_seconds", Integer, nullable=False),
+    Column("retire_at", Moment),
+    Column("created", Moment, nullable=False),
+    Column("activated", Moment),
+    # What a certificate under it has to say to prove that the partner controls it.
+    Column("challenge", String(64)),
+    Column("challenge_expires", Moment),
+    Column("revocation", String(16), nullable=False),
+    Column("grace_seconds", Integer, nullable=False),
+    Column("leaf_limit_seconds", Integer, nullable=False),
+    UniqueConstraint("partner", "spki"),
+    sqlite_autoincrement=True,
+)
+
+# What a partner may vouch for. Without a rule, nothing. With `anchor`, for that CA alone.
+name_rule = Table(
+    "name_rule",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("partner", Id, ForeignKey("partner.id"), nullable=False, index=True),
+    Column("anchor", Id, ForeignKey("anchor.id")),
+    Column("kind", String(16), nullable=False),
+    Column("pattern", Text, nullable=False),
+    Column("created", Moment, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# CA certificates of a partner that help to build a path when a client sends its leaf only. Not trusted themselves.
+intermediate = Table(
+    "intermediate",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("partner", Id, ForeignKey("partner.id"), nullable=False),
+    Column("fingerprint", LargeBinary(32), nullable=False),
+    Column("certificate", LargeBinary, nullable=False),
+    Column("created", Moment, nullable=False),
+    UniqueConstraint("partner", "fingerprint"),
+    sqlite_autoincrement=True,
+)
+
+# A client inside a partner, by the name that the partner's CA gives it.
+member = Table(
+    "member",
+    metadata,
+    Column("partner", Id, ForeignKey("partner.id"), primary_key=True),
+    Column("name", String(320), primary_key=True),
+    Column("client", Id, ForeignKey("client.id"), index=True),
+    Column("state", String(16), nullable=False),
+    Column("created", Moment, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Certificates that were shown to the gate, each once: what a change of trust is tried against.
+seen = Table(
+    "seen",
+    metadata,
+    Column("fingerprint", LargeBinary(32), primary_key=True),
+    Column("spki", LargeBinary(32), index=True),
+    Column("chain", LargeBinary, nullable=False),
+    Column("site", String(255), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("first_at", Moment, nullable=False),
+    Column("last_at", Moment, nullable=False, index=True),
+    Column("count", Integer, nullable=False),
+    # The reason of the last refusal; empty when it was admitted.
+    Column("reason", String(32), nullable=False),
+    Column("client", Id, index=True),
+    Column("credential", String(32), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("not_after", Moment),
+    Column("peer", String(64), nullable=False),
+)
+
+# Where revocation is asked: only what was approved is fetched.
+revocation_source = Table(
+    "revocation_source",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("anchor", Id, ForeignKey("anchor.id"), nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("private", Integer, nullable=False),
+    Column("etag", Text, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("fetched", Moment),
+    Column("next_fetch", Moment, index=True),
+    Column("failures", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    UniqueConstraint("anchor", "url"),
+    sqlite_autoincrement=True,
+)
+
+# The list in force of a partner's CA for a scope: a distribution point's address, or empty for all that it issued.
+foreign_crl = Table(
+    "foreign_crl",
+    metadata,
+    Column("anchor", Id, ForeignKey("anchor.id"), primary_key=True),
+    Column("scope", Text, primary_key=True),
+    Column("number", LargeBinary(20), nullable=False),
+    Column("this_update", Moment, nullable=False),
+    Column("next_update", Moment, nullable=False),
+    Column("entries", Integer, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("fetched", Moment, nullable=False),
+)
+
+foreign_revocation = Table(
+    "foreign_revocation",
+    metadata,
+    Column("anchor", Id, ForeignKey("anchor.id"), primary_key=True),
+    Column("serial", LargeBinary(20), primary_key=True),
+    Column("scope", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("reason", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What an OCSP responder said of a certificate (RFC 6960).
+ocsp_answer = Table(
+    "ocsp_answer",
+    metadata,
+    Column("anchor", Id, ForeignKey("anchor.id"), primary_key=True),
+    Column("serial", LargeBinary(20), primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("this_update", Moment, nullable=False),
+    Column("next_update", Moment, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Letters and calls that wait to be sent; `once` keeps the same from being said twice.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("once", String(160), unique=True),
+    Column("created", Moment, nullable=False),
+    Column("next_try", Moment, index=True),
+    Column("tries", Integer, nullable=False),
+    Column("sent", Moment),
+    Column("error", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# Changes of trust, each with what takes it back.
+trust_change = Table(
+    "trust_change",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("by", String(128), nullable=False),
+    Column("what", Text, nullable=False),
+    Column("undo", Text, nullable=False),
+    Column("undone", Moment),
+    sqlite_autoincrement=True,
 )

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mutualgate.authorities.reading import holds_private_key, pem_blocks, read_certificates, read_file, shown
 from mutualgate.errors import BadInput
+from mutualgate.reading.files import holds_private_key, pem_blocks, read_certificates, read_file, shown
 
 ROOT = pki.ca("root")
 ALICE = pki.leaf(ROOT, "alice")

@@ -9,8 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, rsa, x448, x25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
-from mutualgate.authorities.weak_keys import Weakness, examine, key_fingerprint, key_words, require_strong, weakness
 from mutualgate.errors import BadInput
+from mutualgate.reading.weak_keys import Weakness, examine, key_fingerprint, key_words, require_strong, weakness
 
 SMALL_PRIMES = [n for n in range(3, 720) if all(n % d for d in range(2, int(n**0.5) + 1))]
 
