@@ -7,11 +7,28 @@ from mutualgate.model.client import Client, ClientState
 from mutualgate.model.credential import Credential, CredentialState, Origin
 from mutualgate.model.crl import StoredCrl
 from mutualgate.model.names import AuthorityName, ClientName, Role
+from mutualgate.model.partner import (
+    Anchor,
+    AnchorState,
+    Intermediate,
+    Member,
+    MemberState,
+    NameRule,
+    Partner,
+    PartnerAdmits,
+    PartnerName,
+    PartnerState,
+    RevocationMode,
+    RuleKind,
+)
+from mutualgate.model.pin import Pin, PinKind, PinState
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.model.revocation import Revocation, RevocationReason
 
 __all__ = [
     "Admits",
+    "Anchor",
+    "AnchorState",
     "AuditEntry",
     "Authority",
     "AuthorityKind",
@@ -24,10 +41,23 @@ __all__ = [
     "Credential",
     "CredentialState",
     "Facts",
+    "Intermediate",
+    "Member",
+    "MemberState",
+    "NameRule",
     "Origin",
+    "Partner",
+    "PartnerAdmits",
+    "PartnerName",
+    "PartnerState",
+    "Pin",
+    "PinKind",
+    "PinState",
     "RefusalRecord",
     "Revocation",
+    "RevocationMode",
     "RevocationReason",
     "Role",
+    "RuleKind",
     "StoredCrl",
 ]

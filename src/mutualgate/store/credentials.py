@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Select, and_, func, insert, select
+from sqlalchemy import Connection, Select, and_, delete, func, insert, select
 
 from mutualgate.errors import Conflict
-from mutualgate.model import ChangeKind, Client, Credential, Origin, Revocation, RevocationReason
+from mutualgate.model import ChangeKind, Client, Credential, Origin, PinState, Revocation, RevocationReason
 from mutualgate.store.changes import Changes
-from mutualgate.store.schema import certificate, client, credential, key_owner, revocation
+from mutualgate.store.schema import certificate, client, credential, key_owner, pin, revocation
 from mutualgate.store.select import chunks
 
 if TYPE_CHECKING:  # it needs cryptography, which commands that only read do not wait for
@@ -71,6 +71,16 @@ class Credentials:
                 code="key_in_use",
                 facts={"client": holder},
             )
+
+    def disown_key(self, owner: int, spki: bytes) -> None:
+        """The key is nobody's again, unless a credential or a pin of `owner` has it."""
+        for table in (credential, pin):
+            held = select(table.c.id).where(table.c.spki == spki, table.c.client == owner)
+            if table is pin:
+                held = held.where(pin.c.state != str(PinState.REMOVED))
+            if self._connection.execute(held.limit(1)).first() is not None:
+                return
+        self._connection.execute(delete(key_owner).where(key_owner.c.spki == spki, key_owner.c.client == owner))
 
     def key_owner(self, spki: bytes) -> int | None:
         """The id of the client whose key it is."""

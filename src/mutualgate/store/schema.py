@@ -166,7 +166,8 @@ change = Table(
     metadata,
     Column("seq", Id, primary_key=True),
     Column("kind", String(16), nullable=False),
-    Column("key", String(80), nullable=False),
+    # The longest is a member's: its partner's id and its name.
+    Column("key", String(400), nullable=False),
 )
 
 audit = Table(

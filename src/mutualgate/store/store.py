@@ -16,6 +16,8 @@ from mutualgate.store.clients import Clients
 from mutualgate.store.credentials import Credentials
 from mutualgate.store.crls import Crls
 from mutualgate.store.migrate import bring_up_to_date
+from mutualgate.store.partners import Partners
+from mutualgate.store.pins import Pins
 from mutualgate.store.refusals import Refusals
 from mutualgate.store.revocations import Revocations
 from mutualgate.store.serials import Serials
@@ -30,6 +32,8 @@ class Transaction:
         self.clients = Clients(connection, self.changes)
         self.credentials = Credentials(connection, self.changes)
         self.authorities = Authorities(connection, self.changes)
+        self.pins = Pins(connection, self.changes)
+        self.partners = Partners(connection, self.changes)
         self.revocations = Revocations(connection, self.changes)
         self.serials = Serials(connection)
         self.crls = Crls(connection)

@@ -11,6 +11,8 @@ down_revision = "0001"
 
 def upgrade() -> None:
     """From the first tables."""
+    with op.batch_alter_table("change") as change:
+        change.alter_column("key", existing_type=sa.String(length=80), type_=sa.String(length=400), nullable=False)
     op.create_table(
         "outbox",
         sa.Column("id", Id, nullable=False),
