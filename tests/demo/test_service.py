@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from mutualgate.clock import system_clock
 from mutualgate.demo.handshake import seen
 from mutualgate.demo.page import render
-from mutualgate.demo.service import application, preferred
+from mutualgate.demo.service import application
 from mutualgate.serving import serving, unix_socket
 
 CA = Ca.root("Issuing")
@@ -170,18 +170,6 @@ def test_a_stream_comes_line_by_line(tmp_path: Path) -> None:
     received = asyncio.run(run())
     assert "text/event-stream" in received
     assert "data: 1 " in received
-
-
-@pytest.mark.parametrize(
-    ("accept", "kind"),
-    [
-        ("", "text"), ("*/*", "text"), ("text/html", "html"), ("text/html,application/xhtml+xml,*/*;q=0.8", "html"),
-        ("application/json", "json"), ("application/json;q=0.5, text/html;q=0.4", "json"), ("text/html;q=0", "text"),
-        ("text/plain, text/html;q=0.9", "text"), ("application/*", "text"), ("TEXT/HTML", "html"), (",;,=", "text"),
-    ],
-)  # fmt: skip
-def test_everybody_gets_what_they_read_best(accept: str, kind: str) -> None:
-    assert preferred(accept) == kind
 
 
 @pytest.mark.parametrize("kind", ["html", "text", "json"])

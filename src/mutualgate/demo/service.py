@@ -1,18 +1,16 @@
 """The demo's addresses: `/hello` says who is asking, `/ticks` is a stream to cut, `/healthz` answers that it lives."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
+from mutualgate.accept import preferred
 from mutualgate.clock import Clock, system_clock
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 TICKS: Final = 3600
-
-KINDS: Final = {"text/html": "html", "application/json": "json", "text/plain": "text"}
 
 
 def application(clock: Clock = system_clock) -> "Starlette":
@@ -66,21 +64,6 @@ def application(clock: Clock = system_clock) -> "Starlette":
             Route("/healthz", healthz),
         ]
     )
-
-
-def preferred(accept: str) -> str:
-    """`html`, `json` or `text`: what somebody with this `Accept` field reads best (RFC 9110 12.5.1). Programs that take
-    anything, as curl does, get text."""
-    best, quality = "text", 0.0
-    for part in accept.split(","):
-        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        weight = 1.0
-        for parameter in parameters:
-            if match := re.fullmatch(r"q=(0(?:\.\d{1,3})?|1(?:\.0{1,3})?)", parameter):
-                weight = float(match[1])
-        if weight > quality and name in KINDS:
-            best, quality = KINDS[name], weight
-    return best
 
 
 def _fields(items: list[tuple[str, str]]) -> dict[str, str]:
