@@ -1,0 +1,14 @@
+"""The pages for people: who was invited comes in here; operators and partners have theirs beside it.
+
+A service behind the gate like any other: it believes the gate's header fields, and nobody but the gate can connect.
+Its routes have the mode `shown`, so it hears of refused and of no certificates, too, and says why in words.
+
+    application.py  which addresses there are
+    desk.py         a view in, an endpoint out: guard, negotiation, errors and header fields in one place
+    asked.py        one request, as a view sees it: the visitor, a bounded body, paths
+    visitor.py      the gate's header fields -> who is there and which certificate was shown
+    guard.py        who may change something: cross-site requests, methods, bodies
+    answers.py      pages, JSON, text; the policy that they are sent with
+    problems.py     an error -> its status and what a visitor reads (RFC 9457)
+    assets.py       static files under the hash of what is in them
+"""

@@ -1,0 +1,154 @@
+"""What is sent back: pages by template, JSON for programs, text for terminals; and the policy that all go out with.
+
+The policy lets a page run the portal's own scripts and nothing else, and send to the portal's own addresses alone: a
+name in a certificate is hostile text, and a private key is made in one of these pages.
+"""
+
+import functools
+import json
+import textwrap
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.responses import Response
+
+from mutualgate.portal import assets
+from mutualgate.portal.asked import Asked
+from mutualgate.portal.problems import Problem
+
+if TYPE_CHECKING:
+    import jinja2
+
+# For the gate alone, which removes it: no further request on this connection. The next makes a new handshake.
+CLOSE: Final = "Mutualgate-Close"
+
+COLUMNS: Final = 78
+
+
+def page(
+    asked: Asked, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
+) -> Response:
+    """A page: `template` with `values`, and with `asked`, `visitor` and what the layout needs."""
+    body = _environment().get_template(template).render(
+        asked=asked,
+        visitor=asked.visitor,
+        icon=assets.icon(),
+        now=asked.desk.clock(),
+        operators=asked.desk.is_operator(asked.visitor),
+        **values,
+    )  # fmt: skip
+    return send(asked, body, "text/html; charset=utf-8", status, headers)
+
+
+def document(
+    asked: Asked,
+    value: Any,
+    *,
+    status: int = 200,
+    content_type: str = "application/json",
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """JSON, for programs."""
+    body = json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n"
+    return send(asked, body, content_type, status, headers)
+
+
+def text(asked: Asked, body: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """For a terminal: lines are folded, and nothing in them can move its cursor."""
+    lines = []
+    for line in body.splitlines():
+        clean = "".join(c if c.isprintable() else "?" for c in line)
+        indent = clean[: len(clean) - len(clean.lstrip())]
+        # A command is typed as it stands; sentences are folded.
+        lines += [clean] if indent else textwrap.wrap(clean, COLUMNS) or [""]
+    return send(asked, "\n".join(lines) + "\n", "text/plain; charset=utf-8", status, headers)
+
+
+def file(asked: Asked, content: bytes, content_type: str, name: str) -> Response:
+    """A file to keep. `name` is ASCII of our own making."""
+    return send(asked, content, content_type, 200, {"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+def see_other(asked: Asked, *parts: str, headers: Mapping[str, str] | None = None) -> Response:
+    """On to a page of the portal, after a form (RFC 9110 15.4.4)."""
+    return send(asked, "", "text/plain; charset=utf-8", 303, {"Location": asked.to(*parts), **(headers or {})})
+
+
+def problem(asked: Asked | None, what: Problem, kind: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An error: RFC 9457 for programs, a page for people. Without `asked`, where there is no telling who asks."""
+    if kind == "html" and asked is not None:
+        return page(asked, "problem.html.j2", status=what.status, headers=headers, problem=what)
+    if kind == "json":
+        return (
+            document(
+                asked, what.document(), status=what.status, content_type="application/problem+json", headers=headers
+            )
+            if asked
+            else send(None, json.dumps(what.document()) + "\n", "application/problem+json", what.status, headers)
+        )
+    lines = [what.title, *([f"Expected: {what.expected}."] if what.expected else []), *([what.fix] if what.fix else [])]
+    body = "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines) + "\n"
+    return send(asked, body, "text/plain; charset=utf-8", what.status, headers)
+
+
+def send(
+    asked: Asked | None, body: str | bytes, content_type: str, status: int, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Any of them, with the header fields that all have."""
+    return Response(
+        body,
+        status,
+        {
+            "Content-Type": content_type,
+            "Content-Security-Policy": policy(asked),
+            "Cache-Control": "no-store",
+            "Vary": "Accept",
+            # A token is part of the address, so no path is told to anybody. With `no-referrer` browsers would send
+            # `Origin: null` with our own forms.
+            "Referrer-Policy": "strict-origin",
+            "X-Content-Type-Options": "nosniff",
+            "Cross-Origin-Opener-Policy": "same-origin",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "X-Robots-Tag": "noindex",
+            **(headers or {}),
+        },
+    )
+
+
+def policy(asked: Asked | None) -> str:
+    """Content-Security-Policy. Our own addresses only, by path: the service behind shares our host, and is not us."""
+    nothing = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
+    if asked is None:
+        return f"{nothing}; form-action 'none'"
+    ours = asked.base + "/"
+    return (
+        f"{nothing}; script-src {ours}static/; style-src {ours}static/; img-src data:; "
+        f"connect-src {ours}; form-action {ours}; require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+
+
+def day(moment: datetime) -> str:
+    """`3 May 2027`."""
+    return f"{moment.day} {moment:%B %Y}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return str(value)
+
+
+@functools.cache
+def _environment() -> "jinja2.Environment":
+    import jinja2  # 0.1 s: only when a page is asked for
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mutualgate.portal"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["day"] = day
+    return environment

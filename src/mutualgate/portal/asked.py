@@ -1,0 +1,94 @@
+"""One request, as a view sees it."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
+from urllib.parse import quote
+
+from starlette.requests import Request
+
+from mutualgate.accept import preferred
+from mutualgate.errors import BadInput
+from mutualgate.portal import guard
+from mutualgate.portal.guard import Form
+from mutualgate.portal.visitor import Visitor, visitor
+
+if TYPE_CHECKING:
+    from mutualgate.portal.desk import Desk
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z.-]{1,253})(?::[0-9]{1,5})?")
+
+
+class Asked:
+    """A request: who asks, what for, how they want it. What it hands out was checked, or is bounded when read."""
+
+    def __init__(self, desk: "Desk", request: Request) -> None:
+        """Raises Unavailable for a request that came past the gate, BadInput for one without a host."""
+        self.desk = desk
+        self.request = request
+        self.fields = _fields(request.headers.items())
+        self.kind: Literal["html", "json", "text"] = preferred(self.fields.get("accept", ""))  # type: ignore[assignment]
+        self.mount: str = request.scope.get("root_path", "")
+        host = self.fields.get("host", "")
+        if not HOST.fullmatch(host):
+            raise BadInput("the request names no host", expected="a Host field", code="bad_host")
+        self.host = host
+        self.origin = f"{'http' if self.fields.get('x-forwarded-proto') == 'http' else 'https'}://{host}"
+        self.visitor: Visitor = visitor(self.fields)
+
+    @property
+    def base(self) -> str:
+        """Where the portal is, as others reach it: `https://gate.example:8443/join`."""
+        return self.origin + self.mount
+
+    @property
+    def method(self) -> str:
+        return self.request.method
+
+    @property
+    def secret(self) -> str:
+        """The token or short code in the address."""
+        return str(self.request.path_params.get("secret", ""))
+
+    @property
+    def user_agent(self) -> str:
+        return self.fields.get("user-agent", "")[:512]
+
+    def to(self, *parts: str) -> str:
+        """A path of the portal: `to("me")` is `/join/me`, `to()` is `/join/`."""
+        return f"{self.mount}/" + "/".join(quote(part, safe="") for part in parts)
+
+    def asset(self, name: str) -> str:
+        """The path of a static file."""
+        from mutualgate.portal.assets import assets, version
+
+        if name not in assets():
+            raise KeyError(name)
+        return self.to("static", version(), name)
+
+    async def body(self, limit: int = guard.MAX_FORM_BYTES) -> bytes:
+        """What was sent. Raises TooLarge."""
+        return await guard.read(self.request.stream(), self.fields, limit)
+
+    async def form(self, limit: int = guard.MAX_FORM_BYTES) -> Form:
+        """The form that was sent; an empty one for a request without a body. Raises BadInput."""
+        body = await self.body(limit)
+        if not body and "content-type" not in self.fields:
+            return Form({}, {})
+        return guard.parse_form(body, self.fields.get("content-type", ""))
+
+    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls a service in a thread: it waits for the disk, and others' requests do not wait for it."""
+        return await asyncio.to_thread(function, *args, **kwargs)
+
+
+def _fields(items: list[tuple[str, str]]) -> dict[str, str]:
+    """Fields by name; one that came twice as a list (RFC 9110 5.3)."""
+    fields: dict[str, str] = {}
+    for name, value in items:
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return fields

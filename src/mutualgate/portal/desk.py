@@ -1,0 +1,77 @@
+"""A view in, an endpoint out: every request passes the guard, and every error becomes an answer, in one place."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mutualgate.accept import preferred
+from mutualgate.clock import Clock
+from mutualgate.errors import MutualgateError
+from mutualgate.portal import answers, guard
+from mutualgate.portal.asked import Asked
+from mutualgate.portal.problems import FOR_VISITORS, problem_of
+from mutualgate.portal.visitor import Visitor
+
+if TYPE_CHECKING:
+    from mutualgate.app import Services
+
+log = logging.getLogger(__name__)
+
+View = Callable[[Asked], Awaitable[Response]]
+
+
+class Desk:
+    """What views share: the services, the clock, and how a view is put at an address."""
+
+    def __init__(self, services: "Services", clock: Clock) -> None:
+        self.services = services
+        self.clock = clock
+
+    def route(self, path: str, **views: View) -> Route:
+        """The address `path` with a view for each method: `desk.route("/me", get=show, post=renew)`.
+
+        A view returns a response or raises a MutualgateError, which is answered as `problems` says. HEAD is GET.
+        """
+        methods = {name.upper(): view for name, view in views.items()}
+
+        async def endpoint(request: Request) -> Response:
+            return await self.answer(request, methods)
+
+        # All methods: what is not there gets an answer of ours, with the fields of ours.
+        route = Route(path, endpoint)
+        route.methods = set()
+        return route
+
+    async def answer(self, request: Request, views: dict[str, View]) -> Response:
+        """What `views` answer to `request`, or what is said of its error."""
+        kind = preferred(request.headers.get("accept", "")[:4096])
+        asked = None
+        try:
+            asked = Asked(self, request)
+            view = views.get("GET" if request.method == "HEAD" else request.method)
+            if view is None:
+                allow = ", ".join([*views, *(["HEAD"] if "GET" in views else [])])
+                return answers.problem(asked, FOR_VISITORS["bad_method"], kind, {"Allow": allow})
+            guard.check(request.method, asked.fields, asked.origin)
+            return await view(asked)
+        except MutualgateError as error:
+            what = problem_of(error)
+            if what.status == 500:
+                log.error("%s: %s", type(error).__name__, error)
+            return answers.problem(asked, what, kind)
+        except Exception:
+            log.exception("a page of the portal could not be made")
+            return answers.problem(asked, FOR_VISITORS["defect"], kind)
+
+    def operator_roles(self) -> Sequence[str]:
+        """Roles whose clients are operators: `[portal] operators`."""
+        portal = getattr(self.services.config, "portal", None)
+        return tuple(getattr(portal, "operators", ("admin",)))
+
+    def is_operator(self, visitor: Visitor) -> bool:
+        """Whether the operator's pages are for this visitor."""
+        return visitor.admitted and bool(set(visitor.roles) & set(self.operator_roles()))
