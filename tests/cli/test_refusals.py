@@ -1,5 +1,7 @@
 """`mutualgate explain`."""
 
+from pathlib import Path
+
 import pki
 import pytest
 from commands import Run
@@ -51,3 +53,29 @@ def test_an_id_that_is_not_known(cli: Run) -> None:
     assert said.code == 2
     assert "\x1b" not in said.err
     assert cli("explain", "Z" * 16, "--json").json["error"]["code"] == "no_such_refusal"
+
+
+def test_a_file_is_explained_and_an_id_is_never_taken_for_one(
+    cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = pki.leaf(None, "me\x1b[31m", now=pki.real_now())
+    for name in ("me.pem", "A" * 16):
+        (tmp_path / name).write_bytes(made.pem)
+    said = cli("explain", "me.pem")
+    assert said.code == 0
+    assert "Self-signed, P-256, one year, for clients." in said.out
+    assert "\x1b" not in said.out
+    assert cli("explain", "A" * 16, "--json").json["reason"] == "client_suspended"
+    for words in ((f"./{'A' * 16}",), ("--file", "A" * 16)):
+        assert cli("explain", *words, "--json").json["certificate"]["fingerprint"]
+    assert cli("explain", "B" * 16, "--file", "me.pem").code == 2
+    assert "cannot be read" in cli("explain", "gone.pem").err
+
+
+def test_a_private_key_is_not_explained(cli: Run, tmp_path: Path) -> None:
+    path = tmp_path / "key.pem"
+    path.write_bytes(pki.key_pem(pki.fresh_key()))
+    said = cli("explain", str(path), "--json")
+    assert said.code == 2
+    assert said.json["error"]["code"] == "private_key_given"

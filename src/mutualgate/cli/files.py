@@ -25,6 +25,29 @@ def read_file(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     return data
 
 
+def read_erasable(path: Path, most_bytes: int) -> bytearray:
+    """As `read_file`, into memory that can be overwritten: for what may turn out to be a private key."""
+    data = bytearray(most_bytes + 1)
+    view = memoryview(data)
+    length = 0
+    try:
+        descriptor = 0 if str(path) == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            # Without a buffer in between, which would keep a copy.
+            while length < len(data) and (count := os.readv(descriptor, [view[length:]])) > 0:
+                length += count
+        finally:
+            if descriptor != 0:
+                os.close(descriptor)
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", where=str(path), expected="a file") from error
+    view.release()
+    del data[length:]
+    if length > most_bytes:
+        raise BadInput("is too large", where=str(path), expected=f"at most {most_bytes:,} bytes")
+    return data
+
+
 def write_file(path: Path, data: bytes, *, private: bool = False, force: bool = False) -> None:
     """Writes a file, durably: whole or not at all; `private` keeps other users from reading it.
 
