@@ -581,7 +581,8 @@ def _works(findings: tuple[Finding, ...]) -> str:
     whom = list(dict.fromkeys(one.whom for one in failing))
     if "browsers and .NET clients" in whom:
         whom = [one for one in whom if one not in ("browsers", ".NET clients")]
-    return f"It works everywhere except for {' and '.join(whom)}: {_lower(failing[0].sentence.partition('. ')[0].rstrip('.'))}."
+    because = _lower(failing[0].sentence.partition(". ")[0].rstrip("."))
+    return f"It works everywhere except for {' and '.join(whom)}: {because}."
 
 
 def _lower(sentence: str) -> str:
