@@ -53,6 +53,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
 WITHOUT_VECTOR = {
     "name_not_permitted": "kept for authorities of partners, which are not accepted yet",
     "pin_retired": "kept for pinned certificates, which are not accepted yet",
+    "crl_missing": "kept for authorities of partners, which are not accepted yet",
+    "crl_expired": "kept for authorities of partners, which are not accepted yet",
     "wrong_site": "the gate sees that SNI and Host disagree: tests/end_to_end/test_sites.py",
 }
 

@@ -43,6 +43,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
         hosts: vec!["site.example".into()],
         client_certificate: Mode::Required,
         on_refusal: OnRefusal::Page,
+        environment: String::new(),
         routes: vec![
             route("/", Mode::Required, vec![]),
             route("/admin", Mode::Required, vec!["admin".into()]),

@@ -116,6 +116,19 @@ impl Verdict {
         self.admission()?.credential()
     }
     #[getter]
+    fn evidence(&self) -> Option<&'static str> {
+        self.admission()
+            .map(|admission| admission.evidence().code())
+    }
+    #[getter]
+    fn partner(&self) -> Option<&str> {
+        self.admission()?.partner()
+    }
+    #[getter]
+    fn environment(&self) -> Option<&str> {
+        self.admission()?.environment()
+    }
+    #[getter]
     fn authority(&self) -> Option<&str> {
         self.admission().map(Admission::authority)
     }

@@ -71,6 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             hosts,
             client_certificate: Mode::Required,
             on_refusal: OnRefusal::Page,
+            environment: String::new(),
             routes: vec![RouteRecord {
                 path: "/".into(),
                 client_certificate: match option("--mode", "required").as_str() {

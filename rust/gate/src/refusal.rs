@@ -180,6 +180,8 @@ fn title(reason: Reason) -> &'static str {
         Reason::NameNotPermitted => "Your authority may not vouch for this name",
         Reason::PinRetired => "Your certificate is no longer accepted",
         Reason::Revoked => "Your certificate was revoked",
+        Reason::CrlMissing => "Your authority's revocation list is not here",
+        Reason::CrlExpired => "Your authority's revocation list is too old",
         Reason::NotEnrolled => "Your certificate is not registered here",
         Reason::ClientSuspended => "Your access is suspended",
         Reason::NotGranted => "You may not use this address",

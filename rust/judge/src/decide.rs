@@ -8,7 +8,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 
 use crate::{
-    Admission, Reason, Refusal, Snapshot, Verdict,
+    Admission, Evidence, Reason, Refusal, Snapshot, Verdict,
     anchor::Anchor,
     certificate::Certificate,
     fault::Fault,
@@ -156,6 +156,12 @@ fn identify(
     }
     Ok(Admission {
         client: client.clone(),
+        evidence: match listed {
+            Some(_) => Evidence::Credential,
+            None => Evidence::Signed,
+        },
+        partner: None,
+        environment: None,
         credential: listed.map(|credential| credential.id),
         authority: anchor.name.as_ref().into(),
         fingerprint: fingerprint.0,

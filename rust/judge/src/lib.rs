@@ -41,4 +41,4 @@ pub use key::provable;
 pub use reason::Reason;
 pub use route::{PathError, Route, Site};
 pub use snapshot::Snapshot;
-pub use verdict::{Admission, Refusal, Verdict};
+pub use verdict::{Admission, Evidence, Refusal, Verdict};

@@ -32,6 +32,10 @@ pub enum Reason {
     PinRetired,
     /// It was revoked.
     Revoked,
+    /// Its partner's CA has to say whether it was revoked, and nothing that says so is known.
+    CrlMissing,
+    /// What its partner's CA said about revocation is too old.
+    CrlExpired,
     /// It verifies, but is none of the certificates that its authority is known to have issued.
     NotEnrolled,
     /// The client is suspended.
@@ -44,7 +48,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of judgement.
-    pub const ALL: [Reason; 17] = [
+    pub const ALL: [Reason; 19] = [
         Reason::NoCertificate,
         Reason::Malformed,
         Reason::BadSignature,
@@ -58,6 +62,8 @@ impl Reason {
         Reason::NameNotPermitted,
         Reason::PinRetired,
         Reason::Revoked,
+        Reason::CrlMissing,
+        Reason::CrlExpired,
         Reason::NotEnrolled,
         Reason::ClientSuspended,
         Reason::NotGranted,
@@ -80,6 +86,8 @@ impl Reason {
             Reason::NameNotPermitted => "name_not_permitted",
             Reason::PinRetired => "pin_retired",
             Reason::Revoked => "revoked",
+            Reason::CrlMissing => "crl_missing",
+            Reason::CrlExpired => "crl_expired",
             Reason::NotEnrolled => "not_enrolled",
             Reason::ClientSuspended => "client_suspended",
             Reason::NotGranted => "not_granted",
@@ -115,6 +123,12 @@ impl Reason {
             }
             Reason::PinRetired => "The certificate was accepted here once and no longer is.",
             Reason::Revoked => "The certificate was revoked.",
+            Reason::CrlMissing => {
+                "Whether the certificate was revoked is not known: no revocation list of its authority that covers it is here."
+            }
+            Reason::CrlExpired => {
+                "Whether the certificate was revoked is not known: the revocation list of its authority is too old."
+            }
             Reason::NotEnrolled => {
                 "The certificate is genuine, but is not registered for any client here."
             }
@@ -164,6 +178,12 @@ impl Reason {
                 "Use the certificate that replaced it, or ask the operator to register the one that you have now."
             }
             Reason::Revoked => "Use its replacement, or ask the operator for a new one.",
+            Reason::CrlMissing => {
+                "Nothing is wrong with the certificate itself. Ask the operator or your authority to make its revocation list known here, then try again."
+            }
+            Reason::CrlExpired => {
+                "Nothing is wrong with the certificate itself. Ask your authority to publish a new revocation list, or the operator to fetch it, then try again."
+            }
             Reason::NotEnrolled => "Ask the operator to register the certificate or to invite you.",
             Reason::ClientSuspended => "Ask the operator why, and when it ends.",
             Reason::NotGranted => {

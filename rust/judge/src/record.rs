@@ -19,6 +19,16 @@ pub struct Batch {
     pub credentials: Vec<CredentialRecord>,
     /// Revoked serial numbers.
     pub revocations: Vec<RevocationRecord>,
+    /// Certificates and keys that clients brought.
+    pub pins: Vec<PinRecord>,
+    /// Organisations with CAs of their own.
+    pub partners: Vec<PartnerRecord>,
+    /// Their CAs.
+    pub anchors: Vec<AnchorRecord>,
+    /// Their clients, by the names that they have there.
+    pub members: Vec<MemberRecord>,
+    /// Serial numbers that their CAs revoked.
+    pub foreign: Vec<ForeignRecord>,
     /// All sites and their routes; given, they replace all that were there.
     pub sites: Option<Vec<SiteRecord>>,
     /// What is no longer there.
@@ -94,6 +104,177 @@ pub struct RevocationRecord {
     pub reason: u8,
 }
 
+/// A certificate or a key that a client brought: it is that client's, and never an issuer's.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PinRecord {
+    /// What is compared; with `digest`, the key.
+    pub kind: PinKind,
+    /// SHA-256 of the certificate's or the SubjectPublicKeyInfo's DER, 32 bytes.
+    #[serde(with = "serde_bytes")]
+    pub digest: Vec<u8>,
+    /// The store's id.
+    pub id: u64,
+    /// The client that it stands for.
+    pub client: u64,
+    /// From when it counts, in Unix seconds.
+    pub not_before: i64,
+    /// Until when, in Unix seconds.
+    pub not_after: i64,
+    /// Whether it is no longer accepted, whatever its dates are.
+    pub retired: bool,
+    /// The environment whose sites it is for; empty for all.
+    pub environment: String,
+}
+
+/// What of a certificate is pinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PinKind {
+    /// All of it: SHA-256 of its DER.
+    Certificate,
+    /// Its key: SHA-256 of the DER of its SubjectPublicKeyInfo, so that what is renewed with the same key is accepted, too.
+    Key,
+}
+
+/// An organisation with CAs of its own, which may vouch for the names that its rules permit and for no others.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PartnerRecord {
+    /// The store's id; the key.
+    pub id: u32,
+    /// The name that operators gave it.
+    pub name: String,
+    /// Which of the clients that its CAs vouch for are admitted.
+    pub admits: PartnerAdmits,
+    /// The client that one without a record of its own stands for; asked with [`PartnerAdmits::Rule`] alone.
+    pub client: u64,
+    /// Whether it is kept out for now, with all its clients.
+    pub suspended: bool,
+    /// Names that it may vouch for. Without any, nothing is admitted.
+    pub rules: Vec<RuleRecord>,
+    /// CA certificates, DER, that help to build a path to an anchor of this partner's. Not trusted themselves.
+    pub intermediates: Vec<serde_bytes::ByteBuf>,
+}
+
+/// Which clients of a partner are admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PartnerAdmits {
+    /// Any that its rules permit.
+    Rule,
+    /// Only its members.
+    Listed,
+    /// Only its members; who is not one yet waits for an operator.
+    Approval,
+}
+
+/// Names that a partner may vouch for.
+#[derive(Debug, Clone, Deserialize)]
+pub struct RuleRecord {
+    /// What kind of name.
+    pub kind: RuleKind,
+    /// The name, or a pattern; `names.rs` says which there are.
+    pub pattern: String,
+    /// The only anchor that may vouch for it; absent for all of the partner's.
+    pub anchor: Option<u32>,
+}
+
+/// Kinds of names in certificates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RuleKind {
+    /// dNSName.
+    Dns,
+    /// rfc822Name.
+    Email,
+    /// uniformResourceIdentifier.
+    Uri,
+    /// iPAddress.
+    Ip,
+    /// The subject, of certificates without subjectAltName.
+    Dn,
+}
+
+/// A partner's CA. It ends every path that reaches it: what is above it is not looked at.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AnchorRecord {
+    /// The store's id; the key. Not of the same kind as an authority's.
+    pub id: u32,
+    /// Whose it is.
+    pub partner: u32,
+    /// The certificate, DER.
+    #[serde(with = "serde_bytes")]
+    pub certificate: Vec<u8>,
+    /// From when it is accepted, in Unix seconds; the dates in the certificate are not asked.
+    pub not_before: i64,
+    /// Until when: its certificate's end with the grace that it has, or its retirement. In Unix seconds.
+    pub not_after: i64,
+    /// Whether other partners have the same CA: then only exact rules of this anchor's own count.
+    pub shared: bool,
+    /// CAs that may be between it and a client's certificate, at most.
+    pub depth: u8,
+    /// SHA-256 of the SubjectPublicKeyInfo of the CAs that may; empty for any.
+    pub sub_cas: Vec<serde_bytes::ByteBuf>,
+    /// The environment whose sites it is for; empty for all.
+    pub environment: String,
+    /// What is asked about revocation.
+    pub revocation: RevocationPolicy,
+    /// How long a list is relied on after its nextUpdate, with [`RevocationPolicy::Grace`].
+    pub grace_seconds: i64,
+    /// The longest validity of a certificate that is admitted with [`RevocationPolicy::Ignore`].
+    pub leaf_limit_seconds: i64,
+    /// The lists and OCSP answers that were verified and taken in.
+    pub lists: Vec<ListRecord>,
+}
+
+/// What has to be known about revocation under a partner's CA. What is known to be revoked is refused with any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RevocationPolicy {
+    /// A list in force that covers the certificate.
+    Fail,
+    /// The same, but it may be overdue for some time.
+    Grace,
+    /// Nothing, if the certificate does not live long.
+    Ignore,
+}
+
+/// A revocation list or an OCSP answer of a partner's CA; what it revokes comes as [`ForeignRecord`]s.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ListRecord {
+    /// What it covers: nothing written, all; an address, the certificates with this distribution point (RFC 5280 4.2.1.13);
+    /// `ocsp:` and a serial number in lower-case hex, that certificate.
+    pub scope: String,
+    /// RFC 5280 5.1.2.4, in Unix seconds.
+    pub this_update: i64,
+    /// RFC 5280 5.1.2.5, in Unix seconds.
+    pub next_update: i64,
+}
+
+/// A client of a partner's.
+#[derive(Debug, Clone, Deserialize)]
+pub struct MemberRecord {
+    /// The partner; with `name`, the key.
+    pub partner: u32,
+    /// The name in its certificate: `dns:api.acme.example`, `email:`, `uri:`, `ip:` or `dn:` and what follows.
+    pub name: String,
+    /// The client that it stands for.
+    pub client: u64,
+}
+
+/// A certificate that a partner's CA revoked.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ForeignRecord {
+    /// The partner's CA that signed the certificate.
+    pub anchor: u32,
+    /// The serial number, as in [`RevocationRecord`].
+    #[serde(with = "serde_bytes")]
+    pub serial: Vec<u8>,
+    /// When, in Unix seconds.
+    pub at: i64,
+    /// CRLReason (RFC 5280 5.3.1).
+    pub reason: u8,
+}
+
 /// A site: host names that are served alike.
 #[derive(Debug, Clone, Deserialize)]
 pub struct SiteRecord {
@@ -107,6 +288,9 @@ pub struct SiteRecord {
     pub on_refusal: OnRefusal,
     /// What is under it.
     pub routes: Vec<RouteRecord>,
+    /// What it is for, such as `test`; empty where all sites are alike. Pins and partners' CAs may be meant for one alone.
+    #[serde(default)]
+    pub environment: String,
 }
 
 /// Whether a client certificate is needed.
@@ -119,6 +303,8 @@ pub enum Mode {
     Optional,
     /// Nobody passes without an admitted one.
     Required,
+    /// Whoever passes, the service hears what was shown and what was said about it: for the gate's own portal.
+    Shown,
 }
 
 /// What a refused client gets.
@@ -160,4 +346,14 @@ pub struct Removed {
     pub credentials: Vec<serde_bytes::ByteBuf>,
     /// Authority and serial, for a certificate that was on hold.
     pub revocations: Vec<(u32, serde_bytes::ByteBuf)>,
+    /// Kinds and digests.
+    pub pins: Vec<(PinKind, serde_bytes::ByteBuf)>,
+    /// Ids.
+    pub partners: Vec<u32>,
+    /// Ids.
+    pub anchors: Vec<u32>,
+    /// Partners and names.
+    pub members: Vec<(u32, String)>,
+    /// Anchors and serials.
+    pub foreign: Vec<(u32, serde_bytes::ByteBuf)>,
 }

@@ -18,6 +18,7 @@ pub struct Site {
     index: usize,
     mode: Mode,
     on_refusal: OnRefusal,
+    environment: Arc<str>,
     routes: Vec<Route>,
     by_path: HashMap<Box<str>, usize, RandomState>,
     /// Bytes of the longest prefix: what a stranger sends beyond it is not looked at.
@@ -33,6 +34,7 @@ pub struct Route {
     pub(crate) roles: Vec<Arc<str>>,
     pub(crate) clients: Vec<Arc<str>>,
     upstream: u32,
+    environment: Arc<str>,
 }
 
 impl Site {
@@ -66,6 +68,11 @@ impl Site {
         self.on_refusal
     }
 
+    /// What it is for, such as `test`; empty where all sites are alike.
+    pub fn environment(&self) -> &str {
+        &self.environment
+    }
+
     /// Its routes, in the order of the configuration.
     pub fn routes(&self) -> &[Route] {
         &self.routes
@@ -95,14 +102,17 @@ impl Site {
             index,
             mode: record.client_certificate,
             on_refusal: record.on_refusal,
+            environment: record.environment.into(),
             routes: Vec::with_capacity(record.routes.len()),
             by_path: HashMap::default(),
             longest: 0,
         };
         for (position, record) in record.routes.into_iter().enumerate() {
-            let route = Route::of_record(record, position).map_err(|(path, problem)| {
-                error(format!("site {}, route {path}", site.name), problem)
-            })?;
+            let environment = Arc::clone(&site.environment);
+            let route =
+                Route::of_record(record, position, environment).map_err(|(path, problem)| {
+                    error(format!("site {}, route {path}", site.name), problem)
+                })?;
             if site.by_path.insert(route.path.clone(), position).is_some() {
                 return Err(error(
                     format!("site {}, route {}", site.name, route.path),
@@ -132,13 +142,22 @@ impl Route {
         &self.path
     }
 
+    /// The environment of its site; empty where all are alike.
+    pub fn environment(&self) -> &str {
+        &self.environment
+    }
+
     /// Position among the routes of its site, as in the gate's settings.
     pub fn index(&self) -> usize {
         self.index
     }
 
     /// The error is the path and what is wrong with the route.
-    fn of_record(record: RouteRecord, index: usize) -> Result<Route, (String, String)> {
+    fn of_record(
+        record: RouteRecord,
+        index: usize,
+        environment: Arc<str>,
+    ) -> Result<Route, (String, String)> {
         let problem = if let Err(fault) = check_path(&record.path) {
             Some(format!("its path {fault}"))
         } else if record.path.len() > 1 && record.path.ends_with('/') {
@@ -163,6 +182,7 @@ impl Route {
                 roles: record.roles.into_iter().map(Into::into).collect(),
                 clients: record.clients.into_iter().map(Into::into).collect(),
                 upstream: record.upstream,
+                environment,
             }),
         }
     }

@@ -17,7 +17,10 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
     pub(crate) client: Client,
+    pub(crate) evidence: Evidence,
     pub(crate) credential: Option<u64>,
+    pub(crate) partner: Option<Arc<str>>,
+    pub(crate) environment: Option<Arc<str>>,
     pub(crate) authority: Box<str>,
     pub(crate) fingerprint: [u8; 32],
     pub(crate) subject: Box<str>,
@@ -26,6 +29,31 @@ pub struct Admission {
     pub(crate) not_after: i64,
     pub(crate) valid_from: i64,
     pub(crate) valid_until: i64,
+}
+
+/// What an admission rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// A certificate that the store knows: issued by us, or listed under an adopted authority.
+    Credential,
+    /// A certificate or key that the client brought, and that was pinned.
+    Pin,
+    /// A certificate under a partner's CA, for a name that the partner may vouch for.
+    Partner,
+    /// An adopted authority's signature, on a certificate that the store does not know.
+    Signed,
+}
+
+impl Evidence {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Evidence::Credential => "credential",
+            Evidence::Pin => "pin",
+            Evidence::Partner => "partner",
+            Evidence::Signed => "signed",
+        }
+    }
 }
 
 /// A client as the snapshot knows it.
@@ -44,11 +72,23 @@ impl Admission {
     pub fn client(&self) -> &Client {
         &self.client
     }
-    /// The store's id of the certificate; `None` for one that an adopted authority signed and that was never listed.
+    /// What the admission rests on.
+    pub fn evidence(&self) -> Evidence {
+        self.evidence
+    }
+    /// The name of the partner whose CA vouched.
+    pub fn partner(&self) -> Option<&str> {
+        self.partner.as_deref()
+    }
+    /// The environment whose sites it is for; `None` for all.
+    pub fn environment(&self) -> Option<&str> {
+        self.environment.as_deref()
+    }
+    /// The store's id of the certificate or, with [`Evidence::Pin`], of the pin; `None` for a certificate that was never listed.
     pub fn credential(&self) -> Option<u64> {
         self.credential
     }
-    /// The name that operators gave the authority that vouched.
+    /// The name that operators gave the authority that vouched; `partner NAME` for a partner's CA, `pin` for a pin.
     pub fn authority(&self) -> &str {
         &self.authority
     }

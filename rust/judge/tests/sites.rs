@@ -25,6 +25,7 @@ fn site(name: &str, hosts: &[&str], routes: Vec<RouteRecord>) -> SiteRecord {
         hosts,
         client_certificate: Mode::Required,
         on_refusal: OnRefusal::Page,
+        environment: String::new(),
         routes,
     }
 }

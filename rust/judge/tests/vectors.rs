@@ -30,6 +30,8 @@ fn every_reason_is_met_and_missed() {
     let elsewhere = [
         Reason::NameNotPermitted,
         Reason::PinRetired,
+        Reason::CrlMissing,
+        Reason::CrlExpired,
         Reason::WrongSite,
     ];
     for reason in Reason::ALL

@@ -108,6 +108,7 @@ class SiteRecord(msgspec.Struct, array_like=True, frozen=True):
     client_certificate: str
     on_refusal: str
     routes: list[RouteRecord]
+    environment: str = ""
 
 
 class Removed(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -115,6 +116,11 @@ class Removed(msgspec.Struct, frozen=True, omit_defaults=True):
     clients: list[int] = msgspec.field(default_factory=list)
     credentials: list[bytes] = msgspec.field(default_factory=list)
     revocations: list[tuple[int, bytes]] = msgspec.field(default_factory=list)
+    pins: list[tuple[str, bytes]] = msgspec.field(default_factory=list)
+    partners: list[int] = msgspec.field(default_factory=list)
+    anchors: list[int] = msgspec.field(default_factory=list)
+    members: list[tuple[int, str]] = msgspec.field(default_factory=list)
+    foreign: list[tuple[int, bytes]] = msgspec.field(default_factory=list)
 
 
 class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -123,6 +129,11 @@ class Batch(msgspec.Struct, frozen=True, omit_defaults=True):
     clients: list[ClientRecord] = msgspec.field(default_factory=list)
     credentials: list[CredentialRecord] = msgspec.field(default_factory=list)
     revocations: list[RevocationRecord] = msgspec.field(default_factory=list)
+    pins: list[PinRecord] = msgspec.field(default_factory=list)
+    partners: list[PartnerRecord] = msgspec.field(default_factory=list)
+    anchors: list[AnchorRecord] = msgspec.field(default_factory=list)
+    members: list[MemberRecord] = msgspec.field(default_factory=list)
+    foreign: list[ForeignRecord] = msgspec.field(default_factory=list)
     sites: list[SiteRecord] | None = None
     removed: Removed = msgspec.field(default_factory=Removed)
 

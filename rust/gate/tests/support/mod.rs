@@ -313,6 +313,7 @@ fn site_record(site: &SiteSpec) -> SiteRecord {
         hosts: vec![site.name.into()],
         client_certificate: Mode::Required,
         on_refusal: site.on_refusal,
+        environment: String::new(),
         routes: site
             .routes
             .iter()
