@@ -2,9 +2,26 @@
 
 import hashlib
 import itertools
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from mutualgate.model import Admits, Authority, AuthorityKind, AuthorityName, Client, ClientName, Credential, Origin
+from mutualgate.model import (
+    Admits,
+    Anchor,
+    AnchorState,
+    Authority,
+    AuthorityKind,
+    AuthorityName,
+    Client,
+    ClientName,
+    Credential,
+    Origin,
+    Partner,
+    PartnerAdmits,
+    PartnerName,
+    Pin,
+    PinKind,
+    RevocationMode,
+)
 from mutualgate.model.certificate import CertificateFacts
 from mutualgate.store import Transaction
 
@@ -56,4 +73,58 @@ def credential(
 ) -> Credential:
     return tx.credentials.add(
         owner, authority=by.id, certificate_facts=facts(text, serial=serial), origin=Origin.ISSUED, at=AT
+    )
+
+
+def pin(tx: Transaction, owner: int, text: str = "one", kind: PinKind = PinKind.CERTIFICATE, key: str = "") -> Pin:
+    digest = hashlib.sha256(text.encode()).digest()
+    return tx.pins.add(
+        client=owner,
+        kind=kind,
+        digest=digest,
+        spki=hashlib.sha256(key.encode()).digest() if key else digest,
+        certificate=text.encode() if kind is PinKind.CERTIFICATE else None,
+        subject=f"CN={text}",
+        environment="",
+        not_before=AT,
+        not_after=AT.replace(year=2027),
+        at=AT,
+    )
+
+
+def partner(tx: Transaction, name: str = "acme", own: str = "") -> Partner:
+    return tx.partners.add(
+        PartnerName(name),
+        contact="",
+        security_contact="",
+        admits=PartnerAdmits.RULE,
+        roles=(),
+        client=client(tx, own or name).id,
+        at=AT,
+    )
+
+
+def claim(of: Partner, text: str = "ca", state: AnchorState = AnchorState.ACTIVE) -> Anchor:
+    return Anchor(
+        id=0,
+        partner=of.id,
+        certificate=text.encode(),
+        spki=hashlib.sha256(text.encode()).digest(),
+        subject=f"CN={text}",
+        state=state,
+        shared=False,
+        depth=0,
+        sub_cas=(b"\1" * 32, b"\2" * 32),
+        environment="test",
+        not_before=AT,
+        not_after=AT + timedelta(days=100),
+        expired_grace=timedelta(days=2),
+        retire_at=None,
+        created=AT,
+        activated=None,
+        challenge="code",
+        challenge_expires=AT + timedelta(days=7),
+        revocation=RevocationMode.GRACE,
+        grace=timedelta(hours=24),
+        leaf_limit=timedelta(days=90),
     )

@@ -1,64 +1,13 @@
-import hashlib
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from rows import AT, client
+from rows import AT, claim, client, partner
 
 from mutualgate.errors import Conflict
-from mutualgate.model import (
-    Anchor,
-    AnchorState,
-    ClientState,
-    Member,
-    MemberState,
-    Partner,
-    PartnerAdmits,
-    PartnerName,
-    PartnerState,
-    RevocationMode,
-    RuleKind,
-)
-from mutualgate.store import Store, Transaction
+from mutualgate.model import AnchorState, ClientState, Member, MemberState, PartnerAdmits, PartnerState, RuleKind
+from mutualgate.store import Store
 from mutualgate.store.partners import member_key, parse_member_key
-
-
-def partner(tx: Transaction, name: str = "acme", own: str = "") -> Partner:
-    return tx.partners.add(
-        PartnerName(name),
-        contact="",
-        security_contact="",
-        admits=PartnerAdmits.RULE,
-        roles=(),
-        client=client(tx, own or name).id,
-        at=AT,
-    )
-
-
-def claim(of: Partner, text: str = "ca", state: AnchorState = AnchorState.ACTIVE) -> Anchor:
-    return Anchor(
-        id=0,
-        partner=of.id,
-        certificate=text.encode(),
-        spki=hashlib.sha256(text.encode()).digest(),
-        subject=f"CN={text}",
-        state=state,
-        shared=False,
-        depth=0,
-        sub_cas=(b"\1" * 32, b"\2" * 32),
-        environment="test",
-        not_before=AT,
-        not_after=AT + timedelta(days=100),
-        expired_grace=timedelta(days=2),
-        retire_at=None,
-        created=AT,
-        activated=None,
-        challenge="code",
-        challenge_expires=AT + timedelta(days=7),
-        revocation=RevocationMode.GRACE,
-        grace=timedelta(hours=24),
-        leaf_limit=timedelta(days=90),
-    )
 
 
 def test_what_the_judge_is_told_of_cas(store: Store) -> None:

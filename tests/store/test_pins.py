@@ -1,25 +1,7 @@
-import hashlib
+from rows import AT, client, pin
 
-from rows import AT, client
-
-from mutualgate.model import ClientState, Pin, PinKind, PinState
-from mutualgate.store import Store, Transaction
-
-
-def pin(tx: Transaction, owner: int, text: str = "one", kind: PinKind = PinKind.CERTIFICATE, key: str = "") -> Pin:
-    digest = hashlib.sha256(text.encode()).digest()
-    return tx.pins.add(
-        client=owner,
-        kind=kind,
-        digest=digest,
-        spki=hashlib.sha256(key.encode()).digest() if key else digest,
-        certificate=text.encode() if kind is PinKind.CERTIFICATE else None,
-        subject=f"CN={text}",
-        environment="",
-        not_before=AT,
-        not_after=AT.replace(year=2027),
-        at=AT,
-    )
+from mutualgate.model import ClientState, PinKind, PinState
+from mutualgate.store import Store
 
 
 def test_what_the_judge_is_told(store: Store) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mutualgate.authorities.service import Authorities
     from mutualgate.clients import Clients
     from mutualgate.enrolment import Enrolment
+    from mutualgate.partners.pins import Pins
     from mutualgate.store import Store
 
 
@@ -109,6 +110,12 @@ class Services:
         from mutualgate.clients import Clients
 
         return Clients(self.store, self.by)
+
+    @cached_property
+    def pins(self) -> "Pins":
+        from mutualgate.partners.pins import Pins
+
+        return Pins(self.store, self.by)
 
     @cached_property
     def authorities(self) -> "Authorities":

@@ -3,7 +3,17 @@
 from datetime import datetime
 
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import Authority, Client, Credential, CredentialState, Facts, Revocation, RevocationReason
+from mutualgate.model import (
+    Authority,
+    Client,
+    Credential,
+    CredentialState,
+    Facts,
+    Pin,
+    PinState,
+    Revocation,
+    RevocationReason,
+)
 from mutualgate.model import serial as serials
 from mutualgate.model.names import shown
 from mutualgate.store import Transaction
@@ -64,6 +74,18 @@ def everything(
             code="nothing_to_revoke",
         )
     return [number(tx, authority, serial, reason, at) for authority, serial in wanted]
+
+
+def retire_pins(tx: Transaction, client: Client, at: datetime, *, spki: bytes | None = None) -> list[Pin]:
+    """Retires the pins of `client` that count, of one key or all, and says which those were."""
+    ended = [
+        pin
+        for pin in tx.pins.of_client(client.id)
+        if pin.state is PinState.ACTIVE and (spki is None or pin.spki == spki)
+    ]
+    for pin in ended:
+        tx.pins.set(pin.id, state=PinState.RETIRED, retired=at)
+    return ended
 
 
 def one(tx: Transaction, credential: Credential, reason: RevocationReason, at: datetime) -> Revocation:

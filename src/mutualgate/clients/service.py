@@ -145,7 +145,11 @@ class Clients:
         with self._store.transaction() as tx:
             client = find(tx, name)
             states.check_suspended(client)
-            known = tx.credentials.of_client(client.id) or tx.authorities.with_estate(client.id)
+            known = (
+                tx.credentials.of_client(client.id)
+                or tx.pins.of_client(client.id)
+                or tx.authorities.with_estate(client.id)
+            )
             state = ClientState.ACTIVE if known else ClientState.INVITED
             tx.clients.set_state(client.id, state)
             self._record(tx, "client.resume", client, {"to": str(state)})
@@ -166,9 +170,17 @@ class Clients:
                     fix=f"Let the authority admit listed certificates only: mutualgate ca admits {estate.name} listed",
                     code="estate_in_use",
                 )
+            partner = tx.partners.of_client(client.id)
+            if partner is not None:
+                raise Conflict(
+                    f"the client '{client.name}' stands for the partner '{partner.name}'",
+                    fix=f"Let the partner go instead: mutualgate partner remove {partner.name}",
+                    code="partner_in_use",
+                )
             ended = revoking.everything(
                 tx, client, RevocationReason.cessationOfOperation, self._store.clock(), must_find=False
             )
+            revoking.retire_pins(tx, client, self._store.clock())
             tx.clients.set_state(client.id, ClientState.GONE)
             self._record(tx, "client.remove", client, {"revoked": len(ended)})
         return replace(client, state=ClientState.GONE)
@@ -182,15 +194,23 @@ class Clients:
     ) -> tuple[Revocation, ...]:
         """Revokes its credential named by `credential` (its number, serial or fingerprint, in part), or all of them.
 
+        With all of them its pins are retired, too, unless for a hold; with a compromised one, the pins of its key.
         One that is on hold can be revoked for good. Raises `NotFound`, and `Conflict` when nothing is left to revoke.
         """
         now = self._store.clock()
         with self._store.transaction() as tx:
             client = find(tx, name)
             if credential is None:
-                made = revoking.everything(tx, client, reason, now, must_find=True)
+                hold = reason is RevocationReason.certificateHold  # which is lifted later; a pin knows no such state
+                retired = [] if hold else revoking.retire_pins(tx, client, now)
+                made = revoking.everything(tx, client, reason, now, must_find=not retired)
             else:
-                made = [revoking.one(tx, revoking.select(tx, client, credential), reason, now)]
+                chosen = revoking.select(tx, client, credential)
+                compromised = reason is RevocationReason.keyCompromise
+                retired = revoking.retire_pins(tx, client, now, spki=chosen.spki) if compromised else []
+                made = [revoking.one(tx, chosen, reason, now)]
+            for pin in retired:
+                self._record(tx, "pin.retire", client, {"pin": pin.id, "digest": pin.digest.hex()})
             for entry in made:
                 self._record(tx, "credential.revoke", client, revoking.facts(tx, entry))
         return tuple(made)

@@ -22,6 +22,7 @@ from mutualgate.store.refusals import Refusals
 from mutualgate.store.revocations import Revocations
 from mutualgate.store.serials import Serials
 from mutualgate.store.settings import Settings
+from mutualgate.store.trust import Trust
 
 
 class Transaction:
@@ -40,6 +41,7 @@ class Transaction:
         self.audit = AuditRows(connection)
         self.refusals = Refusals(connection)
         self.settings = Settings(connection)
+        self.trust = Trust(connection, self.changes, self.credentials)
 
 
 class Store:

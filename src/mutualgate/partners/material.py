@@ -1,0 +1,152 @@
+"""A certificate or a public key that somebody wants to use as it is: read, and what is odd about it.
+
+Refuses what holds a private key: who sent one has to replace it.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_public_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from mutualgate.errors import BadInput
+from mutualgate.reading.files import (
+    OLD_HASHES,
+    UNREADABLE,
+    holds_private_key,
+    odd_serials_allowed,
+    read_certificates,
+    subject_text,
+)
+from mutualgate.reading.weak_keys import examine, key_words, refuse, weakness
+
+MAX_CHAIN = 4
+"""Certificates: more than these the gate does not read either."""
+
+CLOCK_SKEW = timedelta(minutes=2)
+"""How far ahead a certificate may begin without a word: two clocks never agree."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """A leaf, or a bare key. `spki` is SHA-256 of the SubjectPublicKeyInfo, `fingerprint` of the certificate's DER."""
+
+    certificate: x509.Certificate | None
+    key: CertificatePublicKeyTypes
+    spki: bytes
+    subject: str
+
+    @property
+    def der(self) -> bytes | None:
+        """The certificate."""
+        return None if self.certificate is None else self.certificate.public_bytes(Encoding.DER)
+
+    @property
+    def fingerprint(self) -> bytes | None:
+        """What a pin of the certificate compares."""
+        der = self.der
+        return None if der is None else hashlib.sha256(der).digest()
+
+
+def refuse_private_key(data: bytes, where: str) -> None:
+    """Raises BadInput when there is a private key in `data`."""
+    if holds_private_key(data):
+        raise BadInput(
+            "this file holds a private key, which nobody else may ever have",
+            where=where,
+            expected="a certificate, or a public key",
+            fix="Make a new key, and never send it: whoever saw this one can pass for its owner",
+            code="private_key",
+        )
+
+
+def read(data: bytes, where: str) -> Material:
+    """The first certificate in `data`, PEM or DER, or the public key that it is.
+
+    Raises BadInput, `private_key` for a file with one in it and `weak_key` for a key that is not good enough.
+    """
+    refuse_private_key(data, where)
+    bare = _public_key(data)
+    if bare is not None:
+        refuse(weakness(bare), where)
+        spki = bare.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return Material(None, bare, hashlib.sha256(spki).digest(), "")
+    return of_certificate(read_certificates(data, where)[0], where)
+
+
+def of_certificate(certificate: x509.Certificate, where: str) -> Material:
+    """A leaf. Raises BadInput (`weak_key`) for a key that is not good enough."""
+    key, weak = examine(certificate)
+    refuse(weak, where)
+    assert key is not None  # noqa: S101 - `examine` names a weakness where it finds no key
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return Material(certificate, key, hashlib.sha256(spki).digest(), subject_text(certificate))
+
+
+def words(certificate: x509.Certificate) -> str:
+    """What it is, in a line: `self-signed, RSA 2048, 1095 days, until 2029-05-03`."""
+    with odd_serials_allowed():
+        key, _ = examine(certificate)
+        days = (certificate.not_valid_after_utc - certificate.not_valid_before_utc).days
+        parts = [
+            "self-signed" if certificate.issuer == certificate.subject else "signed by another",
+            "a key that cannot be read" if key is None else key_words(key),
+            f"{days} days",
+            f"until {certificate.not_valid_after_utc:%Y-%m-%d}",
+        ]
+    return ", ".join(parts)
+
+
+def remarks(certificate: x509.Certificate, now: datetime) -> list[str]:
+    """What is odd about a leaf that is to be pinned, and where it will not work. Nothing of it forbids a pin."""
+    found: list[str] = []
+    with odd_serials_allowed():
+        if certificate.not_valid_before_utc > now + CLOCK_SKEW:
+            found.append(
+                f"It begins on {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC only: until then it is refused."
+            )
+        if certificate.version is not x509.Version.v3:
+            found.append("It is X.509 v1: Firefox and Java send it, some TLS libraries do not.")
+            return found
+        try:
+            extensions = {type(one.value): one.value for one in certificate.extensions}
+        except UNREADABLE:
+            return [*found, "Its extensions cannot be read: some programs will not send it."]
+    constraints = extensions.get(x509.BasicConstraints)
+    if isinstance(constraints, x509.BasicConstraints) and constraints.ca:
+        found.append(
+            "It says of itself that it is a CA (CA:TRUE), as 'openssl req -x509' makes them: it comes in as itself"
+            " alone and vouches for nobody, but Chromium and Firefox do not offer it."
+        )
+    purposes = extensions.get(x509.ExtendedKeyUsage)
+    wanted = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+    if not isinstance(purposes, x509.ExtendedKeyUsage):
+        found.append("It names no purpose (extended key usage): it works everywhere but in some .NET clients.")
+    elif not wanted & set(purposes):
+        found.append(
+            "It is not for client authentication (extended key usage): browsers and .NET do not send it; curl does."
+        )
+    if isinstance(certificate.signature_hash_algorithm, OLD_HASHES):
+        found.append(
+            f"It is signed with {certificate.signature_hash_algorithm.name.upper()}: no matter here, for it is compared"
+            " whole, but TLS libraries may refuse to send it."
+        )
+    return found
+
+
+def _public_key(data: bytes) -> CertificatePublicKeyTypes | None:
+    load = load_pem_public_key if b"-----BEGIN PUBLIC KEY-----" in data else load_der_public_key
+    if b"-----BEGIN " in data and load is load_der_public_key:
+        return None
+    try:
+        return load(data)  # type: ignore[return-value]
+    except UNREADABLE:
+        return None

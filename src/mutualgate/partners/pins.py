@@ -1,0 +1,309 @@
+"""Pins: a client's own certificate or key, accepted as it is. Each call is one transaction, with its audit entry.
+
+A pin is compared whole and never becomes an issuer. Knows whose a key may be; how possession is proved, others see to:
+a handshake, or an operator's word.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from cryptography import x509
+
+from mutualgate import audit
+from mutualgate.clients import find, states
+from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model import AnchorState, Client, ClientState, Pin, PinKind, PinState
+from mutualgate.model.certificate import signed
+from mutualgate.model.names import shown
+from mutualgate.model.partner import environment as legal_environment
+from mutualgate.partners import material
+from mutualgate.partners.material import Material
+from mutualgate.reading.files import UNREADABLE
+from mutualgate.store import Store, Transaction
+
+DEFAULT_LIFE = timedelta(days=398)
+"""A year and a month, the span that browsers allow servers: nobody forgets a key for longer."""
+LONGEST_LIFE = timedelta(days=1_830)
+"""Five years, for who says so."""
+MOST_PER_CLIENT = 50
+"""Pins that are not retired: overlap needs two, a crowd is somebody's mistake."""
+
+
+class Pins:
+    """The service. `by` names who acts, for the audit log."""
+
+    def __init__(self, store: Store, by: str = "operator") -> None:
+        self._store = store
+        self._by = by
+
+    def add(
+        self,
+        name: str,
+        data: bytes,
+        where: str = "the certificate",
+        *,
+        kind: PinKind = PinKind.CERTIFICATE,
+        not_after: datetime | None = None,
+        environment: str = "",
+        replaces: int | None = None,
+        overlap: timedelta | None = None,
+    ) -> Pin:
+        """Pins the certificate or the public key in `data`, read from `where`, to a client.
+
+        With `replaces`, the older pin goes on for `overlap` (without it, until its own end). Raises `NotFound`,
+        `BadInput` for what cannot be pinned, `Conflict` for what is somebody's already.
+        """
+        what = material.read(data, where)
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            client = find(tx, name)
+            pin = record(
+                tx,
+                client,
+                what,
+                at=now,
+                by=self._by,
+                kind=kind,
+                not_after=not_after,
+                environment=environment,
+                replaces=replaces,
+                overlap=overlap,
+            )
+        return pin
+
+    def get(self, id: int) -> Pin:
+        """The pin. Raises `NotFound`."""
+        with self._store.reading() as tx:
+            return _there(tx, id)
+
+    def list(self, name: str | None = None, *, after: int = 0, limit: int = 100) -> list[tuple[Pin, Client]]:
+        """A client's pins or, in parts, all; each with its client. Raises `NotFound`."""
+        with self._store.reading() as tx:
+            if name is not None:
+                client = find(tx, name)
+                return [(pin, client) for pin in tx.pins.of_client(client.id)]
+            pins = tx.pins.page(after=after, limit=limit)
+            owners = tx.clients.get_many({pin.client for pin in pins})
+        return [(pin, owners[pin.client]) for pin in pins]
+
+    def retire(self, id: int, *, on: datetime | None = None) -> Pin:
+        """Ends a pin now, or on a day before its end. Its holder reads `pin_retired` from then on.
+
+        Raises `NotFound`, `Conflict` for one that is retired, `BadInput` for a day past its end.
+        """
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            pin = _there(tx, id)
+            client = _owner(tx, pin)
+            if pin.state is PinState.RETIRED:
+                raise Conflict(f"the pin {id} is retired already", code="pin_retired")
+            watch = tx.trust.watch()
+            watch.changes("pin", id)
+            if on is None or on <= now:
+                tx.pins.set(id, state=PinState.RETIRED, retired=now)
+                done = replace(pin, state=PinState.RETIRED, retired=now)
+            elif on > pin.not_after:
+                raise BadInput(
+                    f"the pin {id} ends on {pin.not_after:%Y-%m-%d} by itself", where="--on", expected="an earlier day"
+                )
+            else:
+                tx.pins.set(id, state=PinState.ACTIVE, retired=None, not_after=on)
+                done = replace(pin, not_after=on)
+            _audit(tx, now, self._by, "pin.retire", client, done)
+            tx.trust.record(now, self._by, f"pin retire {id} ({client.name})", watch)
+        return done
+
+    def renew(self, id: int, *, not_after: datetime | None = None) -> Pin:
+        """Gives a pin a new end, a retired one too, which comes in again.
+
+        Raises `NotFound`, and `Conflict` when the certificate itself does not last longer, or its client is out.
+        """
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            pin = _there(tx, id)
+            client = _owner(tx, pin)
+            states.check_usable(client)
+            certificate = None if pin.certificate is None else x509.load_der_x509_certificate(pin.certificate)
+            end = _end(pin.kind, certificate, now, not_after, f"pin {id}")
+            if pin.state is PinState.ACTIVE and end <= pin.not_after:
+                raise Conflict(
+                    f"the pin {id} lasts until {pin.not_after:%Y-%m-%d} already, as long as it can",
+                    fix=f"Pin the client's next certificate: mutualgate pin add {client.name} FILE --replaces {id}",
+                    code="nothing_to_renew",
+                )
+            watch = tx.trust.watch()
+            watch.changes("pin", id)
+            tx.pins.set(id, state=PinState.ACTIVE, retired=None, not_after=end)
+            done = replace(pin, state=PinState.ACTIVE, retired=None, not_after=end)
+            _audit(tx, now, self._by, "pin.renew", client, done)
+            tx.trust.record(now, self._by, f"pin renew {id} ({client.name})", watch)
+        return done
+
+
+def record(
+    tx: Transaction,
+    client: Client,
+    what: Material,
+    *,
+    at: datetime,
+    by: str,
+    kind: PinKind = PinKind.CERTIFICATE,
+    not_after: datetime | None = None,
+    environment: str = "",
+    replaces: int | None = None,
+    overlap: timedelta | None = None,
+) -> Pin:
+    """Pins `what` to `client` within somebody else's transaction, with its audit entry and what takes it back.
+
+    Raises `BadInput` and `Conflict` as `Pins.add` does; the transaction must then be given up.
+    """
+    states.check_usable(client)
+    where = what.subject or "the key"
+    if kind is PinKind.CERTIFICATE and what.certificate is None:
+        raise BadInput("a key alone cannot be pinned as a certificate", expected="--key, or a certificate")
+    tag = legal_environment(environment)
+    end = _end(kind, what.certificate, at, not_after, where)
+    digest = what.spki if kind is PinKind.KEY else what.fingerprint
+    assert digest is not None  # noqa: S101 - a certificate has one, and without one it is a key
+    _nobody_elses(tx, client, what, kind, digest)
+    if sum(pin.state is PinState.ACTIVE for pin in tx.pins.of_client(client.id)) >= MOST_PER_CLIENT:
+        raise Conflict(
+            f"the client '{client.name}' has {MOST_PER_CLIENT} pins already",
+            fix="Retire some: mutualgate pin list, mutualgate pin retire",
+            code="too_many_pins",
+        )
+    watch = tx.trust.watch()
+    if replaces is not None:
+        watch.changes("pin", replaces)
+        _hand_over(tx, client, replaces, None if overlap is None else at + overlap)
+    pin = tx.pins.add(
+        client=client.id,
+        kind=kind,
+        digest=digest,
+        spki=what.spki,
+        certificate=what.der,
+        subject=what.subject,
+        environment=tag,
+        not_before=at,
+        not_after=end,
+        at=at,
+        replaces=replaces,
+    )
+    watch.adds("pin", pin.id)
+    if client.state is ClientState.INVITED:
+        tx.clients.set_state(client.id, ClientState.ACTIVE)
+    _audit(tx, at, by, "pin.add", client, pin)
+    tx.trust.record(at, by, f"pin add {client.name} ({kind} {digest.hex()[:16]}…)", watch)
+    return pin
+
+
+def _nobody_elses(tx: Transaction, client: Client, what: Material, kind: PinKind, digest: bytes) -> None:
+    """R2 to R4: a key is one client's; nothing that our authorities or a partner's CA stand for is pinned."""
+    if tx.authorities.with_spki(what.spki) is not None:
+        raise Conflict("this is the key of an authority of ours", expected="a client's own key", code="key_in_use")
+    if any(one.state is not AnchorState.RETIRED for one in tx.partners.anchors_with_key(what.spki)):
+        # Pinned, the CA's own certificate would come in as this client: a CA vouches for clients and is none.
+        raise Conflict("this is the key of a partner's CA", expected="a client's own key", code="key_in_use")
+    known = tx.pins.with_digest(kind, digest)
+    if known is not None and known.state is not PinState.REMOVED:
+        owner = _owner(tx, known)
+        if known.client != client.id:
+            raise Conflict(
+                f"this {kind} is pinned for the client '{owner.name}'",
+                expected="a key of its own for each client",
+                fix="Make a new key and a new certificate",
+                code="key_in_use",
+                facts={"client": owner.id, "pin": known.id},
+            )
+        raise Conflict(
+            f"this {kind} is the pin {known.id} of the client '{owner.name}' already"
+            + (", retired" if known.state is PinState.RETIRED else ""),
+            fix=f"Let it count for longer: mutualgate pin renew {known.id}",
+            code="certificate_known",
+            facts={"client": owner.id, "pin": known.id},
+        )
+    if tx.credentials.with_key(what.spki):
+        # It would come in past the revocation of the certificate that we issued for the key.
+        raise Conflict(
+            "an authority of ours has certified this key",
+            expected="a key that nothing else stands for",
+            fix="Use the certificate that was issued, or make a new key",
+            code="key_in_use",
+        )
+    if what.certificate is not None and _is_ours(tx, what.certificate):
+        raise Conflict(
+            "an authority of ours signed this certificate, so it needs no pin and would escape revocation with one",
+            fix="Add the authority's certificates with: mutualgate ca adopt --issued",
+            code="certificate_known",
+        )
+    tx.credentials.own_key(client, what.spki)
+
+
+def _is_ours(tx: Transaction, certificate: x509.Certificate) -> bool:
+    for authority in tx.authorities.all():
+        try:
+            issuer = x509.load_der_x509_certificate(authority.certificate)
+            if signed(issuer, certificate):
+                return True
+        except UNREADABLE:
+            continue
+    return False
+
+
+def _end(
+    kind: PinKind, certificate: x509.Certificate | None, now: datetime, wanted: datetime | None, where: str
+) -> datetime:
+    """R26: a pin ends, by itself after 398 days, and a certificate's never after the certificate."""
+    if wanted is not None and not now < wanted <= now + LONGEST_LIFE:
+        raise BadInput(
+            f"a pin cannot end on {wanted:%Y-%m-%d}",
+            where=where,
+            expected=f"a day from tomorrow to {now + LONGEST_LIFE:%Y-%m-%d}",
+            code="bad_end",
+        )
+    end = wanted or now + DEFAULT_LIFE
+    if certificate is None:
+        return end
+    last = certificate.not_valid_after_utc
+    if last <= now:
+        raise BadInput(
+            f"the certificate expired on {last:%Y-%m-%d %H:%M} UTC", where=where, expected="a newer one", code="expired"
+        )
+    return min(end, last) if kind is PinKind.CERTIFICATE else end
+
+
+def _hand_over(tx: Transaction, client: Client, id: int, until: datetime | None) -> None:
+    old = _there(tx, id)
+    if old.client != client.id:
+        raise Conflict(f"the pin {id} is not one of the client '{client.name}'", code="no_such_pin")
+    if old.state is PinState.RETIRED:
+        raise Conflict(f"the pin {id} is retired, nothing has to replace it", code="pin_retired")
+    if until is not None and until < old.not_after:
+        tx.pins.set(id, state=PinState.ACTIVE, retired=None, not_after=until)
+
+
+def _there(tx: Transaction, id: int) -> Pin:
+    pin = tx.pins.get(id)
+    if pin is None or pin.state is PinState.REMOVED:
+        raise NotFound(
+            f"there is no pin {shown(str(id))}", fix="See them with: mutualgate pin list", code="no_such_pin"
+        )
+    return pin
+
+
+def _owner(tx: Transaction, pin: Pin) -> Client:
+    client = tx.clients.get(pin.client)
+    assert client is not None  # noqa: S101 - a row refers to it
+    return client
+
+
+def _audit(tx: Transaction, at: datetime, by: str, action: str, client: Client, pin: Pin) -> None:
+    facts: audit.Facts = {
+        "pin": pin.id,
+        "kind": str(pin.kind),
+        "digest": pin.digest.hex(),
+        "not_after": pin.not_after.isoformat(),
+        "environment": pin.environment,
+        "replaces": pin.replaces,
+    }
+    audit.record(tx, at, by, action, f"client {client.id} {client.name}", facts)

@@ -1,0 +1,226 @@
+"""Changes of trust, each kept with the rows as they were before it, so that it can be taken back.
+
+Knows rows, not what they mean to a partner or a client. A change is taken back only while every row that it left is as
+it left it: what came later and built on it is never pulled away from under it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Connection, and_, column, delete, func, insert, select, table, update
+from sqlalchemy.sql.selectable import TableClause
+
+from mutualgate.errors import Conflict
+from mutualgate.model import AnchorState, ChangeKind, ClientState, PartnerState, PinState
+from mutualgate.model.trust import TrustChange
+from mutualgate.store import schema
+from mutualgate.store.changes import Changes
+from mutualgate.store.credentials import Credentials
+from mutualgate.store.partners import member_key
+
+KEPT = 1_000
+"""Changes: who looks further back reads the audit log."""
+
+Key = tuple[int | str, ...]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A table whose rows are put back: which columns name a row, which are put back, what the judge is told."""
+
+    name: str
+    key: tuple[str, ...]
+    kind: ChangeKind
+    columns: tuple[str, ...]
+    # What becomes of a row that the change added; None: it is deleted, for nothing can hang on it.
+    ended: Mapping[str, Any] | None = None
+    told_by: str = "id"
+
+    @cached_property
+    def clause(self) -> TableClause:
+        # Without types: values are kept and put back as the database has them.
+        return table(self.name, *(column(name) for name in self.columns))
+
+
+def _all(name: str) -> tuple[str, ...]:
+    return tuple(one.name for one in schema.metadata.tables[name].columns)
+
+
+_TABLES = {
+    one.name: one
+    for one in (
+        _Watched("pin", ("id",), ChangeKind.PIN, _all("pin"), {"state": str(PinState.REMOVED)}),
+        _Watched(
+            "partner",
+            ("id",),
+            ChangeKind.PARTNER,
+            _all("partner"),
+            {"state": str(PartnerState.GONE), "name_key": None},
+        ),
+        _Watched("anchor", ("id",), ChangeKind.ANCHOR, _all("anchor"), {"state": str(AnchorState.RETIRED)}),
+        _Watched("name_rule", ("id",), ChangeKind.PARTNER, _all("name_rule"), told_by="partner"),
+        _Watched("intermediate", ("id",), ChangeKind.PARTNER, _all("intermediate"), told_by="partner"),
+        _Watched("member", ("partner", "name"), ChangeKind.MEMBER, _all("member")),
+        _Watched("authority", ("id",), ChangeKind.AUTHORITY, ("id", "admits", "estate")),
+        _Watched(
+            "client",
+            ("id",),
+            ChangeKind.CLIENT,
+            ("id", "name", "name_key", "state"),
+            {"state": str(ClientState.GONE), "name_key": None},
+        ),
+    )
+}
+
+# What may hang on a row that a change added: it is looked for before the row goes.
+_HANGING = {
+    "partner": (("anchor", "partner"), ("name_rule", "partner"), ("intermediate", "partner"), ("member", "partner")),
+    "anchor": (("name_rule", "anchor"),),
+    "client": (("credential", "client"), ("pin", "client"), ("member", "client"), ("partner", "client")),
+}
+_ENDED = {"anchor": str(AnchorState.RETIRED), "pin": str(PinState.REMOVED), "partner": str(PartnerState.GONE)}
+
+
+@dataclass
+class Watch:
+    """The rows that a change is about to touch, as they were."""
+
+    trust: "Trust"
+    rows: list[tuple[str, Key, Row | None]] = field(default_factory=list)
+
+    def changes(self, name: str, *key: int | str) -> None:
+        """To be called before the row of the table `name` changes or goes."""
+        self.rows.append((name, key, self.trust.row(name, key)))
+
+    def adds(self, name: str, *key: int | str) -> None:
+        """To be called for a row that was added."""
+        self.rows.append((name, key, None))
+
+
+class Trust:
+    """Keeps changes of trust and takes them back."""
+
+    def __init__(self, connection: Connection, changes: Changes, credentials: Credentials) -> None:
+        self._connection = connection
+        self._changes = changes
+        self._credentials = credentials
+
+    def watch(self) -> Watch:
+        """For a change that begins."""
+        return Watch(self)
+
+    def record(self, at: datetime, by: str, what: str, watched: Watch) -> int:
+        """Keeps a change that was made; in its own transaction, so that both are there or neither."""
+        steps = [
+            [name, list(key), None if before is None else _written(before), _hash(self.row(name, key))]
+            for name, key, before in watched.rows
+        ]
+        result = self._connection.execute(
+            insert(schema.trust_change).values(at=at, by=by[:128], what=what, undo=json.dumps(steps), undone=None)
+        )
+        id = int(result.inserted_primary_key[0])  # type: ignore[index]
+        if id % 100 == 0:
+            self._connection.execute(delete(schema.trust_change).where(schema.trust_change.c.id <= id - KEPT))
+        return id
+
+    def recent(self, limit: int) -> list[TrustChange]:
+        """The newest, at most `limit`, newest first."""
+        changes = schema.trust_change
+        query = select(changes.c.id, changes.c.at, changes.c.by, changes.c.what, changes.c.undone)
+        return [TrustChange(*row) for row in self._connection.execute(query.order_by(changes.c.id.desc()).limit(limit))]
+
+    def get(self, id: int) -> TrustChange | None:
+        """The one with this id."""
+        changes = schema.trust_change
+        query = select(changes.c.id, changes.c.at, changes.c.by, changes.c.what, changes.c.undone)
+        row = self._connection.execute(query.where(changes.c.id == id)).first()
+        return None if row is None else TrustChange(*row)
+
+    def last(self) -> TrustChange | None:
+        """The newest one that was not taken back."""
+        changes = schema.trust_change
+        query = select(changes.c.id, changes.c.at, changes.c.by, changes.c.what, changes.c.undone)
+        row = self._connection.execute(
+            query.where(changes.c.undone.is_(None)).order_by(changes.c.id.desc()).limit(1)
+        ).first()
+        return None if row is None else TrustChange(*row)
+
+    def undo(self, id: int, at: datetime) -> None:
+        """Puts every row back as it was. Raises `Conflict` where one was changed since, or something hangs on it."""
+        changes = schema.trust_change
+        steps = json.loads(self._connection.execute(select(changes.c.undo).where(changes.c.id == id)).scalar_one())
+        for name, key, _, after in steps:
+            if _hash(self.row(name, tuple(key))) != after:
+                raise Conflict(
+                    "what this change left was changed again since then",
+                    expected="that the later change is taken back first",
+                    fix="See them with: mutualgate trust list",
+                    code="changed_since",
+                )
+        for name, key, before, _ in reversed(steps):
+            self._put_back(_TABLES[name], tuple(key), None if before is None else _read(before))
+        self._connection.execute(update(changes).where(changes.c.id == id).values(undone=at))
+
+    def row(self, name: str, key: Key) -> Row | None:
+        """A row as the database has it."""
+        watched = _TABLES[name]
+        found = self._connection.execute(select(watched.clause).where(_which(watched, key))).mappings().first()
+        return None if found is None else dict(found)
+
+    def _put_back(self, watched: _Watched, key: Key, before: Row | None) -> None:
+        now = self.row(watched.name, key)
+        if before is None and now is not None:
+            self._nothing_hangs_on(watched.name, int(key[0]))
+            if watched.ended is None and watched.name != "authority":
+                self._connection.execute(delete(watched.clause).where(_which(watched, key)))
+            else:
+                self._connection.execute(
+                    update(watched.clause).where(_which(watched, key)).values(**(watched.ended or {}))
+                )
+            if watched.name == "pin":
+                self._credentials.disown_key(now["client"], now["spki"])
+        elif before is not None and now is None:
+            self._connection.execute(insert(watched.clause).values(**before))
+        elif before is not None:
+            self._connection.execute(update(watched.clause).where(_which(watched, key)).values(**before))
+        row = before or now
+        if row is not None:
+            told = member_key(row["partner"], row["name"]) if watched.name == "member" else row[watched.told_by]
+            self._changes.note(watched.kind, told)
+
+    def _nothing_hangs_on(self, name: str, id: int) -> None:
+        for other, by in _HANGING.get(name, ()):
+            hanging = schema.metadata.tables[other]
+            query = select(func.count()).select_from(hanging).where(hanging.c[by] == id)
+            if other in _ENDED:
+                query = query.where(hanging.c.state != _ENDED[other])
+            if self._connection.execute(query).scalar_one():
+                raise Conflict(
+                    f"a later {other.replace('_', ' ')} depends on what this change added",
+                    expected="that the later change is taken back first",
+                    fix="See them with: mutualgate trust list",
+                    code="depended_on",
+                )
+
+
+def _which(watched: _Watched, key: Key) -> Any:
+    return and_(*(watched.clause.c[name] == value for name, value in zip(watched.key, key, strict=True)))
+
+
+def _hash(row: Row | None) -> str:
+    return hashlib.sha256(json.dumps(None if row is None else _written(row), sort_keys=True).encode()).hexdigest()
+
+
+def _written(row: Row) -> Row:
+    """As JSON takes it: bytes as a list of one text in hex."""
+    return {name: [value.hex()] if isinstance(value, bytes) else value for name, value in row.items()}
+
+
+def _read(row: Row) -> Row:
+    return {name: bytes.fromhex(value[0]) if isinstance(value, list) else value for name, value in row.items()}
