@@ -309,6 +309,22 @@ def csr(
     return builder.sign(key, _hash(key, None)).public_bytes(encoding)
 
 
+def certify(parent: Issued, request: x509.CertificateSigningRequest, days: float = 365) -> x509.Certificate:
+    """A client's certificate for the key of a request, valid from the machine's time on."""
+    now = real_now()
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(request.subject)
+        .issuer_name(parent.certificate.subject)
+        .public_key(request.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.ExtendedKeyUsage([CLIENT_AUTH]), False)
+    )
+    return builder.sign(parent.key, _hash(parent.key, None))
+
+
 def crl(
     parent: Issued,
     *serials: int,

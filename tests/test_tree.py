@@ -118,6 +118,7 @@ def test_every_unit_test_mirrors_a_module() -> None:
 
 # Tests of a package as a whole.
 WITHOUT_MODULE: dict[str, str] = {
+    "portal/test_keys.py": "the page's script, in node",
     "store/test_crash.py": "the store as a whole, killed at any moment",
 }
 
