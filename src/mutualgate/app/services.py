@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mutualgate.authorities.keys import Passphrase
     from mutualgate.authorities.service import Authorities
     from mutualgate.clients import Clients
-    from mutualgate.enrolment import Enrolment
+    from mutualgate.enrolment import Enrolment, Invitations, WrongTries
     from mutualgate.partners.pins import Pins
     from mutualgate.store import Store
 
@@ -58,7 +58,7 @@ class Services:
     def take(self, config: Config) -> None:
         """From now on `config` is the one in force: what is signed and published goes by it."""
         self.config = config
-        for made_of_it in ("policy", "authorities", "enrolment"):
+        for made_of_it in ("policy", "authorities", "enrolment", "invitations"):
             self.__dict__.pop(made_of_it, None)
 
     def read_config(self, *checks: Check) -> Config:
@@ -128,6 +128,33 @@ class Services:
         from mutualgate.enrolment import Enrolment
 
         return Enrolment(self.store, self.keys, self.policy, self.by)
+
+    @cached_property
+    def wrong_tries(self) -> "WrongTries":
+        """Outlives a new configuration: who guessed before it is not forgotten."""
+        from mutualgate.enrolment import WrongTries
+
+        return WrongTries()
+
+    @cached_property
+    def invitations(self) -> "Invitations":
+        from mutualgate.enrolment import Invitations
+
+        return Invitations(
+            self.store,
+            self.keys,
+            self.policy,
+            self.by,
+            base_url=self.base_url,
+            organisation=self.config.authority.organisation,
+            tries=self.wrong_tries,
+        )
+
+    def base_url(self) -> str | None:
+        """Where the portal is reached from outside; None where no site has a route to it."""
+        from mutualgate.app.links import portal_url
+
+        return portal_url(self.config)
 
     def _default_crl_url(self) -> str | None:
         """`/crl` at the first plain listener, by a name of the first site that others can use, if it has one."""

@@ -59,7 +59,7 @@ class Clients:
         """
         legal = ClientName(name)
         held = parse_roles(roles)
-        reachable = _contact(contact)
+        reachable = parse_contact(contact)
         now = self._store.clock()
         with self._store.transaction() as tx:
             client = tx.clients.add(legal, contact=reachable, roles=held, at=now)
@@ -124,7 +124,7 @@ class Clients:
 
     def set_contact(self, name: str, contact: str) -> Client:
         """Replaces its contact. Raises `NotFound`, `BadInput`."""
-        reachable = _contact(contact)
+        reachable = parse_contact(contact)
         with self._store.transaction() as tx:
             client = find(tx, name)
             tx.clients.set_contact(client.id, reachable)
@@ -156,7 +156,7 @@ class Clients:
         return replace(client, state=state)
 
     def remove(self, name: str) -> Client:
-        """Lets it go for good: revokes what still counts (cessationOfOperation) and frees its name.
+        """Lets it go for good: revokes what still counts (cessationOfOperation) and invitations, frees its name.
 
         Raises `NotFound`, and `Conflict` while an adopted authority's unlisted certificates stand for it.
         """
@@ -181,8 +181,9 @@ class Clients:
                 tx, client, RevocationReason.cessationOfOperation, self._store.clock(), must_find=False
             )
             revoking.retire_pins(tx, client, self._store.clock())
+            invitations = tx.invitations.end_of_client(client.id, self._store.clock())
             tx.clients.set_state(client.id, ClientState.GONE)
-            self._record(tx, "client.remove", client, {"revoked": len(ended)})
+            self._record(tx, "client.remove", client, {"revoked": len(ended), "invitations": len(invitations)})
         return replace(client, state=ClientState.GONE)
 
     def revoke(
@@ -265,7 +266,8 @@ def _subject(client: Client) -> str:
     return f"client {client.id} {client.name}"
 
 
-def _contact(text: str) -> str:
+def parse_contact(text: str) -> str:
+    """Whom to ask about a client, in one line; may be empty. Raises `BadInput`."""
     contact = text.strip()
     if len(contact) > CONTACT_LIMIT or not contact.isprintable():
         raise BadInput(

@@ -1,5 +1,19 @@
-"""From a client to its credential: a signed request, or a key that is made for who cannot make one."""
+"""From a client to its credential: an invitation, a signed request, or a key that is made for who cannot make one."""
 
-from mutualgate.enrolment.service import Enrolment, MadeP12, Signed
+from mutualgate.enrolment.invitations import Invitations, Invited, Outcome, Progress
+from mutualgate.enrolment.opening import Opened
+from mutualgate.enrolment.service import Enrolment, MadeP12
+from mutualgate.enrolment.signing import Signed
+from mutualgate.enrolment.tries import WrongTries
 
-__all__ = ["Enrolment", "MadeP12", "Signed"]
+__all__ = [
+    "Enrolment",
+    "Invitations",
+    "Invited",
+    "MadeP12",
+    "Opened",
+    "Outcome",
+    "Progress",
+    "Signed",
+    "WrongTries",
+]

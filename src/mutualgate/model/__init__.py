@@ -6,6 +6,7 @@ from mutualgate.model.change import Change, ChangeKind
 from mutualgate.model.client import Client, ClientState
 from mutualgate.model.credential import Credential, CredentialState, Origin
 from mutualgate.model.crl import StoredCrl
+from mutualgate.model.invitation import Invitation, InvitationState, Way
 from mutualgate.model.names import AuthorityName, ClientName, Role
 from mutualgate.model.partner import (
     Anchor,
@@ -42,6 +43,8 @@ __all__ = [
     "CredentialState",
     "Facts",
     "Intermediate",
+    "Invitation",
+    "InvitationState",
     "Member",
     "MemberState",
     "NameRule",
@@ -60,4 +63,5 @@ __all__ = [
     "Role",
     "RuleKind",
     "StoredCrl",
+    "Way",
 ]

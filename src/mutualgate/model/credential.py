@@ -26,7 +26,10 @@ class CredentialState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A certificate of a client. `fingerprint` is SHA-256 of its DER, `spki` of its SubjectPublicKeyInfo."""
+    """A certificate of a client. `fingerprint` is SHA-256 of its DER, `spki` of its SubjectPublicKeyInfo.
+
+    `replaces` is the id of the one that it renews; `superseded` is when it ends because another one renews it.
+    """
 
     id: int
     client: int
@@ -39,6 +42,8 @@ class Credential:
     not_after: datetime
     created: datetime
     revocation: Revocation | None
+    replaces: int | None = None
+    superseded: datetime | None = None
 
     @property
     def state(self) -> CredentialState:

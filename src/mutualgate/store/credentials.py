@@ -29,9 +29,19 @@ class Credentials:
         self._changes = changes
 
     def add(
-        self, owner: Client, *, authority: int, certificate_facts: "CertificateFacts", origin: Origin, at: datetime
+        self,
+        owner: Client,
+        *,
+        authority: int,
+        certificate_facts: "CertificateFacts",
+        origin: Origin,
+        at: datetime,
+        replaces: int | None = None,
     ) -> Credential:
-        """Adds one. Raises `Conflict` for a certificate that is known, a number given twice, another client's key."""
+        """Adds one, which renews the one with the id `replaces`.
+
+        Raises `Conflict` for a certificate that is known, a number given twice, another client's key.
+        """
         known = self.with_fingerprint(certificate_facts.fingerprint)
         if known is not None:
             raise Conflict(
@@ -48,6 +58,7 @@ class Credentials:
             "not_before": certificate_facts.not_before,
             "not_after": certificate_facts.not_after,
             "created": at,
+            "replaces": replaces,
         }
         result = self._connection.execute(insert(credential).values(**values))
         id = int(result.inserted_primary_key[0])  # type: ignore[index]
@@ -165,6 +176,8 @@ class Credentials:
                 not_before=row.not_before,
                 not_after=row.not_after,
                 created=row.created,
+                replaces=row.replaces,
+                superseded=row.superseded,
                 revocation=None
                 if row.revoked_at is None
                 else Revocation(row.authority, row.serial, row.revoked_at, RevocationReason(row.revoked_for)),

@@ -91,6 +91,8 @@ credential = Table(
     Column("created", Moment, nullable=False),
     # The credential that this one renews: the lineage.
     Column("replaces", Id, index=True),
+    # From when it counts no more, because another one renews it; NULL otherwise, and once it is revoked.
+    Column("superseded", Moment, index=True),
     Index("ix_credential_authority_serial", "authority", "serial"),
     # An adopted authority may have given a number twice; what we issue never has one that is in use.
     Index(
@@ -234,6 +236,10 @@ invitation = Table(
     Column("closed", Moment),
     Column("credential", Id),
     Column("pin", Id),
+    # Whether a certificate that was handed in is to be pinned whole or by its key.
+    Column("pin_kind", String(16)),
+    # The pin that what comes out of it takes the place of.
+    Column("replaces_pin", Id),
     sqlite_autoincrement=True,
 )
 

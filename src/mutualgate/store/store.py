@@ -15,6 +15,7 @@ from mutualgate.store.changes import Changes
 from mutualgate.store.clients import Clients
 from mutualgate.store.credentials import Credentials
 from mutualgate.store.crls import Crls
+from mutualgate.store.invitations import Invitations
 from mutualgate.store.migrate import bring_up_to_date
 from mutualgate.store.partners import Partners
 from mutualgate.store.pins import Pins
@@ -35,6 +36,7 @@ class Transaction:
         self.authorities = Authorities(connection, self.changes)
         self.pins = Pins(connection, self.changes)
         self.partners = Partners(connection, self.changes)
+        self.invitations = Invitations(connection)
         self.revocations = Revocations(connection, self.changes)
         self.serials = Serials(connection)
         self.crls = Crls(connection)

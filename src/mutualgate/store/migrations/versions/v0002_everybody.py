@@ -85,6 +85,8 @@ def upgrade() -> None:
         sa.Column("closed", Moment(), nullable=True),
         sa.Column("credential", Id, nullable=True),
         sa.Column("pin", Id, nullable=True),
+        sa.Column("pin_kind", sa.String(length=16), nullable=True),
+        sa.Column("replaces_pin", Id, nullable=True),
         sa.ForeignKeyConstraint(["client"], ["client.id"], name="fk_invitation_client"),
         sa.PrimaryKeyConstraint("id", name="pk_invitation"),
         sa.UniqueConstraint("code_hash", name="uq_invitation_code_hash"),
@@ -263,5 +265,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_revocation_source_next_fetch", "revocation_source", ["next_fetch"], unique=False)
     op.add_column("credential", sa.Column("replaces", Id, nullable=True))
+    op.add_column("credential", sa.Column("superseded", Moment(), nullable=True))
     op.create_index("ix_credential_not_after", "credential", ["not_after"], unique=False)
     op.create_index("ix_credential_replaces", "credential", ["replaces"], unique=False)
+    op.create_index("ix_credential_superseded", "credential", ["superseded"], unique=False)

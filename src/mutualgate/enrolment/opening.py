@@ -1,0 +1,139 @@
+"""When an invitation opens, and the sentence for who finds it closed."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mutualgate.authorities.profiles import MAX_LIFETIME, MIN_LIFETIME
+from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model import Client, Invitation, InvitationState, Way
+from mutualgate.store import Transaction
+
+LIFE = timedelta(days=7)
+"""How long a link works unless somebody says otherwise: long enough for a holiday, short enough to be forgotten."""
+SHORTEST_LIFE, LONGEST_LIFE = timedelta(minutes=5), timedelta(days=366)
+
+MOST_WRONG_FACTORS = 5
+"""Of 10^8: guessing one succeeds once in 20 million times."""
+
+TAKEN_BACK = (InvitationState.OPEN, InvitationState.WAITING, InvitationState.LOCKED)
+"""What an operator can still take back."""
+
+ASK = "Ask whoever invited you for a new link"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An invitation that may be used, or that waits for approval, and for whom it is."""
+
+    invitation: Invitation
+    client: Client
+
+
+def by_id(tx: Transaction, id: int) -> Opened:
+    """The invitation with this number. Raises `NotFound`."""
+    invitation = tx.invitations.get(id) if 0 < id < 2**63 else None
+    client = None if invitation is None else tx.clients.get(invitation.client)
+    if invitation is None or client is None:
+        raise NotFound(
+            f"there is no invitation {id}", fix="See them with: mutualgate invitation list", code="no_such_invitation"
+        )
+    return Opened(invitation, client)
+
+
+def check_open(invitation: Invitation, now: datetime, *, may_wait: bool) -> None:
+    """Raises `Conflict` unless it can be used; or, if it `may_wait`, waits for approval."""
+    if invitation.state is InvitationState.USED:
+        raise Conflict("this invitation was used already", fix=ASK, code="invitation_used")
+    if invitation.state is InvitationState.REVOKED:
+        raise Conflict("this invitation was taken back", fix=ASK, code="invitation_revoked")
+    if invitation.state is InvitationState.DECLINED:
+        raise Conflict("this invitation's request was turned down", fix=ASK, code="invitation_declined")
+    if invitation.state is InvitationState.LOCKED:
+        raise Conflict(
+            "this invitation is locked: its second code was wrong too often", fix=ASK, code="invitation_locked"
+        )
+    if invitation.expired(now):
+        raise expired(invitation)
+    if invitation.state is InvitationState.WAITING and not may_wait:
+        raise Conflict(
+            "what was handed in waits for approval",
+            fix="Come back to this link when it is approved",
+            code="invitation_waiting",
+        )
+
+
+def expired(invitation: Invitation) -> Conflict:
+    """The error for who comes too late."""
+    return Conflict(
+        f"this invitation expired on {invitation.expires:%Y-%m-%d %H:%M} UTC", fix=ASK, code="invitation_expired"
+    )
+
+
+def no_longer(invitation: Invitation, wanted: str) -> Conflict:
+    """The error for an operator who wants what its state does not allow."""
+    return Conflict(
+        f"the invitation {invitation.id} is {invitation.state}",
+        expected=f"one that {wanted}",
+        code=f"invitation_{invitation.state}",
+    )
+
+
+def holder(invitation: Invitation) -> str:
+    """Who acts, for the audit log."""
+    return f"invitation {invitation.id}"
+
+
+def ways_of(ways: Iterable[Way]) -> tuple[Way, ...]:
+    """Each once, in the order in which they are offered. Raises `BadInput` for none."""
+    chosen = set(ways)
+    if not chosen:
+        raise BadInput("an invitation without a way to use it", expected=f"one of {', '.join(Way)}")
+    return tuple(way for way in Way if way in chosen)
+
+
+def check_times(validity: timedelta | None, life: timedelta) -> None:
+    """Raises `BadInput` for a certificate or a link that would last too long or too short."""
+    if validity is not None and not MIN_LIFETIME <= validity <= MAX_LIFETIME:
+        raise BadInput(
+            f"a certificate cannot be valid for {validity}", expected=f"one hour to {MAX_LIFETIME.days} days"
+        )
+    if not SHORTEST_LIFE <= life <= LONGEST_LIFE:
+        raise BadInput(f"an invitation cannot be open for {life}", expected="5 minutes to 366 days")
+
+
+def check_same(client: Client, roles: tuple[str, ...], contact: str) -> None:
+    """What is said about a client that is there already must be so: an invitation changes no record."""
+    if roles and roles != client.roles:
+        raise Conflict(
+            f"the client '{client.name}' has the roles {', '.join(client.roles) or '(none)'}",
+            expected="an invitation without roles, or with these",
+            fix=f"Change them first: mutualgate client roles {client.name}",
+            code="client_differs",
+        )
+    if contact and contact != client.contact:
+        raise Conflict(
+            f"the client '{client.name}' has another contact",
+            expected="an invitation without a contact, or with the same",
+            code="client_differs",
+        )
+
+
+_FOR_VISITORS = {
+    "client_suspended": ("this client is suspended", "Ask whoever invited you"),
+    "client_gone": ("this client is gone for good", "Ask whoever invited you"),
+    "key_in_use": ("this key is in use already, by somebody else", "Make a new key"),
+}
+
+
+@contextmanager
+def for_visitors() -> Iterator[None]:
+    """Says less: whoever holds an invitation does not learn of other clients, nor an operator's commands."""
+    try:
+        yield
+    except Conflict as error:
+        if error.code not in _FOR_VISITORS:
+            raise
+        problem, fix = _FOR_VISITORS[error.code]
+        raise Conflict(problem, fix=fix, code=error.code) from None

@@ -1,0 +1,182 @@
+"""A certificate for a client, in a transaction that somebody else leads: invitation, renewal or an operator's command.
+
+Knows whose a key is and what is recorded. Who may have a certificate, the callers know.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mutualgate import audit
+from mutualgate.authorities import issuing
+from mutualgate.authorities.csr import Difference, Request, differences
+from mutualgate.authorities.issuing import Policy
+from mutualgate.authorities.keyring import KeyRing
+from mutualgate.authorities.profiles import ClientProfile, Prepared
+from mutualgate.errors import Conflict
+from mutualgate.model import Authority, AuthorityKind, Client, ClientState, Credential, Origin, RevocationReason, serial
+from mutualgate.model.certificate import facts
+from mutualgate.reading.weak_keys import key_fingerprint
+from mutualgate.store import Transaction
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A new credential. `differences` is what the request asked for and the certificate does not say so."""
+
+    client: Client
+    credential: Credential
+    certificate: x509.Certificate
+    chain: tuple[x509.Certificate, ...]
+    differences: tuple[Difference, ...]
+
+    @property
+    def certificate_pem(self) -> bytes:
+        """The certificate alone."""
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    @property
+    def chain_pem(self) -> bytes:
+        """The certificate and what is above it but the root: what a program that connects has to send."""
+        return b"".join(link.public_bytes(Encoding.PEM) for link in (self.certificate, *self.chain))
+
+
+@dataclass(frozen=True)
+class Issued:
+    """What was made for one key, all of it recorded in the transaction but for the audit entry."""
+
+    client: Client
+    credential: Credential
+    certificate: x509.Certificate
+    prepared: Prepared
+    chain: tuple[x509.Certificate, ...]
+
+
+class Signer:
+    """Signs with the authorities' keys by the policy in force. `by` names who acts, for the audit log."""
+
+    def __init__(self, keys: KeyRing, policy: Policy, by: str) -> None:
+        self._keys = keys
+        self.policy = policy
+        self._by = by
+
+    def sign(
+        self,
+        tx: Transaction,
+        client: Client,
+        request: Request,
+        now: datetime,
+        *,
+        authority: str | None = None,
+        lifetime: timedelta | None = None,
+        replaces: int | None = None,
+        action: str = "credential.sign",
+        more: audit.Facts | None = None,
+        by: str | None = None,
+    ) -> Signed:
+        """A certificate for the key of `request`, with its audit entry. Raises `Conflict` for a key that may not be."""
+        made = self.issue(
+            tx, client, request.public_key, now, authority=authority, lifetime=lifetime, replaces=replaces
+        )
+        asked = tuple(differences(request, made.prepared))
+        self.record(tx, now, action, made, {"differences": len(asked), **(more or {})}, by=by)
+        return Signed(made.client, made.credential, made.certificate, made.chain, asked)
+
+    def issue(
+        self,
+        tx: Transaction,
+        client: Client,
+        key: CertificatePublicKeyTypes,
+        now: datetime,
+        *,
+        authority: str | None = None,
+        lifetime: timedelta | None = None,
+        replaces: int | None = None,
+    ) -> Issued:
+        """A certificate for `key` that says what the client's record says. The caller adds the audit entry."""
+        issuer = signing_authority(tx, authority)
+        check_key(tx, client, key_fingerprint(key))
+        certificate, prepared = issuing.issue(
+            tx, self._keys, issuer, self.profile(client, lifetime), key, now, self.policy, "client"
+        )
+        credential = tx.credentials.add(
+            client,
+            authority=issuer.id,
+            certificate_facts=facts(certificate),
+            origin=Origin.ISSUED,
+            at=now,
+            replaces=replaces,
+        )
+        if client.state is ClientState.INVITED:
+            tx.clients.set_state(client.id, ClientState.ACTIVE)
+        return Issued(active(client), credential, certificate, prepared, tuple(issuing.chain_of(tx, issuer)))
+
+    def profile(self, client: Client, lifetime: timedelta | None) -> ClientProfile:
+        """What its certificate says."""
+        return ClientProfile(
+            client.id, str(client.name), client.contact or None, lifetime or self.policy.client_validity
+        )
+
+    def record(
+        self,
+        tx: Transaction,
+        now: datetime,
+        action: str,
+        made: Issued,
+        more: audit.Facts,
+        *,
+        by: str | None = None,
+    ) -> None:
+        """The audit entry."""
+        about = {**credential_facts(made.credential), **more}
+        audit.record(tx, now, by or self._by, action, subject(made.client), about)
+
+
+def signing_authority(tx: Transaction, name: str | None) -> Authority:
+    """Who signs clients. Raises `Conflict` for a root, `NotFound`."""
+    issuer = issuing.issuing_authority(tx, name)
+    if issuer.kind is AuthorityKind.ROOT:
+        raise Conflict("the root signs no clients", expected="an issuing or adopted authority", code="root_signs_none")
+    return issuer
+
+
+def check_key(tx: Transaction, client: Client, spki: bytes) -> None:
+    """Before anything is signed: one key, one owner, and never again one that somebody else has seen."""
+    tx.credentials.own_key(client, spki)
+    if tx.authorities.with_spki(spki) is not None:
+        raise Conflict("an authority uses this key", fix="Make a new key and a new CSR", code="key_in_use")
+    for credential in tx.credentials.with_key(spki):
+        revocation = credential.revocation
+        if revocation is not None and revocation.reason is RevocationReason.keyCompromise:
+            raise compromised(revocation.at)
+
+
+def compromised(at: datetime) -> Conflict:
+    """The error for a key that was revoked because somebody else has it."""
+    return Conflict(
+        f"this key was revoked as compromised on {at:%Y-%m-%d}",
+        fix="Make a new key and a new CSR",
+        code="key_compromised",
+    )
+
+
+def credential_facts(credential: Credential) -> dict[str, str | int | bool | None]:
+    """What the audit log says of a certificate."""
+    return {
+        "serial": serial.text(credential.serial),
+        "fingerprint": credential.fingerprint.hex(),
+        "not_after": credential.not_after.isoformat(),
+    }
+
+
+def subject(client: Client) -> str:
+    """Of whom an audit entry speaks."""
+    return f"client {client.id} {client.name}"
+
+
+def active(client: Client) -> Client:
+    """As it is once it has a credential."""
+    return replace(client, state=ClientState.ACTIVE)

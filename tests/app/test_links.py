@@ -1,0 +1,11 @@
+"""Where invitations' links lead."""
+
+from pathlib import Path
+
+from mutualgate.app.links import portal_url
+from mutualgate.config import parse
+
+
+def test_without_a_portal_there_is_no_address(tmp_path: Path) -> None:
+    text = '[[sites]]\nname = "main"\nhosts = ["a.example"]\nroutes = [{ path = "/", upstream = "demo" }]\n'
+    assert portal_url(parse(text, tmp_path / "mutualgate.toml")) is None
