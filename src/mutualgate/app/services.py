@@ -50,6 +50,13 @@ class Services:
         except (KeyError, OSError):
             return f"uid {os.getuid()}"
 
+    def acting(self, by: str) -> "Services":
+        """The same installation with somebody else at work: the audit log names `by`. What is open is shared, and it is
+        for whoever opened it to close."""
+        other = Services(self.folder, overrides=self._overrides, clock=self.clock, environment=self._environment)
+        other.__dict__ |= {"by": by, "config": self.config, "store": self.store, "keys": self.keys}
+        return other
+
     @cached_property
     def config(self) -> Config:
         """mutualgate.toml as it was when it was first asked for, or its defaults. Raises `BadInput`."""

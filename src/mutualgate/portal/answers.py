@@ -133,6 +133,16 @@ def day(moment: datetime) -> str:
     return f"{moment.day} {moment:%B %Y}"
 
 
+def moment(at: datetime) -> str:
+    """`3 May 2027 14:05 UTC`."""
+    return f"{day(at)} {at:%H:%M} UTC"
+
+
+def groups(digits: str) -> str:
+    """A long number in groups of four, as people compare it."""
+    return " ".join(textwrap.wrap(digits, 4))
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
@@ -150,5 +160,5 @@ def _environment() -> "jinja2.Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["day"] = day
+    environment.filters |= {"day": day, "moment": moment, "groups": groups}
     return environment

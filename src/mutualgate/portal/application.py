@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Router
 
 from mutualgate.clock import Clock, system_clock
 from mutualgate.errors import NotFound
-from mutualgate.portal import answers, assets
+from mutualgate.portal import answers, assets, operator
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk
 
@@ -75,6 +75,7 @@ def routes(desk: Desk) -> list[BaseRoute]:
     """All addresses."""
     return [
         desk.route("/static/{version}/{name}", get=static),
+        *operator.routes(desk),
     ]
 
 

@@ -1,0 +1,119 @@
+"""The operator's pages: everything that the commands do with clients and partners, for who holds an operator's role.
+
+Signing in is showing the certificate. What is done here goes through the services that the commands use, and the audit
+log names the operator. What locks somebody out is asked for twice: a page that says what will happen, then the form.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from mutualgate.errors import BadInput
+from mutualgate.model import ClientState
+from mutualgate.portal import answers
+from mutualgate.portal.asked import Asked
+from mutualgate.portal.desk import Desk, View
+from mutualgate.portal.guard import NotAllowed
+
+if TYPE_CHECKING:
+    from mutualgate.app import Services
+
+PAGE_ROWS = 50
+"""Rows of a list on one page."""
+SEARCH_LIMIT = 128
+"""Characters of what is searched for."""
+TABS = (
+    ("overview", "Overview", ()),
+    ("clients", "Clients", ("clients",)),
+)
+"""Name, label and path of each part."""
+
+
+def routes(desk: Desk) -> list[BaseRoute]:
+    """All addresses of the operator."""
+    from mutualgate.portal import operator_clients
+
+    def at(path: str, **views: View) -> BaseRoute:
+        return desk.route(f"/operator{path}", **{method: for_operators(view) for method, view in views.items()})
+
+    return [
+        at("", get=overview),
+        *operator_clients.routes(at),
+    ]
+
+
+At = Callable[..., BaseRoute]
+"""`at("/clients", get=view)`: an address below the operator's, for operators alone."""
+
+
+def for_operators(view: View) -> View:
+    """`view` for who holds an operator's role now; the verdict is of this very request."""
+
+    async def guarded(asked: Asked) -> Response:
+        if not asked.desk.is_operator(asked.visitor):
+            raise NotAllowed(
+                "this page is for operators",
+                expected=f"a certificate of a client with the role {' or '.join(asked.desk.operator_roles())}",
+                code="not_an_operator",
+            )
+        return await view(asked)
+
+    return guarded
+
+
+async def overview(asked: Asked) -> Response:
+    """What is to be done, then how things stand."""
+    return await shown(asked, "operator/overview.html.j2", _overview)
+
+
+def _overview(services: "Services") -> dict[str, Any]:
+    from mutualgate.app.overview import overview as as_it_stands
+
+    seen = as_it_stands(services.store)
+    refusals = services.refusals.recent(limit=8)
+    there = sum(number for state, number in seen.clients.items() if state != ClientState.GONE)
+    return {"clients": seen.clients, "total": there, "refusals": refusals}
+
+
+# For the other modules of the operator.
+
+
+async def shown(
+    asked: Asked, template: str, read: "Callable[[Services], dict[str, Any]]", *, status: int = 200
+) -> Response:
+    """A page of what `read` finds, in a thread."""
+    values = await asked.call(lambda services: {"waiting": waiting(services), **read(services)}, acting(asked))
+    return answers.page(asked, template, status=status, wide=True, tabs=TABS, rows=PAGE_ROWS, **values)
+
+
+def waiting(services: "Services") -> dict[str, int]:
+    """What waits for an operator, by tab."""
+    return {}
+
+
+def acting(asked: Asked) -> "Services":
+    """The services in the operator's name."""
+    return asked.desk.services.acting(asked.visitor.client)
+
+
+def query(asked: Asked, name: str, limit: int = SEARCH_LIMIT) -> str:
+    """A parameter of the address, empty where there is none. Raises BadInput for one that is too long."""
+    value = asked.request.query_params.get(name, "").strip()
+    if len(value) > limit:
+        raise BadInput(f"the parameter {name} has {len(value)} characters", expected=f"at most {limit}")
+    return value
+
+
+def number(asked: Asked, name: str) -> int:
+    """A parameter that is a number, 0 where there is none. Raises BadInput."""
+    text = query(asked, name, 18) or "0"
+    if not (text.isascii() and text.isdecimal()):
+        raise BadInput(f"the parameter {name} is no number")
+    return int(text)
+
+
+def part(asked: Asked, name: str) -> str:
+    """A part of the path."""
+    return str(asked.request.path_params[name])
