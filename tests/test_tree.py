@@ -36,6 +36,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "demo/page.py": ("demo/test_service.py", "as demo/handshake.py"),
     "enrolment/opening.py": ("enrolment/test_invitations.py", "the rules of the service, apart for their length"),
     "enrolment/signing.py": ("enrolment/test_service.py", "a part of the services that lives in their transactions"),
+    "notices/failure.py": ("notices/test_mail.py", "why a letter was not sent is asserted where it arises"),
+    "model/letter.py": ("store/test_outbox.py", "a letter's state comes of what the store holds"),
     "model/certificate.py": ("enrolment/test_service.py", "facts are read from certificates that were issued"),
     "model/credential.py": ("store/test_credentials.py", "a credential's state comes of what the store holds"),
     "portal/answers.py": ("portal/test_application.py", "what is sent is asserted as it arrives"),

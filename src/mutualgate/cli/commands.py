@@ -3,7 +3,7 @@
 import typer
 
 from mutualgate import __version__
-from mutualgate.cli import apache, audit, authorities, check, clients, decide, refusals, status, up
+from mutualgate.cli import apache, audit, authorities, check, clients, decide, notices, refusals, status, up
 
 app = typer.Typer(
     name="mutualgate",
@@ -24,6 +24,7 @@ app.add_typer(authorities.app, name="ca")
 app.add_typer(apache.export_app, name="export")
 app.add_typer(apache.import_app, name="import")
 app.add_typer(audit.app, name="audit")
+app.add_typer(notices.app, name="notices")
 
 
 def _version(wanted: bool) -> None:

@@ -7,6 +7,7 @@ from mutualgate.model.client import Client, ClientState
 from mutualgate.model.credential import Credential, CredentialState, Origin
 from mutualgate.model.crl import StoredCrl
 from mutualgate.model.invitation import Invitation, InvitationState, Way
+from mutualgate.model.letter import Letter, LetterCount, LetterKind, LetterState
 from mutualgate.model.names import AuthorityName, ClientName, Role
 from mutualgate.model.partner import (
     Anchor,
@@ -45,6 +46,10 @@ __all__ = [
     "Intermediate",
     "Invitation",
     "InvitationState",
+    "Letter",
+    "LetterCount",
+    "LetterKind",
+    "LetterState",
     "Member",
     "MemberState",
     "NameRule",

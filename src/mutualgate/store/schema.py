@@ -444,7 +444,7 @@ outbox = Table(
     Column("created", Moment, nullable=False),
     Column("next_try", Moment, index=True),
     Column("tries", Integer, nullable=False),
-    Column("sent", Moment),
+    Column("sent", Moment, index=True),
     Column("error", Text, nullable=False),
     sqlite_autoincrement=True,
 )

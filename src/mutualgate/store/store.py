@@ -17,6 +17,7 @@ from mutualgate.store.credentials import Credentials
 from mutualgate.store.crls import Crls
 from mutualgate.store.invitations import Invitations
 from mutualgate.store.migrate import bring_up_to_date
+from mutualgate.store.outbox import Outbox
 from mutualgate.store.partners import Partners
 from mutualgate.store.pins import Pins
 from mutualgate.store.refusals import Refusals
@@ -44,6 +45,7 @@ class Transaction:
         self.refusals = Refusals(connection)
         self.settings = Settings(connection)
         self.trust = Trust(connection, self.changes, self.credentials)
+        self.outbox = Outbox(connection)
 
 
 class Store:

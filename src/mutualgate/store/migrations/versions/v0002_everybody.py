@@ -31,6 +31,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_outbox_next_try", "outbox", ["next_try"], unique=False)
+    op.create_index("ix_outbox_sent", "outbox", ["sent"], unique=False)
     op.create_table(
         "seen",
         sa.Column("fingerprint", sa.LargeBinary(length=32), nullable=False),
