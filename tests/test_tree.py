@@ -35,6 +35,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "demo/handshake.py": ("demo/test_service.py", "the page that comes out is asserted as a browser and curl get it"),
     "demo/page.py": ("demo/test_service.py", "as demo/handshake.py"),
     "enrolment/opening.py": ("enrolment/test_invitations.py", "the rules of the service, apart for their length"),
+    "enrolment/own.py": ("enrolment/test_invitations.py", "as enrolment/opening.py"),
     "enrolment/signing.py": ("enrolment/test_service.py", "a part of the services that lives in their transactions"),
     "notices/failure.py": ("notices/test_mail.py", "why a letter was not sent is asserted where it arises"),
     "model/letter.py": ("store/test_outbox.py", "a letter's state comes of what the store holds"),

@@ -158,8 +158,8 @@ class Services:
             tries=self.wrong_tries,
         )
 
-    def base_url(self) -> str | None:
-        """Where the portal is reached from outside; None where no site has a route to it."""
+    def base_url(self) -> str:
+        """Where the portal is reached from outside. Raises `NotFound` where no site has a route to it."""
         from mutualgate.app.links import portal_url
 
         return portal_url(self.config)
