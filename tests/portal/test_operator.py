@@ -1,11 +1,16 @@
 """The operator's pages: for operators alone, by the services that the commands use, and asked twice before a cut."""
 
+import re
 from typing import TYPE_CHECKING
 
+import pki
 import pytest
 from portal.asking import ANONYMOUS, Answer, admitted, ask, refused
 
 from mutualgate.app import Services
+from mutualgate.errors import NotFound
+from mutualgate.model import Way
+from mutualgate.reading.weak_keys import key_fingerprint
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -83,7 +88,7 @@ def test_a_certificate_is_revoked_alone_or_with_all_others(portal: "ASGIApp", se
     for _ in range(3):
         services.enrolment.make_p12("anna")
     first, second, third = services.clients.show("anna").credentials
-    assert f"{first.serial.hex()} , until" in get(portal, f"/clients/anna/revoke?credential={first.id}").words
+    assert f"{first.serial.hex()}, until" in get(portal, f"/clients/anna/revoke?credential={first.id}").words
     assert get(portal, "/clients/anna/revoke?credential=999").status == 404
     post(portal, "/clients/anna/revoke", sure="yes", reason="certificateHold", credential=str(first.id))
     assert [one.state for one in services.clients.show("anna").credentials] == ["held", "valid", "valid"]
@@ -140,3 +145,70 @@ def test_another_site_can_do_nothing(portal: "ASGIApp", services: Services) -> N
         )  # fmt: skip
         assert answer.status == 403
     assert services.clients.get("anna").state == "invited"
+
+
+# --- invitations ---
+
+
+def test_somebody_is_invited_by_a_link_that_is_shown_once(portal: "ASGIApp", services: Services) -> None:
+    assert "Invite somebody" in get(portal, "/invite").words
+    page = post(portal, "/invite", name="berta", roles="staff orders", contact="b@example.test", days="3", way="csr")
+    (link,) = re.findall(r"https://gate\.test/join/[A-Za-z0-9_-]{43}", page.text)
+    opened = services.invitations.open(link.rpartition("/")[2], peer="192.0.2.1")
+    assert (opened.client.name, opened.client.roles) == ("berta", ("orders", "staff"))
+    assert opened.invitation.ways == (Way.CSR,)
+    assert opened.invitation.by == "olga"
+    (code,) = re.findall(r"\b[A-Za-z0-9]{4}-[A-Za-z0-9]{4}-[A-Za-z0-9]{4}\b", page.words)
+    assert services.invitations.open(code, peer="192.0.2.1").invitation.id == opened.invitation.id
+    assert 'src="data:image/svg+xml' in page.text
+    again = get(portal, f"/invitations/{opened.invitation.id}")
+    assert link not in again.text
+    assert code not in again.text
+
+
+def test_what_is_wrong_is_said_above_the_form_as_it_was(portal: "ASGIApp", services: Services) -> None:
+    page = post(portal, "/invite", name="../berta", roles="staff", way="csr", approval="yes")
+    assert page.status == 400
+    assert "cannot be a client's name" in page.words
+    assert 'value="../berta"' in page.text
+    assert re.findall(r'name="(?:way|factor|approval)" value="(\w+)" checked', page.text) == ["csr", "yes"]
+    assert "no number of days" in post(portal, "/invite", name="berta", validity="forever", way="csr").words
+    assert services.invitations.list().total == 0
+
+
+def test_what_was_handed_in_is_shown_before_it_is_approved(portal: "ASGIApp", services: Services) -> None:
+    key = pki.fresh_key()
+    ids = []
+    for name in ("berta", "carl"):
+        invited = services.invitations.invite(name, approval=True)
+        request = pki.csr(key if name == "berta" else pki.fresh_key(), "<b>operator</b>")
+        services.invitations.sign(invited.token, request, way=Way.CSR, peer="192.0.2.9")
+        ids.append(invited.invitation.id)
+    assert "2 waiting" in get(portal, "").words
+    page = get(portal, f"/invitations/{ids[0]}")
+    assert r"CN=\<b\>operator" in page.words
+    assert "It will say CN=berta" in page.words
+    assert key_fingerprint(key.public_key()).hex() in page.words.replace(" ", "")
+    assert services.clients.show("berta").credentials == ()
+    assert post(portal, f"/invitations/{ids[0]}/approve").status == 303
+    assert len(services.clients.show("berta").credentials) == 1
+    post(portal, f"/invitations/{ids[1]}/decline")
+    assert services.invitations.get(ids[1]).invitation.state == "declined"
+    assert "waiting" not in get(portal, "").words
+    assert post(portal, f"/invitations/{ids[0]}/approve").status in (409, 410)
+
+
+def test_an_invitation_is_taken_back_or_gets_a_new_link(portal: "ASGIApp", services: Services) -> None:
+    invited = services.invitations.invite("berta")
+    id = invited.invitation.id
+    renewed = post(portal, f"/invitations/{id}/renew")
+    (link,) = re.findall(r"https://gate\.test/join/([A-Za-z0-9_-]{43})", renewed.text)
+    with pytest.raises(NotFound):
+        services.invitations.open(invited.token, peer="192.0.2.1")
+    assert services.invitations.open(link, peer="192.0.2.1").invitation.id == id
+    assert post(portal, f"/invitations/{id}/revoke").status == 303
+    assert services.invitations.get(id).invitation.state == "revoked"
+    assert "revoked" in get(portal, "/invitations?state=revoked").words
+    for path in ("/invitations/999", "/invitations/x"):
+        assert get(portal, path).status == 404
+    assert post(portal, f"/invitations/{id}/jump").status == 404

@@ -143,6 +143,11 @@ def groups(digits: str) -> str:
     return " ".join(textwrap.wrap(digits, 4))
 
 
+def capfirst(sentence: str) -> str:
+    """The sentence with a capital at its beginning, and the rest as it is."""
+    return sentence[:1].upper() + sentence[1:]
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
@@ -160,5 +165,5 @@ def _environment() -> "jinja2.Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"day": day, "moment": moment, "groups": groups}
+    environment.filters |= {"day": day, "moment": moment, "groups": groups, "capfirst": capfirst}
     return environment
