@@ -34,6 +34,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "clients/revoking.py": ("clients/test_service.py", "a part of the service that lives in its transaction"),
     "demo/handshake.py": ("demo/test_service.py", "the page that comes out is asserted as a browser and curl get it"),
     "demo/page.py": ("demo/test_service.py", "as demo/handshake.py"),
+    "enrolment/handed_in.py": ("enrolment/test_invitations.py", "as enrolment/opening.py"),
     "enrolment/opening.py": ("enrolment/test_invitations.py", "the rules of the service, apart for their length"),
     "enrolment/own.py": ("enrolment/test_invitations.py", "as enrolment/opening.py"),
     "enrolment/signing.py": ("enrolment/test_service.py", "a part of the services that lives in their transactions"),

@@ -254,6 +254,9 @@ def test_what_has_to_be_approved_waits(invitations: Invitations, clients: Client
     with pytest.raises(Conflict) as twice:
         invitations.sign(invited.token, csr(), way=Way.CSR, peer=PEER)
     assert twice.value.code == "invitation_waiting"
+    handed_in = invitations.handed_in(invited.invitation.id)
+    assert handed_in is not None
+    assert (handed_in.what, handed_in.subject, handed_in.peer) == ("a CSR with a key of P-256", "CN=client", PEER)
     clock.move(timedelta(days=2))  # the operator was away: what came in time still counts
     assert invitations.collect(invited.token, peer=PEER).waiting
     approved = invitations.approve(invited.invitation.id)
@@ -427,7 +430,10 @@ def test_what_waits_for_approval_is_pinned_as_it_was_asked(invitations: Invitati
     shown = pki.leaf(None)
     assert invitations.own(invited.token, [shown.der], peer=PEER, kind=PinKind.KEY).waiting
     assert clients.get("anna").state is ClientState.INVITED
-    assert invitations.submitted(invited.invitation.id) == shown.der
+    handed_in = invitations.handed_in(invited.invitation.id)
+    assert handed_in is not None
+    assert "self-signed, P-256" in handed_in.what
+    assert handed_in.spki == spki_fingerprint(shown.certificate).hex()
     outcome = invitations.approve(invited.invitation.id)
     assert outcome.pin is not None
     assert outcome.pin.kind is PinKind.KEY

@@ -154,6 +154,7 @@ class Services:
             self.policy,
             self.by,
             base_url=self.base_url,
+            outbox=self.outbox,
             organisation=self.config.authority.organisation,
             tries=self.wrong_tries,
         )

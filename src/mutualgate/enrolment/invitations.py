@@ -19,6 +19,7 @@ from mutualgate.authorities.keyring import KeyRing
 from mutualgate.clients import states
 from mutualgate.clients.service import parse_contact
 from mutualgate.enrolment import own, tokens
+from mutualgate.enrolment.handed_in import HandedIn, describe
 from mutualgate.enrolment.letter import invitation_letter, mail_address
 from mutualgate.enrolment.opening import (
     ASK,
@@ -225,10 +226,11 @@ class Invitations:
         with self._store.reading() as tx:
             return by_id(tx, id)
 
-    def submitted(self, id: int) -> bytes | None:
-        """What was handed in and waits, or was accepted: a CSR as it came, or a certificate in DER."""
+    def handed_in(self, id: int) -> HandedIn | None:
+        """What was handed in and waits, or was accepted, in words. Raises `NotFound`."""
         with self._store.reading() as tx:
-            return tx.invitations.submitted(id)
+            invitation = by_id(tx, id).invitation
+            return describe(invitation, tx.invitations.submitted(id) or b"", self._store.clock())
 
     def revoke(self, id: int) -> Opened:
         """Takes back one that is not used. Raises `NotFound`, `Conflict`."""
