@@ -226,6 +226,11 @@ class Invitations:
         with self._store.reading() as tx:
             return by_id(tx, id)
 
+    def submitted(self, id: int) -> bytes | None:
+        """What was handed in and waits, or was accepted, as it came: a CSR, or a certificate in DER."""
+        with self._store.reading() as tx:
+            return tx.invitations.submitted(id)
+
     def handed_in(self, id: int) -> HandedIn | None:
         """What was handed in and waits, or was accepted, in words. Raises `NotFound`."""
         with self._store.reading() as tx:
