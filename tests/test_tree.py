@@ -49,6 +49,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "portal/problems.py": ("portal/test_application.py", "as portal/answers.py"),
     "portal/operator_clients.py": ("portal/test_operator.py", "what an operator sees and does"),
     "portal/operator_invitations.py": ("portal/test_operator.py", "as portal/operator_clients.py"),
+    "portal/operator_pins.py": ("portal/test_operator.py", "as portal/operator_clients.py"),
+    "portal/operator_refusals.py": ("portal/test_operator.py", "as portal/operator_clients.py"),
     "snapshot/sites.py": ("snapshot/test_builder.py", "sites are records of the snapshot that is built"),
     "store/audit.py": ("audit/test_chain.py", "the log is tested by what writes it"),
     "store/authorities.py": ("authorities/test_service.py", "its rows are asserted through the service"),

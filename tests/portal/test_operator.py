@@ -1,10 +1,13 @@
 """The operator's pages: for operators alone, by the services that the commands use, and asked twice before a cut."""
 
 import re
+from html import unescape
 from typing import TYPE_CHECKING
 
 import pki
 import pytest
+from conftest import Hands
+from cryptography.hazmat.primitives import hashes
 from portal.asking import ANONYMOUS, Answer, admitted, ask, refused
 
 from mutualgate.app import Services
@@ -212,3 +215,71 @@ def test_an_invitation_is_taken_back_or_gets_a_new_link(portal: "ASGIApp", servi
     for path in ("/invitations/999", "/invitations/x"):
         assert get(portal, path).status == 404
     assert post(portal, f"/invitations/{id}/jump").status == 404
+
+
+# --- a client's own certificates ---
+
+
+def test_a_certificate_is_shown_before_it_is_accepted(portal: "ASGIApp", services: Services, clock: Hands) -> None:
+    own = pki.leaf(None, "laptop of anna", eku=None, days=1000)
+    page = post(portal, "/clients/anna/accept", text=own.pem.decode())
+    assert "self-signed" in page.words.lower()
+    digest = own.certificate.fingerprint(hashes.SHA256()).hex()
+    assert digest in page.words.replace(" ", "")
+    assert services.pins.list("anna") == []
+    (pem,) = re.findall(r'name="text" value="([^"]+)"', page.text)
+    assert post(portal, "/clients/anna/accept", text=unescape(pem), sure="yes", kind="key").status == 303
+    ((pin, _),) = services.pins.list("anna")
+    assert (pin.kind, pin.certificate) == ("key", own.der)
+    assert "CN=laptop of anna" in get(portal, "/clients/anna").words
+
+
+def test_a_private_key_is_refused_and_not_shown_again(portal: "ASGIApp", services: Services) -> None:
+    own = pki.leaf(None, "x")
+    page = post(portal, "/clients/anna/accept", text=(own.key_pem + own.pem).decode())
+    assert page.status == 400
+    assert "private key" in page.words
+    assert "PRIVATE KEY-----" not in page.text
+    assert services.pins.list("anna") == []
+    assert post(portal, "/clients/anna/accept", text="").status == 400
+    assert post(portal, "/clients/anna/accept", text="nonsense").status == 400
+
+
+def test_a_pin_is_retired_and_renewed(portal: "ASGIApp", services: Services) -> None:
+    pin = services.pins.add("anna", pki.leaf(None, "x", days=1000).pem)
+    assert "Retire the pin" in get(portal, f"/pins/{pin.id}/retire").words
+    assert post(portal, f"/pins/{pin.id}/retire").status == 400
+    assert post(portal, f"/pins/{pin.id}/retire", sure="yes").headers["Location"].endswith("/clients/anna")
+    assert services.pins.get(pin.id).state == "retired"
+    assert post(portal, f"/pins/{pin.id}/renew").status == 303
+    assert services.pins.get(pin.id).state == "active"
+    for path in ("/pins/999/retire", "/pins/x/retire"):
+        assert get(portal, path).status == 404
+
+
+# --- refusals ---
+
+
+def test_a_refusal_is_looked_up_by_its_reference(portal: "ASGIApp", services: Services) -> None:
+    services.refusals.keep(
+        [
+            {
+                "kind": "refused", "refusal": f"7K3M9QW2XT5B8N{number:02d}", "at": 1_780_000_000_000,
+                "reason": reason, "site": "main", "path": "/orders?<b>", "peer": "192.0.2.7",
+                "subject": f"CN=<b>{reason}", "client": 2 if reason == "expired" else None,
+            }
+            for number, reason in enumerate(["unknown_issuer", "expired", "no_certificate"])
+        ]
+    )  # fmt: skip
+    assert "CN=<b>expired" in get(portal, "/refusals").words
+    only = get(portal, "/refusals?reason=unknown_issuer")
+    assert "CN=<b>unknown_issuer" in only.words
+    assert "CN=<b>expired" not in only.words
+    assert "CN=<b>expired" in get(portal, "/refusals?id=7k3m9qw2xt5b8n01").words
+    one = get(portal, "/refusals/7K3M9QW2XT5B8N01")
+    assert "validity has ended" in one.words
+    assert "belongs to the client anna" in one.words
+    assert "<b>" not in one.text
+    assert "7K3M9QW2XT5B8N01" in get(portal, "/clients/anna").words
+    assert get(portal, "/refusals/NOTHING").status == 404
+    assert get(portal, "/refusals?reason=odd").status == 400

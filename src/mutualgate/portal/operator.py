@@ -28,21 +28,25 @@ TABS = (
     ("overview", "Overview", ()),
     ("clients", "Clients", ("clients",)),
     ("invitations", "Invitations", ("invitations",)),
+    ("refusals", "Refused", ("refusals",)),
 )
 """Name, label and path of each part."""
 
 
 def routes(desk: Desk) -> list[BaseRoute]:
     """All addresses of the operator."""
-    from mutualgate.portal import operator_clients, operator_invitations
+    from mutualgate.portal import operator_clients, operator_invitations, operator_pins, operator_refusals
 
     def at(path: str, **views: View) -> BaseRoute:
         return desk.route(f"/operator{path}", **{method: for_operators(view) for method, view in views.items()})
 
     return [
         at("", get=overview),
+        # Before the clients, whose last address takes any word.
+        *operator_pins.routes(at),
         *operator_clients.routes(at),
         *operator_invitations.routes(at),
+        *operator_refusals.routes(at),
     ]
 
 

@@ -111,7 +111,7 @@ async def client(asked: Asked) -> Response:
 
 def _others(services: "Services", id: int) -> dict[str, Any]:
     with services.store.reading() as tx:
-        return {"refusals": tx.refusals.recent(client=id, limit=5)}
+        return {"refusals": tx.refusals.recent(client=id, limit=5), "pins": tx.pins.of_client(id)}
 
 
 async def roles(asked: Asked) -> Response:
