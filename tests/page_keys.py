@@ -19,8 +19,7 @@ import pytest
 STATIC = Path(__file__).resolve().parents[1] / "src" / "mutualgate" / "portal" / "static"
 
 
-def node_is_fit() -> bool:
-    """Whether there is a node that has WebCrypto for everybody."""
+def _node_is_fit() -> bool:
     if shutil.which("node") is None:
         return False
     version = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout
@@ -28,7 +27,7 @@ def node_is_fit() -> bool:
 
 
 needs_node = pytest.mark.skipif(
-    not node_is_fit(), reason="node 20 or newer is not installed, so the page's script cannot run"
+    not _node_is_fit(), reason="node 20 or newer is not installed, so the page's script cannot run"
 )
 
 _DRIVER = """

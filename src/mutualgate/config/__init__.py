@@ -4,7 +4,6 @@
     settings    the table
     kinds       values: durations, sizes, words
     network     values: addresses, hosts, upstreams, paths
-    posting     values: mailboxes, mail servers, webhooks
     positions   where keys and values stand in the file
     rules       what settings must not say together
     reader      load, problems
@@ -17,7 +16,6 @@ Knows the file alone. Whether a certificate is there and fits its key is asked b
 from .network import DEMO, Address, Upstream
 from .overrides import with_overrides
 from .page import default_file, reference
-from .posting import Server, is_mailbox
 from .reader import Check, Problem, load, parse, problems
 from .rules import Finding
 from .shape import (
@@ -25,12 +23,9 @@ from .shape import (
     AuthorityConfig,
     Config,
     GateConfig,
-    MailConfig,
     Mode,
-    NoticesConfig,
     OnRefusal,
     RouteConfig,
-    Security,
     SiteConfig,
     Timeouts,
 )
@@ -44,19 +39,14 @@ __all__ = [
     "Config",
     "Finding",
     "GateConfig",
-    "MailConfig",
     "Mode",
-    "NoticesConfig",
     "OnRefusal",
     "Problem",
     "RouteConfig",
-    "Security",
-    "Server",
     "SiteConfig",
     "Timeouts",
     "Upstream",
     "default_file",
-    "is_mailbox",
     "load",
     "parse",
     "problems",

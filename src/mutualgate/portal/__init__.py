@@ -11,4 +11,11 @@ Its routes have the mode `shown`, so it hears of refused and of no certificates,
     answers.py      pages, JSON, text; the policy that they are sent with
     problems.py     an error -> its status and what a visitor reads (RFC 9457)
     assets.py       static files under the hash of what is in them
+    joining.py      from the link to the first good handshake: the pages of whoever was invited
+    me.py           who am I
+    helping.py      instructions for each browser and program
+    systems.py      a guess at the visitor's machine, and what is best there
+    showing.py      the certificate that was shown, in words
+    diagnosis.py    why the right one did not arrive
+    remembered.py   the cookie by which a browser that was in is known again
 """

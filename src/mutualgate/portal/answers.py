@@ -6,6 +6,7 @@ name in a certificate is hostile text, and a private key is made in one of these
 
 import functools
 import json
+import re
 import textwrap
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,6 +20,7 @@ from mutualgate.portal.problems import Problem
 
 if TYPE_CHECKING:
     import jinja2
+    from markupsafe import Markup
 
 # For the gate alone, which removes it: no further request on this connection. The next makes a new handshake.
 CLOSE: Final = "Mutualgate-Close"
@@ -33,7 +35,7 @@ def page(
     body = _environment().get_template(template).render(
         asked=asked,
         visitor=asked.visitor,
-        icon=assets.icon(),
+        favicon=assets.icon(),
         now=asked.desk.clock(),
         operators=asked.desk.is_operator(asked.visitor),
         **values,
@@ -134,8 +136,8 @@ def day(moment: datetime) -> str:
 
 
 def moment(at: datetime) -> str:
-    """`3 May 2027 14:05 UTC`."""
-    return f"{day(at)} {at:%H:%M} UTC"
+    """`3 May 2027, 14:05 UTC`."""
+    return f"{day(at)}, {at:%H:%M} UTC"
 
 
 def groups(digits: str) -> str:
@@ -143,9 +145,17 @@ def groups(digits: str) -> str:
     return " ".join(textwrap.wrap(digits, 4))
 
 
-def capfirst(sentence: str) -> str:
-    """The sentence with a capital at its beginning, and the rest as it is."""
-    return sentence[:1].upper() + sentence[1:]
+def code(sentence: str) -> "Markup":
+    """A sentence in which `this` is something to type."""
+    from markupsafe import Markup, escape
+
+    # Escaped first: what is between the backticks is as hostile as the rest.
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))  # noqa: S704
+
+
+def file_name(name: str) -> str:
+    """A name of somebody as that of a file: ASCII, and nothing that a system or a header could take for more."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:64].strip("-") or "client"
 
 
 def _plain(value: Any) -> Any:
@@ -165,5 +175,5 @@ def _environment() -> "jinja2.Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"day": day, "moment": moment, "groups": groups, "capfirst": capfirst}
+    environment.filters |= {"day": day, "moment": moment, "groups": groups, "file_name": file_name, "code": code}
     return environment

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Router
 
 from mutualgate.clock import Clock, system_clock
 from mutualgate.errors import NotFound
-from mutualgate.portal import answers, assets, operator
+from mutualgate.portal import answers, assets, helping, joining, me, operator
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk
 
@@ -75,6 +75,9 @@ def routes(desk: Desk) -> list[BaseRoute]:
     """All addresses."""
     return [
         desk.route("/static/{version}/{name}", get=static),
+        *helping.routes(desk),
+        *me.routes(desk),
+        *joining.routes(desk),
         *operator.routes(desk),
     ]
 

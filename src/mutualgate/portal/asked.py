@@ -70,6 +70,12 @@ class Asked:
             raise KeyError(name)
         return self.to("static", version(), name)
 
+    def integrity(self, name: str) -> str:
+        """What a browser checks a static file against (Subresource Integrity)."""
+        from mutualgate.portal.assets import integrity
+
+        return integrity(name)
+
     async def body(self, limit: int = guard.MAX_FORM_BYTES) -> bytes:
         """What was sent. Raises TooLarge."""
         return await guard.read(self.request.stream(), self.fields, limit)

@@ -1,5 +1,6 @@
 """Static files, served under a hash of all of them: they never change, so browsers keep them for good."""
 
+import base64
 import functools
 import hashlib
 from importlib import resources
@@ -32,6 +33,12 @@ def version() -> str:
     for name, (content, _) in assets().items():
         total.update(f"{name} {len(content)}\n".encode() + content)
     return total.hexdigest()[:16]
+
+
+@functools.cache
+def integrity(name: str) -> str:
+    """The file's hash, as Subresource Integrity writes it."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(assets()[name][0]).digest()).decode()}"
 
 
 @functools.cache

@@ -2,8 +2,10 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from cryptography import x509
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -11,10 +13,12 @@ from starlette.routing import Route
 from mutualgate.accept import preferred
 from mutualgate.clock import Clock
 from mutualgate.errors import MutualgateError
-from mutualgate.portal import answers, guard
+from mutualgate.portal import answers, guard, remembered
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.problems import FOR_VISITORS, problem_of
+from mutualgate.portal.remembered import Remembered
 from mutualgate.portal.visitor import Visitor
+from mutualgate.reading.files import UNREADABLE
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -30,6 +34,7 @@ class Desk:
     def __init__(self, services: "Services", clock: Clock) -> None:
         self.services = services
         self.clock = clock
+        self._key: bytes | None = None
 
     def route(self, path: str, **views: View) -> Route:
         """The address `path` with a view for each method: `desk.route("/me", get=show, post=renew)`.
@@ -66,6 +71,30 @@ class Desk:
         except Exception:
             log.exception("a page of the portal could not be made")
             return answers.problem(asked, FOR_VISITORS["defect"], kind)
+
+    async def remembered(self, asked: Asked) -> Remembered | None:
+        """Who this browser was the last time that it was in, if it still has our cookie."""
+        cookies = asked.fields.get("cookie", "")
+        if remembered.COOKIE not in cookies:
+            return None
+        return remembered.read(await asked.call(self._cookie_key), cookies)
+
+    async def remember(self, asked: Asked) -> dict[str, str]:
+        """The header fields by which a browser that is in will be known again."""
+        visitor = asked.visitor
+        if not visitor.admitted or visitor.client_id is None or visitor.shown is None or asked.kind == "text":
+            return {}
+        try:
+            not_after = x509.load_der_x509_certificate(visitor.shown).not_valid_after_utc
+        except UNREADABLE:
+            return {}
+        who = Remembered(visitor.client_id, not_after, sha256(visitor.shown).hexdigest()[:16])
+        return {"Set-Cookie": remembered.write(await asked.call(self._cookie_key), who, asked.to())}
+
+    def _cookie_key(self) -> bytes:
+        if self._key is None:
+            self._key = remembered.key_of(self.services.store)
+        return self._key
 
     def operator_roles(self) -> Sequence[str]:
         """Roles whose clients are operators: `[portal] operators`."""

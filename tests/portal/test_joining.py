@@ -1,0 +1,368 @@
+"""From the link to the first good handshake, as a visitor and a program see it."""
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pki
+import pytest
+from conftest import Hands
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from portal.asking import HTML, JSON, TEXT, Answer, admitted, ask, refused
+
+from mutualgate.app import Services
+from mutualgate.enrolment import Invited
+from mutualgate.model import Way
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+HOSTILE = "<script>alert(1)<script> {{7*7}}"
+PKCS10 = {"Content_Type": "application/pkcs10"}
+
+
+def invite(services: Services, name: str = "ann", **how: object) -> Invited:
+    return services.invitations.invite(name, roles=["staff"], **how)  # type: ignore[arg-type]
+
+
+def csr(name: str = "whoever") -> bytes:
+    return pki.csr(pki.fresh_key(), name)
+
+
+def hand_in(portal: "ASGIApp", invited: Invited, data: bytes, *, accept: str = TEXT, **fields: str) -> Answer:
+    return ask(portal, f"/join/{invited.token}/csr", method="POST", accept=accept, body=data, **{**PKCS10, **fields})
+
+
+def own(name: str = "laptop") -> pki.Issued:
+    return pki.leaf(None, name)
+
+
+# The door
+
+
+def test_a_code_or_a_whole_link_leads_to_its_invitation(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    assert 'name="code"' in ask(portal, "/join/").text
+    for typed in (invited.code, invited.code.replace("-", ""), f" {invited.code.replace('-', ' ')} "):
+        answer = ask(portal, "/join/", form={"code": typed})
+        assert (answer.status, answer.headers["Location"]) == (303, f"/join/{invited.code}")
+    pasted = ask(portal, "/join/", form={"code": f"https://gate.test/join/{invited.token}"})
+    assert pasted.headers["Location"] == f"/join/{invited.token}"
+    assert "You are invited as ann" in ask(portal, f"/join/{invited.code}").words
+
+
+@pytest.mark.parametrize("typed", ["", "abc", "2222-2222-2222", "x" * 300, '"><script>alert(1)</script>', "/../me"])
+def test_a_code_that_opens_nothing_is_told_so(portal: "ASGIApp", typed: str) -> None:
+    answer = ask(portal, "/join/", form={"code": typed})
+    assert answer.status in (400, 404)
+    assert 'role="status"' in answer.text
+    assert "<script>" not in answer.text
+
+
+def test_who_guesses_is_slowed_down(portal: "ASGIApp") -> None:
+    statuses = [ask(portal, f"/join/2222-2222-{number:04}").status for number in range(60)]
+    assert statuses[0] == 404
+    assert statuses[-1] == 429
+    assert "too many wrong tries" in ask(portal, "/join/2222-2222-2222").words
+
+
+# The invitation
+
+
+def test_the_page_says_for_whom_it_is_and_what_is_best(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    page = ask(portal, f"/join/{invited.token}", User_Agent="Mozilla/5.0 (iPhone; CPU iPhone OS 20_1) Safari/604.1")
+    assert page.status == 200
+    assert "You are invited as ann" in page.words
+    assert "Best for iPhone or iPad Install a profile" in page.words
+    assert f"/join/{invited.token}/page" in page.text
+    assert "Works until 8 June 2026, 12:00 UTC" in page.words
+
+
+def test_ways_that_are_not_allowed_are_not_there(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services, ways=[Way.CSR])
+    page = ask(portal, f"/join/{invited.token}")
+    assert f"/join/{invited.token}/csr" in page.text
+    for other in ("page", "own"):
+        assert f"/join/{invited.token}/{other}" not in page.text
+        assert ask(portal, f"/join/{invited.token}/{other}").status == 400
+
+
+def test_curl_is_told_the_next_command(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    told = ask(portal, f"/join/{invited.token}", accept=TEXT)
+    assert told.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert told.text.startswith("You are invited to gate.test as ann.\n")
+    assert f"  curl --cert own.pem --key own.key https://gate.test/join/{invited.token}\n" in told.text
+    shown = ask(portal, f"/join/{invited.token}", refused([own().der], "unknown_issuer"), accept=TEXT)
+    assert "Self-signed, P-256" in shown.text
+    assert f"  curl --cert own.pem --key own.key -X POST https://gate.test/join/{invited.token}/own\n" in shown.text
+
+
+def test_a_program_is_told_values(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services, second_factor=True, ways=[Way.CSR, Way.OWN])
+    told = ask(portal, f"/join/{invited.token}", accept=JSON).json
+    assert told["client"] == "ann"
+    assert told["second_factor"] is True
+    assert told["ways"]["csr"] == f"https://gate.test/join/{invited.token}/csr"
+    assert told["expires"] == "2026-06-08T12:00:00Z"
+    assert told["certificate"] is None
+    shown = ask(portal, f"/join/{invited.token}", refused([own().der], "unknown_issuer"), accept=JSON).json
+    assert shown["certificate"]["usable"] is True
+
+
+def test_what_was_shown_is_explained_and_asked_about(portal: "ASGIApp", services: Services) -> None:
+    invited, laptop = invite(services), own()
+    page = ask(portal, f"/join/{invited.token}", refused([laptop.der], "unknown_issuer"))
+    assert "Use this certificate?" in page.words
+    assert "Self-signed, P-256" in page.words
+    digest = re.search(r'name="fingerprint" value="([0-9a-f]{64})"', page.text)
+    assert digest is not None
+    assert digest[1] == laptop.certificate.fingerprint(pki.hashes.SHA256()).hex()
+
+
+def test_what_cannot_be_used_is_not_asked_about(portal: "ASGIApp", services: Services) -> None:
+    invited, late = invite(services), pki.leaf(None, "late", days=-1)
+    page = ask(portal, f"/join/{invited.token}", refused([late.der], "expired"))
+    assert "It cannot be used here" in page.words
+    assert "It expired on" in page.words
+    assert 'name="fingerprint"' not in page.text
+
+
+def test_who_is_in_already_is_told_so(portal: "ASGIApp", services: Services) -> None:
+    invited, leaf = invite(services), own()
+    there = admitted("ann", [leaf.der], client_id=invited.client.id)
+    assert "This browser is in already" in ask(portal, f"/join/{invited.token}", there).words
+    other = admitted("bob", [leaf.der], client_id=99)
+    page = ask(portal, f"/join/{invited.token}", other)
+    assert "It shows a certificate of bob" in page.words
+    assert 'name="fingerprint"' not in page.text
+
+
+@pytest.mark.parametrize("path", ["", "/page", "/csr", "/own", "/wait", "/done", "/progress", "/probe", "/chain.pem"])
+def test_an_unknown_invitation_is_one_sentence(portal: "ASGIApp", path: str) -> None:
+    answer = ask(portal, f"/join/{'A' * 43}{path}")
+    assert answer.status == 404
+    assert "There is no such invitation." in answer.words
+    assert ask(portal, f"/join/{'A' * 43}{path}", accept=JSON).json["code"] == "invitation_unknown"
+
+
+def test_each_end_of_an_invitation_is_one_sentence(portal: "ASGIApp", services: Services, clock: Hands) -> None:
+    revoked, old = invite(services), invite(services, "bob")
+    services.invitations.revoke(revoked.invitation.id)
+    answer = ask(portal, f"/join/{revoked.token}")
+    assert (answer.status, "This invitation was withdrawn." in answer.words) == (410, True)
+    clock.move(timedelta(days=8))
+    answer = ask(portal, f"/join/{old.token}")
+    assert (answer.status, "This invitation has expired." in answer.words) == (410, True)
+    assert "Ask whoever invited you for a new one." in answer.words
+
+
+def test_a_used_one_says_so_and_leads_on(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    assert hand_in(portal, invited, csr()).status == 200
+    page = ask(portal, f"/join/{invited.token}")
+    assert page.status == 410
+    assert "This invitation has been used." in page.words
+    assert "If it was not you" in page.words
+    assert f"/join/{invited.token}/done" in page.text
+    again = hand_in(portal, invited, csr(), accept=JSON)
+    assert (again.status, again.json["code"]) == (410, "invitation_used")
+
+
+# A request
+
+
+def test_a_program_gets_the_chain_as_pem(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    answer = hand_in(portal, invited, csr("somebody else"))
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "application/pem-certificate-chain"
+    leaf, issuing = x509.load_pem_x509_certificates(answer.body)
+    assert leaf.subject.rfc4514_string() == "CN=ann"
+    leaf.verify_directly_issued_by(issuing)
+    fetched = ask(portal, f"/join/{invited.token}/chain.pem")
+    assert fetched.body == answer.body
+    assert fetched.headers["Content-Disposition"] == 'attachment; filename="ann.pem"'
+
+
+def test_who_filled_in_the_form_sees_what_is_not_as_asked(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    assert "Send the request" in ask(portal, f"/join/{invited.token}/csr").words
+    page = ask(portal, f"/join/{invited.token}/csr", form={"csr": csr("somebody else").decode()})
+    assert page.status == 200
+    assert "subject CN=somebody else CN=ann The name comes from the client&#39;s record." in page.words.replace(
+        "'", "&#39;"
+    )
+    assert f"/join/{invited.token}/chain.pem" in page.text
+
+
+def test_a_file_can_be_uploaded(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="csr"\r\n\r\n\r\n'
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csr"\r\nContent-Type: x/y\r\n\r\n'
+        + csr()
+        + b"\r\n--x--\r\n"
+    )
+    page = ask(
+        portal, f"/join/{invited.token}/csr", method="POST", body=body,
+        Sec_Fetch_Site="same-origin", Content_Type="multipart/form-data; boundary=x",
+    )  # fmt: skip
+    assert "Your certificate is ready" in page.words
+
+
+def test_what_is_no_request_stays_in_the_form_with_a_sentence(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    page = ask(portal, f"/join/{invited.token}/csr", form={"csr": "</textarea><script>alert(1)</script>"})
+    assert page.status == 400
+    assert "is no CSR" in page.words
+    assert "&lt;/textarea&gt;&lt;script&gt;" in page.text
+    assert "<script>" not in page.text
+    # The invitation is as it was.
+    assert hand_in(portal, invited, csr()).status == 200
+
+
+def test_a_private_key_is_called_out_and_not_shown_again(portal: "ASGIApp", services: Services) -> None:
+    invited, key = invite(services), own().key_pem.decode()
+    page = ask(portal, f"/join/{invited.token}/csr", form={"csr": key})
+    assert page.status == 400
+    assert "holds a private key, which must never leave its owner" in page.words
+    assert key.splitlines()[1] not in page.text
+
+
+def test_an_endless_request_is_not_read(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    ten_mebibytes = [b"A" * 65_536] * 160
+    for kind in ("application/pkcs10", "application/x-www-form-urlencoded"):
+        answer = ask(
+            portal, f"/join/{invited.token}/csr", method="POST", accept=JSON, body=ten_mebibytes,
+            Content_Type=kind, Sec_Fetch_Site="same-origin",
+        )  # fmt: skip
+        assert (answer.status, answer.json["code"]) == (413, "too_large")
+
+
+def test_another_site_hands_nothing_in(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    path = f"/join/{invited.token}"
+    for where in (path + "/csr", path + "/own", path + "/page", "/join/"):
+        for fields in ({"Sec_Fetch_Site": "cross-site"}, {"Origin": "https://evil.test"}, {"Cookie": "a=b"}):
+            answer = ask(
+                portal, where, refused([own().der], "unknown_issuer"), method="POST", accept=JSON, body=csr(),
+                **PKCS10, **fields,
+            )  # fmt: skip
+            assert (answer.status, answer.json["code"]) == (403, "cross_site"), (where, fields)
+    assert ask(portal, path).status == 200
+
+
+def test_a_second_code_is_asked_for(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services, second_factor=True)
+    assert invited.factor is not None
+    for page in ("csr", "page"):
+        assert 'name="factor"' in ask(portal, f"/join/{invited.token}/{page}").text
+    assert hand_in(portal, invited, csr(), accept=JSON).json["code"] == "second_factor_needed"
+    assert hand_in(portal, invited, csr(), accept=JSON, Second_Factor="0000 0000").json["code"] == "wrong_second_factor"
+    wrong = ask(portal, f"/join/{invited.token}/csr", form={"csr": csr().decode(), "factor": "1"})
+    assert (wrong.status, "second code is wrong" in wrong.words) == (400, True)
+    assert hand_in(portal, invited, csr(), Second_Factor=invited.factor).status == 200
+
+
+def test_what_waits_for_approval_waits(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services, approval=True)
+    answer = ask(portal, f"/join/{invited.token}/csr", form={"csr": csr().decode()})
+    assert (answer.status, answer.headers["Location"]) == (303, f"/join/{invited.token}/wait")
+    assert "An operator looks at it now" in ask(portal, f"/join/{invited.token}/wait").words
+    assert "An operator looks at it now" in ask(portal, f"/join/{invited.token}").words
+    assert ask(portal, f"/join/{invited.token}/progress", accept=JSON).json["state"] == "waiting"
+    assert ask(portal, f"/join/{invited.token}/chain", accept=JSON).json == {"client": "ann", "waiting": True}
+    assert ask(portal, f"/join/{invited.token}/csr").status == 409
+    services.invitations.approve(invited.invitation.id)
+    assert ask(portal, f"/join/{invited.token}/wait").headers["Location"] == f"/join/{invited.token}/done"
+    assert len(x509.load_pem_x509_certificates(ask(portal, f"/join/{invited.token}/chain.pem").body)) == 2
+
+
+# The key that is made in the page
+
+
+def test_the_page_has_what_its_script_needs(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    page = ask(portal, f"/join/{invited.token}/page")
+    assert f'data-send="/join/{invited.token}/page"' in page.text
+    assert 'data-file="ann"' in page.text
+    assert 'data-label="gate.test - ann"' in page.text
+    assert re.search(r'forge\.min\.js" integrity="sha256-[A-Za-z0-9+/]{43}="', page.text)
+
+
+def test_its_script_gets_the_chain(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    path = f"/join/{invited.token}/page"
+    told = ask(portal, path, method="POST", accept=JSON, body=csr(), Sec_Fetch_Site="same-origin", **PKCS10)
+    assert told.status == 200
+    assert told.json["client"] == "ann"
+    assert told.json["waiting"] is False
+    assert len(x509.load_pem_x509_certificates(told.json["pem"].encode())) == 2
+    assert ask(portal, f"/join/{invited.token}/progress", accept=JSON).json["way"] == "page"
+
+
+def test_its_address_takes_nothing_but_a_request(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    answer = ask(portal, f"/join/{invited.token}/page", form={"csr": csr().decode()}, accept=JSON)
+    assert (answer.status, answer.json["code"]) == (400, "bad_type")
+
+
+# Afterwards
+
+
+def test_the_test_says_what_this_connection_showed(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    leaf = x509.load_pem_x509_certificates(hand_in(portal, invited, csr()).body)[0].public_bytes(Encoding.DER)
+    probe = f"/join/{invited.token}/probe"
+    nothing = ask(portal, probe, accept=JSON)
+    assert (nothing.json["good"], nothing.json["code"]) == (False, "no_certificate")
+    # The next test is to make a new handshake, in which the browser can choose anew.
+    assert nothing.headers["Mutualgate-Close"] == "yes"
+    assert nothing.json["now"] == "2026-06-01T12:00:00Z"
+    good = ask(portal, probe, admitted("ann", [leaf], client_id=invited.client.id), accept=JSON)
+    assert (good.json["good"], good.json["title"]) == (True, "It works. The gate knows you as ann.")
+    assert good.headers["Set-Cookie"].startswith(f"mutualgate-was={invited.client.id}.")
+    wrong = ask(portal, probe, refused([own().der], "unknown_issuer"), accept=JSON)
+    assert wrong.json["code"] == "unknown_issuer"
+    # Without script, the same as a page.
+    assert "No certificate arrived." in ask(portal, probe).words
+    assert "It works." in ask(portal, probe, admitted("ann", [leaf], client_id=invited.client.id)).words
+    assert ask(portal, probe, accept=TEXT).text.startswith("No certificate arrived.\n")
+
+
+def test_the_page_afterwards_has_instructions_and_the_test(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    before = ask(portal, f"/join/{invited.token}/done")
+    assert (before.status, before.headers["Location"]) == (303, f"/join/{invited.token}")
+    hand_in(portal, invited, csr())
+    page = ask(portal, f"/join/{invited.token}/done", User_Agent="Mozilla/5.0 (Windows NT 10.0) Chrome/156.0.0.0")
+    assert "Chrome or Edge on Windows" in page.words
+    assert f'data-probe="/join/{invited.token}/probe"' in page.text
+
+
+# Hostile names
+
+
+@pytest.mark.parametrize(
+    "page", ["", "/page", "/csr", "/own", "/done", "/wait", "/probe", "/progress", "/chain.pem", "/chain"]
+)
+@pytest.mark.parametrize("accept", [HTML, JSON, TEXT])
+def test_a_hostile_name_stays_text(portal: "ASGIApp", services: Services, page: str, accept: str) -> None:
+    invited = invite(services, HOSTILE)
+    if page not in ("", "/page", "/csr", "/own"):
+        hand_in(portal, invited, csr())
+    evil = pki.leaf(None, "<img src=x onerror=alert(1)>\x1b[2J")
+    for who in (refused([evil.der], "unknown_issuer", "<b>\r\nX: y"), admitted(HOSTILE, [evil.der], client_id=1)):
+        answer = ask(portal, f"/join/{invited.token}{page}", who, accept=accept)
+        if "html" in answer.headers["Content-Type"]:
+            assert "<script>" not in answer.text
+            assert "<img" not in answer.text
+        assert "49" not in re.sub(r"[0-9a-f]{16,}", "", answer.headers.get("Content-Disposition", ""))
+        assert "\x1b" not in answer.text
+        for value in answer.headers.values():
+            assert "\n" not in value
+            assert "\r" not in value
