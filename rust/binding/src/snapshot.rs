@@ -41,6 +41,11 @@ impl Snapshot {
         self.inner.epoch()
     }
 
+    /// What of partners' records cannot be used and therefore vouches for nobody, a sentence each.
+    fn problems(&self, py: Python<'_>) -> Vec<String> {
+        py.detach(|| self.inner.problems())
+    }
+
     /// Judges a chain (DER, leaf first) at a time (Unix seconds).
     fn decide(&self, py: Python<'_>, chain: Vec<Vec<u8>>, at: i64) -> Verdict {
         Verdict::of(py.detach(|| judge::decide(&slices(&chain), at, &self.inner)))

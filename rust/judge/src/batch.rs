@@ -3,21 +3,20 @@
 //! The paths are built and judged by the very code that the gate runs. What differs is what a snapshot has and a line has
 //! not: there are no clients, so a good path is an admission, and revocation comes as lists.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use x509_parser::pem::Pem;
 
 use crate::{
     Reason,
-    anchor::{Anchor, BySubject},
+    anchor::{Anchor, Anchors},
     certificate::Certificate,
     crl::{self, Crl},
     fault::Fault,
     path::{self, Question},
     record::Admits,
     rules::Usage,
+    signature::Checks,
 };
 
 /// Longest line read, in bytes.
@@ -131,6 +130,7 @@ fn answer(line: &Line) -> Result<(), Fault> {
         });
     }
     let certificates = read(&chain, &intermediates)?;
+    let certificates: Vec<&Certificate<'_>> = certificates.iter().collect();
     let anchors = anchors(&trusted)?;
     let crls = lists
         .iter()
@@ -151,7 +151,8 @@ fn answer(line: &Line) -> Result<(), Fault> {
             .max_chain_depth
             .map_or(MOST_CERTIFICATES, |depth| depth as usize),
         signatures: SIGNATURES,
-        anchors: &|name| anchors.get(name).map_or(&[], Vec::as_slice),
+        checks: &Checks::default(),
+        anchors: &|name| anchors.named(name),
         further: &|path, certificates| crl::check(path, certificates, &crls, line.at),
     };
     path::build(&question)
@@ -178,16 +179,13 @@ fn read<'a>(
     Ok(certificates)
 }
 
-fn anchors(trusted: &[Vec<u8>]) -> Result<BySubject, Fault> {
-    let mut anchors = BySubject::default();
+fn anchors(trusted: &[Vec<u8>]) -> Result<Anchors, Fault> {
+    let mut anchors = Anchors::default();
     for (index, der) in trusted.iter().enumerate() {
         let name = format!("trusted[{index}]");
         let anchor = Anchor::read(index as u32, &name, der, Admits::Issued, None)
             .map_err(|fault| malformed(format!("{name} {fault}.")))?;
-        anchors
-            .entry(Arc::clone(&anchor.subject))
-            .or_default()
-            .push(Arc::new(anchor));
+        anchors.insert(anchor);
     }
     Ok(anchors)
 }

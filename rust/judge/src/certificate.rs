@@ -2,12 +2,15 @@
 //!
 //! Knows the syntax of RFC 5280 4.1 and 4.2 and reads X.509 v1 too. Does not know what is good or bad about a field.
 
+use std::cell::OnceCell;
+
 use x509_parser::nom::Parser;
 use x509_parser::prelude::X509CertificateParser;
 
 use crate::{
     der,
     extensions::Extensions,
+    shards::{Fingerprint, sha256},
     signature::{self, SignatureFault, Signed},
 };
 
@@ -35,6 +38,8 @@ pub(crate) struct Certificate<'a> {
     /// Whether the algorithm inside the signed part is the one outside (RFC 5280 4.1.1.2).
     pub algorithms_agree: bool,
     signed: Signed<'a>,
+    fingerprint: OnceCell<Fingerprint>,
+    key_hash: OnceCell<Fingerprint>,
 }
 
 impl<'a> Certificate<'a> {
@@ -82,7 +87,19 @@ impl<'a> Certificate<'a> {
             extensions: Extensions::read(parsed.extensions())?,
             algorithms_agree: parsed.tbs_certificate.signature == parsed.signature_algorithm,
             signed,
+            fingerprint: OnceCell::new(),
+            key_hash: OnceCell::new(),
         })
+    }
+
+    /// SHA-256 of all of it.
+    pub fn fingerprint(&self) -> Fingerprint {
+        *self.fingerprint.get_or_init(|| sha256(self.der))
+    }
+
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub fn key_hash(&self) -> Fingerprint {
+        *self.key_hash.get_or_init(|| sha256(self.spki))
     }
 
     /// Whether the key of `spki` signed it.

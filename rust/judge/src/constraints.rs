@@ -242,7 +242,7 @@ fn is_mask(octets: &[u8]) -> bool {
 }
 
 /// RFC 1034 3.5 as amended by RFC 1123 2.1: letters, digits, hyphens; not something that reads as an IPv4 address.
-fn is_host(name: &str) -> bool {
+pub(crate) fn is_host(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
@@ -260,7 +260,7 @@ fn is_host(name: &str) -> bool {
 }
 
 /// Local part and host of a mailbox (RFC 5321 4.1.2, without quoted local parts).
-fn mailbox_parts(mailbox: &str) -> Option<(&str, &str)> {
+pub(crate) fn mailbox_parts(mailbox: &str) -> Option<(&str, &str)> {
     let (local, host) = mailbox.split_once('@')?;
     let is_atom =
         |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&octet);

@@ -124,7 +124,7 @@ impl<'a> Issuer<'a> {
 /// Looks every certificate of `path` up in the lists of its issuer. An issuer without a list vouches as before.
 pub(crate) fn check(
     path: &Path<'_>,
-    certificates: &[Certificate<'_>],
+    certificates: &[&Certificate<'_>],
     crls: &[Crl<'_>],
     at: i64,
 ) -> Result<(), Fault> {
@@ -134,11 +134,11 @@ pub(crate) fn check(
     let anchor = Certificate::parse(&path.anchor.der)
         .map_err(|fault| Fault::of_anchor(Reason::PathInvalid, fault))?;
     for (position, &index) in path.indexes.iter().enumerate() {
-        let certificate = &certificates[index];
+        let certificate = certificates[index];
         let issuer = Issuer::of(
             path.indexes
                 .get(position + 1)
-                .map_or(&anchor, |next| &certificates[*next]),
+                .map_or(&anchor, |next| certificates[*next]),
         );
         for crl in crls.iter().filter(|crl| {
             crl.list.tbs_cert_list.issuer.as_raw() == certificate.issuer && !issuer.is_another(crl)

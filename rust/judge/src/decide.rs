@@ -5,20 +5,23 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
-
 use crate::{
     Admission, Evidence, Reason, Refusal, Snapshot, Verdict,
     anchor::Anchor,
     certificate::Certificate,
     fault::Fault,
+    key::provable,
     moment, name,
     path::{self, Path, Question},
+    pin::Pin,
     record::Admits,
     revocation::Revocation,
     rules::Usage,
-    shards::Fingerprint,
+    signature::Checks,
     snapshot::Known,
+    validate::weak,
+    verdict::Client,
+    vouch::{Shown, vouch},
 };
 
 /// Certificates that are looked at, at most; more is refused before anything is read.
@@ -26,7 +29,7 @@ pub const MOST_CERTIFICATES: usize = 4;
 /// Bytes of certificates that are looked at, at most.
 pub const MOST_BYTES: usize = 32 * 1024;
 /// Signature checks for one chain, at most: an honest one needs as many as it has certificates.
-const SIGNATURES: usize = 16;
+pub(crate) const SIGNATURES: usize = 16;
 
 /// Decides about `chain` (DER, leaf first, as the peer sent it; empty for none) at `at` (Unix seconds).
 ///
@@ -42,12 +45,77 @@ pub fn decide(chain: &[&[u8]], at: i64, snapshot: &Snapshot) -> Verdict {
 fn admit(chain: &[&[u8]], at: i64, snapshot: &Snapshot) -> Result<Admission, Refusal> {
     let certificates = read(chain).map_err(|fault| fault.refusal(false, None))?;
     let leaf = &certificates[0];
+    // In the handshake the possession of such a key was not proved, so nothing may be said about whose it is.
+    provable(leaf.spki).map_err(|key| weak(key, 0).refusal(false, None))?;
+
+    // A pin is this certificate or this key and nothing else: no path is built for it, and it is in nobody's path.
+    if let Some(pin) = snapshot.pins.matching(leaf) {
+        return pinned(leaf, pin, at, snapshot);
+    }
+    let checks = Checks::default();
+    let refusal = match ours(&certificates, at, snapshot, &checks) {
+        // What an authority of ours vouches for is judged by its word alone.
+        Err(refusal) if !refusal.issuer_known => refusal,
+        decided => return decided,
+    };
+    let shown = Shown {
+        certificates: &certificates,
+        at,
+        checks: &checks,
+    };
+    match vouch(&shown, snapshot) {
+        Some(Err(theirs)) if !theirs.issuer_known && theirs.reason <= refusal.reason => {
+            Err(refusal)
+        }
+        Some(theirs) => theirs,
+        None => Err(refusal),
+    }
+}
+
+/// Judges a leaf that is pinned.
+fn pinned(
+    leaf: &Certificate<'_>,
+    pin: &Pin,
+    at: i64,
+    snapshot: &Snapshot,
+) -> Result<Admission, Refusal> {
+    pin.check(leaf, at)
+        .map_err(|fault| fault.refusal(true, Some(pin.client)))?;
+    let Some(Known { client, suspended }) = snapshot.clients.get(&pin.client).map(Arc::as_ref)
+    else {
+        return Err(not_enrolled());
+    };
+    if *suspended {
+        return Err(client_suspended(client.id));
+    }
+    let (valid_from, valid_until) = pin.dates(leaf);
+    Ok(Admission {
+        evidence: Evidence::Pin,
+        credential: Some(pin.id),
+        environment: pin.environment.as_deref().cloned(),
+        authority: "pin".into(),
+        valid_from,
+        valid_until,
+        ..admission(client, leaf)
+    })
+}
+
+/// Judges a chain under the authorities of ours.
+fn ours(
+    certificates: &[Certificate<'_>],
+    at: i64,
+    snapshot: &Snapshot,
+    checks: &Checks,
+) -> Result<Admission, Refusal> {
+    let leaf = &certificates[0];
+    let certificates: Vec<&Certificate<'_>> = certificates.iter().collect();
     let question = Question {
         certificates: &certificates,
         at,
         usage: Usage::Client,
         longest: MOST_CERTIFICATES,
         signatures: SIGNATURES,
+        checks,
         anchors: &|name| snapshot.authorities.named(name),
         further: &|_, _| Ok(()),
     };
@@ -102,7 +170,7 @@ fn is_anchor(leaf: &Certificate<'_>, snapshot: &Snapshot) -> bool {
 fn identify(
     leaf: &Certificate<'_>,
     path: &Path<'_>,
-    certificates: &[Certificate<'_>],
+    certificates: &[&Certificate<'_>],
     snapshot: &Snapshot,
 ) -> Result<Admission, Refusal> {
     let anchor = path.anchor;
@@ -114,10 +182,9 @@ fn identify(
             .iter()
             .filter(|twin| twin.spki == anchor.spki)
     };
-    let fingerprint = fingerprint(leaf.der);
     let listed = snapshot
         .credentials
-        .get(&fingerprint)
+        .get(&leaf.fingerprint())
         .filter(|credential| vouched().any(|twin| twin.id == credential.authority));
 
     // RFC 5280 6.3 by look-up. The anchor itself signed the last certificate of the path; the leaf, if another CA is
@@ -141,37 +208,54 @@ fn identify(
         .and_then(|id| snapshot.clients.get(&id))
         .map(Arc::as_ref)
     else {
-        return Err(
-            Fault::of(Reason::NotEnrolled, 0, "is genuine but not registered here")
-                .refusal(true, None),
-        );
+        return Err(not_enrolled());
     };
     if *suspended {
-        return Err(Fault::of(
-            Reason::ClientSuspended,
-            0,
-            "belongs to a client that is suspended",
-        )
-        .refusal(true, Some(client.id)));
+        return Err(client_suspended(client.id));
     }
     Ok(Admission {
-        client: client.clone(),
         evidence: match listed {
             Some(_) => Evidence::Credential,
             None => Evidence::Signed,
         },
-        partner: None,
-        environment: None,
         credential: listed.map(|credential| credential.id),
         authority: anchor.name.as_ref().into(),
-        fingerprint: fingerprint.0,
+        valid_from: path.valid_from,
+        valid_until: path.valid_until,
+        ..admission(client, leaf)
+    })
+}
+
+/// What every admission of `leaf` says; the rest is for who admits.
+pub(crate) fn admission(client: &Client, leaf: &Certificate<'_>) -> Admission {
+    Admission {
+        client: client.clone(),
+        evidence: Evidence::Credential,
+        credential: None,
+        partner: None,
+        environment: None,
+        authority: Box::default(),
+        fingerprint: leaf.fingerprint().0,
         subject: name::text(leaf.subject).into(),
         issuer: name::text(leaf.issuer).into(),
         serial: leaf.serial_hex().into(),
         not_after: leaf.not_after,
-        valid_from: path.valid_from,
-        valid_until: path.valid_until,
-    })
+        valid_from: leaf.not_before,
+        valid_until: leaf.not_after,
+    }
+}
+
+fn not_enrolled() -> Refusal {
+    Fault::of(Reason::NotEnrolled, 0, "is genuine but not registered here").refusal(true, None)
+}
+
+fn client_suspended(client: u64) -> Refusal {
+    Fault::of(
+        Reason::ClientSuspended,
+        0,
+        "belongs to a client that is suspended",
+    )
+    .refusal(true, Some(client))
 }
 
 /// The client that a signed but unlisted certificate stands for.
@@ -182,7 +266,7 @@ fn estate(anchor: &Anchor) -> Option<u64> {
     }
 }
 
-fn revoked_fault(index: usize, revocation: &Revocation) -> Fault {
+pub(crate) fn revoked_fault(index: usize, revocation: &Revocation) -> Fault {
     // RFC 5280 5.3.1
     let reason = match revocation.reason {
         1 => ", because its key was exposed",
@@ -200,11 +284,4 @@ fn revoked_fault(index: usize, revocation: &Revocation) -> Fault {
         index,
         format!("was revoked on {}{reason}", moment::text(revocation.at())),
     )
-}
-
-/// SHA-256 of a certificate.
-pub(crate) fn fingerprint(der: &[u8]) -> Fingerprint {
-    let mut octets = [0; 32];
-    octets.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
-    Fingerprint(octets)
 }

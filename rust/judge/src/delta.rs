@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use crate::{
     anchor::Anchor,
-    record::{Admits, AuthorityRecord, Batch, ClientRecord, CredentialRecord, RevocationRecord},
+    partner::{Member, MemberKey, Partner},
+    pin::Pin,
+    record::{
+        Admits, AnchorRecord, AuthorityRecord, Batch, ClientRecord, CredentialRecord,
+        ForeignRecord, PartnerRecord, PinKind, PinRecord, Removed, RevocationRecord,
+    },
     revocation::Revocation,
     route::Sites,
     shards::Fingerprint,
@@ -23,11 +28,11 @@ pub(crate) fn take(snapshot: &mut Snapshot, batch: Batch) -> Result<(), RecordEr
         }
         snapshot.epoch = epoch;
     }
-    for id in batch.removed.authorities {
-        snapshot.authorities.remove(id);
+    for id in &batch.removed.authorities {
+        snapshot.authorities.remove(*id);
     }
-    for id in batch.removed.clients {
-        snapshot.clients.remove(&id);
+    for id in &batch.removed.clients {
+        snapshot.clients.remove(id);
     }
     for fingerprint in &batch.removed.credentials {
         snapshot
@@ -55,6 +60,20 @@ pub(crate) fn take(snapshot: &mut Snapshot, batch: Batch) -> Result<(), RecordEr
         .map(|(authority, serial)| (*authority, serial.as_slice()))
         .collect();
     snapshot.revocations.change(revoked, &removed);
+    take_pins(snapshot, &batch.pins, &batch.removed)?;
+    take_partners(snapshot, batch.partners, &batch.anchors, &batch.removed);
+    snapshot.members.change(
+        batch
+            .members
+            .iter()
+            .map(|record| Member::new(record.partner, &record.name, record.client)),
+        batch
+            .removed
+            .members
+            .iter()
+            .map(|(partner, name)| MemberKey::new(*partner, name)),
+    );
+    take_foreign(snapshot, &batch.foreign, &batch.removed)?;
     if let Some(sites) = batch.sites {
         snapshot.sites = Arc::new(Sites::of_records(sites)?);
     }
@@ -88,7 +107,8 @@ pub(crate) fn touched(delta: &Batch) -> Touched {
 }
 
 /// Whether what a delta brought refers to what is there. What it took away may leave a credential without a client: such a
-/// credential admits nobody.
+/// credential admits nobody. Nor do pins, partners, anchors and members whose client or partner is not there, and they are
+/// let be: of all these, none may hold up the rest.
 pub(crate) fn check_touched(snapshot: &Snapshot, touched: &Touched) -> Result<(), RecordError> {
     touched
         .authorities
@@ -210,6 +230,86 @@ fn take_credential(snapshot: &mut Snapshot, record: &CredentialRecord) -> Result
     Ok(())
 }
 
+fn take_pins(
+    snapshot: &mut Snapshot,
+    records: &[PinRecord],
+    removed: &Removed,
+) -> Result<(), RecordError> {
+    for kind in [PinKind::Certificate, PinKind::Key] {
+        let of_kind = records.iter().filter(|record| record.kind == kind);
+        let added = of_kind
+            .map(|record| {
+                let digest = fingerprint_of(format!("pin {}", record.id), &record.digest)?;
+                let dates = (!record.retired).then_some((record.not_before, record.not_after));
+                let environment = snapshot.environments.shared(&record.environment);
+                Ok(Pin::new(
+                    digest,
+                    record.id,
+                    record.client,
+                    dates,
+                    environment,
+                ))
+            })
+            .collect::<Result<Vec<_>, RecordError>>()?;
+        let of_kind = removed.pins.iter().filter(|(one, _)| *one == kind);
+        let removed = of_kind
+            .map(|(_, digest)| fingerprint_of("removed pin", digest))
+            .collect::<Result<Vec<_>, _>>()?;
+        snapshot.pins.change(kind, added, removed);
+    }
+    Ok(())
+}
+
+/// What of a partner cannot be used is noted there, and is no error: it must not keep others' records from taking effect.
+fn take_partners(
+    snapshot: &mut Snapshot,
+    partners: Vec<PartnerRecord>,
+    anchors: &[AnchorRecord],
+    removed: &Removed,
+) {
+    for id in &removed.anchors {
+        snapshot.partners.remove_anchor(*id);
+    }
+    for id in &removed.partners {
+        snapshot.partners.remove(*id);
+    }
+    for record in partners {
+        snapshot.partners.insert(Partner::read(record));
+    }
+    for record in anchors {
+        let environment = snapshot.environments.shared(&record.environment);
+        let environment = environment.as_deref().cloned();
+        snapshot.partners.insert_anchor(record, environment);
+    }
+}
+
+fn take_foreign(
+    snapshot: &mut Snapshot,
+    records: &[ForeignRecord],
+    removed: &Removed,
+) -> Result<(), RecordError> {
+    let revoked = records
+        .iter()
+        .map(|record| {
+            let wrong = |problem: &str| {
+                error(
+                    format!("revocation under anchor {}", record.anchor),
+                    problem.to_owned(),
+                )
+            };
+            checked_revocation(record.anchor, &record.serial, record.at, record.reason)
+                .map_err(wrong)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let removed: Vec<_> = removed
+        .foreign
+        .iter()
+        .map(|(anchor, serial)| (*anchor, serial.as_slice()))
+        .collect();
+    snapshot.foreign.change(revoked, &removed);
+    Ok(())
+}
+
 fn revocation(record: &RevocationRecord) -> Result<Revocation, RecordError> {
     let wrong = |problem: &str| {
         error(
@@ -217,14 +317,23 @@ fn revocation(record: &RevocationRecord) -> Result<Revocation, RecordError> {
             problem.to_owned(),
         )
     };
-    if record.serial.first() == Some(&0) {
-        return Err(wrong("its serial number has leading zeros"));
+    checked_revocation(record.authority, &record.serial, record.at, record.reason).map_err(wrong)
+}
+
+fn checked_revocation(
+    issuer: u32,
+    serial: &[u8],
+    at: i64,
+    reason: u8,
+) -> Result<Revocation, &'static str> {
+    if serial.first() == Some(&0) {
+        return Err("its serial number has leading zeros");
     }
-    if record.reason > 10 || record.reason == 7 {
-        return Err(wrong("its reason is no CRLReason (RFC 5280 5.3.1)"));
+    if reason > 10 || reason == 7 {
+        return Err("its reason is no CRLReason (RFC 5280 5.3.1)");
     }
-    Revocation::new(record.authority, &record.serial, record.at, record.reason)
-        .ok_or_else(|| wrong("its serial number has more than 20 octets (RFC 5280 4.1.2.2)"))
+    Revocation::new(issuer, serial, at, reason)
+        .ok_or("its serial number has more than 20 octets (RFC 5280 4.1.2.2)")
 }
 
 fn fingerprint_of(record: impl Into<String>, octets: &[u8]) -> Result<Fingerprint, RecordError> {

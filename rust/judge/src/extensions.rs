@@ -5,9 +5,9 @@
 use x509_parser::{
     asn1_rs::Oid,
     extensions::{
-        AuthorityInfoAccess, AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage,
-        GeneralName, KeyUsage, NameConstraints, PolicyConstraints, SubjectAlternativeName,
-        X509Extension,
+        AuthorityInfoAccess, AuthorityKeyIdentifier, BasicConstraints, CRLDistributionPoints,
+        DistributionPointName, ExtendedKeyUsage, GeneralName, KeyUsage, NameConstraints,
+        PolicyConstraints, SubjectAlternativeName, X509Extension,
     },
     prelude::FromDer,
 };
@@ -30,6 +30,8 @@ pub(crate) struct Extensions<'a> {
     pub subject_key_id: Option<&'a [u8]>,
     /// Present, with or without a key identifier.
     pub authority_key_id: Option<Option<&'a [u8]>>,
+    /// Where revocation lists are; read only by who asks, since many are odd and nothing else hangs on them.
+    pub distribution_points: Option<&'a [u8]>,
     /// A rule on extensions as such that is broken: the rest of a sentence that begins with the certificate's name.
     pub fault: Option<String>,
 }
@@ -42,6 +44,7 @@ const ALTERNATIVE_NAMES: u8 = 17;
 const ISSUER_ALTERNATIVE_NAMES: u8 = 18;
 const BASIC_CONSTRAINTS: u8 = 19;
 const NAME_CONSTRAINTS: u8 = 30;
+const DISTRIBUTION_POINTS: u8 = 31;
 const CERTIFICATE_POLICIES: u8 = 32;
 const POLICY_MAPPINGS: u8 = 33;
 const AUTHORITY_KEY_ID: u8 = 35;
@@ -115,6 +118,7 @@ impl<'a> Extensions<'a> {
                 self.name_constraints = Some(constraints);
                 self.name_constraints_critical = critical;
             }
+            Some([DISTRIBUTION_POINTS]) if !critical => self.distribution_points = Some(value),
             Some([POLICY_CONSTRAINTS]) => {
                 self.policy_constraints = Some(whole(PolicyConstraints::from_der(value))?);
                 self.policy_constraints_critical = critical;
@@ -167,6 +171,29 @@ impl<'a> Extensions<'a> {
     fn blame(&mut self, fault: String) {
         self.fault.get_or_insert(fault);
     }
+}
+
+/// Addresses of revocation lists that cover all reasons and come from the CA itself (RFC 5280 4.2.1.13); not more than 8.
+pub(crate) fn list_addresses(distribution_points: Option<&[u8]>) -> Vec<&str> {
+    const MOST: usize = 8;
+    let Some(Ok(([], points))) = distribution_points.map(CRLDistributionPoints::from_der) else {
+        return vec![];
+    };
+    points
+        .points
+        .into_iter()
+        .filter(|point| point.reasons.is_none() && point.crl_issuer.is_none())
+        .filter_map(|point| match point.distribution_point {
+            Some(DistributionPointName::FullName(names)) => Some(names),
+            _ => None,
+        })
+        .flatten()
+        .filter_map(|name| match name {
+            GeneralName::URI(address) => Some(address),
+            _ => None,
+        })
+        .take(MOST)
+        .collect()
 }
 
 /// An object identifier with dots, unless it is longer than any that exists.

@@ -38,6 +38,23 @@ impl Fault {
         }
     }
 
+    /// As said to whoever sent `sent` certificates: those beyond are intermediates that a partner registered.
+    pub fn among(self, sent: usize) -> Fault {
+        match self.certificate {
+            Some(index) if index >= sent => Fault {
+                certificate: None,
+                detail: match self.detail.split_once(" of the chain ") {
+                    Some((_, predicate)) => {
+                        format!("An intermediate that the partner registered {predicate}")
+                    }
+                    None => self.detail,
+                },
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     /// As a refusal.
     pub fn refusal(self, issuer_known: bool, client: Option<u64>) -> Refusal {
         let certificate = self.certificate.and_then(|index| u8::try_from(index).ok());

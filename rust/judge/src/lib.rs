@@ -1,7 +1,7 @@
 //! Decides which client a certificate chain belongs to, and what that client may do.
 //!
 //! The map: [`record`] is what the control plane sends, [`snapshot`] what is made of it, [`decide`] the judgement of
-//! a chain, [`route`] finds the rule for a path, [`authorize`] turns a verdict and a route into a [`Permit`].
+//! a chain (pins, then authorities of ours, then partners), [`route`] finds the rule for a path, [`authorize`] turns a verdict and a route into a [`Permit`].
 //! Nothing here knows a clock, a socket, HTTP or Python.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -26,13 +26,18 @@ mod extensions;
 mod fault;
 mod moment;
 mod name;
+mod names;
+mod partner;
 mod path;
 mod path_rule;
+mod pin;
 mod revocation;
 mod rules;
 mod shards;
 mod signature;
+mod sorted;
 mod validate;
+mod vouch;
 
 pub use authorize::{Permit, authorize};
 pub use batch::decide_batch;

@@ -10,7 +10,7 @@ use x509_parser::{
 use crate::{der, extensions::oid_text};
 
 /// Longest name shown, in bytes; enough for any honest one and a bound for log lines and headers.
-const LONGEST_BYTES: usize = 512;
+pub(crate) const LONGEST_BYTES: usize = 512;
 
 // RFC 4514 3, and the two that certificates are full of besides.
 const SHORT: [(&str, &str); 12] = [
@@ -82,10 +82,7 @@ fn write_attribute(text: &mut String, attribute: &AttributeTypeAndValue<'_>) {
             '"' | '+' | ',' | ';' | '<' | '>' | '\\' => text.extend(['\\', character]),
             ' ' if edge => text.push_str("\\ "),
             '#' if position == 0 => text.push_str("\\#"),
-            // Besides controls: separators and marks that change the direction or hide in a line.
-            _ if character.is_control()
-                || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}') =>
-            {
+            _ if !is_plain(character) => {
                 let mut octets = [0; 4];
                 for octet in character.encode_utf8(&mut octets).bytes() {
                     let _ = write!(text, "\\{octet:02x}");
@@ -96,8 +93,33 @@ fn write_attribute(text: &mut String, attribute: &AttributeTypeAndValue<'_>) {
     }
 }
 
+/// Whether a character is what it looks like: no control, no separator of lines, no mark that turns text around or hides in it.
+pub(crate) fn is_plain(character: char) -> bool {
+    !character.is_control()
+        && !matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// The type of an attribute, dotted, from its short name in any case or from its number.
+pub(crate) fn attribute_type(text: &str) -> Option<String> {
+    let named = SHORT
+        .iter()
+        .find(|(_, short)| short.eq_ignore_ascii_case(text));
+    let is_number = || {
+        text.contains('.')
+            && text.split('.').all(|arc| {
+                !arc.is_empty()
+                    && arc.len() <= 20
+                    && arc.bytes().all(|octet| octet.is_ascii_digit())
+            })
+    };
+    match named {
+        Some((number, _)) => Some((*number).to_owned()),
+        None => is_number().then(|| text.to_owned()),
+    }
+}
+
 /// The value of a string type as text.
-fn decoded(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
+pub(crate) fn decoded(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
     let value = attribute.attr_value();
     match value.tag().0 {
         // UTF8String, NumericString, PrintableString, IA5String

@@ -13,7 +13,7 @@ use crate::{
     fault::Fault,
     key::provable,
     rules::Usage,
-    signature::SignatureFault,
+    signature::{Checks, SignatureFault},
     validate::{signature_fault, weak},
 };
 
@@ -23,7 +23,7 @@ const MOST_STEPS: usize = 1_000;
 /// What is asked about a chain.
 pub(crate) struct Question<'q> {
     /// The leaf, then all that may help, in any order.
-    pub certificates: &'q [Certificate<'q>],
+    pub certificates: &'q [&'q Certificate<'q>],
     /// Unix seconds.
     pub at: i64,
     pub usage: Usage,
@@ -31,6 +31,7 @@ pub(crate) struct Question<'q> {
     pub longest: usize,
     /// Signature checks, at most: what a stranger can make us do.
     pub signatures: usize,
+    pub checks: &'q Checks,
     /// The anchors with a subject name (DER).
     pub anchors: &'q dyn Fn(&[u8]) -> &'q [Arc<Anchor>],
     /// A last word on a path that is otherwise good; its fault is path_invalid or later.
@@ -38,7 +39,8 @@ pub(crate) struct Question<'q> {
 }
 
 /// Judges a path that is otherwise good.
-pub(crate) type Further<'q> = dyn Fn(&Path<'q>, &'q [Certificate<'q>]) -> Result<(), Fault> + 'q;
+pub(crate) type Further<'q> =
+    dyn Fn(&Path<'q>, &'q [&'q Certificate<'q>]) -> Result<(), Fault> + 'q;
 
 /// A path that is good.
 #[derive(Debug)]
@@ -123,7 +125,7 @@ impl<'q> Search<'q> {
         let Some(head_index) = path.last().copied() else {
             return Outcome::Nothing;
         };
-        let head = &certificates[head_index];
+        let head = certificates[head_index];
         let mut issuers = 0;
 
         for anchor in (self.question.anchors)(head.issuer)
@@ -160,10 +162,10 @@ impl<'q> Search<'q> {
             let edge = match self.edges.get(&(head_index, index)).copied() {
                 Some(known) => known,
                 None if !self.spend() => return Outcome::Exhausted,
-                None => *self
-                    .edges
-                    .entry((head_index, index))
-                    .or_insert_with(|| head.signed_by(candidate.spki)),
+                None => *self.edges.entry((head_index, index)).or_insert_with(|| {
+                    let checks = self.question.checks;
+                    checks.signed_by(head, candidate.spki, candidate.key_hash())
+                }),
             };
             if let Err(fault) = edge {
                 self.keep(signature_fault(fault, head_index));

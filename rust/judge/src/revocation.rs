@@ -1,8 +1,8 @@
 //! Revoked serial numbers: 32 octets each, found by halving, so that a million of them cost 32 MB and no time.
 
-use std::{hash::BuildHasher, sync::Arc};
+use std::hash::BuildHasher;
 
-use crate::shards::PARTS;
+use crate::sorted::{Entry, Sorted};
 
 /// One revoked certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(crate) struct Revocation {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Key {
+pub(crate) struct Key {
     authority: u32,
     length: u8,
     serial: [u8; 20],
@@ -32,10 +32,18 @@ impl Key {
             serial: padded,
         })
     }
+}
 
-    fn part(&self) -> usize {
+impl Entry for Revocation {
+    type Key = Key;
+
+    fn key(&self) -> Key {
+        self.key
+    }
+
+    fn spread(key: &Key) -> usize {
         // Whoever picks serial numbers holds an authority's key: nobody to hide the seed from.
-        foldhash::fast::FixedState::default().hash_one(self) as usize % PARTS
+        foldhash::fast::FixedState::default().hash_one(key) as usize
     }
 }
 
@@ -57,70 +65,21 @@ impl Revocation {
 }
 
 /// All of them; a change copies one part in a thousand.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Revocations {
-    parts: Arc<[Arc<[Revocation]>]>,
-}
-
-impl Default for Revocations {
-    fn default() -> Self {
-        let empty: Arc<[Revocation]> = Arc::new([]);
-        Revocations {
-            parts: (0..PARTS).map(|_| Arc::clone(&empty)).collect(),
-        }
-    }
-}
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Revocations(Sorted<Revocation>);
 
 impl Revocations {
     pub fn get(&self, authority: u32, serial: &[u8]) -> Option<&Revocation> {
-        let key = Key::new(authority, serial)?;
-        let part = &self.parts[key.part()];
-        part.binary_search_by_key(&key, |revocation| revocation.key)
-            .ok()
-            .map(|position| &part[position])
+        self.0.get(&Key::new(authority, serial)?)
     }
 
     /// Takes `removed` away, then adds `added`; one that is there already is replaced.
     pub fn change(&mut self, added: Vec<Revocation>, removed: &[(u32, &[u8])]) {
-        let mut changes: Vec<(usize, Key, Option<Revocation>)> = removed
+        let removed = removed
             .iter()
-            .filter_map(|(authority, serial)| Key::new(*authority, serial))
-            .map(|key| (key.part(), key, None))
-            .collect();
-        changes.extend(
-            added
-                .into_iter()
-                .map(|revocation| (revocation.key.part(), revocation.key, Some(revocation))),
-        );
-        if changes.is_empty() {
-            return;
-        }
-        // Stable: of two changes of one key the later one stays last and wins below.
-        changes.sort_by_key(|(part, key, _)| (*part, *key));
-        let parts = Arc::make_mut(&mut self.parts);
-        for group in changes.chunk_by(|before, after| before.0 == after.0) {
-            let part = &mut parts[group[0].0];
-            *part = merged(part, group).into();
-        }
+            .filter_map(|(authority, serial)| Key::new(*authority, serial));
+        self.0.change(added, removed);
     }
-}
-
-fn merged(old: &[Revocation], changes: &[(usize, Key, Option<Revocation>)]) -> Vec<Revocation> {
-    let mut merged = Vec::with_capacity(old.len() + changes.len());
-    let mut old = old.iter().peekable();
-    let mut changes = changes.iter().peekable();
-    while let Some((_, key, change)) = changes.next() {
-        while let Some(before) = old.next_if(|revocation| revocation.key < *key) {
-            merged.push(*before);
-        }
-        old.next_if(|revocation| revocation.key == *key);
-        let superseded = changes.peek().is_some_and(|(_, next, _)| next == key);
-        if let (Some(revocation), false) = (change, superseded) {
-            merged.push(*revocation);
-        }
-    }
-    merged.extend(old);
-    merged
 }
 
 #[cfg(test)]

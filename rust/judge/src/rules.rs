@@ -90,7 +90,7 @@ pub(crate) fn anchor_fault(anchor: &Certificate<'_>, profile: Profile) -> Option
     let fault = match (anchor.version, profile) {
         (3, _) => common_fault(anchor, profile).or_else(|| authority_fault(anchor, profile)),
         (_, Profile::Adopted) => None,
-        (version, Profile::Rfc5280) => {
+        (version, Profile::Rfc5280 | Profile::Partner) => {
             Some(format!("is X.509 v{version} and so cannot be an issuer"))
         }
     };
@@ -162,7 +162,7 @@ fn names_fault(certificate: &Certificate<'_>, profile: Profile) -> Option<String
             }
         }
     }
-    if profile == Profile::Adopted || certificate.version < 3 {
+    if profile != Profile::Rfc5280 || certificate.version < 3 {
         return None;
     }
     // RFC 5280 4.2.1.1: a key identifier in all but self-signed certificates.
@@ -184,7 +184,7 @@ fn authority_fault(issuer: &Certificate<'_>, profile: Profile) -> Option<String>
     match &extensions.basic_constraints {
         // RFC 5280 6.1.4 (k)
         Some(basic) if !basic.ca => return Some("is not a CA's (RFC 5280 4.2.1.9)".into()),
-        Some(_) if extensions.basic_constraints_critical || profile == Profile::Adopted => {}
+        Some(_) if extensions.basic_constraints_critical || profile != Profile::Rfc5280 => {}
         Some(_) => {
             return Some("has basicConstraints that are not critical (RFC 5280 4.2.1.9)".into());
         }
@@ -204,7 +204,7 @@ fn authority_fault(issuer: &Certificate<'_>, profile: Profile) -> Option<String>
         return Some("is a CA's without a subjectKeyIdentifier (RFC 5280 4.2.1.2)".into());
     }
     if let Some(constraints) = &extensions.name_constraints {
-        // Adopted CAs often forget it; theirs are heeded all the same.
+        // Others' CAs often forget it; theirs are heeded all the same.
         if profile == Profile::Rfc5280 && !extensions.name_constraints_critical {
             return Some("has name constraints that are not critical (RFC 5280 4.2.1.10)".into());
         }

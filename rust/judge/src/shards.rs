@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use aws_lc_rs::digest;
+
 /// With a million entries a change copies about a thousand; more parts would cost more to list than to copy.
 pub(crate) const PARTS: usize = 1_024;
 
@@ -59,8 +61,8 @@ impl<K: Eq + Hash, V: PartialEq, S: BuildHasher> PartialEq for Shards<K, V, S> {
     }
 }
 
-/// SHA-256 of a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// SHA-256 of a certificate, a key or a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Fingerprint(pub [u8; 32]);
 
 impl Hash for Fingerprint {
@@ -70,7 +72,14 @@ impl Hash for Fingerprint {
     }
 }
 
-/// For keys that are hashes of what we stored: eight octets of one are as good as a hash of it.
+/// SHA-256 of `octets`.
+pub(crate) fn sha256(octets: &[u8]) -> Fingerprint {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, octets).as_ref());
+    Fingerprint(hash)
+}
+
+/// For keys that are hashes: eight octets of one are as good as a hash of it.
 pub(crate) type AsIs = BuildHasherDefault<Identity>;
 
 /// See [`AsIs`].

@@ -1,18 +1,17 @@
-//! All that the judge reads, at one epoch: authorities, clients, credentials, revocations, sites.
+//! All that the judge reads, at one epoch: authorities, clients, credentials, revocations, pins, partners, sites.
 //!
 //! Immutable to its readers. A change makes the next one, which shares what did not change, in microseconds with a
 //! million clients. What records may say is checked in `delta`.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use foldhash::fast::FixedState;
 
 use crate::{
-    anchor::{Anchor, BySubject},
+    anchor::Anchors,
     delta,
+    partner::{Members, Partners},
+    pin::{Environment, Pins},
     record::Batch,
     revocation::Revocations,
     route::{Site, Sites},
@@ -24,13 +23,19 @@ use crate::{
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Snapshot {
     pub(crate) epoch: u64,
-    pub(crate) authorities: Authorities,
+    pub(crate) authorities: Anchors,
     // Ids and fingerprints are ours, whoever looks them up: no seed to hide.
     pub(crate) clients: Shards<u64, Arc<Known>, FixedState>,
     pub(crate) credentials: Shards<Fingerprint, Credential, AsIs>,
     pub(crate) revocations: Revocations,
+    pub(crate) pins: Pins,
+    pub(crate) partners: Partners,
+    pub(crate) members: Members,
+    /// What partners' CAs revoked, by anchor.
+    pub(crate) foreign: Revocations,
     pub(crate) sites: Arc<Sites>,
-    pub(crate) roles: Roles,
+    pub(crate) roles: Words,
+    pub(crate) environments: Environments,
 }
 
 /// A client and whether it is kept out.
@@ -48,16 +53,34 @@ pub(crate) struct Credential {
     pub authority: u32,
 }
 
-/// The anchors by id and by subject name.
-#[derive(Debug, Default, Clone, PartialEq)]
-pub(crate) struct Authorities {
-    by_id: Arc<HashMap<u32, Arc<Anchor>, FixedState>>,
-    by_subject: Arc<BySubject>,
+/// Words that many records have, each kept once. What it holds depends on history, so it does not count in a comparison.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Words(Arc<HashSet<Arc<str>, FixedState>>);
+
+/// Environments, each kept once, as [`Words`].
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Environments(Arc<Vec<Environment>>);
+
+impl Environments {
+    /// `name`, shared with all that are meant for it; `None` for the empty name, which is all environments'.
+    pub fn shared(&mut self, name: &str) -> Option<Environment> {
+        if name.is_empty() {
+            return None;
+        }
+        if let Some(known) = self.0.iter().find(|known| ****known == *name) {
+            return Some(Arc::clone(known));
+        }
+        let name: Environment = Arc::new(name.into());
+        Arc::make_mut(&mut self.0).push(Arc::clone(&name));
+        Some(name)
+    }
 }
 
-/// Role names, each kept once. What it holds depends on history, so it does not count in a comparison.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Roles(Arc<HashSet<Arc<str>, FixedState>>);
+impl PartialEq for Environments {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
 
 /// A record that cannot be used: which, and why.
 #[derive(Debug, thiserror::Error)]
@@ -111,67 +134,31 @@ impl Snapshot {
         self.sites.all()
     }
 
+    /// What of partners' records cannot be used, a sentence each: unreadable CAs vouch for nobody, unreadable rules permit
+    /// nothing, and neither holds up anything else.
+    pub fn problems(&self) -> Vec<String> {
+        self.partners.problems()
+    }
+
     /// The client with `id`, if there is one.
     pub fn client(&self, id: u64) -> Option<&Client> {
         self.clients.get(&id).map(|known| &known.client)
     }
 }
 
-impl Authorities {
-    pub fn get(&self, id: u32) -> Option<&Arc<Anchor>> {
-        self.by_id.get(&id)
-    }
-
-    /// Those whose subject is `name` (DER).
-    pub fn named(&self, name: &[u8]) -> &[Arc<Anchor>] {
-        self.by_subject.get(name).map_or(&[], Vec::as_slice)
-    }
-
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Anchor>> {
-        self.by_id.values()
-    }
-
-    pub fn insert(&mut self, anchor: Anchor) {
-        self.remove(anchor.id);
-        let anchor = Arc::new(anchor);
-        let named = Arc::make_mut(&mut self.by_subject)
-            .entry(Arc::clone(&anchor.subject))
-            .or_default();
-        named.push(Arc::clone(&anchor));
-        // By id, so that the way a snapshot came about does not show.
-        named.sort_by_key(|anchor| anchor.id);
-        Arc::make_mut(&mut self.by_id).insert(anchor.id, anchor);
-    }
-
-    pub fn remove(&mut self, id: u32) {
-        if !self.by_id.contains_key(&id) {
-            return;
-        }
-        if let Some(gone) = Arc::make_mut(&mut self.by_id).remove(&id) {
-            let by_subject = Arc::make_mut(&mut self.by_subject);
-            if let Some(named) = by_subject.get_mut(&gone.subject) {
-                named.retain(|anchor| anchor.id != id);
-                if named.is_empty() {
-                    by_subject.remove(&gone.subject);
-                }
-            }
-        }
-    }
-}
-
-impl Roles {
-    /// `role`, shared with all who have it.
-    pub fn shared(&mut self, role: &str) -> Arc<str> {
-        if let Some(known) = self.0.get(role) {
+impl Words {
+    /// `word`, shared with all who have it.
+    pub fn shared(&mut self, word: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(word) {
             return Arc::clone(known);
         }
-        let role: Arc<str> = role.into();
-        Arc::make_mut(&mut self.0).insert(Arc::clone(&role));
-        role
+        let word: Arc<str> = word.into();
+        Arc::make_mut(&mut self.0).insert(Arc::clone(&word));
+        word
     }
 }
 
-impl PartialEq for Roles {
+impl PartialEq for Words {
     fn eq(&self, _: &Self) -> bool {
         true
     }

@@ -15,6 +15,10 @@ use crate::{
     signature::SignatureFault,
 };
 
+/// How far clocks may be apart where others issue: what they made a moment ago is not yet valid here. Our own authorities
+/// backdate what they issue instead, and nobody's end is put off.
+pub(crate) const SKEW_SECONDS: i64 = 120;
+
 impl<'q> Question<'q> {
     /// Judges the path of `indexes` under `anchor`, first failure first. `issuer_known` becomes true once the anchor's key has
     /// verified the signature: until then the anchor's name is only a claim.
@@ -26,7 +30,7 @@ impl<'q> Question<'q> {
     ) -> Result<Path<'q>, Fault> {
         let question = self;
         let certificates = question.certificates;
-        let links = || indexes.iter().map(|index| (*index, &certificates[*index]));
+        let links = || indexes.iter().map(|index| (*index, certificates[*index]));
         let Some((last, head)) = links().next_back() else {
             return Err(Fault::of(Reason::Malformed, 0, "is missing"));
         };
@@ -38,7 +42,9 @@ impl<'q> Question<'q> {
                 format!("cannot be relied on: {key}"),
             ));
         }
-        head.signed_by(&anchor.spki)
+        question
+            .checks
+            .signed_by(head, &anchor.spki, anchor.key_hash)
             .map_err(|fault| signature_fault(fault, last))?;
         *issuer_known = true;
 
@@ -55,9 +61,9 @@ impl<'q> Question<'q> {
                 "is a CA's, not a client's",
             ));
         }
-        check_signing(&certificates[0], question.usage)?;
+        check_signing(certificates[0], question.usage)?;
         let valid_from = links()
-            .map(|(_, certificate)| certificate.not_before)
+            .map(|(_, certificate)| certificate.not_before.saturating_sub(skew(anchor)))
             .fold(anchor.not_before, i64::max);
         let valid_until = links()
             .map(|(_, certificate)| certificate.not_after)
@@ -74,7 +80,7 @@ impl<'q> Question<'q> {
 
     fn check_structure(&self, indexes: &[usize], anchor: &Anchor) -> Result<(), Fault> {
         let certificates = self.certificates;
-        let leaf = &certificates[0];
+        let leaf = certificates[0];
         // The exception: openssl x509 -req made v1 certificates before 3.2. Only an adopted anchor's own signature makes one good.
         if leaf.version == 1 && (anchor.profile != Profile::Adopted || indexes.len() != 1) {
             return Err(Fault::of(
@@ -88,7 +94,7 @@ impl<'q> Question<'q> {
         }
         let mut below = 0;
         for &index in indexes.iter().skip(1) {
-            let issuer = &certificates[index];
+            let issuer = certificates[index];
             if let Some(fault) = rules::issuer_fault(issuer, index, anchor.profile) {
                 return Err(fault);
             }
@@ -110,6 +116,9 @@ impl<'q> Question<'q> {
         if let Some(fault) = &anchor.fault {
             return Err(fault.clone());
         }
+        if let Some(terms) = &anchor.terms {
+            terms.check(indexes, certificates)?;
+        }
         if anchor.path_length.is_some_and(|length| below > length) {
             return Err(Fault::of_anchor(
                 Reason::PathInvalid,
@@ -128,7 +137,7 @@ impl<'q> Question<'q> {
                 .iter()
                 .filter(|index| **index == 0 || !certificates[**index].self_issued())
             {
-                constraints::check(constraints, &certificates[index], &mut comparisons)
+                constraints::check(constraints, certificates[index], &mut comparisons)
                     .map_err(|fault| Fault::of(Reason::PathInvalid, index, fault))?;
             }
             Ok(())
@@ -149,23 +158,30 @@ impl<'q> Question<'q> {
         Ok(())
     }
 
-    /// RFC 5280 6.1.3 (a)(2), for the anchor too: an expired CA vouches for nobody. No leeway: issuers backdate.
+    /// RFC 5280 6.1.3 (a)(2), for the anchor too: an expired CA vouches for nobody. No leeway at the end.
     fn check_dates(&self, indexes: &[usize], anchor: &Anchor) -> Result<(), Fault> {
         let at = self.at;
         let certificates = || {
             indexes
                 .iter()
-                .map(|index| (*index, &self.certificates[*index]))
+                .map(|index| (*index, self.certificates[*index]))
         };
         let early = |from: i64| format!("is not valid before {}", moment::text(from));
         let late = |until: i64| format!("expired on {}", moment::text(until));
         if let Some((index, certificate)) =
-            certificates().find(|(_, certificate)| at < certificate.not_before)
+            certificates().find(|(_, one)| at < one.not_before.saturating_sub(skew(anchor)))
         {
             return Err(Fault::of(
                 Reason::NotYetValid,
                 index,
                 early(certificate.not_before),
+            ));
+        }
+        if at < anchor.not_before && anchor.terms.is_some() {
+            return Err(window_fault(
+                Reason::NotYetValid,
+                "not before",
+                anchor.not_before,
             ));
         }
         if at < anchor.not_before {
@@ -183,6 +199,9 @@ impl<'q> Question<'q> {
                 late(certificate.not_after),
             ));
         }
+        if at > anchor.not_after && anchor.terms.is_some() {
+            return Err(window_fault(Reason::Expired, "until", anchor.not_after));
+        }
         if at > anchor.not_after {
             return Err(Fault::of_anchor(Reason::Expired, late(anchor.not_after)));
         }
@@ -195,7 +214,7 @@ impl<'q> Question<'q> {
             |purposes: Option<Purposes>| purposes.is_some_and(|purposes| !purposes.allow(usage));
         for &index in indexes {
             // RFC 5280 4.2.1.12. An issuer's list bounds what it may vouch for, as all who judge TLS read it.
-            if refused(Purposes::of(&self.certificates[index])) {
+            if refused(Purposes::of(self.certificates[index])) {
                 return Err(Fault::of(
                     Reason::NotForClientAuth,
                     index,
@@ -210,6 +229,25 @@ impl<'q> Question<'q> {
             ));
         }
         Ok(())
+    }
+}
+
+fn skew(anchor: &Anchor) -> i64 {
+    match anchor.terms {
+        Some(_) => SKEW_SECONDS,
+        None => 0,
+    }
+}
+
+/// A partner's CA counts for as long as was agreed, which need not be what its certificate says.
+fn window_fault(reason: Reason, when: &str, at: i64) -> Fault {
+    Fault {
+        reason,
+        certificate: None,
+        detail: format!(
+            "The authority that issued the certificate is accepted here {when} {}.",
+            moment::text(at)
+        ),
     }
 }
 

@@ -1,0 +1,141 @@
+//! Entries of a fixed size in many parts, each sorted: a million of them cost their own octets and no more.
+//!
+//! Like [`crate::shards`] a successor shares what did not change. A map keeps room to grow, up to as much again as its
+//! entries take; here there is none, and a change copies one part in a thousand.
+
+use std::{hash::Hash, sync::Arc};
+
+use crate::shards::PARTS;
+
+/// Something that is found by a part of itself.
+pub(crate) trait Entry: Clone + PartialEq {
+    /// What it is found by.
+    type Key: Ord + Copy + Hash;
+    /// Its key.
+    fn key(&self) -> Self::Key;
+    /// Evenly spread over keys; only the remainder by [`PARTS`] is used.
+    fn spread(key: &Self::Key) -> usize;
+}
+
+/// All entries of a kind, at most one with a key.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sorted<E> {
+    parts: Arc<[Arc<[E]>]>,
+}
+
+impl<E> Default for Sorted<E> {
+    fn default() -> Self {
+        let empty: Arc<[E]> = Arc::new([]);
+        Sorted {
+            parts: (0..PARTS).map(|_| Arc::clone(&empty)).collect(),
+        }
+    }
+}
+
+impl<E: Entry> Sorted<E> {
+    pub fn get(&self, key: &E::Key) -> Option<&E> {
+        let part = &self.parts[E::spread(key) % PARTS];
+        part.binary_search_by_key(key, Entry::key)
+            .ok()
+            .map(|position| &part[position])
+    }
+
+    /// Takes `removed` away, then adds `added`; one that is there already is replaced.
+    pub fn change(
+        &mut self,
+        added: impl IntoIterator<Item = E>,
+        removed: impl IntoIterator<Item = E::Key>,
+    ) {
+        let change = |key: E::Key, entry| Change {
+            place: (E::spread(&key) % PARTS, key),
+            entry,
+        };
+        let mut changes: Vec<Change<E>> =
+            removed.into_iter().map(|key| change(key, None)).collect();
+        changes.extend(
+            added
+                .into_iter()
+                .map(|entry| change(entry.key(), Some(entry))),
+        );
+        if changes.is_empty() {
+            return;
+        }
+        // Stable: of two changes of one key the later one stays last and wins below.
+        changes.sort_by_key(|change| change.place);
+        let parts = Arc::make_mut(&mut self.parts);
+        for group in changes.chunk_by(|before, after| before.place.0 == after.place.0) {
+            let part = &mut parts[group[0].place.0];
+            *part = merged(part, group).into();
+        }
+    }
+}
+
+struct Change<E: Entry> {
+    /// Part and key.
+    place: (usize, E::Key),
+    /// `None` to take away what is there.
+    entry: Option<E>,
+}
+
+fn merged<E: Entry>(old: &[E], changes: &[Change<E>]) -> Vec<E> {
+    let mut merged = Vec::with_capacity(old.len() + changes.len());
+    let mut old = old.iter().peekable();
+    let mut changes = changes.iter().peekable();
+    while let Some(change) = changes.next() {
+        let (_, key) = change.place;
+        while let Some(before) = old.next_if(|entry| entry.key() < key) {
+            merged.push(before.clone());
+        }
+        old.next_if(|entry| entry.key() == key);
+        let superseded = changes.peek().is_some_and(|next| next.place.1 == key);
+        if let (Some(entry), false) = (&change.entry, superseded) {
+            merged.push(entry.clone());
+        }
+    }
+    merged.extend(old.cloned());
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Clone, PartialEq)]
+    struct Numbered(u32, char);
+
+    impl Entry for Numbered {
+        type Key = u32;
+        fn key(&self) -> u32 {
+            self.0
+        }
+        fn spread(key: &u32) -> usize {
+            *key as usize
+        }
+    }
+
+    #[test]
+    fn a_successor_shares_what_did_not_change() {
+        let mut first = Sorted::default();
+        first.change((0..10_000).map(|number| Numbered(number, 'a')), []);
+        let mut second = first.clone();
+        second.change([Numbered(7, 'b')], []);
+        assert_eq!(first.get(&7), Some(&Numbered(7, 'a')));
+        assert_eq!(second.get(&7), Some(&Numbered(7, 'b')));
+        let shared = first
+            .parts
+            .iter()
+            .zip(second.parts.iter())
+            .filter(|(a, b)| Arc::ptr_eq(a, b))
+            .count();
+        assert_eq!(shared, PARTS - 1);
+        second.change([Numbered(7, 'a')], [8]);
+        assert!(first != second && second.get(&8).is_none());
+    }
+
+    #[test]
+    fn the_later_of_two_changes_wins() {
+        let mut all = Sorted::default();
+        all.change([Numbered(5, 'a'), Numbered(5, 'b')], [5]);
+        assert_eq!(all.get(&5), Some(&Numbered(5, 'b')));
+    }
+}
