@@ -19,7 +19,8 @@ import pytest
 STATIC = Path(__file__).resolve().parents[1] / "src" / "mutualgate" / "portal" / "static"
 
 
-def _node_is_fit() -> bool:
+def node_is_fit() -> bool:
+    """Whether there is a node that has WebCrypto for everybody."""
     if shutil.which("node") is None:
         return False
     version = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout
@@ -27,7 +28,7 @@ def _node_is_fit() -> bool:
 
 
 needs_node = pytest.mark.skipif(
-    not _node_is_fit(), reason="node 20 or newer is not installed, so the page's script cannot run"
+    not node_is_fit(), reason="node 20 or newer is not installed, so the page's script cannot run"
 )
 
 _DRIVER = """

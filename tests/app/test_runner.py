@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pki
+import post
 import pytest
 from cryptography import x509
 from installation import CONFIG, Installation
@@ -363,3 +364,33 @@ def test_an_address_in_use_is_said(installed: Installation) -> None:
             installed.config.write_text(CONFIG)
 
     asyncio.run(run())
+
+
+def test_a_letter_goes_out_once_its_change_is_in_force(installed: Installation) -> None:
+    """And one that cannot be sent yet keeps nobody from stopping the gate."""
+
+    async def scene() -> dict[str, Any]:
+        async with running(installed):
+
+            def put(services: Services) -> None:
+                with services.store.transaction() as tx:
+                    services.outbox.put(tx, "mail", "anna@example.com", "Hello", "A text.\n")
+
+            await asyncio.to_thread(change, installed.folder, put)
+
+            async def came() -> bool:
+                return bool(server.letters)
+
+            await until(came)
+            answer = await asyncio.to_thread(control.ask, installed.folder, "status")
+            assert answer is not None
+            return dict(answer["letters"])
+
+    with post.mail_server() as server:
+        installed.config.write_text(
+            f'{CONFIG}[mail]\nserver = "127.0.0.1:{server.port}"\nsender = "gate@example.com"\nsecurity = "none"\n'
+        )
+        letters = asyncio.run(scene())
+    assert [one.recipients for one in server.letters] == [["anna@example.com"]]
+    assert letters["dead"] == 0
+    assert letters["error"] == ""

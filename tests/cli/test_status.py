@@ -26,6 +26,7 @@ ANSWER: dict[str, Any] = {
     "certificates": {"main": (NOW + timedelta(days=200)).isoformat()},
     "authorities": {"root": (NOW + timedelta(days=3000)).isoformat()},
     "lists": {"issuing": (NOW + timedelta(days=5)).isoformat()},
+    "letters": {"waiting": 0, "dead": 0, "oldest": None, "error": ""},
     "counters": {
         "handshakes": [["full", 50], ["resumed", 7], ["timeout", 0]],
         "verdicts": [["no_certificate", 3], ["expired", 2], ["revoked", 0], ["admitted", 90], ["anonymous", 4]],
@@ -83,6 +84,14 @@ def test_what_matters_is_there() -> None:
         (
             {"lists": {"issuing": (NOW + timedelta(hours=1)).isoformat()}},
             "the revocation list of issuing ends on 2026-11-24 04:00 UTC, in 1 h 0 min",
+        ),
+        (
+            {"letters": {"waiting": 0, "dead": 2, "oldest": None, "error": ""}},
+            "2 letters could not be sent and were given up: mutualgate notices list",
+        ),
+        (
+            {"letters": {"waiting": 3, "dead": 0, "oldest": NOW.isoformat(), "error": "no\x1b[31m route"}},
+            "3 letters wait: no\\x1b[31m route",
         ),
     ],
 )

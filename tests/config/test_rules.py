@@ -110,6 +110,38 @@ RULES = [
         "Name the service behind the gate",
         id="an upstream that is the gate",
     ),
+    pytest.param(
+        '[mail]\nserver = "mail.example:587"\n',
+        '[mail]\nserver = "mail.example:587"\nsender = "gate@example.com"\n',
+        ":2:10: mail.server: is given without `sender`. Add the address that letters come from",
+        id="a mail server without a sender",
+    ),
+    pytest.param(
+        '[mail]\nusername = "gate"\n',
+        '[mail]\nusername = "gate"\npassword_file = "secret"\n',
+        ":2:12: mail.username: is given without `password_file`. Add `password_file`, or leave both out",
+        id="a user without password",
+    ),
+    pytest.param(
+        '[mail]\nserver = "mail.example:25"\nsender = "a@b.example"\nusername = "gate"\npassword_file = "secret"\n'
+        'security = "none"\n',
+        '[mail]\nserver = "127.0.0.1:25"\nsender = "a@b.example"\nusername = "gate"\npassword_file = "secret"\n'
+        'security = "none"\n',
+        ':6:12: mail.security: the password would go to mail.example:25 in the clear. Use "starttls" or "tls"',
+        id="a password in the clear",
+    ),
+    pytest.param(
+        '[notices]\nto = ["ops@example.com"]\n',
+        '[mail]\nserver = "mail.example:25"\nsender = "a@b.example"\n[notices]\nto = ["ops@example.com"]\n',
+        ":2:6: notices.to: cannot be reached without a mail server. Give `server` under [mail]",
+        id="letters without a mail server",
+    ),
+    pytest.param(
+        '[notices]\nwebhook = "https://hooks.example/x"\n',
+        '[notices]\nwebhook = "https://hooks.example/x"\nsecret_file = "secret"\n',
+        ":2:11: notices.webhook: is given without `secret_file`. Add `secret_file`, or leave both out",
+        id="a webhook that nobody signs",
+    ),
 ]
 
 

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from mutualgate.config import AuthorityConfig, Config, GateConfig, RouteConfig, SiteConfig, Timeouts
+from mutualgate.config import (
+    AuthorityConfig,
+    Config,
+    GateConfig,
+    MailConfig,
+    NoticesConfig,
+    RouteConfig,
+    SiteConfig,
+    Timeouts,
+)
 from mutualgate.config.kinds import Unfit
 from mutualgate.config.settings import ROOT, Setting, Table, tables
 
@@ -46,6 +55,8 @@ def test_every_setting_refuses_another_kind_of_value(setting: Setting) -> None:
         ("gate", GateConfig),
         ("gate.timeouts", Timeouts),
         ("authority", AuthorityConfig),
+        ("mail", MailConfig),
+        ("notices", NoticesConfig),
         ("sites", SiteConfig),
         ("sites.routes", RouteConfig),
     ],

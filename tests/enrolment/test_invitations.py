@@ -1,6 +1,8 @@
 """Invitations: what opens them, once, for whom, and what comes of it."""
 
+import hashlib
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,14 +11,27 @@ import pytest
 from conftest import Hands
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mutualgate.authorities.issuing import Policy
+from mutualgate.authorities.issuing import Policy, certificate_of
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
 from mutualgate.enrolment import Invitations, Outcome
 from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound, Unavailable
-from mutualgate.model import ClientState, InvitationState, Way
-from mutualgate.store import Store
+from mutualgate.model import (
+    Anchor,
+    AnchorState,
+    ClientName,
+    ClientState,
+    InvitationState,
+    PartnerAdmits,
+    PartnerName,
+    PinKind,
+    RevocationMode,
+    RevocationReason,
+    Way,
+)
+from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.store import Store, Transaction
 
 PEER = "192.0.2.7"
 
@@ -239,6 +254,9 @@ def test_what_has_to_be_approved_waits(invitations: Invitations, clients: Client
     with pytest.raises(Conflict) as twice:
         invitations.sign(invited.token, csr(), way=Way.CSR, peer=PEER)
     assert twice.value.code == "invitation_waiting"
+    handed_in = invitations.handed_in(invited.invitation.id)
+    assert handed_in is not None
+    assert (handed_in.what, handed_in.subject, handed_in.peer) == ("a CSR with a key of P-256", "CN=client", PEER)
     clock.move(timedelta(days=2))  # the operator was away: what came in time still counts
     assert invitations.collect(invited.token, peer=PEER).waiting
     approved = invitations.approve(invited.invitation.id)
@@ -376,3 +394,232 @@ def test_they_are_listed_newest_first_in_pages(invitations: Invitations, clock: 
     assert rest.before is None
     assert invitations.list(state=InvitationState.REVOKED).total == 1
     assert [one.client.name for one in invitations.list(expired=True).invitations] == ["client-0"]
+
+
+def own(invitations: Invitations, name: str, shown: pki.Issued, **how: Any) -> Outcome:
+    """A client opens a new invitation with a certificate that its handshake proved."""
+    return invitations.own(invitations.invite(name).token, [shown.der], peer=PEER, **how)
+
+
+def test_a_certificate_of_ones_own_becomes_a_pin(invitations: Invitations, clients: Clients, store: Store) -> None:
+    shown = pki.leaf(None, "anything", ca=True, eku=None)  # as openssl req -x509 makes them
+    invited = invitations.invite("anna")
+    outcome = invitations.own(invited.token, [shown.der], peer=PEER)
+    assert outcome.pin is not None
+    assert outcome.pin.kind is PinKind.CERTIFICATE
+    assert outcome.pin.certificate == shown.der
+    assert clients.get("anna").state is ClientState.ACTIVE
+    assert invitations.collect(invited.token, peer=PEER).pin == outcome.pin
+    assert invitations.progress(invited.token).not_after == outcome.pin.not_after
+    assert actions(store)[-2:] == ["pin.add", "invitation.use"]
+    with pytest.raises(Conflict) as again:
+        invitations.own(invited.token, [pki.leaf(None).der], peer=PEER)
+    assert again.value.code == "invitation_used"
+
+
+def test_a_key_of_ones_own_becomes_a_pin_for_as_long_as_was_said(invitations: Invitations, clock: Hands) -> None:
+    invited = invitations.invite("anna", validity=timedelta(days=30))
+    outcome = invitations.own(invited.token, [pki.leaf(None).der], peer=PEER, kind=PinKind.KEY)
+    assert outcome.pin is not None
+    assert outcome.pin.kind is PinKind.KEY
+    assert outcome.pin.not_after == clock.now + timedelta(days=30)
+
+
+def test_what_waits_for_approval_is_pinned_as_it_was_asked(invitations: Invitations, clients: Clients) -> None:
+    invited = invitations.invite("anna", approval=True)
+    shown = pki.leaf(None)
+    assert invitations.own(invited.token, [shown.der], peer=PEER, kind=PinKind.KEY).waiting
+    assert clients.get("anna").state is ClientState.INVITED
+    handed_in = invitations.handed_in(invited.invitation.id)
+    assert handed_in is not None
+    assert "self-signed, P-256" in handed_in.what
+    assert handed_in.spki == spki_fingerprint(shown.certificate).hex()
+    outcome = invitations.approve(invited.invitation.id)
+    assert outcome.pin is not None
+    assert outcome.pin.kind is PinKind.KEY
+
+
+def test_what_stands_for_another_client_is_refused_and_not_said_whose(invitations: Invitations) -> None:
+    shown = pki.leaf(None)
+    own(invitations, "anna", shown)
+    same_key = pki.leaf(None, "other", key=shown.key)
+    for kind in PinKind:
+        for theirs in (shown, same_key):
+            with pytest.raises(Conflict) as refused:
+                own(invitations, "bert", theirs, kind=kind)
+            assert refused.value.code == "certificate_known_other"
+            assert "anna" not in str(refused.value)
+
+
+def test_what_is_ones_own_already_needs_no_invitation(invitations: Invitations) -> None:
+    shown = pki.leaf(None)
+    own(invitations, "anna", shown)
+    with pytest.raises(Conflict) as known:
+        own(invitations, "anna", shown)
+    assert known.value.code == "certificate_known_own"
+    assert own(invitations, "anna", pki.leaf(None, key=shown.key)).pin is not None  # its next one under the same key
+
+
+def test_what_we_issued_is_never_pinned_revoked_or_not(
+    invitations: Invitations, clients: Clients, keys: KeyRing, store: Store
+) -> None:
+    key = pki.fresh_key()
+    signed = invitations.sign(invitations.invite("anna").token, pki.csr(key), way=Way.CSR, peer=PEER).signed
+    assert signed is not None
+    ours = pki.Issued(signed.certificate, key)
+    for name, code in (("anna", "certificate_known_own"), ("bert", "certificate_known_other")):
+        with pytest.raises(Conflict) as known:
+            own(invitations, name, ours)
+        assert known.value.code == code
+    clients.revoke("anna", reason=RevocationReason.superseded)
+    with pytest.raises(Conflict):
+        own(invitations, "anna", ours)
+    # A self-signed one for the key of a revoked certificate would come in past the revocation.
+    with pytest.raises(Conflict):
+        own(invitations, "anna", pki.leaf(None, key=key))
+
+
+def test_what_an_authority_of_ours_signed_unlisted_is_not_pinned(
+    invitations: Invitations, keys: KeyRing, store: Store
+) -> None:
+    with store.reading() as tx:
+        issuing = tx.authorities.all()[1]
+        parent = pki.Issued(certificate_of(issuing), keys.open(tx, issuing))  # type: ignore[arg-type]
+    with pytest.raises(Conflict) as ours:
+        own(invitations, "anna", pki.leaf(parent, "unlisted"))
+    assert ours.value.code == "certificate_known"
+
+
+def anchored(tx: Transaction, name: str, ca: pki.Issued) -> None:
+    """A partner with a CA that counts."""
+    client = tx.clients.add(ClientName(name), contact="", roles=(), at=pki.NOW)
+    partner = tx.partners.add(
+        PartnerName(name),
+        contact="",
+        security_contact="",
+        admits=PartnerAdmits.RULE,
+        roles=(),
+        client=client.id,
+        at=pki.NOW,
+    )
+    anchor = Anchor(
+        id=0,
+        partner=partner.id,
+        certificate=ca.der,
+        spki=spki_fingerprint(ca.certificate),
+        subject="",
+        state=AnchorState.ACTIVE,
+        shared=False,
+        depth=0,
+        sub_cas=(),
+        environment="",
+        not_before=pki.NOW,
+        not_after=pki.NOW + timedelta(days=100),
+        expired_grace=timedelta(0),
+        retire_at=None,
+        created=pki.NOW,
+        activated=pki.NOW,
+        challenge=None,
+        challenge_expires=None,
+        revocation=RevocationMode.IGNORE,
+        grace=timedelta(0),
+        leaf_limit=timedelta(days=90),
+    )
+    tx.partners.add_anchor(anchor, hashlib.sha256(ca.certificate.subject.public_bytes()).digest())
+
+
+def test_what_a_partner_vouches_for_comes_in_by_the_partner(invitations: Invitations, store: Store) -> None:
+    root = pki.ca("Acme Root")
+    issuing = pki.ca("Acme Issuing", root)
+    with store.transaction() as tx:
+        anchored(tx, "acme", issuing)
+    shown = pki.leaf(issuing, "carl")
+    with pytest.raises(Conflict) as theirs:
+        own(invitations, "anna", shown)
+    assert theirs.value.code == "under_partner"
+    assert "acme" in str(theirs.value)
+    below = pki.ca("Acme Below", issuing)
+    with pytest.raises(Conflict) as theirs:
+        invitations.own(invitations.invite("anna").token, [pki.leaf(below, "carl").der, below.der], peer=PEER)
+    assert theirs.value.code == "under_partner"
+    # A CA of the same name with another key is somebody else's.
+    assert own(invitations, "anna", pki.leaf(pki.ca("Acme Issuing"), "carl")).pin is not None
+
+
+@pytest.mark.parametrize(
+    ("shown", "code"),
+    [
+        (lambda: pki.leaf(None, days=-1), "expired"),
+        (lambda: pki.issue(None, "x", not_before=pki.NOW + timedelta(minutes=5)), "not_yet_valid"),
+        (lambda: pki.leaf(None, key=pki.rsa_key(1024)), "weak_key"),
+    ],
+)
+def test_a_certificate_that_would_be_refused_uses_nothing_up(
+    invitations: Invitations, shown: Callable[[], pki.Issued], code: str
+) -> None:
+    invited = invitations.invite("anna")
+    with pytest.raises(BadInput) as bad:
+        invitations.own(invited.token, [shown().der], peer=PEER)
+    assert bad.value.code == code
+    assert invitations.own(invited.token, [pki.leaf(None).der], peer=PEER).pin is not None
+
+
+@pytest.mark.parametrize(
+    "chain", [[], [b""], [b"x" * 40_000], [b"\x30\x03\x02\x01\x01"], [b"a", b"b", b"c", b"d", b"e"]]
+)
+def test_what_is_no_chain_is_refused(invitations: Invitations, chain: list[bytes]) -> None:
+    invited = invitations.invite("anna")
+    with pytest.raises(BadInput):
+        invitations.own(invited.token, chain, peer=PEER)
+    assert invitations.open(invited.token, peer=PEER).invitation.state is InvitationState.OPEN
+
+
+def test_an_invitation_for_one_certificate_gives_no_pin_to_another_way(invitations: Invitations) -> None:
+    invited = invitations.invite("anna", ways=[Way.CSR])
+    with pytest.raises(BadInput) as other:
+        invitations.own(invited.token, [pki.leaf(None).der], peer=PEER)
+    assert other.value.code == "way_not_allowed"
+
+
+class Letters:
+    """An outbox in memory."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[str, str, str, str]] = []
+
+    def put(self, tx: Transaction, kind: str, recipient: str, subject: str, body: str, once: str | None = None) -> None:
+        self.kept.append((kind, recipient, subject, body))
+
+
+def posting(store: Store, keys: KeyRing, letters: Letters) -> Invitations:
+    return Invitations(
+        store, keys, base_url=lambda: "https://gate.test/join", outbox=letters, organisation="Example Ltd"
+    )
+
+
+def test_a_letter_takes_the_link_along_and_a_new_link_too(
+    store: Store, keys: KeyRing, authorities: Authorities
+) -> None:
+    letters = Letters()
+    service = posting(store, keys, letters)
+    invited = service.invite("anna", mail_to="anna@example.com", second_factor=True)
+    renewed = service.renew_link(invited.invitation.id)
+    first, second = letters.kept
+    assert first[:3] == ("mail", "anna@example.com", "Your invitation to Example Ltd")
+    assert f"https://gate.test/join/{invited.token}\n" in first[3]
+    assert invited.code in first[3]
+    assert invited.factor is not None
+    assert invited.factor not in first[3]
+    assert renewed.link("https://gate.test/join/") in second[3]
+
+
+def test_without_a_portal_or_an_address_nobody_is_invited_by_letter(
+    store: Store, keys: KeyRing, clients: Clients
+) -> None:
+    with pytest.raises(NotFound, match="portal"):
+        Invitations(store, keys, outbox=Letters()).invite("anna", mail_to="a@b.example")
+    with pytest.raises(BadInput):
+        posting(store, keys, Letters()).invite("anna", mail_to="a@b.example\nBcc: c@d.example")
+    with pytest.raises(BadInput):
+        Invitations(store, keys, base_url=lambda: "https://gate.test/join").invite("anna", mail_to="a@b.example")
+    assert clients.list().total == 0

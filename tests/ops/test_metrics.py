@@ -43,6 +43,7 @@ STATUS = Status(
     store_epoch=42,
     clients={"active": 2, "suspended": 1},
     endings=(Ending("site", "main", START), Ending("authority", "root", START), Ending("crl", "issuing", START)),
+    letters={"waiting": 3, "dead": 1},
     counters=COUNTERS,
 )
 

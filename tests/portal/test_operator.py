@@ -1,11 +1,19 @@
 """The operator's pages: for operators alone, by the services that the commands use, and asked twice before a cut."""
 
+import re
+from html import unescape
 from typing import TYPE_CHECKING
 
+import pki
 import pytest
+from conftest import Hands
+from cryptography.hazmat.primitives import hashes
 from portal.asking import ANONYMOUS, Answer, admitted, ask, refused
 
 from mutualgate.app import Services
+from mutualgate.errors import NotFound
+from mutualgate.model import Way
+from mutualgate.reading.weak_keys import key_fingerprint
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -83,7 +91,7 @@ def test_a_certificate_is_revoked_alone_or_with_all_others(portal: "ASGIApp", se
     for _ in range(3):
         services.enrolment.make_p12("anna")
     first, second, third = services.clients.show("anna").credentials
-    assert f"{first.serial.hex()} , until" in get(portal, f"/clients/anna/revoke?credential={first.id}").words
+    assert f"{first.serial.hex()}, until" in get(portal, f"/clients/anna/revoke?credential={first.id}").words
     assert get(portal, "/clients/anna/revoke?credential=999").status == 404
     post(portal, "/clients/anna/revoke", sure="yes", reason="certificateHold", credential=str(first.id))
     assert [one.state for one in services.clients.show("anna").credentials] == ["held", "valid", "valid"]
@@ -140,3 +148,138 @@ def test_another_site_can_do_nothing(portal: "ASGIApp", services: Services) -> N
         )  # fmt: skip
         assert answer.status == 403
     assert services.clients.get("anna").state == "invited"
+
+
+# --- invitations ---
+
+
+def test_somebody_is_invited_by_a_link_that_is_shown_once(portal: "ASGIApp", services: Services) -> None:
+    assert "Invite somebody" in get(portal, "/invite").words
+    page = post(portal, "/invite", name="berta", roles="staff orders", contact="b@example.test", days="3", way="csr")
+    (link,) = re.findall(r"https://gate\.test/join/[A-Za-z0-9_-]{43}", page.text)
+    opened = services.invitations.open(link.rpartition("/")[2], peer="192.0.2.1")
+    assert (opened.client.name, opened.client.roles) == ("berta", ("orders", "staff"))
+    assert opened.invitation.ways == (Way.CSR,)
+    assert opened.invitation.by == "olga"
+    (code,) = re.findall(r"\b[A-Za-z0-9]{4}-[A-Za-z0-9]{4}-[A-Za-z0-9]{4}\b", page.words)
+    assert services.invitations.open(code, peer="192.0.2.1").invitation.id == opened.invitation.id
+    assert 'src="data:image/svg+xml' in page.text
+    again = get(portal, f"/invitations/{opened.invitation.id}")
+    assert link not in again.text
+    assert code not in again.text
+
+
+def test_what_is_wrong_is_said_above_the_form_as_it_was(portal: "ASGIApp", services: Services) -> None:
+    page = post(portal, "/invite", name="../berta", roles="staff", way="csr", approval="yes")
+    assert page.status == 400
+    assert "cannot be a client's name" in page.words
+    assert 'value="../berta"' in page.text
+    assert re.findall(r'name="(?:way|factor|approval)" value="(\w+)" checked', page.text) == ["csr", "yes"]
+    assert "no number of days" in post(portal, "/invite", name="berta", validity="forever", way="csr").words
+    assert services.invitations.list().total == 0
+
+
+def test_what_was_handed_in_is_shown_before_it_is_approved(portal: "ASGIApp", services: Services) -> None:
+    key = pki.fresh_key()
+    ids = []
+    for name in ("berta", "carl"):
+        invited = services.invitations.invite(name, approval=True)
+        request = pki.csr(key if name == "berta" else pki.fresh_key(), "<b>operator</b>")
+        services.invitations.sign(invited.token, request, way=Way.CSR, peer="192.0.2.9")
+        ids.append(invited.invitation.id)
+    assert "2 waiting" in get(portal, "").words
+    page = get(portal, f"/invitations/{ids[0]}")
+    assert r"CN=\<b\>operator" in page.words
+    assert "It will say CN=berta" in page.words
+    assert key_fingerprint(key.public_key()).hex() in page.words.replace(" ", "")
+    assert services.clients.show("berta").credentials == ()
+    assert post(portal, f"/invitations/{ids[0]}/approve").status == 303
+    assert len(services.clients.show("berta").credentials) == 1
+    post(portal, f"/invitations/{ids[1]}/decline")
+    assert services.invitations.get(ids[1]).invitation.state == "declined"
+    assert "waiting" not in get(portal, "").words
+    assert post(portal, f"/invitations/{ids[0]}/approve").status in (409, 410)
+
+
+def test_an_invitation_is_taken_back_or_gets_a_new_link(portal: "ASGIApp", services: Services) -> None:
+    invited = services.invitations.invite("berta")
+    id = invited.invitation.id
+    renewed = post(portal, f"/invitations/{id}/renew")
+    (link,) = re.findall(r"https://gate\.test/join/([A-Za-z0-9_-]{43})", renewed.text)
+    with pytest.raises(NotFound):
+        services.invitations.open(invited.token, peer="192.0.2.1")
+    assert services.invitations.open(link, peer="192.0.2.1").invitation.id == id
+    assert post(portal, f"/invitations/{id}/revoke").status == 303
+    assert services.invitations.get(id).invitation.state == "revoked"
+    assert "revoked" in get(portal, "/invitations?state=revoked").words
+    for path in ("/invitations/999", "/invitations/x"):
+        assert get(portal, path).status == 404
+    assert post(portal, f"/invitations/{id}/jump").status == 404
+
+
+# --- a client's own certificates ---
+
+
+def test_a_certificate_is_shown_before_it_is_accepted(portal: "ASGIApp", services: Services, clock: Hands) -> None:
+    own = pki.leaf(None, "laptop of anna", eku=None, days=1000)
+    page = post(portal, "/clients/anna/accept", text=own.pem.decode())
+    assert "self-signed" in page.words.lower()
+    digest = own.certificate.fingerprint(hashes.SHA256()).hex()
+    assert digest in page.words.replace(" ", "")
+    assert services.pins.list("anna") == []
+    (pem,) = re.findall(r'name="text" value="([^"]+)"', page.text)
+    assert post(portal, "/clients/anna/accept", text=unescape(pem), sure="yes", kind="key").status == 303
+    ((pin, _),) = services.pins.list("anna")
+    assert (pin.kind, pin.certificate) == ("key", own.der)
+    assert "CN=laptop of anna" in get(portal, "/clients/anna").words
+
+
+def test_a_private_key_is_refused_and_not_shown_again(portal: "ASGIApp", services: Services) -> None:
+    own = pki.leaf(None, "x")
+    page = post(portal, "/clients/anna/accept", text=(own.key_pem + own.pem).decode())
+    assert page.status == 400
+    assert "private key" in page.words
+    assert "PRIVATE KEY-----" not in page.text
+    assert services.pins.list("anna") == []
+    assert post(portal, "/clients/anna/accept", text="").status == 400
+    assert post(portal, "/clients/anna/accept", text="nonsense").status == 400
+
+
+def test_a_pin_is_retired_and_renewed(portal: "ASGIApp", services: Services) -> None:
+    pin = services.pins.add("anna", pki.leaf(None, "x", days=1000).pem)
+    assert "Retire the pin" in get(portal, f"/pins/{pin.id}/retire").words
+    assert post(portal, f"/pins/{pin.id}/retire").status == 400
+    assert post(portal, f"/pins/{pin.id}/retire", sure="yes").headers["Location"].endswith("/clients/anna")
+    assert services.pins.get(pin.id).state == "retired"
+    assert post(portal, f"/pins/{pin.id}/renew").status == 303
+    assert services.pins.get(pin.id).state == "active"
+    for path in ("/pins/999/retire", "/pins/x/retire"):
+        assert get(portal, path).status == 404
+
+
+# --- refusals ---
+
+
+def test_a_refusal_is_looked_up_by_its_reference(portal: "ASGIApp", services: Services) -> None:
+    services.refusals.keep(
+        [
+            {
+                "kind": "refused", "refusal": f"7K3M9QW2XT5B8N{number:02d}", "at": 1_780_000_000_000,
+                "reason": reason, "site": "main", "path": "/orders?<b>", "peer": "192.0.2.7",
+                "subject": f"CN=<b>{reason}", "client": 2 if reason == "expired" else None,
+            }
+            for number, reason in enumerate(["unknown_issuer", "expired", "no_certificate"])
+        ]
+    )  # fmt: skip
+    assert "CN=<b>expired" in get(portal, "/refusals").words
+    only = get(portal, "/refusals?reason=unknown_issuer")
+    assert "CN=<b>unknown_issuer" in only.words
+    assert "CN=<b>expired" not in only.words
+    assert "CN=<b>expired" in get(portal, "/refusals?id=7k3m9qw2xt5b8n01").words
+    one = get(portal, "/refusals/7K3M9QW2XT5B8N01")
+    assert "validity has ended" in one.words
+    assert "belongs to the client anna" in one.words
+    assert "<b>" not in one.text
+    assert "7K3M9QW2XT5B8N01" in get(portal, "/clients/anna").words
+    assert get(portal, "/refusals/NOTHING").status == 404
+    assert get(portal, "/refusals?reason=odd").status == 400

@@ -1,15 +1,16 @@
 """Where the portal is reached from outside: the beginning of every invitation's link."""
 
 from mutualgate.config import Config
+from mutualgate.enrolment.invitations import no_portal
 
 
-def portal_url(config: Config) -> str | None:
-    """The address of the first route to the portal, as clients name it; None where there is none."""
+def portal_url(config: Config) -> str:
+    """The address of the first route to the portal, as clients name it. Raises `NotFound` where there is none."""
     for site in config.sites:
         for route in site.routes:
             if str(route.upstream) == "portal":
                 return _url(config, site.hosts, route.path)
-    return None
+    return no_portal()
 
 
 def _url(config: Config, hosts: tuple[str, ...], path: str) -> str:

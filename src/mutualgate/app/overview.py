@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from mutualgate.model import ClientState
+from mutualgate.model import ClientState, LetterCount
 from mutualgate.store import Store
 
 
@@ -18,6 +18,7 @@ class Overview:
     """Name and notAfter."""
     lists: Sequence[tuple[str, datetime]]
     """The name of an authority and the nextUpdate of its revocation list."""
+    letters: LetterCount
 
 
 def overview(store: Store) -> Overview:
@@ -30,4 +31,5 @@ def overview(store: Store) -> Overview:
             clients={str(state): tx.clients.count(state=state) for state in ClientState},
             authorities=[(str(one.name), one.not_after) for one in authorities],
             lists=[(name, crl.next_update) for name, crl in lists if crl is not None and crl.der],
+            letters=tx.outbox.count(),
         )

@@ -18,6 +18,7 @@ from typing import Any
 from mutualgate import snapshot
 from mutualgate.app import control, notify
 from mutualgate.app.again import again
+from mutualgate.app.apart import apart
 from mutualgate.app.checks import certificates_fit
 from mutualgate.app.overview import Overview, overview
 from mutualgate.app.publications import publications
@@ -35,6 +36,7 @@ log = logging.getLogger("mutualgate")
 
 _LOOK_SECONDS = 1.0
 _KEEP_SECONDS = 30.0
+_POST_SECONDS = 5.0
 
 
 class Runner:
@@ -48,6 +50,7 @@ class Runner:
         self._changing = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._publishing_due = asyncio.Event()
+        self._letters_due = asyncio.Event()
         self._watched = Watched()
         self._problem: str | None = None
         self.listening: list[str] = []
@@ -79,6 +82,7 @@ class Runner:
                         ("watching the store", self._look_at_store),
                         ("renewing the revocation lists", self._look_at_lists),
                         ("renewing the gate's certificates", self._look_at_certificates),
+                        ("sending letters", self._look_at_outbox),
                     )
                 ]
                 pump = asyncio.create_task(again("keeping refusals", self._pump.step, self._stopping))
@@ -88,6 +92,7 @@ class Runner:
                 notify.tell("STOPPING=1")
                 for task in tasks:
                     task.cancel()
+                self._services.sender.stop()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 await pump
                 stopped = await asyncio.to_thread(self._plane.stop, self.config.gate.timeouts.drain.total_seconds())
@@ -106,6 +111,7 @@ class Runner:
             epoch = await asyncio.to_thread(self._sync)
         # The list is for others; the gate itself judges by the snapshot, so nobody waits for it.
         self._publishing_due.set()
+        self._letters_due.set()
         return epoch
 
     async def reload(self) -> bool:
@@ -250,6 +256,15 @@ class Runner:
             if await asyncio.to_thread(self._renew):
                 log.info("the gate's certificate was renewed (epoch %d)", self._plane.epoch)
 
+    async def _look_at_outbox(self) -> None:
+        """Whoever changed the store may have put a letter there; those that failed are due again by and by."""
+        try:
+            await asyncio.wait_for(self._letters_due.wait(), _POST_SECONDS)
+        except TimeoutError:
+            pass
+        self._letters_due.clear()
+        await apart(self._services.sender.step)
+
     async def _on_sync(self) -> Mapping[str, Any]:
         return {"epoch": await self.sync()}
 
@@ -261,6 +276,12 @@ class Runner:
             "clients": dict(seen.clients),
             "authorities": {name: end.isoformat() for name, end in seen.authorities},
             "lists": {name: end.isoformat() for name, end in seen.lists},
+            "letters": {
+                "waiting": seen.letters.waiting,
+                "dead": seen.letters.dead,
+                "oldest": None if seen.letters.oldest is None else seen.letters.oldest.isoformat(),
+                "error": seen.letters.error,
+            },
             "counters": self.counters(),
         }
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mutualgate.authorities.service import Authorities
     from mutualgate.clients import Clients
     from mutualgate.enrolment import Enrolment, Invitations, WrongTries
+    from mutualgate.notices import Outbox, Sender
     from mutualgate.partners.pins import Pins
     from mutualgate.store import Store
 
@@ -65,7 +66,7 @@ class Services:
     def take(self, config: Config) -> None:
         """From now on `config` is the one in force: what is signed and published goes by it."""
         self.config = config
-        for made_of_it in ("policy", "authorities", "enrolment", "invitations"):
+        for made_of_it in ("policy", "authorities", "enrolment", "invitations", "outbox", "sender"):
             self.__dict__.pop(made_of_it, None)
 
     def read_config(self, *checks: Check) -> Config:
@@ -153,15 +154,29 @@ class Services:
             self.policy,
             self.by,
             base_url=self.base_url,
+            outbox=self.outbox,
             organisation=self.config.authority.organisation,
             tries=self.wrong_tries,
         )
 
-    def base_url(self) -> str | None:
-        """Where the portal is reached from outside; None where no site has a route to it."""
+    def base_url(self) -> str:
+        """Where the portal is reached from outside. Raises `NotFound` where no site has a route to it."""
         from mutualgate.app.links import portal_url
 
         return portal_url(self.config)
+
+    @cached_property
+    def outbox(self) -> "Outbox":
+        from mutualgate.notices import Outbox
+
+        return Outbox(self.store, self.config.mail, self.config.notices, self.by)
+
+    @cached_property
+    def sender(self) -> "Sender":
+        """What sends letters; only in the process that has claimed the folder."""
+        from mutualgate.notices import Sender
+
+        return Sender(self.store, self.config.mail, self.config.notices)
 
     def _default_crl_url(self) -> str | None:
         """`/crl` at the first plain listener, by a name of the first site that others can use, if it has one."""

@@ -1,13 +1,16 @@
 """PKCS#12 files (RFC 7292) that the program they are meant for can open.
 
-Most "wrong password" messages on import are about an encoding that the reader does not know. Two encodings are made,
+Most "wrong password" messages on import are about an encoding that the reader does not know. Three encodings are made,
 each through and through: never a mix, never RC2.
 """
 
+import hashlib
+import hmac
 import re
 import secrets
 from enum import StrEnum
 
+from asn1crypto import algos, core, pkcs12
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import KeySerializationEncryption, PrivateFormat
@@ -35,6 +38,8 @@ class Encoding(StrEnum):
     """3DES for certificates and key, MAC with SHA-1: old Windows, every Apple, Android up to 13, Java before 2021."""
     MODERN = "modern"
     """PBES2 with AES-256, MAC with SHA-256: Windows since 1709, Firefox, Android 14, Java 11.0.12, OpenSSL 1.1.1."""
+    FIPS = "fips"
+    """PBES2 with AES-256, PBMAC1 (RFC 9879): hosts in FIPS mode; OpenSSL 3.4 and Java 26 at least. By name only."""
 
 
 _MODERN_SINCE: dict[str, tuple[int, ...] | None] = {
@@ -58,6 +63,9 @@ _MODERN_SINCE: dict[str, tuple[int, ...] | None] = {
     "other": None,
 }
 
+_PBKDF2, _PBMAC1 = "1.2.840.113549.1.5.12", "1.2.840.113549.1.5.14"
+_FIPS = ("fips", "openssl-fips")
+
 
 def encoding_for(target: str | None) -> Encoding:
     """The encoding that `target` reads: a system or program, with its version or without (`android-13`, `Windows 11`).
@@ -69,10 +77,12 @@ def encoding_for(target: str | None) -> Encoding:
         return Encoding.COMPAT
     match = re.fullmatch(r"([a-z]+(?:[ -][a-z]+)*)[ -]?([0-9]+(?:\.[0-9]+)*)?", target.strip().lower())
     word = match.group(1).replace(" ", "-") if match else ""
+    if word in _FIPS:
+        return Encoding.FIPS
     if match is None or word not in _MODERN_SINCE:
         raise BadInput(
             f"{shown(target)!r} is no system or program that we know",
-            expected=", ".join(_MODERN_SINCE),
+            expected=", ".join((*_MODERN_SINCE, _FIPS[0])),
             fix="Add the version if you know it, for example android-14",
         )
     since = _MODERN_SINCE[word]
@@ -125,13 +135,14 @@ def make_p12(
     check_password(password)
     if key.public_key() != certificate.public_key():
         raise ValueError("the key is not the certificate's")
-    return serialize_key_and_certificates(
+    data = serialize_key_and_certificates(
         label.encode(),
         key,
         certificate,
         [link for link in chain if link.subject != link.issuer],
         _encryption(encoding, password.encode()),
     )
+    return _with_pbmac1(data, password.encode()) if encoding is Encoding.FIPS else data
 
 
 def _encryption(encoding: Encoding, password: bytes) -> KeySerializationEncryption:
@@ -141,3 +152,62 @@ def _encryption(encoding: Encoding, password: bytes) -> KeySerializationEncrypti
         return builder.hmac_hash(hashes.SHA1()).build(password)  # noqa: S303 - RFC 7292 B; the readers know no other
     builder = builder.kdf_rounds(MODERN_ROUNDS).key_cert_algorithm(PBES.PBESv2SHA256AndAES256CBC)
     return builder.hmac_hash(hashes.SHA256()).build(password)
+
+
+class _Pbkdf2Params(core.Sequence):  # type: ignore[misc]
+    """RFC 8018 A.2. `keyLength` has to be there for a MAC (RFC 9879 4)."""
+
+    _fields = [  # noqa: RUF012 - as asn1crypto wants it
+        ("salt", core.OctetString),
+        ("iteration_count", core.Integer),
+        ("key_length", core.Integer),
+        ("prf", algos.HmacAlgorithm),
+    ]
+
+
+class _KeyDerivation(core.Sequence):  # type: ignore[misc]
+    _fields = [("algorithm", core.ObjectIdentifier), ("parameters", _Pbkdf2Params)]  # noqa: RUF012
+
+
+class _Pbmac1Params(core.Sequence):  # type: ignore[misc]
+    """RFC 8018 A.5."""
+
+    _fields = [("key_derivation", _KeyDerivation), ("scheme", algos.HmacAlgorithm)]  # noqa: RUF012
+
+
+class _Pbmac1(core.Sequence):  # type: ignore[misc]
+    _fields = [("algorithm", core.ObjectIdentifier), ("parameters", _Pbmac1Params)]  # noqa: RUF012
+
+
+class _DigestInfo(core.Sequence):  # type: ignore[misc]
+    _fields = [("algorithm", _Pbmac1), ("digest", core.OctetString)]  # noqa: RUF012
+
+
+class _MacData(core.Sequence):  # type: ignore[misc]
+    """RFC 7292 4. With PBMAC1, salt and rounds have their place in its parameters, and these two are not looked at."""
+
+    _fields = [  # noqa: RUF012
+        ("mac", _DigestInfo),
+        ("mac_salt", core.OctetString),
+        ("iterations", core.Integer, {"default": 1}),
+    ]
+
+
+class _Pfx(core.Sequence):  # type: ignore[misc]
+    _fields = [("version", core.Integer), ("auth_safe", core.Any), ("mac_data", _MacData)]  # noqa: RUF012
+
+
+def _with_pbmac1(data: bytes, password: bytes) -> bytes:
+    """The .p12 with a MAC by RFC 9879 in place of the one that it has, whose key derivation FIPS 140 does not know."""
+    pfx = pkcs12.Pfx.load(data)
+    salt = secrets.token_bytes(16)
+    key = hashlib.pbkdf2_hmac("sha256", password, salt, MODERN_ROUNDS, 32)
+    digest = hmac.digest(key, pfx["auth_safe"]["content"].native, "sha256")
+    hmac_sha256 = {"algorithm": "sha256", "parameters": core.Null()}
+    derivation = {"salt": salt, "iteration_count": MODERN_ROUNDS, "key_length": 32, "prf": hmac_sha256}
+    parameters = {"key_derivation": {"algorithm": _PBKDF2, "parameters": derivation}, "scheme": hmac_sha256}
+    mac = {"algorithm": {"algorithm": _PBMAC1, "parameters": parameters}, "digest": digest}
+    made: bytes = _Pfx(
+        {"version": 3, "auth_safe": pfx["auth_safe"], "mac_data": {"mac": mac, "mac_salt": b"NOT USED"}}
+    ).dump()
+    return made

@@ -83,7 +83,10 @@ def p12(
         str | None, typer.Option("--for", help="Where it will be imported: windows-11, macos, android-13, firefox …")
     ] = None,
     profile: Annotated[
-        str, typer.Option(help="auto: by --for; compat: 3DES, opens everywhere; modern: AES, for current systems.")
+        str,
+        typer.Option(
+            help="auto: by --for; compat: 3DES, opens everywhere; modern: AES, current systems; fips: AES, PBMAC1."
+        ),
     ] = "auto",
     key: Annotated[str, typer.Option(help="p256, p384, rsa2048 or rsa3072.")] = "p256",
     days: Annotated[int | None, typer.Option(min=1, help="Valid for so many days.")] = None,

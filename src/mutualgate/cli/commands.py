@@ -3,7 +3,19 @@
 import typer
 
 from mutualgate import __version__
-from mutualgate.cli import apache, audit, authorities, check, clients, decide, refusals, status, up
+from mutualgate.cli import (
+    apache,
+    audit,
+    authorities,
+    check,
+    clients,
+    decide,
+    invitations,
+    notices,
+    refusals,
+    status,
+    up,
+)
 
 app = typer.Typer(
     name="mutualgate",
@@ -18,12 +30,15 @@ app.command("up")(up.up)
 app.command("status")(status.status)
 app.command("check")(check.check)
 app.command("decide")(decide.decide)
+app.command("invite")(invitations.invite)
 app.command("explain")(refusals.explain)
 app.add_typer(clients.app, name="client")
+app.add_typer(invitations.app, name="invitation")
 app.add_typer(authorities.app, name="ca")
 app.add_typer(apache.export_app, name="export")
 app.add_typer(apache.import_app, name="import")
 app.add_typer(audit.app, name="audit")
+app.add_typer(notices.app, name="notices")
 
 
 def _version(wanted: bool) -> None:

@@ -70,6 +70,11 @@ def _warnings(answer: Mapping[str, Any], now: datetime) -> list[str]:
             found.append(f"{plain(what)} ended on {at:%Y-%m-%d %H:%M} UTC")
         elif at - now <= soon:
             found.append(f"{plain(what)} ends on {at:%Y-%m-%d %H:%M} UTC, in {_span(at - now)}")
+    letters = answer["letters"]
+    if letters["dead"]:
+        found.append(f"{letters['dead']} letters could not be sent and were given up: mutualgate notices list")
+    if letters["waiting"] and letters["error"]:
+        found.append(f"{letters['waiting']} letters wait: {plain(letters['error'])}")
     for name, of in (("dropped_refusals", "refusals"), ("dropped_access_lines", "access lines")):
         if answer["counters"].get(name):
             found.append(f"{answer['counters'][name]} {of} were dropped: they came faster than they could be written")

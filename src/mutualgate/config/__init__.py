@@ -4,6 +4,7 @@
     settings    the table
     kinds       values: durations, sizes, words
     network     values: addresses, hosts, upstreams, paths
+    posting     values: mailboxes, mail servers, webhooks
     positions   where keys and values stand in the file
     rules       what settings must not say together
     reader      load, problems
@@ -16,6 +17,7 @@ Knows the file alone. Whether a certificate is there and fits its key is asked b
 from .network import DEMO, Address, Upstream
 from .overrides import with_overrides
 from .page import default_file, reference
+from .posting import Server, is_mailbox
 from .reader import Check, Problem, load, parse, problems
 from .rules import Finding
 from .shape import (
@@ -23,9 +25,12 @@ from .shape import (
     AuthorityConfig,
     Config,
     GateConfig,
+    MailConfig,
     Mode,
+    NoticesConfig,
     OnRefusal,
     RouteConfig,
+    Security,
     SiteConfig,
     Timeouts,
 )
@@ -39,14 +44,19 @@ __all__ = [
     "Config",
     "Finding",
     "GateConfig",
+    "MailConfig",
     "Mode",
+    "NoticesConfig",
     "OnRefusal",
     "Problem",
     "RouteConfig",
+    "Security",
+    "Server",
     "SiteConfig",
     "Timeouts",
     "Upstream",
     "default_file",
+    "is_mailbox",
     "load",
     "parse",
     "problems",

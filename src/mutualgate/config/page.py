@@ -4,7 +4,7 @@ import json
 import textwrap
 from collections.abc import Sequence
 
-from .settings import AUTHORITY, DEFAULT_HOSTS, GATE, ROUTES, SITES, TIMEOUTS, Setting, Table, tables
+from .settings import AUTHORITY, DEFAULT_HOSTS, GATE, MAIL, NOTICES, ROUTES, SITES, TIMEOUTS, Setting, Table, tables
 
 WIDTH = 118
 
@@ -46,7 +46,10 @@ def reference() -> str:
         "- `certificate` without `key`, or `key` without `certificate`;",
         '- `roles` or `clients` where `client_certificate` is not `"required"`: they would keep nobody out;',
         '- `on_refusal = "alert"` at a site with a route that does not require a certificate;',
-        "- an upstream that is a listener of the gate itself.",
+        "- an upstream that is a listener of the gate itself;",
+        "- `server` of `[mail]` without `sender`, `username` without `password_file` or the other way round, a",
+        "  password in the clear to another machine;",
+        "- `to` of `[notices]` without a mail server, `webhook` without `secret_file` or the other way round.",
         "",
         "A route may ask for less than its site, but only by saying so in its own `client_certificate`.",
         "",
@@ -72,6 +75,8 @@ def default_file(
         _block(GATE, {"listen": _toml(listens)}),
         _block(TIMEOUTS, {}),
         _block(AUTHORITY, {}),
+        _block(MAIL, {}),
+        _block(NOTICES, {}),
         _block(SITES, {"name": _toml("main"), "hosts": _toml(list(hosts))}),
         _block(ROUTES, {"path": _toml("/"), "upstream": _toml(upstream)}),
     ]  # fmt: skip

@@ -19,7 +19,16 @@ from .kinds import Many, Unfit, found
 from .positions import Place, Position, Positions
 from .rules import Draft, Finding, conflicts
 from .settings import DEFAULT_SITE, ROOT, Setting, Table, tables
-from .shape import AuthorityConfig, Config, GateConfig, RouteConfig, SiteConfig, Timeouts
+from .shape import (
+    AuthorityConfig,
+    Config,
+    GateConfig,
+    MailConfig,
+    NoticesConfig,
+    RouteConfig,
+    SiteConfig,
+    Timeouts,
+)
 
 MAX_FILE_BYTES = 1 << 20  # a thousand sites are a tenth of it; a file beyond is some other file
 
@@ -295,4 +304,11 @@ def assemble(draft: Draft, path: Path) -> Config:
         SiteConfig(**{**site, "routes": tuple(RouteConfig(**route) for route in site["routes"])})
         for site in draft["sites"]
     )
-    return Config(GateConfig(**gate), AuthorityConfig(**draft["authority"]), tuple(sites), path)
+    return Config(
+        gate=GateConfig(**gate),
+        authority=AuthorityConfig(**draft["authority"]),
+        mail=MailConfig(**draft["mail"]),
+        notices=NoticesConfig(**draft["notices"]),
+        sites=tuple(sites),
+        file=path,
+    )

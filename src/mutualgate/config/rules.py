@@ -11,7 +11,7 @@ from typing import Any
 
 from .network import Address, Upstream
 from .positions import Place
-from .shape import Mode, OnRefusal
+from .shape import Mode, OnRefusal, Security
 
 Draft = Mapping[str, Any]
 
@@ -38,6 +38,8 @@ def conflicts(draft: Draft) -> Iterator[Finding]:
         yield from _routes(place, site)
         yield from _refusal(place, site)
     yield from _loops(draft)
+    yield from _mail(draft.get("mail", {}))
+    yield from _notices(draft.get("notices", {}), draft.get("mail", {}))
 
 
 def _sites(draft: Draft) -> list[Draft]:
@@ -127,6 +129,27 @@ def _loops(draft: Draft) -> Iterator[Finding]:
                 yield Finding(("sites", site_index, "routes", index, "upstream"),
                               f"{upstream} is the gate's own {own[upstream.address]}",
                               fix="Name the service behind the gate")  # fmt: skip
+
+
+def _mail(mail: Draft) -> Iterator[Finding]:
+    if mail.get("server") is not None and "sender" in mail and mail["sender"] is None:
+        yield Finding(("mail", "server"), "is given without `sender`", fix="Add the address that letters come from")
+    for given, missing in (("username", "password_file"), ("password_file", "username")):
+        if mail.get(given) is not None and missing in mail and mail[missing] is None:
+            yield Finding(("mail", given), f"is given without `{missing}`", fix=f"Add `{missing}`, or leave both out")
+    server = mail.get("server")
+    if mail.get("username") is not None and mail.get("security") is Security.NONE and server and not server.is_loopback:
+        yield Finding(("mail", "security"), f"the password would go to {server} in the clear",
+                      fix='Use "starttls" or "tls"')  # fmt: skip
+
+
+def _notices(notices: Draft, mail: Draft) -> Iterator[Finding]:
+    if notices.get("to") and "server" in mail and mail["server"] is None:
+        yield Finding(("notices", "to"), "cannot be reached without a mail server", fix="Give `server` under [mail]")
+    for given, missing in (("webhook", "secret_file"), ("secret_file", "webhook")):
+        if notices.get(given) is not None and missing in notices and notices[missing] is None:
+            yield Finding(("notices", given), f"is given without `{missing}`",
+                          fix=f"Add `{missing}`, or leave both out")  # fmt: skip
 
 
 def _is_address(host: str) -> bool:

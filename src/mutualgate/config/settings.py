@@ -9,7 +9,8 @@ from typing import Any
 
 from .kinds import SIZES, Choice, Duration, File, Flag, Kind, Log, Many, Size, Whole, Word
 from .network import Host, Listener, PlainUrl, Service, UrlPath
-from .shape import AccessFormat, Mode, OnRefusal
+from .posting import HookUrl, Mailbox, MailServer
+from .shape import AccessFormat, Mode, OnRefusal, Security
 
 KIB, MIB, TIB = SIZES["KiB"], SIZES["MiB"], SIZES["TiB"]
 MS, SECOND, MINUTE, HOUR, DAY = (timedelta(milliseconds=1), timedelta(seconds=1), timedelta(minutes=1),
@@ -118,6 +119,100 @@ AUTHORITY = Table(
     ),
 )  # fmt: skip
 
+NETWORK_WAIT = Duration(SECOND, 10 * MINUTE)
+MAIL = Table(
+    "mail",
+    "The mail server by which the gate sends invitations and notices. Letters wait in the store until it takes them.",
+    (
+        Setting(
+            "server", MailServer(), None, "The mail server.", '"mail.example.com:587"', otherwise="no e-mail is sent"
+        ),
+        Setting(
+            "security",
+            Choice(Security),
+            '"starttls"',
+            "`starttls`: TLS after the greeting, and nothing without it; `tls`: TLS from the start (port 465); "
+            "`none`: in the clear.",
+            '"tls"',
+        ),
+        Setting(
+            "username",
+            Word(r"[!-~]+", "a user name of at most 64 characters without spaces", name="string"),
+            None,
+            "Who the gate is to the server. Given together with `password_file`; never without TLS, but on this "
+            "machine.",
+            '"gate@example.com"',
+            otherwise="the gate does not say who it is",
+        ),
+        Setting(
+            "password_file",
+            File(),
+            None,
+            "A file with the password of `username`, one line, readable by its owner alone (mode 0600).",
+            '"mail.password"',
+            otherwise="the gate does not say who it is",
+        ),
+        Setting(
+            "ca_file",
+            File(),
+            None,
+            "The authority of the server's certificate, PEM.",
+            '"mail-ca.pem"',
+            otherwise="the authorities that this machine trusts",
+        ),
+        Setting(
+            "sender",
+            Mailbox(),
+            None,
+            "The address that letters come from. Must be given with `server`.",
+            '"gate@example.com"',
+            otherwise="no e-mail is sent",
+        ),
+        Setting("timeout", NETWORK_WAIT, '"30s"', "How long to wait for the server to answer.", '"10s"'),
+    ),
+)
+
+NOTICES = Table(
+    "notices",
+    "Whom the gate tells of what needs somebody: what will expire, a revocation list that is late.",
+    (
+        Setting("to", Many(Mailbox()), "[]", "Operators, by e-mail. Needs `mail.server`.", '["ops@example.com"]'),
+        Setting(
+            "contacts",
+            Flag(),
+            "true",
+            "Tell a client, too, that its certificate will expire, where its contact is an e-mail address.",
+            "false",
+        ),
+        Setting(
+            "webhook",
+            HookUrl(),
+            None,
+            "Called by POST with each notice as JSON. Given together with `secret_file`.",
+            '"https://hooks.example.com/mutualgate"',
+            otherwise="nothing is called",
+        ),
+        Setting(
+            "secret_file",
+            File(),
+            None,
+            "A file with the secret that calls are signed with (HMAC-SHA-256), one line of at least 16 characters, "
+            "readable by its owner alone (mode 0600).",
+            '"webhook.secret"',
+            otherwise="nothing is called",
+        ),
+        Setting(
+            "ca_file",
+            File(),
+            None,
+            "The authority of the webhook's certificate, PEM.",
+            '"hooks-ca.pem"',
+            otherwise="the authorities that this machine trusts",
+        ),
+        Setting("timeout", NETWORK_WAIT, '"30s"', "How long to wait for the webhook to answer.", '"10s"'),
+    ),
+)
+
 ROUTES = Table(
     "sites.routes",
     "A path under the site before it: what serves it, and who may pass. The longest path that covers a request "
@@ -171,7 +266,7 @@ SITES = Table(
     repeated=True,
 )  # fmt: skip
 
-ROOT = Table("", "", (), (GATE, AUTHORITY, SITES))
+ROOT = Table("", "", (), (GATE, AUTHORITY, MAIL, NOTICES, SITES))
 
 DEFAULT_HOSTS = ("localhost", "127.0.0.1", "::1")
 DEFAULT_SITE: dict[str, Any] = {

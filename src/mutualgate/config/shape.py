@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from .network import Address, Upstream
+from .posting import Server
 
 
 class Mode(StrEnum):
@@ -30,6 +31,14 @@ class AccessFormat(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+class Security(StrEnum):
+    """How a mail server is spoken to."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,31 @@ class AuthorityConfig:
 
 
 @dataclass(frozen=True)
+class MailConfig:
+    """How e-mail goes out; `server` is None where none does, else `sender` is there."""
+
+    server: Server | None
+    security: Security
+    username: str | None
+    password_file: Path | None
+    ca_file: Path | None
+    sender: str | None
+    timeout: timedelta
+
+
+@dataclass(frozen=True)
+class NoticesConfig:
+    """Whom the gate tells of what needs somebody. `webhook` and `secret_file` are both None, or neither."""
+
+    to: tuple[str, ...]
+    contacts: bool
+    webhook: str | None
+    secret_file: Path | None
+    ca_file: Path | None
+    timeout: timedelta
+
+
+@dataclass(frozen=True)
 class RouteConfig:
     """A path under a site. What the file left to the site or the gate is filled in."""
 
@@ -106,6 +140,8 @@ class Config:
 
     gate: GateConfig
     authority: AuthorityConfig
+    mail: MailConfig
+    notices: NoticesConfig
     sites: tuple[SiteConfig, ...]
     file: Path = field(compare=False)
     """Where it was read from, whether or not it is there."""

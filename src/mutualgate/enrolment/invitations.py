@@ -4,7 +4,7 @@ Knows when an invitation opens and what then happens, each time in one transacti
 know pages; what a handshake proved, the caller says.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -18,7 +18,8 @@ from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.clients import states
 from mutualgate.clients.service import parse_contact
-from mutualgate.enrolment import tokens
+from mutualgate.enrolment import own, tokens
+from mutualgate.enrolment.handed_in import HandedIn, describe
 from mutualgate.enrolment.letter import invitation_letter, mail_address
 from mutualgate.enrolment.opening import (
     ASK,
@@ -36,14 +37,25 @@ from mutualgate.enrolment.opening import (
     no_longer,
     ways_of,
 )
-from mutualgate.enrolment.signing import Signed, Signer, check_key, subject
+from mutualgate.enrolment.signing import Signed, Signer, active, check_key, subject
 from mutualgate.enrolment.tries import WrongTries
-from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import Client, ClientName, Invitation, InvitationState, Way
+from mutualgate.errors import BadInput, NotFound
+from mutualgate.model import Client, ClientName, Invitation, InvitationState, Pin, PinKind, Way
 from mutualgate.model.names import roles as parse_roles
+from mutualgate.partners import pins
+from mutualgate.partners.material import Material
 from mutualgate.reading.weak_keys import key_fingerprint
 from mutualgate.store import Store, Transaction
 from mutualgate.store.invitations import NewInvitation
+
+
+def no_portal() -> str:
+    """The address of a portal that is not there."""
+    raise NotFound(
+        "no site has a route to the portal",
+        fix='Add one with upstream = "portal" to mutualgate.toml',
+        code="no_portal",
+    )
 
 
 class Outbox(Protocol):
@@ -77,11 +89,12 @@ class Invited:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it: a certificate, or nothing yet, because an operator has to approve (`waiting`)."""
+    """What came of it: a certificate, a pin, or nothing yet, because an operator has to approve (`waiting`)."""
 
     client: Client
-    signed: Signed | None
-    waiting: bool
+    signed: Signed | None = None
+    pin: Pin | None = None
+    waiting: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +120,8 @@ class Page:
 class Invitations:
     """The service. `by` names who acts for the operator; who holds an invitation acts as that invitation.
 
-    `base_url` gives the portal's address, where there is one; `outbox` takes letters.
+    `base_url` gives the portal's address, or raises `NotFound`; `outbox` takes letters. A pin that another one
+    replaces goes on for `overlap`.
     """
 
     def __init__(
@@ -117,10 +131,11 @@ class Invitations:
         policy: Policy | None = None,
         by: str = "operator",
         *,
-        base_url: Callable[[], str | None] = lambda: None,
+        base_url: Callable[[], str] = no_portal,
         outbox: Outbox | None = None,
         organisation: str = "mutualgate",
         tries: WrongTries | None = None,
+        overlap: timedelta = timedelta(days=7),
     ) -> None:
         self._store = store
         self._signer = Signer(keys, policy or Policy(), by)
@@ -128,6 +143,7 @@ class Invitations:
         self._base_url = base_url
         self._outbox = outbox
         self._organisation = organisation
+        self._overlap = overlap
         self._tries = WrongTries() if tries is None else tries
 
     # What operators do.
@@ -211,9 +227,15 @@ class Invitations:
             return by_id(tx, id)
 
     def submitted(self, id: int) -> bytes | None:
-        """What was handed in and waits, or was accepted: a CSR as it came, or a certificate in DER."""
+        """What was handed in and waits, or was accepted, as it came: a CSR, or a certificate in DER."""
         with self._store.reading() as tx:
             return tx.invitations.submitted(id)
+
+    def handed_in(self, id: int) -> HandedIn | None:
+        """What was handed in and waits, or was accepted, in words. Raises `NotFound`."""
+        with self._store.reading() as tx:
+            invitation = by_id(tx, id).invitation
+            return describe(invitation, tx.invitations.submitted(id) or b"", self._store.clock())
 
     def revoke(self, id: int) -> Opened:
         """Takes back one that is not used. Raises `NotFound`, `Conflict`."""
@@ -236,7 +258,10 @@ class Invitations:
             audit.record(tx, now, self._by, "invitation.approve", subject(client), {"invitation": id})
             # Whoever waited has time to fetch it.
             tx.invitations.set(id, {"expires": max(invitation.expires, now + LIFE)})
-            return self._accept_csr(tx, opened, read_csr(data, "the CSR"), now)
+            if invitation.way is not Way.OWN:
+                return self._accept_csr(tx, opened, read_csr(data, "the CSR"), now)
+            leaf, _ = own.read_chain([data])
+            return self._accept_own(tx, opened, leaf, now)
 
     def renew_link(self, id: int, *, life: timedelta = LIFE) -> Invited:
         """Gives an unused or expired invitation a new link, code and second factor; the old ones open nothing.
@@ -290,15 +315,43 @@ class Invitations:
             tx.invitations.set(current.invitation.id, handed_in)
             return self._accept_csr(tx, by_id(tx, current.invitation.id), request, now)
 
+    def own(
+        self,
+        secret: str,
+        chain: Sequence[bytes],
+        *,
+        peer: str,
+        factor: str | None = None,
+        kind: PinKind = PinKind.CERTIFICATE,
+    ) -> Outcome:
+        """Uses the invitation up: the client's own certificate, or its key, will be admitted as it is.
+
+        `chain` (DER, leaf first) is what the handshake of this very request showed, and so proved. Raises as `open`
+        and `sign` do; `Conflict` for a certificate that stands for somebody already: `certificate_known_own`,
+        `certificate_known_other`, `certificate_known` (an authority of ours signed it), `under_partner`, `key_in_use`.
+        """
+        opened = self._admitted(secret, Way.OWN, peer, factor)
+        leaf, links = own.read_chain(chain)
+        now = self._store.clock()
+        with self._store.transaction() as tx, for_visitors():
+            current = self._once_more(tx, opened, now)
+            own.check(tx, current.client, leaf, links, kind, now)
+            handed_in = {"way": Way.OWN, "submitted": chain[0], "peer": peer, "closed": now, "pin_kind": kind}
+            if current.invitation.approval:
+                check_key(tx, current.client, leaf.spki)
+                return self._wait(tx, current, handed_in, now)
+            tx.invitations.set(current.invitation.id, handed_in)
+            return self._accept_own(tx, by_id(tx, current.invitation.id), leaf, now)
+
     def collect(self, secret: str, *, peer: str) -> Outcome:
         """What came of it, again, until the invitation expires: after an approval, or for an answer that got lost."""
         opened = self._find(secret, peer)
         invitation = opened.invitation
         if invitation.state is not InvitationState.USED or self._store.clock() >= invitation.expires:
             check_open(invitation, self._store.clock(), may_wait=True)
-            return Outcome(opened.client, None, invitation.state is InvitationState.WAITING)
+            return Outcome(opened.client, waiting=invitation.state is InvitationState.WAITING)
         with self._store.reading() as tx:
-            return Outcome(opened.client, self._signed(tx, opened), False)
+            return Outcome(opened.client, self._signed(tx, opened), _pin(tx, invitation))
 
     def progress(self, secret: str, *, peer: str = "") -> Progress:
         """How far it is, after use, too, until it expires. Raises as `open` does, but not for one that is used."""
@@ -399,7 +452,30 @@ class Invitations:
         )
         values = {"state": InvitationState.USED, "credential": signed.credential.id, "closed": now}
         tx.invitations.set(invitation.id, values)
-        return Outcome(signed.client, signed, False)
+        return Outcome(signed.client, signed)
+
+    def _accept_own(self, tx: Transaction, opened: Opened, leaf: Material, now: datetime) -> Outcome:
+        invitation, client = opened.invitation, opened.client
+        pin = pins.record(
+            tx,
+            client,
+            leaf,
+            at=now,
+            by=holder(invitation),
+            kind=invitation.pin_kind or PinKind.CERTIFICATE,
+            not_after=None if invitation.validity is None else now + min(invitation.validity, pins.LONGEST_LIFE),
+            replaces=invitation.replaces_pin,
+            overlap=None if invitation.replaces_pin is None else self._overlap,
+        )
+        tx.invitations.set(invitation.id, {"state": InvitationState.USED, "pin": pin.id, "closed": now})
+        about: audit.Facts = {
+            "invitation": invitation.id,
+            "way": str(Way.OWN),
+            "peer": invitation.peer,
+            "pin": pin.id,
+        }
+        audit.record(tx, now, holder(invitation), "invitation.use", subject(client), about)
+        return Outcome(active(client), pin=pin)
 
     def _wait(self, tx: Transaction, opened: Opened, handed_in: Mapping[str, object], now: datetime) -> Outcome:
         invitation = opened.invitation
@@ -410,7 +486,7 @@ class Invitations:
             "peer": str(handed_in["peer"])[:64],
         }
         audit.record(tx, now, holder(invitation), "invitation.submit", subject(opened.client), about)
-        return Outcome(opened.client, None, True)
+        return Outcome(opened.client, waiting=True)
 
     def _signed(self, tx: Transaction, opened: Opened) -> Signed | None:
         if opened.invitation.credential is None:
@@ -429,6 +505,12 @@ class Invitations:
             if credential is not None:
                 seen = tx.invitations.seen(fingerprint=credential.fingerprint, spki=None, since=invitation.closed)
                 return credential.not_after, seen
+        pin = _pin(tx, invitation)
+        if pin is not None and invitation.closed is not None:
+            whole = pin.kind is PinKind.CERTIFICATE
+            return pin.not_after, tx.invitations.seen(
+                fingerprint=pin.digest if whole else None, spki=None if whole else pin.spki, since=invitation.closed
+            )
         return None, None
 
     def _close(self, id: int, action: str, state: InvitationState, from_states: tuple[InvitationState, ...]) -> Opened:
@@ -456,18 +538,15 @@ class Invitations:
         audit.record(tx, self._store.clock(), self._by, action, subject(invited.client), about)
 
     def _address(self, mail_to: str) -> str:
-        if self._outbox is None or self._base_url() is None:
-            raise Conflict(
-                "a link cannot be sent, because no site has a portal to open it",
-                fix='Add a route with upstream = "portal" to a site in mutualgate.toml',
-                code="no_portal",
-            )
-        return mail_address(mail_to)
+        address = mail_address(mail_to)
+        if self._outbox is None:
+            raise BadInput("no mail server is set, so no letter can be sent", code="no_mail_server")
+        self._base_url()
+        return address
 
     def _send(self, tx: Transaction, invited: Invited, address: str) -> None:
+        assert self._outbox is not None  # noqa: S101 - without it, no address was taken
         base = self._base_url()
-        if self._outbox is None or base is None:
-            return
         title, text = invitation_letter(
             organisation=self._organisation,
             name=str(invited.client.name),
@@ -478,3 +557,7 @@ class Invitations:
             expires=invited.invitation.expires,
         )
         self._outbox.put(tx, "mail", address, title, text)
+
+
+def _pin(tx: Transaction, invitation: Invitation) -> Pin | None:
+    return None if invitation.pin is None else tx.pins.get(invitation.pin)

@@ -124,6 +124,10 @@ _FOR_VISITORS = {
     "client_suspended": ("this client is suspended", "Ask whoever invited you"),
     "client_gone": ("this client is gone for good", "Ask whoever invited you"),
     "key_in_use": ("this key is in use already, by somebody else", "Make a new key"),
+    "certificate_known": (
+        "this certificate is known here already",
+        "Open the protected page with it; if it is refused there, use another way of this invitation",
+    ),
 }
 
 

@@ -6,7 +6,17 @@ from mutualgate.model.change import Change, ChangeKind
 from mutualgate.model.client import Client, ClientState
 from mutualgate.model.credential import Credential, CredentialState, Origin
 from mutualgate.model.crl import StoredCrl
+from mutualgate.model.foreign import (
+    ForeignList,
+    ForeignRevocation,
+    OcspAnswer,
+    OcspStatus,
+    RevocationSource,
+    SourceKind,
+    SourceState,
+)
 from mutualgate.model.invitation import Invitation, InvitationState, Way
+from mutualgate.model.letter import Letter, LetterCount, LetterKind, LetterState
 from mutualgate.model.names import AuthorityName, ClientName, Role
 from mutualgate.model.partner import (
     Anchor,
@@ -42,12 +52,20 @@ __all__ = [
     "Credential",
     "CredentialState",
     "Facts",
+    "ForeignList",
+    "ForeignRevocation",
     "Intermediate",
     "Invitation",
     "InvitationState",
+    "Letter",
+    "LetterCount",
+    "LetterKind",
+    "LetterState",
     "Member",
     "MemberState",
     "NameRule",
+    "OcspAnswer",
+    "OcspStatus",
     "Origin",
     "Partner",
     "PartnerAdmits",
@@ -60,8 +78,11 @@ __all__ = [
     "Revocation",
     "RevocationMode",
     "RevocationReason",
+    "RevocationSource",
     "Role",
     "RuleKind",
+    "SourceKind",
+    "SourceState",
     "StoredCrl",
     "Way",
 ]

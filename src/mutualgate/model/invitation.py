@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from mutualgate.model.pin import PinKind
+
 
 class Way(StrEnum):
     """How a credential comes out of an invitation."""
@@ -40,7 +42,8 @@ class Invitation:
     """An invitation as the store knows it, without what opens it: of that there are hashes only.
 
     `way`, `peer` and `closed` say how and from where it was used, or what was handed in came, and when; `credential`
-    and `pin` are what came out of it. `replaces_pin` is the pin that what comes out takes the place of.
+    and `pin` are what came out of it, `pin_kind` is how a certificate is to be pinned. `replaces_pin` is the pin that
+    what comes out takes the place of.
     """
 
     id: int
@@ -60,6 +63,7 @@ class Invitation:
     closed: datetime | None
     credential: int | None
     pin: int | None
+    pin_kind: PinKind | None
     replaces_pin: int | None
 
     def expired(self, now: datetime) -> bool:

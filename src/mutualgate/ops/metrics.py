@@ -129,6 +129,11 @@ def _clients(status: Status) -> Samples:
         yield "", (("state", state),), number
 
 
+def _letters(status: Status) -> Samples:
+    for state, number in status.letters.items():
+        yield "", (("state", state),), number
+
+
 def _build(status: Status) -> Samples:
     yield "", (("version", __version__),), 1
 
@@ -226,6 +231,13 @@ METRICS: tuple[Metric, ...] = (
         "When a revocation list has to be replaced, in seconds since 1970.",
         {"authority": "its name"},
         _endings(True),
+    ),
+    Metric(
+        "mutualgate_letters",
+        "gauge",
+        "E-mails and calls of the webhook that are not sent yet; alert on any that is dead.",
+        {"state": "waiting, or dead: given up"},
+        _letters,
     ),
 )
 """Everything that `/metrics` shows, in its order; the reference page is made of it."""

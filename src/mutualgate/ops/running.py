@@ -16,5 +16,6 @@ def status_of(runner: Runner) -> Status:
         store_epoch=seen.epoch,
         clients=seen.clients,
         endings=endings,
+        letters={"waiting": seen.letters.waiting, "dead": seen.letters.dead},
         counters=runner.counters(),
     )

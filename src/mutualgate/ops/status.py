@@ -30,6 +30,8 @@ class Status:
     clients: Mapping[str, int] = field(default_factory=dict)
     """How many clients there are in each state."""
     endings: Sequence[Ending] = ()
+    letters: Mapping[str, int] = field(default_factory=dict)
+    """How many letters wait and how many were given up; the states of `LetterState`."""
     counters: Mapping[str, Any] = field(default_factory=dict)
     """The gate's counters, decoded from what `Counters::snapshot` gives (`rust/gate/src/counters.rs`); empty before the
     data plane runs. A counter that is not there is left out, one that is unknown is ignored."""

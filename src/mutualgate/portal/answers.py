@@ -145,6 +145,11 @@ def groups(digits: str) -> str:
     return " ".join(textwrap.wrap(digits, 4))
 
 
+def capfirst(sentence: str) -> str:
+    """The sentence with a capital at its beginning, and the rest as it is."""
+    return sentence[:1].upper() + sentence[1:]
+
+
 def code(sentence: str) -> "Markup":
     """A sentence in which `this` is something to type."""
     from markupsafe import Markup, escape
@@ -175,5 +180,12 @@ def _environment() -> "jinja2.Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"day": day, "moment": moment, "groups": groups, "file_name": file_name, "code": code}
+    environment.filters |= {
+        "day": day,
+        "moment": moment,
+        "groups": groups,
+        "capfirst": capfirst,
+        "file_name": file_name,
+        "code": code,
+    }
     return environment

@@ -11,11 +11,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from mutualgate.errors import BadInput
-from mutualgate.model import ClientState
+from mutualgate.model import ClientState, InvitationState
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk, View
-from mutualgate.portal.guard import NotAllowed
+from mutualgate.portal.guard import Form, NotAllowed
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -27,20 +27,26 @@ SEARCH_LIMIT = 128
 TABS = (
     ("overview", "Overview", ()),
     ("clients", "Clients", ("clients",)),
+    ("invitations", "Invitations", ("invitations",)),
+    ("refusals", "Refused", ("refusals",)),
 )
 """Name, label and path of each part."""
 
 
 def routes(desk: Desk) -> list[BaseRoute]:
     """All addresses of the operator."""
-    from mutualgate.portal import operator_clients
+    from mutualgate.portal import operator_clients, operator_invitations, operator_pins, operator_refusals
 
     def at(path: str, **views: View) -> BaseRoute:
         return desk.route(f"/operator{path}", **{method: for_operators(view) for method, view in views.items()})
 
     return [
         at("", get=overview),
+        # Before the clients, whose last address takes any word.
+        *operator_pins.routes(at),
         *operator_clients.routes(at),
+        *operator_invitations.routes(at),
+        *operator_refusals.routes(at),
     ]
 
 
@@ -90,12 +96,26 @@ async def shown(
 
 def waiting(services: "Services") -> dict[str, int]:
     """What waits for an operator, by tab."""
-    return {}
+    return {"invitations": services.invitations.list(state=InvitationState.WAITING, limit=1).total}
 
 
 def acting(asked: Asked) -> "Services":
     """The services in the operator's name."""
     return asked.desk.services.acting(asked.visitor.client)
+
+
+async def sure(asked: Asked, here: str, read: "Callable[[Services], dict[str, Any]]") -> Response:
+    """The page that asks before something is done: `read` gives `heading`, `says`, `button` and the way `back`."""
+    usual = {"cuts": True, "what": "", "hidden": {}, "reasons": (), "oneself": False, "here": here}
+    return await shown(asked, "operator/sure.html.j2", lambda services: {**usual, **read(services)})
+
+
+async def said_yes(asked: Asked) -> Form:
+    """The form of that page. Raises BadInput unless the box was ticked."""
+    form = await asked.form()
+    if form.text("sure", 8) != "yes":
+        raise BadInput("nothing was done: the box was not ticked", expected="the box that says that you are sure")
+    return form
 
 
 def query(asked: Asked, name: str, limit: int = SEARCH_LIMIT) -> str:

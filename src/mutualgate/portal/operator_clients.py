@@ -11,7 +11,7 @@ from mutualgate.model import ClientState, RevocationReason
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.guard import Form
-from mutualgate.portal.operator import PAGE_ROWS, At, acting, number, part, query, shown
+from mutualgate.portal.operator import PAGE_ROWS, At, acting, number, part, query, said_yes, shown, sure
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -111,7 +111,7 @@ async def client(asked: Asked) -> Response:
 
 def _others(services: "Services", id: int) -> dict[str, Any]:
     with services.store.reading() as tx:
-        return {"refusals": tx.refusals.recent(client=id, limit=5)}
+        return {"refusals": tx.refusals.recent(client=id, limit=5), "pins": tx.pins.of_client(id)}
 
 
 async def roles(asked: Asked) -> Response:
@@ -142,17 +142,27 @@ async def ask(asked: Asked) -> Response:
         one = next((one for one in view.credentials if one.id == wanted), None)
         if wanted and one is None:
             raise NotFound("there is no such certificate")
-        return {"client": view.client, "step": step, "credential": one, "reasons": REASONS}
+        what = f"The one with the serial number {one.serial.hex()}, until {answers.day(one.not_after)}." if one else ""
+        question = "Revoke one certificate of {}?" if one else step.question
+        return {
+            "heading": question.format(view.client.name),
+            "says": step.says,
+            "button": step.button,
+            "cuts": step.cuts,
+            "back": ("clients", str(view.client.name)),
+            "what": what,
+            "hidden": {"credential": one.id} if one else {},
+            "reasons": REASONS if step.name == "revoke" else (),
+            "oneself": step.cuts and view.client.id == asked.visitor.client_id,
+        }
 
-    return await shown(asked, "operator/sure.html.j2", read)
+    return await sure(asked, "clients", read)
 
 
 async def do(asked: Asked) -> Response:
     """Does it, if the page that asks was answered."""
     step, name = _step(asked), part(asked, "name")
-    form = await asked.form()
-    if form.text("sure", 8) != "yes":
-        raise BadInput("nothing was done: the box was not ticked", expected="the box that says that you are sure")
+    form = await said_yes(asked)
     services = acting(asked)
     if step.cuts and await _is_self(asked, services, name):
         raise _own_access("you would lock yourself out")

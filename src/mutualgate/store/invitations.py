@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, func, insert, select, update
 
-from mutualgate.model import Invitation, InvitationState, Way
+from mutualgate.model import Invitation, InvitationState, PinKind, Way
 from mutualgate.store.schema import invitation, seen
 from mutualgate.store.select import chunks
 
@@ -130,7 +130,8 @@ class Invitations:
     def set(self, id: int, values: Mapping[str, Any]) -> None:
         """Changes columns; states as `InvitationState`, ways as `Way`."""
         plain = {
-            name: str(value) if isinstance(value, InvitationState | Way) else value for name, value in values.items()
+            name: str(value) if isinstance(value, InvitationState | Way | PinKind) else value
+            for name, value in values.items()
         }
         if "peer" in plain:
             plain["peer"] = str(plain["peer"])[:_MOST_PEER]
@@ -239,5 +240,6 @@ def _invitation(row: Row[Any]) -> Invitation:
         closed=row.closed,
         credential=row.credential,
         pin=row.pin,
+        pin_kind=None if row.pin_kind is None else PinKind(row.pin_kind),
         replaces_pin=row.replaces_pin,
     )

@@ -384,7 +384,9 @@ revocation_source = Table(
     Column("url", Text, nullable=False),
     Column("state", String(16), nullable=False),
     Column("private", Integer, nullable=False),
+    # What the server said of the version that we have (RFC 9110 8.8), to be asked for newer ones only.
     Column("etag", Text, nullable=False),
+    Column("modified", Text, nullable=False),
     Column("created", Moment, nullable=False),
     Column("fetched", Moment),
     Column("next_fetch", Moment, index=True),
@@ -401,6 +403,8 @@ foreign_crl = Table(
     Column("anchor", Id, ForeignKey("anchor.id"), primary_key=True),
     Column("scope", Text, primary_key=True),
     Column("number", LargeBinary(20), nullable=False),
+    # The number and digest of the last complete list; `number` is ahead of it when delta CRLs were applied since.
+    Column("base_number", LargeBinary(20), nullable=False),
     Column("this_update", Moment, nullable=False),
     Column("next_update", Moment, nullable=False),
     Column("entries", Integer, nullable=False),
@@ -413,21 +417,25 @@ foreign_revocation = Table(
     metadata,
     Column("anchor", Id, ForeignKey("anchor.id"), primary_key=True),
     Column("serial", LargeBinary(20), primary_key=True),
-    Column("scope", Text, nullable=False),
+    # Which list says so, or `ocsp`: each can be taken back only by its own successor.
+    Column("scope", Text, primary_key=True),
     Column("at", Moment, nullable=False),
     Column("reason", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
 
-# What an OCSP responder said of a certificate (RFC 6960).
+# What an OCSP responder said of a certificate (RFC 6960), or that it is to be asked.
 ocsp_answer = Table(
     "ocsp_answer",
     metadata,
     Column("anchor", Id, ForeignKey("anchor.id"), primary_key=True),
     Column("serial", LargeBinary(20), primary_key=True),
     Column("status", String(16), nullable=False),
-    Column("this_update", Moment, nullable=False),
-    Column("next_update", Moment, nullable=False),
+    Column("this_update", Moment),
+    Column("next_update", Moment),
+    Column("next_ask", Moment, nullable=False, index=True),
+    Column("failures", Integer, nullable=False),
+    Column("error", Text, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -444,7 +452,7 @@ outbox = Table(
     Column("created", Moment, nullable=False),
     Column("next_try", Moment, index=True),
     Column("tries", Integer, nullable=False),
-    Column("sent", Moment),
+    Column("sent", Moment, index=True),
     Column("error", Text, nullable=False),
     sqlite_autoincrement=True,
 )

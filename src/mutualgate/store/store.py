@@ -15,8 +15,10 @@ from mutualgate.store.changes import Changes
 from mutualgate.store.clients import Clients
 from mutualgate.store.credentials import Credentials
 from mutualgate.store.crls import Crls
+from mutualgate.store.foreign import Foreign
 from mutualgate.store.invitations import Invitations
 from mutualgate.store.migrate import bring_up_to_date
+from mutualgate.store.outbox import Outbox
 from mutualgate.store.partners import Partners
 from mutualgate.store.pins import Pins
 from mutualgate.store.refusals import Refusals
@@ -44,6 +46,8 @@ class Transaction:
         self.refusals = Refusals(connection)
         self.settings = Settings(connection)
         self.trust = Trust(connection, self.changes, self.credentials)
+        self.outbox = Outbox(connection)
+        self.foreign = Foreign(connection, self.changes)
 
 
 class Store:

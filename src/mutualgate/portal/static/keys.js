@@ -9,9 +9,13 @@
 // page, and sends nothing anywhere. WebCrypto does the work; triple DES and the key derivation of PKCS#12, which it does
 // not have, come from the vendored forge.
 
-const FORGE = "sha256-qLbVAmfXCdsEEaWY78TFe//WEn8hQQM59xyRnjvecls=";
+// The page loads forge before this module, by a tag of its own, checked against the hash:
+//   <script defer src="…/forge.min.js" integrity="sha256-qLbVAmfXCdsEEaWY78TFe//WEn8hQQM59xyRnjvecls="></script>
+// As a module it would look for the global object by evaluating text, which our Content-Security-Policy reports; and to
+// add a tag from a script, Trusted Types forbid. Imported here all the same where the tag is missing: it works.
+if (!globalThis.forge) await import("./forge.min.js");
 
-const forge = globalThis.forge ?? (await classic("./forge.min.js", FORGE));
+const { forge } = globalThis;
 const subtle = globalThis.crypto?.subtle;
 
 /** Letters and digits that cannot be taken for one another: no 0 O o, no 1 I l. */
@@ -189,21 +193,6 @@ function certificateBag(certificate, attributes) {
   const bag = sequence(oid("1.2.840.113549.1.9.22.1"), explicit(der(0x04, certificate)));
   const parts = [oid("1.2.840.113549.1.12.10.1.3"), explicit(bag)];
   return sequence(...parts, ...(attributes ? [attributes] : []));
-}
-
-/**
- * Loads a script that is no module, checked against its hash. As a module it would look for the global object by
- * evaluating text, which our Content-Security-Policy reports.
- */
-function classic(address, integrity) {
-  return new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = new URL(address, import.meta.url).href;
-    script.integrity = integrity;
-    script.addEventListener("load", () => resolve(globalThis.forge));
-    script.addEventListener("error", () => reject(new Error("a part of this page could not be loaded")));
-    document.head.append(script);
-  });
 }
 
 // Certificates, as far as they have to be looked into.

@@ -31,6 +31,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_outbox_next_try", "outbox", ["next_try"], unique=False)
+    op.create_index("ix_outbox_sent", "outbox", ["sent"], unique=False)
     op.create_table(
         "seen",
         sa.Column("fingerprint", sa.LargeBinary(length=32), nullable=False),
@@ -200,6 +201,7 @@ def upgrade() -> None:
         sa.Column("anchor", Id, nullable=False),
         sa.Column("scope", sa.Text(), nullable=False),
         sa.Column("number", sa.LargeBinary(length=20), nullable=False),
+        sa.Column("base_number", sa.LargeBinary(length=20), nullable=False),
         sa.Column("this_update", Moment(), nullable=False),
         sa.Column("next_update", Moment(), nullable=False),
         sa.Column("entries", sa.Integer(), nullable=False),
@@ -216,7 +218,7 @@ def upgrade() -> None:
         sa.Column("at", Moment(), nullable=False),
         sa.Column("reason", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["anchor"], ["anchor.id"], name="fk_foreign_revocation_anchor"),
-        sa.PrimaryKeyConstraint("anchor", "serial", name="pk_foreign_revocation"),
+        sa.PrimaryKeyConstraint("anchor", "serial", "scope", name="pk_foreign_revocation"),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -238,12 +240,16 @@ def upgrade() -> None:
         sa.Column("anchor", Id, nullable=False),
         sa.Column("serial", sa.LargeBinary(length=20), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("this_update", Moment(), nullable=False),
-        sa.Column("next_update", Moment(), nullable=False),
+        sa.Column("this_update", Moment(), nullable=True),
+        sa.Column("next_update", Moment(), nullable=True),
+        sa.Column("next_ask", Moment(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["anchor"], ["anchor.id"], name="fk_ocsp_answer_anchor"),
         sa.PrimaryKeyConstraint("anchor", "serial", name="pk_ocsp_answer"),
         sqlite_with_rowid=False,
     )
+    op.create_index("ix_ocsp_answer_next_ask", "ocsp_answer", ["next_ask"], unique=False)
     op.create_table(
         "revocation_source",
         sa.Column("id", Id, nullable=False),
@@ -253,6 +259,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("private", sa.Integer(), nullable=False),
         sa.Column("etag", sa.Text(), nullable=False),
+        sa.Column("modified", sa.Text(), nullable=False),
         sa.Column("created", Moment(), nullable=False),
         sa.Column("fetched", Moment(), nullable=True),
         sa.Column("next_fetch", Moment(), nullable=True),

@@ -1,0 +1,112 @@
+"""A certificate that a client has already, shown in a handshake: whether an invitation may accept it as it is.
+
+Knows what stands for somebody already. That possession was proved, the caller says: a certificate alone is no secret.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+
+from cryptography import x509
+
+from mutualgate.errors import BadInput, Conflict
+from mutualgate.model import AnchorState, Client, Partner, PinKind, PinState
+from mutualgate.model.certificate import signed
+from mutualgate.partners.material import CLOCK_SKEW, MAX_CHAIN, Material, of_certificate
+from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
+from mutualgate.store import Transaction
+
+MAX_CHAIN_BYTES = 32 * 1024
+"""As the gate reads no more of a handshake."""
+
+WHERE = "the certificate"
+
+
+def read_chain(chain: Sequence[bytes]) -> tuple[Material, tuple[x509.Certificate, ...]]:
+    """The leaf, and all of `chain` (DER, leaf first). Raises `BadInput` for what cannot be read or a weak key (R15)."""
+    if not 1 <= len(chain) <= MAX_CHAIN or sum(map(len, chain)) > MAX_CHAIN_BYTES:
+        raise BadInput(
+            "no certificate was shown" if not chain else "the chain that was shown is too long",
+            expected=f"1 to {MAX_CHAIN} certificates, {MAX_CHAIN_BYTES // 1024} KiB at most",
+            code="no_certificate" if not chain else "malformed",
+        )
+    try:
+        with odd_serials_allowed():
+            certificates = tuple(x509.load_der_x509_certificate(der) for der in chain)
+            return of_certificate(certificates[0], WHERE), certificates
+    except UNREADABLE as error:
+        raise BadInput("the certificate cannot be read", expected="X.509, DER", code="malformed") from error
+
+
+def check(
+    tx: Transaction, client: Client, leaf: Material, chain: Sequence[x509.Certificate], kind: PinKind, now: datetime
+) -> None:
+    """Raises `BadInput` for a leaf that is out of its dates, `Conflict` for one that stands for somebody already."""
+    assert leaf.certificate is not None  # noqa: S101 - `read_chain` makes it of one
+    begins, ends = leaf.certificate.not_valid_before_utc, leaf.certificate.not_valid_after_utc
+    if ends <= now:
+        raise BadInput(f"the certificate expired on {ends:%Y-%m-%d %H:%M} UTC", expected="a newer one", code="expired")
+    if begins > now + CLOCK_SKEW:
+        raise BadInput(
+            f"the certificate begins on {begins:%Y-%m-%d %H:%M} UTC only",
+            expected="one that is valid now",
+            code="not_yet_valid",
+        )
+    _check_credential(tx, client, leaf)
+    _check_pin(tx, client, leaf, kind)
+    partner = partner_above(tx, chain)
+    if partner is not None:
+        raise Conflict(
+            f"this certificate is issued under a CA of the partner '{partner.name}', so it comes in by that partner's"
+            " rules and not by an invitation",
+            fix=f"Open the protected page with it; if it is refused there, ask {partner.name}",
+            code="under_partner",
+        )
+
+
+def partner_above(tx: Transaction, chain: Sequence[x509.Certificate]) -> Partner | None:
+    """The partner with a CA that counts and that signed one of `chain`, each link of which signed the one before."""
+    for number, certificate in enumerate(chain):
+        if number and not _signed(certificate, chain[number - 1]):
+            return None
+        with odd_serials_allowed():
+            issuer = hashlib.sha256(certificate.issuer.public_bytes()).digest()
+        for anchor in tx.partners.anchors_with_subject(issuer):
+            if anchor.state in (AnchorState.ACTIVE, AnchorState.RETIRING) and _signed(
+                x509.load_der_x509_certificate(anchor.certificate), certificate
+            ):
+                return tx.partners.get(anchor.partner)
+    return None
+
+
+def _check_credential(tx: Transaction, client: Client, leaf: Material) -> None:
+    known = None if leaf.fingerprint is None else tx.credentials.with_fingerprint(leaf.fingerprint)
+    if known is None:
+        return
+    if known.client != client.id:
+        raise Conflict("this certificate is known here already, as another client's", code="certificate_known_other")
+    raise Conflict(
+        "this certificate is yours here already, and needs no invitation",
+        fix="Open the protected page with it",
+        code="certificate_known_own",
+    )
+
+
+def _check_pin(tx: Transaction, client: Client, leaf: Material, kind: PinKind) -> None:
+    for pin in tx.pins.with_key(leaf.spki):
+        if pin.client != client.id:
+            raise Conflict("this key is known here already, as another client's", code="certificate_known_other")
+        digest = leaf.spki if kind is PinKind.KEY else leaf.fingerprint
+        if pin.kind is kind and pin.digest == digest and pin.state is PinState.ACTIVE:
+            raise Conflict(
+                "this certificate is yours here already, and needs no invitation",
+                fix="Open the protected page with it",
+                code="certificate_known_own",
+            )
+
+
+def _signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        return signed(issuer, certificate)
+    except UNREADABLE:
+        return False

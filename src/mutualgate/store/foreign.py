@@ -1,0 +1,399 @@
+"""What partners' CAs revoked: where it is asked, the lists and answers in force, and the numbers."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Select, delete, func, insert, select, tuple_, type_coerce, update
+
+from mutualgate.model import (
+    ChangeKind,
+    ForeignList,
+    ForeignRevocation,
+    OcspAnswer,
+    OcspStatus,
+    RevocationSource,
+    SourceKind,
+    SourceState,
+    serial,
+)
+from mutualgate.store import sqlite
+from mutualgate.store.changes import Changes
+from mutualgate.store.revocations import key
+from mutualgate.store.schema import foreign_crl, foreign_revocation, ocsp_answer, revocation_source
+from mutualgate.store.select import chunks
+from mutualgate.store.types import EPOCH
+
+PlainList = tuple[str, int, int]
+"""Scope, thisUpdate and nextUpdate in Unix seconds; an OCSP answer has the scope `ocsp:SERIAL`, in hex."""
+PlainForeign = tuple[int, bytes, int, int]
+"""CA, number, Unix seconds, reason."""
+Entry = tuple[bytes, int, int]
+"""Number, Unix seconds, reason."""
+
+
+class Foreign:
+    """Finds and keeps what partners' CAs say. Whether a list may be believed, the service has decided."""
+
+    def __init__(self, connection: Connection, changes: Changes) -> None:
+        self._connection = connection
+        self._changes = changes
+
+    # Sources
+
+    def add_source(
+        self, anchor: int, kind: SourceKind, url: str, state: SourceState, private: bool, at: datetime
+    ) -> RevocationSource:
+        """Adds an address; one that is approved is fetched at once."""
+        due = at if state is SourceState.APPROVED else None
+        result = self._connection.execute(
+            insert(revocation_source).values(
+                anchor=anchor,
+                kind=str(kind),
+                url=url,
+                state=str(state),
+                private=int(private),
+                etag="",
+                modified="",
+                created=at,
+                fetched=None,
+                next_fetch=due,
+                failures=0,
+                error="",
+            )
+        )
+        id = int(result.inserted_primary_key[0])  # type: ignore[index]
+        return RevocationSource(id, anchor, kind, url, state, private, "", "", at, None, due, 0, "")
+
+    def set_source(self, wanted: RevocationSource) -> None:
+        """Writes all of an address but its id, CA and URL."""
+        self._connection.execute(
+            update(revocation_source)
+            .where(revocation_source.c.id == wanted.id)
+            .values(
+                kind=str(wanted.kind),
+                state=str(wanted.state),
+                private=int(wanted.private),
+                etag=wanted.etag,
+                modified=wanted.modified,
+                fetched=wanted.fetched,
+                next_fetch=wanted.next_fetch,
+                failures=wanted.failures,
+                error=wanted.error,
+            )
+        )
+
+    def remove_source(self, id: int) -> None:
+        """Takes an address away."""
+        self._connection.execute(delete(revocation_source).where(revocation_source.c.id == id))
+
+    def source(self, id: int) -> RevocationSource | None:
+        """The one with this id."""
+        return next(iter(self._sources(select(revocation_source).where(revocation_source.c.id == id))), None)
+
+    def source_at(self, anchor: int, url: str) -> RevocationSource | None:
+        """The one of this CA with this address."""
+        query = select(revocation_source).where(revocation_source.c.anchor == anchor, revocation_source.c.url == url)
+        return next(iter(self._sources(query)), None)
+
+    def sources_of(self, anchor: int) -> list[RevocationSource]:
+        """A CA's, oldest first."""
+        query = select(revocation_source).where(revocation_source.c.anchor == anchor)
+        return self._sources(query.order_by(revocation_source.c.id))
+
+    def sources(self, kind: SourceKind | None = None) -> list[RevocationSource]:
+        """All, oldest first."""
+        query = select(revocation_source).order_by(revocation_source.c.id)
+        return self._sources(query if kind is None else query.where(revocation_source.c.kind == str(kind)))
+
+    def due_sources(self, at: datetime, limit: int) -> list[RevocationSource]:
+        """Those that are to be fetched at `at`, the longest due first."""
+        query = select(revocation_source).where(revocation_source.c.next_fetch <= at)
+        return self._sources(query.order_by(revocation_source.c.next_fetch, revocation_source.c.id).limit(limit))
+
+    # Lists
+
+    def list_of(self, anchor: int, scope: str) -> ForeignList | None:
+        """The list in force of this CA and scope."""
+        query = select(foreign_crl).where(foreign_crl.c.anchor == anchor, foreign_crl.c.scope == scope)
+        return next(iter(self._lists(query)), None)
+
+    def lists_of(self, anchor: int) -> list[ForeignList]:
+        """Those of a CA."""
+        return self._lists(select(foreign_crl).where(foreign_crl.c.anchor == anchor).order_by(foreign_crl.c.scope))
+
+    def all_lists(self) -> list[ForeignList]:
+        """Those of all CAs."""
+        return self._lists(select(foreign_crl).order_by(foreign_crl.c.anchor, foreign_crl.c.scope))
+
+    def put_list(self, wanted: ForeignList) -> None:
+        """Puts a list in force in the place of the one before it; its numbers are `change`d apart."""
+        self._connection.execute(
+            delete(foreign_crl).where(foreign_crl.c.anchor == wanted.anchor, foreign_crl.c.scope == wanted.scope)
+        )
+        self._connection.execute(
+            insert(foreign_crl).values(
+                anchor=wanted.anchor,
+                scope=wanted.scope,
+                number=serial.from_int(wanted.number),
+                base_number=serial.from_int(wanted.base_number),
+                this_update=wanted.this_update,
+                next_update=wanted.next_update,
+                entries=wanted.entries,
+                digest=wanted.digest,
+                fetched=wanted.fetched,
+            )
+        )
+        self._changes.note(ChangeKind.ANCHOR, wanted.anchor)
+
+    def forget(self, anchor: int, scope: str) -> None:
+        """Takes a list and all of its numbers away."""
+        where = (foreign_revocation.c.anchor == anchor, foreign_revocation.c.scope == scope)
+        gone = self._connection.execute(select(foreign_revocation.c.serial).where(*where)).scalars().all()
+        self._connection.execute(delete(foreign_revocation).where(*where))
+        self._connection.execute(
+            delete(foreign_crl).where(foreign_crl.c.anchor == anchor, foreign_crl.c.scope == scope)
+        )
+        self._changes.note_many(ChangeKind.FOREIGN, (key(anchor, number) for number in gone))
+        self._changes.note(ChangeKind.ANCHOR, anchor)
+
+    # Numbers
+
+    def entries_of(self, anchor: int, scope: str, size: int = 20_000) -> Iterator[Entry]:
+        """The numbers of one list, in their order, without holding them all."""
+        last: bytes | None = None
+        query = (
+            select(
+                foreign_revocation.c.serial,
+                type_coerce(foreign_revocation.c.at, BigInteger),
+                foreign_revocation.c.reason,
+            )
+            .where(foreign_revocation.c.anchor == anchor, foreign_revocation.c.scope == scope)
+            .order_by(foreign_revocation.c.serial)
+            .limit(size)
+        )
+        while rows := self._connection.execute(
+            query if last is None else query.where(foreign_revocation.c.serial > last)
+        ).all():
+            yield from ((number, at // 1_000_000, reason) for number, at, reason in rows)
+            last = rows[-1][0]
+
+    def change(self, anchor: int, scope: str, gone: Sequence[bytes], new: Sequence[Entry]) -> None:
+        """Takes the numbers in `gone` from a list and adds those in `new`; what changed is both."""
+        for part in chunks(gone, 400):
+            self._connection.execute(
+                delete(foreign_revocation).where(
+                    foreign_revocation.c.anchor == anchor,
+                    foreign_revocation.c.scope == scope,
+                    foreign_revocation.c.serial.in_(part),
+                )
+            )
+        for entries in chunks(new, 20_000):
+            sqlite.insert_new(
+                self._connection,
+                foreign_revocation,
+                ("anchor", "serial", "scope", "at", "reason"),
+                [(anchor, number, scope, at * 1_000_000, reason) for number, at, reason in entries],
+            )
+
+        def numbers() -> Iterator[str]:
+            yield from (key(anchor, number) for number in gone)
+            yield from (key(anchor, entry[0]) for entry in new)
+
+        self._changes.note_many(ChangeKind.FOREIGN, numbers())
+
+    def find(self, anchor: int, number: bytes) -> ForeignRevocation | None:
+        """The revocation of this number, the earliest when several lists have it."""
+        row = self._connection.execute(
+            select(foreign_revocation)
+            .where(foreign_revocation.c.anchor == anchor, foreign_revocation.c.serial == number)
+            .order_by(foreign_revocation.c.at, foreign_revocation.c.scope)
+        ).first()
+        return None if row is None else ForeignRevocation(row.anchor, row.serial, row.scope, row.at, row.reason)
+
+    def count(self, anchor: int) -> int:
+        """How many certificates of this CA are revoked."""
+        numbers = select(foreign_revocation.c.serial).where(foreign_revocation.c.anchor == anchor).distinct().subquery()
+        return int(self._connection.execute(select(func.count()).select_from(numbers)).scalar_one())
+
+    # OCSP
+
+    def want(self, anchor: int, number: bytes, at: datetime) -> bool:
+        """Has the responder asked about a certificate from now on; False if it is known already."""
+        rows = [(anchor, number, str(OcspStatus.WANTED), (at - EPOCH) // timedelta(microseconds=1), 0, "")]
+        columns = ("anchor", "serial", "status", "next_ask", "failures", "error")
+        return sqlite.insert_new(self._connection, ocsp_answer, columns, rows) > 0
+
+    def put_answer(self, wanted: OcspAnswer) -> None:
+        """Writes what the responder said of a certificate that is asked about; what follows from it, too."""
+        self._connection.execute(
+            update(ocsp_answer)
+            .where(ocsp_answer.c.anchor == wanted.anchor, ocsp_answer.c.serial == wanted.serial)
+            .values(
+                status=str(wanted.status),
+                this_update=wanted.this_update,
+                next_update=wanted.next_update,
+                next_ask=wanted.next_ask,
+                failures=wanted.failures,
+                error=wanted.error,
+            )
+        )
+
+    def answer(self, anchor: int, number: bytes) -> OcspAnswer | None:
+        """What was said of this certificate."""
+        query = select(ocsp_answer).where(ocsp_answer.c.anchor == anchor, ocsp_answer.c.serial == number)
+        return next(iter(self._answers(query)), None)
+
+    def answers_of(self, anchor: int, limit: int = 1000) -> list[OcspAnswer]:
+        """Those of a CA, in the order of the numbers."""
+        query = select(ocsp_answer).where(ocsp_answer.c.anchor == anchor)
+        return self._answers(query.order_by(ocsp_answer.c.serial).limit(limit))
+
+    def due_answers(self, anchor: int, at: datetime, limit: int) -> list[OcspAnswer]:
+        """Certificates of this CA that the responder is to be asked about at `at`."""
+        query = select(ocsp_answer).where(ocsp_answer.c.anchor == anchor, ocsp_answer.c.next_ask <= at)
+        return self._answers(query.order_by(ocsp_answer.c.next_ask, ocsp_answer.c.serial).limit(limit))
+
+    def anchors_to_ask(self, at: datetime, limit: int) -> list[int]:
+        """CAs whose responder is to be asked about some certificate at `at`."""
+        query = select(ocsp_answer.c.anchor).where(ocsp_answer.c.next_ask <= at).distinct().limit(limit)
+        return [int(id) for id in self._connection.execute(query).scalars()]
+
+    def count_answers(self, anchor: int) -> dict[OcspStatus, int]:
+        """How many certificates of this CA have which status."""
+        query = (
+            select(ocsp_answer.c.status, func.count())
+            .where(ocsp_answer.c.anchor == anchor)
+            .group_by(ocsp_answer.c.status)
+        )
+        return {OcspStatus(status): number for status, number in self._connection.execute(query)}
+
+    def forget_answers(self, anchor: int, numbers: Iterable[bytes]) -> None:
+        """The responder is no longer asked about them."""
+        for part in chunks(numbers, 400):
+            self._connection.execute(
+                delete(ocsp_answer).where(ocsp_answer.c.anchor == anchor, ocsp_answer.c.serial.in_(part))
+            )
+        self._changes.note(ChangeKind.ANCHOR, anchor)
+
+    # For the judge
+
+    def plain_lists(self, anchors: Iterable[int]) -> dict[int, list[PlainList]]:
+        """For each CA its lists and answers, also those whose time is over: that is for the judge to say."""
+        found: dict[int, list[PlainList]] = {}
+        for part in chunks(anchors):
+            for one in self._lists(
+                select(foreign_crl)
+                .where(foreign_crl.c.anchor.in_(part))
+                .order_by(foreign_crl.c.anchor, foreign_crl.c.scope)
+            ):
+                found.setdefault(one.anchor, []).append(
+                    (one.scope, _seconds(one.this_update), _seconds(one.next_update))
+                )
+            for answer in self._answers(
+                select(ocsp_answer)
+                .where(ocsp_answer.c.anchor.in_(part), ocsp_answer.c.status == str(OcspStatus.GOOD))
+                .order_by(ocsp_answer.c.anchor, ocsp_answer.c.serial)
+            ):
+                if answer.this_update is not None and answer.next_update is not None:
+                    scope = f"ocsp:{answer.serial.hex()}"
+                    times = _seconds(answer.this_update), _seconds(answer.next_update)
+                    found.setdefault(answer.anchor, []).append((scope, *times))
+        return found
+
+    def plain(self, keys: Iterable[tuple[int, bytes]]) -> list[PlainForeign]:
+        """Those of these (CA, number) that are revoked."""
+        found: dict[tuple[int, bytes], PlainForeign] = {}
+        for part in chunks(keys, 200):
+            rows = self._connection.execute(
+                self._plain_query().where(tuple_(foreign_revocation.c.anchor, foreign_revocation.c.serial).in_(part))
+            )
+            for anchor, number, at, reason in rows:
+                entry = (anchor, number, at // 1_000_000, reason)
+                before = found.get((anchor, number))
+                if before is None or entry[2] < before[2]:
+                    found[anchor, number] = entry
+        return list(found.values())
+
+    def walk_plain(self, size: int) -> Iterator[list[PlainForeign]]:
+        """All numbers that partners' CAs revoked, by CA and number, each once, in parts of at most `size`."""
+        last: tuple[int, bytes] | None = None
+        order = tuple_(foreign_revocation.c.anchor, foreign_revocation.c.serial)
+        query = self._plain_query().order_by(
+            foreign_revocation.c.anchor, foreign_revocation.c.serial, foreign_revocation.c.at
+        )
+        while True:
+            rows = self._connection.execute((query if last is None else query.where(order > last)).limit(size)).all()
+            if not rows:
+                return
+            part: list[PlainForeign] = []
+            for anchor, number, at, reason in rows:
+                if (anchor, number) != last:  # a second list has it, too; the next part begins after both
+                    part.append((anchor, number, at // 1_000_000, reason))
+                last = (anchor, number)
+            yield part
+
+    def _plain_query(self) -> Select[Any]:
+        return select(
+            foreign_revocation.c.anchor,
+            foreign_revocation.c.serial,
+            type_coerce(foreign_revocation.c.at, BigInteger),
+            foreign_revocation.c.reason,
+        )
+
+    # Rows
+
+    def _sources(self, query: Select[Any]) -> list[RevocationSource]:
+        return [
+            RevocationSource(
+                id=row.id,
+                anchor=row.anchor,
+                kind=SourceKind(row.kind),
+                url=row.url,
+                state=SourceState(row.state),
+                private=bool(row.private),
+                etag=row.etag,
+                modified=row.modified,
+                created=row.created,
+                fetched=row.fetched,
+                next_fetch=row.next_fetch,
+                failures=row.failures,
+                error=row.error,
+            )
+            for row in self._connection.execute(query)
+        ]
+
+    def _lists(self, query: Select[Any]) -> list[ForeignList]:
+        return [
+            ForeignList(
+                anchor=row.anchor,
+                scope=row.scope,
+                number=serial.to_int(row.number),
+                base_number=serial.to_int(row.base_number),
+                this_update=row.this_update,
+                next_update=row.next_update,
+                entries=row.entries,
+                digest=row.digest,
+                fetched=row.fetched,
+            )
+            for row in self._connection.execute(query)
+        ]
+
+    def _answers(self, query: Select[Any]) -> list[OcspAnswer]:
+        return [
+            OcspAnswer(
+                anchor=row.anchor,
+                serial=row.serial,
+                status=OcspStatus(row.status),
+                this_update=row.this_update,
+                next_update=row.next_update,
+                next_ask=row.next_ask,
+                failures=row.failures,
+                error=row.error,
+            )
+            for row in self._connection.execute(query)
+        ]
+
+
+def _seconds(at: datetime) -> int:
+    return (at - EPOCH) // timedelta(seconds=1)

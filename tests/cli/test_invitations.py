@@ -1,0 +1,129 @@
+"""`mutualgate invite` and `mutualgate invitation`, for people and for programs."""
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pki
+import pytest
+from commands import Run
+from installation import Installation
+
+from mutualgate.errors import BadInput
+from mutualgate.model import Way
+
+
+@pytest.fixture
+def portal(installed: Installation) -> str:
+    """The address of a portal, which the configuration names."""
+    text = installed.config.read_text()
+    text = text.replace('listen = ["127.0.0.1:0"]', 'listen = ["127.0.0.1:8443"]', 1)
+    text = text.replace('upstream = "demo" }]', 'upstream = "demo" }, { path = "/join", upstream = "portal" }]')
+    installed.config.write_text(text)
+    try:
+        installed.services().read_config()
+    except BadInput:
+        pytest.skip("the configuration knows no portal yet")
+    return "https://localhost:8443/join"
+
+
+def test_somebody_is_invited(cli: Run, portal: str) -> None:
+    said = cli("invite", "anna", "--role", "staff", "--valid-for", "30", "--way", "page", "--way", "own", "--json")
+    assert said.code == 0, said.err
+    assert said.json["link"].startswith(f"{portal}/")
+    assert len(said.json["link"]) == len(portal) + 44
+    assert (said.json["client"]["name"], said.json["state"], said.json["ways"]) == ("anna", "open", ["page", "own"])
+    assert said.json["valid_for_days"] == 30
+    assert said.json["second_factor"] is None
+    assert cli("client", "show", "anna", "--json").json["roles"] == ["staff"]
+
+
+def test_what_is_shown_once_is_not_shown_again(cli: Run, portal: str) -> None:
+    first = cli("invite", "anna", "--second-factor")
+    link = next(line.split()[1] for line in first.out.splitlines() if line.startswith("  link:"))
+    assert link.startswith(portal)
+    assert "Tell it on another way than the link" in first.out
+    assert "shown only now" in first.out
+    secret = link.rpartition("/")[2]
+    for again in (cli("invitation", "show", "1"), cli("invitation", "list"), cli("audit", "list")):
+        assert again.code == 0
+        assert secret not in again.out
+
+
+def test_without_a_portal_it_says_so_and_invites(cli: Run) -> None:
+    said = cli("invite", "anna")
+    assert said.code == 0
+    assert "portal" in said.out
+    assert "/join/" in said.out
+    assert cli("invite", "bert", "--json").json["link"] is None
+
+
+def test_a_phone_reads_it(cli: Run, portal: str, tmp_path: Path) -> None:
+    out = tmp_path / "anna.svg"
+    said = cli("invite", "anna", "--qr", "--qr-file", out)
+    assert said.code == 0, said.err
+    assert "▄" in said.out
+    assert ElementTree.fromstring(out.read_bytes()).tag.endswith("svg")
+    assert out.stat().st_mode & 0o077 == 0
+    again = cli("invite", "anna", "--qr-file", out)
+    assert again.code == 2
+    assert "--force" in again.err
+    assert cli("invitation", "list", "--json").json["total"] == 1
+
+
+def test_what_cannot_be_is_one_sentence(cli: Run) -> None:
+    for words in (
+        ["--way", "pigeon"],
+        ["--days", "0"],
+        ["--valid-for", "0"],
+        ["--mail", "a@b.example"],
+        ["--role", ""],
+    ):
+        said = cli("invite", "anna", *words)
+        assert said.code == 2, words
+        assert len(said.err.strip().splitlines()) <= 2, said.err
+    assert cli("client", "list", "--search", "anna", "--json").json["total"] == 0
+
+
+def test_it_is_taken_back_and_made_anew(cli: Run, portal: str) -> None:
+    cli("invite", "anna")
+    resent = cli("invitation", "resend", "1", "--json")
+    assert resent.json["link"].startswith(portal)
+    assert cli("invitation", "revoke", "1", "--json").json["state"] == "revoked"
+    assert cli("invitation", "resend", "1").code == 2
+    assert cli("invitation", "show", "99").code == 2
+    assert "revoked" in cli("invitation", "list").out
+
+
+def test_what_waits_is_shown_and_approved(cli: Run, installed: Installation) -> None:
+    services = installed.services()
+    for name in ("anna", "bert"):
+        invited = services.invitations.invite(name, approval=True)
+        request = pki.csr(pki.fresh_key(), "somebody else")
+        services.invitations.sign(invited.token, request, way=Way.CSR, peer="192.0.2.7")
+    invited = services.invitations.invite("carl", approval=True)
+    shown = pki.leaf(None, "own", now=pki.real_now())
+    services.invitations.own(invited.token, [shown.der], peer="192.0.2.8")
+    services.close()
+    waiting = cli("invitation", "list", "--state", "waiting", "--json").json["invitations"]
+    assert [one["client"]["name"] for one in waiting] == ["carl", "bert", "anna"]
+    text = cli("invitation", "show", "1").out
+    for part in ("waiting", "192.0.2.7", "a CSR with a key of P-256", "CN=somebody else", "invitation approve 1"):
+        assert part in text
+    assert "self-signed" in cli("invitation", "show", "3").out
+    assert "has a certificate until" in cli("invitation", "approve", "1").out
+    assert cli("invitation", "decline", "2").code == 0
+    assert "own certificate" in cli("invitation", "approve", "3").out
+    assert cli("invitation", "approve", "2").code == 2
+    assert len(cli("client", "show", "anna", "--json").json["credentials"]) == 1
+    assert cli("client", "show", "bert", "--json").json["credentials"] == []
+
+
+def test_they_are_listed_in_pages(cli: Run, installed: Installation) -> None:
+    services = installed.services()
+    for number in range(5):
+        services.invitations.invite(f"client-{number}")
+    services.close()
+    assert cli("invitation", "list", "--limit", "2").out.splitlines()[-1] == "5 in all; the next ones: --before 4"
+    assert cli("invitation", "list", "--state", "used").out == "No invitation fits.\n"
+    assert cli("invitation", "list", "--expired").out == "No invitation fits.\n"
+    assert cli("invitation", "list", "--state", "lost").code == 2

@@ -1,0 +1,48 @@
+"""Secrets in files: one line, nobody else's eyes, and no word of it in what is said."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mutualgate.errors import BadInput
+from mutualgate.notices.secret_file import read_secret
+
+
+def write(path: Path, data: bytes, mode: int = 0o600) -> Path:
+    path.write_bytes(data)
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize("data", [b"correct horse", b"correct horse\n", b"correct horse\r\n", "Schlüssel".encode()])
+def test_one_line(tmp_path: Path, data: bytes) -> None:
+    assert read_secret(write(tmp_path / "secret", data)) == data.strip()
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"two\nlines\n", b"nul\0", b"x" * 1024])
+def test_something_else(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(BadInput, match="one line") as error:
+        read_secret(write(tmp_path / "secret", data))
+    assert "lines" not in error.value.problem + str(error.value.expected)
+
+
+def test_one_that_is_too_short_to_sign_with(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="one line of 16 to"):
+        read_secret(write(tmp_path / "secret", b"short"), 16)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620])
+def test_one_that_others_may_read(tmp_path: Path, mode: int) -> None:
+    with pytest.raises(BadInput, match=r"others may read it .* chmod 0600"):
+        read_secret(write(tmp_path / "secret", b"correct horse", mode))
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="No such file"):
+        read_secret(tmp_path / "none")
+    with pytest.raises(BadInput, match=r"cannot be read|is not a file"):
+        read_secret(tmp_path)
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(BadInput, match="is not a file"):
+        read_secret(tmp_path / "pipe")

@@ -1,0 +1,75 @@
+"""Letters in the store: which is due, what is kept of them, what is forgotten."""
+
+from datetime import timedelta
+
+from rows import AT
+
+from mutualgate.model import LetterKind, LetterState
+from mutualgate.store import Store
+
+MAIL, HOOK = LetterKind.MAIL, LetterKind.WEBHOOK
+HOUR = timedelta(hours=1)
+
+
+def test_the_one_that_waited_longest_is_due(store: Store) -> None:
+    with store.transaction() as tx:
+        late = tx.outbox.add(MAIL, "a@b", "late", "text", None, AT + HOUR)
+        early = tx.outbox.add(HOOK, "a@b", "early", "text", None, AT)
+        assert late is not None
+        assert early is not None
+        assert tx.outbox.due(AT - HOUR) is None
+        due = tx.outbox.due(AT + HOUR)
+        assert due is not None
+        assert due.id == early
+        without = tx.outbox.due(AT + HOUR, [HOOK])
+        assert without is not None
+        assert without.id == late
+        assert tx.outbox.due(AT, [HOOK]) is None
+        tx.outbox.try_(early, AT + 2 * HOUR)
+        assert tx.outbox.due(AT) is None
+
+
+def test_a_letter_and_its_states(store: Store) -> None:
+    with store.transaction() as tx:
+        letter = tx.outbox.add(MAIL, "a@b", "Hello", "a link", "once", AT)
+        assert letter is not None
+        waiting = tx.outbox.get(letter)
+        assert waiting is not None
+        assert (waiting.state, waiting.body, waiting.once) == (LetterState.WAITING, "a link", "once")
+        assert "a link" not in repr(waiting)
+        tx.outbox.failed(letter, "broke", None)
+        assert [one.state for one in tx.outbox.list(LetterState.DEAD)] == [LetterState.DEAD]
+        tx.outbox.revive(letter, AT)
+        tx.outbox.sent(letter, AT + HOUR)
+        sent = tx.outbox.get(letter)
+        assert sent is not None
+        assert (sent.state, sent.body, sent.error, sent.sent) == (LetterState.SENT, "", "", AT + HOUR)
+        assert tx.outbox.list(LetterState.WAITING) == tx.outbox.list(LetterState.DEAD) == []
+        assert tx.outbox.get(99) is None
+
+
+def test_counts(store: Store) -> None:
+    with store.transaction() as tx:
+        assert tx.outbox.count().waiting == 0
+        ids = [tx.outbox.add(MAIL, "a@b", "x", "y", None, AT + number * HOUR) for number in range(4)]
+        sent, dead, failed, _ = (number for number in ids if number is not None)
+        tx.outbox.sent(sent, AT)
+        tx.outbox.failed(dead, "no such user", None)
+        tx.outbox.failed(failed, "busy", AT + HOUR)
+        count = tx.outbox.count()
+    assert (count.waiting, count.dead, count.oldest, count.error) == (2, 1, AT + 2 * HOUR, "busy")
+
+
+def test_what_waits_is_never_forgotten(store: Store) -> None:
+    with store.transaction() as tx:
+        waiting = tx.outbox.add(MAIL, "a@b", "x", "y", "1", AT)
+        dead = tx.outbox.add(MAIL, "a@b", "x", "y", "2", AT)
+        sent = tx.outbox.add(MAIL, "a@b", "x", "y", "3", AT)
+        assert dead is not None
+        assert sent is not None
+        tx.outbox.failed(dead, "no", None)
+        tx.outbox.sent(sent, AT)
+        tx.outbox.prune(forgotten=AT, wiped=AT + HOUR)
+        assert [(one.id, one.body) for one in tx.outbox.list()] == [(sent, ""), (dead, ""), (waiting, "y")]
+        tx.outbox.prune(forgotten=AT + HOUR, wiped=AT + HOUR)
+        assert [one.id for one in tx.outbox.list()] == [waiting]
