@@ -39,6 +39,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     pkcs12,
 )
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mutualgate.clock import system_clock
@@ -357,6 +358,18 @@ def crl(
 def common_name(text: str) -> x509.Name:
     """A subject of a common name alone."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def public_root_name() -> x509.Name:
+    """The subject of a CA that browsers trust, as its certificate has it."""
+    printable = _ASN1Type.PrintableString
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.COUNTRY_NAME, "US", printable),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Internet Security Research Group", printable),
+            x509.NameAttribute(NameOID.COMMON_NAME, "ISRG Root X1", printable),
+        ]
+    )
 
 
 def usage(**set_bits: bool) -> x509.KeyUsage:

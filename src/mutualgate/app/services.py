@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mutualgate.enrolment import Enrolment, Invitations, WrongTries
     from mutualgate.notices import Outbox, Sender
     from mutualgate.partners.pins import Pins
+    from mutualgate.partners.service import Partners
     from mutualgate.store import Store
 
 
@@ -124,6 +125,12 @@ class Services:
         from mutualgate.partners.pins import Pins
 
         return Pins(self.store, self.by)
+
+    @cached_property
+    def partners(self) -> "Partners":
+        from mutualgate.partners.service import Partners
+
+        return Partners(self.store, self.by)
 
     @cached_property
     def authorities(self) -> "Authorities":

@@ -1,0 +1,577 @@
+"""Partners' CAs: claimed, proved, active, retiring, retired. Each call is one transaction, with its audit entry.
+
+A CA is known by its key. A certificate is public, so a claim counts for nothing until its key has answered.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from mutualgate import audit
+from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model import Anchor, AnchorState, Partner, RevocationMode
+from mutualgate.model.names import shown
+from mutualgate.model.partner import environment as legal_environment
+from mutualgate.partners import ca
+from mutualgate.partners.finding import find, subject
+from mutualgate.partners.material import refuse_private_key
+from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, read_certificates
+from mutualgate.store import Store, Transaction
+
+CLAIM_LIFE = timedelta(days=7)
+"""R7: how long a claim waits for its proof."""
+DEFAULT_GRACE = timedelta(hours=24)
+DEFAULT_LEAF_LIMIT = timedelta(days=90)
+"""R12: what nobody can revoke may not live long."""
+MOST_ALIKE = 4
+"""CAs that count with one subject name and key identifier: the judge tries each of them for a stranger's chain."""
+MOST_PER_PARTNER = 20
+DEEPEST = 1
+"""R9: one more CA below the one that is trusted, at most."""
+
+_CODE_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+_CODE_PREFIX = "mutualgate-proof-"
+
+Tell = Callable[[Transaction, Partner, str, str, str], None]
+"""Puts a letter to a partner into the outbox, and a copy for the operator: subject, body, and what keeps the same from
+being said twice."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On which terms a CA is trusted."""
+
+    depth: int = 0
+    sub_cas: tuple[bytes, ...] = ()
+    shared: bool = False
+    environment: str = ""
+    revocation: RevocationMode = RevocationMode.IGNORE
+    grace: timedelta = DEFAULT_GRACE
+    leaf_limit: timedelta = DEFAULT_LEAF_LIMIT
+    expired_grace: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A claim that was taken down: what it is, what is odd about it, and whose the key is by now, if anybody's."""
+
+    anchor: Anchor
+    partner: Partner
+    explained: tuple[str, ...]
+    remarks: tuple[str, ...]
+    held_by: Partner | None
+
+
+def silent(tx: Transaction, partner: Partner, subject: str, body: str, once: str) -> None:
+    """Tells nobody: where there is no outbox, the audit log has it."""
+
+
+class Anchors:
+    """The service. `by` names who acts, for the audit log; `tell` puts letters into the outbox."""
+
+    def __init__(self, store: Store, by: str = "operator", tell: Tell = silent) -> None:
+        self._store = store
+        self._by = by
+        self._tell = tell
+
+    def look_at(self, data: bytes, where: str = "the certificate", terms: Terms | None = None) -> tuple[str, ...]:
+        """What would be trusted, in sentences, before anybody says yes. Raises `BadInput` as `claim` does."""
+        terms = terms or Terms()
+        now = self._store.clock()
+        found = ca.read(data, where, now)
+        return (*ca.explained(found), *ca.remarks(found, now, depth=terms.depth, sub_cas=bool(terms.sub_cas)))
+
+    def claim(self, name: str, data: bytes, where: str = "the certificate", terms: Terms | None = None) -> Claimed:
+        """Takes a partner's claim to a CA down. Nothing under it is admitted before `prove` or `approve`.
+
+        A `shared` CA (a public one) belongs to nobody, so there is nothing to prove: it counts at once, and vouches for
+        the exact names alone that are bound to it.
+
+        Raises `NotFound`, `BadInput` for what cannot be a CA or is a public one, `Conflict` for one that is the
+        partner's already or an authority of ours.
+        """
+        terms = terms or Terms()
+        now = self._store.clock()
+        found = ca.read(data, where, now)
+        _check_terms(terms, found, where)
+        with self._store.transaction() as tx:
+            partner = find(tx, name)
+            self._forget_late(tx, now)
+            _check_new(tx, partner, found)
+            held_by = None if terms.shared else _holder(tx, partner, found.spki, now)
+            watch = tx.trust.watch()
+            before = tx.partners.anchor_of(partner.id, found.spki)
+            if before is not None:
+                watch.changes("anchor", before.id)
+            anchor = tx.partners.add_anchor(
+                Anchor(
+                    id=0,
+                    partner=partner.id,
+                    certificate=found.der,
+                    spki=found.spki,
+                    subject=found.subject,
+                    state=AnchorState.PENDING,
+                    shared=terms.shared,
+                    depth=terms.depth,
+                    sub_cas=terms.sub_cas,
+                    environment=terms.environment,
+                    not_before=found.certificate.not_valid_before_utc,
+                    not_after=found.certificate.not_valid_after_utc,
+                    expired_grace=terms.expired_grace,
+                    retire_at=None,
+                    created=now,
+                    activated=None,
+                    challenge=None if terms.shared else _code(),
+                    challenge_expires=None if terms.shared else now + CLAIM_LIFE,
+                    revocation=terms.revocation,
+                    grace=terms.grace,
+                    leaf_limit=terms.leaf_limit,
+                ),
+                found.subject_hash,
+            )
+            if before is None:
+                watch.adds("anchor", anchor.id)
+            self._record(tx, now, "anchor.claim", partner, anchor, {"shared": terms.shared})
+            if terms.shared:
+                anchor = self._activate(tx, now, partner, anchor, found)
+            if held_by is not None:
+                self._tell_of_conflict(tx, now, partner, held_by, anchor)
+            tx.trust.record(now, self._by, f"partner ca add {partner.name} ({anchor.subject})", watch)
+        return Claimed(
+            anchor,
+            partner,
+            tuple(ca.explained(found)),
+            tuple(ca.remarks(found, now, depth=terms.depth, sub_cas=bool(terms.sub_cas))),
+            held_by,
+        )
+
+    def prove(self, name: str, leaf: bytes, where: str = "the certificate", *, anchor: int | None = None) -> Anchor:
+        """A certificate under a claimed CA that says the claim's code, from a file or a handshake: the claim counts.
+
+        Which claim is meant, the certificate says; `anchor` names it where a face knows. Raises `BadInput` for one that
+        proves nothing, `NotFound` without a claim, `Conflict` while the key is another partner's.
+        """
+        now = self._store.clock()
+        refuse_private_key(leaf, where)
+        certificate = read_certificates(leaf, where)[0]
+        with self._store.transaction() as tx:
+            partner = find(tx, name)
+            claims = [
+                one
+                for one in tx.partners.anchors_of(partner.id)
+                if one.state is AnchorState.PENDING and (anchor is None or one.id == anchor)
+            ]
+            claim = _proved(claims, certificate, partner, where, now)
+            holder = _holder(tx, partner, claim.spki, now)
+            if holder is not None:
+                refused = Conflict(
+                    f"the key of this CA is another partner's, so the claim {claim.id} waits",
+                    expected="that it is retired there, or that both claims are declared shared",
+                    fix="The operator and the other partner are told; the operator decides",
+                    code="anchor_held",
+                    facts={"anchor": claim.id},
+                )
+            else:
+                watch = tx.trust.watch()
+                watch.changes("anchor", claim.id)
+                claim = self._activate(tx, now, partner, claim, ca.of_certificate(parsed(claim), where, now))
+                self._record(tx, now, "anchor.prove", partner, claim, {"proof": _fingerprint(certificate)})
+                tx.trust.record(now, self._by, f"partner ca prove {partner.name} {claim.id}", watch)
+                return claim
+            # R5: never silent. The letter and the entry stay, while the claim is refused.
+            self._tell_of_conflict(tx, now, partner, holder, claim)
+        raise refused
+
+    def approve(self, name: str, id: int, *, without_proof: bool = False) -> Anchor:
+        """Lets a claim count without proof, which is written down.
+
+        Raises `NotFound`, and `Conflict` unless that is said in so many words, or while the key is another partner's.
+        """
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            partner, claim = self._find(tx, name, id)
+            if claim.state is not AnchorState.PENDING:
+                raise Conflict(f"the CA {id} is {claim.state_at(now)}, it waits for nothing", code="not_pending")
+            if not without_proof:
+                raise Conflict(
+                    f"nobody has proved that the partner '{partner.name}' controls the CA {id}",
+                    expected=f"a certificate under it that says {claim.challenge}",
+                    fix=f"mutualgate partner ca prove {partner.name} FILE; or, if you know better, --without-proof",
+                    code="not_proved",
+                )
+            holder = _holder(tx, partner, claim.spki, now)
+            if holder is not None:
+                raise Conflict(
+                    f"the key of this CA is the partner '{holder.name}'s",
+                    fix="Retire it there first, or declare both shared",
+                    code="anchor_held",
+                )
+            watch = tx.trust.watch()
+            watch.changes("anchor", id)
+            done = self._activate(tx, now, partner, claim, ca.of_certificate(parsed(claim), f"CA {id}", now))
+            self._record(tx, now, "anchor.approve", partner, done, {"proved": False})
+            tx.trust.record(now, self._by, f"partner ca approve {partner.name} {id} --without-proof", watch)
+        return done
+
+    def set(self, name: str, id: int, change: Callable[[Terms], Terms]) -> Anchor:
+        """Changes on which terms a CA is trusted; whether it is shared is said when it is claimed.
+
+        Raises `NotFound`, `BadInput`, and `Conflict` for a retired one.
+        """
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            partner, anchor = self._find(tx, name, id)
+            if anchor.state_at(now) is AnchorState.RETIRED:
+                raise Conflict(f"the CA {id} is retired", code="anchor_retired")
+            terms = replace(change(terms_of(anchor)), shared=anchor.shared)
+            _check_terms(terms, ca.of_certificate(parsed(anchor), f"CA {id}", anchor.not_before), f"CA {id}")
+            watch = tx.trust.watch()
+            watch.changes("anchor", id)
+            done = replace(
+                anchor,
+                depth=terms.depth,
+                sub_cas=terms.sub_cas,
+                environment=terms.environment,
+                revocation=terms.revocation,
+                grace=terms.grace,
+                leaf_limit=terms.leaf_limit,
+                expired_grace=terms.expired_grace,
+            )
+            tx.partners.set_anchor(done)
+            self._record(tx, now, "anchor.terms", partner, done, {})
+            tx.trust.record(now, self._by, f"partner ca set {partner.name} {id}", watch)
+        return done
+
+    def renew(self, name: str, id: int, data: bytes, where: str = "the certificate") -> Anchor:
+        """Takes a newer certificate of the same CA: same key, same subject. Its clients notice nothing.
+
+        Raises `NotFound`, `BadInput` for what is not that, `Conflict` for a CA that is retired.
+        """
+        now = self._store.clock()
+        found = ca.read(data, where, now)
+        with self._store.transaction() as tx:
+            partner, anchor = self._find(tx, name, id)
+            if anchor.state_at(now) is AnchorState.RETIRED:
+                raise Conflict(f"the CA {id} is retired", code="anchor_retired")
+            if found.spki != anchor.spki or found.certificate.subject != parsed(anchor).subject:
+                raise BadInput(
+                    f"this is not the CA {id}: its key or its subject differs",
+                    where=where,
+                    expected=f"a newer certificate of {anchor.subject}",
+                    fix=f"A new CA is added beside the old one: mutualgate partner ca add {partner.name} FILE",
+                    code="another_ca",
+                )
+            _check_terms(terms_of(anchor), found, where)
+            watch = tx.trust.watch()
+            watch.changes("anchor", id)
+            done = replace(
+                anchor,
+                certificate=found.der,
+                not_before=found.certificate.not_valid_before_utc,
+                not_after=found.certificate.not_valid_after_utc,
+            )
+            tx.partners.set_anchor(done)
+            self._record(tx, now, "anchor.renew", partner, done, {"not_after": done.not_after.isoformat()})
+            tx.trust.record(now, self._by, f"partner ca renew {partner.name} {id}", watch)
+        return done
+
+    def retire(self, name: str, id: int, *, on: datetime | None = None) -> Anchor:
+        """Ends a CA now, or on a day until which both the old and the new one count; withdraws a claim.
+
+        Raises `NotFound`, `Conflict` for one that is retired, `BadInput` for a day on which it does not count any more.
+        """
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            partner, anchor = self._find(tx, name, id)
+            if anchor.state_at(now) is AnchorState.RETIRED:
+                raise Conflict(f"the CA {id} is retired already", code="anchor_retired")
+            watch = tx.trust.watch()
+            watch.changes("anchor", id)
+            if on is None or on <= now or anchor.state is AnchorState.PENDING:
+                done = replace(anchor, state=AnchorState.RETIRED, retire_at=now, challenge=None, challenge_expires=None)
+            else:
+                last = anchor.not_after + anchor.expired_grace
+                if on > last:
+                    raise BadInput(f"it ends on {last:%Y-%m-%d} by itself", where="--on", expected="an earlier day")
+                done = replace(anchor, state=AnchorState.RETIRING, retire_at=on)
+            tx.partners.set_anchor(done)
+            self._record(
+                tx, now, "anchor.retire", partner, done, {"on": done.retire_at.isoformat() if done.retire_at else None}
+            )
+            tx.trust.record(now, self._by, f"partner ca retire {partner.name} {id}", watch)
+        return done
+
+    def pending(self) -> list[tuple[Anchor, Partner, Partner | None]]:
+        """All claims that wait, whose they are, and who else holds the key."""
+        now = self._store.clock()
+        with self._store.reading() as tx:
+            claims = [one for one in tx.partners.pending_anchors() if not _late(one, now)]
+            partners = tx.partners.get_many({one.partner for one in claims})
+            return [(one, partners[one.partner], _holder(tx, partners[one.partner], one.spki, now)) for one in claims]
+
+    def forget_late(self) -> int:
+        """Withdraws claims whose proof did not come in time, and says how many those were."""
+        now = self._store.clock()
+        with self._store.reading() as tx:
+            if not any(_late(one, now) for one in tx.partners.pending_anchors()):
+                return 0
+        with self._store.transaction() as tx:
+            return self._forget_late(tx, now)
+
+    def _forget_late(self, tx: Transaction, now: datetime) -> int:
+        late = [one for one in tx.partners.pending_anchors() if _late(one, now)]
+        for one in late:
+            partner = tx.partners.get(one.partner)
+            assert partner is not None  # noqa: S101 - a row refers to it
+            done = replace(one, state=AnchorState.RETIRED, retire_at=now, challenge=None, challenge_expires=None)
+            tx.partners.set_anchor(done)
+            audit.record(tx, now, "clock", "anchor.lapse", subject(partner), {"anchor": one.id})
+        return len(late)
+
+    def _activate(self, tx: Transaction, now: datetime, partner: Partner, claim: Anchor, found: ca.Ca) -> Anchor:
+        alike = 0
+        for other in tx.partners.anchors_with_subject(found.subject_hash):
+            if other.id != claim.id and other.state is not AnchorState.PENDING and _key_id(other) == found.key_id:
+                alike += other.state_at(now) is not AnchorState.RETIRED
+        if alike >= MOST_ALIKE:
+            raise Conflict(
+                f"{alike} CAs with this subject name and key identifier are trusted already",
+                expected="a CA with a name of its own",
+                code="too_many_alike",
+            )
+        done = replace(claim, state=AnchorState.ACTIVE, activated=now, challenge=None, challenge_expires=None)
+        tx.partners.set_anchor(done)
+        return done
+
+    def _tell_of_conflict(
+        self, tx: Transaction, now: datetime, partner: Partner, holder: Partner, claim: Anchor
+    ) -> None:
+        """R5: the rightful owner loses nothing, and everybody learns of it."""
+        self._record(tx, now, "anchor.conflict", partner, claim, {"held_by": str(holder.name)})
+        for whom, text in (
+            (holder, f"Another partner claims the key of your CA {claim.subject}. Nothing changes for your clients."),
+            (partner, f"The key of the CA {claim.subject} is registered for another partner, so your claim waits."),
+        ):
+            self._tell(
+                tx,
+                whom,
+                "Two partners claim one CA",
+                f"{text}\nSHA-256 of the key: {claim.spki.hex()}\nThe operator has been told and decides.",
+                f"anchor-conflict:{claim.id}:{whom.id}",
+            )
+
+    def _find(self, tx: Transaction, name: str, id: int) -> tuple[Partner, Anchor]:
+        partner = find(tx, name)
+        anchor = tx.partners.anchor(id)
+        if anchor is None or anchor.partner != partner.id:
+            raise NotFound(
+                f"the partner '{partner.name}' has no CA {shown(str(id))}",
+                fix=f"See them with: mutualgate partner ca list {partner.name}",
+                code="no_such_anchor",
+            )
+        return partner, anchor
+
+    def _record(
+        self,
+        tx: Transaction,
+        at: datetime,
+        action: str,
+        partner: Partner,
+        anchor: Anchor,
+        more: dict[str, str | bool | None],
+    ) -> None:
+        facts: dict[str, str | int | bool | None] = {
+            "anchor": anchor.id,
+            "spki": anchor.spki.hex(),
+            "depth": anchor.depth,
+            "environment": anchor.environment,
+            "revocation": str(anchor.revocation),
+            **more,
+        }
+        audit.record(tx, at, self._by, action, subject(partner), facts)
+
+    def list(self, name: str) -> list[Anchor]:
+        """A partner's CAs, oldest first, retired ones too. Raises `NotFound`."""
+        with self._store.reading() as tx:
+            return tx.partners.anchors_of(find(tx, name).id)
+
+
+def terms_of(anchor: Anchor) -> Terms:
+    """On which terms it is trusted."""
+    return Terms(
+        depth=anchor.depth,
+        sub_cas=anchor.sub_cas,
+        shared=anchor.shared,
+        environment=anchor.environment,
+        revocation=anchor.revocation,
+        grace=anchor.grace,
+        leaf_limit=anchor.leaf_limit,
+        expired_grace=anchor.expired_grace,
+    )
+
+
+def vouching(tx: Transaction, chain: Sequence[x509.Certificate]) -> list[Anchor]:
+    """The CAs that count and signed a certificate of `chain`; for people, not a judgement."""
+    import hashlib
+
+    found: dict[int, Anchor] = {}
+    for certificate in chain:
+        try:
+            name = hashlib.sha256(certificate.issuer.public_bytes()).digest()
+        except UNREADABLE:
+            continue
+        for anchor in tx.partners.anchors_with_subject(name)[: 4 * MOST_ALIKE]:
+            if anchor.state is not AnchorState.PENDING and ca.signed_by(parsed(anchor), certificate):
+                found[anchor.id] = anchor
+    return list(found.values())
+
+
+def _check_terms(terms: Terms, found: ca.Ca, where: str) -> None:
+    legal_environment(terms.environment)
+    if not 0 <= terms.depth <= DEEPEST:
+        raise BadInput(
+            f"a depth of {terms.depth} is not possible", where="--depth", expected="0 or 1", code="bad_depth"
+        )
+    if terms.depth and found.path_length == 0:
+        raise BadInput(
+            "this CA allows no CA below itself (pathLenConstraint 0, RFC 5280 4.2.1.9)",
+            where="--depth",
+            expected="0",
+            code="bad_depth",
+        )
+    if terms.sub_cas and not terms.depth:
+        raise BadInput("a CA below it is named, but none may be", where="--sub-ca", expected="--depth 1 with it")
+    if len(terms.sub_cas) > MOST_PER_PARTNER or any(len(key) != 32 for key in terms.sub_cas):
+        raise BadInput("a CA below it is named by the SHA-256 of its key", where="--sub-ca", expected="64 digits")
+    for flag, value, most in (
+        ("--grace", terms.grace, timedelta(days=30)),
+        ("--leaf-limit", terms.leaf_limit, timedelta(days=3_650)),
+        ("--expired-grace", terms.expired_grace, timedelta(days=90)),
+    ):
+        if not timedelta(0) <= value <= most:
+            raise BadInput("is out of bounds", where=flag, expected=f"0 to {most.days} days", code="bad_terms")
+    if terms.shared and terms.depth:
+        raise BadInput("a shared CA signs the clients itself", where="--depth", expected="0 with --shared")
+    if found.public and not terms.shared:
+        # R6: everybody who can buy a certificate would be this partner.
+        raise BadInput(
+            f"{found.subject} is a publicly trusted CA, or under one: anybody can have a certificate from it",
+            where=where,
+            expected="the partner's own CA",
+            fix="Trust it for exact names alone: --shared, and partner name add PARTNER dns:NAME --ca ID",
+            code="public_ca",
+        )
+
+
+def _check_new(tx: Transaction, partner: Partner, found: ca.Ca) -> None:
+    if tx.authorities.with_spki(found.spki) is not None:
+        raise Conflict("this is the key of an authority of ours", expected="the partner's own CA", code="key_in_use")
+    if tx.credentials.key_owner(found.spki) is not None:
+        raise Conflict("a client proves itself with this key", expected="a CA's own key", code="key_in_use")
+    before = tx.partners.anchor_of(partner.id, found.spki)
+    if before is not None and before.state is not AnchorState.RETIRED:
+        raise Conflict(
+            f"this key is the CA {before.id} of the partner '{partner.name}' already, {before.state}",
+            fix=f"Prove it with: mutualgate partner ca prove {partner.name} FILE"
+            if before.state is AnchorState.PENDING
+            else None,
+            code="anchor_known",
+            facts={"anchor": before.id},
+        )
+    there = [one for one in tx.partners.anchors_of(partner.id) if one.state is not AnchorState.RETIRED]
+    if len(there) >= MOST_PER_PARTNER:
+        raise Conflict(
+            f"the partner '{partner.name}' has {len(there)} CAs already", fix="Retire some", code="too_many_anchors"
+        )
+
+
+def _holder(tx: Transaction, partner: Partner, spki: bytes, now: datetime) -> Partner | None:
+    """R5: the other partner whose own this key is: a claim is nobody's, and what is shared is everybody's."""
+    for other in tx.partners.anchors_with_key(spki):
+        if other.partner == partner.id or other.shared or other.state is AnchorState.PENDING:
+            continue
+        if other.state_at(now) is not AnchorState.RETIRED:
+            return tx.partners.get(other.partner)
+    return None
+
+
+def _proved(
+    claims: Sequence[Anchor], certificate: x509.Certificate, partner: Partner, where: str, now: datetime
+) -> Anchor:
+    """The claim that the certificate proves. Raises BadInput that says what is missing."""
+    if not claims:
+        raise NotFound(
+            f"the partner '{partner.name}' has no claim that waits for a proof",
+            fix=f"Claim the CA first: mutualgate partner ca add {partner.name} FILE",
+            code="nothing_pending",
+        )
+    under = [one for one in claims if ca.signed_by(parsed(one), certificate)]
+    if not under:
+        raise BadInput(
+            "no claimed CA signed this certificate (with SHA-256 or better)",
+            where=where,
+            expected=f"a certificate under {claims[0].subject}",
+            code="no_proof",
+        )
+    claim = under[0]
+    if _late(claim, now):
+        raise Conflict(
+            f"the code of the claim {claim.id} was valid until {claim.challenge_expires:%Y-%m-%d %H:%M} UTC",
+            fix=f"Claim the CA again: mutualgate partner ca add {partner.name} FILE",
+            code="claim_expired",
+        )
+    if not certificate.not_valid_before_utc <= now + timedelta(minutes=2) or certificate.not_valid_after_utc <= now:
+        raise BadInput("the certificate is not in date", where=where, expected="one that is valid now", code="no_proof")
+    if claim.challenge is None or not _says(certificate, claim.challenge):
+        raise BadInput(
+            "this certificate does not say the claim's code, so it may have been made for anything",
+            where=where,
+            expected=f"the common name {claim.challenge}, or a DNS name that is it or begins with it and a dot",
+            code="no_proof",
+        )
+    return claim
+
+
+def _says(certificate: x509.Certificate, code: str) -> bool:
+    with odd_serials_allowed():
+        try:
+            names = [str(one.value) for one in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+            try:
+                alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+                names += alternative.get_values_for_type(x509.DNSName)
+            except x509.ExtensionNotFound:
+                pass
+        except UNREADABLE:
+            return False
+    return any(name.lower() == code or name.lower().startswith(f"{code}.") for name in names)
+
+
+def _late(claim: Anchor, now: datetime) -> bool:
+    return claim.challenge_expires is not None and claim.challenge_expires <= now
+
+
+def _code() -> str:
+    """80 bits: nobody made a certificate for it before it was told."""
+    return _CODE_PREFIX + "".join(secrets.choice(_CODE_ALPHABET) for _ in range(16))
+
+
+def parsed(anchor: Anchor) -> x509.Certificate:
+    with odd_serials_allowed():
+        return x509.load_der_x509_certificate(anchor.certificate)
+
+
+def _key_id(anchor: Anchor) -> bytes | None:
+    try:
+        return parsed(anchor).extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except (x509.ExtensionNotFound, *UNREADABLE):
+        return None
+
+
+def _fingerprint(certificate: x509.Certificate) -> str:
+    from cryptography.hazmat.primitives import hashes
+
+    return certificate.fingerprint(hashes.SHA256()).hex()

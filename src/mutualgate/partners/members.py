@@ -1,0 +1,264 @@
+"""Clients inside partners, by the names that the partners' CAs give them. Each call is one transaction, audited.
+
+A member is a client like any other, with roles and a state of its own: to keep one out, its client is suspended.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from cryptography import x509
+
+from mutualgate import audit
+from mutualgate.clients import find as find_client
+from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model import (
+    Client,
+    ClientName,
+    ClientState,
+    Member,
+    MemberState,
+    Partner,
+    PartnerAdmits,
+    Role,
+)
+from mutualgate.model.names import NAME_LIMIT, shown
+from mutualgate.model.names import roles as parse_roles
+from mutualgate.model.partner import MEMBER_NAME_LIMIT
+from mutualgate.partners import rules
+from mutualgate.partners.finding import find, subject
+from mutualgate.partners.names import name_of
+from mutualgate.store import Store, Transaction
+
+MOST_PENDING = 1_000
+"""Names of one partner that wait: its CA can make any number of them, and nobody would read more."""
+MOST_RECORDED = 100_000
+"""Clients of one partner that are recorded by themselves; beyond it they stand as the partner's own client."""
+
+
+@dataclass(frozen=True)
+class MemberView:
+    """A client inside a partner, and what we know it as."""
+
+    member: Member
+    client: Client | None
+
+
+class Members:
+    """The service. `by` names who acts, for the audit log."""
+
+    def __init__(self, store: Store, by: str = "operator") -> None:
+        self._store = store
+        self._by = by
+
+    def add(
+        self, partner: str, name: str, *, client: str | None = None, roles: Iterable[str] | None = None
+    ) -> MemberView:
+        """Enumerates a client of a partner's by its name (`dns:api.acme.example`), as a new client or one that exists.
+
+        A new one has the partner's default roles, unless others are given. Raises `NotFound`, `BadInput`, `Conflict`.
+        """
+        legal = rules.parse_name(name)
+        held = None if roles is None else parse_roles(roles)
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            owner = find(tx, partner)
+            before = tx.partners.member(owner.id, legal)
+            if before is not None and before.state is MemberState.ACTIVE:
+                raise Conflict(f"{shown(legal)} is a client of the partner '{owner.name}' already", code="member_known")
+            made, one = self._approve(tx, now, owner, legal, client, held, before)
+            self._audit(tx, now, "member.add", owner, made, one)
+        return MemberView(made, one)
+
+    def approve(
+        self, partner: str, name: str, *, client: str | None = None, roles: Iterable[str] | None = None
+    ) -> MemberView:
+        """Lets one in that was seen and waits. Raises `NotFound`, `Conflict` for one that does not wait."""
+        held = None if roles is None else parse_roles(roles)
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            owner, member = self._find(tx, partner, name)
+            if member.state is not MemberState.PENDING:
+                raise Conflict(f"{shown(name)} does not wait for approval", code="not_pending")
+            made, one = self._approve(tx, now, owner, member.name, client, held, member)
+            self._audit(tx, now, "member.approve", owner, made, one)
+        return MemberView(made, one)
+
+    def suspend(self, partner: str, name: str) -> MemberView:
+        """Keeps one out for now, whatever the partner admits. Raises `NotFound`, `Conflict`."""
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            owner, member = self._find(tx, partner, name)
+            watch = tx.trust.watch()
+            if member.client is None:
+                watch.changes("member", owner.id, member.name)
+                one = self._new_client(tx, now, owner, member.name, owner.roles)
+                watch.adds("client", one.id)
+                member = replace(member, client=one.id, state=MemberState.ACTIVE)
+                tx.partners.put_member(member)
+            else:
+                one = _client(tx, member.client)
+                watch.changes("client", one.id)
+            if one.state is ClientState.SUSPENDED:
+                raise Conflict(f"{shown(name)} is suspended already", code="same_state")
+            tx.clients.set_state(one.id, ClientState.SUSPENDED)
+            one = replace(one, state=ClientState.SUSPENDED)
+            self._audit(tx, now, "member.suspend", owner, member, one)
+            tx.trust.record(now, self._by, f"partner member suspend {owner.name} {member.name}", watch)
+        return MemberView(member, one)
+
+    def resume(self, partner: str, name: str) -> MemberView:
+        """Lets a suspended one in again. Raises `NotFound`, `Conflict`."""
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            owner, member = self._find(tx, partner, name)
+            one = None if member.client is None else _client(tx, member.client)
+            if one is None or one.state is not ClientState.SUSPENDED:
+                raise Conflict(f"{shown(name)} is not suspended", code="not_suspended")
+            watch = tx.trust.watch()
+            watch.changes("client", one.id)
+            tx.clients.set_state(one.id, ClientState.ACTIVE)
+            one = replace(one, state=ClientState.ACTIVE)
+            self._audit(tx, now, "member.resume", owner, member, one)
+            tx.trust.record(now, self._by, f"partner member resume {owner.name} {member.name}", watch)
+        return MemberView(member, one)
+
+    def remove(self, partner: str, name: str) -> Member:
+        """Takes one off the partner's list. Its client stays: it may have other credentials.
+
+        Under a partner that admits by rule it comes in as the partner's own client then. Raises `NotFound`.
+        """
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            owner, member = self._find(tx, partner, name)
+            watch = tx.trust.watch()
+            watch.changes("member", owner.id, member.name)
+            tx.partners.remove_member(owner.id, member.name)
+            self._audit(tx, now, "member.remove", owner, member, None)
+            tx.trust.record(now, self._by, f"partner member remove {owner.name} {member.name}", watch)
+        return member
+
+    def list(
+        self, partner: str, *, state: MemberState | None = None, search: str = "", after: str = "", limit: int = 100
+    ) -> list[MemberView]:
+        """At most `limit` clients of a partner, by name, those after the name `after`. Raises `NotFound`."""
+        with self._store.reading() as tx:
+            owner = find(tx, partner)
+            found = tx.partners.members_of(owner.id, state=state, search=search, after=after, limit=limit)
+            clients = tx.clients.get_many({one.client for one in found if one.client is not None})
+        return [MemberView(one, None if one.client is None else clients.get(one.client)) for one in found]
+
+    def _approve(
+        self,
+        tx: Transaction,
+        now: datetime,
+        owner: Partner,
+        name: str,
+        client: str | None,
+        roles: tuple[Role, ...] | None,
+        before: Member | None,
+    ) -> tuple[Member, Client]:
+        if len(name) > MEMBER_NAME_LIMIT:
+            raise BadInput(f"{shown(name)} is too long", expected=f"at most {MEMBER_NAME_LIMIT} characters")
+        watch = tx.trust.watch()
+        if client is not None:
+            one = find_client(tx, client)
+            if roles is not None:
+                raise BadInput(
+                    "a client that exists has its roles",
+                    where="--role",
+                    fix="mutualgate client roles",
+                    code="has_roles",
+                )
+            if one.state is ClientState.INVITED:
+                tx.clients.set_state(one.id, ClientState.ACTIVE)
+                one = replace(one, state=ClientState.ACTIVE)
+        else:
+            one = self._new_client(tx, now, owner, name, owner.roles if roles is None else roles)
+        if before is not None:
+            watch.changes("member", owner.id, name)
+        if client is None:
+            watch.rows.insert(0, ("client", (one.id,), None))
+        made = Member(owner.id, name, one.id, MemberState.ACTIVE, now if before is None else before.created)
+        tx.partners.put_member(made)
+        if before is None:
+            watch.adds("member", owner.id, name)
+        tx.trust.record(now, self._by, f"partner member approve {owner.name} {name}", watch)
+        return made, one
+
+    def _new_client(self, tx: Transaction, now: datetime, owner: Partner, name: str, roles: tuple[Role, ...]) -> Client:
+        return new_client(tx, now, self._by, owner, name, roles)
+
+    def _find(self, tx: Transaction, partner: str, name: str) -> tuple[Partner, Member]:
+        owner = find(tx, partner)
+        try:
+            legal = rules.parse_name(name)
+        except BadInput:
+            legal = name  # as a certificate had it, which people can only copy
+        member = tx.partners.member(owner.id, legal) or tx.partners.member(owner.id, name)
+        if member is None:
+            raise NotFound(
+                f"the partner '{owner.name}' has no client {shown(name)}",
+                fix=f"See them with: mutualgate partner member list {owner.name}",
+                code="no_such_member",
+            )
+        return owner, member
+
+    def _audit(
+        self, tx: Transaction, at: datetime, action: str, owner: Partner, member: Member, client: Client | None
+    ) -> None:
+        facts: audit.Facts = {"name": member.name, "client": member.client if client is None else client.id}
+        audit.record(tx, at, self._by, action, subject(owner), facts)
+
+
+def first_sight(tx: Transaction, partner: int, leaf: x509.Certificate, *, at: datetime) -> Member | None:
+    """Notes a certificate under a partner's CA that was seen for the first time; to be called for each such sighting.
+
+    Under `approval` its name waits for somebody who lets it in. Under `rule`, where it has been let in as the partner's
+    own client, it becomes a client of its own. Otherwise, and for a name that is known, nothing changes.
+    """
+    owner = tx.partners.get(partner)
+    name = name_of(leaf)
+    if owner is None or owner.admits is PartnerAdmits.LISTED or name is None or len(name) > MEMBER_NAME_LIMIT:
+        return None
+    if tx.partners.member(owner.id, name) is not None:
+        return None
+    if owner.admits is PartnerAdmits.APPROVAL:
+        if tx.partners.count_members(owner.id, MemberState.PENDING) >= MOST_PENDING:
+            return None
+        made = Member(owner.id, name, None, MemberState.PENDING, at)
+    else:
+        if tx.partners.count_members(owner.id) >= MOST_RECORDED:
+            return None
+        one = new_client(tx, at, "gate", owner, name, owner.roles)
+        made = Member(owner.id, name, one.id, MemberState.ACTIVE, at)
+    tx.partners.put_member(made)
+    audit.record(tx, at, "gate", "member.seen", subject(owner), {"name": name, "state": str(made.state)})
+    return made
+
+
+def new_client(tx: Transaction, at: datetime, by: str, owner: Partner, name: str, roles: tuple[Role, ...]) -> Client:
+    """A client for a name inside a partner: called after it, and after the partner where that is taken."""
+    bare = name.partition(":")[2]
+    for number in range(100):
+        text = bare if number == 0 else f"{bare[: NAME_LIMIT - 10 - len(owner.name)]} ({owner.name})"
+        if number > 1:
+            text = f"{bare[: NAME_LIMIT - 14 - len(owner.name)]} ({owner.name}) {number}"
+        try:
+            legal = ClientName(text)
+        except BadInput:
+            legal = ClientName(f"{owner.name} client {number + 1}")
+        if tx.clients.find(legal) is None:
+            client = tx.clients.add(legal, contact=owner.contact, roles=roles, at=at, state=ClientState.ACTIVE)
+            facts: audit.Facts = {"partner": owner.id, "name": name, "roles": ",".join(roles)}
+            audit.record(tx, at, by, "client.add", f"client {client.id} {client.name}", facts)
+            return client
+    raise Conflict(
+        f"no name is free for a client called {shown(bare)}", fix="Name a client with --client", code="name_in_use"
+    )
+
+
+def _client(tx: Transaction, id: int) -> Client:
+    client = tx.clients.get(id)
+    assert client is not None  # noqa: S101 - a row refers to it
+    return client

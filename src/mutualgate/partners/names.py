@@ -1,0 +1,76 @@
+"""By which name a certificate goes inside its partner: `dns:api.acme.example`. For records; the judge reads it itself.
+
+Where this and the judge differ, the record is never found and nobody comes in: a fault of ours, but no hole.
+"""
+
+import ipaddress
+
+from cryptography import x509
+
+from mutualgate.model import RuleKind
+from mutualgate.reading.files import UNREADABLE
+
+_SHORT = {
+    "2.5.4.3": "CN",
+    "2.5.4.7": "L",
+    "2.5.4.8": "ST",
+    "2.5.4.10": "O",
+    "2.5.4.11": "OU",
+    "2.5.4.6": "C",
+    "2.5.4.9": "STREET",
+    "0.9.2342.19200300.100.1.25": "DC",
+    "0.9.2342.19200300.100.1.1": "UID",
+    "1.2.840.113549.1.9.1": "emailAddress",
+    "2.5.4.5": "serialNumber",
+    "2.5.4.97": "organizationIdentifier",
+}
+
+
+def name_of(leaf: x509.Certificate) -> str | None:
+    """The first dNSName, rfc822Name, URI or iPAddress, in this order of kinds; without one, the subject, if any."""
+    try:
+        try:
+            names = list(leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+        except x509.ExtensionNotFound:
+            names = []
+        for kind, type_ in (
+            (RuleKind.DNS, x509.DNSName),
+            (RuleKind.EMAIL, x509.RFC822Name),
+            (RuleKind.URI, x509.UniformResourceIdentifier),
+            (RuleKind.IP, x509.IPAddress),
+        ):
+            for name in names:
+                if isinstance(name, type_):
+                    return f"{kind}:{_canonical(kind, name.value)}"
+        subject = leaf.subject
+        if names or not subject.rdns:
+            return None
+        return f"{RuleKind.DN}:{_subject(subject)}"
+    except UNREADABLE:
+        return None
+
+
+def _canonical(kind: RuleKind, value: object) -> str:
+    text = str(value)
+    if kind is RuleKind.DNS:
+        return text.lower()
+    if kind is RuleKind.EMAIL:
+        local, at, host = text.rpartition("@")
+        return f"{local}{at}{host.lower()}"
+    if kind is RuleKind.IP:
+        return str(ipaddress.ip_address(text))
+    return text
+
+
+def _subject(name: x509.Name) -> str:
+    """RFC 4514, as the judge writes subjects."""
+    from mutualgate.partners.rules import escape
+
+    parts = []
+    for rdn in reversed(name.rdns):
+        parts.append(
+            "+".join(
+                f"{_SHORT.get(one.oid.dotted_string, one.oid.dotted_string)}={escape(str(one.value))}" for one in rdn
+            )
+        )
+    return ",".join(parts)

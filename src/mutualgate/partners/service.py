@@ -1,0 +1,382 @@
+"""Partners: organisations whose CAs vouch for names of their own. Each call is one transaction, with its audit entry.
+
+Their CAs are in `anchors`, their clients in `members`. Whom a chain belongs to, the judge decides.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mutualgate import audit
+from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model import (
+    Anchor,
+    AnchorState,
+    Client,
+    ClientName,
+    ClientState,
+    Intermediate,
+    NameRule,
+    Partner,
+    PartnerAdmits,
+    PartnerName,
+    PartnerState,
+)
+from mutualgate.model.names import roles as parse_roles
+from mutualgate.model.names import shown
+from mutualgate.partners import ca, rules
+from mutualgate.partners.anchors import Anchors, Tell, parsed, silent
+from mutualgate.partners.finding import find, subject
+from mutualgate.partners.members import Members
+from mutualgate.partners.rules import Rule
+from mutualgate.store import Store, Transaction
+
+CONTACT_LIMIT = 320
+MOST_RULES = 1_000
+MOST_INTERMEDIATES = 20
+
+
+@dataclass(frozen=True)
+class PartnerView:
+    """A partner with what it may do. `client` stands for those of its clients that are not recorded."""
+
+    partner: Partner
+    client: Client
+    anchors: tuple[Anchor, ...]
+    rules: tuple[NameRule, ...]
+    intermediates: tuple[Intermediate, ...]
+    members: int
+
+
+class Partners:
+    """The service. `by` names who acts, for the audit log; `tell` puts letters into the outbox."""
+
+    def __init__(self, store: Store, by: str = "operator", tell: Tell = silent) -> None:
+        self._store = store
+        self._by = by
+        self.anchors = Anchors(store, by, tell)
+        self.members = Members(store, by)
+
+    def add(
+        self,
+        name: str,
+        *,
+        names: Iterable[str] = (),
+        wide: bool = False,
+        roles: Iterable[str] = (),
+        admits: PartnerAdmits = PartnerAdmits.APPROVAL,
+        contact: str = "",
+        security_contact: str = "",
+        client: str | None = None,
+    ) -> Partner:
+        """Adds a partner that may vouch for `names`, once it has a CA. Its own client is called after it, or `client`.
+
+        Raises `BadInput` for an illegal name, rule, role or contact, `Conflict` for a name in use.
+        """
+        legal = PartnerName(name)
+        permitted = rules.parse_all(names, wide=wide)
+        held = parse_roles(roles)
+        reachable, security = _contact(contact), _contact(security_contact)
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            watch = tx.trust.watch()
+            if tx.partners.find(legal) is not None:
+                raise Conflict(f"there is a partner '{legal}' already", code="name_in_use")
+            own = tx.clients.add(
+                _own_name(tx, legal, client), contact=reachable, roles=held, at=now, state=ClientState.ACTIVE
+            )
+            watch.adds("client", own.id)
+            partner = tx.partners.add(
+                legal,
+                contact=reachable,
+                security_contact=security,
+                admits=admits,
+                roles=held,
+                client=own.id,
+                at=now,
+            )
+            watch.adds("partner", partner.id)
+            for rule in permitted:
+                watch.adds("name_rule", tx.partners.add_rule(partner.id, rule.kind, rule.pattern, None, now).id)
+            facts: audit.Facts = {
+                "admits": str(admits),
+                "roles": ",".join(held),
+                "names": ", ".join(rule.text for rule in permitted),
+                "client": own.id,
+                "wide": wide,
+            }
+            audit.record(tx, now, self._by, "partner.add", subject(partner), facts)
+            tx.trust.record(now, self._by, f"partner add {legal}", watch)
+        return partner
+
+    def show(self, name: str) -> PartnerView:
+        """A partner with all that is its own. Raises `NotFound`."""
+        with self._store.reading() as tx:
+            partner = find(tx, name)
+            own = tx.clients.get(partner.client)
+            assert own is not None  # noqa: S101 - a row refers to it
+            return PartnerView(
+                partner,
+                own,
+                tuple(tx.partners.anchors_of(partner.id)),
+                tuple(tx.partners.rules_of(partner.id)),
+                tuple(tx.partners.intermediates_of(partner.id)),
+                tx.partners.count_members(partner.id),
+            )
+
+    def get(self, name: str) -> Partner:
+        """The partner of this name. Raises `NotFound`."""
+        with self._store.reading() as tx:
+            return find(tx, name)
+
+    def suspend(self, name: str) -> Partner:
+        """Keeps it out with all its clients until it is resumed. Raises `NotFound`, `Conflict`."""
+        return self._move(name, PartnerState.ACTIVE, PartnerState.SUSPENDED, "partner.suspend")
+
+    def resume(self, name: str) -> Partner:
+        """Lets a suspended one in again. Raises `NotFound`, `Conflict`."""
+        return self._move(name, PartnerState.SUSPENDED, PartnerState.ACTIVE, "partner.resume")
+
+    def remove(self, name: str) -> Partner:
+        """Lets it go for good, its CAs with it; its name is free. Clients that were recorded stay as they are.
+
+        Raises `NotFound`.
+        """
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            partner = find(tx, name)
+            for anchor in tx.partners.anchors_of(partner.id):
+                if anchor.state is not AnchorState.RETIRED:
+                    tx.partners.set_anchor(replace(anchor, state=AnchorState.RETIRED, retire_at=now, challenge=None))
+            done = replace(partner, state=PartnerState.GONE)
+            tx.partners.set(done)
+            tx.clients.set_state(partner.client, ClientState.GONE)
+            audit.record(tx, now, self._by, "partner.remove", subject(partner), {})
+        return done
+
+    def set_admits(self, name: str, admits: PartnerAdmits) -> Partner:
+        """Which of its clients come in: listed ones, approved ones, or any under the rules. Raises `NotFound`."""
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            partner = find(tx, name)
+            done = replace(partner, admits=admits)
+            if done != partner:
+                watch = tx.trust.watch()
+                watch.changes("partner", partner.id)
+                tx.partners.set(done)
+                facts: audit.Facts = {"from": str(partner.admits), "to": str(admits)}
+                audit.record(tx, now, self._by, "partner.admits", subject(partner), facts)
+                tx.trust.record(now, self._by, f"partner admits {partner.name} {admits}", watch)
+        return done
+
+    def set_roles(self, name: str, roles: Iterable[str]) -> Partner:
+        """Which roles its own client has, and those of its clients that are recorded from now on. Raises `NotFound`."""
+        held = parse_roles(roles)
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            partner = find(tx, name)
+            done = replace(partner, roles=held)
+            if done != partner:
+                tx.partners.set(done)
+                tx.clients.set_roles(partner.client, held)
+                facts: audit.Facts = {"from": ",".join(partner.roles), "to": ",".join(held)}
+                audit.record(tx, now, self._by, "partner.roles", subject(partner), facts)
+        return done
+
+    def set_contacts(self, name: str, *, contact: str | None = None, security_contact: str | None = None) -> Partner:
+        """Whom to ask, and whom to tell of what is wrong. Raises `NotFound`, `BadInput`."""
+        new = None if contact is None else _contact(contact)
+        security = None if security_contact is None else _contact(security_contact)
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            partner = find(tx, name)
+            done = replace(
+                partner,
+                contact=partner.contact if new is None else new,
+                security_contact=partner.security_contact if security is None else security,
+            )
+            tx.partners.set(done)
+            audit.record(tx, now, self._by, "partner.contacts", subject(partner), {})
+        return done
+
+    # What it may vouch for
+
+    def permit(
+        self, name: str, texts: Iterable[str], *, anchor: int | None = None, wide: bool = False
+    ) -> list[NameRule]:
+        """Lets a partner vouch for more names; with `anchor`, under that CA alone. One that is there is left as it is.
+
+        Raises `NotFound`, `BadInput` for what is no rule or too wide, `Conflict` for a pattern under a shared CA.
+        """
+        wanted = rules.parse_all(texts, wide=wide)
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            partner = find(tx, name)
+            there = tx.partners.rules_of(partner.id)
+            if anchor is not None:
+                _check_bound(tx, partner, anchor, wanted)
+            watch = tx.trust.watch()
+            made = []
+            for rule in wanted:
+                same = [one for one in there if one.text == rule.text and one.anchor == anchor]
+                if same:
+                    made += same
+                    continue
+                if len(there) + len(made) >= MOST_RULES:
+                    raise Conflict(
+                        f"the partner '{partner.name}' has {MOST_RULES} rules already", code="too_many_rules"
+                    )
+                one = tx.partners.add_rule(partner.id, rule.kind, rule.pattern, anchor, now)
+                watch.adds("name_rule", one.id)
+                facts: audit.Facts = {"rule": rule.text, "anchor": anchor, "wide": rule.wide}
+                audit.record(tx, now, self._by, "partner.permit", subject(partner), facts)
+                made.append(one)
+            if watch.rows:
+                said = " ".join(rule.text for rule in wanted)
+                tx.trust.record(now, self._by, f"partner name add {partner.name} {said}", watch)
+        return made
+
+    def forbid(self, name: str, texts: Iterable[str], *, anchor: int | None = None) -> list[NameRule]:
+        """Takes rules away; those of one CA where `anchor` names it. Raises `NotFound` for one that is not there."""
+        wanted = rules.parse_all(texts, wide=True)
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            partner = find(tx, name)
+            there = tx.partners.rules_of(partner.id)
+            watch = tx.trust.watch()
+            gone = []
+            for rule in wanted:
+                found = [one for one in there if one.text == rule.text and (anchor is None or one.anchor == anchor)]
+                if not found:
+                    raise NotFound(
+                        f"the partner '{partner.name}' has no rule {shown(rule.text)}",
+                        fix=f"See them with: mutualgate partner name list {partner.name}",
+                        code="no_such_rule",
+                    )
+                for one in found:
+                    watch.changes("name_rule", one.id)
+                    tx.partners.remove_rule(one)
+                    facts: audit.Facts = {"rule": one.text, "anchor": one.anchor}
+                    audit.record(tx, now, self._by, "partner.forbid", subject(partner), facts)
+                gone += found
+            said = " ".join(rule.text for rule in wanted)
+            tx.trust.record(now, self._by, f"partner name remove {partner.name} {said}", watch)
+        return gone
+
+    # Helping intermediates
+
+    def add_intermediate(
+        self, name: str, data: bytes, where: str = "the certificate"
+    ) -> tuple[Intermediate, list[str]]:
+        """Adds a CA certificate that helps when a client sends its leaf only (R10); and what is odd about it.
+
+        Raises `NotFound`, `BadInput` for one that no CA of the partner's signed, `Conflict` for one that is there.
+        """
+        now = self._store.clock()
+        found = ca.read(data, where, now)
+        with self._store.transaction() as tx:
+            partner = find(tx, name)
+            anchors = [
+                one for one in tx.partners.anchors_of(partner.id) if one.state_at(now) is not AnchorState.RETIRED
+            ]
+            above = [one for one in anchors if ca.signed_by(parsed(one), found.certificate)]
+            if not above:
+                raise BadInput(
+                    f"no CA of the partner '{partner.name}' signed this certificate",
+                    where=where,
+                    expected="a CA between the trusted one and the clients",
+                    fix=f"Claim the CA above it first: mutualgate partner ca add {partner.name} FILE",
+                    code="no_anchor_above",
+                )
+            there = tx.partners.intermediates_of(partner.id)
+            der = found.certificate.public_bytes(Encoding.DER)
+            if any(one.certificate == der for one in there):
+                raise Conflict("this certificate is there already", code="intermediate_known")
+            if len(there) >= MOST_INTERMEDIATES:
+                raise Conflict(f"there are {MOST_INTERMEDIATES} already", code="too_many_intermediates")
+            watch = tx.trust.watch()
+            made = tx.partners.add_intermediate(partner.id, _digest(der), der, now)
+            watch.adds("intermediate", made.id)
+            facts: audit.Facts = {"intermediate": made.id, "fingerprint": made.fingerprint.hex()}
+            audit.record(tx, now, self._by, "partner.intermediate", subject(partner), facts)
+            tx.trust.record(now, self._by, f"partner intermediate add {partner.name} ({found.subject})", watch)
+        odd = []
+        if not any(one.depth for one in above):
+            odd.append(
+                f"The CA {above[0].id} is trusted with depth 0, so nothing under this certificate comes in:"
+                f" mutualgate partner ca set {partner.name} {above[0].id} --depth 1"
+            )
+        if any(one.depth and one.sub_cas and found.spki not in one.sub_cas for one in above):
+            odd.append("Its key is not among those that --sub-ca names, so nothing under it comes in.")
+        return made, odd
+
+    def remove_intermediate(self, name: str, id: int) -> Intermediate:
+        """Takes it away. Raises `NotFound`."""
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            partner = find(tx, name)
+            found = next((one for one in tx.partners.intermediates_of(partner.id) if one.id == id), None)
+            if found is None:
+                raise NotFound(f"the partner '{partner.name}' has no intermediate {id}", code="no_such_intermediate")
+            watch = tx.trust.watch()
+            watch.changes("intermediate", id)
+            tx.partners.remove_intermediate(found)
+            audit.record(tx, now, self._by, "partner.intermediate.remove", subject(partner), {"intermediate": id})
+            tx.trust.record(now, self._by, f"partner intermediate remove {partner.name} {id}", watch)
+        return found
+
+    def _move(self, name: str, before: PartnerState, after: PartnerState, action: str) -> Partner:
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            partner = find(tx, name)
+            if partner.state is not before:
+                raise Conflict(f"the partner '{partner.name}' is {partner.state} already", code="same_state")
+            watch = tx.trust.watch()
+            watch.changes("partner", partner.id)
+            done = replace(partner, state=after)
+            tx.partners.set(done)
+            audit.record(tx, now, self._by, action, subject(partner), {})
+            tx.trust.record(now, self._by, f"partner {action.partition('.')[2]} {partner.name}", watch)
+        return done
+
+    def list(self, *, search: str = "", after: int = 0, limit: int = 100) -> tuple[list[Partner], int]:
+        """At most `limit` partners in the order in which they were added, those after the id `after`; and how many."""
+        with self._store.reading() as tx:
+            return tx.partners.page(search=search, after=after, limit=limit), tx.partners.count()
+
+
+def _own_name(tx: Transaction, partner: PartnerName, wanted: str | None) -> ClientName:
+    if wanted is not None:
+        return ClientName(wanted)
+    name = ClientName(partner)
+    return name if tx.clients.find(name) is None else ClientName(f"partner {partner}"[:64])
+
+
+def _check_bound(tx: Transaction, partner: Partner, id: int, wanted: Iterable[Rule]) -> None:
+    anchor = tx.partners.anchor(id)
+    if anchor is None or anchor.partner != partner.id:
+        raise NotFound(f"the partner '{partner.name}' has no CA {id}", code="no_such_anchor")
+    wide = next((rule for rule in wanted if not rule.exact), None)
+    if anchor.shared and wide is not None:
+        # R6: others have certificates under this CA, too, so every name is said in full.
+        raise Conflict(
+            f"the CA {id} is shared with others, so {shown(wide.text)} could let them in",
+            expected="exact names",
+            code="pattern_under_shared",
+        )
+
+
+def _digest(der: bytes) -> bytes:
+    import hashlib
+
+    return hashlib.sha256(der).digest()
+
+
+def _contact(text: str) -> str:
+    contact = text.strip()
+    if len(contact) > CONTACT_LIMIT or not contact.isprintable():
+        raise BadInput(
+            f"{shown(text)} cannot be a contact", expected=f"at most {CONTACT_LIMIT} printable characters in one line"
+        )
+    return contact

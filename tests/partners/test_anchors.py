@@ -1,0 +1,282 @@
+from datetime import timedelta
+
+import pki
+import pytest
+from conftest import Hands
+from cryptography import x509
+
+from mutualgate import audit
+from mutualgate.authorities.service import Authorities
+from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model import Anchor, AnchorState, RevocationMode
+from mutualgate.partners.anchors import CLAIM_LIFE, Terms, vouching
+from mutualgate.partners.pins import Pins
+from mutualgate.partners.service import Partners
+from mutualgate.store import Store
+
+
+def claim(partners: Partners, ca: pki.Issued, name: str = "acme") -> Anchor:
+    return partners.anchors.claim(name, ca.pem).anchor
+
+
+def proof(ca: pki.Issued, anchor: Anchor) -> bytes:
+    assert anchor.challenge is not None
+    return pki.leaf(ca, anchor.challenge).pem
+
+
+def active(partners: Partners, ca: pki.Issued, name: str = "acme") -> Anchor:
+    return partners.anchors.prove(name, proof(ca, claim(partners, ca, name)))
+
+
+def told(store: Store) -> list[int]:
+    """The CAs that the judge knows."""
+    with store.reading() as tx:
+        return [one[0] for part in tx.partners.walk_anchors(10) for one in part]
+
+
+def _actions(store: Store) -> list[str]:
+    assert isinstance(audit.verify(store), audit.Verified)
+    with store.reading() as tx:
+        return [entry.action for entry in tx.audit.walk()]
+
+
+def test_a_claim_counts_once_it_is_proved(partners: Partners, store: Store, acme_ca: pki.Issued) -> None:
+    """R7: a certificate is public; the key behind it has to answer."""
+    claimed = partners.anchors.claim("acme", acme_ca.pem)
+    anchor = claimed.anchor
+    assert (anchor.state, claimed.remarks, claimed.held_by) == (AnchorState.PENDING, (), None)
+    assert told(store) == []
+    assert [(one.id, whose.name) for one, whose, _ in partners.anchors.pending()] == [(anchor.id, "acme")]
+    proved = partners.anchors.prove("acme", proof(acme_ca, anchor))
+    assert (proved.id, proved.state, proved.challenge) == (anchor.id, AnchorState.ACTIVE, None)
+    assert told(store) == [anchor.id]
+    assert partners.anchors.pending() == []
+    assert _actions(store)[-2:] == ["anchor.claim", "anchor.prove"]
+
+
+def test_a_dns_name_may_say_the_code(partners: Partners, acme_ca: pki.Issued) -> None:
+    anchor = claim(partners, acme_ca)
+    leaf = pki.leaf(acme_ca, "probe", sans=[f"{anchor.challenge}.acme.example"])
+    assert partners.anchors.prove("acme", leaf.der).state is AnchorState.ACTIVE
+
+
+def test_what_proves_nothing(partners: Partners, store: Store, acme_ca: pki.Issued) -> None:
+    anchor = claim(partners, acme_ca)
+    code = str(anchor.challenge)
+    for leaf, says in (
+        (pki.leaf(acme_ca, "any client"), "does not say the claim's code"),
+        (pki.leaf(acme_ca, code + "x"), "does not say"),
+        (pki.leaf(acme_ca, "x", sans=[f"x.{code}"]), "does not say"),
+        (pki.leaf(None, code), "no claimed CA signed"),
+        (pki.leaf(pki.ca("acme issuing"), code), "no claimed CA signed"),
+        (pki.leaf(acme_ca, code, days=-1), "not in date"),
+    ):
+        with pytest.raises(BadInput, match=says):
+            partners.anchors.prove("acme", leaf.pem)
+    with pytest.raises(BadInput, match="private key"):
+        partners.anchors.prove("acme", proof(acme_ca, anchor) + pki.key_pem(pki.fresh_key()))
+    with pytest.raises(NotFound, match="no claim"):
+        partners.anchors.prove("umbrella", proof(acme_ca, anchor))
+    assert told(store) == []
+
+
+def test_a_sha1_signature_proves_nothing(partners: Partners) -> None:
+    root = pki.ca("root", path_length=0)
+    anchor = claim(partners, root)
+    with pytest.raises(BadInput, match="SHA-256"):
+        partners.anchors.prove("acme", pki.v1_leaf(root, str(anchor.challenge), md="sha1").pem)
+
+
+def test_a_claim_lapses(partners: Partners, store: Store, clock: Hands, acme_ca: pki.Issued) -> None:
+    anchor = claim(partners, acme_ca)
+    clock.move(CLAIM_LIFE)
+    late = pki.leaf(acme_ca, str(anchor.challenge), now=clock()).pem
+    with pytest.raises(Conflict, match="was valid until"):
+        partners.anchors.prove("acme", late)
+    assert partners.anchors.pending() == []
+    assert partners.anchors.forget_late() == 1
+    assert partners.anchors.forget_late() == 0
+    again = claim(partners, acme_ca)
+    assert again.challenge != anchor.challenge
+    with pytest.raises(BadInput, match="does not say"):
+        partners.anchors.prove("acme", late)
+
+
+def test_an_operator_may_do_without_proof_and_it_is_written_down(
+    partners: Partners, store: Store, acme_ca: pki.Issued
+) -> None:
+    anchor = claim(partners, acme_ca)
+    with pytest.raises(Conflict, match="nobody has proved"):
+        partners.anchors.approve("acme", anchor.id)
+    partners.anchors.approve("acme", anchor.id, without_proof=True)
+    assert told(store) == [anchor.id]
+    with store.reading() as tx:
+        last = tx.audit.last()
+    assert last is not None
+    assert (last.action, last.facts["proved"]) == ("anchor.approve", False)
+    with pytest.raises(Conflict, match="waits for nothing"):
+        partners.anchors.approve("acme", anchor.id, without_proof=True)
+
+
+def test_one_key_is_one_partners(
+    partners: Partners, store: Store, letters: list[tuple[str, str]], acme_ca: pki.Issued
+) -> None:
+    """R5: who comes second waits, both are told, and the first loses nothing."""
+    first = active(partners, acme_ca)
+    claimed = partners.anchors.claim("umbrella", acme_ca.pem)
+    assert claimed.held_by is not None
+    assert claimed.held_by.name == "acme"
+    assert letters == [("acme", "Two partners claim one CA"), ("umbrella", "Two partners claim one CA")]
+    letters.clear()
+    with pytest.raises(Conflict, match="another partner's") as refused:
+        partners.anchors.prove("umbrella", proof(acme_ca, claimed.anchor))
+    assert "acme" not in str(refused.value)
+    assert [name for name, _ in letters] == ["acme", "umbrella"]
+    assert _actions(store)[-1] == "anchor.conflict"
+    with pytest.raises(Conflict, match="'acme'"):
+        partners.anchors.approve("umbrella", claimed.anchor.id, without_proof=True)
+    assert told(store) == [first.id]
+    partners.anchors.retire("acme", first.id)
+    assert partners.anchors.prove("umbrella", proof(acme_ca, claimed.anchor)).state is AnchorState.ACTIVE
+    assert told(store) == [claimed.anchor.id]
+
+
+def test_a_claim_blocks_nobody(partners: Partners, store: Store, acme_ca: pki.Issued) -> None:
+    """R5: who claims another's CA first has nothing of it."""
+    claim(partners, acme_ca, "umbrella")
+    rightful = active(partners, acme_ca, "acme")
+    assert told(store) == [rightful.id]
+
+
+def test_a_shared_ca_is_everybodys(partners: Partners, store: Store, acme_ca: pki.Issued) -> None:
+    made = [partners.anchors.claim(name, acme_ca.pem, terms=Terms(shared=True)).anchor for name in ("acme", "umbrella")]
+    assert [one.state for one in made] == [AnchorState.ACTIVE] * 2
+    with pytest.raises(Conflict, match="shared with others"):
+        partners.permit("acme", ["dns:*.acme.example"], anchor=made[0].id)
+    partners.permit("acme", ["dns:api.acme.example"], anchor=made[0].id)
+    with pytest.raises(NotFound):
+        partners.permit("umbrella", ["dns:api.acme.example"], anchor=made[0].id)
+    with pytest.raises(BadInput, match="signs the clients itself"):
+        partners.anchors.claim("acme", pki.ca("x").pem, terms=Terms(shared=True, depth=1))
+
+
+def test_a_public_ca_is_nobodys_own(partners: Partners) -> None:
+    """R6."""
+    isrg = pki.public_root_name()
+    under = pki.issue(None, "R99", issuer_name=isrg, extensions=[(x509.BasicConstraints(True, 0), True)])
+    with pytest.raises(BadInput, match="publicly trusted") as refused:
+        partners.anchors.claim("acme", under.pem)
+    assert refused.value.code == "public_ca"
+    assert partners.anchors.claim("acme", under.pem, terms=Terms(shared=True)).anchor.state is AnchorState.ACTIVE
+
+
+def test_equal_subjects_are_legal_but_bounded(partners: Partners, store: Store) -> None:
+    """R2: the key tells CAs apart. R24: how many look alike, the judge pays for with each stranger."""
+    key_id = x509.SubjectKeyIdentifier(b"same")
+    extensions: list[tuple[x509.ExtensionType, bool]] = [
+        (x509.BasicConstraints(True, 0), True),
+        (pki.usage(key_cert_sign=True), True),
+        (key_id, False),
+    ]
+    alike = [pki.issue(None, "same", identifiers=False, extensions=extensions) for _ in range(5)]
+    for one in alike[:4]:
+        active(partners, one)
+    with pytest.raises(Conflict, match="4 CAs with this subject name"):
+        active(partners, alike[4])
+    assert active(partners, pki.ca("same", path_length=0)).state is AnchorState.ACTIVE
+    assert len(told(store)) == 5
+
+
+def test_our_keys_and_clients_keys_are_no_partners_cas(
+    partners: Partners, store: Store, authorities: Authorities
+) -> None:
+    with store.reading() as tx:
+        ours = tx.authorities.all()[0].certificate
+    with pytest.raises(Conflict, match="authority of ours"):
+        partners.anchors.claim("acme", ours)
+    key = pki.fresh_key()
+    from mutualgate.clients import Clients
+
+    Clients(store).add("anna")
+    Pins(store).add("anna", pki.leaf(None, key=key).pem)
+    with pytest.raises(Conflict, match="client proves itself"):
+        partners.anchors.claim("acme", pki.ca(key=key).pem)
+    ca = pki.ca("acme")
+    claim(partners, ca)
+    with pytest.raises(Conflict, match="partner's CA"):
+        Pins(store).add("anna", ca.pem)
+
+
+@pytest.mark.parametrize(
+    ("terms", "says"),
+    [
+        (Terms(depth=2), "depth of 2"),
+        (Terms(depth=1), "no CA below itself"),
+        (Terms(sub_cas=(b"x" * 32,)), "none may be"),
+        (Terms(environment="Test!"), "environment"),
+        (Terms(grace=timedelta(days=31)), "out of bounds"),
+        (Terms(expired_grace=timedelta(days=-1)), "out of bounds"),
+    ],
+)
+def test_terms_are_within_bounds(partners: Partners, acme_ca: pki.Issued, terms: Terms, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        partners.anchors.claim("acme", acme_ca.pem, terms=terms)
+
+
+def test_terms_change_and_are_told(partners: Partners, store: Store) -> None:
+    root = pki.ca("root")
+    anchor = active(partners, root)
+    sub = (b"k" * 32,)
+
+    def change(terms: Terms) -> Terms:
+        from dataclasses import replace
+
+        return replace(terms, depth=1, sub_cas=sub, revocation=RevocationMode.FAIL, environment="test")
+
+    changed = partners.anchors.set("acme", anchor.id, change)
+    assert (changed.depth, changed.sub_cas, changed.environment) == (1, sub, "test")
+    with store.reading() as tx:
+        ((_, _, _, _, _, _, depth, keys, environment, mode, _, _),) = tx.partners.plain_anchors([anchor.id])
+    assert (depth, keys, environment, mode) == (1, [sub[0]], "test", "fail")
+
+
+def test_a_ca_retires_at_once_or_on_a_day(partners: Partners, store: Store, clock: Hands, acme_ca: pki.Issued) -> None:
+    anchor = active(partners, acme_ca)
+    day = pki.NOW + timedelta(days=30)
+    leaving = partners.anchors.retire("acme", anchor.id, on=day)
+    assert leaving.state is AnchorState.RETIRING
+    with store.reading() as tx:
+        assert tx.partners.plain_anchors([anchor.id])[0][4] == int(day.timestamp())
+    with pytest.raises(BadInput, match="by itself"):
+        partners.anchors.retire("acme", anchor.id, on=anchor.not_after + timedelta(days=1))
+    clock.move(timedelta(days=31))
+    with pytest.raises(Conflict, match="retired already"):
+        partners.anchors.retire("acme", anchor.id)
+    for name, id in (("umbrella", anchor.id), ("acme", 999)):
+        with pytest.raises(NotFound):
+            partners.anchors.retire(name, id)
+
+
+def test_a_newer_certificate_of_the_same_ca(partners: Partners, store: Store) -> None:
+    ca = pki.ca("acme", days=100)
+    anchor = active(partners, ca)
+    newer = pki.ca("acme", key=ca.key, days=1000)
+    renewed = partners.anchors.renew("acme", anchor.id, newer.pem)
+    assert renewed.not_after == newer.certificate.not_valid_after_utc
+    for other in (pki.ca("acme"), pki.ca("other", key=ca.key)):
+        with pytest.raises(BadInput, match="key or its subject differs"):
+            partners.anchors.renew("acme", anchor.id, other.pem)
+
+
+def test_the_same_claim_twice(partners: Partners, acme_ca: pki.Issued) -> None:
+    claim(partners, acme_ca)
+    with pytest.raises(Conflict, match="already, pending"):
+        claim(partners, acme_ca)
+
+
+def test_who_vouches_is_found_by_signature(partners: Partners, store: Store, acme_ca: pki.Issued) -> None:
+    anchor = active(partners, acme_ca)
+    with store.reading() as tx:
+        assert vouching(tx, [pki.leaf(acme_ca).certificate]) == [anchor]
+        forged = pki.leaf(pki.ca("acme issuing"))
+        assert vouching(tx, [forged.certificate]) == []

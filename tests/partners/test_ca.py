@@ -1,0 +1,66 @@
+import pki
+import pytest
+from cryptography import x509
+
+from mutualgate.errors import BadInput
+from mutualgate.partners import ca
+
+
+def test_an_issuing_ca_is_explained() -> None:
+    issuing = pki.ca("acme issuing", parent=pki.ca("acme root"), path_length=0)
+    found = ca.read(issuing.pem, "ca.pem", pki.NOW)
+    text = " ".join(ca.explained(found))
+    assert "acme issuing" in text
+    assert found.spki.hex() in text
+    assert "signed by CN=acme root" in text
+    assert ca.remarks(found, pki.NOW, depth=0, sub_cas=False) == []
+
+
+@pytest.mark.parametrize(
+    ("issued", "says"),
+    [
+        (pki.leaf(None), "does not say that it is a CA"),
+        (pki.leaf(None, ca=None), "does not say that it is a CA"),
+        (pki.as_v1(pki.ca()), "X.509 v1"),
+        (pki.issue(None, "x", extensions=[(x509.BasicConstraints(True, None), True), (pki.usage(crl_sign=True), True)]),
+         "keyCertSign"),
+        (pki.issue(None, "x", extensions=[(x509.BasicConstraints(True, None), True),
+                                         (x509.ExtendedKeyUsage([pki.SERVER_AUTH]), False)]), "client authentication"),
+        (pki.ca(days=-1), "expired"),
+        (pki.ca(key=pki.rsa_key(1024)), "1024 bits"),
+        (pki.issue(None, x509.Name([]), extensions=[(x509.BasicConstraints(True, None), True)]), "no subject"),
+    ],
+)  # fmt: skip
+def test_what_can_be_no_ca_is_refused(issued: pki.Issued, says: str) -> None:
+    """R15, R17."""
+    with pytest.raises(BadInput, match=says):
+        ca.read(issued.pem, "ca.pem", pki.NOW)
+
+
+def test_what_holds_more_than_the_ca_is_refused() -> None:
+    root = pki.ca("root")
+    with pytest.raises(BadInput, match="private key"):
+        ca.read(root.pem + root.key_pem, "ca.pem", pki.NOW)
+    with pytest.raises(BadInput, match="2 certificates"):
+        ca.read(root.pem + pki.ca("issuing", parent=root).pem, "ca.pem", pki.NOW)
+    assert ca.read(root.pem + root.pem, "ca.pem", pki.NOW).self_signed
+
+
+def test_what_is_odd_is_said() -> None:
+    """R9: a root vouches for whatever the CAs below it do."""
+
+    def remarks(issued: pki.Issued, depth: int = 0) -> str:
+        return " ".join(ca.remarks(ca.read(issued.pem, "f", pki.NOW), pki.NOW, depth=depth, sub_cas=False))
+
+    assert "root that may have other CAs" in remarks(pki.ca("root"))
+    assert "root that may" not in remarks(pki.ca("root", path_length=0))
+    assert "no keyUsage" in remarks(pki.ca("root", key_usage=False))
+    assert "--sub-ca" in remarks(pki.ca("root"), depth=1)
+    assert "begins on" in remarks(pki.ca("root", not_before=pki.NOW + pki.timedelta(hours=1)))
+
+
+def test_a_signature_by_an_old_hash_is_none() -> None:
+    root = pki.ca("root")
+    assert ca.signed_by(root.certificate, pki.leaf(root).certificate)
+    assert not ca.signed_by(pki.ca("root").certificate, pki.leaf(root).certificate)
+    assert not ca.signed_by(root.certificate, pki.v1_leaf(root, md="sha1").certificate)

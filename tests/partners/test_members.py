@@ -1,0 +1,114 @@
+import pki
+import pytest
+
+from mutualgate.clients import Clients
+from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model import ClientState, Member, MemberState, PartnerAdmits
+from mutualgate.partners import members as module
+from mutualgate.partners.members import first_sight
+from mutualgate.partners.service import Partners
+from mutualgate.store import Store
+
+
+def told(store: Store) -> list[tuple[int, str, int]]:
+    with store.reading() as tx:
+        return [one for part in tx.partners.walk_members(10) for one in part]
+
+
+def see(store: Store, partners: Partners, *sans: str, name: str = "acme") -> Member | None:
+    with store.transaction() as tx:
+        owner = tx.partners.find(partners.get(name).name)
+        assert owner is not None
+        return first_sight(tx, owner.id, pki.leaf(None, "x", sans=list(sans)).certificate, at=store.clock())
+
+
+def test_a_client_is_enumerated(partners: Partners, store: Store) -> None:
+    acme = partners.get("acme")
+    made = partners.members.add("acme", "DNS:Api.acme.example")
+    assert made.client is not None
+    assert (made.client.name, made.client.roles, made.client.state) == (
+        "api.acme.example", ("orders",), ClientState.ACTIVE
+    )  # fmt: skip
+    assert told(store) == [(acme.id, "dns:api.acme.example", made.client.id)]
+    with pytest.raises(Conflict, match="already"):
+        partners.members.add("acme", "dns:api.acme.example")
+    other = partners.members.add("umbrella", "dns:api.acme.example", roles=["x"])
+    assert other.client is not None
+    assert (other.client.name, other.client.roles) == ("api.acme.example (umbrella)", ("x",))
+
+
+def test_a_client_that_exists_is_named(partners: Partners, store: Store) -> None:
+    anna = Clients(store).add("anna")
+    made = partners.members.add("acme", "email:anna@acme.example", client="anna")
+    assert made.client is not None
+    assert (made.client.id, made.client.state) == (anna.id, ClientState.ACTIVE)
+    with pytest.raises(BadInput, match="has its roles"):
+        partners.members.add("acme", "email:b@acme.example", client="anna", roles=["x"])
+    with pytest.raises(NotFound):
+        partners.members.add("acme", "email:b@acme.example", client="nobody")
+
+
+def test_one_that_was_seen_waits_for_approval(partners: Partners, store: Store) -> None:
+    partners.set_admits("acme", PartnerAdmits.APPROVAL)
+    seen = see(store, partners, "b.acme.example", "a.acme.example")
+    assert seen is not None
+    assert (seen.name, seen.state, seen.client) == ("dns:b.acme.example", MemberState.PENDING, None)
+    assert see(store, partners, "b.acme.example") is None
+    assert told(store) == []
+    made = partners.members.approve("acme", "dns:b.acme.example")
+    assert made.client is not None
+    assert told(store) == [(partners.get("acme").id, "dns:b.acme.example", made.client.id)]
+    with pytest.raises(Conflict, match="does not wait"):
+        partners.members.approve("acme", "dns:b.acme.example")
+
+
+def test_by_rule_one_that_was_seen_is_a_client_of_its_own(partners: Partners, store: Store) -> None:
+    seen = see(store, partners, "b.acme.example")
+    assert seen is not None
+    assert seen.client is not None
+    assert told(store) == [(seen.partner, "dns:b.acme.example", seen.client)]
+    assert Clients(store).get("b.acme.example").roles == ("orders",)
+
+
+def test_of_a_list_nobody_is_recorded_by_being_seen(partners: Partners, store: Store) -> None:
+    partners.set_admits("acme", PartnerAdmits.LISTED)
+    assert see(store, partners, "b.acme.example") is None
+
+
+def test_what_waits_is_bounded(partners: Partners, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partner's CA makes as many names as it likes."""
+    monkeypatch.setattr(module, "MOST_PENDING", 2)
+    monkeypatch.setattr(module, "MOST_RECORDED", 2)
+    partners.set_admits("acme", PartnerAdmits.APPROVAL)
+    for name in ("acme", "umbrella"):
+        assert [see(store, partners, f"{n}.example", name=name) is None for n in range(3)] == [False, False, True]
+
+
+def test_one_is_kept_out_and_let_in_again(partners: Partners, store: Store) -> None:
+    partners.set_admits("acme", PartnerAdmits.APPROVAL)
+    see(store, partners, "b.acme.example")
+    kept_out = partners.members.suspend("acme", "dns:b.acme.example")
+    assert kept_out.client is not None
+    assert kept_out.client.state is ClientState.SUSPENDED
+    assert told(store) == [(kept_out.member.partner, "dns:b.acme.example", kept_out.client.id)]
+    with pytest.raises(Conflict, match="suspended already"):
+        partners.members.suspend("acme", "dns:b.acme.example")
+    assert Clients(store).get("b.acme.example").state is ClientState.SUSPENDED
+    partners.members.resume("acme", "dns:b.acme.example")
+    with pytest.raises(Conflict, match="not suspended"):
+        partners.members.resume("acme", "dns:b.acme.example")
+    partners.members.remove("acme", "dns:b.acme.example")
+    assert told(store) == []
+    for call in (partners.members.suspend, partners.members.resume, partners.members.remove, partners.members.approve):
+        with pytest.raises(NotFound):
+            call("acme", "dns:b.acme.example")
+
+
+def test_a_list_is_searched_and_in_parts(partners: Partners) -> None:
+    for name in ("a", "b", "c"):
+        partners.members.add("acme", f"dns:{name}.acme.example")
+    names = [one.member.name for one in partners.members.list("acme", limit=2)]
+    assert names == ["dns:a.acme.example", "dns:b.acme.example"]
+    assert [one.member.name for one in partners.members.list("acme", after=names[-1])] == ["dns:c.acme.example"]
+    assert [one.member.name for one in partners.members.list("acme", search="b.")] == ["dns:b.acme.example"]
+    assert partners.members.list("acme", state=MemberState.PENDING) == []

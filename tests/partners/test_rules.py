@@ -1,0 +1,95 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mutualgate.errors import BadInput
+from mutualgate.partners.rules import parse, parse_all, parse_name
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical", "exact"),
+    [
+        ("dns:api.acme.example", "dns:api.acme.example", True),
+        ("DNS: *.Acme.Example", "dns:*.acme.example", False),
+        ("dns:intranet", "dns:intranet", True),
+        ("dns:xn--bcher-kva.example", "dns:xn--bcher-kva.example", True),
+        ("email:Ann@Acme.example", "email:Ann@acme.example", True),
+        ("email:*@acme.example", "email:*@acme.example", False),
+        ("uri:https://acme.example/orders", "uri:https://acme.example/orders", True),
+        ("uri:SPIFFE://Acme.example/*", "uri:spiffe://acme.example/*", False),
+        ("uri:URN:uuid:f81d4fae-7dec-11d0", "uri:urn:uuid:f81d4fae-7dec-11d0", True),
+        ("ip:192.0.2.7", "ip:192.0.2.7", True),
+        ("ip:192.0.2.0/24", "ip:192.0.2.0/24", False),
+        ("ip:2001:DB8::/32", "ip:2001:db8::/32", False),
+        ("ip:2001:db8:0::1", "ip:2001:db8::1", True),
+        ("dn:cn=*, o=Acme Ltd,C=GB", "dn:CN=*,O=Acme Ltd,C=GB", False),
+        ("dn:CN=api,2.5.4.97=PSDGB-FCA-1", "dn:CN=api,2.5.4.97=PSDGB-FCA-1", True),
+        (r"dn:CN=Acme\, Ltd", r"dn:CN=Acme\, Ltd", True),
+        (r"dn:CN=\61b", "dn:CN=ab", True),
+    ],
+)  # fmt: skip
+def test_a_rule_is_kept_in_one_spelling(text: str, canonical: str, exact: bool) -> None:
+    rule = parse(text)
+    assert (rule.text, rule.exact) == (canonical, exact)
+    assert parse(rule.text) == rule
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "acme.example", "*", "dns", "dns:", "dns:*", "dns:*.", "dns:a..b", "dns:-a.b", "dns:a b", "dns:*a.b.c"),
+        *("dns:a.*.example", "dns:bücher.example", "dns:192.0.2.1", "dns:" + "a." * 200 + "b", "dns:a.example."),
+        *("host:a",),
+        *("email:acme.example", "email:@acme.example", "email:a@b@acme.example", "email:*@*.acme.example"),
+        *("email:a @b.c", "email:*a@b.c", "email:*@192.0.2.1"),
+        *("uri:*", "uri:acme.example", "uri:https://*/", "uri:https://*.acme.example/*", "uri:https://a.example*"),
+        *("uri:https://a.example/x*", "uri:https://u@a.example/*", "uri:https://a.example/*?x", "uri:urn:x/*"),
+        *("uri:https://a.example/../*", "uri:https://a.example//*", "uri:https://[::1/*"),
+        *("ip:acme.example", "ip:192.0.2.1/24", "ip:300.1.1.1", "ip:fe80::1%eth0", "ip:192.0.2.0/33"),
+        *("dn:", "dn:*", "dn:CN", "dn:CN=", "dn:XX=a", "dn:CN=a+O=b", "dn:CN=a,,O=b", "dn:CN=a\\", r"dn:CN=\ff"),
+        *("dns:a\n.example", "dn:CN=" + "x" * 2000, "dns:a.example\x00", "dn:CN=\\00"),
+    ],
+)  # fmt: skip
+def test_what_is_no_rule_is_told_what_is(text: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        parse(text, wide=True)
+    assert refused.value.code == "bad_rule"
+    assert refused.value.expected
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["dns:*.com", "email:*@com", "uri:https://localhost/*", "ip:0.0.0.0/0", "ip:10.0.0.0/7", "ip:::/0",
+     "dn:CN=*", "dn:CN=*,O=*", "dn:CN=*,C=GB"],
+)  # fmt: skip
+def test_a_rule_for_names_of_others_needs_an_operator_who_means_it(text: str) -> None:
+    """R6: whoever may vouch for *.com is everybody."""
+    with pytest.raises(BadInput, match="too wide") as refused:
+        parse(text)
+    assert refused.value.code == "rule_too_wide"
+    assert parse(text, wide=True).wide
+
+
+def test_rules_come_once() -> None:
+    assert [rule.text for rule in parse_all(["dns:b.example", "DNS:B.example", "dns:a.example"])] == [
+        "dns:b.example",
+        "dns:a.example",
+    ]
+
+
+def test_a_name_is_no_pattern() -> None:
+    assert parse_name("DNS:Api.acme.example") == "dns:api.acme.example"
+    for text in ("dns:*.acme.example", "dn:CN=*,O=Acme", "ip:192.0.2.0/24", "email:*@acme.example"):
+        with pytest.raises(BadInput, match="pattern"):
+            parse_name(text)
+
+
+@given(st.sampled_from(["dns:", "email:", "uri:", "ip:", "dn:", ""]), st.text(max_size=60))
+def test_any_text_is_a_rule_or_is_refused(kind: str, text: str) -> None:
+    try:
+        rule = parse(kind + text, wide=True)
+    except BadInput:
+        return
+    assert parse(rule.text, wide=True) == rule
+    assert rule.text.isprintable()
