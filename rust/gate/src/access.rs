@@ -75,6 +75,8 @@ pub enum Outcome<'a> {
     Admitted(u64, &'a str),
     /// It passed without one.
     Anonymous,
+    /// It passed to the portal, which was told that its certificate is refused, and for this reason.
+    Shown(&'a str),
     /// It was turned away, with the code of the reason and the reference that the client was shown.
     Refused(&'a str, Option<RefusalId>),
 }

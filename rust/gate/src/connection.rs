@@ -11,7 +11,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue, uri::PathAndQuery};
-use judge::{Admission, Reason, Site, Verdict};
+use judge::{Admission, Reason, Site, Verdict, record::Mode};
 
 use crate::{
     client_io::{Phase, Progress},
@@ -75,6 +75,8 @@ type KnownHop = (Box<str>, Rc<[u8]>);
 struct Running {
     /// What it was permitted for; `None` until then.
     granted: Option<Granted>,
+    /// Whether the client still has something to say: its body is not all here, or it is a WebSocket.
+    receiving: bool,
     /// Since when its body is waited for; 1 is "just now", 0 "not".
     waits_since: u32,
     /// Since when the client does not take what there is of the answer; likewise. A closed HTTP/2 window blocks no socket.
@@ -85,6 +87,19 @@ struct Running {
 struct Granted {
     target: PathAndQuery,
     admission: Option<Arc<Admission>>,
+}
+
+impl Granted {
+    /// Whoever was somebody does not go on as nobody, nor as somebody else. Who was nobody and became a client goes on as
+    /// nobody: the request that made it one is to be answered.
+    ///
+    /// The portal, which hears of everybody, still answers what it has heard to the end: the request that replaced a
+    /// certificate is one of those.
+    fn is_lost(&self, now: Option<&Arc<Admission>>) -> bool {
+        self.admission
+            .as_ref()
+            .is_some_and(|then| now.map(|now| now.client().id) != Some(then.client().id))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +185,7 @@ impl Connection {
         let mut requests = self.requests.borrow_mut();
         let running = Some(Running {
             granted: None,
+            receiving: false,
             waits_since: 0,
             owed_since: 0,
         });
@@ -196,6 +212,13 @@ impl Connection {
             } else {
                 running.waits_since.max(1)
             };
+        }
+    }
+
+    /// Notes whether the client still has something to say in the request in `slot`.
+    pub(crate) fn receives(&self, slot: usize, receives: bool) {
+        if let Some(Some(running)) = self.requests.borrow_mut().get_mut(slot) {
+            running.receiving = receives;
         }
     }
 
@@ -283,16 +306,15 @@ impl Connection {
             .borrow()
             .iter()
             .flatten()
-            .filter_map(|running| running.granted.as_ref())
-            .find_map(|granted| {
+            .filter_map(|running| Some((running.granted.as_ref()?, running.receiving)))
+            .find_map(|(granted, receiving)| {
                 let refusal =
                     match site.and_then(|site| site.route(granted.target.path()).ok().flatten()) {
                         None => Some(Reason::NotGranted),
                         Some(route) => match judge::authorize(&standing.verdict, route) {
-                            // Whoever was somebody does not go on as nobody, nor as somebody else.
-                            Ok(permit) => (permit.admission().map(|now| now.client().id)
-                                != granted.admission.as_ref().map(|then| then.client().id))
-                            .then_some(Reason::NotGranted),
+                            Ok(permit) => (granted.is_lost(permit.admission())
+                                && (receiving || route.mode() != Mode::Shown))
+                                .then_some(Reason::NotGranted),
                             Err(refusal) => Some(refusal.reason),
                         },
                     };

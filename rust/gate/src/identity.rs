@@ -9,7 +9,7 @@
 //! Values are visible ASCII; all other bytes (of the UTF-8) are `%XX`, and so is `%`. See [`Written`].
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::TRAILER};
-use judge::Admission;
+use judge::{Admission, Refusal};
 
 mod encode;
 mod forwarded;
@@ -23,7 +23,7 @@ pub use names::{Kind, NAMES, Name, kind};
 pub const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 /// RFC 9440 2.3.
 pub const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
-/// `admitted` or `anonymous`.
+/// `admitted` or `anonymous`; at the portal also `refused`.
 pub const VERDICT: HeaderName = HeaderName::from_static("mutualgate-verdict");
 /// The client's id in the store.
 pub const CLIENT_ID: HeaderName = HeaderName::from_static("mutualgate-client-id");
@@ -41,6 +41,14 @@ pub const ISSUER: HeaderName = HeaderName::from_static("mutualgate-issuer");
 pub const SERIAL: HeaderName = HeaderName::from_static("mutualgate-serial");
 /// The name of the authority that vouched.
 pub const AUTHORITY: HeaderName = HeaderName::from_static("mutualgate-authority");
+/// At the portal: the code of the reason for which a certificate was refused.
+pub const REASON: HeaderName = HeaderName::from_static("mutualgate-reason");
+/// At the portal: what was refused, in a sentence. Not for a stranger's eyes; see [`ISSUER_KNOWN`].
+pub const DETAIL: HeaderName = HeaderName::from_static("mutualgate-detail");
+/// At the portal: `yes` if the refused certificate's issuer is one of ours, else `no`.
+pub const ISSUER_KNOWN: HeaderName = HeaderName::from_static("mutualgate-issuer-known");
+/// In an answer of the portal, `yes`: the gate ends the connection with it. Never passed on.
+pub const CLOSE: HeaderName = HeaderName::from_static("mutualgate-close");
 /// Facts of the TLS connection; see [`TlsFacts`].
 pub const TLS: HeaderName = HeaderName::from_static("mutualgate-tls");
 
@@ -102,7 +110,7 @@ fn strip_announcement(headers: &mut HeaderMap, pass_identity_names: bool) {
 /// A service can rely on this: with `Mutualgate-Verdict: admitted`, `-Client-Id`, `-Client`, `-Roles`, `-Credential`,
 /// `-Serial` and `-Authority` are there. `-Subject` and `-Issuer` are left out beyond 8 KiB, `Client-Cert` and
 /// `Client-Cert-Chain` beyond 16 KiB, and the chain also where nothing but the leaf was sent. With `anonymous` there
-/// is nothing but the verdict.
+/// is nothing but the verdict. The portal, and nobody else, is also told of whom was refused; see [`Written::refused`].
 #[derive(Debug, Clone)]
 pub struct Written {
     fields: Box<[(HeaderName, HeaderValue)]>,
@@ -134,6 +142,24 @@ impl Written {
         }
     }
 
+    /// For a certificate that was refused, on a route where the service hears of it: no field that names a client.
+    ///
+    /// `Client-Cert` says that its key was proved to be in the client's hands, so the caller leaves an unproven `chain`
+    /// out.
+    pub fn refused<C: AsRef<[u8]>>(refusal: &Refusal, chain: &[C]) -> Written {
+        let known = if refusal.issuer_known { "yes" } else { "no" };
+        let mut fields = vec![
+            (VERDICT, HeaderValue::from_static("refused")),
+            (REASON, HeaderValue::from_static(refusal.reason.code())),
+            (ISSUER_KNOWN, HeaderValue::from_static(known)),
+        ];
+        push_text(&mut fields, DETAIL, &refusal.detail);
+        push_chain(&mut fields, chain);
+        Written {
+            fields: fields.into(),
+        }
+    }
+
     fn of<C: AsRef<[u8]>>(facts: &Facts<'_>, chain: &[C]) -> Written {
         let mut fields = vec![
             (VERDICT, HeaderValue::from_static("admitted")),
@@ -147,19 +173,9 @@ impl Written {
                 encode::value(encode::escape(facts.authority, b"")),
             ),
         ];
-        for (name, text) in [(SUBJECT, facts.subject), (ISSUER, facts.issuer)] {
-            let text = encode::escape(text, b"");
-            if text.len() <= MAX_TEXT_BYTES {
-                fields.push((name, encode::value(text)));
-            }
-        }
-        // RFC 9440 2.3: the chain never comes without the leaf.
-        if let Some((leaf, others)) = chain.split_first()
-            && let Some(leaf) = certificates(std::slice::from_ref(leaf))
-        {
-            fields.push((CLIENT_CERT, leaf));
-            fields.extend(certificates(others).map(|chain| (CLIENT_CERT_CHAIN, chain)));
-        }
+        push_text(&mut fields, SUBJECT, facts.subject);
+        push_text(&mut fields, ISSUER, facts.issuer);
+        push_chain(&mut fields, chain);
         Written {
             fields: fields.into(),
         }
@@ -189,6 +205,24 @@ struct Facts<'a> {
     issuer: &'a str,
     serial: &'a str,
     authority: &'a str,
+}
+
+/// Adds a text of the certificate's or the judge's, unless it is too long.
+fn push_text(fields: &mut Vec<(HeaderName, HeaderValue)>, name: HeaderName, text: &str) {
+    let text = encode::escape(text, b"");
+    if text.len() <= MAX_TEXT_BYTES {
+        fields.push((name, encode::value(text)));
+    }
+}
+
+/// Adds the certificates, each field unless it is too long. RFC 9440 2.3: the chain never comes without the leaf.
+fn push_chain<C: AsRef<[u8]>>(fields: &mut Vec<(HeaderName, HeaderValue)>, chain: &[C]) {
+    if let Some((leaf, others)) = chain.split_first()
+        && let Some(leaf) = certificates(std::slice::from_ref(leaf))
+    {
+        fields.push((CLIENT_CERT, leaf));
+        fields.extend(certificates(others).map(|chain| (CLIENT_CERT_CHAIN, chain)));
+    }
 }
 
 /// Comma-separated; a comma inside an item is escaped.

@@ -57,6 +57,8 @@ struct Details {
 enum Decided {
     Nothing,
     Permitted(Option<Arc<Admission>>),
+    /// Permitted as nobody, although something was shown; why it was refused.
+    Shown(&'static str),
     Refused(&'static str, Option<RefusalId>),
 }
 
@@ -117,6 +119,13 @@ impl Entry {
         if let Some(details) = &mut self.details {
             details.decided = Decided::Permitted(admission.cloned());
             details.upstream = Some(upstream.clone());
+        }
+    }
+
+    /// Notes that it may pass although its certificate was refused, since the service wants to hear of that.
+    pub(crate) fn shown(&mut self, code: &'static str) {
+        if let Some(details) = &mut self.details {
+            details.decided = Decided::Shown(code);
         }
     }
 
@@ -189,6 +198,7 @@ impl Drop for Entry {
                     Outcome::Admitted(admission.client().id, &admission.client().name)
                 }
                 Decided::Permitted(None) | Decided::Nothing => Outcome::Anonymous,
+                Decided::Shown(code) => Outcome::Shown(code),
                 Decided::Refused(code, id) => Outcome::Refused(code, *id),
             },
             credential: admission.map(|admission| admission.fingerprint()),

@@ -11,7 +11,10 @@ use http::{
 };
 use http_body::Body;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use judge::{Permit, Reason, Refusal, Site, record::OnRefusal};
+use judge::{
+    Permit, Reason, Refusal, Site, Verdict,
+    record::{Mode, OnRefusal},
+};
 
 use crate::{
     authority,
@@ -42,6 +45,8 @@ struct Cleared {
     pass_identity_names: bool,
     tls_facts: bool,
     max_body_bytes: Option<u64>,
+    /// Whether the service hears of what was shown and refused.
+    shown: bool,
 }
 
 /// A request that may not.
@@ -118,7 +123,11 @@ fn clear(
             site: Some(site.name().into()),
             how: site.on_refusal(),
         })?;
+    let shown = route.mode() == Mode::Shown;
     entry.permitted(permit.admission(), &settings.upstream);
+    if shown && let Verdict::Refused(refusal) = &standing.verdict {
+        entry.shown(refusal.reason.code());
+    }
     Ok(Cleared {
         permit,
         upstream: settings.upstream.clone(),
@@ -130,6 +139,7 @@ fn clear(
             .settings
             .limits
             .max_body_bytes),
+        shown,
     })
 }
 
@@ -206,6 +216,8 @@ async fn pass(
         upgrade: upgrade.is_some(),
         identity: match cleared.permit.admission() {
             Some(_) => standing.fields(),
+            // Not where the judge admits a client that the route does not take for one.
+            None if cleared.shown && !standing.is_admitted() => standing.fields(),
             None => &connection.worker.anonymous,
         },
         facts: cleared.tls_facts.then_some(&connection.met.facts),
@@ -243,11 +255,15 @@ async fn pass(
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     entry.status(head.status);
+    if cleared.shown && wants_close(response.headers_mut()) {
+        come_again(&connection, &mut response);
+    }
     let download = match (head.status, upgrade) {
         (StatusCode::SWITCHING_PROTOCOLS, Some(upgrade)) => {
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            connection.receives(active.slot(), true);
             relay::start(upgrade, exchange.into_link(), active, entry);
             Download::nothing()
         }
@@ -337,14 +353,26 @@ fn own_answer(
         connection.progress.linger();
     }
     if stranger {
-        if parts.version < Version::HTTP_2 {
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        connection.drain();
+        come_again(&connection, &mut response);
     }
     response.map(|bytes| Download::own(bytes, active, entry))
+}
+
+/// Ends the connection with this answer: the next request comes with a handshake of its own (RFC 9112 9.6, RFC 9113 6.8).
+fn come_again<B>(connection: &Connection, response: &mut Response<B>) {
+    if !connection.met.is_h2 {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    connection.drain();
+}
+
+/// Takes out what the portal says when its visitor is to choose a certificate anew, which takes another handshake.
+fn wants_close(headers: &mut HeaderMap) -> bool {
+    headers
+        .remove(identity::CLOSE)
+        .is_some_and(|value| value == "yes")
 }
 
 /// Whether a body was announced, which an answer of our own does not wait for.

@@ -47,14 +47,25 @@ impl Standing {
         matches!(self.verdict, Verdict::Admitted(_))
     }
 
-    /// The fields that tell a service who this is, each with its CRLF.
+    /// Whether the handshake has proved that the client holds the key of what it showed.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.chain.first().is_some_and(|leaf| !unproven(leaf))
+    }
+
+    /// The fields that tell a service who this is, each with its CRLF. For a refused client they say what it showed and
+    /// why it was refused: only for a route that shows it.
     pub(crate) fn fields(&self) -> &[u8] {
         self.fields.get_or_init(|| match &self.verdict {
             Verdict::Admitted(admission) => {
                 let written = Written::new(admission, &self.chain);
                 block(written.fields().iter().map(|(name, value)| (name, value)))
             }
-            Verdict::Refused(_) => anonymous_fields(),
+            Verdict::Refused(_) if self.chain.is_empty() => anonymous_fields(),
+            Verdict::Refused(refusal) => {
+                let proven = if self.is_proven() { &*self.chain } else { &[] };
+                let written = Written::refused(refusal, proven);
+                block(written.fields().iter().map(|(name, value)| (name, value)))
+            }
         })
     }
 }

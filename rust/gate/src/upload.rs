@@ -65,6 +65,7 @@ impl Upload {
     ) -> Upload {
         let connection = active.connection.clone();
         let left = limit.unwrap_or(u64::MAX);
+        connection.receives(active.slot(), true);
         Upload {
             body,
             chunked,
@@ -94,7 +95,10 @@ impl Upload {
                 }
             };
             let frame = match frame {
-                None => return Poll::Ready(Ok(Part::End(None))),
+                None => {
+                    self.connection.receives(self.slot, false);
+                    return Poll::Ready(Ok(Part::End(None)));
+                }
                 Some(Ok(frame)) => frame,
                 Some(Err(_)) => return Poll::Ready(Err(UploadError::Broken)),
             };
@@ -110,6 +114,7 @@ impl Upload {
                 }
                 Err(frame) => {
                     if let Ok(mut trailers) = frame.into_trailers() {
+                        self.connection.receives(self.slot, false);
                         identity::strip(&mut trailers, self.pass_identity_names);
                         return Poll::Ready(Ok(Part::End(Some(trailers))));
                     }

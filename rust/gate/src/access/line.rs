@@ -33,6 +33,10 @@ pub(super) fn json(out: &mut Vec<u8>, line: &Line<'_>) {
             json_text(out, "client", name);
         }
         Outcome::Anonymous => out.extend_from_slice(b",\"verdict\":\"anonymous\""),
+        Outcome::Shown(reason) => {
+            out.extend_from_slice(b",\"verdict\":\"shown\"");
+            json_text(out, "reason", reason);
+        }
         Outcome::Refused(reason, refusal) => {
             out.extend_from_slice(b",\"verdict\":\"refused\"");
             json_text(out, "reason", reason);
@@ -62,6 +66,7 @@ pub(super) fn text(out: &mut Vec<u8>, line: &Line<'_>) {
     let (client, verdict, reason, refusal) = match line.outcome {
         Outcome::Admitted(_, name) => (name, "admitted", "", None),
         Outcome::Anonymous => ("", "anonymous", "", None),
+        Outcome::Shown(reason) => ("", "shown", reason, None),
         Outcome::Refused(reason, refusal) => ("", "refused", reason, refusal),
     };
     write(out, format_args!("{} - ", line.peer));

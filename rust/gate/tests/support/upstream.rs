@@ -194,6 +194,11 @@ impl Upstream {
                         stream.write_all(&part).await?;
                     }
                 }
+                "/join/again" => {
+                    // What a service of somebody's own says like this goes nowhere, and through untouched.
+                    let head = format!("HTTP/1.1 200 OK\r\nMutualgate-Close: yes\r\nContent-Length: {}\r\n\r\n", echo.len());
+                    stream.write_all((head + &echo).as_bytes()).await?;
+                }
                 "/204" => stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?,
                 "/404" => stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nX-Own: yes\r\n\r\nnone").await?,
                 "/500" => stream.write_all(b"HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno").await?,
