@@ -38,15 +38,15 @@ def test_sockets_can_be_opened_however_long_the_path_is(tmp_path: Path) -> None:
     with folder.control_address() as address, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
     assert folder.control.is_socket()
-    with folder.demo_socket() as path, socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
+    with folder.sockets() as path, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path / "portal.sock"))
         assert path.is_absolute()
-        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert not path.parent.exists()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert not path.exists()
 
 
 def test_a_short_path_needs_no_other_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with Folder(Path("gate")).demo_socket() as path:
+    with Folder(Path("gate")).sockets() as path:
         # A service behind the gate is named by an absolute path.
-        assert path == tmp_path / "gate" / "run" / "demo.sock"
+        assert path == tmp_path / "gate" / "run"

@@ -1,15 +1,55 @@
-"""Where invitations' links lead."""
+"""The address of the portal."""
 
 from pathlib import Path
 
 import pytest
+from installation import Installation
 
+from mutualgate.app import Folder
 from mutualgate.app.links import portal_url
 from mutualgate.config import parse
 from mutualgate.errors import NotFound
 
+NOWHERE = Folder(Path("/nowhere"))
+ROUTES = 'routes = [{ path = "/", upstream = "demo" }, { path = "/join", upstream = "portal" }]'
 
-def test_without_a_portal_there_is_no_address(tmp_path: Path) -> None:
-    text = '[[sites]]\nname = "main"\nhosts = ["a.example"]\nroutes = [{ path = "/", upstream = "demo" }]\n'
+
+def url(more: str = "", hosts: str = '"localhost", "gate.example"', routes: str = ROUTES) -> str:
+    text = f'{more}\n[[sites]]\nname = "main"\nhosts = [{hosts}]\n{routes}\n'
+    return portal_url(parse(text), NOWHERE, ["127.0.0.1:40123"])
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ('[gate]\nlisten = ["0.0.0.0:8443", "0.0.0.0:9443"]', "https://gate.example:8443/join"),
+        ('[gate]\nlisten = ["0.0.0.0:443"]', "https://gate.example/join"),
+        ('[gate]\nlisten = ["127.0.0.1:8443"]', "https://localhost:8443/join"),
+        ('[gate]\nlisten = ["127.0.0.1:0"]', "https://localhost:40123/join"),
+        ('[portal]\nurl = "https://enter.example/in/"', "https://enter.example/in"),
+    ],
+)
+def test_links_begin_with_what_people_reach(more: str, expected: str) -> None:
+    assert url(more) == expected
+
+
+def test_a_site_of_its_own_and_an_address() -> None:
+    other = 'routes = [{ path = "/", upstream = "demo" }]\n[[sites]]\nname = "join"\nhosts = ["join.example"]\n'
+    own = 'routes = [{ path = "/", upstream = "portal" }]'
+    assert url(routes=other + own) == "https://join.example:8443"
+    assert url(hosts='"::1"') == "https://[::1]:8443/join"
+
+
+def test_without_a_route_there_is_no_link() -> None:
     with pytest.raises(NotFound, match="portal"):
-        portal_url(parse(text, tmp_path / "mutualgate.toml"))
+        url(routes='routes = [{ path = "/", upstream = "demo" }]')
+
+
+def test_a_chosen_port_is_known_while_the_gate_runs(installed: Installation) -> None:
+    installed.config.write_text('[gate]\nlisten = ["127.0.0.1:0"]\n')
+    services = installed.services()
+    with pytest.raises(NotFound, match="is not known before it runs"):
+        services.base_url()
+    services.listening = ["127.0.0.1:40123"]
+    assert services.base_url() == "https://localhost:40123/join"
+    services.close()

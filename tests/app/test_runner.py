@@ -34,9 +34,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def running(installed: Installation, services: Services | None = None) -> AsyncIterator[Runner]:
     services = services or installed.services()
-    with claimed(installed.folder), installed.folder.demo_socket() as socket:
-        runner = Runner(services, socket)
-        async with serving.serving(application(), serving.unix_socket(socket)):
+    with claimed(installed.folder), installed.folder.sockets() as sockets:
+        runner = Runner(services, sockets)
+        async with serving.serving(application(), serving.unix_socket(sockets / "demo.sock")):
             runner.start()
             opened = asyncio.Event()
 
@@ -357,7 +357,7 @@ def test_an_address_in_use_is_said(installed: Installation) -> None:
         async with running(installed) as runner:
             installed.config.write_text(CONFIG.replace("127.0.0.1:0", runner.listening[0]))
             services = installed.services()
-            second = Runner(services, Path("/nowhere/demo.sock"))
+            second = Runner(services, Path("/nowhere"))
             with pytest.raises(Unavailable, match=runner.listening[0]):
                 second.start()
             services.close()

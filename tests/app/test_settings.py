@@ -21,24 +21,30 @@ hosts = ["localhost"]
 routes = [
     { path = "/", upstream = "demo" },
     { path = "/up", upstream = "http://127.0.0.1:8080", max_body_bytes = "1 MiB", pass_identity_names = true },
+    { path = "/join", upstream = "portal" },
 ]
 """
 
 
 def test_everything_is_passed_on_with_its_unit() -> None:
     config = parse(FILE)
-    settings = gate_settings(config, [SiteSettings("main", b"certificate", b"key")], Path("/run/demo.sock"))
+    settings = gate_settings(config, [SiteSettings("main", b"certificate", b"key")], Path("/run"))
     assert settings.listen == ["127.0.0.1:1", "[::1]:2"]
     assert settings.access_format == "text"
     assert settings.limits.max_header_bytes == 16 * 1024
     assert settings.timeouts.connect == 1.5
-    assert [upstream.address for upstream in settings.upstreams] == ["unix:/run/demo.sock", "http://127.0.0.1:8080"]
-    ((demo, other),) = settings.routes
+    assert [upstream.address for upstream in settings.upstreams] == [
+        "unix:/run/demo.sock",
+        "http://127.0.0.1:8080",
+        "unix:/run/portal.sock",
+    ]
+    ((demo, other, portal),) = settings.routes
     assert (demo.path, demo.tls_facts, demo.max_body_bytes) == ("/", True, None)
     assert (other.path, other.tls_facts, other.max_body_bytes) == ("/up", False, 1024 * 1024)
     assert other.pass_identity_names
+    assert (portal.path, portal.tls_facts) == ("/join", True)
 
 
-def test_the_demo_is_reached_by_an_absolute_path() -> None:
-    settings = gate_settings(parse(FILE), [], Path("mutualgate/run/demo.sock"))
+def test_our_own_services_are_reached_by_absolute_paths() -> None:
+    settings = gate_settings(parse(FILE), [], Path("mutualgate/run"))
     assert settings.upstreams[0].address == f"unix:{Path.cwd()}/mutualgate/run/demo.sock"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mutualgate.config import (
     DEMO,
+    PORTAL,
     AccessFormat,
     Address,
     Config,
@@ -45,7 +46,7 @@ def test_without_a_file_there_are_defaults(tmp_path: Path) -> None:
     (site,) = config.sites
     assert (site.name, site.hosts) == ("main", ("localhost", "127.0.0.1", "::1"))
     assert site.client_certificate is Mode.REQUIRED
-    assert [(route.path, route.upstream) for route in site.routes] == [("/", DEMO)]
+    assert [(route.path, route.upstream) for route in site.routes] == [("/", DEMO), ("/join", PORTAL)]
     assert problems(tmp_path / "mutualgate.toml") == []
 
 
@@ -108,7 +109,7 @@ def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
     text = SITE + ROUTE + '[[sites.routes]]\npath = "/a"\nupstrem = "demo"\n'
     assert said(tmp_path, text) == [
         "mutualgate.toml:7:1: sites[0].routes[1]: `upstream` is missing; "
-        'expected "http://host:port", "unix:/path/of/a/socket" or "demo"',
+        'expected "http://host:port", "unix:/path/of/a/socket", "demo" or "portal"',
         'mutualgate.toml:9:1: sites[0].routes[1].upstrem: no such key; did you mean "upstream"?',
     ]
 

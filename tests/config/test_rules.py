@@ -104,6 +104,27 @@ RULES = [
         id="an alert before a route for everybody",
     ),
     pytest.param(
+        site(more='on_refusal = "alert"') + route() + route("/join", upstream="portal"),
+        site(more='on_refusal = "close"') + route() + route("/join", upstream="portal"),
+        ':4:14: sites[0].on_refusal: an alert ends the handshake of those for whom the portal ("/join") is. '
+        'Use "page" or "close", or a site of its own for the portal',
+        id="an alert before the portal",
+    ),
+    pytest.param(
+        site() + route(upstream="portal", more='client_certificate = "required"'),
+        site() + route(upstream="demo", more='client_certificate = "required"'),
+        ":8:22: sites[0].routes[0].client_certificate: has no meaning for the portal. "
+        "Leave it out: the portal hears what everybody showed and decides for itself",
+        id="a certificate before the portal",
+    ),
+    pytest.param(
+        site() + route(upstream="portal", more='roles = ["admin"]'),
+        site() + route(upstream="demo", more='roles = ["admin"]'),
+        ":8:9: sites[0].routes[0].roles: keeps nobody out of the portal. "
+        "Leave it out: the portal hears what everybody showed and decides for itself",
+        id="roles before the portal",
+    ),
+    pytest.param(
         site() + route(upstream="http://127.0.0.1:8443"),
         site() + route(upstream="http://127.0.0.1:8444"),
         ":7:12: sites[0].routes[0].upstream: http://127.0.0.1:8443 is the gate's own listen. "
@@ -160,6 +181,22 @@ def test_a_route_may_ask_for_less_than_its_site_only_in_its_own_words() -> None:
     text = site() + route() + route("/public", 'client_certificate = "off"')
     modes = [route.client_certificate for route in parse(text).sites[0].routes]
     assert modes == [Mode.REQUIRED, Mode.OFF]
+
+
+def test_the_portal_is_shown_whatever_its_site_asks_for() -> None:
+    for asked in ("off", "optional", "required"):
+        text = site(more=f'client_certificate = "{asked}"') + route("/join", upstream="portal")
+        assert [route.client_certificate for route in parse(text).sites[0].routes] == [Mode.SHOWN]
+
+
+def test_nobody_else_is_shown_what_was_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mutualgate.toml"
+    file.write_text(site(more='client_certificate = "shown"') + route(more='client_certificate = "shown"'))
+    expected = 'found "shown"; expected "off", "optional" or "required"'
+    assert [(problem.key, str(problem).endswith(expected)) for problem in problems(file)] == [
+        ("sites[0].client_certificate", True),
+        ("sites[0].routes[0].client_certificate", True),
+    ]
 
 
 def test_wrong_values_do_not_hide_contradictions(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from mutualgate.ops.running import status_of
 def test_the_status_is_the_gate_s_and_the_store_s(tmp_path: Path) -> None:
     installed = installation.make(tmp_path / "gate")
     services = installed.services()
-    runner = Runner(services, tmp_path / "demo.sock")
+    runner = Runner(services, tmp_path)
     runner.start()
     services.clients.add("second")
     status = status_of(runner)

@@ -47,8 +47,6 @@ pub const REASON: HeaderName = HeaderName::from_static("mutualgate-reason");
 pub const DETAIL: HeaderName = HeaderName::from_static("mutualgate-detail");
 /// At the portal: `yes` if the refused certificate's issuer is one of ours, else `no`.
 pub const ISSUER_KNOWN: HeaderName = HeaderName::from_static("mutualgate-issuer-known");
-/// In an answer of the portal, `yes`: the gate ends the connection with it. Never passed on.
-pub const CLOSE: HeaderName = HeaderName::from_static("mutualgate-close");
 /// Facts of the TLS connection; see [`TlsFacts`].
 pub const TLS: HeaderName = HeaderName::from_static("mutualgate-tls");
 

@@ -5,7 +5,7 @@
 use std::{rc::Rc, sync::Arc};
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, UPGRADE},
     request::Parts,
 };
@@ -31,6 +31,9 @@ use crate::{
     upload::Upload,
     upstream::{Additions, BodyKind, Patience, forward},
 };
+
+/// In an answer of the portal, `yes`: the gate ends the connection with it. Never passed on.
+const CLOSE: HeaderName = HeaderName::from_static("mutualgate-close");
 
 /// The connection ends without another word.
 #[derive(Debug, thiserror::Error)]
@@ -370,9 +373,7 @@ fn come_again<B>(connection: &Connection, response: &mut Response<B>) {
 
 /// Takes out what the portal says when its visitor is to choose a certificate anew, which takes another handshake.
 fn wants_close(headers: &mut HeaderMap) -> bool {
-    headers
-        .remove(identity::CLOSE)
-        .is_some_and(|value| value == "yes")
+    headers.remove(CLOSE).is_some_and(|value| value == "yes")
 }
 
 /// Whether a body was announced, which an answer of our own does not wait for.

@@ -11,6 +11,7 @@ from pathlib import Path
 from mutualgate.errors import BadInput
 
 _SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path on Linux, without the terminating NUL
+_NAME_BYTES = 16  # of a socket in the folder, with the slash before it
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,16 @@ class Folder:
         return self.run / "lock"
 
     @contextmanager
-    def demo_socket(self) -> Iterator[Path]:
-        """An absolute path for the demo service's socket while the block runs, short enough for everybody to open."""
-        path = self.run.absolute() / "demo.sock"
-        if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES:
+    def sockets(self) -> Iterator[Path]:
+        """The absolute path of a folder for the sockets of the gate's own services while the block runs, short enough
+        for everybody to open them."""
+        path = self.run.absolute()
+        if len(os.fsencode(path)) + _NAME_BYTES <= _SOCKET_PATH_BYTES:
             yield path
             return
         short = tempfile.mkdtemp(prefix="mutualgate-")  # closed to others, as `run` is
         try:
-            yield Path(short) / "demo.sock"
+            yield Path(short)
         finally:
             shutil.rmtree(short, ignore_errors=True)
 

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -25,9 +25,9 @@ from mutualgate.app.publications import publications
 from mutualgate.app.refusals import Pump
 from mutualgate.app.server_certificates import SiteCertificate, files_of, renewed, site_certificates
 from mutualgate.app.services import Services
-from mutualgate.app.settings import gate_settings
+from mutualgate.app.settings import BUILT_IN, gate_settings
 from mutualgate.app.watched import Watched
-from mutualgate.config import Config, Finding
+from mutualgate.config import Config, Finding, Upstream
 from mutualgate.errors import BadInput, MutualgateError
 from mutualgate.gate import DataPlane
 from mutualgate.model import ChangeKind
@@ -42,10 +42,13 @@ _POST_SECONDS = 5.0
 class Runner:
     """One running gate, of a folder that this process has claimed. `start`, then `run` until `stop` or a signal."""
 
-    def __init__(self, services: Services, demo_socket: Path) -> None:
-        """Reads everything and serves nothing yet. Raises `BadInput` for what cannot be used."""
+    def __init__(self, services: Services, sockets: Path) -> None:
+        """Reads everything and serves nothing yet. The gate's own services listen in the folder `sockets`.
+
+        Raises `BadInput` for what cannot be used.
+        """
         self._services = services
-        self._demo_socket = demo_socket
+        self._sockets = sockets
         self._started_at = services.clock()
         self._changing = asyncio.Lock()
         self._stopping = asyncio.Event()
@@ -55,15 +58,16 @@ class Runner:
         self._problem: str | None = None
         self.listening: list[str] = []
         self.config = self._read_config()
+        self._served = [own for own in BUILT_IN if own in self.config.upstreams]
         self._certificates = site_certificates(services, self.config)
-        settings = gate_settings(self.config, [site.settings for site in self._certificates], demo_socket)
+        settings = gate_settings(self.config, [site.settings for site in self._certificates], sockets)
         self._plane = DataPlane(settings, snapshot.build(services.store, snapshot.site_records(self.config)))
         self._pump = Pump(self._plane, services.refusals)
 
     def start(self) -> list[str]:
         """Opens the listeners and returns their addresses. Raises `Unavailable` where one cannot be had."""
         files = publications(self._services)
-        self.listening = self._plane.start()
+        self.listening = self._services.listening = self._plane.start()
         self._plane.publish(files)
         return self.listening
 
@@ -184,7 +188,7 @@ class Runner:
 
     def _reload(self) -> None:
         config = self._read_config()
-        fixed = _fixed(self.config, config)
+        fixed = _fixed(self.config, config, self._served)
         if fixed:
             raise BadInput(
                 f"{', '.join(fixed)} cannot change while the gate runs", where=str(config.file), fix="Restart the gate."
@@ -203,7 +207,7 @@ class Runner:
         return due
 
     def _put_in_force(self, config: Config, certificates: list[SiteCertificate]) -> None:
-        settings = gate_settings(config, [site.settings for site in certificates], self._demo_socket)
+        settings = gate_settings(config, [site.settings for site in certificates], self._sockets)
         store, sites, since = self._services.store, snapshot.site_records(config), self._plane.epoch
         # An epoch of its own: every open connection is judged again, by the new routes.
         with store.transaction() as tx:
@@ -320,7 +324,9 @@ class Runner:
         notify.tell("READY=1")
 
 
-def _fixed(before: Config, after: Config) -> list[str]:
-    """The settings that differ and can only be read at a start."""
+def _fixed(before: Config, after: Config, served: Collection[Upstream]) -> list[str]:
+    """The settings that differ and can only be read at a start. `served` are the services of our own that run."""
     names = ("listen", "plain_listen", "ops_listen", "workers")
-    return [f"gate.{name}" for name in names if getattr(before.gate, name) != getattr(after.gate, name)]
+    fixed = [f"gate.{name}" for name in names if getattr(before.gate, name) != getattr(after.gate, name)]
+    new = [own for own in BUILT_IN if own in after.upstreams and own not in served]
+    return fixed + [f'an upstream "{own}" where there was none' for own in new]

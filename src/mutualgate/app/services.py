@@ -41,6 +41,8 @@ class Services:
     ) -> None:
         self.folder = folder
         self.clock = clock
+        self.listening: list[str] = []
+        """Where the gate of this process listens, once it does; TLS first."""
         self._overrides = overrides
         self._environment = os.environ if environment is None else environment
 
@@ -167,10 +169,13 @@ class Services:
         )
 
     def base_url(self) -> str:
-        """Where the portal is reached from outside. Raises `NotFound` where no site has a route to it."""
+        """The address of the portal, as links to it begin: `https://gate.example.com/join`.
+
+        Raises `NotFound` where no route leads to the portal, and where nobody knows the port.
+        """
         from mutualgate.app.links import portal_url
 
-        return portal_url(self.config)
+        return portal_url(self.config, self.folder, self.listening)
 
     @cached_property
     def outbox(self) -> "Outbox":

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mutualgate.config import DEMO, Config
+from mutualgate.config import DEMO, PORTAL, Config
 from mutualgate.gate import GateSettings, Limits, RouteSettings, SiteSettings, Timeouts, UpstreamSettings
 
+BUILT_IN = {DEMO: "demo.sock", PORTAL: "portal.sock"}
+"""The services of the gate's own, and the sockets on which they listen."""
 
-def gate_settings(config: Config, sites: Sequence[SiteSettings], demo_socket: Path) -> GateSettings:
-    """The settings of `config`; `sites` are in its order. The demo service listens at `demo_socket`."""
+
+def gate_settings(config: Config, sites: Sequence[SiteSettings], sockets: Path) -> GateSettings:
+    """The settings of `config`; `sites` are in its order. The gate's own services listen in the folder `sockets`."""
     gate = config.gate
     waits = gate.timeouts
     return GateSettings(
@@ -17,7 +20,9 @@ def gate_settings(config: Config, sites: Sequence[SiteSettings], demo_socket: Pa
         workers=gate.workers,
         sites=list(sites),
         upstreams=[
-            UpstreamSettings(f"unix:{demo_socket.absolute()}" if upstream == DEMO else str(upstream))
+            UpstreamSettings(
+                f"unix:{sockets.absolute() / BUILT_IN[upstream]}" if upstream in BUILT_IN else str(upstream)
+            )
             for upstream in config.upstreams
         ],
         routes=[
@@ -25,8 +30,8 @@ def gate_settings(config: Config, sites: Sequence[SiteSettings], demo_socket: Pa
                 RouteSettings(
                     path=route.path,
                     pass_identity_names=route.pass_identity_names,
-                    # The demo's page shows the handshake, so it always hears of it.
-                    tls_facts=route.tls_facts or route.upstream == DEMO,
+                    # Our own pages show the handshake, so they always hear of it.
+                    tls_facts=route.tls_facts or route.upstream in BUILT_IN,
                     max_body_bytes=route.max_body_bytes,
                 )
                 for route in site.routes

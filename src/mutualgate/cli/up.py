@@ -73,26 +73,33 @@ def up(
     log_to_stderr()
     services = Services(folder, overrides=overrides)
     try:
-        with claimed(folder), folder.demo_socket() as demo_socket:
+        with claimed(folder), folder.sockets() as sockets:
             # First runs only: later ones find the file, and flags change what it says for one run.
             write_config(folder, hosts=machine_hosts(host or ()), upstream=upstream, listen=listen or None)
             first = set_up(services)
-            asyncio.run(_run(services, first, demo_socket, as_json=json))
+            asyncio.run(_run(services, first, sockets, as_json=json))
     finally:
         services.close()
 
 
-async def _run(services: "Services", first: "FirstClient | None", demo_socket: Path, *, as_json: bool) -> None:
+async def _run(services: "Services", first: "FirstClient | None", sockets: Path, *, as_json: bool) -> None:
     from mutualgate import serving
     from mutualgate.app.runner import Runner
-    from mutualgate.config import DEMO
+    from mutualgate.app.settings import BUILT_IN
+    from mutualgate.config import DEMO, PORTAL
 
-    runner = Runner(services, demo_socket)
+    runner = Runner(services, sockets)
     async with AsyncExitStack() as stack:
         if DEMO in runner.config.upstreams:
             from mutualgate.demo.service import application as demo
 
-            await stack.enter_async_context(serving.serving(demo(), serving.unix_socket(demo_socket)))
+            await stack.enter_async_context(serving.serving(demo(), serving.unix_socket(sockets / BUILT_IN[DEMO])))
+        if PORTAL in runner.config.upstreams:
+            from mutualgate.portal.application import application as portal
+
+            await stack.enter_async_context(
+                serving.serving(portal(services), serving.unix_socket(sockets / BUILT_IN[PORTAL]))
+            )
         for address in runner.config.gate.ops_listen:
             from mutualgate.ops.running import status_of
             from mutualgate.ops.service import application as ops

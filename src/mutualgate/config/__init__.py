@@ -14,12 +14,13 @@
 Knows the file alone. Whether a certificate is there and fits its key is asked by whoever loads it, as a `Check`.
 """
 
-from .network import DEMO, Address, Upstream
+from .network import DEMO, PORTAL, Address, Upstream
 from .overrides import with_overrides
 from .page import default_file, reference
 from .posting import Server, is_mailbox
 from .reader import Check, Problem, load, parse, problems
 from .rules import Finding
+from .settings import DEFAULT_HOSTS
 from .shape import (
     AccessFormat,
     AuthorityConfig,
@@ -29,6 +30,7 @@ from .shape import (
     Mode,
     NoticesConfig,
     OnRefusal,
+    PortalConfig,
     RouteConfig,
     Security,
     SiteConfig,
@@ -36,7 +38,9 @@ from .shape import (
 )
 
 __all__ = [
+    "DEFAULT_HOSTS",
     "DEMO",
+    "PORTAL",
     "AccessFormat",
     "Address",
     "AuthorityConfig",
@@ -48,6 +52,7 @@ __all__ = [
     "Mode",
     "NoticesConfig",
     "OnRefusal",
+    "PortalConfig",
     "Problem",
     "RouteConfig",
     "Security",

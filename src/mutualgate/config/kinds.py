@@ -171,21 +171,25 @@ class Size:
 
 @dataclass(frozen=True)
 class Choice(Generic[E]):
-    """One of a few words."""
+    """One of a few words: all of `options`, or those in `only`."""
 
     options: type[E]
+    only: tuple[E, ...] = ()
     name: str = "word"
 
     @property
     def expected(self) -> str:
-        words = [f'"{option}"' for option in self.options]
+        words = [f'"{option}"' for option in self.only or self.options]
         return f"{', '.join(words[:-1])} or {words[-1]}"
 
     def read(self, value: object, folder: Path) -> E:
         try:
-            return self.options(text_of(value))
+            option = self.options(text_of(value))
         except ValueError as error:
             raise error if isinstance(error, Unfit) else Unfit(found(value)) from None
+        if self.only and option not in self.only:
+            raise Unfit(found(value))
+        return option
 
 
 @dataclass(frozen=True)

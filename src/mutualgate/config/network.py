@@ -35,13 +35,9 @@ class Address:
 
 @dataclass(frozen=True)
 class Upstream:
-    """The service behind a route, as `http://host:port`, `unix:/absolute/path`, or `demo` for the built-in one."""
+    """The service behind a route: `http://host:port`, `unix:/absolute/path`, or a built-in one, `demo` or `portal`."""
 
     address: str
-
-    @property
-    def is_demo(self) -> bool:
-        return self.address == "demo"
 
     @property
     def socket(self) -> Path | None:
@@ -53,6 +49,7 @@ class Upstream:
 
 
 DEMO = Upstream("demo")
+PORTAL = Upstream("portal")
 
 
 @dataclass(frozen=True)
@@ -107,12 +104,13 @@ class Service:
     """Kind of an `Upstream`."""
 
     name: str = "upstream"
-    expected: str = '"http://host:port", "unix:/path/of/a/socket" or "demo"'
+    expected: str = '"http://host:port", "unix:/path/of/a/socket", "demo" or "portal"'
 
     def read(self, value: object, folder: Path) -> Upstream:
         text = text_of(value)
-        if text == "demo":
-            return DEMO
+        for built_in in (DEMO, PORTAL):
+            if text == str(built_in):
+                return built_in
         if text.startswith("unix:"):
             return _socket(text.removeprefix("unix:"), folder)
         if text.lower().startswith("http://"):
@@ -176,6 +174,28 @@ class PlainUrl:
         host = match[1]
         host = f"[{_ip(host[1:-1], value)}]" if host.startswith("[") else host_name(host, value)
         return f"http://{host}{match[2] or ''}{match[3]}"
+
+
+@dataclass(frozen=True)
+class SecureUrl:
+    """Kind of the address of pages behind the gate, with a path or without."""
+
+    name: str = "URL"
+    expected: str = 'an address such as "https://gate.example.com/join"'
+
+    def read(self, value: object, folder: Path) -> str:
+        text = text_of(value)
+        match = re.fullmatch(
+            r"https://([^/:@?#\[\]\s]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?((?:/[A-Za-z0-9._~-]+)*)/?", text
+        )
+        if not match:
+            fix = "A link with a secret in it needs TLS" if text.lower().startswith("http:") else None
+            raise Unfit(found(value) if "@" not in text else "found something else", fix)
+        if match[2] and not _port(match[2][1:]):
+            raise Unfit(f"{found(value)}, and ports go from 1 to 65535")
+        host = match[1]
+        host = f"[{_ip(host[1:-1], value)}]" if host.startswith("[") else host_name(host, value)
+        return f"https://{host}{match[2] or ''}{match[3]}"
 
 
 def host_name(text: str, value: object) -> str:

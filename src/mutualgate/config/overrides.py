@@ -8,7 +8,7 @@ from typing import Any
 from mutualgate.errors import BadInput
 
 from .kinds import Kind, Unfit
-from .network import Address, Host, Listener, Service
+from .network import PORTAL, Address, Host, Listener, Service
 from .reader import key_of
 from .rules import Finding, conflicts
 from .settings import GATE
@@ -32,7 +32,7 @@ def with_overrides(
     """`config` with what flags say; None leaves a setting as it is.
 
     Listeners replace those of the file (an empty sequence: none), `hosts` are added to the first site, `upstream` takes
-    the place of the only route's. File names are relative to where the command was given.
+    the place of that of the only route beside the portal's. File names are relative to where the command was given.
 
     Raises `BadInput`, which names the flag.
     """
@@ -72,12 +72,18 @@ def _with_hosts(config: Config, hosts: list[str]) -> Config:
 
 def _with_upstream(config: Config, text: str) -> Config:
     upstream = _read(Service(), text, "upstream")
-    routes = [route for site in config.sites for route in site.routes]
-    if len(routes) > 1:
-        raise BadInput(f"there are {len(routes)} routes in {config.file}, and it does not say which one",
+    routes = [route for site in config.sites for route in site.routes if route.upstream != PORTAL]
+    if len(routes) != 1:
+        raise BadInput(f"there are {len(routes) or 'no'} routes in {config.file}, and it does not say which one",
                        where="--upstream", fix="Change the upstream there")  # fmt: skip
-    site = config.sites[0]
-    return replace(config, sites=(replace(site, routes=(replace(routes[0], upstream=upstream),)),))
+    sites = (
+        replace(
+            site,
+            routes=tuple(replace(route, upstream=upstream) if route is routes[0] else route for route in site.routes),
+        )
+        for site in config.sites
+    )
+    return replace(config, sites=tuple(sites))
 
 
 def _where(finding: Finding, changed: set[str]) -> str:

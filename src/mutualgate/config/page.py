@@ -4,7 +4,21 @@ import json
 import textwrap
 from collections.abc import Sequence
 
-from .settings import AUTHORITY, DEFAULT_HOSTS, GATE, MAIL, NOTICES, ROUTES, SITES, TIMEOUTS, Setting, Table, tables
+from .settings import (
+    AUTHORITY,
+    DEFAULT_HOSTS,
+    GATE,
+    MAIL,
+    NOTICES,
+    PORTAL,
+    PORTAL_PATH,
+    ROUTES,
+    SITES,
+    TIMEOUTS,
+    Setting,
+    Table,
+    tables,
+)
 
 WIDTH = 118
 
@@ -18,9 +32,9 @@ def reference() -> str:
         "",
         "`mutualgate.toml` lies in the folder (`--dir`). It is [TOML](https://toml.io), and all in it is optional:",
         "where it says nothing, the default holds; without the file, one site `main` for `localhost`, `127.0.0.1` and",
-        "`::1` serves the demo. It is read again when it changes and on SIGHUP. A file with an error changes nothing:",
-        "`mutualgate check` says what is wrong and where. A key that does not exist is an error, and so are settings",
-        "that contradict each other.",
+        "`::1` serves the demo, and under `/join` the portal. It is read again when it changes and on SIGHUP. A file",
+        "with an error changes nothing: `mutualgate check` says what is wrong and where. A key that does not exist is",
+        "an error, and so are settings that contradict each other.",
         "",
         "| kind of value | how it is written |",
         "| --- | --- |",
@@ -28,7 +42,7 @@ def reference() -> str:
         '| size | a number and one of `B`, `KiB`, `MiB`, `GiB`, `TiB`, in quotes: `"8 KiB"`; or a number of bytes |',
         '| address | IP address and port: `"127.0.0.1:8443"`, `"[::1]:8443"`; `localhost` is `127.0.0.1` |',
         "| host | a DNS name or an IP address, without port; other letters than ASCII become A-labels; no wildcards |",
-        '| upstream | `"http://host:port"`, `"unix:/path/of/a/socket"` or `"demo"` |',
+        '| upstream | `"http://host:port"`, `"unix:/path/of/a/socket"`, `"demo"` or `"portal"` |',
         "| path | whole segments of letters, digits and `- . _ ~`, no `/` at the end: they have one spelling only |",
         "| file | a name, relative to the folder of `mutualgate.toml` |",
         "",
@@ -45,7 +59,8 @@ def reference() -> str:
         "- an IP address as a host of another site than the first;",
         "- `certificate` without `key`, or `key` without `certificate`;",
         '- `roles` or `clients` where `client_certificate` is not `"required"`: they would keep nobody out;',
-        '- `on_refusal = "alert"` at a site with a route that does not require a certificate;',
+        "- `client_certificate`, `roles` or `clients` at a route to the portal;",
+        '- `on_refusal = "alert"` at a site with a route that does not require a certificate, as those to the portal;',
         "- an upstream that is a listener of the gate itself;",
         "- `server` of `[mail]` without `sender`, `username` without `password_file` or the other way round, a",
         "  password in the clear to another machine;",
@@ -75,10 +90,13 @@ def default_file(
         _block(GATE, {"listen": _toml(listens)}),
         _block(TIMEOUTS, {}),
         _block(AUTHORITY, {}),
+        _block(PORTAL, {}),
         _block(MAIL, {}),
         _block(NOTICES, {}),
         _block(SITES, {"name": _toml("main"), "hosts": _toml(list(hosts))}),
         _block(ROUTES, {"path": _toml("/"), "upstream": _toml(upstream)}),
+        _comment("The pages on which clients come in. Without this route there are none.")
+        + f'[[{ROUTES.path}]]\npath = {_toml(PORTAL_PATH)}\nupstream = "portal"\n',
     ]  # fmt: skip
     return "\n".join(parts)
 

@@ -16,6 +16,7 @@ from typing import Any
 from mutualgate.errors import BadInput
 
 from .kinds import Many, Unfit, found
+from .network import PORTAL
 from .positions import Place, Position, Positions
 from .rules import Draft, Finding, conflicts
 from .settings import DEFAULT_SITE, ROOT, Setting, Table, tables
@@ -24,7 +25,9 @@ from .shape import (
     Config,
     GateConfig,
     MailConfig,
+    Mode,
     NoticesConfig,
+    PortalConfig,
     RouteConfig,
     SiteConfig,
     Timeouts,
@@ -209,6 +212,8 @@ class _Reader:
                 for key, outer in (("client_certificate", site), ("max_body_bytes", draft.get("gate", {}))):
                     if (*place, key) in self.absent:
                         route[key] = outer.get(key)
+                if (*place, "client_certificate") in self.absent and route.get("upstream") == PORTAL:
+                    route["client_certificate"] = Mode.SHOWN
         return draft
 
     def _table(self, table: Table, raw: Mapping[str, Any], place: Place) -> dict[str, Any]:
@@ -307,6 +312,7 @@ def assemble(draft: Draft, path: Path) -> Config:
     return Config(
         gate=GateConfig(**gate),
         authority=AuthorityConfig(**draft["authority"]),
+        portal=PortalConfig(**draft["portal"]),
         mail=MailConfig(**draft["mail"]),
         notices=NoticesConfig(**draft["notices"]),
         sites=tuple(sites),

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .network import Address, Upstream
+from .network import PORTAL, Address, Upstream
 from .positions import Place
 from .shape import Mode, OnRefusal, Security
 
@@ -99,6 +99,9 @@ def _routes(place: Place, site: Draft) -> Iterator[Finding]:
                 yield Finding((*here, "path"), f'"{path}" is already the path of routes[{paths[path]}] of this site')
             paths.setdefault(path, index)
         mode = route.get("client_certificate")
+        if route.get("upstream") == PORTAL:
+            yield from _portal_route(here, route)
+            continue
         if mode is None or mode is Mode.REQUIRED:
             continue
         for key in ("roles", "clients"):
@@ -107,11 +110,25 @@ def _routes(place: Place, site: Draft) -> Iterator[Finding]:
                               fix='Set client_certificate = "required" for this route')  # fmt: skip
 
 
+def _portal_route(place: Place, route: Draft) -> Iterator[Finding]:
+    """The portal is for whoever has no certificate yet, or another one: what would keep them out has no place there."""
+    fix = "Leave it out: the portal hears what everybody showed and decides for itself"
+    if route.get("client_certificate") not in (None, Mode.SHOWN):
+        yield Finding((*place, "client_certificate"), "has no meaning for the portal", fix=fix)
+    for key in ("roles", "clients"):
+        if route.get(key):
+            yield Finding((*place, key), "keeps nobody out of the portal", fix=fix)
+
+
 def _refusal(place: Place, site: Draft) -> Iterator[Finding]:
     if site.get("on_refusal") is not OnRefusal.ALERT:
         return
     for _, route in _present(site.get("routes")):
         mode = route.get("client_certificate")
+        if mode is Mode.SHOWN:
+            yield Finding((*place, "on_refusal"),
+                          f'an alert ends the handshake of those for whom the portal ("{route.get("path", "?")}") is',
+                          fix='Use "page" or "close", or a site of its own for the portal')  # fmt: skip
         if mode in (Mode.OFF, Mode.OPTIONAL):
             yield Finding((*place, "on_refusal"),
                           f'an alert ends the handshake before the path is known, but "{route.get("path", "?")}" '

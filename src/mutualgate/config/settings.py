@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 from .kinds import SIZES, Choice, Duration, File, Flag, Kind, Log, Many, Size, Whole, Word
-from .network import Host, Listener, PlainUrl, Service, UrlPath
+from .network import Host, Listener, PlainUrl, SecureUrl, Service, UrlPath
 from .posting import HookUrl, Mailbox, MailServer
-from .shape import AccessFormat, Mode, OnRefusal, Security
+from .shape import SETTABLE_MODES, AccessFormat, Mode, OnRefusal, Security
 
 KIB, MIB, TIB = SIZES["KiB"], SIZES["MiB"], SIZES["TiB"]
 MS, SECOND, MINUTE, HOUR, DAY = (timedelta(milliseconds=1), timedelta(seconds=1), timedelta(minutes=1),
@@ -54,6 +54,10 @@ SITE_NAME = Word("[a-z0-9]([a-z0-9-]*[a-z0-9])?", 'lower-case letters, digits an
 # Roles go into one header field, separated by commas.
 ROLE = Word(
     "[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?", 'letters and digits with . _ : - between, such as "admin"', name="role"
+)
+MODE = Choice(Mode, SETTABLE_MODES)
+ENVIRONMENT = Word(
+    "([a-z0-9]([a-z0-9-]*[a-z0-9])?)?", 'lower-case letters, digits and "-", or ""', most=32, name="name"
 )
 CLIENT = Word(r"[^\s/\\]([^\n\r\0/\\]*[^\s/\\])?", "the name of a client", name="client name")
 
@@ -116,6 +120,19 @@ AUTHORITY = Table(
         Setting("client_validity", VALIDITY, '"365d"', "How long a client's certificate is valid.", '"90d"'),
         Setting("server_validity", VALIDITY, '"397d"',
                 "How long a site's certificate is valid. Beyond 825 days Apple's systems refuse it.", '"90d"'),
+    ),
+)  # fmt: skip
+
+PORTAL = Table(
+    "portal",
+    "The pages on which clients come in: served where a route names the upstream `portal`.",
+    (
+        Setting("url", SecureUrl(), None,
+                "The address of the portal, as links to it begin.", '"https://gate.example.com/join"',
+                otherwise="the first route to it, by the first host of its site and the port of `gate.listen`"),
+        Setting("operators", Many(ROLE), '["admin"]',
+                "Clients with one of these roles invite others and decide about them on the portal's own pages. Empty: "
+                "nobody does.", '["admin", "helpdesk"]'),
     ),
 )  # fmt: skip
 
@@ -222,9 +239,11 @@ ROUTES = Table(
                 "The path and all below it, by whole segments: `/admin` covers `/admin/x`, not `/administer`.",
                 '"/admin"'),
         Setting("upstream", Service(), None,
-                "The service behind: `http://host:port`, `unix:/path` or `demo`, a small service of the gate's own.",
+                "The service behind: `http://host:port`, `unix:/path`, or one of the gate's own: `demo`, to try it, "
+                "and `portal`, the pages on which clients come in. The portal hears of everybody, also of whom is "
+                "refused elsewhere, so its routes take no `client_certificate`, `roles` or `clients`.",
                 '"http://127.0.0.1:8080"'),
-        Setting("client_certificate", Choice(Mode), None, "As for the site, for this path.", '"optional"',
+        Setting("client_certificate", MODE, None, "As for the site, for this path.", '"optional"',
                 otherwise="that of the site"),
         Setting("roles", Many(ROLE), "[]",
                 "Who may pass: a client that has one of these roles. Without `roles` and `clients`: every client.",
@@ -251,7 +270,7 @@ SITES = Table(
         Setting("hosts", Many(Host(), 1), None,
                 "The names and addresses it answers to. Addresses only at the first site: clients name no address in a "
                 "handshake.", '["shop.example.com", "192.0.2.7"]'),
-        Setting("client_certificate", Choice(Mode), '"required"',
+        Setting("client_certificate", MODE, '"required"',
                 "`required`: nobody passes without an admitted certificate; `optional`: who has none passes as "
                 "anonymous; `off`: none is looked at.", '"optional"'),
         Setting("on_refusal", Choice(OnRefusal), '"page"',
@@ -261,18 +280,22 @@ SITES = Table(
                 '"shop.pem"', otherwise="our authority issues one"),
         Setting("key", File(), None, "The private key of `certificate`, PEM, not encrypted.", '"shop.key"',
                 otherwise="our authority issues one"),
+        Setting("environment", ENVIRONMENT, '""',
+                "What the site is for. A pin or a partner's CA that is marked for an environment is admitted only at "
+                "sites of that one.", '"test"'),
     ),
     (ROUTES,),
     repeated=True,
 )  # fmt: skip
 
-ROOT = Table("", "", (), (GATE, AUTHORITY, MAIL, NOTICES, SITES))
+ROOT = Table("", "", (), (GATE, AUTHORITY, PORTAL, MAIL, NOTICES, SITES))
 
+PORTAL_PATH = "/join"
 DEFAULT_HOSTS = ("localhost", "127.0.0.1", "::1")
 DEFAULT_SITE: dict[str, Any] = {
     "name": "main",
     "hosts": list(DEFAULT_HOSTS),
-    "routes": [{"path": "/", "upstream": "demo"}],
+    "routes": [{"path": "/", "upstream": "demo"}, {"path": PORTAL_PATH, "upstream": "portal"}],
 }
 """The site that holds where the file names none, as the file would say it."""
 

@@ -16,6 +16,11 @@ class Mode(StrEnum):
     OFF = "off"
     OPTIONAL = "optional"
     REQUIRED = "required"
+    SHOWN = "shown"
+    """Whatever was shown, everybody passes, and the service is told of it: the portal's mode, which no file can set."""
+
+
+SETTABLE_MODES = (Mode.OFF, Mode.OPTIONAL, Mode.REQUIRED)
 
 
 class OnRefusal(StrEnum):
@@ -131,7 +136,17 @@ class SiteConfig:
     on_refusal: OnRefusal
     certificate: Path | None
     key: Path | None
+    environment: str
+    """Pins and partners' CAs that are marked for an environment are admitted where it is this one."""
     routes: tuple[RouteConfig, ...]
+
+
+@dataclass(frozen=True)
+class PortalConfig:
+    """The pages on which clients come in. `url` is None where it follows from the sites and listeners."""
+
+    url: str | None
+    operators: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -140,6 +155,7 @@ class Config:
 
     gate: GateConfig
     authority: AuthorityConfig
+    portal: PortalConfig
     mail: MailConfig
     notices: NoticesConfig
     sites: tuple[SiteConfig, ...]
