@@ -7,13 +7,17 @@ import socket
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from mutualgate.errors import Unavailable
 from mutualgate.ops.service import application
 from mutualgate.ops.status import Status
-from mutualgate.serving import serving, tcp_socket, unix_socket
+from mutualgate.serving import later, serving, tcp_socket, unix_socket
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 GOOD = Status(started=datetime(2026, 11, 24, tzinfo=UTC))
 
@@ -58,6 +62,32 @@ def test_signals_stay_with_their_owner() -> None:
         async with serving(application(lambda: GOOD), listener):
             assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
         assert listener.fileno() == -1
+
+    asyncio.run(run())
+
+
+def test_what_nobody_asks_for_is_not_made() -> None:
+    made = []
+
+    def make() -> "ASGIApp":
+        made.append("one")
+        return application(lambda: GOOD)
+
+    async def ask(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    async def run() -> None:
+        listener = tcp_socket("127.0.0.1", 0)
+        port = listener.getsockname()[1]
+        async with serving(later(make), listener):
+            assert made == []
+            for _ in range(2):
+                assert (await ask(port)).startswith(b"HTTP/1.1 ")
+        assert made == ["one"]
 
     asyncio.run(run())
 

@@ -5,6 +5,7 @@ Knows uvicorn. Does not know what the application does.
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 import stat
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING
 from mutualgate.errors import Unavailable
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 # What is still under way when the service stops gets this long: the gate in front has drained already.
 STOP_SECONDS = 1
@@ -67,6 +70,16 @@ def tcp_socket(host: str, port: int) -> socket.socket:
         raise Unavailable(f"cannot listen: {error.strerror or error}", where=f"{host}:{port}") from error
     listener.setblocking(False)
     return listener
+
+
+def later(make: "Callable[[], ASGIApp]") -> "ASGIApp":
+    """An application that is made when it is first asked for."""
+    made = functools.cache(make)
+
+    async def application(scope: "Scope", receive: "Receive", send: "Send") -> None:
+        await made()(scope, receive, send)
+
+    return application
 
 
 @contextlib.asynccontextmanager

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 HOSTS = ["one.test", "two.test"]
 PATHS = ["/", "/a", "/a/b", "/ab", "/a/b/c", "/pub"]
-MODES = ["off", "optional", "required"]
+MODES = ["off", "optional", "required", "portal"]
 WHO = ["nobody", "stranger", "expired", "suspended", "revoked", "alice", "admin"]
 ROLES = {"alice": set[str](), "admin": {"admin"}}
 
@@ -120,8 +120,10 @@ class Hostile:
         for host, of_site in {**configuration, probe: [Route("/", "off", ())]}.items():
             text += f'[[sites]]\nname = "{host.split(".")[0]}"\nhosts = ["{host}"]\non_refusal = "{refusal}"\n'
             for route in of_site:
-                text += f'[[sites.routes]]\npath = "{route.path}"\nupstream = "{self.recorder.url}"\n'
-                text += f'client_certificate = "{route.mode}"\nroles = {json.dumps(route.roles)}\n'
+                own = route.mode == "portal"
+                text += f'[[sites.routes]]\npath = "{route.path}"\n'
+                text += f'upstream = "{"portal" if own else self.recorder.url}"\nroles = {json.dumps(route.roles)}\n'
+                text += "" if own else f'client_certificate = "{route.mode}"\n'
         file.write_text(text)
         self.gate.program.process.send_signal(signal.SIGHUP)
         self.gate.program.wait_for(lambda: self._serves(probe), 20)
@@ -203,6 +205,7 @@ def test_nothing_passes_a_required_route_without_an_admitted_verdict(
 def permitted(attempt: Attempt, request: Recorded, route: Route | None) -> None:
     """Fails unless `attempt` may have reached `route`, and the gate told the service nothing that is not so."""
     assert route is not None, f"{attempt} reached the upstream where no route leads: {request.head!r}"
+    assert route.mode != "portal", f"{attempt} came through the portal: {request.head!r}"
     somebody = attempt.who in ROLES and route.mode != "off"
     if route.mode == "required":
         assert somebody, f"{attempt} passed {route}: {request.head!r}"

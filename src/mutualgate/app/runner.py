@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -25,9 +25,9 @@ from mutualgate.app.publications import publications
 from mutualgate.app.refusals import Pump
 from mutualgate.app.server_certificates import SiteCertificate, files_of, renewed, site_certificates
 from mutualgate.app.services import Services
-from mutualgate.app.settings import BUILT_IN, gate_settings
+from mutualgate.app.settings import gate_settings
 from mutualgate.app.watched import Watched
-from mutualgate.config import Config, Finding, Upstream
+from mutualgate.config import Config, Finding
 from mutualgate.errors import BadInput, MutualgateError
 from mutualgate.gate import DataPlane
 from mutualgate.model import ChangeKind
@@ -58,7 +58,6 @@ class Runner:
         self._problem: str | None = None
         self.listening: list[str] = []
         self.config = self._read_config()
-        self._served = [own for own in BUILT_IN if own in self.config.upstreams]
         self._certificates = site_certificates(services, self.config)
         settings = gate_settings(self.config, [site.settings for site in self._certificates], sockets)
         self._plane = DataPlane(settings, snapshot.build(services.store, snapshot.site_records(self.config)))
@@ -188,7 +187,7 @@ class Runner:
 
     def _reload(self) -> None:
         config = self._read_config()
-        fixed = _fixed(self.config, config, self._served)
+        fixed = _fixed(self.config, config)
         if fixed:
             raise BadInput(
                 f"{', '.join(fixed)} cannot change while the gate runs", where=str(config.file), fix="Restart the gate."
@@ -324,9 +323,7 @@ class Runner:
         notify.tell("READY=1")
 
 
-def _fixed(before: Config, after: Config, served: Collection[Upstream]) -> list[str]:
-    """The settings that differ and can only be read at a start. `served` are the services of our own that run."""
+def _fixed(before: Config, after: Config) -> list[str]:
+    """The settings that differ and can only be read at a start."""
     names = ("listen", "plain_listen", "ops_listen", "workers")
-    fixed = [f"gate.{name}" for name in names if getattr(before.gate, name) != getattr(after.gate, name)]
-    new = [own for own in BUILT_IN if own in after.upstreams and own not in served]
-    return fixed + [f'an upstream "{own}" where there was none' for own in new]
+    return [f"gate.{name}" for name in names if getattr(before.gate, name) != getattr(after.gate, name)]

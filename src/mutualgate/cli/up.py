@@ -14,10 +14,13 @@ from mutualgate.errors import Unavailable
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp
 
     from mutualgate.app import Services
     from mutualgate.app.setup import FirstClient
-    from mutualgate.config import Address, Config
+    from mutualgate.config import Address, Config, Upstream
 
 _ANOTHER = "Stop what listens there, or choose another address: {flag}, or `{setting}` in mutualgate.toml."
 
@@ -86,20 +89,13 @@ async def _run(services: "Services", first: "FirstClient | None", sockets: Path,
     from mutualgate import serving
     from mutualgate.app.runner import Runner
     from mutualgate.app.settings import BUILT_IN
-    from mutualgate.config import DEMO, PORTAL
 
     runner = Runner(services, sockets)
     async with AsyncExitStack() as stack:
-        if DEMO in runner.config.upstreams:
-            from mutualgate.demo.service import application as demo
-
-            await stack.enter_async_context(serving.serving(demo(), serving.unix_socket(sockets / BUILT_IN[DEMO])))
-        if PORTAL in runner.config.upstreams:
-            from mutualgate.portal.application import application as portal
-
-            await stack.enter_async_context(
-                serving.serving(portal(services), serving.unix_socket(sockets / BUILT_IN[PORTAL]))
-            )
+        for own, make in _built_in(services).items():
+            # One that no route leads to may get a route while the gate runs: then it is made.
+            made = make() if own in runner.config.upstreams else serving.later(make)
+            await stack.enter_async_context(serving.serving(made, serving.unix_socket(sockets / BUILT_IN[own])))
         for address in runner.config.gate.ops_listen:
             from mutualgate.ops.running import status_of
             from mutualgate.ops.service import application as ops
@@ -120,6 +116,23 @@ async def _run(services: "Services", first: "FirstClient | None", sockets: Path,
                 emit({}, opened.text(services, runner, url, first), as_json)
 
         await runner.run(ready)
+
+
+def _built_in(services: "Services") -> "dict[Upstream, Callable[[], ASGIApp]]":
+    """The gate's own services."""
+    from mutualgate.config import DEMO, PORTAL
+
+    def demo() -> "ASGIApp":
+        from mutualgate.demo.service import application
+
+        return application()
+
+    def portal() -> "ASGIApp":
+        from mutualgate.portal.application import application
+
+        return application(services)
+
+    return {DEMO: demo, PORTAL: portal}
 
 
 def _ops_socket(address: "Address") -> "socket.socket":
