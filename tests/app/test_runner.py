@@ -96,6 +96,25 @@ def test_a_change_is_in_force_when_its_command_returns(installed: Installation) 
     asyncio.run(run())
 
 
+def test_what_was_renewed_ends_when_its_overlap_is_over(installed: Installation) -> None:
+    installed.config.write_text(f'{CONFIG}[authority]\nrenewal_overlap = "0s"\n')
+    services = installed.services()
+    try:
+        old = services.clients.show("first-client").credentials[0]
+        with services.store.reading() as tx:
+            certificate = tx.credentials.certificate(old.id) or b""
+        services.renewals.renew(certificate, pki.csr(pki.fresh_key()), peer="192.0.2.7")
+    finally:
+        services.close()
+
+    async def run() -> None:
+        async with running(installed) as runner:
+            visitor = Visitor(installed, runner)
+            await until(lambda: _is(visitor, "revoked"))
+
+    asyncio.run(run())
+
+
 def test_a_change_that_nobody_told_of_is_found(installed: Installation) -> None:
     async def run() -> None:
         async with running(installed) as runner:

@@ -68,7 +68,7 @@ def test_a_wrong_passphrase_is_one_sentence(installed: Installation) -> None:
 def test_what_is_signed_follows_the_settings(installed: Installation) -> None:
     installed.config.write_text(
         '[authority]\ncrl_url = "http://ca.example.com/crl"\ncrl_life = "24h"\n'
-        'client_validity = "90d"\nserver_validity = "30d"\n'
+        'client_validity = "90d"\nserver_validity = "30d"\nrenewal_overlap = "24h"\nrenewal_grace = "0s"\n'
     )
     made = installed.services()
     policy = made.policy
@@ -77,6 +77,8 @@ def test_what_is_signed_follows_the_settings(installed: Installation) -> None:
     assert policy.crl_life == timedelta(days=1)
     assert policy.client_validity == timedelta(days=90)
     assert policy.server_validity == timedelta(days=30)
+    assert policy.renewal_overlap == timedelta(days=1)
+    assert policy.renewal_grace == timedelta(0)
 
 
 def test_a_passphrase_that_is_lost_is_not_made_anew(installed: Installation) -> None:

@@ -89,3 +89,31 @@ def test_wrong_use_is_one_sentence(cli: Run, words: tuple[str, ...]) -> None:
     assert said.code == 2
     assert said.err.startswith("mutualgate: ")
     assert len(said.err.splitlines()) == 1
+
+
+def test_the_next_issuing_authority_signs_and_both_admit(cli: Run, installed: Installation, tmp_path: Path) -> None:
+    said = cli("ca", "rotate", "issuing", "--json")
+    assert (said.code, said.json["name"]) == (0, "issuing-2")
+    request, out = tmp_path / "a.csr", tmp_path / "a.pem"
+    request.write_bytes(pki.csr(pki.fresh_key()))
+    cli("client", "add", "anna")
+    assert cli("client", "sign", "anna", "--csr", request, "--out", out).code == 0
+    assert "vouched for by issuing-2" in cli("decide", "--cert", out).out
+    assert "vouched for by issuing\n" in cli("decide", "--cert", installed.pem()).out
+
+
+def test_the_next_root_is_published_and_then_used(cli: Run, installed: Installation) -> None:
+    said = cli("ca", "rotate", "root")
+    assert said.code == 0
+    assert "mutualgate ca rotate issuing --under root-2" in said.out
+    assert installed.folder.root.read_bytes().count(b"BEGIN CERTIFICATE") == 2
+    before = installed.folder.root.read_bytes()
+    assert cli("ca", "rotate", "issuing", "--under", "root-2").code == 0
+    assert installed.folder.root.read_bytes() != before  # the root in force comes first
+    for words in (
+        ("root", "--under", "root"),
+        ("leaf",),
+        ("issuing", "--under", "issuing"),
+        ("issuing", "--days", "0"),
+    ):
+        assert cli("ca", "rotate", *words).code == 2, words

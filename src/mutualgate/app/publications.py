@@ -15,6 +15,9 @@ def publications(services: Services) -> list[Publication]:
         der = certificate_of(hierarchy.root).public_bytes(Encoding.DER)
         files.append(Publication("/root.pem", "application/x-pem-file", hierarchy.root_pem, None))
         files.append(Publication("/root.crt", "application/x-x509-ca-cert", der, None))
+        for other in hierarchy.other_roots:
+            der = certificate_of(other).public_bytes(Encoding.DER)
+            files.append(Publication(f"/{other.name}.crt", "application/x-x509-ca-cert", der, None))
     for name, crl in services.authorities.crls().items():
         # RFC 5280 4.2.1.13 and RFC 2585 4.2: DER, application/pkix-crl; never past its nextUpdate.
         expires_at = int(crl.next_update.timestamp())

@@ -85,6 +85,7 @@ class Runner:
                         ("watching the store", self._look_at_store),
                         ("renewing the revocation lists", self._look_at_lists),
                         ("renewing the gate's certificates", self._look_at_certificates),
+                        ("ending superseded certificates", self._look_at_superseded),
                         ("sending letters", self._look_at_outbox),
                     )
                 ]
@@ -267,6 +268,13 @@ class Runner:
             pass
         self._letters_due.clear()
         await apart(self._services.sender.step)
+
+    async def _look_at_superseded(self) -> None:
+        """What was renewed ends when its overlap is over. The look at the store takes it over."""
+        ended = await asyncio.to_thread(self._services.renewals.end_superseded)
+        if ended:
+            log.info("%d superseded certificates were revoked", ended)
+        await asyncio.sleep(_KEEP_SECONDS)
 
     async def _on_sync(self) -> Mapping[str, Any]:
         return {"epoch": await self.sync()}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mutualgate.authorities.keys import Passphrase
     from mutualgate.authorities.service import Authorities
     from mutualgate.clients import Clients
-    from mutualgate.enrolment import Enrolment, Invitations, WrongTries
+    from mutualgate.enrolment import Enrolment, Invitations, Renewals, WrongTries
     from mutualgate.notices import Outbox, Sender
     from mutualgate.partners.pins import Pins
     from mutualgate.partners.service import Partners
@@ -69,7 +69,7 @@ class Services:
     def take(self, config: Config) -> None:
         """From now on `config` is the one in force: what is signed and published goes by it."""
         self.config = config
-        for made_of_it in ("policy", "authorities", "enrolment", "invitations", "outbox", "sender"):
+        for made_of_it in ("policy", "authorities", "enrolment", "invitations", "renewals", "outbox", "sender"):
             self.__dict__.pop(made_of_it, None)
 
     def read_config(self, *checks: Check) -> Config:
@@ -107,6 +107,8 @@ class Services:
             crl_url=authority.crl_url or self._default_crl_url(),
             crl_life=authority.crl_life,
             client_validity=authority.client_validity,
+            renewal_overlap=authority.renewal_overlap,
+            renewal_grace=authority.renewal_grace,
             server_validity=authority.server_validity,
         )
 
@@ -167,6 +169,12 @@ class Services:
             organisation=self.config.authority.organisation,
             tries=self.wrong_tries,
         )
+
+    @cached_property
+    def renewals(self) -> "Renewals":
+        from mutualgate.enrolment import Renewals
+
+        return Renewals(self.store, self.keys, self.policy)
 
     def base_url(self) -> str:
         """The address of the portal, as links to it begin: `https://gate.example.com/join`.

@@ -5,11 +5,15 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mutualgate.app.folder import Folder
 from mutualgate.app.services import Services
 from mutualgate.authorities.private_files import create_private_file
 from mutualgate.config import DEMO, Address, default_file, parse
+
+if TYPE_CHECKING:
+    from mutualgate.authorities.service import Hierarchy
 
 FIRST_CLIENT = "first-client"
 GATE_ADDRESS = Address("127.0.0.1", 8443)
@@ -36,10 +40,15 @@ def set_up(services: Services) -> FirstClient | None:
     fresh = hierarchy is None
     if hierarchy is None:
         hierarchy = services.authorities.create(services.config.authority.organisation)
+    write_root(services, hierarchy)
+    return _first_client(services) if fresh else None
+
+
+def write_root(services: Services, hierarchy: "Hierarchy") -> None:
+    """Keeps root.pem as it has to be: what people trust the gate's certificate by."""
     root = services.folder.root
     if not root.exists() or root.read_bytes() != hierarchy.root_pem:
         root.write_bytes(hierarchy.root_pem)
-    return _first_client(services) if fresh else None
 
 
 def write_config(folder: Folder, *, hosts: Sequence[str], upstream: str | None, listen: Sequence[str] | None) -> None:

@@ -14,6 +14,11 @@ from mutualgate.model import Authority, AuthorityKind, AuthorityName, serial
 from mutualgate.model.names import shown
 from mutualgate.store import Transaction
 
+RENEWAL_OVERLAP = timedelta(days=7)
+"""Long enough to bring the new one to every machine, whoever is on holiday."""
+RENEWAL_GRACE = timedelta(days=30)
+"""Who was offline when it ended proves the key all the same."""
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -23,6 +28,10 @@ class Policy:
     crl_life: timedelta = CRL_LIFETIME
     client_validity: timedelta = CLIENT_LIFETIME
     server_validity: timedelta = SERVER_LIFETIME
+    renewal_overlap: timedelta = RENEWAL_OVERLAP
+    """How long a certificate goes on once another one renews it."""
+    renewal_grace: timedelta = RENEWAL_GRACE
+    """How long after its end a certificate is still renewed, for the same key."""
 
     def crl_address(self, authority: Authority) -> str | None:
         """Where the authority's CRL is fetched (RFC 5280 4.2.1.13)."""
@@ -75,10 +84,10 @@ def find(tx: Transaction, name: str) -> Authority:
 
 
 def issuing_authority(tx: Transaction, name: str | None = None) -> Authority:
-    """The authority that signs leaves: the one of this name, else our issuing one. Raises `NotFound`."""
+    """The authority that signs leaves: the one of this name, else our newest issuing one. Raises `NotFound`."""
     if name is not None:
         return find(tx, AuthorityName(name))
-    found = next((one for one in tx.authorities.all() if one.kind is AuthorityKind.ISSUING), None)
+    found = next((one for one in reversed(tx.authorities.all()) if one.kind is AuthorityKind.ISSUING), None)
     if found is None:
         raise NotFound("there is no authority yet", fix="Run 'mutualgate up', which makes one", code="no_authority")
     return found

@@ -5,12 +5,12 @@ Does not know clients' requests (`enrolment`) nor how a gate learns of a change 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate import audit
-from mutualgate.authorities import hosting, issuing, lists
+from mutualgate.authorities import hosting, issuing, lists, rotation
 from mutualgate.authorities.adopt import Estate, Progress, adopt
 from mutualgate.authorities.findings import Finding
 from mutualgate.authorities.hosting import ServerCertificate
@@ -51,11 +51,13 @@ class Hierarchy:
 
     root: Authority
     issuing: Authority
+    other_roots: tuple[Authority, ...] = ()
+    """Before or after this one: published beside it, so that a change of root finds who trusts both."""
 
     @property
     def root_pem(self) -> bytes:
-        """What people import, PEM."""
-        return certificate_of(self.root).public_bytes(Encoding.PEM)
+        """What people import, PEM: the root in force first."""
+        return b"".join(certificate_of(root).public_bytes(Encoding.PEM) for root in (self.root, *self.other_roots))
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Authorities:
     def hierarchy(self) -> Hierarchy | None:
         """Our own authorities, once they are made."""
         with self._store.reading() as tx:
-            return _hierarchy(tx)
+            return _hierarchy(tx, self._store.clock())
 
     def create(
         self,
@@ -104,7 +106,7 @@ class Authorities:
         root_stored, issuing_stored = self._keys.lock(root_key), self._keys.lock(issuing_key)
         short = organisation.strip()[:50].strip()
         with self._store.transaction() as tx:
-            if _hierarchy(tx) is not None:
+            if _hierarchy(tx, now) is not None:
                 raise Conflict("there is a root already", code="hierarchy_exists")
             prepared = prepare(RootProfile(f"{short} Root CA", root_lifetime), root_key.public_key(), None, now)
             certificate = sign(prepared, root_key)
@@ -137,6 +139,36 @@ class Authorities:
             for one in (root, under):
                 self._record(tx, "authority.create", one, {"not_after": one.not_after.isoformat()})
         return Hierarchy(root, under)
+
+    def rotate_issuing(self, *, under: str | None = None, lifetime: timedelta = INTERMEDIATE_LIFETIME) -> Authority:
+        """Makes the next issuing authority, which signs from now on; what the older ones signed goes on to be admitted.
+
+        Under the root in force, or the one named. Raises `NotFound`, `Conflict`.
+        """
+        now = self._store.clock()
+        with self._store.reading() as tx:
+            kind = rotation.key_kind(issuing.issuing_authority(tx))
+        key = make_key(kind)
+        with self._store.transaction() as tx:
+            root = rotation.current_root(tx) if under is None else issuing.find(tx, under)
+            made = rotation.new_issuing(tx, self._keys, self._policy, key, root, lifetime, now)
+            facts: audit.Facts = {"not_after": made.not_after.isoformat(), "under": str(root.name)}
+            self._record(tx, "authority.rotate", made, facts)
+        return made
+
+    def rotate_root(self, *, lifetime: timedelta = ROOT_LIFETIME) -> Authority:
+        """Makes the next root and publishes it beside the one in force. It signs nothing before `rotate_issuing`.
+
+        Raises `NotFound`, `Conflict`.
+        """
+        now = self._store.clock()
+        with self._store.reading() as tx:
+            kind = rotation.key_kind(rotation.current_root(tx))
+        key = make_key(kind)
+        with self._store.transaction() as tx:
+            made = rotation.new_root(tx, self._keys, key, lifetime, now)
+            self._record(tx, "authority.rotate", made, {"not_after": made.not_after.isoformat()})
+        return made
 
     def list(self) -> tuple[AuthorityView, ...]:
         """All authorities, oldest first."""
@@ -285,8 +317,13 @@ def _signed(crl: StoredCrl | None) -> StoredCrl | None:
     return crl if crl is not None and crl.der else None
 
 
-def _hierarchy(tx: Transaction) -> Hierarchy | None:
-    own = {one.kind: one for one in reversed(tx.authorities.all())}
-    if AuthorityKind.ROOT not in own or AuthorityKind.ISSUING not in own:
+def _hierarchy(tx: Transaction, now: datetime) -> Hierarchy | None:
+    """The newest issuing authority and the root above it."""
+    own = [one for one in tx.authorities.all() if one.kind is not AuthorityKind.ADOPTED]
+    newest = next((one for one in reversed(own) if one.kind is AuthorityKind.ISSUING), None)
+    roots = [one for one in own if one.kind is AuthorityKind.ROOT]
+    root = next((one for one in roots if newest is not None and one.id == newest.issuer), None)
+    if newest is None or root is None:
         return None
-    return Hierarchy(own[AuthorityKind.ROOT], own[AuthorityKind.ISSUING])
+    others = tuple(one for one in roots if one.id != root.id and now < one.not_after)
+    return Hierarchy(root, newest, others)

@@ -12,8 +12,10 @@ from mutualgate.cli.output import emit, plain, table
 from mutualgate.cli.waiting import progress
 
 if TYPE_CHECKING:
+    from mutualgate.app import Services
     from mutualgate.authorities.findings import Finding
     from mutualgate.authorities.service import AdoptionReport, AuthorityView
+    from mutualgate.model import Authority
 
 app = new_group("Authorities: ours, and adopted ones.")
 
@@ -67,6 +69,60 @@ def adopt(
     }
     text = _adoption_text(report) + f"\n{force.sentence[0].upper()}{force.sentence[1:]}."
     emit({**facts, "skipped": list(report.skipped), **force.facts}, text, json)
+
+
+@app.command("rotate")
+def rotate(
+    which: Annotated[str, typer.Argument(help="issuing, or root.")],
+    under: Annotated[
+        str | None, typer.Option(help="For issuing: the root that signs it, for example the next one.")
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Valid for so many days.")] = None,
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """Make the next issuing authority, or the next root. What was signed before goes on to be admitted.
+
+    A new root is only published, until an issuing authority is made under it: then the gate's own certificate leads
+    to it, too, and who does not trust it by then is kept away.
+
+    Examples:
+    mutualgate ca rotate issuing
+    mutualgate ca rotate root
+    mutualgate ca rotate issuing --under root-2
+    """
+    from datetime import timedelta
+
+    from mutualgate.app import Folder, change
+    from mutualgate.app.setup import write_root
+    from mutualgate.authorities.profiles import INTERMEDIATE_LIFETIME, ROOT_LIFETIME
+
+    if which not in ("issuing", "root"):
+        raise typer.BadParameter("rotate takes issuing or root")
+    if which == "root" and under is not None:
+        raise typer.BadParameter("--under is for issuing: a root is under nothing")
+
+    def do(services: "Services") -> "Authority":
+        lifetime = None if days is None else timedelta(days=days)
+        if which == "root":
+            made = services.authorities.rotate_root(lifetime=lifetime or ROOT_LIFETIME)
+        else:
+            made = services.authorities.rotate_issuing(under=under, lifetime=lifetime or INTERMEDIATE_LIFETIME)
+        hierarchy = services.authorities.hierarchy()
+        if hierarchy is not None:
+            write_root(services, hierarchy)
+        return made
+
+    made, force = change(Folder(dir), do)
+    until = f"until {made.not_after:%Y-%m-%d}"
+    if which == "root":
+        text = (
+            f"The root '{made.name}' is made, {until}, and published beside the one in force. Once everybody trusts it:"
+            f"\nmutualgate ca rotate issuing --under {made.name}"
+        )
+    else:
+        text = f"The authority '{made.name}' signs from now on, {until}; {force.sentence}."
+    emit({"name": str(made.name), "not_after": made.not_after.isoformat(), **force.facts}, text, json)
 
 
 @app.command("list")

@@ -1,6 +1,6 @@
 """`mutualgate client`: who is known, what they prove themselves with, whether they may come in."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,6 +45,10 @@ def sign(
     csr: Annotated[Path, typer.Option(help="The certificate signing request, PEM or DER; `-` for stdin.")],
     out: Annotated[Path, typer.Option(help="The file for the certificate and its chain, PEM.")],
     days: Annotated[int | None, typer.Option(min=1, help="Valid for so many days.")] = None,
+    replaces: Annotated[
+        str | None,
+        typer.Option(help="The credential that this one renews: its number, serial or fingerprint. It ends later."),
+    ] = None,
     authority: Annotated[str | None, typer.Option(help="An adopted authority, to sign in place of ours.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
     dir: Dir = DEFAULT_DIR,
@@ -61,7 +65,9 @@ def sign(
     lifetime = None if days is None else timedelta(days=days)
     signed, in_force = change(
         Folder(dir),
-        lambda services: services.enrolment.sign(name, data, str(csr), authority=authority, lifetime=lifetime),
+        lambda services: services.enrolment.sign(
+            name, data, str(csr), authority=authority, lifetime=lifetime, replaces=replaces
+        ),
     )
     write_file(out, signed.chain_pem, force=force)
     credential = signed.credential
@@ -169,10 +175,7 @@ def show(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
     if view.estate_of is not None:
         lines.append(f"stands for every unlisted certificate that {view.estate_of.name} signed")
     if view.credentials:
-        rows = [
-            (c.id, "expired" if c.not_after < now else c.state, f"{c.not_after:%Y-%m-%d}", c.serial.hex(), c.origin)
-            for c in view.credentials
-        ]
+        rows = [(c.id, _state(c, now), f"{c.not_after:%Y-%m-%d}", c.serial.hex(), c.origin) for c in view.credentials]
         lines += ["", table(("credential", "state", "until", "serial", "origin"), rows)]
     credentials = [credential_dict(credential) for credential in view.credentials]
     estate = None if view.estate_of is None else str(view.estate_of.name)
@@ -246,6 +249,9 @@ def revoke(
     certificate: Annotated[
         Path | None, typer.Option(help="A certificate file, for one that an adopted authority signed unlisted.")
     ] = None,
+    lineage: Annotated[
+        bool, typer.Option("--lineage", help="With --credential: those that it renews and that renew it, too.")
+    ] = False,
     release: Annotated[bool, typer.Option("--release", help="Lift a certificateHold instead.")] = False,
     dir: Dir = DEFAULT_DIR,
     json: Json = False,
@@ -254,6 +260,7 @@ def revoke(
 
     Examples:
     mutualgate client revoke partner-7 --reason keyCompromise
+    mutualgate client revoke partner-7 --credential 12 --lineage
     mutualgate client revoke --certificate stolen.pem --reason keyCompromise
     """
     from mutualgate.app import Folder, change
@@ -263,6 +270,8 @@ def revoke(
         raise typer.BadParameter("give either the client's name or --certificate")
     if release and (certificate is not None or reason != "unspecified"):
         raise typer.BadParameter("--release takes a client's name, and --credential at the most")
+    if lineage and (credential is None or release):
+        raise typer.BadParameter("--lineage goes with --credential")
     why = RevocationReason.parse(reason)
 
     def do(services: "Services") -> tuple["Revocation", ...]:
@@ -271,13 +280,21 @@ def revoke(
             return (services.clients.revoke_certificate(data, reason=why, where=str(certificate)),)
         if release:
             return services.clients.release(str(name), credential=credential)
-        return services.clients.revoke(str(name), reason=why, credential=credential)
+        return services.clients.revoke(str(name), reason=why, credential=credential, lineage=lineage)
 
     made, force = change(Folder(dir), do)
     serials = [entry.serial.hex() for entry in made]
     done = "released" if release else "revoked"
     text = f"{len(made)} certificate{'s' * (len(made) != 1)} {done} ({', '.join(serials)}); {force.sentence}."
     emit({done: serials, "reason": why.name, **force.facts}, text, json)
+
+
+def _state(credential: "Credential", now: datetime) -> str:
+    if credential.not_after < now:
+        return "expired"
+    if credential.superseded is not None and credential.state == "valid":
+        return f"valid, superseded on {credential.superseded:%Y-%m-%d}"
+    return str(credential.state)
 
 
 def as_dict(client: "Client") -> dict[str, Any]:
@@ -303,6 +320,8 @@ def credential_dict(credential: "Credential") -> dict[str, Any]:
         "fingerprint": credential.fingerprint.hex(),
         "not_before": credential.not_before.isoformat(),
         "not_after": credential.not_after.isoformat(),
+        "replaces": credential.replaces,
+        "superseded": None if credential.superseded is None else credential.superseded.isoformat(),
         "revoked": None if revocation is None else revocation.at.isoformat(),
         "revocation_reason": None if revocation is None else revocation.reason.name,
     }

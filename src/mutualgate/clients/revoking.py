@@ -93,6 +93,30 @@ def one(tx: Transaction, credential: Credential, reason: RevocationReason, at: d
     return number(tx, credential.authority, credential.serial, reason, at)
 
 
+def lineage(tx: Transaction, client: Client, credential: Credential) -> list[Credential]:
+    """`credential`, those that it renews and those that renew it, oldest first: what one key holder was given."""
+    held = tx.credentials.of_client(client.id)
+    related = {credential.id}
+    before = 0
+    while len(related) > before:
+        before = len(related)
+        related |= {one.id for one in held if one.replaces in related}
+        related |= {one.replaces for one in held if one.id in related and one.replaces is not None}
+    return [one for one in held if one.id in related]
+
+
+def all_of(
+    tx: Transaction, client: Client, credentials: list[Credential], reason: RevocationReason, at: datetime
+) -> list[Revocation]:
+    """Revokes those of `credentials` that still count or are on hold. Raises `Conflict` if there is none."""
+    wanted = {(one.authority, one.serial): None for one in credentials if one.state is not CredentialState.REVOKED}
+    if not wanted:
+        raise Conflict(
+            f"all certificates of this lineage of the client '{client.name}' are revoked", code="nothing_to_revoke"
+        )
+    return [number(tx, authority, serial, reason, at) for authority, serial in wanted]
+
+
 def number(tx: Transaction, authority: int, serial: bytes, reason: RevocationReason, at: datetime) -> Revocation:
     """Revokes a serial number. Raises `Conflict` when it is revoked for good, or on hold and to be held again.
 

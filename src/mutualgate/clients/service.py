@@ -192,9 +192,11 @@ class Clients:
         *,
         reason: RevocationReason = RevocationReason.unspecified,
         credential: str | None = None,
+        lineage: bool = False,
     ) -> tuple[Revocation, ...]:
         """Revokes its credential named by `credential` (its number, serial or fingerprint, in part), or all of them.
 
+        With `lineage`, those that it renews and that renew it, too.
         With all of them its pins are retired, too, unless for a hold; with a compromised one, the pins of its key.
         One that is on hold can be revoked for good. Raises `NotFound`, and `Conflict` when nothing is left to revoke.
         """
@@ -209,7 +211,10 @@ class Clients:
                 chosen = revoking.select(tx, client, credential)
                 compromised = reason is RevocationReason.keyCompromise
                 retired = revoking.retire_pins(tx, client, now, spki=chosen.spki) if compromised else []
-                made = [revoking.one(tx, chosen, reason, now)]
+                if lineage:
+                    made = revoking.all_of(tx, client, revoking.lineage(tx, client, chosen), reason, now)
+                else:
+                    made = [revoking.one(tx, chosen, reason, now)]
             for pin in retired:
                 self._record(tx, "pin.retire", client, {"pin": pin.id, "digest": pin.digest.hex()})
             for entry in made:

@@ -84,6 +84,8 @@ class AuthorityConfig:
     crl_url: str | None
     crl_life: timedelta
     client_validity: timedelta
+    renewal_overlap: timedelta
+    renewal_grace: timedelta
     server_validity: timedelta
 
 

@@ -2,6 +2,7 @@
 
 from mutualgate.enrolment.invitations import Invitations, Invited, Outcome, Progress
 from mutualgate.enrolment.opening import Opened
+from mutualgate.enrolment.renewals import Renewals
 from mutualgate.enrolment.service import Enrolment, MadeP12
 from mutualgate.enrolment.signing import Signed
 from mutualgate.enrolment.tries import WrongTries
@@ -14,6 +15,7 @@ __all__ = [
     "Opened",
     "Outcome",
     "Progress",
+    "Renewals",
     "Signed",
     "WrongTries",
 ]

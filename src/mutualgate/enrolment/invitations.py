@@ -37,7 +37,7 @@ from mutualgate.enrolment.opening import (
     no_longer,
     ways_of,
 )
-from mutualgate.enrolment.signing import Signed, Signer, active, check_key, subject
+from mutualgate.enrolment.signing import Signed, Signer, active, check_key, end_pin, subject
 from mutualgate.enrolment.tries import WrongTries
 from mutualgate.errors import BadInput, NotFound
 from mutualgate.model import Client, ClientName, Invitation, InvitationState, Pin, PinKind, Way
@@ -120,8 +120,7 @@ class Page:
 class Invitations:
     """The service. `by` names who acts for the operator; who holds an invitation acts as that invitation.
 
-    `base_url` gives the portal's address, or raises `NotFound`; `outbox` takes letters. A pin that another one
-    replaces goes on for `overlap`.
+    `base_url` gives the portal's address, or raises `NotFound`; `outbox` takes letters.
     """
 
     def __init__(
@@ -135,7 +134,6 @@ class Invitations:
         outbox: Outbox | None = None,
         organisation: str = "mutualgate",
         tries: WrongTries | None = None,
-        overlap: timedelta = timedelta(days=7),
     ) -> None:
         self._store = store
         self._signer = Signer(keys, policy or Policy(), by)
@@ -143,7 +141,6 @@ class Invitations:
         self._base_url = base_url
         self._outbox = outbox
         self._organisation = organisation
-        self._overlap = overlap
         self._tries = WrongTries() if tries is None else tries
 
     # What operators do.
@@ -450,6 +447,8 @@ class Invitations:
         signed = self._signer.sign(
             tx, opened.client, request, now, lifetime=invitation.validity, more=more, by=holder(invitation)
         )
+        if invitation.replaces_pin is not None:
+            end_pin(tx, invitation.replaces_pin, now + self._signer.policy.renewal_overlap)
         values = {"state": InvitationState.USED, "credential": signed.credential.id, "closed": now}
         tx.invitations.set(invitation.id, values)
         return Outcome(signed.client, signed)
@@ -465,7 +464,7 @@ class Invitations:
             kind=invitation.pin_kind or PinKind.CERTIFICATE,
             not_after=None if invitation.validity is None else now + min(invitation.validity, pins.LONGEST_LIFE),
             replaces=invitation.replaces_pin,
-            overlap=None if invitation.replaces_pin is None else self._overlap,
+            overlap=None if invitation.replaces_pin is None else self._signer.policy.renewal_overlap,
         )
         tx.invitations.set(invitation.id, {"state": InvitationState.USED, "pin": pin.id, "closed": now})
         about: audit.Facts = {

@@ -13,9 +13,9 @@ from mutualgate.authorities.csr import read_csr
 from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.keys import KeyKind, make_key
-from mutualgate.clients import find, states
-from mutualgate.enrolment.signing import Signed, Signer
-from mutualgate.errors import BadInput
+from mutualgate.clients import find, revoking, states
+from mutualgate.enrolment.signing import Signed, Signer, supersede
+from mutualgate.errors import BadInput, Conflict
 from mutualgate.model import Client, Credential
 from mutualgate.store import Store, Transaction
 
@@ -47,8 +47,11 @@ class Enrolment:
         *,
         authority: str | None = None,
         lifetime: timedelta | None = None,
+        replaces: str | None = None,
     ) -> Signed:
         """Signs a client's CSR, PEM or DER, read from `where`; by our issuing authority unless another is named.
+
+        With `replaces` (a number, serial or fingerprint, in part) that credential is superseded after the overlap.
 
         What it says comes from the client's record alone. A client may have several, so that the old certificate and
         the new one overlap, under one key too.
@@ -60,7 +63,24 @@ class Enrolment:
         now = self._store.clock()
         with self._store.transaction() as tx:
             client = self._usable(tx, name)
-            return self._signer.sign(tx, client, request, now, authority=authority, lifetime=lifetime)
+            old = None if replaces is None else revoking.select(tx, client, replaces)
+            if old is not None and old.revocation is None and not tx.credentials.successors(old.id):
+                supersede(tx, old, now, self._signer.policy.renewal_overlap)
+            elif old is not None:
+                raise Conflict(
+                    f"the credential {old.id} is {'revoked' if old.revocation else 'renewed'} already",
+                    expected="one that counts and is not renewed",
+                    code="credential_superseded",
+                )
+            return self._signer.sign(
+                tx,
+                client,
+                request,
+                now,
+                authority=authority,
+                lifetime=lifetime,
+                replaces=None if old is None else old.id,
+            )
 
     def make_p12(
         self,

@@ -17,7 +17,17 @@ from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.profiles import ClientProfile, Prepared
 from mutualgate.errors import Conflict
-from mutualgate.model import Authority, AuthorityKind, Client, ClientState, Credential, Origin, RevocationReason, serial
+from mutualgate.model import (
+    Authority,
+    AuthorityKind,
+    Client,
+    ClientState,
+    Credential,
+    Origin,
+    PinState,
+    RevocationReason,
+    serial,
+)
 from mutualgate.model.certificate import facts
 from mutualgate.reading.weak_keys import key_fingerprint
 from mutualgate.store import Transaction
@@ -161,6 +171,19 @@ def compromised(at: datetime) -> Conflict:
         fix="Make a new key and a new CSR",
         code="key_compromised",
     )
+
+
+def supersede(tx: Transaction, old: Credential, now: datetime, overlap: timedelta) -> None:
+    """Ends a certificate that another one renews: after `overlap`, or by itself if it does not last as long."""
+    if now + overlap < old.not_after:
+        tx.credentials.set_superseded(old.id, now + overlap)
+
+
+def end_pin(tx: Transaction, id: int, until: datetime) -> None:
+    """Ends a pin that something else takes the place of, unless it ends before `until` by itself."""
+    pin = tx.pins.get(id)
+    if pin is not None and pin.state is PinState.ACTIVE and until < pin.not_after:
+        tx.pins.set(id, state=PinState.ACTIVE, retired=None, not_after=until)
 
 
 def credential_facts(credential: Credential) -> dict[str, str | int | bool | None]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, select
+from sqlalchemy import Connection, Select, and_, delete, func, insert, select, update
 
 from mutualgate.errors import Conflict
 from mutualgate.model import ChangeKind, Client, Credential, Origin, PinState, Revocation, RevocationReason
@@ -131,6 +131,20 @@ class Credentials:
     def with_key(self, spki: bytes) -> list[Credential]:
         """Those whose certificate has this key, oldest first."""
         return self._read(self._query().where(credential.c.spki == spki).order_by(credential.c.id))
+
+    def successors(self, id: int) -> list[Credential]:
+        """Those that renew it, oldest first."""
+        return self._read(self._query().where(credential.c.replaces == id).order_by(credential.c.id))
+
+    def set_superseded(self, id: int, at: datetime | None) -> None:
+        """From when it counts no more, because another one renews it. The judge learns of it by the revocation."""
+        self._connection.execute(update(credential).where(credential.c.id == id).values(superseded=at))
+
+    def superseded(self, by: datetime, limit: int) -> list[Credential]:
+        """At most `limit` of those whose overlap is over."""
+        return self._read(
+            self._query().where(credential.c.superseded <= by).order_by(credential.c.superseded).limit(limit)
+        )
 
     def certificate(self, id: int) -> bytes | None:
         """The certificate itself, DER."""
