@@ -10,6 +10,8 @@ set -euo pipefail
 declare -A PACKAGES=(
   [openssl]=openssl
   [curl]=curl
+  [shellcheck]=shellcheck
+  [node]=nodejs
   [certutil]=libnss3-tools
   [pk12util]=libnss3-tools
   [chromium]="chromium fonts-liberation"

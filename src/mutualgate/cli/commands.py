@@ -10,6 +10,7 @@ from mutualgate.cli import (
     check,
     clients,
     decide,
+    enrol,
     invitations,
     notices,
     refusals,
@@ -32,6 +33,7 @@ app.command("check")(check.check)
 app.command("decide")(decide.decide)
 app.command("invite")(invitations.invite)
 app.command("explain")(refusals.explain)
+app.command("enrol")(enrol.enrol)
 app.add_typer(clients.app, name="client")
 app.add_typer(invitations.app, name="invitation")
 app.add_typer(authorities.app, name="ca")

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Router
 
 from mutualgate.clock import Clock, system_clock
 from mutualgate.errors import NotFound
-from mutualgate.portal import answers, assets, helping, joining, me, operator
+from mutualgate.portal import answers, assets, helping, joining, linux, me, operator, renewal
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk
 
@@ -78,6 +78,8 @@ def routes(desk: Desk) -> list[BaseRoute]:
         *helping.routes(desk),
         *me.routes(desk),
         *joining.routes(desk),
+        *linux.routes(desk),
+        *renewal.routes(desk),
         *operator.routes(desk),
     ]
 

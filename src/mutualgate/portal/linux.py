@@ -1,0 +1,93 @@
+"""Linux and servers: a script to read before it is run, and what `mutualgate enrol` asks for."""
+
+import shlex
+from hashlib import sha256
+from importlib import resources
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mutualgate.errors import NotFound
+from mutualgate.model import Way
+from mutualgate.portal import answers
+from mutualgate.portal.asked import Asked
+from mutualgate.portal.desk import Desk
+from mutualgate.portal.machines import hand_in, opened_for, trusted_root
+
+
+def routes(desk: Desk) -> list[Route]:
+    """The addresses of this way, and the root for whoever is told its hash."""
+    return [
+        desk.route("/root.pem", get=root_pem),
+        desk.route("/root.crt", get=root_der),
+        desk.route("/{secret:secret}/linux", get=page),
+        desk.route("/{secret:secret}/linux.sh", get=script),
+        desk.route("/{secret:secret}/command", post=command),
+    ]
+
+
+async def root_pem(asked: Asked) -> Response:
+    """Our root. Whoever fetches it over a connection that proves nothing yet has to compare its hash."""
+    return answers.file(asked, (await _root(asked)).public_bytes(Encoding.PEM), "application/x-pem-file", "root.pem")
+
+
+async def root_der(asked: Asked) -> Response:
+    """The same in DER, as phones want it."""
+    der = (await _root(asked)).public_bytes(Encoding.DER)
+    return answers.file(asked, der, "application/x-x509-ca-cert", "root.crt")
+
+
+async def _root(asked: Asked) -> x509.Certificate:
+    root = await asked.call(trusted_root, asked)
+    if root is None:
+        raise NotFound("this site's certificate is from a public authority: there is no root of ours to trust")
+    return root
+
+
+async def page(asked: Asked) -> Response:
+    """The commands, in the order of how little they ask of a machine."""
+    opened = await opened_for(asked, Way.COMMAND)
+    root = await asked.call(trusted_root, asked)
+    link = f"{asked.base}/{asked.secret}"
+    digest = None if root is None else sha256(root.public_bytes(Encoding.DER)).hexdigest()
+    pinned = "" if digest is None else f" --root-sha256 {digest}"
+    if asked.kind != "html":
+        lines = ["With mutualgate installed:", f"  mutualgate enrol {link}{pinned}", ""]
+        lines += ["With openssl and curl alone, a script to read before you run it:", f"  curl -O {link}/linux.sh"]
+        return answers.text(asked, "\n".join(lines))
+    return answers.page(asked, "linux.html.j2", opened=opened, link=link, pinned=pinned, digest=digest)
+
+
+async def script(asked: Asked) -> Response:
+    """One POSIX shell script. Nothing that anybody chose is in it but our own address, token and root."""
+    opened = await opened_for(asked, Way.COMMAND)
+    root = await asked.call(trusted_root, asked)
+    text = make_script(
+        f"{asked.base}/{asked.secret}", asked.base, root=root, second_factor=opened.invitation.has_factor
+    )
+    return answers.send(asked, text, "text/x-shellscript; charset=utf-8", 200, {"Content-Disposition": _AS_FILE})
+
+
+_AS_FILE = 'attachment; filename="linux.sh"'
+
+
+async def command(asked: Asked) -> Response:
+    """A request from the script, or from `mutualgate enrol`."""
+    return await hand_in(asked, Way.COMMAND)
+
+
+def make_script(link: str, base: str, *, root: x509.Certificate | None, second_factor: bool) -> str:
+    """The script, from its template. Values are quoted for the shell, though none should need it."""
+    template = (resources.files("mutualgate.portal") / "templates" / "linux.sh").read_text(encoding="utf-8")
+    values = {
+        "@LINK@": shlex.quote(link),
+        "@BASE@": shlex.quote(base),
+        "@ROOT@": "" if root is None else root.public_bytes(Encoding.PEM).decode().strip(),
+        "@OWN_ROOT@": "no" if root is None else "yes",
+        "@SECOND@": "yes" if second_factor else "no",
+    }
+    for marker, value in values.items():
+        template = template.replace(marker, value)
+    return template

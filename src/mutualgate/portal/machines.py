@@ -1,0 +1,79 @@
+"""What the ways for machines share: what a script hands in, what it is answered, and the root that it has to trust."""
+
+import base64
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from starlette.responses import Response
+
+from mutualgate.authorities.issuing import certificate_of
+from mutualgate.enrolment import Opened, Outcome
+from mutualgate.errors import BadInput, Conflict
+from mutualgate.model import InvitationState, Way
+from mutualgate.portal import answers
+from mutualgate.portal.asked import Asked
+from mutualgate.reading.files import MAX_FILE_BYTES
+
+FACTOR_FIELD: Final = "second-factor"
+"""A header field: in an address, the code would be written into logs."""
+CSR_TYPE: Final = "application/pkcs10"
+CHAIN_TYPE: Final = "application/pem-certificate-chain"
+
+
+async def opened_for(asked: Asked, way: Way) -> Opened:
+    """The invitation in the address, if it may be used in this way. Raises as the service does."""
+    opened = await asked.call(asked.desk.services.invitations.open, asked.secret, peer=asked.visitor.peer)
+    if opened.invitation.state is InvitationState.WAITING:
+        raise Conflict("what was handed in waits for approval", code="invitation_waiting")
+    if way not in opened.invitation.ways:
+        raise BadInput("this invitation cannot be used in this way", code="way_not_allowed")
+    return opened
+
+
+async def hand_in(asked: Asked, way: Way) -> Response:
+    """Signs the request that a program sent: JSON for whoever asks for it, else PEM."""
+    given = asked.fields.get("content-type", "").partition(";")[0].strip().lower()
+    if given != CSR_TYPE:  # no form of another site can send it
+        raise BadInput("what was sent has the wrong type", expected=f"Content-Type: {CSR_TYPE}", code="bad_type")
+    body = await asked.body(MAX_FILE_BYTES)
+    sign = asked.desk.services.invitations.sign
+    factor = asked.fields.get(FACTOR_FIELD)
+    outcome = await asked.call(sign, asked.secret, body, way=way, peer=asked.visitor.peer, factor=factor)
+    return answer(asked, outcome)
+
+
+def answer(asked: Asked, outcome: Outcome) -> Response:
+    """What came of it, for a program."""
+    if asked.kind == "json":
+        return answers.document(asked, outcome_values(outcome), status=202 if outcome.waiting else 200)
+    if outcome.signed is None:
+        return answers.text(asked, "It is handed in. An operator has to approve it: try it again later.", status=202)
+    return answers.send(asked, outcome.signed.chain_pem, CHAIN_TYPE, 200, None)
+
+
+def outcome_values(outcome: Outcome) -> dict[str, Any]:
+    """The same as values; `chain` in DER, base64."""
+    values: dict[str, Any] = {"client": str(outcome.client.name), "waiting": outcome.waiting}
+    if outcome.signed is not None:
+        values |= {
+            "not_after": outcome.signed.credential.not_after,
+            "pem": outcome.signed.chain_pem.decode(),
+            "chain": [
+                base64.b64encode(one.public_bytes(Encoding.DER)).decode()
+                for one in (outcome.signed.certificate, *outcome.signed.chain)
+            ],
+        }
+    return values
+
+
+def trusted_root(asked: Asked) -> x509.Certificate | None:
+    """Our root, if it is what the certificate of this site hangs on; None for a site with a certificate of its own."""
+    host = asked.host.rpartition(":")[0] if asked.host.rpartition(":")[2].isdecimal() else asked.host
+    services = asked.desk.services
+    sites = services.config.sites
+    site = next((one for one in sites if host.strip("[]").lower() in one.hosts), sites[0])
+    hierarchy = services.authorities.hierarchy()
+    if site.certificate is not None or hierarchy is None:
+        return None
+    return certificate_of(hierarchy.root)
