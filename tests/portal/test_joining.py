@@ -311,6 +311,63 @@ def test_its_address_takes_nothing_but_a_request(portal: "ASGIApp", services: Se
     assert (answer.status, answer.json["code"]) == (400, "bad_type")
 
 
+# A certificate of one's own
+
+
+def fingerprint(of: pki.Issued) -> str:
+    return of.certificate.fingerprint(pki.hashes.SHA256()).hex()
+
+
+def test_a_certificate_that_was_shown_is_used_after_it_was_asked(portal: "ASGIApp", services: Services) -> None:
+    invited, laptop = invite(services), own()
+    who = refused([laptop.der], "unknown_issuer")
+    answer = ask(portal, f"/join/{invited.token}/own", who, form={"fingerprint": fingerprint(laptop)})
+    assert (answer.status, answer.headers["Location"]) == (303, f"/join/{invited.token}/done")
+    ((pin, _),) = services.pins.list("ann")
+    assert (pin.kind, pin.digest.hex()) == ("certificate", fingerprint(laptop))
+    page = ask(portal, f"/join/{invited.token}/done", admitted("ann", [laptop.der], client_id=invited.client.id))
+    assert "Your own certificate now lets you in as ann." in page.words
+
+
+def test_curl_uses_its_own_with_one_command(portal: "ASGIApp", services: Services) -> None:
+    invited, laptop = invite(services), own()
+    who = refused([laptop.der], "unknown_issuer")
+    answer = ask(portal, f"/join/{invited.token}/own?kind=key", who, method="POST", accept=TEXT)
+    assert answer.status == 200
+    assert answer.text.startswith(
+        "From now on this certificate lets you in as ann:\n  curl --cert own.pem --key own.key"
+    )
+    assert [pin.kind for pin, _ in services.pins.list("ann")] == ["key"]
+
+
+def test_only_what_was_asked_about_is_used(portal: "ASGIApp", services: Services) -> None:
+    invited, asked_about, other = invite(services), own(), own("other")
+    who = refused([other.der], "unknown_issuer")
+    for form in ({"fingerprint": fingerprint(asked_about)}, {}, {"fingerprint": ""}):
+        answer = ask(portal, f"/join/{invited.token}/own", who, form=form)
+        assert answer.status == 409
+        assert "is another one than you were asked about" in answer.words
+    assert services.pins.list("ann") == []
+
+
+def test_nothing_shown_is_nothing_proved(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    for fields in ({}, {"Client_Cert": ":AAAA:"}):
+        answer = ask(portal, f"/join/{invited.token}/own", method="POST", accept=JSON, **fields)
+        assert (answer.status, answer.json["code"]) == (400, "no_certificate")
+    # The browser is to be asked anew.
+    assert ask(portal, f"/join/{invited.token}/own").headers["Mutualgate-Close"] == "yes"
+
+
+def test_what_is_somebody_else_s_is_not_taken(portal: "ASGIApp", services: Services) -> None:
+    first, second, laptop = invite(services), invite(services, "bob"), own()
+    who = refused([laptop.der], "unknown_issuer")
+    assert ask(portal, f"/join/{first.token}/own", who, method="POST", accept=TEXT).status == 200
+    page = ask(portal, f"/join/{second.token}/own", who, form={"fingerprint": fingerprint(laptop)})
+    assert page.status == 409
+    assert "known here already, as another client's" in page.words.replace("&#39;", "'")
+
+
 # Afterwards
 
 

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from mutualgate.enrolment import Opened, Outcome, Progress, Signed
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import InvitationState, Way
+from mutualgate.model import InvitationState, PinKind, Way
 from mutualgate.portal import answers, showing
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk
@@ -342,17 +342,17 @@ async def own_used(asked: Asked) -> Response:
             code="certificate_changed",
         )
     factor = form.text("factor", 64) or _factor(asked)
-    invitations: Any = asked.desk.services.invitations
     try:
-        outcome: Outcome = await asked.call(
-            invitations.own,
+        outcome = await asked.call(
+            asked.desk.services.invitations.own,
             asked.secret,
             asked.visitor.chain,
             peer=asked.visitor.peer,
             factor=factor,
+            kind=PinKind.KEY if _wants_key(asked, form) else PinKind.CERTIFICATE,
         )
-    except BadInput as error:
-        if asked.kind != "html":
+    except (BadInput, Conflict) as error:
+        if asked.kind != "html" or error.code.startswith("invitation_"):
             raise
         opened = await _open(asked, Way.OWN)
         what = problem_of(error)
@@ -370,6 +370,11 @@ async def own_used(asked: Asked) -> Response:
     if asked.kind == "text":
         return answers.text(asked, _own_text(asked, outcome), status=202 if outcome.waiting else 200)
     return answers.see_other(asked, asked.secret, "wait" if outcome.waiting else "done")
+
+
+def _wants_key(asked: Asked, form: Form) -> bool:
+    """Whether the key is to be accepted whatever certificate it comes with, not this certificate alone."""
+    return "key" in (form.text("kind", 16), asked.request.query_params.get("kind"))
 
 
 def _own_text(asked: Asked, outcome: Outcome) -> str:

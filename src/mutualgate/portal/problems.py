@@ -68,6 +68,7 @@ FOR_VISITORS: Final[dict[str, Problem]] = {
         Problem(410, "invitation_expired", "This invitation has expired.", ASK),
         Problem(410, "invitation_revoked", "This invitation was withdrawn.", ASK),
         Problem(410, "invitation_declined", "The operator declined what was handed in with this invitation.", ASK),
+        Problem(410, "invitation_locked", "The second code was wrong too often, so this invitation is locked.", ASK),
         Problem(
             429,
             "too_many_tries",
