@@ -22,13 +22,23 @@ PEER = "192.0.2.7"
 ANONYMOUS = {"Mutualgate-Verdict": "anonymous", "X-Forwarded-For": PEER}
 
 
-def admitted(name: str, chain: list[bytes], *, client_id: int = 1, roles: tuple[str, ...] = ()) -> dict[str, str]:
+def admitted(
+    name: str,
+    chain: list[bytes],
+    *,
+    client_id: int = 1,
+    roles: tuple[str, ...] = (),
+    authority: str = "issuing",
+    partner: str = "",
+) -> dict[str, str]:
     """What the gate says of an admitted client."""
     return {
         "Mutualgate-Verdict": "admitted",
         "Mutualgate-Client-Id": str(client_id),
         "Mutualgate-Client": quote(name),
         "Mutualgate-Roles": ",".join(quote(role, safe="") for role in roles),
+        "Mutualgate-Authority": authority,
+        **({"Mutualgate-Partner": quote(partner)} if partner else {}),
         "X-Forwarded-For": PEER,
         **shown(chain),
     }

@@ -1,13 +1,17 @@
 """Who am I: let in, refused, hidden by the browser, or nobody; and the instructions."""
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pki
 import pytest
 from conftest import Hands
-from portal.asking import HTML, JSON, TEXT, admitted, ask, refused
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from portal.asking import ANONYMOUS, HTML, JSON, TEXT, admitted, ask, refused
 
+from mutualgate.app import Services
 from mutualgate.portal.systems import Guide
 
 if TYPE_CHECKING:
@@ -79,3 +83,82 @@ def test_instructions_begin_with_this_browser_s(portal: "ASGIApp") -> None:
     assert ask(portal, "/join/help/amiga").status == 404
     assert ask(portal, "/join/help", accept=JSON).json["curl"] == "https://gate.test/join/help/curl"
     assert "curl --cert" in ask(portal, "/join/help", accept=TEXT).text
+
+
+# Renewal
+
+
+def issued(services: Services, name: str = "ann") -> bytes:
+    signed = services.enrolment.sign(name, pki.csr(pki.fresh_key()))
+    return signed.certificate.public_bytes(Encoding.DER)
+
+
+def test_the_old_one_proves_whose_the_next_is(portal: "ASGIApp", services: Services) -> None:
+    ann = services.clients.add("ann")
+    who = admitted("ann", [issued(services)], client_id=ann.id)
+    page = ask(portal, "/join/me/renew", who)
+    assert "Renew your certificate" in page.words
+    assert 'data-send="/join/me/renew"' in page.text
+    told = ask(
+        portal, "/join/me/renew", who, method="POST", accept=JSON, body=pki.csr(pki.fresh_key()),
+        Sec_Fetch_Site="same-origin", Content_Type="application/pkcs10",
+    )  # fmt: skip
+    assert told.status == 200
+    leaf = x509.load_pem_x509_certificates(told.json["pem"].encode())[0]
+    assert leaf.subject.rfc4514_string() == "CN=ann"
+    view = services.clients.show("ann")
+    assert len(view.credentials) == 2
+    # The test then looks for the new one.
+    probe = re.search(r'data-probe="([^"]+)"', page.text)
+    assert probe is not None
+    assert ask(portal, probe[1], who, accept=JSON).json["code"] == "old_certificate"
+    new = admitted("ann", [leaf.public_bytes(Encoding.DER)], client_id=ann.id)
+    answer = ask(portal, probe[1], new, accept=JSON)
+    assert answer.json["good"] is True
+    assert answer.headers["Mutualgate-Close"] == "yes"
+
+
+def test_nothing_is_renewed_for_who_proves_nothing(portal: "ASGIApp", services: Services) -> None:
+    services.clients.add("ann")
+    leaf = issued(services)
+    for who in (refused([leaf], "revoked"), refused([leaf], "expired", known=True), ANONYMOUS):
+        for method in ("GET", "POST"):
+            answer = ask(
+                portal, "/join/me/renew", who, method=method, accept=JSON, body=pki.csr(pki.fresh_key()),
+                Sec_Fetch_Site="same-origin", Content_Type="application/pkcs10",
+            )  # fmt: skip
+            assert (answer.status, answer.json["code"]) == (403, "nothing_to_renew")
+    assert len(services.clients.show("ann").credentials) == 1
+
+
+def test_another_site_renews_nothing(portal: "ASGIApp", services: Services) -> None:
+    ann = services.clients.add("ann")
+    who = admitted("ann", [issued(services)], client_id=ann.id, authority="pin")
+    for path in ("/join/me/renew", "/join/me/replace"):
+        answer = ask(
+            portal, path, who, method="POST", accept=JSON, body=pki.csr(pki.fresh_key()),
+            Sec_Fetch_Site="cross-site", Content_Type="application/pkcs10",
+        )  # fmt: skip
+        assert (answer.status, answer.json["code"]) == (403, "cross_site")
+
+
+def test_a_partner_s_is_renewed_by_the_partner(portal: "ASGIApp") -> None:
+    who = admitted("ann", LEAF.chain_der, client_id=7, authority="partner acme", partner="acme")
+    assert "It is from acme, who renews it" in ask(portal, "/join/me", who).words
+    assert ask(portal, "/join/me/renew", who, accept=JSON).json["code"] == "not_renewable"
+
+
+def test_one_of_one_s_own_is_replaced_by_the_next(portal: "ASGIApp", services: Services) -> None:
+    invited = services.invitations.invite("ann")
+    now, following = pki.leaf(None, "laptop"), pki.leaf(None, "laptop")
+    services.invitations.own(invited.token, [now.der], peer="192.0.2.7")
+    who = admitted("ann", [now.der], client_id=invited.client.id, authority="pin")
+    assert "Use another of my own" in ask(portal, "/join/me", who).words
+    assert "Use another of my own" not in ask(portal, "/join/me", {**who, "Mutualgate-Authority": "issuing"}).words
+    told = ask(portal, "/join/me/replace", who, method="POST", accept=JSON).json
+    path = told["link"].removeprefix("https://gate.test")
+    answer = ask(portal, f"{path}/own", refused([following.der], "unknown_issuer"), method="POST", accept=TEXT)
+    assert answer.status == 200
+    assert len(services.pins.list("ann")) == 2
+    there = ask(portal, "/join/me/replace", who, form={})
+    assert (there.status, there.headers["Location"].endswith("/own")) == (303, True)

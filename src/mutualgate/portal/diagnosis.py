@@ -6,6 +6,7 @@ Knows the verdict, what was expected, and what each browser does with certificat
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Final
 
 from mutualgate.gate import reasons
@@ -37,11 +38,15 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Expected:
-    """Which certificate ought to arrive: the client's id and name, and until when it is valid, where that is known."""
+    """Which certificate ought to arrive: the client's id and name, and until when it is valid, where that is known.
+
+    `instead_of` is the one that it has taken the place of, SHA-256 in hexadecimal; empty if it is the first.
+    """
 
     client_id: int
     client: str
     not_after: datetime | None
+    instead_of: str = ""
 
 
 def diagnose(
@@ -56,6 +61,13 @@ def diagnose(
 
 
 def _admitted(visitor: Visitor, machine: Machine, expected: Expected) -> Diagnosis:
+    if expected.instead_of and visitor.shown is not None and sha256(visitor.shown).hexdigest() == expected.instead_of:
+        return Diagnosis(
+            False,
+            "old_certificate",
+            "The old certificate arrived. It still lets you in, but not for long.",
+            (Cause("old_certificate", "Your browser sent the one of before.", _choose_again(machine)),),
+        )
     if visitor.client_id == expected.client_id:
         return Diagnosis(True, "in", f"It works. The gate knows you as {visitor.client}.")
     return Diagnosis(

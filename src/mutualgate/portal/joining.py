@@ -251,16 +251,30 @@ async def page_way(asked: Asked) -> Response:
     """The page that makes the key."""
     opened = await _open(asked, Way.PAGE)
     mine = machine(asked.fields)
+    link = asked.secret
     return answers.page(
-        asked, "page.html.j2", opened=opened, machine=mine, guides=_guides(mine), label=_label(asked, opened)
+        asked,
+        "page.html.j2",
+        heading="Make your key",
+        back=(asked.to(link), "Your invitation"),
+        client=str(opened.client.name),
+        invitation=opened.invitation,
+        machine=mine,
+        guides=guides_for(mine),
+        label=label(asked, str(opened.client.name)),
+        send=asked.to(link, "page"),
+        collect=asked.to(link, "chain"),
+        progress=asked.to(link, "progress"),
+        probe=asked.to(link, "probe"),
+        diagnosis=None,
     )
 
 
 async def page_csr(asked: Asked) -> Response:
     """The page's script hands its request in; the answer is for it alone."""
-    _expect(asked, CSR_TYPES)
+    expect(asked, CSR_TYPES)
     outcome = await _sign(asked, await asked.body(MAX_FILE_BYTES), Way.PAGE, _factor(asked))
-    return answers.document(asked, _outcome_values(asked, outcome), status=202 if outcome.waiting else 200)
+    return answers.document(asked, outcome_values(outcome), status=202 if outcome.waiting else 200)
 
 
 # A request of one's own
@@ -297,7 +311,7 @@ async def csr_given(asked: Asked) -> Response:
 
 def _outcome_for_programs(asked: Asked, outcome: Outcome) -> Response:
     if asked.kind == "json":
-        return answers.document(asked, _outcome_values(asked, outcome), status=202 if outcome.waiting else 200)
+        return answers.document(asked, outcome_values(outcome), status=202 if outcome.waiting else 200)
     if outcome.waiting or outcome.signed is None:
         later = f"{asked.base}/{asked.secret}/chain.pem"
         return answers.text(
@@ -366,7 +380,7 @@ async def own_used(asked: Asked) -> Response:
             wrong=what,
         )
     if asked.kind == "json":
-        return answers.document(asked, _outcome_values(asked, outcome), status=202 if outcome.waiting else 200)
+        return answers.document(asked, outcome_values(outcome), status=202 if outcome.waiting else 200)
     if asked.kind == "text":
         return answers.text(asked, _own_text(asked, outcome), status=202 if outcome.waiting else 200)
     return answers.see_other(asked, asked.secret, "wait" if outcome.waiting else "done")
@@ -412,15 +426,30 @@ async def _finished(asked: Asked, signed: Signed | None) -> Response:
     if seen.state is not InvitationState.USED:
         return answers.see_other(asked, asked.secret)
     mine = machine(asked.fields)
+    return _done_page(asked, seen, mine, signed=signed, diagnosis=None, headers=await asked.desk.remember(asked))
+
+
+def _done_page(
+    asked: Asked,
+    seen: Progress,
+    mine: Machine,
+    *,
+    signed: Signed | None,
+    diagnosis: Diagnosis | None,
+    headers: Mapping[str, str],
+) -> Response:
     return answers.page(
         asked,
         "done.html.j2",
-        progress=seen,
+        client=str(seen.client.name),
+        seen=seen,
         signed=signed,
         machine=mine,
-        guides=_guides(mine),
-        diagnosis=None,
-        headers=await asked.desk.remember(asked),
+        guides=guides_for(mine),
+        diagnosis=diagnosis,
+        probe=asked.to(asked.secret, "probe"),
+        progress=asked.to(asked.secret, "progress"),
+        headers=headers,
     )
 
 
@@ -438,7 +467,7 @@ async def chain(asked: Asked) -> Response:
 async def chain_values(asked: Asked) -> Response:
     """The same for the page's script, which waits for it."""
     outcome = await asked.call(asked.desk.services.invitations.collect, asked.secret, peer=asked.visitor.peer)
-    return answers.document(asked, _outcome_values(asked, outcome), status=202 if outcome.waiting else 200)
+    return answers.document(asked, outcome_values(outcome), status=202 if outcome.waiting else 200)
 
 
 async def progress(asked: Asked) -> Response:
@@ -455,21 +484,9 @@ async def probe(asked: Asked) -> Response:
     remembered = await asked.desk.remembered(asked)
     found = diagnose(asked.visitor, mine, expected, remembered, asked.desk.clock())
     headers = {answers.CLOSE: "yes", **await asked.desk.remember(asked)}
-    if asked.kind == "json":
-        return answers.document(asked, _diagnosis_values(asked, found), headers=headers)
-    if asked.kind == "text":
-        lines = [found.title, *(f"{cause.title} {cause.fix}" for cause in found.causes)]
-        return answers.text(asked, "\n".join(lines), headers=headers)
-    return answers.page(
-        asked,
-        "done.html.j2",
-        progress=seen,
-        signed=None,
-        machine=mine,
-        guides=_guides(mine),
-        diagnosis=found,
-        headers=headers,
-    )
+    if asked.kind != "html":
+        return diagnosis_answer(asked, found, headers)
+    return _done_page(asked, seen, mine, signed=None, diagnosis=found, headers=headers)
 
 
 # Steps
@@ -499,24 +516,26 @@ def _factor(asked: Asked) -> str | None:
     return asked.fields.get(FACTOR_FIELD)
 
 
-def _expect(asked: Asked, types: Sequence[str]) -> None:
+def expect(asked: Asked, types: Sequence[str]) -> None:
+    """Raises BadInput (`bad_type`) for a body that says it is something else."""
     given = asked.fields.get("content-type", "").partition(";")[0].strip().lower()
     if given not in types:
         raise BadInput("what was sent has the wrong type", expected=f"Content-Type: {types[0]}", code="bad_type")
 
 
-def _guides(mine: Machine) -> list[Guide]:
+def guides_for(mine: Machine) -> list[Guide]:
     """All instructions, those for this machine first."""
     first = [mine.guide] if mine.guide is not None else []
     return list(dict.fromkeys([*first, *Guide]))
 
 
-def _label(asked: Asked, opened: Opened) -> str:
+def label(asked: Asked, client: str) -> str:
     """What choosers show: for which host, as whom."""
-    return f"{asked.host.partition(':')[0]} - {opened.client.name}"
+    return f"{asked.host.partition(':')[0]} - {client}"
 
 
-def _outcome_values(asked: Asked, outcome: Outcome) -> dict[str, Any]:
+def outcome_values(outcome: Outcome) -> dict[str, Any]:
+    """What came of it, for a page's script or a program."""
     values: dict[str, Any] = {"client": str(outcome.client.name), "waiting": outcome.waiting}
     signed = outcome.signed
     if signed is not None:
@@ -544,11 +563,16 @@ def _progress_values(asked: Asked, seen: Progress) -> Mapping[str, Any]:
     }
 
 
-def _diagnosis_values(asked: Asked, found: Diagnosis) -> Mapping[str, Any]:
-    return {
+def diagnosis_answer(asked: Asked, found: Diagnosis, headers: Mapping[str, str]) -> Response:
+    """What one handshake showed, for programs and scripts."""
+    if asked.kind == "text":
+        lines = [found.title, *(f"{cause.title} {cause.fix}" for cause in found.causes)]
+        return answers.text(asked, "\n".join(lines), headers=headers)
+    values = {
         "good": found.good,
         "code": found.code,
         "title": found.title,
         "causes": [{"code": one.code, "title": one.title, "fix": one.fix} for one in found.causes],
         "now": asked.desk.clock(),
     }
+    return answers.document(asked, values, headers=headers)

@@ -5,16 +5,27 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import Route
 
+from mutualgate.enrolment import Outcome
 from mutualgate.portal import answers, showing
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk
-from mutualgate.portal.diagnosis import words_of
+from mutualgate.portal.diagnosis import Expected, diagnose, words_of
+from mutualgate.portal.guard import NotAllowed
+from mutualgate.portal.joining import CSR_TYPES, diagnosis_answer, expect, guides_for, label, outcome_values
+from mutualgate.portal.showing import fingerprint
 from mutualgate.portal.systems import machine
+from mutualgate.portal.visitor import Visitor
+from mutualgate.reading.files import MAX_FILE_BYTES
 
 
 def routes(desk: Desk) -> list[Route]:
     """The addresses."""
-    return [desk.route("/me", get=me)]
+    return [
+        desk.route("/me", get=me),
+        desk.route("/me/renew", get=renewal, post=renewed),
+        desk.route("/me/replace", post=replaced),
+        desk.route("/me/probe", get=probe),
+    ]
 
 
 async def me(asked: Asked) -> Response:
@@ -41,6 +52,83 @@ async def me(asked: Asked) -> Response:
         machine=machine(asked.fields),
         headers=headers,
     )
+
+
+async def renewal(asked: Asked) -> Response:
+    """The page that makes the next key. The one that was shown proves whose it is."""
+    visitor = _renewable(asked)
+    mine = machine(asked.fields)
+    return answers.page(
+        asked,
+        "page.html.j2",
+        heading="Renew your certificate",
+        back=(asked.to("me"), "Your certificate"),
+        client=visitor.client,
+        invitation=None,
+        machine=mine,
+        guides=guides_for(mine),
+        label=label(asked, visitor.client),
+        send=asked.to("me", "renew"),
+        collect=None,
+        progress=None,
+        probe=f"{asked.to('me', 'probe')}?instead-of={fingerprint(visitor.shown or b'')}",
+        diagnosis=None,
+    )
+
+
+async def renewed(asked: Asked) -> Response:
+    """The page's script hands the request in, over a connection that proves the certificate of before."""
+    visitor = _renewable(asked)
+    expect(asked, CSR_TYPES)
+    csr = await asked.body(MAX_FILE_BYTES)
+    signed = await asked.call(asked.desk.services.renewals.renew, visitor.shown or b"", csr, peer=visitor.peer)
+    return answers.document(asked, outcome_values(Outcome(signed.client, signed)))
+
+
+async def replaced(asked: Asked) -> Response:
+    """A link for the next certificate of one's own: opening it with that one proves it, too."""
+    visitor = _renewable(asked)
+    await asked.form()
+    replace = asked.desk.services.renewals.replace_pin
+    invited = await asked.call(replace, visitor.shown or b"", peer=visitor.peer)
+    if asked.kind == "html":
+        return answers.see_other(asked, invited.token, "own")
+    link = invited.link(asked.base)
+    if asked.kind == "json":
+        return answers.document(asked, {"link": link, "expires": invited.invitation.expires})
+    return answers.text(asked, f"Now with the next one:\n  curl --cert next.pem --key next.key -X POST {link}/own")
+
+
+def _renewable(asked: Asked) -> Visitor:
+    """The visitor, if a page can renew what it has shown. Raises NotAllowed, which says what else there is."""
+    visitor = asked.visitor
+    if not visitor.admitted or visitor.shown is None:
+        raise NotAllowed(
+            "this browser shows no certificate that is let in, and a renewal has to prove the one of before",
+            expected="the certificate that is to be renewed",
+            fix="Show it, or ask for a new invitation",
+            code="nothing_to_renew",
+        )
+    if visitor.partner:
+        raise NotAllowed(
+            f"this certificate is from {visitor.partner}, who renews it",
+            expected="one that was issued here, or one of your own",
+            fix=f"Ask {visitor.partner} for the next one",
+            code="not_renewable",
+        )
+    return visitor
+
+
+async def probe(asked: Asked) -> Response:
+    """After a renewal: whether the new one arrives. It ends its connection, as the test of an invitation does."""
+    visitor = asked.visitor
+    old = asked.request.query_params.get("instead-of", "")[:64]
+    expected = Expected(visitor.client_id or 0, visitor.client, None, old)
+    found = diagnose(visitor, machine(asked.fields), expected, await asked.desk.remembered(asked), asked.desk.clock())
+    headers = {answers.CLOSE: "yes", **await asked.desk.remember(asked)}
+    if asked.kind != "html":
+        return diagnosis_answer(asked, found, headers)
+    return answers.see_other(asked, "me", headers=headers)
 
 
 def _values(asked: Asked, shown: showing.Shown | None) -> dict[str, Any]:

@@ -48,13 +48,17 @@ class Visitor:
     authority: str = ""
     partner: str = ""
     credential: str = ""
-    evidence: str = ""
     tls: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def admitted(self) -> bool:
         """Whether the gate knows who this is."""
         return self.verdict is Verdict.ADMITTED
+
+    @property
+    def pinned(self) -> bool:
+        """Whether it was let in by a certificate or key of its own, not by one that an authority vouches for."""
+        return self.admitted and self.authority == "pin"
 
     @property
     def shown(self) -> bytes | None:
@@ -92,7 +96,6 @@ def visitor(fields: Mapping[str, str]) -> Visitor:
         authority=text("authority") if admitted else "",
         partner=text("partner") if admitted else "",
         credential=text("credential") if admitted else "",
-        evidence=text("evidence") if admitted else "",
         tls=_tls(fields.get("mutualgate-tls", "")),
     )
 

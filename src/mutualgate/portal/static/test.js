@@ -95,5 +95,6 @@ async function look() {
   }
 }
 
-if (test.closest("[hidden]")) document.addEventListener("test-begins", look, { once: true });
+if (!test.dataset.progress) green = true; // nothing to look at but this browser
+else if (test.closest("[hidden]")) document.addEventListener("test-begins", look, { once: true });
 else look();
