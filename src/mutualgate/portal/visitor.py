@@ -48,6 +48,7 @@ class Visitor:
     authority: str = ""
     partner: str = ""
     credential: str = ""
+    evidence: str = ""
     tls: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -96,6 +97,7 @@ def visitor(fields: Mapping[str, str]) -> Visitor:
         authority=text("authority") if admitted else "",
         partner=text("partner") if admitted else "",
         credential=text("credential") if admitted else "",
+        evidence=text("evidence") if admitted else "",
         tls=_tls(fields.get("mutualgate-tls", "")),
     )
 
