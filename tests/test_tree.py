@@ -58,6 +58,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "portal/operator_pins.py": ("portal/test_operator.py", "as portal/operator_clients.py"),
     "portal/operator_refusals.py": ("portal/test_operator.py", "as portal/operator_clients.py"),
     "partners/finding.py": ("partners/test_service.py", "a name that means nobody is asserted in the service's calls"),
+    "portal/operator_partners.py": ("portal/test_partner.py", "beside what partners may do themselves"),
+    "portal/offices.py": ("portal/test_partner.py", "asked as a partner and as an operator"),
     "snapshot/sites.py": ("snapshot/test_builder.py", "sites are records of the snapshot that is built"),
     "store/audit.py": ("audit/test_chain.py", "the log is tested by what writes it"),
     "store/authorities.py": ("authorities/test_service.py", "its rows are asserted through the service"),

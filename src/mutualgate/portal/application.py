@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Router
 
 from mutualgate.clock import Clock, system_clock
 from mutualgate.errors import NotFound
-from mutualgate.portal import answers, assets, helping, joining, linux, me, operator, renewal
+from mutualgate.portal import answers, assets, helping, joining, linux, me, operator, partner, renewal
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk
 
@@ -81,6 +81,7 @@ def routes(desk: Desk) -> list[BaseRoute]:
         *linux.routes(desk),
         *renewal.routes(desk),
         *operator.routes(desk),
+        *partner.routes(desk),
     ]
 
 

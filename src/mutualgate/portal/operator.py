@@ -29,13 +29,20 @@ TABS = (
     ("clients", "Clients", ("clients",)),
     ("invitations", "Invitations", ("invitations",)),
     ("refusals", "Refused", ("refusals",)),
+    ("partners", "Partners", ("partners",)),
 )
 """Name, label and path of each part."""
 
 
 def routes(desk: Desk) -> list[BaseRoute]:
     """All addresses of the operator."""
-    from mutualgate.portal import operator_clients, operator_invitations, operator_pins, operator_refusals
+    from mutualgate.portal import (
+        operator_clients,
+        operator_invitations,
+        operator_partners,
+        operator_pins,
+        operator_refusals,
+    )
 
     def at(path: str, **views: View) -> BaseRoute:
         return desk.route(f"/operator{path}", **{method: for_operators(view) for method, view in views.items()})
@@ -47,6 +54,7 @@ def routes(desk: Desk) -> list[BaseRoute]:
         *operator_clients.routes(at),
         *operator_invitations.routes(at),
         *operator_refusals.routes(at),
+        *operator_partners.routes(at),
     ]
 
 

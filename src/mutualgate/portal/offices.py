@@ -1,0 +1,282 @@
+"""What operators and a partner's own administrators do alike: look after one partner's CAs and clients.
+
+An `Office` says whose desk it is: the operator's, where any partner is looked after, or a partner's own, where its name
+comes from who is signed in and never from the address alone. What only operators may is refused here for the others.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model import Anchor, AnchorState, MemberState, PartnerName
+from mutualgate.portal import answers
+from mutualgate.portal.asked import Asked
+from mutualgate.portal.operator import PAGE_ROWS, At, acting, part, query
+from mutualgate.portal.operator_pins import given_file, pem_of
+
+if TYPE_CHECKING:
+    from mutualgate.app import Services
+    from mutualgate.partners.anchors import Terms
+    from mutualgate.partners.service import PartnerView
+
+MEMBERS_SHOWN: Final = 20
+"""Clients of a partner on its own page; there is a list of all of them."""
+
+
+@dataclass(frozen=True)
+class Office:
+    """Where a partner is looked after: its name, the address of its page, whether by an operator."""
+
+    partner: str
+    base: tuple[str, ...]
+    operator: bool
+
+    @property
+    def frame(self) -> str:
+        """The template that the pages stand in."""
+        return "operator/frame.html.j2" if self.operator else "partner/frame.html.j2"
+
+
+OfficeOf = Callable[[Asked], Awaitable[Office]]
+"""The office that a request means. Raises NotFound for a partner that is not the visitor's to look after."""
+
+
+def routes(at: At, prefix: str, office_of: OfficeOf) -> list[BaseRoute]:
+    """The addresses of both, below `prefix`, which names the partner as `{partner}`."""
+
+    def view(function: Callable[[Asked, Office], Awaitable[Response]]) -> Callable[[Asked], Awaitable[Response]]:
+        async def with_office(asked: Asked) -> Response:
+            return await function(asked, await office_of(asked))
+
+        return with_office
+
+    return [
+        at(prefix, get=view(show)),
+        at(f"{prefix}/clients", get=view(members)),
+        at(f"{prefix}/clients/{{step}}", post=view(change_member)),
+        at(f"{prefix}/cas", get=view(new_ca), post=view(claim)),
+        at(f"{prefix}/cas/{{id}}", get=view(ca)),
+        at(f"{prefix}/cas/{{id}}/prove", post=view(prove)),
+        at(f"{prefix}/cas/{{id}}/retire", get=view(ask_to_retire), post=view(retire)),
+    ]
+
+
+async def show(asked: Asked, office: Office) -> Response:
+    """A partner with all that is its own."""
+
+    def read(services: "Services") -> dict[str, Any]:
+        view = services.partners.show(office.partner)
+        waiting = services.partners.members.list(office.partner, state=MemberState.PENDING, limit=MEMBERS_SHOWN)
+        there = services.partners.members.list(office.partner, state=MemberState.ACTIVE, limit=MEMBERS_SHOWN)
+        return {"view": view, "partner": view.partner, "pending": waiting, "active": there, **_ways(view)}
+
+    return await _shown(asked, office, "partner/partner.html.j2", read)
+
+
+async def members(asked: Asked, office: Office) -> Response:
+    """All of its clients, searched and paged."""
+    search, after = query(asked, "search"), query(asked, "after", 512)
+
+    def read(services: "Services") -> dict[str, Any]:
+        partner = services.partners.get(office.partner)
+        found = services.partners.members.list(office.partner, search=search, after=after, limit=PAGE_ROWS + 1)
+        more = found[PAGE_ROWS - 1].member.name if len(found) > PAGE_ROWS else ""
+        return {"partner": partner, "members": found[:PAGE_ROWS], "search": search, "after": after, "more": more}
+
+    return await _shown(asked, office, "partner/members.html.j2", read)
+
+
+async def change_member(asked: Asked, office: Office) -> Response:
+    """Adds one by its name, lets in one that waits, keeps one out, takes one off the list."""
+    step, form = part(asked, "step"), await asked.form()
+    name = form.text("name", 512)
+    if not name:
+        raise BadInput("no name was given", expected="a name such as dns:api.acme.example")
+    service = acting(asked).partners.members
+    # Never with a client or roles of the form: a partner's administrator would choose whose roles its client has.
+    steps: dict[str, Callable[[str, str], object]] = {
+        "add": service.add,
+        "approve": service.approve,
+        "suspend": service.suspend,
+        "remove": service.remove,
+    }
+    if office.operator:
+        # Whether who was kept out comes in again is not for a partner to say (its operator may have had a reason).
+        steps["resume"] = service.resume
+    if step not in steps:
+        raise NotFound("there is no such page")
+    if not office.operator and step in ("suspend", "remove"):
+        await asked.call(_theirs, asked, office, name)
+    await asked.call(steps[step], office.partner, name)
+    return answers.see_other(asked, *office.base, *(("clients",) if form.text("list", 8) else ()))
+
+
+def _theirs(asked: Asked, office: Office, name: str) -> None:
+    """Raises Conflict for a client that a partner's administrator may not keep out or take off the list."""
+    services = asked.desk.services
+    with services.store.reading() as tx:
+        partner = tx.partners.find(PartnerName(office.partner))
+        member = None if partner is None else tx.partners.member(partner.id, name)
+        client = None if member is None or member.client is None else tx.clients.get(member.client)
+    if client is None:
+        return
+    if client.id == asked.visitor.client_id:
+        raise Conflict("you would lock yourself out", fix="Let another administrator do it", code="own_access")
+    if set(client.roles) & set(asked.desk.operator_roles()):
+        raise Conflict("this client is an operator of the gate", fix="Ask the operator", code="not_theirs")
+    if client.suspended:
+        # Taken off the list and added anew it would come in again: a suspension ends where it was made (R27).
+        raise Conflict("this client is suspended", fix="Ask the operator", code="client_suspended")
+
+
+async def new_ca(asked: Asked, office: Office) -> Response:
+    """Asks for the CA's certificate."""
+
+    def read(services: "Services") -> dict[str, Any]:
+        return {"partner": services.partners.get(office.partner), "sentences": (), "pem": "", "terms": None}
+
+    return await _shown(asked, office, "partner/claim.html.j2", read)
+
+
+async def claim(asked: Asked, office: Office) -> Response:
+    """Shows what the file is and what trusting it means; once that was seen, takes the claim down."""
+    form = await asked.form()
+    data = given_file(form)
+
+    if form.text("sure", 8) == "yes":
+        terms = _terms(asked, office, form.values)
+        made = await asked.call(acting(asked).partners.anchors.claim, office.partner, data, "the certificate", terms)
+        return answers.see_other(asked, *office.base, "cas", str(made.anchor.id))
+
+    def read(services: "Services") -> dict[str, Any]:
+        from mutualgate.reading.explain import explain
+
+        partner = services.partners.get(office.partner)
+        sentences = services.partners.anchors.look_at(data, "the file")
+        pem = pem_of(explain(bytearray(data), "the file", now=services.clock()).der)
+        return {"partner": partner, "sentences": sentences, "pem": pem, "terms": True}
+
+    return await _shown(asked, office, "partner/claim.html.j2", read)
+
+
+async def ca(asked: Asked, office: Office) -> Response:
+    """One CA: where it stands, and what has to be done to prove it."""
+
+    def read(services: "Services") -> dict[str, Any]:
+        partner, anchor = _anchor(services, asked, office)
+        return {"partner": partner, "anchor": anchor, "state": anchor.state_at(services.clock())}
+
+    return await _shown(asked, office, "partner/ca.html.j2", read)
+
+
+async def prove(asked: Asked, office: Office) -> Response:
+    """Takes a certificate under it that says the code."""
+    form, services = await asked.form(), acting(asked)
+    data, id = given_file(form), number_of(asked, "id")
+    await asked.call(services.partners.anchors.prove, office.partner, data, "the certificate", anchor=id)
+    return answers.see_other(asked, *office.base, "cas", str(id))
+
+
+async def ask_to_retire(asked: Asked, office: Office) -> Response:
+    """What retiring a CA does."""
+
+    def read(services: "Services") -> dict[str, Any]:
+        partner, anchor = _anchor(services, asked, office)
+        return {"partner": partner, "anchor": anchor, "state": anchor.state_at(services.clock())}
+
+    return await _shown(asked, office, "partner/retire.html.j2", read)
+
+
+async def retire(asked: Asked, office: Office) -> Response:
+    """Ends it now, or on a day."""
+    from datetime import UTC, datetime
+
+    form = await asked.form()
+    if form.text("sure", 8) != "yes":
+        raise BadInput("nothing was done: the box was not ticked", expected="the box that says that you are sure")
+    text = form.text("on", 10)
+    try:
+        on = datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
+    except ValueError:
+        raise BadInput(f"{text!r} is no day", expected="a day such as 2027-01-31") from None
+    id = number_of(asked, "id")
+    await asked.call(acting(asked).partners.anchors.retire, office.partner, id, on=on)
+    return answers.see_other(asked, *office.base, "cas", str(id))
+
+
+# For both faces.
+
+
+async def _shown(
+    asked: Asked, office: Office, template: str, read: "Callable[[Services], dict[str, Any]]", *, status: int = 200
+) -> Response:
+    from mutualgate.portal.operator import TABS, waiting
+
+    def all_of_it(services: "Services") -> dict[str, Any]:
+        usual = {"waiting": waiting(services), "tabs": TABS, "here": "partners"} if office.operator else {}
+        return {**usual, **read(services)}
+
+    def home(*parts: str) -> str:
+        return asked.to(*office.base, *parts)
+
+    values = await asked.call(all_of_it, acting(asked))
+    usual: dict[str, Any] = {"office": office, "frame": office.frame, "home": home, "rows": PAGE_ROWS}
+    return answers.page(asked, template, status=status, wide=True, **usual, **values)
+
+
+def _anchor(services: "Services", asked: Asked, office: Office) -> tuple[Any, Anchor]:
+    """The CA of the address, if it is this partner's: another's number is as good as none."""
+    view = services.partners.show(office.partner)
+    id = number_of(asked, "id")
+    found = next((one for one in view.anchors if one.id == id), None)
+    if found is None:
+        raise NotFound("there is no such CA", code="not_found")
+    return view.partner, found
+
+
+def _ways(view: "PartnerView") -> dict[str, Any]:
+    order = {AnchorState.ACTIVE: 0, AnchorState.RETIRING: 1, AnchorState.PENDING: 2, AnchorState.RETIRED: 3}
+    return {"anchors": sorted(view.anchors, key=lambda one: (order[one.state], one.id))}
+
+
+def _terms(asked: Asked, office: Office, values: Any) -> "Terms":
+    """On which terms: an operator says, a partner has the usual ones."""
+    from datetime import timedelta
+
+    from mutualgate.model import RevocationMode
+    from mutualgate.partners.anchors import Terms
+
+    if not office.operator:
+        return Terms()
+
+    def text(name: str) -> str:
+        given = values.get(name, ())
+        return given[0].strip() if given else ""
+
+    try:
+        mode = RevocationMode(text("revocation") or "ignore")
+    except ValueError:
+        raise BadInput("there is no such way to treat revocation", expected=", ".join(RevocationMode)) from None
+    days = text("leaf_limit") or "90"
+    if not re.fullmatch(r"[0-9]{1,4}", days):
+        raise BadInput("how long a certificate may live is no number of days", expected="a number, such as 90")
+    return Terms(
+        depth=1 if text("depth") == "1" else 0,
+        shared=text("shared") == "yes",
+        environment=text("environment"),
+        revocation=mode,
+        leaf_limit=timedelta(days=int(days)),
+    )
+
+
+def number_of(asked: Asked, name: str) -> int:
+    """A part of the path that is a number. Raises NotFound."""
+    text = part(asked, name)
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise NotFound("there is no such page")
+    return int(text)

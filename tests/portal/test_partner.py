@@ -1,0 +1,296 @@
+"""The pages of a partner's administrators: what is theirs, and nothing that is another's, whatever they ask for."""
+
+import re
+from html import unescape
+from typing import TYPE_CHECKING
+
+import pki
+import pytest
+from portal.asking import ANONYMOUS, Answer, admitted, ask
+
+from mutualgate.app import Services
+from mutualgate.model import Anchor, PartnerAdmits
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+ACME, GLOBEX = "acme", "globex"
+
+
+class Companies:
+    """Two partners, each with a CA, an administrator and a client; `secret` words are only in what is globex's."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.cas = {name: pki.ca(f"{name} issuing CA") for name in (ACME, GLOBEX)}
+        self.anchors: dict[str, Anchor] = {}
+        self.admins: dict[str, int] = {}
+        for name in (ACME, GLOBEX):
+            services.partners.add(name, names=[f"dns:*.{name}.example"], contact=f"ops@{name}.example")
+            self.anchors[name] = self.claim(name, self.cas[name])
+            self.prove(name, self.cas[name], self.anchors[name])
+            services.clients.add(f"chief of {name}", roles=["partner-admin"])
+            self.admins[name] = services.clients.get(f"chief of {name}").id
+            services.partners.members.add(name, f"dns:chief.{name}.example", client=f"chief of {name}")
+            services.partners.members.add(name, f"dns:api.{name}.example")
+
+    def claim(self, name: str, ca: pki.Issued) -> Anchor:
+        return self.services.partners.anchors.claim(name, ca.pem).anchor
+
+    def prove(self, name: str, ca: pki.Issued, anchor: Anchor) -> None:
+        assert anchor.challenge is not None
+        self.services.partners.anchors.prove(name, pki.leaf(ca, anchor.challenge).pem)
+
+    def chief(self, name: str = ACME) -> dict[str, str]:
+        return admitted(f"chief of {name}", [b"x"], client_id=self.admins[name], roles=("partner-admin",))
+
+
+@pytest.fixture
+def companies(services: Services) -> Companies:
+    return Companies(services)
+
+
+def get(portal: "ASGIApp", who: dict[str, str], path: str = "") -> Answer:
+    return ask(portal, f"/join/partner{path}", who)
+
+
+def post(portal: "ASGIApp", who: dict[str, str], path: str, **form: str) -> Answer:
+    return ask(portal, f"/join/partner{path}", who, form=form)
+
+
+def test_an_administrator_sees_its_own(portal: "ASGIApp", companies: Companies) -> None:
+    assert get(portal, companies.chief()).headers["Location"] == "/join/partner/acme"
+    page = get(portal, companies.chief(), "/acme")
+    assert "CN=acme issuing CA" in page.words
+    assert "dns:api.acme.example" in page.words
+    assert "dns:*.acme.example" in page.words
+    assert "dns:api.acme.example" in get(portal, companies.chief(), "/acme/clients").words
+    assert "globex" not in page.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/clients", "/clients?search=api", "/cas", "/cas/{anchor}", "/cas/{anchor}/retire"],
+)
+def test_another_s_pages_are_not_there(portal: "ASGIApp", companies: Companies, path: str) -> None:
+    theirs = path.format(anchor=companies.anchors[GLOBEX].id)
+    there = get(portal, companies.chief(), f"/globex{theirs}")
+    nowhere = get(portal, companies.chief(), f"/no-such-partner{theirs}")
+    assert (there.status, nowhere.status) == (404, 404)
+    assert there.text.replace("globex", "") == nowhere.text.replace("no-such-partner", "")
+    assert "issuing CA" not in there.text
+
+
+@pytest.mark.parametrize("step", ["", "/retire", "/prove"])
+def test_another_s_ca_is_not_there_under_one_s_own_name(portal: "ASGIApp", companies: Companies, step: str) -> None:
+    """The number of another's CA, at one's own address."""
+    theirs = companies.anchors[GLOBEX]
+    answer = get(portal, companies.chief(), f"/acme/cas/{theirs.id}{step}")
+    assert answer.status in (404, 405)
+    assert "globex" not in answer.text
+    changed = post(portal, companies.chief(), f"/acme/cas/{theirs.id}{step or '/retire'}", sure="yes", text="x")
+    assert changed.status in (400, 404)
+    assert "globex" not in changed.text
+    assert companies.services.partners.anchors.list(GLOBEX) == [
+        one for one in companies.services.partners.anchors.list(GLOBEX) if one.state == "active"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/clients/suspend", {"name": "dns:api.globex.example"}),
+        ("/clients/remove", {"name": "dns:api.globex.example"}),
+        ("/clients/add", {"name": "dns:new.globex.example"}),
+        ("/cas/{anchor}/retire", {"sure": "yes"}),
+        ("/cas/{anchor}/prove", {"text": "x"}),
+        ("/cas", {"text": "x", "sure": "yes"}),
+    ],
+)
+def test_another_s_things_cannot_be_changed(
+    portal: "ASGIApp", companies: Companies, path: str, form: dict[str, str]
+) -> None:
+    def all_of_it() -> object:
+        service = companies.services.partners
+        return service.show(GLOBEX), service.members.list(GLOBEX)
+
+    before = all_of_it()
+    target = path.format(anchor=companies.anchors[GLOBEX].id)
+    assert post(portal, companies.chief(), f"/globex{target}", **form).status == 404
+    assert all_of_it() == before
+    # A name of globex's is none of acme's clients, either.
+    if "suspend" in path or "remove" in path:
+        assert post(portal, companies.chief(), f"/acme{target}", **form).status == 404
+        assert all_of_it() == before
+
+
+def test_nobody_else_comes_in(portal: "ASGIApp", companies: Companies, services: Services) -> None:
+    services.clients.add("pretender", roles=["partner-admin"])
+    services.clients.add("worker")
+    services.partners.members.add(ACME, "dns:worker.acme.example", client="worker")
+    for who in (
+        ANONYMOUS,
+        admitted("pretender", [b"x"], client_id=services.clients.get("pretender").id, roles=("partner-admin",)),
+        admitted("worker", [b"x"], client_id=services.clients.get("worker").id, roles=()),
+    ):
+        answers = [get(portal, who, path) for path in ("", "/acme", "/no-such-partner")]
+        assert [answer.status for answer in answers] == [403, 403, 403]
+        assert "issuing CA" not in answers[1].text
+
+
+def test_who_left_the_partner_looks_after_it_no_more(
+    portal: "ASGIApp", companies: Companies, services: Services
+) -> None:
+    services.partners.members.remove(ACME, "dns:chief.acme.example")
+    assert get(portal, companies.chief(), "/acme").status == 403
+
+
+def test_a_ca_is_claimed_and_proved(portal: "ASGIApp", companies: Companies, services: Services) -> None:
+    chief, new = companies.chief(), pki.ca("acme next CA")
+    seen = post(portal, chief, "/acme/cas", text=new.pem.decode())
+    assert "CN=acme next CA" in seen.words
+    assert "Trusting it means" in seen.words
+    assert len(services.partners.anchors.list(ACME)) == 1
+    (pem,) = re.findall(r'name="text" value="([^"]+)"', seen.text)
+    # What only operators may say is not listened to.
+    form = {"shared": "yes", "depth": "1", "leaf_limit": "3000", "revocation": "fail", "environment": "test"}
+    place = post(portal, chief, "/acme/cas", text=unescape(pem), sure="yes", **form).headers["Location"]
+    anchor = services.partners.anchors.list(ACME)[1]
+    assert place == f"/join/partner/acme/cas/{anchor.id}"
+    assert (anchor.state, anchor.shared, anchor.depth, anchor.environment) == ("pending", False, 0, "")
+    assert anchor.leaf_limit.days == 90
+    page = get(portal, chief, f"/acme/cas/{anchor.id}")
+    assert anchor.challenge is not None
+    assert anchor.challenge in page.words
+    wrong = post(portal, chief, f"/acme/cas/{anchor.id}/prove", text=pki.leaf(new, "something else").pem.decode())
+    assert wrong.status == 400
+    # Only operators let a claim count without a proof.
+    assert post(portal, chief, f"/acme/cas/{anchor.id}/approve", without_proof="yes").status == 404
+    assert services.partners.anchors.list(ACME)[1].state == "pending"
+    proof = pki.leaf(new, anchor.challenge)
+    assert post(portal, chief, f"/acme/cas/{anchor.id}/prove", text=proof.pem.decode()).status == 303
+    assert services.partners.anchors.list(ACME)[1].state == "active"
+    assert post(portal, chief, f"/acme/cas/{companies.anchors[ACME].id}/retire", on="2026-07-01").status == 400
+    post(portal, chief, f"/acme/cas/{companies.anchors[ACME].id}/retire", on="2026-07-01", sure="yes")
+    assert services.partners.anchors.list(ACME)[0].state == "retiring"
+
+
+def test_a_partner_s_clients_get_the_roles_that_the_operator_gave(
+    portal: "ASGIApp", companies: Companies, services: Services
+) -> None:
+    services.clients.add("olga", roles=["admin"])
+    services.partners.set_roles(ACME, ["orders"])
+    form = {"client": "olga", "roles": "admin", "role": "admin"}
+    assert post(portal, companies.chief(), "/acme/clients/add", name="dns:new.acme.example", **form).status == 303
+    (new,) = services.partners.members.list(ACME, search="new.")
+    assert new.client is not None
+    assert (new.client.name, new.client.roles) == ("new.acme.example", ("orders",))
+
+
+def test_a_partner_lifts_no_suspension(portal: "ASGIApp", companies: Companies, services: Services) -> None:
+    """R27: not by resuming, nor by taking the client off the list and adding it anew."""
+    name, chief = "dns:api.acme.example", companies.chief()
+    assert post(portal, chief, "/acme/clients/suspend", name=name).status == 303
+    assert post(portal, chief, "/acme/clients/resume", name=name).status == 404
+    assert post(portal, chief, "/acme/clients/remove", name=name).status == 409
+    (member,) = services.partners.members.list(ACME, search="api.")
+    assert member.client is not None
+    assert member.client.state == "suspended"
+    services.partners.suspend(ACME)
+    assert "Suspended" in get(portal, chief, "/acme").words
+    for path, form in (("/clients/add", {"name": "dns:x.acme.example"}), ("/cas", {"text": "x"})):
+        assert post(portal, chief, f"/acme{path}", **form).status == 409
+
+
+def test_a_partner_locks_out_neither_itself_nor_the_operator(
+    portal: "ASGIApp", companies: Companies, services: Services
+) -> None:
+    services.clients.add("olga", roles=["admin"])
+    services.partners.members.add(ACME, "dns:olga.acme.example", client="olga")
+    for name in ("dns:chief.acme.example", "dns:olga.acme.example"):
+        for step in ("suspend", "remove"):
+            assert post(portal, companies.chief(), f"/acme/clients/{step}", name=name).status == 409
+    assert services.clients.get("olga").state == "active"
+
+
+def test_one_that_waits_is_let_in(portal: "ASGIApp", companies: Companies, services: Services) -> None:
+    from mutualgate.partners.members import first_sight
+
+    services.partners.set_admits(ACME, PartnerAdmits.APPROVAL)
+    leaf = pki.leaf(companies.cas[ACME], "x", sans=["new.acme.example"])
+    with services.store.transaction() as tx:
+        first_sight(tx, services.partners.get(ACME).id, leaf.certificate, at=services.clock())
+    assert "Seen, and waiting to be let in dns:new.acme.example" in re.sub(
+        r" Clients, waiting Name .*? done ", " ", get(portal, companies.chief(), "/acme").words
+    )
+    assert post(portal, companies.chief(), "/acme/clients/approve", name="dns:new.acme.example").status == 303
+    assert services.clients.get("new.acme.example").state == "active"
+
+
+# --- the operator's side of the same ---
+
+OPERATOR = admitted("olga", [b"x"], client_id=99, roles=("admin",))
+
+
+def operator(portal: "ASGIApp", path: str, **form: str) -> Answer:
+    return ask(portal, f"/join/operator/partners{path}", OPERATOR, form=form or None)
+
+
+def test_an_operator_adds_a_partner(portal: "ASGIApp", services: Services) -> None:
+    wrong = operator(portal, "", name="Initech!", names="dns:*.initech.example")
+    assert wrong.status == 400
+    assert "cannot be a partner&#39;s name" in wrong.text
+    assert "dns:*.initech.example</textarea>" in wrong.text
+    wide = operator(portal, "", name="initech", names="dns:*.example\ndn:CN=*,O=Initech Ltd\r\n", admits="rule")
+    assert wide.status == 400
+    assert "too wide" in wide.words
+    made = operator(portal, "", name="initech", names="dns:*.initech.example\r\ndn:CN=*,O=Initech Ltd", admits="rule")
+    assert made.headers["Location"] == "/join/operator/partners/initech"
+    view = services.partners.show("initech")
+    assert [rule.text for rule in view.rules] == ["dns:*.initech.example", "dn:CN=*,O=Initech Ltd"]
+    assert view.partner.admits == "rule"
+    assert "initech" in operator(portal, "").words
+
+
+def test_an_operator_looks_after_any_of_them(portal: "ASGIApp", companies: Companies, services: Services) -> None:
+    assert "CN=globex issuing CA" in operator(portal, "/globex").words
+    assert operator(portal, "/nobody").status == 404
+    assert operator(portal, "/globex/names", names="email:*@globex.example").status == 303
+    assert "email:*@globex.example" in operator(portal, "/globex").words
+    question = operator(portal, "/globex/names/remove?rule=email%3A*%40globex.example&anchor=")
+    assert "Take email:*@globex.example away from globex?" in question.words
+    assert operator(portal, "/globex/names/remove?rule=dns%3Ax.example&anchor=").status == 404
+    form = {"rule": "email:*@globex.example", "anchor": ""}
+    assert operator(portal, "/globex/names/remove", **form).status == 400
+    assert operator(portal, "/globex/names/remove", sure="yes", **form).status == 303
+    assert [rule.text for rule in services.partners.show(GLOBEX).rules] == ["dns:*.globex.example"]
+    operator(portal, "/globex/admits", admits="listed")
+    operator(portal, "/globex/roles", roles="orders")
+    assert services.partners.get(GLOBEX).admits == "listed"
+    assert services.partners.get(GLOBEX).roles == ("orders",)
+    assert operator(portal, "/globex/suspend", no="x").status == 400
+    operator(portal, "/globex/suspend", sure="yes")
+    assert services.partners.get(GLOBEX).state == "suspended"
+    operator(portal, "/globex/resume", sure="yes")
+    operator(portal, "/globex/clients/suspend", name="dns:api.globex.example")
+    operator(portal, "/globex/clients/resume", name="dns:api.globex.example")
+    assert services.clients.get("api.globex.example").state == "active"
+    assert operator(portal, "/globex/remove", sure="yes").headers["Location"] == "/join/operator/partners"
+    assert operator(portal, "/globex").status == 404
+
+
+def test_an_operator_lets_a_claim_count_without_proof_only_in_so_many_words(
+    portal: "ASGIApp", companies: Companies, services: Services
+) -> None:
+    anchor = companies.claim(ACME, pki.ca("acme next CA"))
+    assert "CN=acme next CA" in operator(portal, "").words
+    assert operator(portal, f"/acme/cas/{anchor.id}/approve", x="y").status == 409
+    assert operator(portal, f"/acme/cas/{anchor.id}/approve", without_proof="yes").status == 303
+    assert services.partners.anchors.list(ACME)[1].state == "active"
+    terms = {"depth": "1", "revocation": "fail", "environment": "test", "leaf_limit": "30", "sure": "yes"}
+    pem = pki.ca("acme third CA").pem.decode()
+    assert operator(portal, "/acme/cas", text=pem, **terms).status == 303
+    third = services.partners.anchors.list(ACME)[2]
+    assert (third.depth, third.revocation, third.environment, third.leaf_limit.days) == (1, "fail", "test", 30)
+    assert operator(portal, "/acme/cas", text=pem, sure="yes", leaf_limit="many").status == 400
+    assert operator(portal, f"/acme/cas/{companies.anchors[GLOBEX].id}").status == 404
