@@ -6,10 +6,15 @@ from dataclasses import dataclass, field
 import msgspec
 
 from mutualgate.snapshot.records import (
+    AnchorRecord,
     AuthorityRecord,
     Batch,
     ClientRecord,
     CredentialRecord,
+    ForeignRecord,
+    MemberRecord,
+    PartnerRecord,
+    PinRecord,
     RevocationRecord,
     SiteRecord,
 )
@@ -22,6 +27,11 @@ class Mirror:
     clients: dict[int, ClientRecord] = field(default_factory=dict)
     credentials: dict[bytes, CredentialRecord] = field(default_factory=dict)
     revocations: dict[tuple[int, bytes], RevocationRecord] = field(default_factory=dict)
+    pins: dict[tuple[str, bytes], PinRecord] = field(default_factory=dict)
+    partners: dict[int, PartnerRecord] = field(default_factory=dict)
+    anchors: dict[int, AnchorRecord] = field(default_factory=dict)
+    members: dict[tuple[int, str], MemberRecord] = field(default_factory=dict)
+    foreign: dict[tuple[int, bytes], ForeignRecord] = field(default_factory=dict)
     sites: list[SiteRecord] = field(default_factory=list)
 
     def apply(self, data: bytes) -> None:
@@ -37,10 +47,25 @@ class Mirror:
             self.credentials.pop(fingerprint, None)
         for authority, serial in batch.removed.revocations:
             self.revocations.pop((authority, serial), None)
+        for kind, digest in batch.removed.pins:
+            self.pins.pop((kind, digest), None)
+        for id in batch.removed.partners:
+            self.partners.pop(id, None)
+        for id in batch.removed.anchors:
+            self.anchors.pop(id, None)
+        for partner, name in batch.removed.members:
+            self.members.pop((partner, name), None)
+        for anchor, serial in batch.removed.foreign:
+            self.foreign.pop((anchor, serial), None)
         self.authorities |= {one.id: one for one in batch.authorities}
         self.clients |= {one.id: one for one in batch.clients}
         self.credentials |= {one.fingerprint: one for one in batch.credentials}
         self.revocations |= {(one.authority, one.serial): one for one in batch.revocations}
+        self.pins |= {(one.kind, one.digest): one for one in batch.pins}
+        self.partners |= {one.id: one for one in batch.partners}
+        self.anchors |= {one.id: one for one in batch.anchors}
+        self.members |= {(one.partner, one.name): one for one in batch.members}
+        self.foreign |= {(one.anchor, one.serial): one for one in batch.foreign}
         if batch.sites is not None:
             self.sites = batch.sites
 
@@ -55,6 +80,13 @@ class Mirror:
         for anchor in self.authorities.values():
             assert (anchor.estate is None) == (anchor.admits != "signed")
             assert anchor.estate is None or anchor.estate in self.clients
+        for pin in self.pins.values():
+            assert pin.client in self.clients
+        for ca in self.anchors.values():
+            assert ca.partner in self.partners
+        for member in self.members.values():
+            assert member.partner in self.partners
+            assert member.client in self.clients
 
 
 def of(batches: Iterable[bytes]) -> Mirror:

@@ -1,5 +1,8 @@
+import hashlib
 import itertools
 import tempfile
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import mirror
@@ -7,22 +10,46 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rows import AT, authority, client, credential
+from rows import AT, authority, claim, client, credential, partner, pin
 
 from mutualgate.clock import system_clock
 from mutualgate.model import (
     Admits,
+    Anchor,
+    AnchorState,
     Authority,
     AuthorityKind,
     Client,
     ClientState,
     Credential,
+    ForeignList,
+    Member,
+    MemberState,
+    OcspAnswer,
+    OcspStatus,
+    Partner,
+    PartnerState,
+    Pin,
+    PinKind,
+    PinState,
     Revocation,
     RevocationReason,
     Role,
+    RuleKind,
 )
 from mutualgate.snapshot import build, delta
-from mutualgate.snapshot.records import Batch, RouteRecord, SiteRecord
+from mutualgate.snapshot.records import (
+    AnchorRecord,
+    Batch,
+    ForeignRecord,
+    ListRecord,
+    MemberRecord,
+    PartnerRecord,
+    PinRecord,
+    RouteRecord,
+    RuleRecord,
+    SiteRecord,
+)
 from mutualgate.store import Store, Transaction
 
 SITES = [SiteRecord("main", ["localhost"], "required", "page", [RouteRecord("/", "required", ["ops"], [], 0)])]
@@ -57,6 +84,83 @@ def test_the_judge_is_told_what_it_needs_and_no_more(store: Store) -> None:
     ]
     assert [(one.authority, one.serial, one.at, one.reason) for one in told.revocations.values()] == [
         (issuing.id, lost.serial, 1777896000, 5)
+    ]
+
+
+SECONDS = 1777896000
+"""`AT` in Unix seconds."""
+
+
+def list_of(anchor: int, scope: str = "") -> ForeignList:
+    return ForeignList(anchor, scope, 7, 7, AT, AT + timedelta(hours=1), 2, b"\0" * 32, AT)
+
+
+def claimed(tx: Transaction, of: Partner, text: str = "ca", **changed: object) -> Anchor:
+    one = replace(claim(of, text), **changed)  # type: ignore[arg-type]
+    return tx.partners.add_anchor(one, hashlib.sha256(text.encode()).digest())
+
+
+def test_the_judge_is_told_what_clients_and_partners_brought(store: Store) -> None:
+    with store.transaction() as tx:
+        anna, gone = client(tx, "anna"), client(tx, "gone")
+        whole, key = pin(tx, anna.id, "whole"), pin(tx, anna.id, "key", PinKind.KEY)
+        retired, removed = pin(tx, anna.id, "retired"), pin(tx, anna.id, "removed")
+        pin(tx, gone.id, "lost")
+        tx.pins.set(retired.id, state=PinState.RETIRED, retired=AT)
+        tx.pins.set(removed.id, state=PinState.REMOVED, retired=AT)
+        acme, left = partner(tx), partner(tx, "left")
+        active = claimed(tx, acme)
+        retiring = claimed(tx, acme, "old", state=AnchorState.RETIRING, retire_at=AT + timedelta(days=1))
+        for text, state in (("wanted", AnchorState.PENDING), ("former", AnchorState.RETIRED)):
+            claimed(tx, acme, text, state=state)
+        claimed(tx, left, "of somebody who left")
+        tx.partners.add_rule(acme.id, RuleKind.DNS, "*.acme.example", None, AT)
+        tx.partners.add_rule(acme.id, RuleKind.DN, "CN=api", active.id, AT)
+        tx.partners.add_intermediate(acme.id, b"\1" * 32, b"helper", AT)
+        for name, owner, state in (
+            ("dns:a.acme.example", anna.id, MemberState.ACTIVE),
+            ("dns:b.acme.example", anna.id, MemberState.PENDING),
+            ("dns:c.acme.example", None, MemberState.ACTIVE),
+            ("dns:d.acme.example", gone.id, MemberState.ACTIVE),
+        ):
+            tx.partners.put_member(Member(acme.id, name, owner, state, AT))
+        tx.foreign.put_list(list_of(active.id))
+        tx.foreign.change(active.id, "", [], [(b"\7", SECONDS, 1), (b"\x08", SECONDS, 0)])
+        tx.foreign.want(active.id, b"\x09", AT)
+        tx.foreign.put_answer(OcspAnswer(active.id, b"\x09", OcspStatus.GOOD, AT, AT + timedelta(hours=2), AT, 0, ""))
+        tx.clients.set_state(gone.id, ClientState.GONE)
+        tx.partners.set(replace(left, state=PartnerState.GONE))
+    told = mirror.of(build(store, SITES))
+    year = (AT.replace(year=2027) - AT) // timedelta(seconds=1)
+    assert sorted(told.pins.values(), key=lambda one: one.id) == [
+        PinRecord(one.kind, one.digest, one.id, anna.id, SECONDS, SECONDS + year, one is retired, "")
+        for one in (whole, key, retired)
+    ]
+    assert told.partners == {
+        acme.id: PartnerRecord(
+            acme.id,
+            "acme",
+            "rule",
+            acme.client,
+            False,
+            [RuleRecord("dns", "*.acme.example", None), RuleRecord("dn", "CN=api", active.id)],
+            [b"helper"],
+        )
+    }
+    day = 86400
+    lists = [ListRecord("", SECONDS, SECONDS + 3600), ListRecord("ocsp:09", SECONDS, SECONDS + 7200)]
+    shown = ("test", "grace", day, 90 * day)
+    keys = [b"\1" * 32, b"\2" * 32]
+    assert told.anchors == {
+        active.id: AnchorRecord(
+            active.id, acme.id, b"ca", SECONDS, SECONDS + 102 * day, False, 0, keys, *shown, lists
+        ),  # until its certificate ends, and two days of grace (R8)
+        retiring.id: AnchorRecord(retiring.id, acme.id, b"old", SECONDS, SECONDS + day, False, 0, keys, *shown, []),
+    }
+    assert list(told.members.values()) == [MemberRecord(acme.id, "dns:a.acme.example", anna.id)]
+    assert list(told.foreign.values()) == [
+        ForeignRecord(active.id, b"\7", SECONDS, 1),
+        ForeignRecord(active.id, b"\x08", SECONDS, 0),
     ]
 
 
@@ -127,6 +231,50 @@ def test_a_bulk_change_asks_for_a_new_build(store: Store) -> None:
     assert len(mirror.of(build(store, SITES)).revocations) == 19_999
 
 
+def test_what_goes_is_taken_away(store: Store) -> None:
+    with store.transaction() as tx:
+        anna, bert = client(tx, "anna"), client(tx, "bert")
+        pins = [pin(tx, anna.id, "one"), pin(tx, bert.id, "two", PinKind.KEY), pin(tx, bert.id, "three")]
+        acme, left = partner(tx), partner(tx, "left")
+        cas = [claimed(tx, acme), claimed(tx, left, "other")]
+        for number, owner in enumerate((anna, bert, bert)):
+            tx.partners.put_member(Member(acme.id, f"dns:{number}.example", owner.id, MemberState.ACTIVE, AT))
+        tx.partners.put_member(Member(left.id, "dns:0.example", anna.id, MemberState.ACTIVE, AT))
+        tx.foreign.put_list(list_of(cas[0].id))
+        tx.foreign.change(cas[0].id, "", [], [(b"\7", SECONDS, 1), (b"\x08", SECONDS, 0)])
+    followed = mirror.of(build(store, SITES))
+
+    def follow(*counts: int) -> None:
+        data = delta(store, followed.epoch)
+        assert data is not None
+        followed.apply(data)
+        assert followed == mirror.of(build(store, SITES))
+        kinds = (followed.pins, followed.partners, followed.anchors, followed.members, followed.foreign)
+        assert tuple(map(len, kinds)) == counts
+
+    with store.transaction() as tx:
+        tx.foreign.change(cas[0].id, "", [b"\7"], [])
+    follow(3, 2, 2, 4, 1)
+    with store.transaction() as tx:
+        tx.pins.set(pins[0].id, state=PinState.REMOVED, retired=AT)
+    follow(2, 2, 2, 4, 1)
+    with store.transaction() as tx:
+        tx.partners.remove_member(acme.id, "dns:0.example")
+    follow(2, 2, 2, 3, 1)
+    with store.transaction() as tx:
+        tx.clients.set_state(bert.id, ClientState.GONE)
+    follow(0, 2, 2, 1, 1)
+    with store.transaction() as tx:
+        tx.partners.set_anchor(replace(cas[0], state=AnchorState.RETIRED))
+    follow(0, 2, 1, 1, 1)
+    with store.transaction() as tx:
+        tx.partners.set(replace(left, state=PartnerState.GONE))
+    follow(0, 1, 0, 0, 1)
+    with store.transaction() as tx:
+        tx.foreign.forget(cas[0].id, "")
+    follow(0, 1, 0, 0, 0)
+
+
 class _World:
     """Random changes to a store, each in a transaction of its own."""
 
@@ -135,6 +283,9 @@ class _World:
         self.clients: list[Client] = []
         self.anchors: list[Authority] = []
         self.credentials: list[Credential] = []
+        self.pins: list[Pin] = []
+        self.partners: list[Partner] = []
+        self.cas: list[Anchor] = []
         self.number = 0
         with store.transaction() as tx:
             self.root = authority(tx, "root", AuthorityKind.ROOT)
@@ -183,13 +334,101 @@ class _World:
         if self.anchors:
             tx.authorities.set_admits(self.anchors[pick % len(self.anchors)].id, Admits.LISTED, None)
 
+    def add_pin(self, tx: Transaction, pick: int) -> None:
+        owner = self._there(tx, pick)
+        if owner is not None:
+            kind = PinKind.KEY if pick % 2 else PinKind.CERTIFICATE
+            self.pins.append(pin(tx, owner.id, f"p{self.number}", kind))
 
-_ACTIONS = ("add_client", "add_authority", "add_credential", "revoke", "lift", "move", "roles", "admits")
+    def move_pin(self, tx: Transaction, pick: int) -> None:
+        if self.pins:
+            one = self.pins[pick % len(self.pins)]
+            tx.pins.set(one.id, state=tuple(PinState)[pick % 3], retired=None)
+
+    def add_partner(self, tx: Transaction, pick: int) -> None:
+        self.partners.append(partner(tx, f"p{self.number}"))
+
+    def move_partner(self, tx: Transaction, pick: int) -> None:
+        one = self._partner(tx, pick)
+        if one is not None:
+            tx.partners.set(replace(one, state=tuple(PartnerState)[pick % 3]))
+
+    def rule(self, tx: Transaction, pick: int) -> None:
+        one = self._partner(tx, pick)
+        if one is not None:
+            tx.partners.add_rule(one.id, RuleKind.DNS, f"a{self.number}.example", None, AT)
+            tx.partners.add_intermediate(one.id, self.number.to_bytes(32, "big"), b"helper", AT)
+
+    def add_ca(self, tx: Transaction, pick: int) -> None:
+        one = self._partner(tx, pick)
+        if one is not None:
+            self.cas.append(claimed(tx, one, f"ca{self.number}", state=tuple(AnchorState)[pick % 4]))
+
+    def move_ca(self, tx: Transaction, pick: int) -> None:
+        if self.cas:
+            one = replace(self.cas[pick % len(self.cas)], state=tuple(AnchorState)[pick % 4])
+            tx.partners.set_anchor(one)
+
+    def member(self, tx: Transaction, pick: int) -> None:
+        one, who = self._partner(tx, pick), self._there(tx, pick)
+        if one is not None and who is not None:
+            name, state = f"dns:{pick % 4}.example", MemberState.PENDING if pick % 5 == 0 else MemberState.ACTIVE
+            tx.partners.put_member(Member(one.id, name, who.id, state, AT))
+
+    def remove_member(self, tx: Transaction, pick: int) -> None:
+        one = self._partner(tx, pick)
+        if one is not None:
+            tx.partners.remove_member(one.id, f"dns:{pick % 4}.example")
+
+    def foreign(self, tx: Transaction, pick: int) -> None:
+        if self.cas:
+            id = self.cas[pick % len(self.cas)].id
+            scope = ("", "http://a.example/1.crl")[pick % 2]
+            gone, new = bytes([1 + pick % 7]), bytes([1 + pick % 5])
+            tx.foreign.put_list(list_of(id, scope))
+            tx.foreign.change(id, scope, [gone, new], [(new, SECONDS + self.number, pick % 7)])
+
+    def forget(self, tx: Transaction, pick: int) -> None:
+        if self.cas:
+            tx.foreign.forget(self.cas[pick % len(self.cas)].id, "")
+
+    def _there(self, tx: Transaction, pick: int) -> Client | None:
+        """A client that is not gone."""
+        found = tx.clients.get(self.clients[pick % len(self.clients)].id) if self.clients else None
+        return None if found is None or found.state is ClientState.GONE else found
+
+    def _partner(self, tx: Transaction, pick: int) -> Partner | None:
+        """A partner that is not gone."""
+        found = tx.partners.get(self.partners[pick % len(self.partners)].id) if self.partners else None
+        return None if found is None or found.state is PartnerState.GONE else found
 
 
-@settings(max_examples=40, deadline=None)
+_ACTIONS = (
+    "add_client",
+    "add_authority",
+    "add_credential",
+    "revoke",
+    "lift",
+    "move",
+    "roles",
+    "admits",
+    "add_pin",
+    "move_pin",
+    "add_partner",
+    "move_partner",
+    "rule",
+    "add_ca",
+    "move_ca",
+    "member",
+    "remove_member",
+    "foreign",
+    "forget",
+)
+
+
+@settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(0, len(_ACTIONS) - 1), st.integers(0, 50), st.booleans()), min_size=1, max_size=40)
+    st.lists(st.tuples(st.integers(0, len(_ACTIONS) - 1), st.integers(0, 50), st.booleans()), min_size=1, max_size=60)
 )
 def test_deltas_lead_to_what_a_build_gives(steps: list[tuple[int, int, bool]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

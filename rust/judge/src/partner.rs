@@ -254,7 +254,7 @@ impl Terms {
         };
         let mut lists: Vec<&List> = list_addresses(leaf.extensions.distribution_points)
             .into_iter()
-            .filter(|address| !address.is_empty() && !address.starts_with(OCSP))
+            .filter(|address| address.contains("://")) // scopes of other kinds are no addresses
             .filter_map(scoped)
             .collect();
         if direct {

@@ -8,16 +8,24 @@ from datetime import timedelta
 
 from mutualgate.model import Authority, Change, ChangeKind, Client, ClientState, Revocation
 from mutualgate.snapshot.records import (
+    AnchorRecord,
     AuthorityRecord,
     Batch,
     ClientRecord,
     CredentialRecord,
+    ForeignRecord,
+    ListRecord,
+    MemberRecord,
+    PartnerRecord,
+    PinRecord,
     Removed,
     RevocationRecord,
+    RuleRecord,
     SiteRecord,
     encode,
 )
 from mutualgate.store import Store, Transaction
+from mutualgate.store.partners import PlainAnchor, PlainPartner, parse_member_key
 from mutualgate.store.revocations import parse_key
 from mutualgate.store.types import EPOCH
 
@@ -55,7 +63,22 @@ def build(store: Store, sites: Sequence[SiteRecord]) -> Iterator[bytes]:
                         ]
                     )
                 )
+        yield from _brought(tx)
         yield encode(Batch(epoch=epoch, sites=list(sites)))
+
+
+def _brought(tx: Transaction) -> Iterator[bytes]:
+    """What clients and partners brought."""
+    for pins in tx.pins.walk(BATCH_RECORDS):
+        yield encode(Batch(pins=[PinRecord(*one) for one in pins]))
+    for partners in tx.partners.walk(max(1, BATCH_RECORDS // 10)):
+        yield encode(Batch(partners=[_partner(one) for one in partners]))
+    for anchors in tx.partners.walk_anchors(max(1, BATCH_RECORDS // 10)):
+        yield encode(Batch(anchors=_anchors(tx, anchors)))
+    for members in tx.partners.walk_members(BATCH_RECORDS):
+        yield encode(Batch(members=[MemberRecord(*one) for one in members]))
+    for foreign in tx.foreign.walk_plain(BATCH_RECORDS):
+        yield encode(Batch(foreign=[ForeignRecord(*one) for one in foreign]))
 
 
 def delta(store: Store, since: int, sites: Sequence[SiteRecord] | None = None) -> bytes | None:
@@ -84,6 +107,8 @@ def _batch(tx: Transaction, changes: Iterable[Change], sites: list[SiteRecord] |
         if clients[id].state is ClientState.GONE:
             removed.clients.append(id)
             removed.credentials.extend(one.fingerprint for one in tx.credentials.of_client(id))
+            removed.pins.extend((str(one.kind), one.digest) for one in tx.pins.of_client(id))
+            removed.members.extend((one.partner, one.name) for one in tx.partners.memberships_of(id))
     anchors = {one.id: one for one in tx.authorities.all() if one.is_anchor}
     revocations = []
     for key in keys[ChangeKind.REVOCATION]:
@@ -103,9 +128,54 @@ def _batch(tx: Transaction, changes: Iterable[Change], sites: list[SiteRecord] |
             if owners[one.client].state is not ClientState.GONE
         ],
         revocations=revocations,
+        pins=_pins(tx, [int(key) for key in keys[ChangeKind.PIN]], removed),
+        partners=_partners(tx, [int(key) for key in keys[ChangeKind.PARTNER]], removed),
+        anchors=_changed_anchors(tx, [int(key) for key in keys[ChangeKind.ANCHOR]], removed),
+        members=_members(tx, [parse_member_key(key) for key in keys[ChangeKind.MEMBER]], removed),
+        foreign=_foreign(tx, [parse_key(key) for key in keys[ChangeKind.FOREIGN]], removed),
         sites=sites,
         removed=removed,
     )
+
+
+# What changed of each kind, and into `removed` what the judge no longer has to know.
+
+
+def _pins(tx: Transaction, ids: Sequence[int], removed: Removed) -> list[PinRecord]:
+    told = [PinRecord(*one) for one in tx.pins.plain(ids)]
+    gone = set(ids) - {one.id for one in told}
+    removed.pins.extend((str(one.kind), one.digest) for one in tx.pins.get_many(sorted(gone)).values())
+    return told
+
+
+def _partners(tx: Transaction, ids: Sequence[int], removed: Removed) -> list[PartnerRecord]:
+    told = [_partner(one) for one in tx.partners.plain(ids)]
+    for id in sorted(set(ids) - {one.id for one in told}):
+        removed.partners.append(id)
+        removed.anchors.extend(one.id for one in tx.partners.anchors_of(id))
+        last = ""
+        while members := tx.partners.members_of(id, after=last, limit=BATCH_RECORDS):
+            removed.members.extend((id, one.name) for one in members)
+            last = members[-1].name
+    return told
+
+
+def _changed_anchors(tx: Transaction, ids: Sequence[int], removed: Removed) -> list[AnchorRecord]:
+    told = _anchors(tx, tx.partners.plain_anchors(ids))
+    removed.anchors.extend(sorted(set(ids) - {one.id for one in told}))
+    return told
+
+
+def _members(tx: Transaction, keys: Sequence[tuple[int, str]], removed: Removed) -> list[MemberRecord]:
+    told = [MemberRecord(*one) for one in tx.partners.plain_members(keys)]
+    removed.members.extend(sorted(set(keys) - {(one.partner, one.name) for one in told}))
+    return told
+
+
+def _foreign(tx: Transaction, keys: Sequence[tuple[int, bytes]], removed: Removed) -> list[ForeignRecord]:
+    told = [ForeignRecord(*one) for one in tx.foreign.plain(keys)]
+    removed.foreign.extend(sorted(set(keys) - {(one.anchor, one.serial) for one in told}))
+    return told
 
 
 def _client(client: Client) -> ClientRecord:
@@ -116,6 +186,16 @@ def _authority(authority: Authority) -> AuthorityRecord:
     return AuthorityRecord(
         authority.id, str(authority.name), authority.certificate, str(authority.admits), authority.estate
     )
+
+
+def _partner(one: PlainPartner) -> PartnerRecord:
+    id, name, admits, client, suspended, rules, intermediates = one
+    return PartnerRecord(id, name, admits, client, suspended, [RuleRecord(*rule) for rule in rules], intermediates)
+
+
+def _anchors(tx: Transaction, anchors: Sequence[PlainAnchor]) -> list[AnchorRecord]:
+    lists = tx.foreign.plain_lists([one[0] for one in anchors])
+    return [AnchorRecord(*one, [ListRecord(*entry) for entry in lists.get(one[0], ())]) for one in anchors]
 
 
 def _revocation(entry: Revocation) -> RevocationRecord:
