@@ -6,6 +6,7 @@ an entry has to compute every later hash anew; who compares the newest hash with
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -40,13 +41,24 @@ def record(tx: Transaction, at: datetime, by: str, action: str, subject: str, fa
 
     `facts` are short and hold no secret: no key, no password, no certificate's whole text.
     """
+    return record_many(tx, at, by, [(action, subject, facts or {})])[-1]
+
+
+def record_many(tx: Transaction, at: datetime, by: str, entries: Sequence[tuple[str, str, Facts]]) -> list[AuditEntry]:
+    """Adds many entries, each an action, a subject and facts, as `record` does."""
     last = tx.audit.last()
-    number, previous = (1, GENESIS) if last is None else (last.number + 1, last.hash)
-    kept = {name: value[:_FACT_LIMIT] if isinstance(value, str) else value for name, value in (facts or {}).items()}
-    entry = _sealed(number, at, by[:_BY_LIMIT], action[:_ACTION_LIMIT], subject[:_SUBJECT_LIMIT], kept, previous)
-    tx.audit.add(entry)
-    tx.settings.put(_HEAD, f"{number}:{entry.hash.hex()}")
-    return entry
+    number, previous = (0, GENESIS) if last is None else (last.number, last.hash)
+    made = []
+    for action, subject, facts in entries:
+        number += 1
+        kept = {name: value[:_FACT_LIMIT] if isinstance(value, str) else value for name, value in facts.items()}
+        entry = _sealed(number, at, by[:_BY_LIMIT], action[:_ACTION_LIMIT], subject[:_SUBJECT_LIMIT], kept, previous)
+        previous = entry.hash
+        made.append(entry)
+    tx.audit.add_many(made)
+    if made:
+        tx.settings.put(_HEAD, f"{number}:{previous.hex()}")
+    return made
 
 
 def recent(store: Store, limit: int) -> list[AuditEntry]:

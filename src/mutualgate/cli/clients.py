@@ -8,7 +8,7 @@ import typer
 
 from mutualgate.cli.files import read_file, refuse_existing, write_file
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, new_group
-from mutualgate.cli.output import emit, plain, table
+from mutualgate.cli.output import DONE, emit, plain, table
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -41,25 +41,56 @@ def add(
 
 @app.command("sign")
 def sign(
-    name: Name,
-    csr: Annotated[Path, typer.Option(help="The certificate signing request, PEM or DER; `-` for stdin.")],
-    out: Annotated[Path, typer.Option(help="The file for the certificate and its chain, PEM.")],
+    name: Annotated[str | None, typer.Argument(help="The client's name; not with --csrs.")] = None,
+    csr: Annotated[
+        Path | None, typer.Option(help="The certificate signing request, PEM or DER; `-` for stdin.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file for the certificate and its chain, PEM. With --csrs, a folder; by default the same."
+        ),
+    ] = None,
+    csrs: Annotated[
+        Path | None, typer.Option(help="A folder of CSRs, each for the client that its file is named after.")
+    ] = None,
+    add: Annotated[bool, typer.Option("--add", help="With --csrs: add clients that are not there.")] = False,
+    role: Annotated[
+        list[str] | None, typer.Option("--role", help="With --add: a role for them; may be given several times.")
+    ] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Valid for so many days.")] = None,
     replaces: Annotated[
         str | None,
         typer.Option(help="The credential that this one renews: its number, serial or fingerprint. It ends later."),
     ] = None,
     authority: Annotated[str | None, typer.Option(help="An adopted authority, to sign in place of ours.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files.")] = False,
     dir: Dir = DEFAULT_DIR,
     json: Json = False,
-) -> None:
-    """Sign a client's CSR. The certificate says what the client's record says, whatever the CSR asks for.
+) -> int:
+    """Sign a client's CSR, or a folder of them. A certificate says what the client's record says, whatever was asked.
 
-    Example: mutualgate client sign partner-7 --csr partner-7.csr --out partner-7.pem
+    A folder may be signed again: what has a certificate is not signed twice, and a file that is missing is written.
+
+    Examples:
+    mutualgate client sign partner-7 --csr partner-7.csr --out partner-7.pem
+    mutualgate client sign --csrs requests/ --out certificates/ --add --role orders
     """
     from mutualgate.app import Folder, change
+    from mutualgate.cli.bulk import sign_folder
 
+    if csrs is not None:
+        if name is not None or csr is not None or replaces is not None:
+            raise typer.BadParameter("--csrs takes no name, no --csr and no --replaces")
+        if role and not add:
+            raise typer.BadParameter("--role goes with --add")
+        return sign_folder(
+            csrs, out, days=days, authority=authority, add=add, roles=role or (), force=force, dir=dir, json=json
+        )
+    if name is None or csr is None or out is None:
+        raise typer.BadParameter("give the client's name, --csr and --out; or a folder of CSRs with --csrs")
+    if add or role:
+        raise typer.BadParameter("--add and --role go with --csrs")
     refuse_existing(out, force)
     data = read_file(csr)
     lifetime = None if days is None else timedelta(days=days)
@@ -79,6 +110,7 @@ def sign(
     lines.append(f"{in_force.sentence[0].upper()}{in_force.sentence[1:]}.")
     facts = {**credential_dict(credential), "file": str(out), "differences": differences, **in_force.facts}
     emit(facts, "\n".join(lines), json)
+    return DONE
 
 
 @app.command("p12")

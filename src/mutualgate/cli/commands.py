@@ -7,6 +7,7 @@ from mutualgate.cli import (
     apache,
     audit,
     authorities,
+    bulk,
     check,
     clients,
     decide,
@@ -34,6 +35,7 @@ app.command("decide")(decide.decide)
 app.command("invite")(invitations.invite)
 app.command("explain")(refusals.explain)
 app.command("enrol")(enrol.enrol)
+clients.app.command("import")(bulk.import_)
 app.add_typer(clients.app, name="client")
 app.add_typer(invitations.app, name="invitation")
 app.add_typer(authorities.app, name="ca")

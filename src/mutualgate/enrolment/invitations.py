@@ -168,7 +168,9 @@ class Invitations:
         reachable = parse_contact(contact)
         wanted = ways_of(ways)
         check_times(validity, life)
-        address = None if mail_to is None else self._address(mail_to)
+        address = None if mail_to is None else mail_address(mail_to)
+        if address is not None:
+            self.check_can_send()
         now = self._store.clock()
         with self._store.transaction() as tx:
             client = tx.clients.find(legal)
@@ -195,7 +197,7 @@ class Invitations:
             invited = Invited.of(secrets, invitation, client)
             self._record(tx, "invitation.create", invited)
             if address is not None:
-                self._send(tx, invited, address)
+                self.send_link(tx, str(client.name), secrets, invitation.expires, address)
         return invited
 
     def list(
@@ -278,7 +280,7 @@ class Invitations:
             invited = Invited.of(secrets, by_id(tx, id).invitation, client)
             self._record(tx, "invitation.renew", invited)
             if invitation.sent_to:
-                self._send(tx, invited, invitation.sent_to)
+                self.send_link(tx, str(client.name), secrets, invited.invitation.expires, invitation.sent_to)
         return invited
 
     # What the holder of an invitation does.
@@ -536,24 +538,25 @@ class Invitations:
         }
         audit.record(tx, self._store.clock(), self._by, action, subject(invited.client), about)
 
-    def _address(self, mail_to: str) -> str:
-        address = mail_address(mail_to)
+    def check_can_send(self) -> None:
+        """Raises `BadInput` or `NotFound` unless links can be sent: there is an outbox and a portal to open them."""
         if self._outbox is None:
             raise BadInput("no mail server is set, so no letter can be sent", code="no_mail_server")
         self._base_url()
-        return address
 
-    def _send(self, tx: Transaction, invited: Invited, address: str) -> None:
-        assert self._outbox is not None  # noqa: S101 - without it, no address was taken
+    def send_link(self, tx: Transaction, name: str, secrets: tokens.Secrets, expires: datetime, address: str) -> None:
+        """Puts the letter with a link for the client `name` into the outbox. Raises as `check_can_send` does."""
+        self.check_can_send()
+        assert self._outbox is not None  # noqa: S101 - just looked at
         base = self._base_url()
         title, text = invitation_letter(
             organisation=self._organisation,
-            name=str(invited.client.name),
+            name=name,
             base=base,
-            link=invited.link(base),
-            code=invited.code,
-            second_factor=invited.factor is not None,
-            expires=invited.invitation.expires,
+            link=f"{base.rstrip('/')}/{secrets.token}",
+            code=secrets.code,
+            second_factor=secrets.factor is not None,
+            expires=expires,
         )
         self._outbox.put(tx, "mail", address, title, text)
 

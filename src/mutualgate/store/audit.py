@@ -1,7 +1,7 @@
 """Rows of the audit log. Knows no chain: `mutualgate.audit` does."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select
@@ -18,17 +18,27 @@ class AuditRows:
 
     def add(self, entry: AuditEntry) -> None:
         """Adds it as it is."""
+        self.add_many([entry])
+
+    def add_many(self, entries: Sequence[AuditEntry]) -> None:
+        """Adds them as they are."""
+        if not entries:
+            return
         self._connection.execute(
-            insert(audit).values(
-                number=entry.number,
-                at=entry.at,
-                by=entry.by,
-                action=entry.action,
-                subject=entry.subject,
-                facts=json.dumps(dict(entry.facts), ensure_ascii=False, sort_keys=True),
-                previous=entry.previous,
-                hash=entry.hash,
-            )
+            insert(audit),
+            [
+                {
+                    "number": entry.number,
+                    "at": entry.at,
+                    "by": entry.by,
+                    "action": entry.action,
+                    "subject": entry.subject,
+                    "facts": json.dumps(dict(entry.facts), ensure_ascii=False, sort_keys=True),
+                    "previous": entry.previous,
+                    "hash": entry.hash,
+                }
+                for entry in entries
+            ],
         )
 
     def last(self) -> AuditEntry | None:

@@ -44,6 +44,43 @@ class Clients:
         self._changes.note(ChangeKind.CLIENT, id)
         return Client(id, name, contact, tuple(sorted(set(roles))), state, at)
 
+    def add_many(
+        self, new: Sequence[tuple[ClientName, str, tuple[Role, ...]]], at: datetime, state: ClientState
+    ) -> list[Client]:
+        """Adds many: name, contact and roles of each. The caller has seen that no name is in use, nor given twice."""
+        if not new:
+            return []
+        self._connection.execute(
+            insert(client),
+            [
+                {"name": str(name), "name_key": name.key, "contact": contact, "state": str(state), "created": at}
+                for name, contact, _ in new
+            ],
+        )
+        ids = self._ids(name.key for name, _, _ in new)
+        made = [
+            Client(ids[name.key], name, contact, tuple(sorted(set(roles))), state, at) for name, contact, roles in new
+        ]
+        held = [{"client": one.id, "role": str(role)} for one in made for role in one.roles]
+        if held:
+            self._connection.execute(insert(client_role), held)
+        self._changes.note_many(ChangeKind.CLIENT, [one.id for one in made])
+        return made
+
+    def _ids(self, keys: Iterable[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for part in chunks(keys):
+            rows = self._connection.execute(select(client.c.name_key, client.c.id).where(client.c.name_key.in_(part)))
+            found |= {row.name_key: row.id for row in rows}
+        return found
+
+    def find_many(self, names: Iterable[ClientName]) -> dict[str, Client]:
+        """Those of the names that are there and not gone, by the key of the name."""
+        found: dict[str, Client] = {}
+        for part in chunks({name.key for name in names}):
+            found |= {one.name.key: one for one in self._read(select(*_COLUMNS).where(client.c.name_key.in_(part)))}
+        return found
+
     def get(self, id: int) -> Client | None:
         """The client with this id, a gone one too."""
         return next(iter(self._read(select(*_COLUMNS).where(client.c.id == id))), None)
@@ -103,6 +140,16 @@ class Clients:
             values["name_key"] = None
         self._connection.execute(update(client).where(client.c.id == id).values(**values))
         self._changes.note(ChangeKind.CLIENT, id)
+
+    def activate(self, ids: Iterable[int]) -> None:
+        """Moves those of `ids` that were invited to active."""
+        for part in chunks(ids):
+            self._connection.execute(
+                update(client)
+                .where(client.c.id.in_(part), client.c.state == str(ClientState.INVITED))
+                .values(state=str(ClientState.ACTIVE))
+            )
+            self._changes.note_many(ChangeKind.CLIENT, part)
 
     def set_roles(self, id: int, roles: Iterable[Role]) -> None:
         """Replaces its roles."""

@@ -1,6 +1,6 @@
 """Credentials in the store: certificates of clients, and whose a key is."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,72 @@ class Credentials:
         self._changes.note(ChangeKind.CREDENTIAL, id)
         found = self.get(id)
         assert found is not None  # noqa: S101 - inserted above, in this transaction
+        return found
+
+    def add_many(self, new: "Sequence[tuple[int, CertificateFacts]]", *, authority: int, at: datetime) -> list[int]:
+        """Adds many that `authority` issued, each with the id of its client; the ids, in order.
+
+        The caller has seen that no certificate is known and whose the keys are.
+        """
+        if not new:
+            return []
+        self._connection.execute(
+            insert(credential),
+            [
+                {
+                    "client": owner,
+                    "authority": authority,
+                    "serial": one.serial,
+                    "fingerprint": one.fingerprint,
+                    "spki": one.spki,
+                    "origin": str(Origin.ISSUED),
+                    "not_before": one.not_before,
+                    "not_after": one.not_after,
+                    "created": at,
+                }
+                for owner, one in new
+            ],
+        )
+        found: dict[bytes, int] = {}
+        for part in chunks(one.fingerprint for _, one in new):
+            rows = self._connection.execute(
+                select(credential.c.fingerprint, credential.c.id).where(credential.c.fingerprint.in_(part))
+            )
+            found |= {row.fingerprint: row.id for row in rows}
+        ids = [found[one.fingerprint] for _, one in new]
+        self._connection.execute(
+            insert(certificate), [{"credential": id, "der": one.der} for id, (_, one) in zip(ids, new, strict=True)]
+        )
+        self._changes.note_many(ChangeKind.CREDENTIAL, ids)
+        return ids
+
+    def own_keys(self, owners: Mapping[bytes, int]) -> None:
+        """Notes whose new keys are, by SHA-256 of the SubjectPublicKeyInfo. The caller has seen that they are free."""
+        rows = [{"spki": spki, "client": owner} for spki, owner in owners.items()]
+        if rows:
+            self._connection.execute(insert(key_owner), rows)
+
+    def key_owners(self, spkis: Iterable[bytes]) -> dict[bytes, int]:
+        """The ids of the clients whose keys they are; without those that are nobody's."""
+        found: dict[bytes, int] = {}
+        for part in chunks(spkis):
+            rows = self._connection.execute(select(key_owner).where(key_owner.c.spki.in_(part)))
+            found |= {row.spki: row.client for row in rows}
+        return found
+
+    def with_keys(self, spkis: Iterable[bytes]) -> list[Credential]:
+        """Those whose certificate has one of these keys, oldest first."""
+        found: list[Credential] = []
+        for part in chunks(spkis):
+            found += self._read(self._query().where(credential.c.spki.in_(part)))
+        return sorted(found, key=lambda one: one.id)
+
+    def certificates(self, ids: Iterable[int]) -> dict[int, bytes]:
+        """The certificates themselves, DER."""
+        found: dict[int, bytes] = {}
+        for part in chunks(ids):
+            rows = self._connection.execute(select(certificate).where(certificate.c.credential.in_(part)))
+            found |= {row.credential: row.der for row in rows}
         return found
 
     def own_key(self, owner: Client, spki: bytes) -> None:

@@ -1,6 +1,6 @@
 """Serial numbers that are given away, whatever for: what is about to be signed is here first."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, insert, select
@@ -23,6 +23,14 @@ class Serials:
         if self.taken(authority, number):
             raise Conflict(f"the serial number {text(number)} is taken", code="serial_taken")
         self._connection.execute(insert(serial).values(authority=authority, serial=number, purpose=purpose, at=at))
+
+    def reserve_many(self, authority: int, numbers: Sequence[bytes], purpose: str, at: datetime) -> None:
+        """Takes many. Raises `Conflict` when one is taken, or given twice."""
+        moment = (at - EPOCH) // timedelta(microseconds=1)
+        rows = [(authority, number, purpose, moment) for number in numbers]
+        columns = ("authority", "serial", "purpose", "at")
+        if sqlite.insert_new(self._connection, serial, columns, rows) != len(rows):
+            raise Conflict("a serial number is taken", code="serial_taken")
 
     def taken(self, authority: int, number: bytes) -> bool:
         """Whether it is."""

@@ -1,0 +1,301 @@
+"""Many CSRs at once: as one after the other, but in parts of one transaction each, with one look-up for all.
+
+A part is there as a whole or not at all. What a call before has signed is found again and not signed twice, so a run
+that was killed goes on where it stopped.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mutualgate import audit
+from mutualgate.authorities import issuing
+from mutualgate.authorities.csr import Request, read_csr
+from mutualgate.authorities.issuing import Policy, certificate_of
+from mutualgate.authorities.keyring import KeyRing
+from mutualgate.authorities.profiles import prepare, sign
+from mutualgate.clients import states
+from mutualgate.enrolment.signing import Signer, compromised, signing_authority, subject
+from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound
+from mutualgate.model import (
+    Authority,
+    Client,
+    ClientName,
+    ClientState,
+    Credential,
+    CredentialState,
+    Origin,
+    RevocationReason,
+    Role,
+    serial,
+)
+from mutualgate.model.certificate import CertificateFacts, facts
+from mutualgate.model.names import roles as parse_roles
+from mutualgate.reading.weak_keys import key_fingerprint
+from mutualgate.store import Store, Transaction
+from mutualgate.store.select import chunks
+
+PART = 250
+"""CSRs in one transaction: about a fifth of a second, in which nobody else writes."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A CSR for the client `name`, read from `where`."""
+
+    name: str
+    csr: bytes
+    where: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a CSR: certificate and chain in PEM, `again` if it was signed before; or why not."""
+
+    given: Given
+    chain_pem: bytes | None = None
+    again: bool = False
+    problem: MutualgateError | None = None
+
+
+@dataclass(frozen=True)
+class _Asked:
+    given: Given
+    name: ClientName
+    request: Request
+    spki: bytes
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the store says of all that a part asks for."""
+
+    clients: dict[str, Client]
+    owners: dict[bytes, int]
+    credentials: dict[bytes, list[Credential]]
+    certificates: dict[int, bytes]
+    authority_keys: set[bytes]
+
+
+class BulkSigning:
+    """The service. `by` names who acts, for the audit log."""
+
+    def __init__(self, store: Store, keys: KeyRing, policy: Policy | None = None, by: str = "operator") -> None:
+        self._store = store
+        self._keys = keys
+        self._signer = Signer(keys, policy or Policy(), by)
+        self._by = by
+
+    def sign(
+        self,
+        given: Iterable[Given],
+        *,
+        lifetime: timedelta | None = None,
+        authority: str | None = None,
+        add: bool = False,
+        roles: Iterable[str] = (),
+    ) -> Iterator[list[Answer]]:
+        """Signs each CSR for its client, in parts; each part is durable before it is given out, in its order.
+
+        A CSR whose key has a valid certificate for that client is answered with that one. With `add`, clients that
+        are not there are added with `roles`. Raises `NotFound`, `Conflict` for an authority that signs no clients;
+        what is wrong with one CSR is in its answer.
+        """
+        held = parse_roles(roles)
+        with self._store.reading() as tx:
+            signing_authority(tx, authority)
+        seen: dict[str, str] = {}
+        for part in chunks(given, PART):
+            answers: dict[int, Answer] = {}
+            asked: dict[int, _Asked] = {}
+            for index, one in enumerate(part):
+                try:
+                    asked[index] = _read(one, seen)
+                except MutualgateError as error:
+                    answers[index] = Answer(one, problem=error)
+            if asked:
+                with self._store.transaction() as tx:
+                    work = _Part(tx, self._keys, self._signer, self._by, self._store.clock(), lifetime)
+                    answers |= work.run(asked, signing_authority(tx, authority), held if add else None)
+            yield [answers[index] for index in range(len(part))]
+
+
+class _Part:
+    """One transaction."""
+
+    def __init__(
+        self,
+        tx: Transaction,
+        keys: KeyRing,
+        signer: Signer,
+        by: str,
+        now: datetime,
+        lifetime: timedelta | None,
+    ) -> None:
+        self._tx = tx
+        self._keys = keys
+        self._signer = signer
+        self._by = by
+        self._now = now
+        self._lifetime = lifetime
+        self._chains: dict[int, bytes] = {}
+        self._audit: list[tuple[str, str, audit.Facts]] = []
+
+    def run(self, asked: dict[int, _Asked], issuer: Authority, add: tuple[Role, ...] | None) -> dict[int, Answer]:
+        """The answer to each."""
+        known = self._look_up(list(asked.values()))
+        if add is not None:
+            self._add(known, list(asked.values()), add)
+        answers: dict[int, Answer] = {}
+        fresh: list[tuple[int, Client, Request]] = []
+        new_keys: dict[bytes, int] = {}
+        for index, one in asked.items():
+            try:
+                client = _usable(known, one)
+                before = self._valid(known, client, one.spki)
+                if before is not None:
+                    answers[index] = Answer(one.given, self._again(known, before), again=True)
+                    continue
+                self._check_key(known, client, one.spki)
+            except MutualgateError as error:
+                answers[index] = Answer(one.given, problem=error)
+                continue
+            if one.spki not in known.owners:
+                known.owners[one.spki] = new_keys[one.spki] = client.id
+            fresh.append((index, client, one.request))
+        signed = self._sign(issuer, fresh)
+        self._tx.credentials.own_keys(new_keys)
+        self._keep(issuer, [client for _, client, _ in fresh], [about for about, _ in signed])
+        for (index, _, _), (_, certificate) in zip(fresh, signed, strict=True):
+            answers[index] = Answer(asked[index].given, certificate.public_bytes(Encoding.PEM) + self._above(issuer.id))
+        audit.record_many(self._tx, self._now, self._by, self._audit)
+        return answers
+
+    def _look_up(self, asked: Sequence[_Asked]) -> _Known:
+        tx = self._tx
+        spkis = {one.spki for one in asked}
+        credentials: dict[bytes, list[Credential]] = {}
+        for credential in tx.credentials.with_keys(spkis):
+            credentials.setdefault(credential.spki, []).append(credential)
+        valid = [one.id for some in credentials.values() for one in some if one.state is CredentialState.VALID]
+        return _Known(
+            clients=tx.clients.find_many(one.name for one in asked),
+            owners=tx.credentials.key_owners(spkis),
+            credentials=credentials,
+            certificates=tx.credentials.certificates(valid),
+            authority_keys={one.spki for one in tx.authorities.all()},
+        )
+
+    def _add(self, known: _Known, asked: Sequence[_Asked], roles: tuple[Role, ...]) -> None:
+        missing = {one.name.key: one.name for one in asked if one.name.key not in known.clients}
+        made = self._tx.clients.add_many(
+            [(name, "", roles) for name in missing.values()], self._now, ClientState.INVITED
+        )
+        for client in made:
+            known.clients[client.name.key] = client
+            self._audit.append(("client.add", subject(client), {"roles": ",".join(roles)}))
+
+    def _valid(self, known: _Known, client: Client, spki: bytes) -> Credential | None:
+        """The newest certificate of ours for this key and client that counts."""
+        held = known.credentials.get(spki, [])
+        good = [
+            one
+            for one in held
+            if one.client == client.id
+            and one.origin is Origin.ISSUED
+            and one.state is CredentialState.VALID
+            and one.superseded is None
+            and self._now < one.not_after
+        ]
+        return good[-1] if good else None
+
+    def _again(self, known: _Known, credential: Credential) -> bytes:
+        certificate = x509.load_der_x509_certificate(known.certificates[credential.id])
+        return certificate.public_bytes(Encoding.PEM) + self._above(credential.authority)
+
+    def _above(self, authority: int) -> bytes:
+        """What is sent after a leaf that the authority signed, PEM."""
+        if authority not in self._chains:
+            issuer = self._tx.authorities.get(authority)
+            chain = [] if issuer is None else issuing.chain_of(self._tx, issuer)
+            self._chains[authority] = b"".join(link.public_bytes(Encoding.PEM) for link in chain)
+        return self._chains[authority]
+
+    def _check_key(self, known: _Known, client: Client, spki: bytes) -> None:
+        """As `signing.check_key`, by what was looked up for all."""
+        owner = known.owners.get(spki)
+        if owner is not None and owner != client.id:
+            other = self._tx.clients.get(owner)
+            raise Conflict(
+                f"the client '{other.name if other else owner}' uses this key",
+                expected="a key of its own for each client",
+                fix="Make a new key and a new CSR",
+                code="key_in_use",
+                facts={"client": owner},
+            )
+        if spki in known.authority_keys:
+            raise Conflict("an authority uses this key", fix="Make a new key and a new CSR", code="key_in_use")
+        for credential in known.credentials.get(spki, []):
+            revocation = credential.revocation
+            if revocation is not None and revocation.reason is RevocationReason.keyCompromise:
+                raise compromised(revocation.at)
+
+    def _sign(
+        self, issuer: Authority, fresh: Sequence[tuple[int, Client, Request]]
+    ) -> list[tuple[CertificateFacts, x509.Certificate]]:
+        """Prepares all, records their numbers, signs: nothing is signed under a number that is not kept."""
+        if not fresh:
+            return []
+        policy = self._signer.policy
+        above, crl = certificate_of(issuer), policy.crl_address(issuer)
+        prepared = [
+            prepare(self._signer.profile(client, self._lifetime), request.public_key, above, self._now, crl)
+            for _, client, request in fresh
+        ]
+        numbers = [serial.from_int(one.serial) for one in prepared]
+        key = self._keys.open(self._tx, issuer)
+        self._tx.serials.reserve_many(issuer.id, numbers, "client", self._now)
+        certificates = [sign(one, key) for one in prepared]
+        return [(facts(certificate), certificate) for certificate in certificates]
+
+    def _keep(self, issuer: Authority, clients: Sequence[Client], signed: Sequence[CertificateFacts]) -> None:
+        new = [(client.id, about) for client, about in zip(clients, signed, strict=True)]
+        self._tx.credentials.add_many(new, authority=issuer.id, at=self._now)
+        self._tx.clients.activate(dict.fromkeys(one.id for one in clients if one.state is ClientState.INVITED))
+        for client, about in zip(clients, signed, strict=True):
+            said: audit.Facts = {
+                "serial": serial.text(about.serial),
+                "fingerprint": about.fingerprint.hex(),
+                "not_after": about.not_after.isoformat(),
+            }
+            self._audit.append(("credential.sign", subject(client), said))
+
+
+def _read(given: Given, seen: dict[str, str]) -> _Asked:
+    name = ClientName(given.name)
+    if name.key in seen:
+        raise BadInput(
+            f"is another CSR for the client '{name}', after {seen[name.key]}",
+            where=given.where,
+            expected="one for each client",
+            code="given_twice",
+        )
+    seen[name.key] = given.where
+    request = read_csr(given.csr, given.where)
+    return _Asked(given, name, request, key_fingerprint(request.public_key))
+
+
+def _usable(known: _Known, one: _Asked) -> Client:
+    client = known.clients.get(one.name.key)
+    if client is None:
+        raise NotFound(
+            f"there is no client '{one.name}'",
+            where=one.given.where,
+            fix="Add the client first, or say --add",
+            code="no_such_client",
+        )
+    states.check_usable(client)
+    return client

@@ -1,0 +1,180 @@
+"""`mutualgate client import` and `mutualgate client sign --csrs`."""
+
+import csv
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pki
+import pytest
+from commands import Run
+from cryptography import x509
+from installation import Installation
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    path = tmp_path / "people.csv"
+    path.write_text("name,roles,contact\nanna,staff admin,anna@example.com\nbert,,\n=1+1,,\n")
+    return path
+
+
+def links(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_people_are_invited_and_their_links_open(cli: Run, people: Path, installed: Installation) -> None:
+    said = cli("client", "import", people, "--invite", "--way", "page", "--valid-for", "30", "--json")
+    assert said.code == 0, said.err
+    assert (said.json["invited"], said.json["refused"]) == (3, [])
+    out = people.with_name("people.invitations.csv")
+    assert said.json["file"] == str(out)
+    assert out.stat().st_mode & 0o777 == 0o600
+    rows = links(out)
+    assert [one["name"] for one in rows] == ["anna", "bert", "'=1+1"]  # a spreadsheet computes nothing
+    services = installed.services()
+    try:
+        opened = services.invitations.open(rows[0]["link"].rpartition("/")[2], peer="192.0.2.7")
+        assert (opened.client.name, opened.client.roles) == ("anna", ("admin", "staff"))
+        assert (opened.invitation.ways, opened.invitation.validity) == (("page",), timedelta(days=30))
+        assert services.invitations.open(rows[2]["code"], peer="192.0.2.7").client.name == "=1+1"
+    finally:
+        services.close()
+
+
+def test_a_second_run_invites_nobody_twice_and_says_what_is_new(cli: Run, people: Path) -> None:
+    cli("client", "import", people, "--invite")
+    out = people.with_name("people.invitations.csv")
+    before = out.read_bytes()
+    again = cli("client", "import", people, "--invite", "--json")
+    assert (again.json["invited"], again.json["before"], again.json["there"]) == (0, 3, 0)
+    assert out.read_bytes() == before
+    people.write_text(people.read_text() + "carl,,\n")
+    more = cli("client", "import", people, "--invite", "--json")
+    assert (more.json["invited"], more.json["before"]) == (1, 3)
+    out.write_bytes(out.read_bytes()[:-9])  # a line that a crash cut off
+    assert cli("client", "import", people, "--invite", "--json").json["there"] == 1
+    assert cli("invitation", "list", "--json").json["total"] == 4
+
+
+def test_what_is_refused_is_named_by_row_and_column(cli: Run, people: Path) -> None:
+    people.write_text('name,roles\nanna,staff\nbert,"a,b"\nanna,\n../x,\n\x1b[31m,\ncarl\n')
+    said = cli("client", "import", people, "--json")
+    assert said.code == 1
+    assert [(one["row"], one["column"], one["code"]) for one in said.json["refused"]] == [
+        (3, "roles", "bad_role"),
+        (4, "name", "given_twice"),
+        (5, "name", "bad_name"),
+        (6, "name", "bad_cell"),
+        (7, "", "bad_row"),
+    ]
+    assert said.json["added"] == 1
+    text = cli("client", "import", people)
+    assert "row 3, roles: 'a,b' cannot be a role" in text.out
+    assert "\x1b" not in text.out
+    assert "row 2: anna" in text.out  # there already
+
+
+def test_the_links_go_to_no_file_of_somebody_elses(cli: Run, people: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_text("name,salary\nanna,1\n")
+    for out in (other, people, tmp_path, tmp_path / "nowhere" / "x.csv"):
+        said = cli("client", "import", people, "--invite", "--out", out)
+        assert said.code == 2, out
+    assert other.read_text() == "name,salary\nanna,1\n"
+    assert cli("invitation", "list", "--json").json["total"] == 0
+    assert cli("client", "import", "-", "--invite", stdin=people.read_bytes()).code == 2
+    assert cli("client", "import", "-", stdin=people.read_bytes()).code == 0
+
+
+@pytest.mark.parametrize("table", [b"", b"x\n1\n", b'name\n"a\n', b"name\n\xff\n"])
+def test_what_is_no_table_is_one_sentence(cli: Run, people: Path, table: bytes) -> None:
+    people.write_bytes(table)
+    said = cli("client", "import", people, "--invite")
+    assert said.code == 2
+    assert "people.csv" in said.err
+    assert not people.with_name("people.invitations.csv").exists()
+
+
+@pytest.fixture
+def requests(tmp_path: Path) -> Path:
+    folder = tmp_path / "csrs"
+    folder.mkdir()
+    for name in ("anna", "bert", "carl"):
+        (folder / f"{name}.csr").write_bytes(pki.csr(pki.fresh_key(), name))
+    return folder
+
+
+def test_a_folder_is_signed(cli: Run, requests: Path, tmp_path: Path) -> None:
+    (requests / "notes.txt").write_text("not a CSR")
+    (requests / ".hidden.csr").write_text("neither")
+    out = tmp_path / "out"
+    out.mkdir()
+    said = cli("client", "sign", "--csrs", requests, "--out", out, "--add", "--role", "orders", "--json")
+    assert said.code == 0, said.err
+    assert (said.json["signed"], said.json["refused"]) == (3, [])
+    assert sorted(path.name for path in out.iterdir()) == ["anna.crt", "bert.crt", "carl.crt"]
+    leaf, _ = x509.load_pem_x509_certificates((out / "anna.crt").read_bytes())
+    assert leaf.subject.rfc4514_string() == "CN=anna"
+    assert cli("client", "show", "anna", "--json").json["roles"] == ["orders"]
+
+
+def test_a_second_run_signs_nothing_twice_and_writes_what_is_missing(cli: Run, requests: Path) -> None:
+    cli("client", "sign", "--csrs", requests, "--add")
+    before = {path.name: path.read_bytes() for path in requests.glob("*.crt")}
+    (requests / "anna.crt").unlink()
+    (requests / "bert.crt").write_bytes(before["bert.crt"][:100])  # what a power cut leaves
+    again = cli("client", "sign", "--csrs", requests, "--json")
+    assert (again.json["signed"], again.json["again"], again.json["written_again"]) == (0, 3, 2)
+    assert {path.name: path.read_bytes() for path in requests.glob("*.crt")} == before
+    assert len(cli("client", "show", "anna", "--json").json["credentials"]) == 1
+
+
+def test_what_is_refused_is_named_by_its_file(cli: Run, requests: Path) -> None:
+    (requests / "dora.csr").write_bytes(b"hello")
+    (requests / "emil.csr").write_bytes(b"0" * (10 << 20))
+    (requests / "anna.pem").write_bytes((requests / "anna.csr").read_bytes())
+    (requests / "bert.crt").write_text("somebody else's")
+    (requests / "elsewhere.txt").write_text("not to be written over")
+    os.symlink(requests / "elsewhere.txt", requests / "carl.crt")
+    said = cli("client", "sign", "--csrs", requests, "--add", "--json")
+    assert said.code == 1
+    found = {Path(one["file"]).name: one["code"] for one in said.json["refused"]}
+    assert found == {
+        "anna.pem": "given_twice",
+        "bert.csr": "file_exists",
+        "carl.csr": "file_exists",
+        "dora.csr": "not_a_csr",
+        "emil.csr": "bad_input",
+    }
+    assert (requests / "bert.crt").read_text() == "somebody else's"
+    assert (requests / "carl.crt").is_symlink()
+    text = cli("client", "sign", "--csrs", requests, "--force").out
+    assert "dora.csr" in text
+    assert (requests / "bert.crt").read_text().startswith("-----BEGIN CERTIFICATE-----")
+
+
+def test_without_add_nobody_is_added(cli: Run, requests: Path) -> None:
+    said = cli("client", "sign", "--csrs", requests, "--json")
+    assert said.code == 1
+    assert {one["code"] for one in said.json["refused"]} == {"no_such_client"}
+    assert list(requests.glob("*.crt")) == []
+
+
+def test_wrong_use_of_a_folder(cli: Run, requests: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for words in (
+        ("--csrs", empty),
+        ("--csrs", tmp_path / "nowhere"),
+        ("--csrs", requests, "--out", tmp_path / "nowhere"),
+        ("--csrs", requests, "anna"),
+        ("--csrs", requests, "--role", "x"),
+        ("anna", "--csr", requests / "anna.csr"),
+        ("anna", "--csr", requests / "anna.csr", "--out", tmp_path / "o.pem", "--add"),
+        (),
+    ):
+        said = cli("client", "sign", *words)
+        assert said.code == 2, words
+        assert said.err.count("\n") <= 2

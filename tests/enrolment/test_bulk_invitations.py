@@ -1,0 +1,124 @@
+"""Many invitations at once: written down first, made once."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+from conftest import Hands
+
+from mutualgate import audit
+from mutualgate.authorities.keyring import KeyRing
+from mutualgate.authorities.service import Authorities
+from mutualgate.clients import Clients
+from mutualgate.enrolment import Invitations
+from mutualgate.enrolment.bulk_invitations import PART, BulkInvitations, Done, Noted
+from mutualgate.enrolment.people import Person, read_people
+from mutualgate.errors import BadInput
+from mutualgate.model import ClientName
+from mutualgate.store import Store
+
+
+class Paper:
+    """What is written down."""
+
+    def __init__(self) -> None:
+        self.noted: dict[str, Noted] = {}
+        self.breaks = False
+
+    def note(self, new: Sequence[Noted]) -> None:
+        if self.breaks:
+            raise BadInput("the disk is full")
+        self.noted |= {ClientName(one.name).key: one for one in new}
+
+
+@pytest.fixture
+def invitations(store: Store, keys: KeyRing, authorities: Authorities) -> Invitations:
+    return Invitations(store, keys)
+
+
+@pytest.fixture
+def bulk(store: Store, invitations: Invitations) -> BulkInvitations:
+    return BulkInvitations(store, invitations, by="test")
+
+
+def people(count: int) -> list[Person]:
+    rows = "\n".join(f"client-{number},staff" for number in range(count))
+    return read_people(f"name,roles\n{rows}\n".encode(), "people.csv")[0]
+
+
+def outcomes(parts: Sequence[Sequence[Done]]) -> list[str]:
+    return [one.outcome for part in parts for one in part]
+
+
+def test_each_has_a_link_that_opens(bulk: BulkInvitations, invitations: Invitations, store: Store) -> None:
+    paper = Paper()
+    assert outcomes(list(bulk.invite(people(PART + 5), {}, paper.note))) == ["invited"] * (PART + 5)
+    assert len(paper.noted) == PART + 5
+    for name in ("client-0", f"client-{PART + 4}"):
+        opened = invitations.open(paper.noted[name].secrets.token, peer="192.0.2.7")
+        assert (opened.client.name, opened.client.roles) == (name, ("staff",))
+        assert invitations.open(paper.noted[name].secrets.code, peer="192.0.2.7").client.name == name
+    assert isinstance(audit.verify(store), audit.Verified)
+
+
+def test_a_second_run_does_nothing(bulk: BulkInvitations, invitations: Invitations, store: Store) -> None:
+    paper = Paper()
+    list(bulk.invite(people(5), {}, paper.note))
+    epoch, noted = store.epoch(), dict(paper.noted)
+    assert outcomes(list(bulk.invite(people(5), paper.noted, paper.note))) == ["before"] * 5
+    assert (store.epoch(), paper.noted) == (epoch, noted)
+    assert invitations.list().total == 5
+    # Without what was written down, too, nobody is invited twice.
+    assert outcomes(list(bulk.invite(people(5), {}, paper.note))) == ["there"] * 5
+    assert invitations.list().total == 5
+
+
+def test_what_cannot_be_written_down_is_not_made(bulk: BulkInvitations, invitations: Invitations) -> None:
+    paper = Paper()
+    paper.breaks = True
+    with pytest.raises(BadInput):
+        list(bulk.invite(people(3), {}, paper.note))
+    assert invitations.list().total == 0
+
+
+def test_a_link_that_was_written_down_is_the_one_that_opens(
+    bulk: BulkInvitations, invitations: Invitations, clock: Hands
+) -> None:
+    from mutualgate.enrolment.tokens import Secrets
+
+    made = Noted("client-0", Secrets.make(second_factor=False), clock.now + timedelta(days=7))
+    late = Noted("client-1", Secrets.make(second_factor=False), clock.now)
+    paper = Paper()
+    noted = {"client-0": made, "client-1": late}
+    assert outcomes(list(bulk.invite(people(2), noted, paper.note))) == ["invited", "invited"]
+    assert list(paper.noted) == ["client-1"]  # the other one would have been expired
+    assert invitations.open(made.secrets.token, peer="192.0.2.7").client.name == "client-0"
+
+
+def test_who_is_there_is_left_as_it_is(bulk: BulkInvitations, clients: Clients, invitations: Invitations) -> None:
+    clients.add("client-1", roles=["admin"], contact="x")
+    paper = Paper()
+    assert outcomes(list(bulk.invite(people(3), {}, paper.note))) == ["invited", "there", "invited"]
+    assert clients.get("client-1").roles == ("admin",)
+    assert invitations.list().total == 2
+    assert "client-1" not in paper.noted
+
+
+@pytest.fixture
+def clients(store: Store) -> Clients:
+    return Clients(store)
+
+
+def test_they_are_only_added(bulk: BulkInvitations, clients: Clients, invitations: Invitations) -> None:
+    clients.add("client-1")
+    assert outcomes(list(bulk.add(people(3)))) == ["added", "there", "added"]
+    assert outcomes(list(bulk.add(people(3)))) == ["there"] * 3
+    assert clients.list().total == 3
+    assert invitations.list().total == 0
+
+
+def test_letters_need_a_mail_server_before_anything_is_done(bulk: BulkInvitations, clients: Clients) -> None:
+    one = read_people(b"name,mail\nanna,anna@example.com\n", "people.csv")[0]
+    with pytest.raises(BadInput):
+        list(bulk.invite(one, {}, Paper().note))
+    assert clients.list().total == 0
