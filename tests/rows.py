@@ -2,7 +2,10 @@
 
 import hashlib
 import itertools
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import insert
 
 from mutualgate.model import (
     Admits,
@@ -23,7 +26,8 @@ from mutualgate.model import (
     RevocationMode,
 )
 from mutualgate.model.certificate import CertificateFacts
-from mutualgate.store import Transaction
+from mutualgate.store import Store, Transaction
+from mutualgate.store.schema import seen
 
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 _counter = itertools.count(1)
@@ -128,3 +132,35 @@ def claim(of: Partner, text: str = "ca", state: AnchorState = AnchorState.ACTIVE
         grace=timedelta(hours=24),
         leaf_limit=timedelta(days=90),
     )
+
+
+def see(
+    store: Store,
+    chain: Sequence[bytes],
+    *,
+    at: datetime,
+    site: str = "main",
+    path: str = "/",
+    reason: str = "",
+    subject: str = "CN=seen",
+    count: int = 1,
+) -> bytes:
+    """A certificate that was shown to the gate; returns its SHA-256."""
+    fingerprint = hashlib.sha256(chain[0]).digest()
+    with store._engine.begin() as connection:
+        connection.execute(
+            insert(seen).values(
+                fingerprint=fingerprint,
+                chain=b"".join(chain),
+                site=site,
+                path=path,
+                first_at=at,
+                last_at=at,
+                count=count,
+                reason=reason,
+                credential="",
+                subject=subject,
+                peer="192.0.2.9",
+            )
+        )
+    return fingerprint

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from commands import Run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,13 +20,12 @@ from mutualgate.errors import Unavailable
 PROGRAM = [sys.executable, "-m", "mutualgate"]
 
 
-def words_of_all() -> Iterator[tuple[str, ...]]:
-    for command in app.registered_commands:
-        yield (str(command.name),)
-    for group in app.registered_groups:
-        assert group.typer_instance is not None
-        for command in group.typer_instance.registered_commands:
-            yield str(group.name), str(command.name)
+def words_of_all(group: typer.Typer = app, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for command in group.registered_commands:
+        yield (*before, str(command.name))
+    for inner in group.registered_groups:
+        assert inner.typer_instance is not None
+        yield from words_of_all(inner.typer_instance, (*before, str(inner.name)))
 
 
 ALL = list(words_of_all())

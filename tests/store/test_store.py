@@ -12,7 +12,7 @@ import pytest
 from rows import AT, authority, client
 
 from mutualgate.clock import system_clock
-from mutualgate.errors import BadInput, Corrupt, MutualgateError, NotFound, Unavailable
+from mutualgate.errors import BadInput, Conflict, Corrupt, MutualgateError, NotFound, Unavailable
 from mutualgate.model import ClientName
 from mutualgate.store import Store
 
@@ -208,3 +208,23 @@ def test_no_error_repeats_values(store: Store) -> None:
 def test_a_dangling_reference_is_refused(store: Store) -> None:
     with pytest.raises(Corrupt), store.transaction() as tx:
         authority(tx, estate=17)
+
+
+def test_what_is_tried_is_not_kept(store: Store) -> None:
+    with store.transaction() as tx:
+        client(tx, "anna")
+    epoch = store.epoch()
+    with store.rehearsal() as tried:
+        with tried.transaction() as tx:
+            client(tx, "bert")
+        with pytest.raises(Conflict), tried.transaction() as tx:  # noqa: PT012 - the first of both is undone, too
+            client(tx, "carl")
+            client(tx, "bert")
+        assert tried.epoch() > epoch
+        with tried.reading() as tx:
+            assert [str(one.name) for one in tx.clients.page()] == ["anna", "bert"]
+            assert tx.changes.since(epoch) is not None
+        tried.close()
+    assert store.epoch() == epoch
+    with store.transaction() as tx:
+        assert [str(one.name) for one in tx.clients.page()] == ["anna"]

@@ -1,6 +1,8 @@
 """A change of the store, and the word of the running gate that it is in force."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -30,12 +32,28 @@ class InForce:
         return {"in_force": self.epoch is not None, "epoch": self.epoch}
 
 
+_tried: ContextVar[Services | None] = ContextVar("tried", default=None)
+
+
+@contextmanager
+def trying(services: Services) -> Iterator[None]:
+    """Within it, `change` does to `services` what it is asked to do, wherever it is asked, and no gate hears of it."""
+    token = _tried.set(services)
+    try:
+        yield
+    finally:
+        _tried.reset(token)
+
+
 def change(folder: Folder, do: Callable[[Services], T], *, create: bool = False) -> tuple[T, InForce]:
     """Does something to the store, and returns once the running gate, if there is one, has it in force.
 
     `create` makes the folder and the store where there is none. Raises what `do` raises, and `Unavailable` when the
     gate did not acknowledge; the store has the change then.
     """
+    tried = _tried.get()
+    if tried is not None:
+        return do(tried), InForce(None)
     if create:
         folder.create()
     with services(folder, create=create) as all_of_it:

@@ -15,7 +15,9 @@ Overrides = Callable[[Config], Config]
 """What flags change in a configuration, each time that it is read."""
 
 if TYPE_CHECKING:
+    from mutualgate.app.approving import Approvals
     from mutualgate.app.refusals import Refusals
+    from mutualgate.app.trust import Trust
     from mutualgate.authorities.issuing import Policy
     from mutualgate.authorities.keyring import KeyRing
     from mutualgate.authorities.keys import Passphrase
@@ -66,10 +68,25 @@ class Services:
         """mutualgate.toml as it was when it was first asked for, or its defaults. Raises `BadInput`."""
         return self.read_config()
 
+    def rehearsing(self, store: "Store") -> "Services":
+        """The same services over another store, in which something is tried."""
+        others = Services(self.folder, overrides=self._overrides, clock=self.clock, environment=self._environment)
+        others.__dict__.update(store=store, config=self.config, by=self.by)
+        return others
+
     def take(self, config: Config) -> None:
         """From now on `config` is the one in force: what is signed and published goes by it."""
         self.config = config
-        for made_of_it in ("policy", "authorities", "enrolment", "invitations", "renewals", "outbox", "sender"):
+        for made_of_it in (
+            "policy",
+            "authorities",
+            "enrolment",
+            "invitations",
+            "renewals",
+            "outbox",
+            "sender",
+            "partners",
+        ):
             self.__dict__.pop(made_of_it, None)
 
     def read_config(self, *checks: Check) -> Config:
@@ -132,9 +149,22 @@ class Services:
 
     @cached_property
     def partners(self) -> "Partners":
+        from mutualgate.app.telling import teller
         from mutualgate.partners.service import Partners
 
-        return Partners(self.store, self.by)
+        return Partners(self.store, self.by, teller(self.config, self.outbox))
+
+    @cached_property
+    def trust(self) -> "Trust":
+        from mutualgate.app.trust import Trust
+
+        return Trust(self)
+
+    @cached_property
+    def approvals(self) -> "Approvals":
+        from mutualgate.app.approving import Approvals
+
+        return Approvals(self.store, self.by)
 
     @cached_property
     def authorities(self) -> "Authorities":

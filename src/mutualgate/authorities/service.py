@@ -249,7 +249,10 @@ class Authorities:
                 if client is None:
                     client = tx.clients.add(wanted, contact="", roles=held, at=now, state=ClientState.ACTIVE)
                 estate = client.id
+            watch = tx.trust.watch()
+            watch.changes("authority", authority.id)
             tx.authorities.set_admits(authority.id, admits, estate)
+            tx.trust.record(now, self._by, f"ca admits {authority.name} {admits}", watch)
             self._record(tx, "authority.admits", authority, {"from": str(authority.admits), "to": str(admits)})
             return issuing.find(tx, name)
 

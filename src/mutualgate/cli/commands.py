@@ -14,8 +14,11 @@ from mutualgate.cli import (
     enrol,
     invitations,
     notices,
+    partners,
+    pins,
     refusals,
     status,
+    trust,
     up,
 )
 
@@ -36,9 +39,13 @@ app.command("invite")(invitations.invite)
 app.command("explain")(refusals.explain)
 app.command("enrol")(enrol.enrol)
 clients.app.command("import")(bulk.import_)
+app.command("approve")(trust.approve)
 app.add_typer(clients.app, name="client")
 app.add_typer(invitations.app, name="invitation")
 app.add_typer(authorities.app, name="ca")
+app.add_typer(pins.app, name="pin")
+app.add_typer(partners.app, name="partner")
+app.add_typer(trust.app, name="trust")
 app.add_typer(apache.export_app, name="export")
 app.add_typer(apache.import_app, name="import")
 app.add_typer(audit.app, name="audit")

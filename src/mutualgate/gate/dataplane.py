@@ -124,6 +124,19 @@ class Judge:
         with _ours():
             self._snapshot = _engine.Snapshot.build(batches)
 
+    @property
+    def epoch(self) -> int:
+        """The epoch by which it judges."""
+        return self._snapshot.epoch
+
+    def after(self, delta: bytes) -> "Judge":
+        """The judge as a change would make it; this one stays as it is."""
+        with _ours():
+            snapshot = self._snapshot.apply(delta)
+        changed = object.__new__(Judge)
+        changed._snapshot = snapshot
+        return changed
+
     def decide(self, chain: Sequence[bytes], at: int) -> Verdict:
         """Judges a chain (DER, leaf first) at a time (Unix seconds)."""
         return self._snapshot.decide(chain, at)

@@ -14,7 +14,6 @@ from cryptography.x509.oid import NameOID
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model import Anchor, AnchorState, Partner, RevocationMode
-from mutualgate.model.names import shown
 from mutualgate.model.partner import environment as legal_environment
 from mutualgate.partners import ca
 from mutualgate.partners.finding import find, subject
@@ -369,7 +368,7 @@ class Anchors:
         anchor = tx.partners.anchor(id)
         if anchor is None or anchor.partner != partner.id:
             raise NotFound(
-                f"the partner '{partner.name}' has no CA {shown(str(id))}",
+                f"the partner '{partner.name}' has no CA {id}",
                 fix=f"See them with: mutualgate partner ca list {partner.name}",
                 code="no_such_anchor",
             )

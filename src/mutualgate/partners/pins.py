@@ -14,7 +14,6 @@ from mutualgate.clients import find, states
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model import AnchorState, Client, ClientState, Pin, PinKind, PinState
 from mutualgate.model.certificate import signed
-from mutualgate.model.names import shown
 from mutualgate.model.partner import environment as legal_environment
 from mutualgate.partners import material
 from mutualgate.partners.material import Material
@@ -285,9 +284,7 @@ def _hand_over(tx: Transaction, client: Client, id: int, until: datetime | None)
 def _there(tx: Transaction, id: int) -> Pin:
     pin = tx.pins.get(id)
     if pin is None or pin.state is PinState.REMOVED:
-        raise NotFound(
-            f"there is no pin {shown(str(id))}", fix="See them with: mutualgate pin list", code="no_such_pin"
-        )
+        raise NotFound(f"there is no pin {id}", fix="See them with: mutualgate pin list", code="no_such_pin")
     return pin
 
 

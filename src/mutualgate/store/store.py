@@ -94,6 +94,19 @@ class Store:
             with connection.begin():
                 yield Transaction(connection)
 
+    @contextmanager
+    def rehearsal(self) -> Iterator["Store"]:
+        """A store in which everything can be tried: what is done in it is seen by it alone, and never kept.
+
+        Others that write wait until it ends, as for a transaction, so let it be short. For one thread.
+        """
+        with self._translated(), self._engine.connect() as connection:
+            tried = connection.begin()
+            try:
+                yield _Rehearsal(self, connection)
+            finally:
+                tried.rollback()
+
     def epoch(self) -> int:
         """The number of the last change: what a running gate compares with its own."""
         with self.reading() as tx:
@@ -109,3 +122,26 @@ class Store:
             yield
         except DBAPIError as error:
             raise sqlite.meaning(error, self.path) from error
+
+
+class _Rehearsal(Store):
+    """A store within a transaction that is given up in the end; its transactions are savepoints."""
+
+    def __init__(self, store: Store, connection: Connection) -> None:
+        super().__init__(store._engine, store.path, store.clock)
+        self._within = connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        with self._translated(), self._within.begin_nested():
+            transaction = Transaction(self._within)
+            yield transaction
+            transaction.changes.write()
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        with self._translated():
+            yield Transaction(self._within)
+
+    def close(self) -> None:
+        """The file is the other's."""

@@ -1,0 +1,207 @@
+"""From a refusal to a client: who was refused, shown whole, and let in for good by an operator's word.
+
+Only what the gate has seen can be approved: its handshake proved that whoever showed the certificate holds its key.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+
+from mutualgate.clients import find
+from mutualgate.clients.service import Clients
+from mutualgate.errors import Conflict, NotFound
+from mutualgate.model import Client, ClientName, Member, MemberState, Partner, Pin, PinKind, PinState, RefusalRecord
+from mutualgate.model.names import roles as parse_roles
+from mutualgate.model.names import shown
+from mutualgate.model.trust import SeenChain
+from mutualgate.partners import material, pins
+from mutualgate.partners.anchors import vouching
+from mutualgate.partners.members import Members
+from mutualgate.partners.names import name_of
+from mutualgate.reading.files import odd_serials_allowed
+from mutualgate.store import Store, Transaction
+
+NEVER = {
+    "revoked": "it was revoked",
+    "client_suspended": "its client is suspended; resume it instead: mutualgate client resume",
+    "expired": "it has expired",
+    "weak_key": "its key is not good enough",
+    "malformed": "it cannot be read",
+    "bad_signature": "its signature does not verify",
+}
+"""Reasons for which a certificate is no question of trust."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Who was refused, and all that matters before anybody lets him in. `member` is set where a partner vouches."""
+
+    refusal: RefusalRecord
+    seen: SeenChain
+    words: str
+    unusual: tuple[str, ...]
+    partner: Partner | None
+    member: str | None
+    pin: Pin | None
+
+
+@dataclass(frozen=True)
+class Approved:
+    """Who comes in now, and by what."""
+
+    client: Client
+    pin: Pin | None
+    member: Member | None
+
+
+class Approvals:
+    """The service. `by` names who acts, for the audit log."""
+
+    def __init__(self, store: Store, by: str = "operator") -> None:
+        self._store = store
+        self._by = by
+
+    def look(self, refusal: str) -> Candidate:
+        """Who is behind the id on a refusal page. Raises `NotFound`, `Conflict` for what cannot be approved."""
+        with self._store.reading() as tx:
+            return _look(tx, refusal, self._store.clock())
+
+    def approve(
+        self,
+        refusal: str,
+        *,
+        client: str | None = None,
+        roles: Iterable[str] | None = None,
+        kind: PinKind = PinKind.CERTIFICATE,
+        environment: str = "",
+    ) -> Approved:
+        """Lets it in: under a partner that vouches for it as a client of the partner's, otherwise as a pin of `client`.
+
+        A client of that name is added with `roles` when there is none. Raises as `look` and `Pins.add` do, and
+        `Conflict` for a pin without a client's name.
+        """
+        held = None if roles is None else parse_roles(roles)
+        now = self._store.clock()
+        with self._store.reading() as tx:
+            found = _look(tx, refusal, now)
+        if found.partner is not None and found.member is not None:
+            with self._store.reading() as tx:
+                known = client is not None and tx.clients.find(ClientName(client)) is not None
+                waits = tx.partners.member(found.partner.id, found.member)
+            if client is not None and not known:
+                Clients(self._store, self._by).add(
+                    client, contact=found.partner.contact, roles=held or found.partner.roles
+                )
+                known = True
+            members = Members(self._store, self._by)
+            act = members.approve if waits is not None and waits.state is MemberState.PENDING else members.add
+            made = act(found.partner.name, found.member, client=client, roles=None if known else held)
+            assert made.client is not None  # noqa: S101 - an approved one has a client
+            return Approved(made.client, None, made.member)
+        if client is None:
+            raise Conflict("whose certificate is it?", fix="Name the client: --client NAME", code="client_needed")
+        with self._store.transaction() as tx:
+            name = ClientName(client)
+            owner = tx.clients.find(name)
+            if owner is None:
+                owner = tx.clients.add(name, contact="", roles=held or (), at=now)
+            elif held is not None:
+                raise Conflict(
+                    f"the client '{owner.name}' is there and has its roles",
+                    fix=f"Change them with: mutualgate client roles {owner.name}",
+                    code="has_roles",
+                )
+            leaf = _leaf(found.seen)
+            pin = pins.record(
+                tx,
+                owner,
+                material.of_certificate(leaf, found.refusal.id),
+                at=now,
+                by=self._by,
+                kind=kind,
+                environment=environment,
+            )
+            owner = find(tx, client)
+        return Approved(owner, pin, None)
+
+
+def _look(tx: Transaction, refusal: str, now: datetime) -> Candidate:
+    record = tx.refusals.find(refusal.strip().upper())
+    if record is None:
+        raise NotFound(
+            f"no refusal {shown(refusal)[:40]} is known",
+            fix="The latest are listed by: mutualgate explain",
+            code="no_such_refusal",
+        )
+    if record.fingerprint is None:
+        raise Conflict("no certificate was shown, so there is nothing to approve", code="no_certificate")
+    never = NEVER.get(record.reason)
+    if never is not None:
+        raise Conflict(f"this certificate cannot be approved: {never}", code=record.reason)
+    seen = tx.trust.seen(record.fingerprint)
+    if seen is None or not seen.chain:
+        raise NotFound(
+            "this certificate is not among those that the gate remembers",
+            fix="Let its holder try again, then approve the new refusal",
+            code="not_seen",
+        )
+    leaf = _leaf(seen)
+    with odd_serials_allowed():
+        words, odd = material.words(leaf), material.remarks(leaf, now)
+        vouchers = vouching(tx, [x509.load_der_x509_certificate(one) for one in seen.chain])
+    unusual = list(odd)
+    partner, member = None, None
+    if vouchers:
+        owner = tx.partners.get(vouchers[0].partner)
+        if record.reason == "not_enrolled":
+            partner, member = owner, name_of(leaf)
+        elif owner is not None:
+            unusual.insert(
+                0, f"A CA of the partner {owner.name} signed it, and it was refused under it ({record.reason})."
+            )
+    what = material.of_certificate(leaf, record.id)
+    pinned = tx.pins.with_key(what.spki)
+    pin = next((one for one in pinned if one.digest in (what.fingerprint, what.spki)), None)
+    if pin is not None and pin.state is PinState.RETIRED:
+        raise Conflict(
+            f"this is the pin {pin.id}, which is retired",
+            fix=f"Let it in again: mutualgate pin renew {pin.id}",
+            code="pin_retired",
+        )
+    owner_id = tx.credentials.key_owner(what.spki)
+    if owner_id is not None:
+        known = tx.clients.get(owner_id)
+        if known is not None:
+            unusual.append(f"Its key is known: it is the client {known.name}'s.")
+    name = _common_name(leaf)
+    if name is not None:
+        unusual += _namesake(tx, name, owner_id)
+    return Candidate(record, seen, words, tuple(unusual), partner, member, pin)
+
+
+def _namesake(tx: Transaction, name: str, owner: int | None) -> list[str]:
+    """A stranger that calls itself as a client is called: the oldest trick."""
+    from mutualgate.errors import BadInput
+
+    try:
+        other = tx.clients.find(ClientName(name))
+    except BadInput:
+        return []
+    if other is None or other.id == owner:
+        return []
+    return [f"It calls itself as the client {other.name} is called, whose key is another: ask that client first."]
+
+
+def _common_name(leaf: x509.Certificate) -> str | None:
+    from cryptography.x509.oid import NameOID
+
+    with odd_serials_allowed():
+        found = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else None
+
+
+def _leaf(seen: SeenChain) -> x509.Certificate:
+    with odd_serials_allowed():
+        return x509.load_der_x509_certificate(seen.chain[0])

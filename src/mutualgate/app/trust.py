@@ -1,0 +1,194 @@
+"""What a change of trust would do to those who come in today, before it is made; and the way back after it was.
+
+Tries changes on a store that keeps nothing, and asks the judge about every chain that the gate has seen lately.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mutualgate import audit, snapshot
+from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.gate import Judge, Verdict
+from mutualgate.model.trust import SeenChain, TrustChange
+
+if TYPE_CHECKING:
+    from mutualgate.app.services import Services
+
+LOOKED_BACK = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Affected:
+    """A certificate that would be judged otherwise. `before` and `after` are client names, or reasons of refusal."""
+
+    subject: str
+    fingerprint: bytes
+    admitted_before: bool
+    before: str
+    admitted_after: bool
+    after: str
+    detail: str
+    last_at: datetime
+    peer: str
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a change would do. `clients` came in lately; those `locked_out` would not any more, with any certificate."""
+
+    since: datetime
+    certificates: int
+    clients: int
+    locked_out: tuple[str, ...]
+    let_in: tuple[str, ...]
+    affected: tuple[Affected, ...]
+    assumed: tuple[str, ...]
+
+
+class Trust:
+    """The service."""
+
+    def __init__(self, services: "Services") -> None:
+        self._services = services
+
+    def try_(self, change: "Callable[[Services], object]", *, back: timedelta = LOOKED_BACK) -> Tried:
+        """Makes `change` where nothing is kept, and judges anew what was seen since `back` ago.
+
+        A CA that would wait for its proof counts as proved. Raises what `change` raises.
+        """
+        store = self._services.store
+        now = store.clock()
+        with store.reading() as tx:
+            seen = list(tx.trust.seen_since(now - back))
+        sites = snapshot.site_records(self._services.config)
+        before = Judge(snapshot.build(store, sites))
+        with store.rehearsal() as tried:
+            # What others changed meanwhile is not ours.
+            before = _brought_up(before, tried.epoch(), snapshot.delta(tried, before.epoch), tried, sites)
+            services = self._services.rehearsing(tried)
+            waiting = {claim.id for claim, _, _ in services.partners.anchors.pending()}
+            change(services)
+            assumed = _prove(services, waiting)
+            after = _brought_up(before, tried.epoch(), snapshot.delta(tried, before.epoch), tried, sites)
+        hosts = {site.name: site.hosts[0] for site in self._services.config.sites}
+        return _compared(seen, before, after, hosts, now, now - back, assumed)
+
+    def undo(self, id: int | None = None) -> TrustChange:
+        """Takes a change back, the last one unless it is named. It is a change itself, and audited.
+
+        Raises `NotFound`, and `Conflict` where it is taken back already or something later builds on it.
+        """
+        store = self._services.store
+        now = store.clock()
+        with store.transaction() as tx:
+            change = tx.trust.last() if id is None else tx.trust.get(id)
+            if change is None:
+                raise NotFound(
+                    "there is no change of trust that could be taken back"
+                    if id is None
+                    else f"there is no change {id}",
+                    fix="See them with: mutualgate trust list",
+                    code="no_such_change",
+                )
+            if change.undone is not None:
+                raise Conflict(
+                    f"the change {change.id} was taken back on {change.undone:%Y-%m-%d %H:%M} UTC already",
+                    code="undone",
+                )
+            tx.trust.undo(change.id, now)
+            facts: audit.Facts = {"change": change.id, "what": change.what, "made_by": change.by}
+            audit.record(tx, now, self._services.by, "trust.undo", f"change {change.id}", facts)
+        return change
+
+    def list(self, limit: int = 20) -> list[TrustChange]:
+        """The newest changes, newest first; `limit` is 1 to 1,000."""
+        if not 1 <= limit <= 1_000:
+            raise BadInput(f"{limit} changes are not possible", expected="1 to 1,000")
+        with self._services.store.reading() as tx:
+            return tx.trust.recent(limit)
+
+
+def _brought_up(
+    judge: Judge, epoch: int, delta: bytes | None, store: object, sites: list[snapshot.SiteRecord]
+) -> Judge:
+    if delta is None:  # too much to list
+        return Judge(snapshot.build(store, sites))  # type: ignore[arg-type]
+    return judge if judge.epoch == epoch else judge.after(delta)
+
+
+def _prove(services: "Services", waiting: set[int]) -> list[str]:
+    """Lets claims count that the change made: what they would do is what is asked."""
+    assumed = []
+    for claim, partner, holder in services.partners.anchors.pending():
+        if claim.id in waiting:
+            continue
+        if holder is not None:
+            assumed.append(f"The CA {claim.subject} would wait: its key is the partner {holder.name}'s.")
+            continue
+        services.partners.anchors.approve(partner.name, claim.id, without_proof=True)
+        assumed.append(f"As if {partner.name} had proved that it controls {claim.subject}.")
+    return assumed
+
+
+def _compared(
+    seen: Iterable[SeenChain],
+    before: Judge,
+    after: Judge,
+    hosts: dict[str, str],
+    now: datetime,
+    since: datetime,
+    assumed: list[str],
+) -> Tried:
+    certificates = 0
+    came, would_come = set[str](), set[str]()
+    affected = []
+    for one in seen:
+        certificates += 1
+        old, new = (_judged(judge, one, hosts, now) for judge in (before, after))
+        for verdict, names in ((old, came), (new, would_come)):
+            if verdict.admitted and verdict.client_name is not None:
+                names.add(verdict.client_name)
+        if (old.admitted, _word(old)) != (new.admitted, _word(new)):
+            affected.append(
+                Affected(
+                    subject=one.subject,
+                    fingerprint=one.fingerprint,
+                    admitted_before=old.admitted,
+                    before=_word(old),
+                    admitted_after=new.admitted,
+                    after=_word(new),
+                    detail=new.detail or "",
+                    last_at=one.last_at,
+                    peer=one.peer,
+                )
+            )
+    return Tried(
+        since=since,
+        certificates=certificates,
+        clients=len(came),
+        locked_out=tuple(sorted(came - would_come)),
+        let_in=tuple(sorted(would_come - came)),
+        affected=tuple(affected),
+        assumed=tuple(assumed),
+    )
+
+
+def _judged(judge: Judge, one: SeenChain, hosts: dict[str, str], now: datetime) -> Verdict:
+    """At the place where it was seen: an environment is a site's. Where that is gone, the certificate alone."""
+    seconds = int(now.timestamp())
+    host = hosts.get(one.site)
+    if host is not None:
+        try:
+            verdict = judge.authorize(one.chain, seconds, host, one.path or "/")
+        except BadInput:
+            pass  # no route covers it any more
+        else:
+            if not verdict.admitted or verdict.client_name is not None:
+                return verdict
+    return judge.decide(one.chain, seconds)
+
+
+def _word(verdict: Verdict) -> str:
+    return (verdict.client_name or "") if verdict.admitted else (verdict.reason or "")

@@ -1,0 +1,392 @@
+"""`mutualgate partner ca`: a partner's own CAs, from the claim to the end; and certificates that help below them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mutualgate.cli.files import read_file
+from mutualgate.cli.moments import day, span
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, new_group
+from mutualgate.cli.output import emit, plain, table
+
+if TYPE_CHECKING:
+    from mutualgate.app import Services
+    from mutualgate.model import Anchor
+    from mutualgate.partners.anchors import Claimed, Terms
+
+app = new_group("A partner's own CAs: claimed, proved, in use, retiring, retired.")
+helpers = new_group("CA certificates that help when a partner's clients send their own alone. Not trusted themselves.")
+
+Partner = Annotated[str, typer.Argument(help="The partner's name.")]
+File = Annotated[Path, typer.Argument(help="The certificate, PEM or DER; `-` for stdin.")]
+Number = Annotated[int, typer.Argument(min=1, help="The CA's number.")]
+Depth = Annotated[int | None, typer.Option(min=0, max=1, help="CAs that may stand between it and a client: 0 or 1.")]
+SubCa = Annotated[
+    list[str] | None,
+    typer.Option("--sub-ca", help="The only CA that may: its certificate's file, or its key's SHA-256; several times."),
+]
+Environment = Annotated[str | None, typer.Option(help="Only on sites of this environment; empty for all.")]
+Revocation = Annotated[
+    str | None,
+    typer.Option(
+        help="fail: a list in force is needed; grace: it may be late; ignore: none is, but certificates must be short."
+    ),
+]
+Grace = Annotated[str | None, typer.Option(help="With grace: how late a list may be, such as 24h.")]
+LeafLimit = Annotated[str | None, typer.Option(help="With ignore: how long a certificate may be valid, such as 90d.")]
+ExpiredGrace = Annotated[str | None, typer.Option(help="How long the CA counts past its own end, such as 7d.")]
+
+
+@app.command("add")
+def add(
+    partner: Partner,
+    file: File,
+    depth: Depth = None,
+    sub_ca: SubCa = None,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="A public CA, or one of several partners: exact names bound to it alone.")
+    ] = False,
+    environment: Environment = None,
+    revocation: Revocation = None,
+    grace: Grace = None,
+    leaf_limit: LeafLimit = None,
+    expired_grace: ExpiredGrace = None,
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """Claim a CA for a partner. It counts once the partner has proved that it controls it.
+
+    Examples:
+    mutualgate partner ca add acme issuing-ca.pem
+    mutualgate partner ca add acme issuing-ca.pem --revocation grace --grace 24h --environment test
+    """
+    from mutualgate.app import Folder, change
+    from mutualgate.partners.anchors import Terms
+
+    data = read_file(file)
+    terms = _changed(
+        replace(Terms(), shared=shared), depth, sub_ca, environment, revocation, grace, leaf_limit, expired_grace
+    )
+
+    def do(services: "Services") -> "Claimed":
+        return services.partners.anchors.claim(partner, data, str(file), terms)
+
+    claimed, force = change(Folder(dir), do)
+    anchor = claimed.anchor
+    lines = [*claimed.explained, *(f"Note: {line}" for line in claimed.remarks)]
+    if anchor.revocation == "ignore":
+        lines.append(
+            f"Revocation is not asked for, so certificates under it may be valid for {anchor.leaf_limit.days} days at"
+            " the most; with lists: --revocation grace."
+        )
+    lines.append("")
+    if claimed.held_by is not None:
+        lines.append("Its key is registered for another partner: this claim waits, and both are told.")
+    if anchor.challenge is not None:
+        lines += [
+            f"The CA {anchor.id} of {claimed.partner.name} waits for its proof. Until"
+            f" {anchor.challenge_expires:%Y-%m-%d %H:%M} UTC, sign a certificate with this common name under it:",
+            f"  {anchor.challenge}",
+            f"then: mutualgate partner ca prove {claimed.partner.name} FILE",
+        ]
+    else:
+        lines += [
+            f"The CA {anchor.id} is {anchor.state}; {force.sentence}.",
+            "It is shared, so name each client:"
+            f" mutualgate partner name add {claimed.partner.name} dns:NAME --ca {anchor.id}",
+        ]
+    facts = {
+        **as_dict(anchor, None),
+        "explained": list(claimed.explained),
+        "remarks": list(claimed.remarks),
+        "held_by_another": claimed.held_by is not None,
+    }
+    emit({**facts, **force.facts}, "\n".join(plain(line) for line in lines), json)
+
+
+@app.command("prove")
+def prove(
+    partner: Partner,
+    file: Annotated[Path, typer.Argument(help="A certificate under the CA that says the code; `-` for stdin.")],
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """Prove that a partner controls a CA, with a certificate under it that says the claim's code.
+
+    Example: mutualgate partner ca prove acme proof.pem
+    """
+    from mutualgate.app import Folder, change
+
+    data = read_file(file)
+    anchor, force = change(Folder(dir), lambda services: services.partners.anchors.prove(partner, data, str(file)))
+    emit({**as_dict(anchor, None), **force.facts}, f"The CA {anchor.id} is proved; {force.sentence}.", json)
+
+
+@app.command("approve")
+def approve(
+    partner: Partner,
+    number: Number,
+    without_proof: Annotated[
+        bool, typer.Option("--without-proof", help="Nobody has proved it, and you know better. Written down.")
+    ] = False,
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """Let a claimed CA count without proof.
+
+    Example: mutualgate partner ca approve acme 3 --without-proof
+    """
+    from mutualgate.app import Folder, change
+
+    anchor, force = change(
+        Folder(dir),
+        lambda services: services.partners.anchors.approve(partner, number, without_proof=without_proof),
+    )
+    text = f"The CA {number} counts, without proof; {force.sentence}."
+    emit({**as_dict(anchor, None), **force.facts}, text, json)
+
+
+@app.command("set")
+def set_(
+    partner: Partner,
+    number: Number,
+    depth: Depth = None,
+    sub_ca: SubCa = None,
+    environment: Environment = None,
+    revocation: Revocation = None,
+    grace: Grace = None,
+    leaf_limit: LeafLimit = None,
+    expired_grace: ExpiredGrace = None,
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """Change on which terms a partner's CA is trusted. What is not named stays.
+
+    Example: mutualgate partner ca set acme 3 --revocation fail
+    """
+    from mutualgate.app import Folder, change
+
+    anchor, force = change(
+        Folder(dir),
+        lambda services: services.partners.anchors.set(
+            partner,
+            number,
+            lambda terms: _changed(terms, depth, sub_ca, environment, revocation, grace, leaf_limit, expired_grace),
+        ),
+    )
+    emit({**as_dict(anchor, None), **force.facts}, f"The CA {number} is changed; {force.sentence}.", json)
+
+
+@app.command("renew")
+def renew(partner: Partner, number: Number, file: File, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
+    """Take a newer certificate of the same CA: same key, same name.
+
+    Example: mutualgate partner ca renew acme 3 issuing-ca-2028.pem
+    """
+    from mutualgate.app import Folder, change
+
+    data = read_file(file)
+    anchor, force = change(
+        Folder(dir), lambda services: services.partners.anchors.renew(partner, number, data, str(file))
+    )
+    text = f"The CA {number} lasts until {anchor.not_after:%Y-%m-%d}; {force.sentence}."
+    emit({**as_dict(anchor, None), **force.facts}, text, json)
+
+
+@app.command("retire")
+def retire(
+    partner: Partner,
+    number: Number,
+    on: Annotated[str | None, typer.Option(help="On this day (2027-01-31); both count until then.")] = None,
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """End a partner's CA, now or on a day, so that its clients can move to the next one.
+
+    Example: mutualgate partner ca retire acme 3 --on 2027-01-31
+    """
+    from mutualgate.app import Folder, change
+
+    when = day(on, "--on")
+    anchor, force = change(Folder(dir), lambda services: services.partners.anchors.retire(partner, number, on=when))
+    said = "is retired" if anchor.state == "retired" else f"counts until {anchor.retire_at:%Y-%m-%d %H:%M} UTC"
+    emit({**as_dict(anchor, None), **force.facts}, f"The CA {number} {said}; {force.sentence}.", json)
+
+
+@app.command("remove")
+def remove(partner: Partner, number: Number, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
+    """End a partner's CA at once, or withdraw a claim. Open connections of its clients are cut.
+
+    Example: mutualgate partner ca remove acme 3
+    """
+    from mutualgate.app import Folder, change
+
+    anchor, force = change(Folder(dir), lambda services: services.partners.anchors.retire(partner, number))
+    emit({**as_dict(anchor, None), **force.facts}, f"The CA {number} is retired; {force.sentence}.", json)
+
+
+@app.command("list")
+def list_(
+    partner: Annotated[str | None, typer.Argument(help="The partner's name; without it, all claims that wait.")] = None,
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """List a partner's CAs, or all claims that wait for a proof.
+
+    Examples:
+    mutualgate partner ca list acme
+    mutualgate partner ca list
+    """
+    from mutualgate.app import Folder, services
+
+    with services(Folder(dir)) as all_of_it:
+        now = all_of_it.clock()
+        if partner is None:
+            claims = all_of_it.partners.anchors.pending()
+        else:
+            found = all_of_it.partners.anchors.list(partner)
+    if partner is not None:
+        emit({"cas": [as_dict(one, now) for one in found]}, as_table(found, now), json)
+        return
+    rows = [
+        (
+            whose.name,
+            one.id,
+            f"{one.challenge_expires:%Y-%m-%d}",
+            "" if other is None else other.name,
+            plain(one.subject),
+        )
+        for one, whose, other in claims
+    ]
+    text = table(("partner", "CA", "until", "held by", "subject"), rows) if rows else "No claim waits."
+    facts = [
+        {**as_dict(one, now), "partner_name": str(whose.name), "held_by": None if other is None else str(other.name)}
+        for one, whose, other in claims
+    ]
+    emit({"claims": facts}, text, json)
+
+
+@helpers.command("add")
+def add_intermediate(partner: Partner, file: File, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
+    """Add a CA certificate between a partner's CA and its clients, for those that send their own alone.
+
+    Example: mutualgate partner intermediate add acme issuing-ca.pem
+    """
+    from mutualgate.app import Folder, change
+
+    data = read_file(file)
+    (made, odd), force = change(
+        Folder(dir), lambda services: services.partners.add_intermediate(partner, data, str(file))
+    )
+    text = "\n".join([f"The intermediate {made.id} helps; {force.sentence}.", *(f"Note: {plain(one)}" for one in odd)])
+    facts = {"id": made.id, "fingerprint": made.fingerprint.hex(), "remarks": odd}
+    emit({**facts, **force.facts}, text, json)
+
+
+@helpers.command("remove")
+def remove_intermediate(
+    partner: Partner,
+    number: Annotated[int, typer.Argument(min=1, help="The intermediate's number.")],
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """Take a helping CA certificate away.
+
+    Example: mutualgate partner intermediate remove acme 2
+    """
+    from mutualgate.app import Folder, change
+
+    made, force = change(Folder(dir), lambda services: services.partners.remove_intermediate(partner, number))
+    emit({"id": made.id, **force.facts}, f"The intermediate {made.id} is gone; {force.sentence}.", json)
+
+
+def _changed(
+    terms: "Terms",
+    depth: int | None,
+    sub_ca: list[str] | None,
+    environment: str | None,
+    revocation: str | None,
+    grace: str | None,
+    leaf_limit: str | None,
+    expired_grace: str | None,
+) -> "Terms":
+    """`terms` with what the flags say."""
+    from mutualgate.model import RevocationMode
+
+    if depth is not None:
+        terms = replace(terms, depth=depth, sub_cas=terms.sub_cas if depth else ())
+    if sub_ca:
+        terms = replace(terms, sub_cas=tuple(_key(one) for one in sub_ca))
+    if environment is not None:
+        terms = replace(terms, environment=environment)
+    if revocation is not None:
+        terms = replace(terms, revocation=choice(RevocationMode, revocation, "--revocation"))
+    late, longest, past = (
+        span(grace, "--grace"),
+        span(leaf_limit, "--leaf-limit"),
+        span(expired_grace, "--expired-grace"),
+    )
+    if late is not None:
+        terms = replace(terms, grace=late)
+    if longest is not None:
+        terms = replace(terms, leaf_limit=longest)
+    if past is not None:
+        terms = replace(terms, expired_grace=past)
+    return terms
+
+
+def _key(text: str) -> bytes:
+    """The SHA-256 of a CA's key: itself in hex, or of the certificate in a file."""
+    digits = text.replace(":", "").lower()
+    if len(digits) == 64 and all(digit in "0123456789abcdef" for digit in digits):
+        return bytes.fromhex(digits)
+    from mutualgate.model.certificate import parse, spki_fingerprint
+
+    return spki_fingerprint(parse(read_file(Path(text)), text))
+
+
+def as_table(anchors: "Sequence[Anchor]", now: datetime) -> str:
+    """A partner's CAs for people."""
+    if not anchors:
+        return "It has no CA."
+    rows = [
+        (
+            one.id,
+            one.state_at(now),
+            f"{(one.last_moment if one.challenge_expires is None else one.challenge_expires):%Y-%m-%d}",
+            one.depth,
+            "yes" if one.shared else "no",
+            one.environment or "any",
+            one.revocation,
+            plain(one.subject),
+        )
+        for one in anchors
+    ]
+    return table(("CA", "state", "until", "depth", "shared", "environment", "revocation", "subject"), rows)
+
+
+def as_dict(anchor: "Anchor", now: datetime | None) -> dict[str, Any]:
+    """A partner's CA for programs."""
+    return {
+        "id": anchor.id,
+        "subject": anchor.subject,
+        "spki": anchor.spki.hex(),
+        "state": str(anchor.state if now is None else anchor.state_at(now)),
+        "shared": anchor.shared,
+        "depth": anchor.depth,
+        "sub_cas": [key.hex() for key in anchor.sub_cas],
+        "environment": anchor.environment,
+        "not_before": anchor.not_before.isoformat(),
+        "not_after": anchor.not_after.isoformat(),
+        "retire_at": None if anchor.retire_at is None else anchor.retire_at.isoformat(),
+        "challenge": anchor.challenge,
+        "challenge_expires": None if anchor.challenge_expires is None else anchor.challenge_expires.isoformat(),
+        "revocation": str(anchor.revocation),
+        "grace_seconds": int(anchor.grace.total_seconds()),
+        "leaf_limit_seconds": int(anchor.leaf_limit.total_seconds()),
+        "expired_grace_seconds": int(anchor.expired_grace.total_seconds()),
+    }

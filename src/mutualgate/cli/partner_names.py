@@ -1,0 +1,80 @@
+"""`mutualgate partner name`: what a partner may vouch for."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, new_group
+from mutualgate.cli.output import emit, plain, table
+
+if TYPE_CHECKING:
+    from mutualgate.model import NameRule
+
+app = new_group("What a partner may vouch for. Without a rule, nothing.")
+
+Partner = Annotated[str, typer.Argument(help="The partner's name.")]
+Rules = Annotated[
+    list[str],
+    typer.Argument(
+        help="dns:*.acme.example, email:*@acme.example, uri:spiffe://acme/*, ip:192.0.2.0/24, dn:CN=*,O=Acme"
+    ),
+]
+Under = Annotated[int | None, typer.Option("--ca", min=1, help="For this CA of the partner's alone.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Take rules that cover names of others, such as dns:*.com.")]
+
+
+@app.command("add")
+def add(
+    partner: Partner,
+    rules: Rules,
+    ca: Under = None,
+    wide: Wide = False,
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """Let a partner vouch for more names.
+
+    Examples:
+    mutualgate partner name add acme 'dns:*.acme.example' 'email:*@acme.example'
+    mutualgate partner name add acme dns:api.acme.example --ca 3
+    """
+    from mutualgate.app import Folder, change
+
+    made, force = change(Folder(dir), lambda services: services.partners.permit(partner, rules, anchor=ca, wide=wide))
+    text = f"{plain(partner)} may vouch for {', '.join(plain(one.text) for one in made)}; {force.sentence}."
+    emit({"rules": [as_dict(one) for one in made], **force.facts}, text, json)
+
+
+@app.command("remove")
+def remove(partner: Partner, rules: Rules, ca: Under = None, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
+    """Take rules away. What only they permitted is refused from then on.
+
+    Example: mutualgate partner name remove acme 'dns:*.acme.example'
+    """
+    from mutualgate.app import Folder, change
+
+    gone, force = change(Folder(dir), lambda services: services.partners.forbid(partner, rules, anchor=ca))
+    text = (
+        f"{plain(partner)} may not vouch for {', '.join(plain(one.text) for one in gone)} any more; {force.sentence}."
+    )
+    emit({"rules": [as_dict(one) for one in gone], **force.facts}, text, json)
+
+
+@app.command("list")
+def list_(partner: Partner, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
+    """List what a partner may vouch for.
+
+    Example: mutualgate partner name list acme
+    """
+    from mutualgate.app import Folder, services
+
+    with services(Folder(dir)) as all_of_it:
+        found = all_of_it.partners.show(partner).rules
+    rows = [("all" if one.anchor is None else one.anchor, plain(one.text)) for one in found]
+    text = table(("under CA", "rule"), rows) if rows else "It may vouch for nothing: no name rule."
+    emit({"rules": [as_dict(one) for one in found]}, text, json)
+
+
+def as_dict(rule: "NameRule") -> dict[str, Any]:
+    """A rule for programs."""
+    return {"id": rule.id, "rule": rule.text, "ca": rule.anchor}

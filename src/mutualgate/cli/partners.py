@@ -1,0 +1,247 @@
+"""`mutualgate partner`: organisations whose own CAs vouch for their clients, each within its names."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mutualgate.cli import partner_cas, partner_members, partner_names
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, new_group
+from mutualgate.cli.output import emit, plain, table
+from mutualgate.cli.partner_names import Wide
+
+if TYPE_CHECKING:
+    from mutualgate.model import Partner
+    from mutualgate.partners.service import PartnerView
+
+app = new_group("Partners: organisations with CAs of their own, each within its names.")
+app.add_typer(partner_cas.app, name="ca")
+app.add_typer(partner_names.app, name="name")
+app.add_typer(partner_cas.helpers, name="intermediate")
+app.add_typer(partner_members.app, name="member")
+
+Name = Annotated[str, typer.Argument(help="The partner's name.")]
+ADMITS = "rule: any client under its names; approval: one that is new waits; listed: only those that were added."
+
+
+@app.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="What to call it: lower-case letters, digits, '-'.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--names", help="What it may vouch for, such as dns:*.acme.example; several times."),
+    ] = None,
+    admits: Annotated[str, typer.Option(help=ADMITS)] = "approval",
+    role: Annotated[list[str] | None, typer.Option("--role", help="A role for its clients; several times.")] = None,
+    contact: Annotated[str, typer.Option(help="Whom to ask, for example an e-mail address.")] = "",
+    security_contact: Annotated[str, typer.Option(help="Whom to tell when something is wrong.")] = "",
+    client: Annotated[
+        str | None, typer.Option(help="What its own client is called, which stands for those not recorded.")
+    ] = None,
+    wide: Wide = False,
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """Add a partner: an organisation that brings its own CA. Nothing of it comes in before its CA is added and proved.
+
+    Example: mutualgate partner add acme --names 'dns:*.acme.example' --role orders --admits rule
+    """
+    from mutualgate.app import Folder, change
+    from mutualgate.model import PartnerAdmits
+
+    which = choice(PartnerAdmits, admits, "--admits")
+    partner, force = change(
+        Folder(dir),
+        lambda services: services.partners.add(
+            name,
+            names=names or (),
+            wide=wide,
+            roles=role or (),
+            admits=which,
+            contact=contact,
+            security_contact=security_contact,
+            client=client,
+        ),
+    )
+    lines = [f"{partner.name} is partner {partner.id}; {force.sentence}."]
+    if not names:
+        lines.append(f"It may vouch for nothing yet: mutualgate partner name add {partner.name} dns:*.acme.example")
+    lines.append(f"Next: mutualgate partner ca add {partner.name} issuing-ca.pem")
+    emit({**as_dict(partner), **force.facts}, "\n".join(lines), json)
+
+
+@app.command("list")
+def list_(
+    search: Annotated[str, typer.Option(help="Part of a name or contact.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
+    after: Annotated[int, typer.Option(help="Go on after the partner with this id.")] = 0,
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """List partners.
+
+    Example: mutualgate partner list
+    """
+    from mutualgate.app import Folder, services
+
+    with services(Folder(dir)) as all_of_it:
+        found, total = all_of_it.partners.list(search=search, after=after, limit=limit)
+    rows = [(one.id, one.name, one.state, one.admits, ", ".join(one.roles), plain(one.contact)) for one in found]
+    text = table(("id", "name", "state", "admits", "roles", "contact"), rows) if rows else "No partner fits."
+    if len(found) == limit:
+        text += f"\n{total} in all; the next ones: --after {found[-1].id}"
+    emit({"partners": [as_dict(one) for one in found], "total": total}, text, json)
+
+
+@app.command("show")
+def show(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
+    """Show a partner: its names, CAs, intermediates and how many clients it has.
+
+    Example: mutualgate partner show acme
+    """
+    from mutualgate.app import Folder, services
+
+    with services(Folder(dir)) as all_of_it:
+        view = all_of_it.partners.show(name)
+        now = all_of_it.clock()
+    partner = view.partner
+    lines = [
+        f"{partner.name}, partner {partner.id}, {partner.state}; admits: {partner.admits}",
+        f"its own client: {plain(view.client.name)} (client {view.client.id}),"
+        f" roles: {', '.join(partner.roles) or 'none'}",
+    ]
+    for word, contact in (("contact", partner.contact), ("security contact", partner.security_contact)):
+        if contact:
+            lines.append(f"{word}: {plain(contact)}")
+    lines.append(f"clients that are recorded: {view.members}")
+    lines += ["", *_rules(view), "", partner_cas.as_table(view.anchors, now)]
+    if view.intermediates:
+        lines.append(f"\nhelping intermediates: {', '.join(str(one.id) for one in view.intermediates)}")
+    facts = {
+        **as_dict(partner),
+        "client_name": str(view.client.name),
+        "rules": [partner_names.as_dict(rule) for rule in view.rules],
+        "cas": [partner_cas.as_dict(anchor, now) for anchor in view.anchors],
+        "intermediates": [{"id": one.id, "fingerprint": one.fingerprint.hex()} for one in view.intermediates],
+        "members": view.members,
+    }
+    emit(facts, "\n".join(lines), json)
+
+
+def _rules(view: "PartnerView") -> list[str]:
+    if not view.rules:
+        return ["It may vouch for nothing: no name rule."]
+    return [
+        f"may vouch for {plain(rule.text)}" + ("" if rule.anchor is None else f" (under the CA {rule.anchor} alone)")
+        for rule in view.rules
+    ]
+
+
+@app.command("suspend")
+def suspend(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
+    """Keep a partner out with all its clients, until it is resumed. Open connections are cut.
+
+    Example: mutualgate partner suspend acme
+    """
+    from mutualgate.app import Folder, change
+
+    partner, force = change(Folder(dir), lambda services: services.partners.suspend(name))
+    emit({**as_dict(partner), **force.facts}, f"{partner.name} is suspended; {force.sentence}.", json)
+
+
+@app.command("resume")
+def resume(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
+    """Let a suspended partner in again.
+
+    Example: mutualgate partner resume acme
+    """
+    from mutualgate.app import Folder, change
+
+    partner, force = change(Folder(dir), lambda services: services.partners.resume(name))
+    emit({**as_dict(partner), **force.facts}, f"{partner.name} is {partner.state} again; {force.sentence}.", json)
+
+
+@app.command("remove")
+def remove(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
+    """Let a partner go for good, and its CAs. Clients of it that were recorded stay, with what else they have.
+
+    Example: mutualgate partner remove acme
+    """
+    from mutualgate.app import Folder, change
+
+    partner, force = change(Folder(dir), lambda services: services.partners.remove(name))
+    emit({**as_dict(partner), **force.facts}, f"{partner.name} is gone; {force.sentence}.", json)
+
+
+@app.command("admits")
+def admits(
+    name: Name,
+    which: Annotated[str, typer.Argument(help=ADMITS)],
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """Say which of a partner's clients come in.
+
+    Example: mutualgate partner admits acme approval
+    """
+    from mutualgate.app import Folder, change
+    from mutualgate.model import PartnerAdmits
+
+    wanted = choice(PartnerAdmits, which, "WHICH")
+    partner, force = change(Folder(dir), lambda services: services.partners.set_admits(name, wanted))
+    emit({**as_dict(partner), **force.facts}, f"{partner.name} admits {partner.admits}; {force.sentence}.", json)
+
+
+@app.command("roles")
+def roles(
+    name: Name,
+    role: Annotated[list[str] | None, typer.Argument(help="The roles; none takes all of them.")] = None,
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """Replace the roles of a partner's own client, and of those clients of it that are recorded from now on.
+
+    Example: mutualgate partner roles acme orders reports
+    """
+    from mutualgate.app import Folder, change
+
+    partner, force = change(Folder(dir), lambda services: services.partners.set_roles(name, role or ()))
+    held = ", ".join(partner.roles) or "no role"
+    emit({**as_dict(partner), **force.facts}, f"{partner.name} has {held}; {force.sentence}.", json)
+
+
+@app.command("contact")
+def contact(
+    name: Name,
+    contact: Annotated[str | None, typer.Option(help="Whom to ask.")] = None,
+    security: Annotated[str | None, typer.Option(help="Whom to tell when something is wrong.")] = None,
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """Replace whom to ask at a partner, and whom to tell when something is wrong.
+
+    Example: mutualgate partner contact acme --security security@acme.example
+    """
+    from mutualgate.app import Folder, change
+
+    partner, force = change(
+        Folder(dir),
+        lambda services: services.partners.set_contacts(name, contact=contact, security_contact=security),
+    )
+    ask, tell = plain(partner.contact) or "none", plain(partner.security_contact) or "none"
+    text = f"{partner.name}: contact {ask}, security {tell}."
+    emit({**as_dict(partner), **force.facts}, text, json)
+
+
+def as_dict(partner: "Partner") -> dict[str, Any]:
+    """A partner for programs."""
+    return {
+        "id": partner.id,
+        "name": str(partner.name),
+        "state": str(partner.state),
+        "admits": str(partner.admits),
+        "roles": [str(role) for role in partner.roles],
+        "contact": partner.contact,
+        "security_contact": partner.security_contact,
+        "client": partner.client,
+        "created": partner.created.isoformat(),
+    }

@@ -1,0 +1,141 @@
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pki
+import pytest
+from installation import Installation
+from rows import see
+
+from mutualgate.app import Services
+from mutualgate.errors import Conflict, NotFound
+from mutualgate.model import PartnerAdmits, PinKind, RefusalRecord
+from mutualgate.partners.members import first_sight
+
+NOW = pki.real_now()
+
+
+@pytest.fixture
+def services(installed: Installation) -> Iterator[Services]:
+    made = installed.services()
+    yield made
+    made.close()
+
+
+@dataclass
+class Refused:
+    """Refuses strangers, as the gate would tell it."""
+
+    services: Services
+    count: int = 0
+
+    def __call__(self, leaf: pki.Issued | None, reason: str = "unknown_issuer", *, seen: bool = True) -> str:
+        self.count += 1
+        id = f"REFUSAL{self.count:09}"
+        fingerprint = None if leaf is None else leaf.certificate.fingerprint(pki.hashes.SHA256())
+        if leaf is not None and seen:
+            see(self.services.store, leaf.chain_der, at=NOW, reason=reason, subject="CN=stranger", count=7)
+        with self.services.store.transaction() as tx:
+            tx.refusals.add_many(
+                [RefusalRecord(id, NOW, reason, "why", "main", "/", "192.0.2.9", "CN=stranger", fingerprint, None)]
+            )
+        return id
+
+
+@pytest.fixture
+def refused(services: Services) -> Refused:
+    return Refused(services)
+
+
+def test_a_stranger_comes_in_as_a_client_of_ours(services: Services, refused: Refused) -> None:
+    own = pki.leaf(None, "stranger", now=NOW)
+    id = refused(own)
+    found = services.approvals.look(id.lower())
+    assert found.words.startswith("self-signed, P-256")
+    assert (found.seen.count, found.unusual, found.partner) == (7, (), None)
+    with pytest.raises(Conflict, match="whose"):
+        services.approvals.approve(id)
+    done = services.approvals.approve(id, client="new one", roles=["orders"])
+    assert (done.client.name, done.client.roles) == ("new one", ("orders",))
+    assert done.pin is not None
+    assert done.pin.certificate == own.der
+    again = services.approvals.look(id)
+    assert again.pin is not None
+
+
+def test_a_client_that_exists_keeps_its_roles(services: Services, refused: Refused) -> None:
+    id = refused(pki.leaf(None, "x", now=NOW))
+    with pytest.raises(Conflict, match="has its roles"):
+        services.approvals.approve(id, client="first-client", roles=["admin"])
+    done = services.approvals.approve(id, client="first-client", kind=PinKind.KEY)
+    assert done.pin is not None
+    assert done.pin.kind is PinKind.KEY
+
+
+def test_what_is_unusual_is_said(services: Services, refused: Refused) -> None:
+    found = services.approvals.look(refused(pki.leaf(None, "first-client", ca=True, now=NOW)))
+    text = " ".join(found.unusual)
+    assert "CA:TRUE" in text
+    assert "calls itself as the client first-client is called" in text
+
+
+@pytest.mark.parametrize("reason", ["revoked", "client_suspended", "expired", "weak_key", "bad_signature", "malformed"])
+def test_what_is_no_question_of_trust_is_not_approved(services: Services, refused: Refused, reason: str) -> None:
+    id = refused(pki.leaf(None, now=NOW), reason)
+    for call in (services.approvals.look, services.approvals.approve):
+        with pytest.raises(Conflict) as error:
+            call(id)
+        assert error.value.code == reason
+
+
+def test_only_what_was_proved_is_approved(services: Services, refused: Refused) -> None:
+    """R7: a certificate that the gate has not seen in a handshake is anybody's."""
+    with pytest.raises(NotFound, match="not among those"):
+        services.approvals.approve(refused(pki.leaf(None, now=NOW), seen=False), client="x")
+    with pytest.raises(Conflict, match="no certificate"):
+        services.approvals.look(refused(None, "no_certificate"))
+    with pytest.raises(NotFound, match="no refusal"):
+        services.approvals.look("NONE")
+
+
+def test_a_retired_pin_is_renewed_instead(services: Services, refused: Refused) -> None:
+    own = pki.leaf(None, now=NOW)
+    pin = services.pins.add("first-client", own.pem)
+    services.pins.retire(pin.id)
+    with pytest.raises(Conflict, match="retired") as error:
+        services.approvals.look(refused(own, "pin_retired"))
+    assert f"pin renew {pin.id}" in str(error.value)
+
+
+@pytest.fixture
+def acme(services: Services) -> pki.Issued:
+    ca = pki.ca("acme issuing", path_length=0, now=NOW)
+    services.partners.add("acme", names=["dns:*.acme.example"], admits=PartnerAdmits.APPROVAL, roles=["orders"])
+    anchor = services.partners.anchors.claim("acme", ca.pem).anchor
+    services.partners.anchors.approve("acme", anchor.id, without_proof=True)
+    return ca
+
+
+@pytest.mark.parametrize("waits", [True, False])
+@pytest.mark.parametrize("client", [None, "api", "first-client"])
+def test_a_partners_client_comes_in_as_the_partners(
+    services: Services, refused: Refused, acme: pki.Issued, waits: bool, client: str | None
+) -> None:
+    leaf = pki.leaf(acme, "x", sans=["api.acme.example"], now=NOW)
+    if waits:
+        with services.store.transaction() as tx:
+            first_sight(tx, 1, leaf.certificate, at=NOW)
+    id = refused(leaf, "not_enrolled")
+    found = services.approvals.look(id)
+    assert found.partner is not None
+    assert (found.partner.name, found.member) == ("acme", "dns:api.acme.example")
+    done = services.approvals.approve(id, client=client)
+    assert done.pin is None
+    assert done.client.name == client or (client is None and done.client.name == "api.acme.example")
+    assert [one.member.client for one in services.partners.members.list("acme")] == [done.client.id]
+
+
+def test_a_name_that_a_partner_forged_is_said_to_be(services: Services, refused: Refused, acme: pki.Issued) -> None:
+    leaf = pki.leaf(acme, "x", sans=["api.umbrella.example"], now=NOW)
+    found = services.approvals.look(refused(leaf, "name_not_permitted"))
+    assert found.partner is None
+    assert "A CA of the partner acme signed it, and it was refused under it" in found.unusual[0]

@@ -1,0 +1,140 @@
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pki
+import pytest
+from installation import Installation
+from rows import see
+
+from mutualgate.app import Services
+from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model import PartnerAdmits, PinKind
+from mutualgate.partners.anchors import Terms
+
+NOW = pki.real_now()
+
+
+@pytest.fixture
+def services(installed: Installation) -> Iterator[Services]:
+    made = installed.services()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def acme(services: Services) -> pki.Issued:
+    """The CA of the partner acme; three of its clients were seen, one of them under another name."""
+    ca = pki.ca("acme issuing", path_length=0, now=NOW)
+    services.partners.add("acme", names=["dns:*.acme.example"], admits=PartnerAdmits.RULE)
+    anchor = services.partners.anchors.claim("acme", ca.pem).anchor
+    services.partners.anchors.approve("acme", anchor.id, without_proof=True)
+    for name in ("a.acme.example", "b.acme.example"):
+        services.partners.members.add("acme", f"dns:{name}")
+        shown(services, ca, name)
+    shown(services, ca, "c.other.example")
+    return ca
+
+
+def shown(services: Services, ca: pki.Issued | None, name: str, days_ago: float = 1) -> pki.Issued:
+    leaf = pki.leaf(ca, name, sans=[name], days=30, now=NOW)
+    see(services.store, leaf.chain_der, at=NOW - timedelta(days=days_ago), subject=f"CN={name}")
+    return leaf
+
+
+def test_who_would_be_locked_out_is_named(services: Services, acme: pki.Issued) -> None:
+    """R21."""
+    before = services.store.epoch()
+    found = services.trust.try_(lambda tried: tried.partners.anchors.retire("acme", 1))
+    assert (found.certificates, found.clients) == (3, 2)
+    assert found.locked_out == ("a.acme.example", "b.acme.example")
+    assert found.let_in == ()
+    assert {(one.before, one.after) for one in found.affected} == {
+        ("a.acme.example", "unknown_issuer"),
+        ("b.acme.example", "unknown_issuer"),
+        ("name_not_permitted", "unknown_issuer"),
+    }
+    assert services.store.epoch() == before
+    assert services.trust.try_(lambda tried: tried.partners.show("acme")).affected == ()
+
+
+def test_who_would_be_let_in_is_named(services: Services, acme: pki.Issued) -> None:
+    found = services.trust.try_(lambda tried: tried.partners.permit("acme", ["dns:c.other.example"]))
+    assert found.let_in == ("acme",)
+    assert [(one.before, one.after, one.subject) for one in found.affected] == [
+        ("name_not_permitted", "acme", "CN=c.other.example")
+    ]
+
+
+def test_a_ca_counts_as_proved(services: Services, acme: pki.Issued) -> None:
+    new = pki.ca("acme 2", path_length=0, now=NOW)
+    shown(services, new, "a.acme.example")
+    found = services.trust.try_(lambda tried: tried.partners.anchors.claim("acme", new.pem))
+    assert [one.after for one in found.affected] == ["a.acme.example"]
+    assert found.assumed == ("As if acme had proved that it controls CN=acme 2.",)
+    assert services.partners.anchors.pending() == []
+    services.partners.add("umbrella")
+    other = services.trust.try_(lambda tried: tried.partners.anchors.claim("umbrella", acme.pem))
+    assert "would wait" in other.assumed[0]
+
+
+def test_only_what_was_seen_lately_counts(services: Services, acme: pki.Issued) -> None:
+    shown(services, acme, "old.acme.example", days_ago=31)
+    retire = lambda tried: tried.partners.anchors.retire("acme", 1)  # noqa: E731
+    assert services.trust.try_(retire).certificates == 3
+    assert services.trust.try_(retire, back=timedelta(days=60)).certificates == 4
+
+
+def test_a_client_with_another_certificate_is_not_locked_out(services: Services, acme: pki.Issued) -> None:
+    own = shown(services, None, "own")
+    services.pins.add("a.acme.example", own.pem)
+    found = services.trust.try_(lambda tried: tried.partners.anchors.retire("acme", 1))
+    assert found.locked_out == ("b.acme.example",)
+
+
+def test_each_change_of_an_own_certificate_can_be_tried(services: Services) -> None:
+    own = shown(services, None, "own")
+    add = services.trust.try_(lambda tried: tried.pins.add("first-client", own.pem, kind=PinKind.KEY))
+    assert add.let_in == ("first-client",)
+    pin = services.pins.add("first-client", own.pem)
+    retire = services.trust.try_(lambda tried: tried.pins.retire(pin.id))
+    assert [one.after for one in retire.affected] == ["pin_retired"]
+    assert retire.locked_out == ("first-client",)
+    with pytest.raises(NotFound):
+        services.trust.try_(lambda tried: tried.pins.retire(99))
+
+
+def test_the_last_change_is_taken_back(services: Services, acme: pki.Issued) -> None:
+    services.partners.permit("acme", ["dns:c.other.example"])
+    services.partners.anchors.retire("acme", 1)
+    undone = services.trust.undo()
+    assert undone.what == "partner ca retire acme 1"
+    assert services.trust.undo().what.startswith("partner name add acme")
+    assert [rule.pattern for rule in services.partners.show("acme").rules] == ["*.acme.example"]
+    with services.store.reading() as tx:
+        last = tx.audit.last()
+    assert last is not None
+    assert (last.action, last.facts["what"]) == ("trust.undo", "partner name add acme dns:c.other.example")
+    with pytest.raises(Conflict, match="already"):
+        services.trust.undo(undone.id)
+    with pytest.raises(NotFound):
+        services.trust.undo(999)
+    with pytest.raises(BadInput):
+        services.trust.list(0)
+
+
+def test_what_something_later_builds_on_is_not_taken_back(services: Services, acme: pki.Issued) -> None:
+    shared = services.partners.anchors.claim("acme", pki.ca("shared", now=NOW).pem, terms=Terms(shared=True)).anchor
+    services.partners.permit("acme", ["dns:x.example"], anchor=shared.id)
+    change = services.trust.list()[1]
+    with pytest.raises(Conflict, match="depends on"):
+        services.trust.undo(change.id)
+    services.trust.undo()
+    services.trust.undo()
+
+
+def test_a_pin_for_the_wrong_client_is_taken_back_and_given_to_the_right_one(services: Services) -> None:
+    own = pki.leaf(None, "own", now=NOW)
+    services.clients.add("anna")
+    services.pins.add("first-client", own.pem)
+    services.trust.undo()
+    assert services.pins.add("anna", own.pem).subject == "CN=own"

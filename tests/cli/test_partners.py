@@ -1,0 +1,181 @@
+"""`mutualgate partner`, each verb, for people and for programs."""
+
+from pathlib import Path
+
+import pki
+import pytest
+from commands import Run, Said
+
+
+@pytest.fixture
+def acme(cli: Run, tmp_path: Path) -> pki.Issued:
+    """The CA of the partner acme, proved; its file is acme.pem."""
+    ca = pki.ca("acme issuing", path_length=0, now=pki.real_now())
+    cli("partner", "add", "acme", "--names", "dns:*.acme.example", "--role", "orders", "--admits", "rule")
+    (tmp_path / "acme.pem").write_bytes(ca.pem)
+    claimed = cli("partner", "ca", "add", "acme", tmp_path / "acme.pem", "--json").json
+    proof = tmp_path / "proof.pem"
+    proof.write_bytes(pki.leaf(ca, claimed["challenge"], now=pki.real_now()).pem)
+    proved = cli("partner", "ca", "prove", "acme", proof, "--json")
+    assert proved.json["state"] == "active"
+    return ca
+
+
+def decide(cli: Run, folder: Path, ca: pki.Issued, *names: str, days: float = 30) -> dict[str, str]:
+    path = folder / "leaf.pem"
+    path.write_bytes(pki.leaf(ca, "x", sans=list(names), days=days, now=pki.real_now()).chain_pem)
+    found: dict[str, str] = cli("decide", "--cert", path, "--json").json
+    return found
+
+
+def code(said: Said) -> str:
+    return str(said.json["error"]["code"])
+
+
+def test_from_the_first_word_to_the_first_client(cli: Run, tmp_path: Path) -> None:
+    added = cli("partner", "add", "acme", "--names", "dns:*.acme.example", "--admits", "rule")
+    assert added.code == 0, added.err
+    assert "Next: mutualgate partner ca add acme" in added.out
+    ca = pki.ca("acme issuing", now=pki.real_now())
+    (tmp_path / "ca.pem").write_bytes(ca.pem)
+    claimed = cli("partner", "ca", "add", "acme", tmp_path / "ca.pem")
+    assert claimed.code == 0, claimed.err
+    assert "whoever holds its key can make a certificate for any name" in claimed.out
+    assert "Note: It is a root that may have other CAs below it." in claimed.out
+    assert "90 days at the most" in claimed.out
+    assert decide(cli, tmp_path, ca, "api.acme.example")["reason"] == "unknown_issuer"
+    words = next(line.strip() for line in claimed.out.splitlines() if line.startswith("  "))
+    (tmp_path / "proof.pem").write_bytes(pki.leaf(ca, words, now=pki.real_now()).pem)
+    assert "is proved" in cli("partner", "ca", "prove", "acme", tmp_path / "proof.pem").out
+    found = decide(cli, tmp_path, ca, "api.acme.example")
+    assert (found["verdict"], found["client"], found["authority"]) == ("admitted", "acme", "partner acme")
+
+
+def test_names_permit_and_nothing_else(cli: Run, tmp_path: Path, acme: pki.Issued) -> None:
+    assert decide(cli, tmp_path, acme, "api.umbrella.example")["reason"] == "name_not_permitted"
+    cli("partner", "name", "add", "acme", "dns:api.umbrella.example")
+    assert decide(cli, tmp_path, acme, "api.umbrella.example")["verdict"] == "admitted"
+    assert len(cli("partner", "name", "list", "acme").out.splitlines()) == 3
+    cli("partner", "name", "remove", "acme", "dns:api.umbrella.example")
+    assert decide(cli, tmp_path, acme, "api.umbrella.example")["reason"] == "name_not_permitted"
+    wide = cli("partner", "name", "add", "acme", "dns:*.example", "--json")
+    assert (wide.code, code(wide)) == (2, "rule_too_wide")
+    assert cli("partner", "name", "add", "acme", "dns:*.example", "--wide").code == 0
+
+
+def test_which_clients_come_in(cli: Run, tmp_path: Path, acme: pki.Issued) -> None:
+    cli("partner", "admits", "acme", "listed")
+    assert decide(cli, tmp_path, acme, "api.acme.example")["reason"] == "not_enrolled"
+    made = cli("partner", "member", "add", "acme", "dns:api.acme.example")
+    assert "is the client api.acme.example" in made.out
+    assert decide(cli, tmp_path, acme, "api.acme.example")["client"] == "api.acme.example"
+    cli("partner", "member", "suspend", "acme", "dns:api.acme.example")
+    assert decide(cli, tmp_path, acme, "api.acme.example")["reason"] == "client_suspended"
+    assert "suspended" in cli("partner", "member", "list", "acme").out
+    cli("partner", "member", "resume", "acme", "dns:api.acme.example")
+    assert decide(cli, tmp_path, acme, "api.acme.example")["verdict"] == "admitted"
+    cli("partner", "member", "remove", "acme", "dns:api.acme.example")
+    assert decide(cli, tmp_path, acme, "api.acme.example")["reason"] == "not_enrolled"
+
+
+def test_a_partner_is_kept_out_as_a_whole(cli: Run, tmp_path: Path, acme: pki.Issued) -> None:
+    cli("partner", "suspend", "acme")
+    assert decide(cli, tmp_path, acme, "api.acme.example")["reason"] == "client_suspended"
+    cli("partner", "resume", "acme")
+    assert decide(cli, tmp_path, acme, "api.acme.example")["verdict"] == "admitted"
+    cli("partner", "remove", "acme")
+    assert decide(cli, tmp_path, acme, "api.acme.example")["reason"] == "unknown_issuer"
+    assert cli("partner", "list").out == "No partner fits.\n"
+
+
+def test_terms_of_a_ca(cli: Run, tmp_path: Path, acme: pki.Issued) -> None:
+    assert decide(cli, tmp_path, acme, "api.acme.example", days=365)["reason"] == "path_invalid"
+    cli("partner", "ca", "set", "acme", "1", "--leaf-limit", "400d")
+    assert decide(cli, tmp_path, acme, "api.acme.example", days=365)["verdict"] == "admitted"
+    cli("partner", "ca", "set", "acme", "1", "--revocation", "fail")
+    assert decide(cli, tmp_path, acme, "api.acme.example")["reason"] == "crl_missing"
+    cli("partner", "ca", "retire", "acme", "1")
+    assert decide(cli, tmp_path, acme, "api.acme.example")["reason"] == "unknown_issuer"
+    listed = cli("partner", "ca", "list", "acme").out.splitlines()
+    assert listed[1].split()[:2] == ["1", "retired"]
+
+
+def test_a_ca_below_the_one_that_is_trusted(cli: Run, tmp_path: Path) -> None:
+    now = pki.real_now()
+    root = pki.ca("root", path_length=1, now=now)
+    issuing = pki.ca("issuing", parent=root, path_length=0, now=now)
+    other = pki.ca("other", parent=root, path_length=0, now=now)
+    for name, ca in (("root", root), ("issuing", issuing)):
+        (tmp_path / f"{name}.pem").write_bytes(ca.pem)
+    cli("partner", "add", "acme", "--names", "dns:*.acme.example", "--admits", "rule")
+    added = cli(
+        "partner", "ca", "add", "acme", tmp_path / "root.pem", "--depth", "1", "--sub-ca", tmp_path / "issuing.pem"
+    )
+    assert added.code == 0, added.err
+    cli("partner", "ca", "approve", "acme", "1", "--without-proof")
+    assert decide(cli, tmp_path, issuing, "a.acme.example")["verdict"] == "admitted"
+    assert decide(cli, tmp_path, other, "a.acme.example")["reason"] == "path_invalid"
+    leaf = tmp_path / "alone.pem"
+    leaf.write_bytes(pki.leaf(issuing, "x", sans=["a.acme.example"], days=30, now=now).pem)
+    assert cli("decide", "--cert", leaf, "--json").json["verdict"] == "refused"
+    helped = cli("partner", "intermediate", "add", "acme", tmp_path / "issuing.pem", "--json")
+    assert helped.json["remarks"] == []
+    assert cli("decide", "--cert", leaf, "--json").json["verdict"] == "admitted"
+    cli("partner", "intermediate", "remove", "acme", "1")
+    assert cli("decide", "--cert", leaf, "--json").json["verdict"] == "refused"
+
+
+def test_a_claim_waits_and_is_seen(cli: Run, tmp_path: Path) -> None:
+    cli("partner", "add", "acme")
+    (tmp_path / "ca.pem").write_bytes(pki.ca("ca", now=pki.real_now()).pem)
+    cli("partner", "ca", "add", "acme", tmp_path / "ca.pem")
+    assert "acme" in cli("partner", "ca", "list").out
+    refused = cli("partner", "ca", "approve", "acme", "1", "--json")
+    assert (refused.code, code(refused)) == (2, "not_proved")
+    cli("partner", "ca", "remove", "acme", "1")
+    assert cli("partner", "ca", "list").out == "No claim waits.\n"
+
+
+def test_a_partner_is_shown(cli: Run, tmp_path: Path, acme: pki.Issued) -> None:
+    cli("partner", "roles", "acme", "a", "b")
+    cli("partner", "contact", "acme", "--contact", "ops@acme.example", "--security", "sec@acme.example")
+    text = cli("partner", "show", "acme").out
+    for part in ("acme, partner 1, active; admits: rule", "roles: a, b", "ops@acme.example", "sec@acme.example",
+                 "may vouch for dns:*.acme.example", "CN=acme issuing"):  # fmt: skip
+        assert part in text
+    shown = cli("partner", "show", "acme", "--json").json
+    assert shown["rules"] == [{"id": 1, "rule": "dns:*.acme.example", "ca": None}]
+    assert shown["cas"][0]["state"] == "active"
+    assert cli("partner", "list", "--json").json["total"] == 1
+
+
+def test_a_newer_certificate_of_the_ca(cli: Run, tmp_path: Path, acme: pki.Issued) -> None:
+    newer = pki.ca("acme issuing", key=acme.key, path_length=0, days=5000, now=pki.real_now())
+    (tmp_path / "newer.pem").write_bytes(newer.pem)
+    assert "lasts until" in cli("partner", "ca", "renew", "acme", "1", tmp_path / "newer.pem").out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("show", "nobody"), "no partner"),
+        (("add", "A B"), "partner's name"),
+        (("admits", "acme", "all"), "rule"),
+        (("ca", "add", "acme", "leaf.pem"), "cannot be a partner's CA"),
+        (("ca", "add", "acme", "acme.pem"), "already, active"),
+        (("ca", "retire", "acme", "9"), "no CA"),
+        (("ca", "set", "acme", "1", "--grace", "soon"), "--grace"),
+        (("ca", "prove", "acme", "leaf.pem"), "no claim"),
+        (("name", "add", "acme", "*.acme.example"), "no name rule"),
+        (("member", "approve", "acme", "dns:x.acme.example"), "no client"),
+        (("intermediate", "add", "acme", "leaf.pem"), "cannot be a partner's CA"),
+    ],
+)
+def test_wrong_use_is_one_sentence(
+    cli: Run, tmp_path: Path, acme: pki.Issued, words: tuple[str, ...], says: str
+) -> None:
+    (tmp_path / "leaf.pem").write_bytes(pki.leaf(acme, now=pki.real_now()).pem)
+    said = cli("partner", *(tmp_path / word if word.endswith(".pem") else word for word in words))
+    assert said.code == 2
+    assert says in said.err
+    assert len(said.err.splitlines()) == 1
