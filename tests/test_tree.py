@@ -71,10 +71,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
 
 # Reasons that no vector can meet.
 WITHOUT_VECTOR = {
-    "name_not_permitted": "kept for authorities of partners, which are not accepted yet",
-    "pin_retired": "kept for pinned certificates, which are not accepted yet",
-    "crl_missing": "kept for authorities of partners, which are not accepted yet",
-    "crl_expired": "kept for authorities of partners, which are not accepted yet",
     "wrong_site": "the gate sees that SNI and Host disagree: tests/end_to_end/test_sites.py",
 }
 

@@ -31,7 +31,11 @@ def batch(snapshot: dict[str, Any], route: dict[str, Any] | None) -> bytes:
         "required",
         "page",
         [records.RouteRecord("/", rule["client_certificate"], rule["roles"], rule["clients"], 0)],
+        rule.get("environment", ""),
     )
+    brought: dict[str, list[dict[str, Any]]] = {
+        kind: snapshot.get(kind, []) for kind in ("pins", "partners", "anchors", "members", "foreign")
+    }
     return records.encode(
         records.Batch(
             epoch=1,
@@ -48,6 +52,34 @@ def batch(snapshot: dict[str, Any], route: dict[str, Any] | None) -> bytes:
                 records.RevocationRecord(r["authority"], bytes.fromhex(r["serial"]), r["at"], r["reason"])
                 for r in snapshot["revocations"]
             ],
+            pins=[records.PinRecord(**(p | {"digest": bytes.fromhex(p["digest"])})) for p in brought["pins"]],
+            partners=[
+                records.PartnerRecord(
+                    **(
+                        p
+                        | {
+                            "rules": [records.RuleRecord(**rule) for rule in p["rules"]],
+                            "intermediates": [der(text) for text in p["intermediates"]],
+                        }
+                    )
+                )
+                for p in brought["partners"]
+            ],
+            anchors=[
+                records.AnchorRecord(
+                    **(
+                        a
+                        | {
+                            "certificate": der(a["certificate"]),
+                            "sub_cas": [bytes.fromhex(key) for key in a["sub_cas"]],
+                            "lists": [records.ListRecord(**entry) for entry in a["lists"]],
+                        }
+                    )
+                )
+                for a in brought["anchors"]
+            ],
+            members=[records.MemberRecord(**m) for m in brought["members"]],
+            foreign=[records.ForeignRecord(**(f | {"serial": bytes.fromhex(f["serial"])})) for f in brought["foreign"]],
             sites=[site],
         )
     )
@@ -64,5 +96,7 @@ def test_vector(reason: str, vector: dict[str, Any]) -> None:
     assert verdict.admitted == (vector["verdict"] == "admitted")
     assert verdict.reason == vector["reason"]
     assert verdict.certificate == vector["certificate"]
+    if verdict.admitted and vector.get("evidence") is not None:
+        assert (verdict.evidence, verdict.partner) == (vector["evidence"], vector["partner"])
     if vector["client"] is not None:
         assert verdict.client_id == vector["client"]

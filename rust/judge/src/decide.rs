@@ -21,7 +21,7 @@ use crate::{
     snapshot::Known,
     validate::weak,
     verdict::Client,
-    vouch::{Shown, vouch},
+    vouch::{Shown, telling, vouch},
 };
 
 /// Certificates that are looked at, at most; more is refused before anything is read.
@@ -64,7 +64,7 @@ fn admit(chain: &[&[u8]], at: i64, snapshot: &Snapshot) -> Result<Admission, Ref
         checks: &checks,
     };
     match vouch(&shown, snapshot) {
-        Some(Err(theirs)) if !theirs.issuer_known && theirs.reason <= refusal.reason => {
+        Some(Err(theirs)) if !theirs.issuer_known && telling(&theirs) <= telling(&refusal) => {
             Err(refusal)
         }
         Some(theirs) => theirs,
@@ -81,6 +81,18 @@ fn pinned(
 ) -> Result<Admission, Refusal> {
     pin.check(leaf, at)
         .map_err(|fault| fault.refusal(true, Some(pin.client)))?;
+    // A certificate that the store knows may have been pinned besides, by its key: what was revoked stays so.
+    let revocation = snapshot
+        .credentials
+        .get(&leaf.fingerprint())
+        .and_then(|known| {
+            snapshot
+                .revocations
+                .get(known.authority, leaf.serial_digits())
+        });
+    if let Some(revocation) = revocation {
+        return Err(revoked_fault(0, revocation).refusal(true, Some(pin.client)));
+    }
     let Some(Known { client, suspended }) = snapshot.clients.get(&pin.client).map(Arc::as_ref)
     else {
         return Err(not_enrolled());

@@ -90,10 +90,15 @@ pub(crate) fn vouch(shown: &Shown<'_>, snapshot: &Snapshot) -> Option<Result<Adm
 
 impl Said {
     /// The heavier of two refusals is given; of two alike, the one of the partner that is longer here.
-    fn weight(&self) -> (bool, bool, Option<Reason>) {
-        let reason = self.result.as_ref().err().map(|refusal| refusal.reason);
+    fn weight(&self) -> (bool, bool, Option<(bool, Reason)>) {
+        let reason = self.result.as_ref().err().map(telling);
         (self.verified, self.verified && self.claimed, reason)
     }
+}
+
+/// How much a refusal tells: not to know the issuer tells least, and the later in the order of judgement the more.
+pub(crate) fn telling(refusal: &Refusal) -> (bool, Reason) {
+    (refusal.reason != Reason::UnknownIssuer, refusal.reason)
 }
 
 /// One partner, asked about a chain.

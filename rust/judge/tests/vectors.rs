@@ -26,14 +26,8 @@ fn every_reason_is_met_and_missed() {
         .into_iter()
         .filter_map(|(_, vector)| vector.reason)
         .collect();
-    // Partners and pins are not accepted yet; that SNI and Host agree is for the gate to see.
-    let elsewhere = [
-        Reason::NameNotPermitted,
-        Reason::PinRetired,
-        Reason::CrlMissing,
-        Reason::CrlExpired,
-        Reason::WrongSite,
-    ];
+    // That SNI and Host agree is for the gate to see.
+    let elsewhere = [Reason::WrongSite];
     for reason in Reason::ALL
         .into_iter()
         .filter(|reason| !elsewhere.contains(reason))
@@ -59,6 +53,12 @@ fn check(vector: &Vector) -> Result<(), String> {
         Verdict::Admitted(admission) => Some(admission.client().id),
         Verdict::Refused(refusal) => refusal.client,
     };
+    if let (Verdict::Admitted(admission), Some(evidence)) = (&verdict, &vector.evidence) {
+        let came = (admission.evidence().code(), admission.partner());
+        if came != (evidence.as_str(), vector.partner.as_deref()) {
+            return Err(format!("by {came:?}"));
+        }
+    }
     if vector.route.is_some() {
         let route = snapshot
             .default_site()

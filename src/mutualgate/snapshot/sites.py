@@ -23,6 +23,7 @@ def site_records(config: Config) -> list[SiteRecord]:
                 )
                 for route in site.routes
             ],
+            environment=site.environment,
         )
         for site in config.sites
     ]

@@ -20,6 +20,10 @@ pub struct Vector {
     pub certificate: Option<u8>,
     pub issuer_known: Option<bool>,
     pub client: Option<u64>,
+    #[serde(default)]
+    pub evidence: Option<String>,
+    #[serde(default)]
+    pub partner: Option<String>,
 }
 
 pub fn vectors() -> Vec<(String, Vector)> {
@@ -63,20 +67,38 @@ pub fn octets(digits: &str) -> Vec<u8> {
 
 pub fn batch(vector: &Vector) -> Batch {
     let mut snapshot = vector.snapshot.clone();
-    for authority in snapshot["authorities"].as_array_mut().unwrap() {
-        authority["certificate"] = json!(der(authority["certificate"].as_str().unwrap()));
-    }
-    for credential in snapshot["credentials"].as_array_mut().unwrap() {
-        credential["fingerprint"] = json!(octets(credential["fingerprint"].as_str().unwrap()));
-    }
-    for revocation in snapshot["revocations"].as_array_mut().unwrap() {
-        revocation["serial"] = json!(octets(revocation["serial"].as_str().unwrap()));
+    // Octets are written as PEM or in hex.
+    for (kind, field, read) in [
+        ("authorities", "certificate", der as fn(&str) -> Vec<u8>),
+        ("credentials", "fingerprint", octets),
+        ("revocations", "serial", octets),
+        ("pins", "digest", octets),
+        ("partners", "intermediates", der),
+        ("anchors", "certificate", der),
+        ("anchors", "sub_cas", octets),
+        ("foreign", "serial", octets),
+    ] {
+        let records = snapshot.get_mut(kind).and_then(Value::as_array_mut);
+        for record in records.into_iter().flatten() {
+            record[field] = match &record[field] {
+                Value::Array(many) => {
+                    json!(
+                        many.iter()
+                            .map(|one| read(one.as_str().unwrap()))
+                            .collect::<Vec<_>>()
+                    )
+                }
+                one => json!(read(one.as_str().unwrap())),
+            };
+        }
     }
     let mut batch: Batch = serde_json::from_value(snapshot).unwrap();
     batch.sites = vector.route.clone().map(|mut route| {
         route["path"] = json!("/");
         route["upstream"] = json!(0);
-        let site = json!({"name": "site", "hosts": ["site.example"], "client_certificate": "required", "on_refusal": "page", "routes": [route]});
+        let environment = route.as_object_mut().unwrap().remove("environment");
+        let mut site = json!({"name": "site", "hosts": ["site.example"], "client_certificate": "required", "on_refusal": "page", "routes": [route]});
+        site["environment"] = environment.unwrap_or_else(|| json!(""));
         vec![serde_json::from_value::<SiteRecord>(site).unwrap()]
     });
     batch

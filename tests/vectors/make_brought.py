@@ -1,0 +1,851 @@
+"""Makes the vectors about what clients and partners brought: pins, partners' CAs, names, revocations.
+
+As `make.py`, which makes the others; run this one again after a change of a rule about those.
+"""
+
+import hashlib
+import ipaddress
+import json
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID as Eku
+from cryptography.x509.oid import NameOID, ObjectIdentifier
+from makers import AT, DAY, NOW, Made, make, name, openssl_recipe
+
+HERE = Path(__file__).resolve().parent
+SECOND = DAY / 86400
+DAYS = 86400
+ALICE, ACME, OTHER, BOB = 1, 2, 3, 4
+OURS, LIST = 1, "http://lists.acme.example/1.crl"
+
+ISSUING = make("Example Issuing CA", ca=True, path_length=0)
+ROOT = make("Acme Root", ca=True)
+CA = make("Acme Issuing CA", ROOT, ca=True)
+DNS = x509.DNSName
+
+
+def load(one):
+    return one.certificate if isinstance(one, Made) else x509.load_pem_x509_certificate(one.encode())
+
+
+def pem(one):
+    return one.pem if isinstance(one, Made) else one
+
+
+def fingerprint(one):
+    return load(one).fingerprint(hashes.SHA256()).hex()
+
+
+def key_hash(one):
+    spki = load(one).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(spki).hexdigest()
+
+
+def serial(one):
+    number = load(one).serial_number
+    return number.to_bytes((number.bit_length() + 7) // 8).hex()
+
+
+def pin(one, kind="certificate", **more):
+    digest = fingerprint(one) if kind == "certificate" else key_hash(one)
+    plain = {"id": 70, "client": ALICE, "not_before": NOW - 9 * DAYS, "not_after": NOW + 9 * DAYS}
+    return {"kind": kind, "digest": digest, **plain, "retired": False, "environment": ""} | more
+
+
+def rule(text, anchor=None):
+    kind, _, pattern = text.partition(":")
+    return {"kind": kind, "pattern": pattern, "anchor": anchor}
+
+
+def partner(*rules, id=1, **more):
+    known = {1: ("acme", ACME), 2: ("other", OTHER)}
+    title, own = known[id]
+    rules = [one if isinstance(one, dict) else rule(one) for one in rules]
+    plain = {"id": id, "name": title, "admits": "rule", "client": own, "suspended": False}
+    return {**plain, "rules": rules, "intermediates": [pem(one) for one in more.pop("helpers", ())]} | more
+
+
+def anchor(one, id=5, of=1, **more):
+    plain = {
+        "id": id,
+        "partner": of,
+        "certificate": pem(one),
+        "not_before": NOW - 20 * DAYS,
+        "not_after": NOW + 20 * DAYS,
+        "shared": False,
+        "depth": 0,
+        "sub_cas": [],
+        "environment": "",
+        "revocation": "ignore",
+        "grace_seconds": 0,
+        "leaf_limit_seconds": 1000 * DAYS,
+        "lists": [],
+    }
+    return plain | more
+
+
+def member(text, client=ALICE, of=1):
+    return {"partner": of, "name": text, "client": client}
+
+
+def foreign(one, under=5):
+    return {"anchor": under, "serial": serial(one), "at": NOW - 3600, "reason": 1}
+
+
+def leaf(issuer=CA, *sans, subject="alice", **more):
+    return make(subject, issuer, sans=sans or (DNS("a.acme.example"),), **more)
+
+
+def vector(title, chain, reason=None, *, blame=0, known=True, holder=None, evidence=None, of=None, **more):
+    """One vector: `chain` as sent, and in `more` the kinds of records that there are besides the clients."""
+    suspended = more.pop("suspended", ())
+    at, route = more.pop("at", NOW), more.pop("route", None)
+    ours = {"id": OURS, "name": "ours", "certificate": ISSUING.pem, "admits": "issued", "estate": None}
+    clients = [
+        {"id": id, "name": title, "roles": ["staff"], "suspended": id in suspended}
+        for id, title in ((ALICE, "alice"), (ACME, "acme"), (OTHER, "other"), (BOB, "bob"))
+    ]
+    snapshot = {"authorities": [ours], "clients": clients, "credentials": [], "revocations": []}
+    return {
+        "name": title,
+        "snapshot": snapshot | more,
+        "chain": [pem(one) for one in chain],
+        "at": at,
+        "route": route,
+        "verdict": "refused" if reason else "admitted",
+        "reason": reason,
+        "certificate": blame if reason else None,
+        "issuer_known": known if reason else None,
+        "client": holder,
+        "evidence": evidence,
+        "partner": of,
+    }
+
+
+def pinned(title, chain, pins, **more):
+    return vector(title, chain, holder=more.pop("holder", ALICE), evidence="pin", pins=pins, **more)
+
+
+def vouched(title, chain, partners, anchors, *, holder=ACME, of="acme", **more):
+    return vector(title, chain, holder=holder, evidence="partner", of=of, partners=partners, anchors=anchors, **more)
+
+
+def acme(*rules, **more):
+    return [partner(*(rules or ("dns:*.acme.example",)), **more)]
+
+
+def pins():
+    _, old = openssl_recipe(with_key=True)
+    recipe = make("alice", ca=True)
+    own = make("alice")
+    same_key = make("somebody else", key=own.key)
+    twin = make("alice", serial=own.certificate.serial_number)
+    strange = x509.UnrecognizedExtension(ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
+    below = make("mallory", recipe)
+    swapped = pin(own) | {"digest": key_hash(own)}
+    swapped_key = pin(own, "key") | {"digest": fingerprint(own)}
+    issued = make("alice", ISSUING)
+    listed = {"fingerprint": fingerprint(issued), "id": 10, "client": ALICE, "authority": OURS}
+    known = {"credentials": [listed]}
+    gone = {"revocations": [{"authority": OURS, "serial": serial(issued), "at": NOW - 60, "reason": 1}]}
+    early = make("alice", before=AT + 121 * SECOND)
+    soon = make("alice", before=AT + 120 * SECOND)
+    late = make("alice", after=AT - SECOND)
+    last = make("alice", after=AT)
+    weak = make("alice", key=rsa.generate_private_key(65537, 1024))
+    server = make("alice", eku=(Eku.SERVER_AUTH,))
+    critical = make("alice", extra=[(strange, True)])
+    everywhere = {"client_certificate": "required", "roles": [], "clients": []}
+    return [
+        pinned("signed by itself, CA:TRUE as openssl makes it", [recipe], [pin(recipe)]),
+        vector("the same, and not pinned", [recipe], "unknown_issuer", known=False, pins=[pin(own)]),
+        vector(
+            "R4: issued by a pinned CA:TRUE one",
+            [below, recipe],
+            "unknown_issuer",
+            blame=1,
+            known=False,
+            pins=[pin(recipe), pin(recipe, "key", id=71)],
+        ),
+        pinned("X.509 v1", [old], [pin(old)]),
+        pinned("for servers", [server], [pin(server)]),
+        pinned("with a critical extension that nobody knows", [critical], [pin(critical)]),
+        pinned("of an issuer that is not known", [leaf(make("Nobody", ca=True))], [])
+        | {"verdict": "refused", "reason": "unknown_issuer", "certificate": 0, "issuer_known": False, "client": None},
+        pinned("with a companion that is no issuer of it", [own, CA], [pin(own)]),
+        vector(
+            "R3: the same names and number with another key",
+            [twin],
+            "unknown_issuer",
+            known=False,
+            pins=[pin(own), pin(own, "key")],
+        ),
+        vector(
+            "another certificate with a key of which one was pinned",
+            [same_key],
+            "unknown_issuer",
+            known=False,
+            pins=[pin(own)],
+        ),
+        pinned("another certificate with a pinned key", [same_key], [pin(own, "key")]),
+        vector("the hash of the key as that of the certificate", [own], "unknown_issuer", known=False, pins=[swapped]),
+        vector(
+            "the hash of the certificate as that of the key", [own], "unknown_issuer", known=False, pins=[swapped_key]
+        ),
+        pinned("of two pins, the exact one", [own], [pin(own), pin(own, "key", client=BOB, id=71)]),
+        vector("a pinned one that is not yet valid", [early], "not_yet_valid", holder=ALICE, pins=[pin(early)]),
+        pinned("R28: made by a clock that is two minutes ahead", [soon], [pin(soon)]),
+        vector("a pinned one that has expired", [late], "expired", holder=ALICE, pins=[pin(late)]),
+        pinned("a pinned one in its last second", [last], [pin(last)]),
+        vector("a pinned weak key", [weak], "weak_key", known=False, pins=[pin(weak)]),
+        vector("a suspended client", [own], "client_suspended", holder=ALICE, pins=[pin(own)], suspended=[ALICE]),
+        vector("of a client that is gone", [own], "not_enrolled", pins=[pin(own, client=99)]),
+        vector(
+            "one of ours that was revoked, pinned by its key",
+            [issued],
+            "revoked",
+            holder=ALICE,
+            pins=[pin(issued, "key")],
+            **known,
+            **gone,
+        ),
+        pinned("one of ours, pinned by its key", [issued], [pin(issued, "key")], **known),
+        pinned(
+            "a pin for tests on a site for tests",
+            [own],
+            [pin(own, environment="test")],
+            route=everywhere | {"environment": "test"},
+        ),
+        vector(
+            "a pin for tests elsewhere",
+            [own],
+            "not_granted",
+            blame=None,
+            holder=ALICE,
+            pins=[pin(own, environment="test")],
+            route=everywhere,
+        ),
+        vector(
+            "a pin for tests in production",
+            [own],
+            "not_granted",
+            blame=None,
+            holder=ALICE,
+            pins=[pin(own, environment="test")],
+            route=everywhere | {"environment": "production"},
+        ),
+        pinned("a pin for all on a site for tests", [own], [pin(own)], route=everywhere | {"environment": "test"}),
+        vector(
+            "a pin for tests where none is needed",
+            [own],
+            evidence=None,
+            pins=[pin(own, environment="test")],
+            route=everywhere | {"client_certificate": "optional"},
+        ),
+        vector("refused, on a route that shows it", [own], route=everywhere | {"client_certificate": "shown"}),
+        pinned(
+            "admitted, on a route that shows it", [own], [pin(own)], route=everywhere | {"client_certificate": "shown"}
+        ),
+    ]
+
+
+def pin_retired():
+    own = make("alice")
+    issued = make("alice", ISSUING)
+    retired = {"retired": True}
+    known = {"fingerprint": fingerprint(issued), "id": 10, "client": ALICE, "authority": OURS}
+    return [
+        vector("a certificate that was retired", [own], "pin_retired", holder=ALICE, pins=[pin(own, **retired)]),
+        vector("a key that was retired", [own], "pin_retired", holder=ALICE, pins=[pin(own, "key", **retired)]),
+        pinned("one that was not", [own], [pin(own)]),
+        vector("a second after the pin's end", [own], "pin_retired", holder=ALICE, pins=[pin(own, not_after=NOW - 1)]),
+        pinned("in the pin's last second", [own], [pin(own, not_after=NOW)]),
+        vector("before the pin counts", [own], "not_yet_valid", holder=ALICE, pins=[pin(own, not_before=NOW + 121)]),
+        pinned("as soon as the pin counts", [own], [pin(own, not_before=NOW + 120)]),
+        vector(
+            "retired, though its key is pinned",
+            [own],
+            "pin_retired",
+            holder=ALICE,
+            pins=[pin(own, **retired), pin(own, "key", id=71)],
+        ),
+        pinned("pinned, though its key was retired", [own], [pin(own), pin(own, "key", id=71, **retired)]),
+        vector(
+            "retired, though an authority of ours issued it",
+            [issued],
+            "pin_retired",
+            holder=ALICE,
+            pins=[pin(issued, **retired)],
+            credentials=[known],
+        ),
+        vector(
+            "retired, and of a suspended client",
+            [own],
+            "pin_retired",
+            holder=ALICE,
+            pins=[pin(own, **retired)],
+            suspended=[ALICE],
+        ),
+    ]
+
+
+def name_not_permitted():
+    def pair(title, rules, good, bad, **more):
+        """A certificate that the rules permit, and the nearest that they do not: alternative names or a subject."""
+
+        def certificate(names):
+            if isinstance(names, x509.Name):
+                return make(names, CA)
+            return make("alice", CA, sans=names)
+
+        found = []
+        for which, names in (("inside", good), ("outside", bad)):
+            chain, records = [certificate(names)], {"partners": acme(*rules), "anchors": [anchor(CA)]}
+            if which == "inside":
+                found.append(vouched(f"{title}: inside", chain, records["partners"], records["anchors"], **more))
+            else:
+                found.append(vector(f"{title}: outside", chain, "name_not_permitted", **records))
+        return found
+
+    def subject(**parts):
+        kinds = {"cn": NameOID.COMMON_NAME, "o": NameOID.ORGANIZATION_NAME, "c": NameOID.COUNTRY_NAME}
+        return x509.Name([x509.NameAttribute(kinds[kind], value) for kind, value in parts.items()])
+
+    mail, uri, ip = x509.RFC822Name, x509.UniformResourceIdentifier, x509.IPAddress
+    address = ipaddress.ip_address
+    upn = x509.OtherName(ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), b"\x0c\x07a@x.org")
+    shared = {"shared": True}
+    other_ca = make("Acme Issuing CA", ca=True)
+    both = [partner("dns:*.acme.example"), partner("dns:*.other.example", id=2)]
+    cas = [anchor(CA), anchor(other_ca, id=6, of=2)]
+    public = [anchor(CA, **shared), anchor(CA, id=6, of=2, **shared)]
+    exact = [partner(rule("dns:a.acme.example", 5)), partner(rule("dns:a.other.example", 6), id=2)]
+    return [
+        *pair("a host, exactly", ["dns:api.acme.example"], [DNS("API.acme.example")], [DNS("b.acme.example")]),
+        *pair("hosts below", ["dns:*.acme.example"], [DNS("a.b.acme.example")], [DNS("acme.example")]),
+        *pair("hosts below, a longer name", ["dns:*.acme.example"], [DNS("x.acme.example")], [DNS("xacme.example")]),
+        *pair("a wildcard", ["dns:*.acme.example"], [DNS("*.b.acme.example")], [DNS("*.example")]),
+        *pair(
+            "all names count",
+            ["dns:*.acme.example"],
+            [DNS("a.acme.example"), DNS("b.acme.example")],
+            [DNS("a.acme.example"), DNS("a.other.example")],
+        ),
+        *pair("a mailbox, exactly", ["email:a@acme.example"], [mail("a@Acme.example")], [mail("A@acme.example")]),
+        *pair("mailboxes of a host", ["email:*@acme.example"], [mail("x@acme.example")], [mail("x@m.acme.example")]),
+        *pair("a URI, exactly", ["uri:spiffe://acme/api"], [uri("spiffe://ACME/api")], [uri("spiffe://acme/api/b")]),
+        *pair("URIs below", ["uri:spiffe://acme/*"], [uri("spiffe://acme/a/b")], [uri("spiffe://acme/../other/b")]),
+        *pair("an address", ["ip:192.0.2.7"], [ip(address("192.0.2.7"))], [ip(address("192.0.2.8"))]),
+        *pair("a network", ["ip:192.0.2.0/24"], [ip(address("192.0.2.255"))], [ip(address("192.0.3.0"))]),
+        *pair(
+            "a subject, exactly",
+            ["dn:CN=api,O=Acme\\, Inc"],
+            subject(o="Acme, Inc", cn="api"),
+            subject(o="Acme, Inc", cn="API"),
+        ),
+        *pair("subjects", ["dn:CN=*,O=Acme"], subject(o="Acme", cn="anybody"), subject(o="Acme", cn="a", c="DE")),
+        *pair("subjects in another order", ["dn:CN=*,O=Acme"], subject(o="Acme", cn="a"), subject(cn="a", o="Acme")),
+        *pair(
+            "of two kinds",
+            ["dns:*.acme.example", "email:*@acme.example"],
+            [DNS("a.acme.example"), mail("a@acme.example")],
+            [DNS("a.acme.example"), mail("a@other.example")],
+        ),
+        vector(
+            "a subject beside an alternative name is decoration",
+            [make("alice", CA, sans=[DNS("x.example")])],
+            "name_not_permitted",
+            partners=acme("dn:CN=alice"),
+            anchors=[anchor(CA)],
+        ),
+        vouched("a subject alone is a name", [make("alice", CA)], acme("dn:CN=alice"), [anchor(CA)]),
+        vector("no rule, nothing admitted", [leaf()], "name_not_permitted", partners=[partner()], anchors=[anchor(CA)]),
+        vector(
+            "a user principal name is somebody's name, too",
+            [make("alice", CA, sans=[DNS("a.acme.example"), upn])],
+            "name_not_permitted",
+            partners=acme(),
+            anchors=[anchor(CA)],
+        ),
+        vector(
+            "a directory name",
+            [make("alice", CA, sans=[DNS("a.acme.example"), x509.DirectoryName(name("x"))])],
+            "name_not_permitted",
+            partners=acme(),
+            anchors=[anchor(CA)],
+        ),
+        vector(
+            "R18: a control character in a subject",
+            [make(subject(cn="a\nb"), CA)],
+            "name_not_permitted",
+            partners=acme("dn:CN=*"),
+            anchors=[anchor(CA)],
+        ),
+        vector(
+            "neither a subject nor another name",
+            [make(x509.Name([]), CA)],
+            "name_not_permitted",
+            partners=acme("dn:CN=*", "dns:*.acme.example"),
+            anchors=[anchor(CA)],
+        ),
+        vector(
+            "a rule of another of its CAs",
+            [leaf()],
+            "name_not_permitted",
+            partners=acme(rule("dns:a.acme.example", 6)),
+            anchors=[anchor(CA), anchor(other_ca, id=6)],
+        ),
+        vouched("a rule of this CA alone", [leaf()], acme(rule("dns:a.acme.example", 5)), [anchor(CA)]),
+        vector(
+            "R1: a partner vouches for another's name",
+            [leaf(CA, DNS("a.other.example"))],
+            "name_not_permitted",
+            partners=both,
+            anchors=cas,
+        ),
+        vouched(
+            "the other vouches for it, under an equal CA name",
+            [leaf(other_ca, DNS("a.other.example"))],
+            both,
+            cas,
+            holder=OTHER,
+            of="other",
+        ),
+        vouched("and each for its own", [leaf()], both, cas),
+        vector(
+            "P6: a shared CA and a pattern",
+            [leaf()],
+            "name_not_permitted",
+            partners=acme(rule("dns:*.acme.example", 5)),
+            anchors=[anchor(CA, **shared)],
+        ),
+        vector(
+            "P6: a shared CA and a rule for all CAs",
+            [leaf()],
+            "name_not_permitted",
+            partners=acme("dns:a.acme.example"),
+            anchors=[anchor(CA, **shared)],
+        ),
+        vouched("P6: a shared CA and its exact rule", [leaf()], exact, public),
+        vouched(
+            "P6: the same CA, the other partner",
+            [leaf(CA, DNS("a.other.example"))],
+            exact,
+            public,
+            holder=OTHER,
+            of="other",
+        ),
+        vector(
+            "P6: somebody else under the same CA",
+            [leaf(CA, DNS("b.acme.example"))],
+            "name_not_permitted",
+            partners=exact,
+            anchors=public,
+        ),
+    ]
+
+
+def partners():
+    middle = make("Acme Sub CA", CA, ca=True)
+    deeper = make("Acme Deeper CA", middle, ca=True)
+    sibling = make("Acme Second CA", ROOT, ca=True)
+    namesake = make("Acme Issuing CA", ca=True)
+    cross = make(CA.certificate.subject, namesake, key=CA.key, ca=True)
+    limited = make("Acme Limited CA", CA, ca=True, extra=[(x509.NameConstraints([DNS("b.acme.example")], None), True)])
+    servers = make("Acme Server CA", CA, ca=True, extra=[(x509.ExtendedKeyUsage([Eku.SERVER_AUTH]), False)])
+    clients = make("Acme Client CA", CA, ca=True, extra=[(x509.ExtendedKeyUsage([Eku.CLIENT_AUTH]), False)])
+    weak = make("Acme Weak CA", CA, ca=True, key=rsa.generate_private_key(65537, 1024))
+    weak_ca = make("Acme Weak Issuing CA", ca=True, key=rsa.generate_private_key(65537, 1024))
+    v1_root, v1 = openssl_recipe(with_key=True)
+    sha1_root, sha1 = openssl_recipe(leaf_options=("-sha1",))
+    v1_ca, under_v1 = openssl_recipe(version_one_root=True, with_key=True)
+    foreign_ca = make("Other Issuing CA", ca=True)
+    both = [partner("dns:*.acme.example"), partner("dns:*.other.example", id=2)]
+    good, other = leaf(), leaf(CA, DNS("b.acme.example"))
+    ours = make("alice", ISSUING, sans=[DNS("a.acme.example")])
+    known = {"fingerprint": fingerprint(ours), "id": 10, "client": ALICE, "authority": OURS}
+    gone = {"authority": OURS, "serial": serial(ours), "at": NOW - 60, "reason": 1}
+    everywhere = {"client_certificate": "required", "roles": [], "clients": []}
+    deep = [anchor(CA, depth=1)]
+    month = {"leaf_limit_seconds": 30 * DAYS}
+
+    def refused(title, chain, reason, **more):
+        more.setdefault("partners", acme())
+        more.setdefault("anchors", [anchor(CA)])
+        return vector(title, chain, reason, **more)
+
+    def passes(title, chain, **more):
+        return vouched(title, chain, more.pop("partners", acme()), more.pop("anchors", [anchor(CA)]), **more)
+
+    return [
+        passes("any under the rule", [good]),
+        passes("a member is its own client", [good], holder=ALICE, members=[member("dns:a.acme.example")]),
+        refused(
+            "only members, and this is none",
+            [good],
+            "not_enrolled",
+            partners=acme(admits="listed"),
+            members=[member("dns:b.acme.example")],
+        ),
+        passes(
+            "only members, and this is one",
+            [good],
+            partners=acme(admits="listed"),
+            holder=ALICE,
+            members=[member("dns:a.acme.example")],
+        ),
+        refused("nobody approved it", [good], "not_enrolled", partners=acme(admits="approval")),
+        passes(
+            "somebody approved it",
+            [good],
+            partners=acme(admits="approval"),
+            holder=ALICE,
+            members=[member("dns:a.acme.example")],
+        ),
+        refused(
+            "another partner's member of that name",
+            [good],
+            "not_enrolled",
+            partners=acme(admits="listed"),
+            members=[member("dns:a.acme.example", of=2)],
+        ),
+        refused(
+            "a member that is suspended",
+            [good],
+            "client_suspended",
+            holder=ALICE,
+            suspended=[ALICE],
+            members=[member("dns:a.acme.example")],
+        ),
+        refused("a partner that is suspended", [good], "client_suspended", holder=ACME, partners=acme(suspended=True)),
+        refused(
+            "a partner that is suspended, with a member",
+            [good],
+            "client_suspended",
+            holder=ALICE,
+            partners=acme(suspended=True),
+            members=[member("dns:a.acme.example")],
+        ),
+        refused("a CA of nobody's", [good], "unknown_issuer", known=False, anchors=[anchor(foreign_ca)]),
+        refused("a CA whose partner is gone", [good], "unknown_issuer", known=False, partners=[]),
+        refused(
+            "R2: another CA with an equal name, and no key identifier",
+            [leaf(namesake, aki=False)],
+            "bad_signature",
+            known=False,
+        ),
+        passes("R2: both are tried", [leaf(namesake, aki=False)], anchors=[anchor(CA), anchor(namesake, id=6)]),
+        refused(
+            "R9: under a sibling of the CA that was registered",
+            [leaf(sibling), sibling, ROOT],
+            "unknown_issuer",
+            blame=2,
+            known=False,
+        ),
+        refused("R9: under the root of the CA that was registered", [leaf(ROOT)], "unknown_issuer", known=False),
+        refused("R9: one CA more than the one that was registered", [leaf(middle), middle], "path_invalid", blame=1),
+        passes("R9: one CA more where one may be", [leaf(middle), middle], anchors=deep),
+        refused(
+            "R9: two CAs more where one may be", [leaf(deeper), deeper, middle], "path_invalid", blame=1, anchors=deep
+        ),
+        refused(
+            "R9: a CA that is not on the list",
+            [leaf(middle), middle],
+            "path_invalid",
+            blame=1,
+            anchors=[anchor(CA, depth=1, sub_cas=[key_hash(deeper)])],
+        ),
+        passes(
+            "R9: a CA that is on the list",
+            [leaf(middle), middle],
+            anchors=[anchor(CA, depth=1, sub_cas=[key_hash(middle)])],
+        ),
+        refused("R10: its intermediate was not sent", [leaf(middle)], "unknown_issuer", known=False, anchors=deep),
+        passes(
+            "R10: its partner registered the intermediate",
+            [leaf(middle)],
+            partners=acme(helpers=[middle]),
+            anchors=deep,
+        ),
+        refused(
+            "R10: another partner registered the intermediate",
+            [leaf(middle)],
+            "unknown_issuer",
+            known=False,
+            partners=[partner("dns:*.acme.example"), partner("dns:*.acme.example", id=2, helpers=[middle])],
+            anchors=deep,
+        ),
+        refused(
+            "R10: an intermediate is trusted by nobody",
+            [leaf(sibling)],
+            "unknown_issuer",
+            known=False,
+            partners=acme(helpers=[sibling]),
+        ),
+        refused(
+            "R10: a registered intermediate below the wrong depth",
+            [leaf(middle)],
+            "path_invalid",
+            blame=None,
+            partners=acme(helpers=[middle]),
+        ),
+        refused(
+            "R8: after the day that was agreed", [good], "expired", blame=None, anchors=[anchor(CA, not_after=NOW - 1)]
+        ),
+        passes("R8: on the day that was agreed", [good], anchors=[anchor(CA, not_after=NOW)]),
+        passes(
+            "R8: in the grace of a CA that has expired",
+            [make("alice", make("Late CA", key=CA.key, ca=True, after=AT - DAY), sans=[DNS("a.acme.example")])],
+            anchors=[anchor(make("Late CA", key=CA.key, ca=True, after=AT - DAY), not_after=NOW + DAYS)],
+        ),
+        refused(
+            "before the day that was agreed",
+            [good],
+            "not_yet_valid",
+            blame=None,
+            anchors=[anchor(CA, not_before=NOW + 1)],
+        ),
+        refused("R15: SHA-1", [sha1], "bad_signature", known=False, anchors=[anchor(sha1_root)]),
+        refused(
+            "R15: an intermediate with RSA 1024", [leaf(weak), weak], "weak_key", blame=1, known=False, anchors=deep
+        ),
+        refused("R15: a CA with RSA 1024", [leaf(weak_ca)], "unknown_issuer", known=False, anchors=[anchor(weak_ca)]),
+        refused("R16: for servers", [leaf(eku=(Eku.SERVER_AUTH,))], "not_for_client_auth"),
+        passes("R16: for servers and clients", [leaf(eku=(Eku.SERVER_AUTH, Eku.CLIENT_AUTH))]),
+        passes("R16: for anything", [leaf(eku=(Eku.ANY_EXTENDED_KEY_USAGE,))]),
+        passes("R16: not said for what", [leaf(eku=())]),
+        refused("R16: under a CA for servers", [leaf(servers), servers], "not_for_client_auth", blame=1, anchors=deep),
+        passes("R16: under a CA for clients", [leaf(clients), clients], anchors=deep),
+        refused("R17: CA:TRUE", [leaf(ca=True)], "ca_as_client"),
+        passes("R17: CA:FALSE", [leaf(ca=False)]),
+        refused("R17: the CA itself", [CA], "ca_as_client"),
+        refused("R17: may sign certificates", [leaf(usage=("digital_signature", "key_cert_sign"))], "path_invalid"),
+        refused("R17: X.509 v1", [v1], "path_invalid", anchors=[anchor(v1_root)], partners=acme("dn:CN=*")),
+        refused(
+            "R17: under an X.509 v1 CA",
+            [make("alice", Made(x509.load_pem_x509_certificate(v1_ca.encode()), under_v1.key), aki=False)],
+            "bad_signature",
+            known=False,
+            anchors=[anchor(v1_ca)],
+        ),
+        refused(
+            "its issuer may not vouch for it (RFC 5280 4.2.1.10)",
+            [leaf(limited), limited],
+            "path_invalid",
+            anchors=deep,
+        ),
+        passes("its issuer may vouch for it", [leaf(limited, DNS("b.acme.example")), limited], anchors=deep),
+        refused("revoked", [good], "revoked", holder=ACME, foreign=[foreign(good)]),
+        refused(
+            "revoked, a member",
+            [good],
+            "revoked",
+            holder=ALICE,
+            foreign=[foreign(good)],
+            members=[member("dns:a.acme.example")],
+        ),
+        passes("R13: revoked under another CA", [good], foreign=[foreign(good, under=6)]),
+        passes("another one revoked", [good], foreign=[foreign(other)]),
+        refused(
+            "its CA was revoked",
+            [leaf(middle), middle],
+            "revoked",
+            blame=1,
+            holder=ACME,
+            anchors=deep,
+            foreign=[foreign(middle)],
+        ),
+        passes(
+            "a number of its own CA's, among those that the CA above revoked",
+            [leaf(middle, serial=77), middle],
+            anchors=deep,
+            foreign=[foreign(leaf(serial=77))],
+        ),
+        refused(
+            "R12: nobody asks for revocations, and it lives long",
+            [leaf(before=AT - DAY, after=AT + 29 * DAY + SECOND)],
+            "path_invalid",
+            anchors=[anchor(CA, **month)],
+        ),
+        passes(
+            "R12: nobody asks for revocations, and it does not",
+            [leaf(before=AT - DAY, after=AT + 29 * DAY)],
+            anchors=[anchor(CA, **month)],
+        ),
+        refused("R28: three minutes ahead", [leaf(before=AT + 180 * SECOND)], "not_yet_valid"),
+        passes("R28: two minutes ahead", [leaf(before=AT + 120 * SECOND)]),
+        refused("expired", [leaf(after=AT - SECOND)], "expired"),
+        passes("in its last second", [leaf(after=AT)]),
+        passes(
+            "R23: a CA for tests on a site for tests",
+            [good],
+            anchors=[anchor(CA, environment="test")],
+            route=everywhere | {"environment": "test"},
+        ),
+        refused(
+            "R23: a CA for tests in production",
+            [good],
+            "not_granted",
+            blame=None,
+            holder=ACME,
+            anchors=[anchor(CA, environment="test")],
+            route=everywhere | {"environment": "production"},
+        ),
+        refused(
+            "ours, revoked, though a partner vouches for it",
+            [ours],
+            "revoked",
+            holder=ALICE,
+            anchors=[anchor(ISSUING)],
+            credentials=[known],
+            revocations=[gone],
+        ),
+        refused(
+            "ours, not issued as far as the store knows, though a partner vouches for it",
+            [ours],
+            "not_enrolled",
+            anchors=[anchor(ISSUING)],
+        ),
+        passes(
+            "R22: cross-signed by another partner",
+            [good],
+            partners=[partner("dns:*.acme.example"), partner("dns:*.other.example", id=2, helpers=[cross])],
+            anchors=[anchor(CA), anchor(namesake, id=6, of=2, depth=1)],
+        ),
+        refused(
+            "R22: expired, and cross-signed by another partner",
+            [leaf(after=AT - SECOND)],
+            "expired",
+            partners=[partner("dns:*.acme.example"), partner("dns:*.other.example", id=2, helpers=[cross])],
+            anchors=[anchor(CA), anchor(namesake, id=6, of=2, depth=1)],
+        ),
+        refused(
+            "R22: a longer path, expired, and cross-signed by another partner",
+            [leaf(middle), make("Acme Sub CA", CA, key=middle.key, ca=True, after=AT - SECOND)],
+            "expired",
+            blame=1,
+            partners=[
+                partner("dns:*.acme.example"),
+                partner("dns:*.other.example", id=2, helpers=[make("Acme Sub CA", namesake, key=middle.key, ca=True)]),
+            ],
+            anchors=[anchor(CA, depth=1), anchor(namesake, id=6, of=2, depth=1)],
+        ),
+        refused(
+            "R22: a name of the other's, by way of a CA that it cross-signed",
+            [leaf(middle, DNS("a.other.example"))],
+            "name_not_permitted",
+            partners=both,
+            anchors=[anchor(CA, depth=1), anchor(foreign_ca, id=6, of=2)],
+        )
+        | {"chain": [leaf(middle, DNS("a.other.example")).pem, middle.pem]},
+    ]
+
+
+def crl_missing():
+    there = {"this_update": NOW - DAYS, "next_update": NOW + DAYS}
+    plain = leaf()
+    point = x509.DistributionPoint([x509.UniformResourceIdentifier(LIST)], None, None, None)
+    pointing = leaf(extra=[(x509.CRLDistributionPoints([point]), False)])
+    some = x509.DistributionPoint(
+        [x509.UniformResourceIdentifier(LIST)], None, frozenset([x509.ReasonFlags.key_compromise]), None
+    )
+    partly = leaf(extra=[(x509.CRLDistributionPoints([some]), False)])
+    middle = make("Acme Sub CA", CA, ca=True)
+    below = leaf(middle)
+    below_pointing = leaf(middle, extra=[(x509.CRLDistributionPoints([point]), False)])
+
+    def scoped(scope, **more):
+        return {"revocation": "fail", "lists": [{"scope": scope, **there}]} | more
+
+    def missing(title, chain, reason="crl_missing", **more):
+        terms = more.pop("terms")
+        return vector(title, chain, reason, holder=ACME, partners=acme(), anchors=[anchor(CA, **terms)], **more)
+
+    def there_is(title, chain, **more):
+        return vouched(title, chain, acme(), [anchor(CA, **more.pop("terms"))], **more)
+
+    number = format(plain.certificate.serial_number, "x")
+    even = format(int(serial(plain), 16), "x").zfill(len(serial(plain)))
+    return [
+        missing("no list at all", [plain], terms={"revocation": "fail"}),
+        missing("no list at all, with grace", [plain], terms={"revocation": "grace", "grace_seconds": 9 * DAYS}),
+        there_is("none, and none is asked for", [plain], terms={"revocation": "ignore"}),
+        there_is("a list of all", [plain], terms=scoped("")),
+        missing("a list of others", [plain], terms=scoped(LIST)),
+        missing("a list of another distribution point", [pointing], terms=scoped(LIST + "x")),
+        there_is("a list of its distribution point", [pointing], terms=scoped(LIST)),
+        missing("a list for some reasons only", [partly], terms=scoped(LIST)),
+        missing("a list of CAs only", [plain], terms=scoped("ca")),
+        there_is("an answer about it", [plain], terms=scoped(f"ocsp:{number}")),
+        there_is("an answer about it, in whole octets", [plain], terms=scoped(f"ocsp:{even}")),
+        missing("an answer about another", [plain], terms=scoped("ocsp:7f")),
+        missing(
+            "R28: a list of the day after",
+            [plain],
+            terms=scoped("") | {"lists": [{"scope": "", "this_update": NOW + 121, "next_update": NOW + DAYS}]},
+        ),
+        there_is(
+            "R28: a list that is two minutes ahead",
+            [plain],
+            terms=scoped("") | {"lists": [{"scope": "", "this_update": NOW + 120, "next_update": NOW + DAYS}]},
+        ),
+        missing("revoked, and no list", [plain], "revoked", terms={"revocation": "fail"}, foreign=[foreign(plain)]),
+        missing("of a CA below, whose numbers are its own", [below, middle], terms=scoped("", depth=1)),
+        there_is("of a CA below, whose list it names", [below_pointing, middle], terms=scoped(LIST, depth=1)),
+        missing(
+            "of a CA below, revoked on the list that it names",
+            [below_pointing, middle],
+            "revoked",
+            terms=scoped(LIST, depth=1),
+            foreign=[foreign(below_pointing)],
+        ),
+    ]
+
+
+def crl_expired():
+    plain = leaf()
+
+    def lists(*ends):
+        return [{"scope": scope, "this_update": NOW - 9 * DAYS, "next_update": end} for scope, end in ends]
+
+    def expired(title, *ends, reason="crl_expired", terms=(("revocation", "fail"),), **more):
+        terms = dict(terms) | {"lists": lists(*ends)}
+        return vector(title, [plain], reason, holder=ACME, partners=acme(), anchors=[anchor(CA, **terms)], **more)
+
+    def in_force(title, *ends, terms=(("revocation", "fail"),)):
+        return vouched(title, [plain], acme(), [anchor(CA, **dict(terms), lists=lists(*ends))])
+
+    grace = (("revocation", "grace"), ("grace_seconds", 3600))
+    answer = f"ocsp:{plain.certificate.serial_number:x}"
+    return [
+        expired("a second after its nextUpdate", ("", NOW - 1)),
+        in_force("in the second of its nextUpdate", ("", NOW)),
+        expired("a second after the grace", ("", NOW - 3601), terms=grace),
+        in_force("in the last second of the grace", ("", NOW - 3600), terms=grace),
+        expired("grace is for who has it", ("", NOW - 1), terms=(("revocation", "fail"), ("grace_seconds", 3600))),
+        in_force("an old list and a newer answer", ("", NOW - 1), (answer, NOW + 60)),
+        expired("an old list and an old answer", ("", NOW - 1), (answer, NOW - 60)),
+        in_force("old, and none is asked for", ("", NOW - 1), terms=(("revocation", "ignore"),)),
+        expired("revoked on an old list", ("", NOW - 1), reason="revoked", foreign=[foreign(plain)]),
+    ]
+
+
+def main():
+    files = {
+        "pins": pins(),
+        "pin_retired": pin_retired(),
+        "name_not_permitted": name_not_permitted(),
+        "partners": partners(),
+        "crl_missing": crl_missing(),
+        "crl_expired": crl_expired(),
+    }
+    for file, vectors in files.items():
+        (HERE / f"{file}.json").write_text(json.dumps(vectors, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
