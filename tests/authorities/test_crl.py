@@ -12,17 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mutualgate.authorities.crl import (
-    REASONS,
-    Revocation,
     crl_pem,
     is_current,
     make_crl,
     read_crl,
     rebuild_at,
     rebuild_due,
-    serial_octets,
 )
 from mutualgate.errors import BadInput
+from mutualgate.reading.crl import REASONS, Revocation, serial_octets
 
 NOW = pki.NOW
 KEY = pki.fresh_key()

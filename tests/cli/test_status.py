@@ -26,6 +26,7 @@ ANSWER: dict[str, Any] = {
     "certificates": {"main": (NOW + timedelta(days=200)).isoformat()},
     "authorities": {"root": (NOW + timedelta(days=3000)).isoformat()},
     "lists": {"issuing": (NOW + timedelta(days=5)).isoformat()},
+    "partner_lists": [{"partner": "acme", "ca": 3, "problem": None}],
     "letters": {"waiting": 0, "dead": 0, "oldest": None, "error": ""},
     "counters": {
         "handshakes": [["full", 50], ["resumed", 7], ["timeout", 0]],
@@ -92,6 +93,10 @@ def test_what_matters_is_there() -> None:
         (
             {"letters": {"waiting": 3, "dead": 0, "oldest": NOW.isoformat(), "error": "no\x1b[31m route"}},
             "3 letters wait: no\\x1b[31m route",
+        ),
+        (
+            {"partner_lists": [{"partner": "acme", "ca": 3, "problem": "crl.acme.example answers 503"}]},
+            "revocation under CA 3 of the partner acme: crl.acme.example answers 503",
         ),
     ],
 )

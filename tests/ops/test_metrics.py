@@ -43,6 +43,16 @@ STATUS = Status(
     store_epoch=42,
     clients={"active": 2, "suspended": 1},
     endings=(Ending("site", "main", START), Ending("authority", "root", START), Ending("crl", "issuing", START)),
+    partner_lists=(
+        {
+            "partner": "acme",
+            "ca": 3,
+            "next_update": START.isoformat(),
+            "age_seconds": 60,
+            "entries": 2,
+            "errors": 0,
+        },
+    ),
     letters={"waiting": 3, "dead": 1},
     counters=COUNTERS,
 )

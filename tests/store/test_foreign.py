@@ -38,7 +38,7 @@ def test_sources_are_kept_and_due(store: Store) -> None:
     with store.transaction() as tx:
         ca = anchor(tx)
         learned = tx.foreign.add_source(ca.id, SourceKind.CRL, "http://a/", SourceState.LEARNED, False, AT)
-        approved = tx.foreign.add_source(ca.id, SourceKind.OCSP, "http://b/", SourceState.APPROVED, True, AT)
+        approved = tx.foreign.add_source(ca.id, SourceKind.CRL, "http://b/", SourceState.APPROVED, True, AT)
         assert tx.foreign.due_sources(AT + DAY, 10) == [approved], "what was only learned is never due"
         later = replace(
             approved, next_fetch=AT + DAY, failures=2, error="no answer", etag='"x"', modified="Mon", fetched=AT
@@ -47,7 +47,7 @@ def test_sources_are_kept_and_due(store: Store) -> None:
         assert tx.foreign.due_sources(AT, 10) == []
         assert tx.foreign.source(approved.id) == tx.foreign.source_at(ca.id, "http://b/") == later
         assert tx.foreign.sources_of(ca.id) == [learned, later]
-        assert tx.foreign.sources(SourceKind.OCSP) == [later]
+        assert tx.foreign.sources(SourceKind.OCSP) == []
         tx.foreign.remove_source(learned.id)
         assert tx.foreign.source(learned.id) is None
 

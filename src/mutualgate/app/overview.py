@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from mutualgate.model import ClientState, LetterCount
+from mutualgate.partners.revocation import AnchorRevocation, PartnerRevocation
 from mutualgate.store import Store
 
 
@@ -19,10 +21,14 @@ class Overview:
     lists: Sequence[tuple[str, datetime]]
     """The name of an authority and the nextUpdate of its revocation list."""
     letters: LetterCount
+    partner_lists: Sequence[Mapping[str, Any]]
+    """For each CA of a partner that is asked about revocation: `partner`, `ca`, `mode`, `lists`, `entries`,
+    `next_update` (the earliest, ISO 8601), `age_seconds` (of the oldest), `errors` and a `problem` if there is one."""
 
 
 def overview(store: Store) -> Overview:
     """As it is now. Raises what the store raises when it cannot be read."""
+    lists_of_partners = [_partner_list(one) for one in PartnerRevocation(store).overview()]
     with store.reading() as tx:
         authorities = tx.authorities.all()
         lists = [(str(one.name), tx.crls.find(one.id)) for one in authorities if one.has_key]
@@ -32,4 +38,20 @@ def overview(store: Store) -> Overview:
             authorities=[(str(one.name), one.not_after) for one in authorities],
             lists=[(name, crl.next_update) for name, crl in lists if crl is not None and crl.der],
             letters=tx.outbox.count(),
+            partner_lists=lists_of_partners,
         )
+
+
+def _partner_list(one: AnchorRevocation) -> dict[str, Any]:
+    ends = [state.list.next_update for state in one.lists]
+    return {
+        "partner": str(one.partner.name),
+        "ca": one.anchor.id,
+        "mode": str(one.anchor.revocation),
+        "lists": len(one.lists),
+        "entries": one.revoked,
+        "next_update": min(ends).isoformat() if ends else None,
+        "age_seconds": max((int(state.age.total_seconds()) for state in one.lists), default=None),
+        "errors": sum(source.failures > 0 for source in one.sources),
+        "problem": one.problem,
+    }

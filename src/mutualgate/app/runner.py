@@ -12,6 +12,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ log = logging.getLogger("mutualgate")
 _LOOK_SECONDS = 1.0
 _KEEP_SECONDS = 30.0
 _POST_SECONDS = 5.0
+_FETCH_SECONDS = 5.0
 
 
 class Runner:
@@ -87,6 +89,7 @@ class Runner:
                         ("renewing the gate's certificates", self._look_at_certificates),
                         ("ending superseded certificates", self._look_at_superseded),
                         ("sending letters", self._look_at_outbox),
+                        ("fetching partners' revocation lists", self._look_at_partners),
                     )
                 ]
                 pump = asyncio.create_task(again("keeping refusals", self._pump.step, self._stopping))
@@ -276,6 +279,16 @@ class Runner:
             log.info("%d superseded certificates were revoked", ended)
         await asyncio.sleep(_KEEP_SECONDS)
 
+    async def _look_at_partners(self) -> None:
+        """Lists before they run out, answers about who was seen: side by side, so that one slow CA delays no other."""
+        await asyncio.sleep(_FETCH_SECONDS)
+        fetch = self._services.revocation_fetch
+        sources, anchors = await asyncio.to_thread(lambda: (fetch.due(), fetch.due_to_ask()))
+        await asyncio.gather(
+            *(apart(partial(fetch.fetch, source.id)) for source in sources),
+            *(apart(partial(fetch.ask, anchor)) for anchor in anchors),
+        )
+
     async def _on_sync(self) -> Mapping[str, Any]:
         return {"epoch": await self.sync()}
 
@@ -287,6 +300,7 @@ class Runner:
             "clients": dict(seen.clients),
             "authorities": {name: end.isoformat() for name, end in seen.authorities},
             "lists": {name: end.isoformat() for name, end in seen.lists},
+            "partner_lists": [dict(one) for one in seen.partner_lists],
             "letters": {
                 "waiting": seen.letters.waiting,
                 "dead": seen.letters.dead,

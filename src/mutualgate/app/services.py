@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mutualgate.enrolment import Enrolment, Invitations, Renewals, WrongTries
     from mutualgate.notices import Outbox, Sender
     from mutualgate.partners.pins import Pins
+    from mutualgate.partners.revocation import PartnerRevocation
+    from mutualgate.partners.revocation_fetch import RevocationFetch
     from mutualgate.partners.service import Partners
     from mutualgate.store import Store
 
@@ -165,6 +167,19 @@ class Services:
         from mutualgate.app.approving import Approvals
 
         return Approvals(self.store, self.by)
+
+    @cached_property
+    def revocation(self) -> "PartnerRevocation":
+        """What partners' CAs revoked."""
+        from mutualgate.partners.revocation import PartnerRevocation
+
+        return PartnerRevocation(self.store, self.by)
+
+    @cached_property
+    def revocation_fetch(self) -> "RevocationFetch":
+        from mutualgate.partners.revocation_fetch import RevocationFetch
+
+        return RevocationFetch(self.store, self.revocation)
 
     @cached_property
     def authorities(self) -> "Authorities":

@@ -16,12 +16,13 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mutualgate.authorities.crl import MAX_CRL_BYTES, ForeignCrl, read_crl, serial_octets
+from mutualgate.authorities.crl import MAX_CRL_BYTES, ForeignCrl, read_crl
 from mutualgate.authorities.estate import authority_findings, leaf_findings
 from mutualgate.authorities.findings import Finding, Severity
 from mutualgate.authorities.keys import PrivateKey, read_private_key
 from mutualgate.authorities.serial_file import serial_file_findings
 from mutualgate.errors import BadInput
+from mutualgate.reading.crl import serial_octets
 from mutualgate.reading.files import (
     OLD_HASHES,
     UNREADABLE,

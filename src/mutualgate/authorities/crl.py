@@ -6,7 +6,6 @@ Knows no store and no clock. Serial numbers are bytes here as in the snapshot: b
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -14,37 +13,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mutualgate.authorities.keys import PrivateKey
 from mutualgate.authorities.profiles import BACKDATING, authority_key_identifier, signature_hash
 from mutualgate.errors import BadInput
-from mutualgate.reading.files import OLD_HASHES, UNREADABLE, name_text, odd_serials_allowed, pem_blocks
+from mutualgate.reading.crl import REASONS, Revocation, check_crl_signature, crl_entries, load_crl
+from mutualgate.reading.files import UNREADABLE, name_text
 
 CRL_LIFETIME = timedelta(days=7)
 MAX_CRL_BYTES = 256 * 1024 * 1024
 """Some five million entries."""
-
-REASONS: dict[int, x509.ReasonFlags] = {
-    0: x509.ReasonFlags.unspecified,
-    1: x509.ReasonFlags.key_compromise,
-    2: x509.ReasonFlags.ca_compromise,
-    3: x509.ReasonFlags.affiliation_changed,
-    4: x509.ReasonFlags.superseded,
-    5: x509.ReasonFlags.cessation_of_operation,
-    6: x509.ReasonFlags.certificate_hold,
-    9: x509.ReasonFlags.privilege_withdrawn,
-    10: x509.ReasonFlags.aa_compromise,
-}
-"""RFC 5280 5.3.1. 7 is unused; 8, removeFromCRL, is for delta CRLs only."""
-_NUMBERS = {flag: number for number, flag in REASONS.items()}
-_REMOVE_FROM_CRL = 8
-_ENTRIES_AT_ONCE = 4096
-
-
-@dataclass(frozen=True)
-class Revocation:
-    """A revoked certificate: its serial number, since when, why (RFC 5280 5.3.1), and since when the key is suspect."""
-
-    serial: bytes
-    at: datetime
-    reason: int
-    invalidity_date: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -63,20 +37,7 @@ class ForeignCrl:
 
         BadInput at the first one that cannot be read: skipping it would admit a certificate that was revoked.
         """
-        numbered = enumerate(self._crl, 1)
-        while True:
-            with odd_serials_allowed():  # not around the yield: the caller's warnings are the caller's
-                read = [_foreign_entry(entry, number) for number, entry in islice(numbered, _ENTRIES_AT_ONCE)]
-            if not read:
-                return
-            yield from read
-
-
-def serial_octets(serial: int) -> bytes:
-    """A serial number as the snapshot has it; a negative one as its two's complement in DER has it."""
-    if serial < 0:
-        return serial.to_bytes((serial + 1).bit_length() // 8 + 1, "big", signed=True)
-    return serial.to_bytes((serial.bit_length() + 7) // 8, "big")
+        return crl_entries(self._crl)
 
 
 def make_crl(
@@ -133,7 +94,7 @@ def read_crl(data: bytes, issuer: x509.Certificate, now: datetime, where: str) -
     """Reads a CRL (PEM or DER) that `issuer` signed. BadInput: another issuer's, a wrong signature, a partial list."""
     if len(data) > MAX_CRL_BYTES:
         raise BadInput("is too large", where=where, expected=f"at most {MAX_CRL_BYTES} bytes")
-    crl = _load(data, where)
+    crl = load_crl(data, where)
     try:
         signer, this_update, next_update = crl.issuer, crl.last_update_utc, crl.next_update_utc
     except UNREADABLE as error:
@@ -145,7 +106,7 @@ def read_crl(data: bytes, issuer: x509.Certificate, now: datetime, where: str) -
             expected=f"the CRL of {name_text(issuer.subject)}",
             code="other_issuer",
         )
-    _check_signature(crl, issuer, where)
+    check_crl_signature(crl, issuer.public_key(), issuer.subject, where)
     number = _check_extensions(crl, where)
     if this_update > now + BACKDATING:
         raise BadInput(
@@ -155,41 +116,6 @@ def read_crl(data: bytes, issuer: x509.Certificate, now: datetime, where: str) -
         )
     stale = next_update is not None and next_update <= now
     return ForeignCrl(this_update, next_update, number, stale, len(crl), crl)
-
-
-def _load(data: bytes, where: str) -> x509.CertificateRevocationList:
-    der = data
-    if b"-----BEGIN " in data[:65536]:
-        lists = [der for label, der in pem_blocks(data, where) if label == "X509 CRL"]
-        if len(lists) != 1:
-            raise BadInput(f"holds {len(lists)} CRLs", where=where, expected="one (BEGIN X509 CRL)")
-        der = lists[0]
-    try:
-        return x509.load_der_x509_crl(der)
-    except UNREADABLE as error:
-        raise BadInput("is no CRL", where=where, expected="a CRL in PEM or DER") from error
-
-
-def _check_signature(crl: x509.CertificateRevocationList, issuer: x509.Certificate, where: str) -> None:
-    try:
-        old_hash = isinstance(crl.signature_hash_algorithm, OLD_HASHES)
-    except UNREADABLE:
-        old_hash = False
-    if old_hash:
-        raise BadInput(
-            "is signed with SHA-1 or MD5, which nothing should trust today",
-            where=where,
-            expected="a signature with SHA-256 or better",
-            fix="Make it again: openssl ca -gencrl -md sha256",
-        )
-    try:
-        valid = crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]  # others raise TypeError
-    except UNREADABLE:
-        valid = False
-    if not valid:
-        raise BadInput(
-            f"was not signed by {name_text(issuer.subject)}", where=where, expected="a signature that verifies"
-        )
 
 
 def _check_extensions(crl: x509.CertificateRevocationList, where: str) -> int | None:
@@ -240,19 +166,3 @@ def _entry(revocation: Revocation) -> x509.RevokedCertificate:
             x509.InvalidityDate(revocation.invalidity_date.replace(microsecond=0)), critical=False
         )
     return builder.build()
-
-
-def _foreign_entry(entry: x509.RevokedCertificate, number: int) -> Revocation:
-    reason, invalidity = 0, None
-    try:
-        for extension in entry.extensions:
-            value = extension.value
-            if isinstance(value, x509.CRLReason):
-                reason = _NUMBERS.get(value.reason, _REMOVE_FROM_CRL)
-            elif isinstance(value, x509.InvalidityDate):
-                invalidity = value.invalidity_date_utc
-            elif extension.critical:  # certificateIssuer among them: RFC 5280 5.3.3
-                raise BadInput(f"entry {number} has a critical extension that we do not know", where="CRL")
-        return Revocation(serial_octets(entry.serial_number), entry.revocation_date_utc, reason, invalidity)
-    except UNREADABLE as error:
-        raise BadInput(f"entry {number} cannot be read", where="CRL", expected="RFC 5280 5.3") from error

@@ -5,10 +5,11 @@ A list is due when a revocation was added or lifted since, and at half its life,
 
 from datetime import datetime
 
-from mutualgate.authorities.crl import Revocation, make_crl
+from mutualgate.authorities.crl import make_crl
 from mutualgate.authorities.issuing import Policy, certificate_of
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.model import Authority, StoredCrl, serial
+from mutualgate.reading.crl import Revocation
 from mutualgate.store import Store, Transaction
 
 _PART = 10_000

@@ -70,6 +70,11 @@ def _warnings(answer: Mapping[str, Any], now: datetime) -> list[str]:
             found.append(f"{plain(what)} ended on {at:%Y-%m-%d %H:%M} UTC")
         elif at - now <= soon:
             found.append(f"{plain(what)} ends on {at:%Y-%m-%d %H:%M} UTC, in {_span(at - now)}")
+    for one in answer["partner_lists"]:
+        if one["problem"]:
+            found.append(
+                f"revocation under CA {one['ca']} of the partner {plain(one['partner'])}: {plain(one['problem'])}"
+            )
     letters = answer["letters"]
     if letters["dead"]:
         found.append(f"{letters['dead']} letters could not be sent and were given up: mutualgate notices list")

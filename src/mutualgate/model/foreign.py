@@ -6,7 +6,7 @@ from enum import StrEnum
 
 OCSP_SCOPE = "ocsp"
 """Stands for the list in a revocation that an OCSP responder reported."""
-CA_SCOPE = "ca"
+CA_SCOPE = "CA certificates"
 """The scope of a list of CA certificates only: what it revokes counts, but it covers no client."""
 
 

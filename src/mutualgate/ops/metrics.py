@@ -5,6 +5,7 @@ Totals end in `_total`; times are in seconds, sizes in bytes. No label has value
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from mutualgate import __version__
@@ -134,10 +135,24 @@ def _letters(status: Status) -> Samples:
         yield "", (("state", state),), number
 
 
+def _partner_lists(field: str) -> Callable[[Status], Samples]:
+    def samples(status: Status) -> Samples:
+        for one in status.partner_lists:
+            labels = ("partner", str(one["partner"])), ("ca", str(one["ca"]))
+            value = one[field]
+            if isinstance(value, str):
+                value = int(datetime.fromisoformat(value).timestamp())
+            if value is not None:
+                yield "", labels, value
+
+    return samples
+
+
 def _build(status: Status) -> Samples:
     yield "", (("version", __version__),), 1
 
 
+_PARTNER_AND_CA = {"partner": "its name", "ca": "the number of its CA"}
 _SITE_AND_ROUTE = {"site": "the site's name, `other` for none", "route": "the route's path, `other` for none"}
 
 METRICS: tuple[Metric, ...] = (
@@ -238,6 +253,34 @@ METRICS: tuple[Metric, ...] = (
         "E-mails and calls of the webhook that are not sent yet; alert on any that is dead.",
         {"state": "waiting, or dead: given up"},
         _letters,
+    ),
+    Metric(
+        "mutualgate_partner_list_next_update_seconds",
+        "gauge",
+        "When the first of the revocation lists of a partner's CA has to be replaced, in seconds since 1970.",
+        _PARTNER_AND_CA,
+        _partner_lists("next_update"),
+    ),
+    Metric(
+        "mutualgate_partner_list_age_seconds",
+        "gauge",
+        "How long ago the oldest of the revocation lists of a partner's CA was made.",
+        _PARTNER_AND_CA,
+        _partner_lists("age_seconds"),
+    ),
+    Metric(
+        "mutualgate_partner_list_entries",
+        "gauge",
+        "Certificates that a partner's CA revoked.",
+        _PARTNER_AND_CA,
+        _partner_lists("entries"),
+    ),
+    Metric(
+        "mutualgate_partner_list_errors",
+        "gauge",
+        "Addresses of a partner's CA that could not be fetched when they were tried last.",
+        _PARTNER_AND_CA,
+        _partner_lists("errors"),
     ),
 )
 """Everything that `/metrics` shows, in its order; the reference page is made of it."""

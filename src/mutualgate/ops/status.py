@@ -32,6 +32,8 @@ class Status:
     endings: Sequence[Ending] = ()
     letters: Mapping[str, int] = field(default_factory=dict)
     """How many letters wait and how many were given up; the states of `LetterState`."""
+    partner_lists: Sequence[Mapping[str, Any]] = ()
+    """How it stands with what partners' CAs revoked: see `app.overview.Overview`."""
     counters: Mapping[str, Any] = field(default_factory=dict)
     """The gate's counters, decoded from what `Counters::snapshot` gives (`rust/gate/src/counters.rs`); empty before the
     data plane runs. A counter that is not there is left out, one that is unknown is ignored."""

@@ -18,7 +18,7 @@ from mutualgate.model import (
     serial,
 )
 from mutualgate.store import sqlite
-from mutualgate.store.changes import Changes
+from mutualgate.store.changes import LISTED_AT_MOST, Changes
 from mutualgate.store.revocations import key
 from mutualgate.store.schema import foreign_crl, foreign_revocation, ocsp_answer, revocation_source
 from mutualgate.store.select import chunks
@@ -44,8 +44,8 @@ class Foreign:
     def add_source(
         self, anchor: int, kind: SourceKind, url: str, state: SourceState, private: bool, at: datetime
     ) -> RevocationSource:
-        """Adds an address; one that is approved is fetched at once."""
-        due = at if state is SourceState.APPROVED else None
+        """Adds an address; a list at one that is approved is fetched at once."""
+        due = at if state is SourceState.APPROVED and kind is SourceKind.CRL else None
         result = self._connection.execute(
             insert(revocation_source).values(
                 anchor=anchor,
@@ -178,8 +178,9 @@ class Foreign:
             yield from ((number, at // 1_000_000, reason) for number, at, reason in rows)
             last = rows[-1][0]
 
-    def change(self, anchor: int, scope: str, gone: Sequence[bytes], new: Sequence[Entry]) -> None:
+    def change(self, anchor: int, scope: str, gone: Sequence[bytes], new: Iterable[Entry]) -> None:
         """Takes the numbers in `gone` from a list and adds those in `new`; what changed is both."""
+        changed = list(gone[: LISTED_AT_MOST + 1])
         for part in chunks(gone, 400):
             self._connection.execute(
                 delete(foreign_revocation).where(
@@ -195,12 +196,16 @@ class Foreign:
                 ("anchor", "serial", "scope", "at", "reason"),
                 [(anchor, number, scope, at * 1_000_000, reason) for number, at, reason in entries],
             )
+            if len(changed) <= LISTED_AT_MOST:
+                changed += [entry[0] for entry in entries]
+        self._changes.note_many(ChangeKind.FOREIGN, dict.fromkeys(key(anchor, number) for number in changed))
 
-        def numbers() -> Iterator[str]:
-            yield from (key(anchor, number) for number in gone)
-            yield from (key(anchor, entry[0]) for entry in new)
-
-        self._changes.note_many(ChangeKind.FOREIGN, numbers())
+    def count_of(self, anchor: int, scope: str) -> int:
+        """How many numbers a list has."""
+        where = (foreign_revocation.c.anchor == anchor, foreign_revocation.c.scope == scope)
+        return int(
+            self._connection.execute(select(func.count()).select_from(foreign_revocation).where(*where)).scalar_one()
+        )
 
     def find(self, anchor: int, number: bytes) -> ForeignRevocation | None:
         """The revocation of this number, the earliest when several lists have it."""
@@ -267,6 +272,16 @@ class Foreign:
             .group_by(ocsp_answer.c.status)
         )
         return {OcspStatus(status): number for status, number in self._connection.execute(query)}
+
+    def count_all_answers(self) -> dict[int, dict[OcspStatus, int]]:
+        """As `count_answers`, for each CA that has any."""
+        query = select(ocsp_answer.c.anchor, ocsp_answer.c.status, func.count())
+        found: dict[int, dict[OcspStatus, int]] = {}
+        for anchor, status, number in self._connection.execute(
+            query.group_by(ocsp_answer.c.anchor, ocsp_answer.c.status)
+        ):
+            found.setdefault(anchor, {})[OcspStatus(status)] = number
+        return found
 
     def forget_answers(self, anchor: int, numbers: Iterable[bytes]) -> None:
         """The responder is no longer asked about them."""

@@ -1,0 +1,389 @@
+"""What partners' CAs revoked, for operators: where it is asked, lists from files, and how fresh all of it is.
+
+The judge looks numbers up that were verified here before; it never fetches, and neither does a request.
+
+    addresses            which addresses may be fetched, and where they may lead
+    fetching             one bounded HTTP exchange
+    revocation_list      a CRL: whether it may be believed, and what it covers
+    revocation_intake    what a list changes
+    ocsp                 a question about one certificate, and its answer
+    revocation_fetch     what is due is fetched and asked
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID
+
+from mutualgate import audit
+from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model import (
+    Anchor,
+    AnchorState,
+    ForeignList,
+    OcspStatus,
+    Partner,
+    RevocationMode,
+    RevocationSource,
+    SourceKind,
+    SourceState,
+)
+from mutualgate.model.names import shown
+from mutualgate.partners import revocation_intake
+from mutualgate.partners.addresses import read_location
+from mutualgate.partners.finding import find, subject
+from mutualgate.partners.revocation_intake import Taken
+from mutualgate.partners.revocation_list import VerifiedList, addresses, verify_list
+from mutualgate.reading.crl import serial_octets
+from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, read_certificates
+from mutualgate.store import Store, Transaction
+
+MOST_SOURCES = 32
+"""Addresses of one CA; a partitioned list has some of them."""
+MOST_LEARNED = 16
+"""Addresses of one CA that wait for approval: its certificates could name any number."""
+MOST_ASKED = 10_000
+"""Certificates of one CA that its responder is asked about."""
+LEARNED_UNTIL = "revocation.learned_until"
+"""The setting that says up to when the certificates that were seen have been looked at."""
+_COUNTS = (AnchorState.ACTIVE, AnchorState.RETIRING)
+
+
+@dataclass(frozen=True)
+class ListState:
+    """A list in force, and how it stands now."""
+
+    list: ForeignList
+    age: timedelta
+    left: timedelta
+    """Until nextUpdate; less than nothing when that has passed."""
+
+    @property
+    def late(self) -> bool:
+        """Whether the next one should have come by now."""
+        return self.left <= timedelta(0)
+
+    @property
+    def soon(self) -> bool:
+        """Whether less than a quarter of its life is left: by then a new one is usually there."""
+        return self.left < (self.age + self.left) / 4
+
+
+@dataclass(frozen=True)
+class AnchorRevocation:
+    """All that is known about revocation under one CA."""
+
+    anchor: Anchor
+    partner: Partner
+    lists: Sequence[ListState]
+    sources: Sequence[RevocationSource]
+    answers: dict[OcspStatus, int]
+    revoked: int
+
+    @property
+    def problem(self) -> str | None:
+        """What keeps, or will soon keep, good clients out; or what is not known. None when all is well."""
+        if self.anchor.revocation is not RevocationMode.IGNORE and not self.lists and not self.answers:
+            return "no list or answer is in force: nobody under it is let in (crl_missing)"
+        broken = next((one for one in self.sources if one.failures), None)
+        for one in self.lists:
+            if one.late:
+                return f"its list should have been replaced by {one.list.next_update:%Y-%m-%d %H:%M} UTC" + (
+                    f": {broken.error}" if broken is not None else ""
+                )
+        if broken is not None:
+            return broken.error
+        return None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A list that was put in force from a file, and for which CA."""
+
+    anchor: Anchor
+    taken: Taken
+
+
+class PartnerRevocation:
+    """The service. `by` names who acts, for the audit log."""
+
+    def __init__(self, store: Store, by: str = "operator") -> None:
+        self._store = store
+        self._by = by
+
+    def show(self, name: str) -> list[AnchorRevocation]:
+        """How it stands with a partner's CAs that are not retired. Raises `NotFound`."""
+        now = self._store.clock()
+        with self._store.reading() as tx:
+            partner = find(tx, name)
+            anchors = tx.partners.anchors_of(partner.id)
+            return [
+                _state(
+                    partner,
+                    one,
+                    tx.foreign.lists_of(one.id),
+                    tx.foreign.sources_of(one.id),
+                    tx.foreign.count_answers(one.id),
+                    now,
+                )
+                for one in anchors
+                if one.state_at(now) is not AnchorState.RETIRED
+            ]
+
+    def overview(self) -> list[AnchorRevocation]:
+        """How it stands with all CAs that count and have anything to be told of."""
+        now = self._store.clock()
+        lists: dict[int, list[ForeignList]] = defaultdict(list)
+        sources: dict[int, list[RevocationSource]] = defaultdict(list)
+        with self._store.reading() as tx:
+            for listed in tx.foreign.all_lists():
+                lists[listed.anchor].append(listed)
+            for source in tx.foreign.sources():
+                sources[source.anchor].append(source)
+            answers = tx.foreign.count_all_answers()
+            anchors = [
+                one
+                for one in tx.partners.all_anchors()
+                if one.state_at(now) in _COUNTS
+                and (one.id in lists or one.id in sources or one.revocation is not RevocationMode.IGNORE)
+            ]
+            partners = tx.partners.get_many({one.partner for one in anchors})
+        return [
+            _state(partners[one.partner], one, lists[one.id], sources[one.id], answers.get(one.id, {}), now)
+            for one in anchors
+        ]
+
+    def approve(
+        self,
+        name: str,
+        address: str,
+        *,
+        kind: SourceKind | None = None,
+        private: bool = False,
+        anchor: int | None = None,
+    ) -> RevocationSource:
+        """Has an address fetched from now on: one that a certificate named, or any other.
+
+        `private`: it may lie in this network or on this machine. Raises `NotFound`, `BadInput` for what is no address,
+        `Conflict` where it is not clear which CA is meant, or there are too many.
+        """
+        location = read_location(address)
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            partner = find(tx, name)
+            candidates = self._anchors(tx, partner, anchor, now)
+            known = [one for ca in candidates if (one := tx.foreign.source_at(ca.id, location.url)) is not None]
+            if len(known) == 1:
+                wanted = kind or known[0].kind
+                source = replace(
+                    known[0],
+                    kind=wanted,
+                    state=SourceState.APPROVED,
+                    private=private,
+                    next_fetch=now if wanted is SourceKind.CRL else None,
+                    failures=0,
+                    error="",
+                )
+                tx.foreign.set_source(source)
+            else:
+                ca = _only(candidates, partner)
+                if len(tx.foreign.sources_of(ca.id)) >= MOST_SOURCES:
+                    raise Conflict(f"the CA {ca.id} has {MOST_SOURCES} addresses already", code="too_many_sources")
+                wanted = kind or SourceKind.CRL
+                source = tx.foreign.add_source(ca.id, wanted, location.url, SourceState.APPROVED, private, now)
+            if source.kind is SourceKind.OCSP:
+                tx.settings.put(LEARNED_UNTIL, "")  # it is asked about all who were seen, too
+            self._record(tx, now, "crl.approve", partner, source)
+        return source
+
+    def refuse(self, name: str, address: str, *, anchor: int | None = None) -> RevocationSource:
+        """Has an address not fetched any more, nor learned again. What it gave stays in force until its nextUpdate.
+
+        Raises `NotFound` for one that is not known.
+        """
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            partner = find(tx, name)
+            known = [
+                one
+                for ca in self._anchors(tx, partner, anchor, now)
+                if (one := tx.foreign.source_at(ca.id, address)) is not None
+            ]
+            if not known:
+                raise NotFound(
+                    f"the partner '{partner.name}' has no such address: {shown(address)}",
+                    fix=f"See them with: mutualgate partner crl list {partner.name}",
+                    code="no_such_source",
+                )
+            source = replace(known[0], state=SourceState.REFUSED, next_fetch=None, failures=0, error="")
+            tx.foreign.set_source(source)
+            self._record(tx, now, "crl.refuse", partner, source)
+        return source
+
+    def load(
+        self, name: str, data: bytes, where: str = "the list", *, anchor: int | None = None, force: bool = False
+    ) -> Loaded:
+        """Puts a CRL from a file in force: complete, of one distribution point, or a delta for the one in force.
+
+        `force`: it may be older than the one in force. Raises `NotFound`, and `BadInput` for one that no CA of the
+        partner signed, or that must not be believed.
+        """
+        now = self._store.clock()
+        with self._store.reading() as tx:
+            partner = find(tx, name)
+            candidates = self._anchors(tx, partner, anchor, now)
+            helpers = helpers_of(tx, partner.id)
+        if not candidates:
+            raise Conflict(f"the partner '{partner.name}' has no CA", fix="Claim it first: mutualgate partner ca add")
+        failure: BadInput | None = None
+        for one in candidates:
+            try:
+                verified = verify_list(data, certificate_of(one), helpers, now, where)
+            except BadInput as error:
+                # Of several, the most telling: that of the CA whose name it has.
+                failure = error if failure is None or failure.code == "other_issuer" else failure
+                continue
+            return Loaded(one, self.take(one, verified, where, force=force))
+        raise failure or BadInput("is no list that can be used", where=where)
+
+    def take(self, anchor: Anchor, verified: VerifiedList, where: str, *, force: bool = False) -> Taken:
+        """Puts a verified list in force, and learns where it says that delta CRLs are. Raises `BadInput`."""
+        taken = revocation_intake.take(self._store, anchor, verified, self._by, where, force=force)
+        if taken.news and verified.fresher:
+            with self._store.transaction() as tx:
+                self._learn(tx, anchor, [(SourceKind.CRL, url) for url in verified.fresher])
+        return taken
+
+    def learn(self, anchor: Anchor, certificate: x509.Certificate) -> None:
+        """Notes where a certificate, which this CA signed, says that it can be asked; and has its responder asked.
+
+        Nothing is fetched before somebody approves it.
+        """
+        found = named_by(certificate)
+        serial = serial_octets(certificate.serial_number)
+        with self._store.reading() as tx:
+            known = {one.url for one in tx.foreign.sources_of(anchor.id)}
+            responders = _responders(tx, anchor)
+            new = [one for one in found if one[1] not in known]
+            if not new and (not responders or tx.foreign.answer(anchor.id, serial) is not None):
+                return
+        with self._store.transaction() as tx:
+            self._learn(tx, anchor, new)
+            if responders and sum(tx.foreign.count_answers(anchor.id).values()) < MOST_ASKED:
+                tx.foreign.want(anchor.id, serial, self._store.clock())
+
+    def _learn(self, tx: Transaction, anchor: Anchor, found: Sequence[tuple[SourceKind, str]]) -> None:
+        now = self._store.clock()
+        known = tx.foreign.sources_of(anchor.id)
+        waiting = sum(one.state is SourceState.LEARNED for one in known)
+        for kind, url in found:
+            if waiting >= MOST_LEARNED or any(one.url == url for one in known):
+                continue
+            try:
+                read_location(url)
+            except BadInput:
+                continue
+            source = tx.foreign.add_source(anchor.id, kind, url, SourceState.LEARNED, False, now)
+            known.append(source)
+            waiting += 1
+            partner = tx.partners.get(anchor.partner)
+            if partner is not None:
+                self._record(tx, now, "crl.learn", partner, source)
+
+    def _anchors(self, tx: Transaction, partner: Partner, anchor: int | None, now: datetime) -> list[Anchor]:
+        found = [
+            one
+            for one in tx.partners.anchors_of(partner.id)
+            if one.state_at(now) is not AnchorState.RETIRED and (anchor is None or one.id == anchor)
+        ]
+        if anchor is not None and not found:
+            raise NotFound(
+                f"the partner '{partner.name}' has no CA {anchor}",
+                fix=f"See them with: mutualgate partner ca list {partner.name}",
+                code="no_such_anchor",
+            )
+        return found
+
+    def _record(self, tx: Transaction, now: datetime, action: str, partner: Partner, source: RevocationSource) -> None:
+        facts: dict[str, str | int | bool] = {
+            "anchor": source.anchor,
+            "kind": str(source.kind),
+            "url": source.url,
+            "private": source.private,
+        }
+        audit.record(tx, now, self._by, action, subject(partner), facts)
+
+
+def certificate_of(anchor: Anchor) -> x509.Certificate:
+    """The CA's certificate, parsed."""
+    with odd_serials_allowed():
+        return x509.load_der_x509_certificate(anchor.certificate)
+
+
+def helpers_of(tx: Transaction, partner: int) -> list[x509.Certificate]:
+    """The partner's intermediates: one of them may be the certificate of a key that signs lists only."""
+    found: list[x509.Certificate] = []
+    for one in tx.partners.intermediates_of(partner):
+        found += read_certificates(one.certificate, "the intermediate")
+    return found
+
+
+def named_by(certificate: x509.Certificate) -> list[tuple[SourceKind, str]]:
+    """The addresses of lists and responders in a certificate (RFC 5280 4.2.1.13 and 4.2.2.1), in its order."""
+    found: list[tuple[SourceKind, str]] = []
+    try:
+        extensions = list(certificate.extensions)
+    except UNREADABLE:
+        return []
+    for extension in extensions:
+        value = extension.value
+        if isinstance(value, x509.CRLDistributionPoints | x509.FreshestCRL):
+            found += [(SourceKind.CRL, url) for url in addresses(value)]
+        elif isinstance(value, x509.AuthorityInformationAccess):
+            for access in value:
+                location = access.access_location
+                if access.access_method == AuthorityInformationAccessOID.OCSP and isinstance(
+                    location, x509.UniformResourceIdentifier
+                ):
+                    found.append((SourceKind.OCSP, location.value))
+    return found[:MOST_LEARNED]
+
+
+def _responders(tx: Transaction, anchor: Anchor) -> list[RevocationSource]:
+    return [
+        one
+        for one in tx.foreign.sources_of(anchor.id)
+        if one.kind is SourceKind.OCSP and one.state is SourceState.APPROVED
+    ]
+
+
+def _only(candidates: Sequence[Anchor], partner: Partner) -> Anchor:
+    if len(candidates) == 1:
+        return candidates[0]
+    if not candidates:
+        raise Conflict(f"the partner '{partner.name}' has no CA", fix="Claim it first: mutualgate partner ca add")
+    ids = ", ".join(str(one.id) for one in candidates)
+    raise Conflict(
+        f"the partner '{partner.name}' has several CAs ({ids})", fix="Say which one: --ca ID", code="which_anchor"
+    )
+
+
+def _state(
+    partner: Partner,
+    anchor: Anchor,
+    lists: Sequence[ForeignList],
+    sources: Sequence[RevocationSource],
+    answers: dict[OcspStatus, int],
+    now: datetime,
+) -> AnchorRevocation:
+    return AnchorRevocation(
+        anchor=anchor,
+        partner=partner,
+        lists=[ListState(one, now - one.this_update, one.next_update - now) for one in lists],
+        sources=sources,
+        answers=answers,
+        revoked=sum(one.entries for one in lists) + answers.get(OcspStatus.REVOKED, 0),
+    )

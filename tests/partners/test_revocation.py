@@ -1,0 +1,189 @@
+"""Where partners' CAs are asked, as operators say; and lists from files."""
+
+from datetime import timedelta
+
+import pki
+import pytest
+from conftest import Hands
+from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID
+
+from mutualgate import audit
+from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model import Anchor, RevocationMode, SourceKind, SourceState
+from mutualgate.partners.anchors import Terms
+from mutualgate.partners.revocation import MOST_LEARNED, PartnerRevocation, named_by
+from mutualgate.partners.service import Partners
+from mutualgate.store import Store
+
+URL = "http://crl.acme.example/ca.crl"
+NOW = pki.NOW
+
+
+def active(partners: Partners, ca: pki.Issued, name: str = "acme", terms: Terms | None = None) -> Anchor:
+    claim = partners.anchors.claim(name, ca.pem, terms=terms).anchor
+    return partners.anchors.prove(name, pki.leaf(ca, str(claim.challenge)).pem)
+
+
+@pytest.fixture
+def revocation(store: Store) -> PartnerRevocation:
+    return PartnerRevocation(store, "test")
+
+
+def leaf(ca: pki.Issued, *urls: str, ocsp: tuple[str, ...] = (), name: str = "anna") -> pki.Issued:
+    points = [x509.DistributionPoint([x509.UniformResourceIdentifier(url)], None, None, None) for url in urls]
+    access = [
+        x509.AccessDescription(AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(url)) for url in ocsp
+    ]
+    extensions: list[tuple[x509.ExtensionType, bool]] = []
+    if points:
+        extensions.append((x509.CRLDistributionPoints(points), False))
+    if access:
+        extensions.append((x509.AuthorityInformationAccess(access), False))
+    return pki.issue(ca, name, extensions=extensions)
+
+
+def test_what_a_certificate_names_waits_for_approval(
+    partners: Partners, revocation: PartnerRevocation, store: Store, acme_ca: pki.Issued
+) -> None:
+    """R11: strangers choose what stands in certificates."""
+    anchor = active(partners, acme_ca)
+    revocation.learn(anchor, leaf(acme_ca, URL, "ldap://x/y", ocsp=("http://ocsp.acme.example/",)).certificate)
+    (state,) = revocation.show("acme")
+    assert [(one.kind, one.url, one.state) for one in state.sources] == [
+        (SourceKind.CRL, URL, SourceState.LEARNED),
+        (SourceKind.OCSP, "http://ocsp.acme.example/", SourceState.LEARNED),
+    ]
+    with store.reading() as tx:
+        assert tx.foreign.due_sources(NOW + timedelta(days=99), 10) == []
+    source = revocation.approve("acme", URL)
+    assert (source.state, source.private, source.next_fetch) == (SourceState.APPROVED, False, NOW)
+    assert audit.recent(store, 1)[0].action == "crl.approve"
+    with store.reading() as tx:
+        assert [one.url for one in tx.foreign.due_sources(NOW, 10)] == [URL]
+
+
+def test_certificates_cannot_fill_the_store(
+    partners: Partners, revocation: PartnerRevocation, acme_ca: pki.Issued
+) -> None:
+    anchor = active(partners, acme_ca)
+    for number in range(3):
+        urls = [f"http://crl.acme.example/{number}-{one}" for one in range(30)]
+        revocation.learn(anchor, leaf(acme_ca, *urls).certificate)
+    (state,) = revocation.show("acme")
+    assert len(state.sources) == MOST_LEARNED
+
+
+def test_what_was_refused_is_not_learned_again(
+    partners: Partners, revocation: PartnerRevocation, store: Store, acme_ca: pki.Issued
+) -> None:
+    anchor = active(partners, acme_ca)
+    revocation.learn(anchor, leaf(acme_ca, URL).certificate)
+    revocation.refuse("acme", URL)
+    before = len(audit.recent(store, 1_000))
+    revocation.learn(anchor, leaf(acme_ca, URL).certificate)
+    (state,) = revocation.show("acme")
+    assert [one.state for one in state.sources] == [SourceState.REFUSED]
+    assert len(audit.recent(store, 1_000)) == before
+    with pytest.raises(NotFound, match="no such address"):
+        revocation.refuse("acme", "http://other.example/")
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ldap://ldap.acme.example/", "http://127.1/", "http://u:p@x/"])
+def test_what_is_no_address_is_not_approved(
+    partners: Partners, revocation: PartnerRevocation, acme_ca: pki.Issued, url: str
+) -> None:
+    active(partners, acme_ca)
+    with pytest.raises(BadInput):
+        revocation.approve("acme", url)
+
+
+def test_which_ca_is_meant(partners: Partners, revocation: PartnerRevocation, acme_ca: pki.Issued) -> None:
+    with pytest.raises(Conflict, match="has no CA"):
+        revocation.approve("acme", URL)
+    first = active(partners, acme_ca)
+    second_ca = pki.ca("acme second")
+    second = active(partners, second_ca)
+    with pytest.raises(Conflict, match="several CAs"):
+        revocation.approve("acme", URL)
+    assert revocation.approve("acme", URL, anchor=second.id).anchor == second.id
+    assert revocation.approve("acme", URL, private=True).anchor == second.id, "there is one with that address"
+    with pytest.raises(NotFound, match="no CA 99"):
+        revocation.approve("acme", URL, anchor=99)
+    loaded = revocation.load("acme", pki.crl(second_ca, 5))
+    assert loaded.anchor.id == second.id
+    assert revocation.load("acme", pki.crl(acme_ca, 5)).anchor.id == first.id
+
+
+def test_a_list_from_a_file(
+    partners: Partners, revocation: PartnerRevocation, store: Store, acme_ca: pki.Issued
+) -> None:
+    anchor = active(partners, acme_ca)
+    loaded = revocation.load("acme", pki.crl(acme_ca, 5, 6, number=3), "ca.crl")
+    assert loaded.taken.list.entries == 2
+    with store.reading() as tx:
+        assert tx.foreign.find(anchor.id, b"\5") is not None
+    with pytest.raises(BadInput, match="is older than the list in force"):
+        revocation.load("acme", pki.crl(acme_ca, 5, number=2), "ca.crl")
+    assert revocation.load("acme", pki.crl(acme_ca, 5, number=2), "ca.crl", force=True).taken.list.entries == 1
+
+
+def test_another_partners_list_is_not_taken(
+    partners: Partners, revocation: PartnerRevocation, acme_ca: pki.Issued
+) -> None:
+    """R13, and between partners: neither by file nor by name can one speak for the other."""
+    active(partners, acme_ca)
+    umbrella_ca = pki.ca("umbrella ca")
+    active(partners, umbrella_ca, "umbrella")
+    with pytest.raises(BadInput, match="is the CRL of CN=umbrella ca"):
+        revocation.load("acme", pki.crl(umbrella_ca, 5))
+    twin = pki.ca("acme issuing")
+    with pytest.raises(BadInput, match="was not signed by"):
+        revocation.load("acme", pki.crl(twin, 5))
+
+
+def test_an_intermediate_may_be_the_key_for_lists(
+    partners: Partners, revocation: PartnerRevocation, acme_ca: pki.Issued
+) -> None:
+    active(partners, acme_ca)
+    helper = pki.issue(
+        acme_ca,
+        "acme issuing",
+        extensions=[
+            (x509.BasicConstraints(ca=True, path_length=0), True),
+            (pki.usage(crl_sign=True, key_cert_sign=True), True),
+        ],
+    )
+    with pytest.raises(BadInput, match="was not signed by"):
+        revocation.load("acme", pki.crl(helper, 5))
+    partners.add_intermediate("acme", helper.pem)
+    assert revocation.load("acme", pki.crl(helper, 5)).taken.list.entries == 1
+
+
+def test_how_it_stands(partners: Partners, revocation: PartnerRevocation, clock: Hands, acme_ca: pki.Issued) -> None:
+    active(partners, acme_ca, terms=Terms(revocation=RevocationMode.FAIL))
+    (state,) = revocation.show("acme")
+    assert state.problem == "no list or answer is in force: nobody under it is let in (crl_missing)"
+    revocation.load("acme", pki.crl(acme_ca, 5, days=8))
+    (state,) = revocation.show("acme")
+    assert (state.problem, state.revoked, state.lists[0].late, state.lists[0].soon) == (None, 1, False, False)
+    clock.move(timedelta(days=6, hours=2))
+    assert revocation.show("acme")[0].lists[0].soon
+    clock.move(timedelta(days=2))
+    (state,) = revocation.overview()
+    assert state.lists[0].late
+    assert "should have been replaced by 2026-06-09" in str(state.problem)
+
+
+def test_addresses_that_are_not_for_everything_are_passed_over() -> None:
+    other = x509.DistributionPoint(
+        [x509.UniformResourceIdentifier("http://a/")], None, None, [x509.DirectoryName(pki.common_name("other"))]
+    )
+    some = x509.DistributionPoint(
+        [x509.UniformResourceIdentifier("http://b/")], None, frozenset([x509.ReasonFlags.key_compromise]), None
+    )
+    ca = pki.ca("x")
+    assert (
+        named_by(pki.issue(ca, "y", extensions=[(x509.CRLDistributionPoints([other, some]), False)]).certificate) == []
+    )
+    assert named_by(pki.v1_leaf(ca).certificate) == []
