@@ -11,13 +11,17 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from end_to_end.process import answers, free_port, running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page as PlaywrightPage
 
 CHROMIUM = Path("/usr/bin/chromium")
 # Which certificate to send is a question to the person; without this policy a headless Chromium waits for the answer.
@@ -62,26 +66,41 @@ def firefox_missing() -> str | None:
 
 def chromium(url: str, folder: Path, root: Path, bundle: Bundle | None) -> Page:
     """Opens `url` (on localhost) in Chromium, with the identity in `bundle` or with none."""
+    database(folder / ".pki" / "nssdb", root, bundle)
+    with chromium_session(folder) as page:
+        response = page.goto(url, timeout=MARIONETTE_SECONDS * 1000)
+        assert response is not None
+        return Page(response.status, page.inner_text("body"), page.screenshot())
+
+
+@contextmanager
+def chromium_session(folder: Path, **how: Any) -> "Iterator[PlaywrightPage]":
+    """A window of Chromium whose home is `folder`, filled by `database(folder / ".pki" / "nssdb", …)`."""
     from playwright.sync_api import sync_playwright
 
-    folder.mkdir(parents=True)
-    _database(folder / ".pki" / "nssdb", root, bundle)
     environment: dict[str, str | float | bool] = {**os.environ, "HOME": str(folder)}
     with _policy(), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), env=environment, args=["--no-sandbox"])
         try:
-            page = browser.new_page(viewport={"width": 1000, "height": 900})
-            response = page.goto(url, timeout=MARIONETTE_SECONDS * 1000)
-            assert response is not None
-            return Page(response.status, page.inner_text("body"), page.screenshot())
+            yield browser.new_page(**{"viewport": {"width": 1000, "height": 900}, **how})
         finally:
             browser.close()
 
 
 def firefox(url: str, folder: Path, root: Path, bundle: Bundle | None) -> Page:
     """Opens `url` in Firefox, with the identity in `bundle` or with none."""
+    database(folder / "profile", root, bundle)
+    with firefox_session(folder) as window:
+        window.open(url)
+        script = "return [performance.getEntriesByType('navigation')[0].responseStatus, document.body.innerText]"
+        status, text = window.run(script)
+        return Page(int(status), text, window.screenshot())
+
+
+@contextmanager
+def firefox_session(folder: Path) -> "Iterator[FirefoxWindow]":
+    """A window of Firefox whose profile, `folder / "profile"`, was filled by `database`. It saves files to `folder`."""
     profile = folder / "profile"
-    _database(profile, root, bundle)
     port = free_port()
     preferences: dict[str, object] = {
         "security.default_personal_cert": "Select Automatically",  # otherwise it waits for a person to choose
@@ -91,6 +110,9 @@ def firefox(url: str, folder: Path, root: Path, bundle: Bundle | None) -> Page:
         "network.connectivity-service.enabled": False,
         "app.normandy.enabled": False,
         "browser.shell.checkDefaultBrowser": False,
+        "browser.download.folderList": 2,
+        "browser.download.dir": str(folder),
+        "browser.download.useDownloadDir": True,
     }
     lines = [f'user_pref("{name}", {json.dumps(value)});' for name, value in preferences.items()]
     (profile / "user.js").write_text("\n".join(lines) + "\n")
@@ -100,11 +122,35 @@ def firefox(url: str, folder: Path, root: Path, bundle: Bundle | None) -> Page:
         with socket.create_connection(("127.0.0.1", port), MARIONETTE_SECONDS) as connection:
             marionette = _Marionette(connection)
             marionette.ask("WebDriver:NewSession", {"capabilities": {"alwaysMatch": {"acceptInsecureCerts": False}}})
-            marionette.ask("WebDriver:Navigate", {"url": url})
-            script = "return [performance.getEntriesByType('navigation')[0].responseStatus, document.body.innerText]"
-            status, text = marionette.ask("WebDriver:ExecuteScript", {"script": script, "args": []})["value"]
-            screenshot = marionette.ask("WebDriver:TakeScreenshot", {"full": False})["value"]
-    return Page(int(status), text, base64.b64decode(screenshot))
+            yield FirefoxWindow(marionette)
+
+
+class FirefoxWindow:
+    """What a person does in a window."""
+
+    def __init__(self, marionette: "_Marionette") -> None:
+        self._marionette = marionette
+
+    def open(self, url: str) -> None:
+        self._marionette.ask("WebDriver:Navigate", {"url": url})
+
+    def run(self, script: str, *arguments: object) -> Any:
+        """The value of a script's `return`."""
+        return self._marionette.ask("WebDriver:ExecuteScript", {"script": script, "args": list(arguments)})["value"]
+
+    def click(self, selector: str) -> None:
+        found = self._marionette.ask("WebDriver:FindElement", {"using": "css selector", "value": selector})["value"]
+        self._marionette.ask("WebDriver:ElementClick", {"id": next(iter(found.values()))})
+
+    def wait_for(self, condition: str, *arguments: object) -> None:
+        """Waits until the script's expression is true."""
+        wait_until(lambda: bool(self.run(f"return Boolean({condition})", *arguments)))
+
+    def text(self) -> str:
+        return str(self.run("return document.body.innerText"))
+
+    def screenshot(self) -> bytes:
+        return base64.b64decode(self._marionette.ask("WebDriver:TakeScreenshot", {"full": False})["value"])
 
 
 class _Marionette:
@@ -133,13 +179,26 @@ class _Marionette:
         return json.loads(self._stream.read(int(length[:-1])))
 
 
-def _database(folder: Path, root: Path, bundle: Bundle | None) -> None:
+def database(folder: Path, root: Path, bundle: Bundle | None = None) -> None:
+    """A browser's own store, in which the root is trusted for servers; with the identity in `bundle`."""
     folder.mkdir(parents=True)
-    database = f"sql:{folder}"
-    _run(["certutil", "-N", "--empty-password", "-d", database])
-    _run(["certutil", "-A", "-d", database, "-n", "root", "-t", "CT,,", "-i", root])
+    _run(["certutil", "-N", "--empty-password", "-d", f"sql:{folder}"])
+    _run(["certutil", "-A", "-d", f"sql:{folder}", "-n", "root", "-t", "CT,,", "-i", root])
     if bundle is not None:
-        _run(["pk12util", "-d", database, "-i", bundle.path, "-W", bundle.password, "-K", ""])
+        import_bundle(folder, bundle)
+
+
+def wait_until(what: Callable[[], bool]) -> None:
+    """Waits until `what` is true."""
+    deadline = time.monotonic() + MARIONETTE_SECONDS
+    while not what():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.05)
+
+
+def import_bundle(folder: Path, bundle: Bundle) -> None:
+    """Imports a `.p12`, as a person does whose browser reads this store."""
+    _run(["pk12util", "-d", f"sql:{folder}", "-i", bundle.path, "-W", bundle.password, "-K", ""])
 
 
 def _run(arguments: list[str | Path]) -> None:

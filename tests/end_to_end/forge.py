@@ -180,6 +180,16 @@ def from_bundle(folder: Path, bundle: Path, password: str) -> Identity:
     return written(folder, certificate, key)
 
 
+def bundle(folder: Path, identity: Identity, password: str) -> Path:
+    """The identity as a `.p12`, as OpenSSL 3 writes it."""
+    key = serialization.load_pem_private_key(identity.key.read_bytes(), None)
+    assert isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)
+    encryption = serialization.BestAvailableEncryption(password.encode())
+    path = folder / f"{identity.certificate.stem}.p12"
+    path.write_bytes(pkcs12.serialize_key_and_certificates(b"own", key, identity.leaf(), None, encryption))
+    return path
+
+
 def revocation_list(
     issuer: Authority, serials: Sequence[int], *, part: str | None = None, delta_of: int | None = None
 ) -> bytes:

@@ -385,7 +385,9 @@ def test_the_test_says_what_this_connection_showed(portal: "ASGIApp", services: 
     assert good.headers["Set-Cookie"].startswith(f"mutualgate-was={invited.client.id}.")
     wrong = ask(portal, probe, refused([own().der], "unknown_issuer"), accept=JSON)
     assert wrong.json["code"] == "unknown_issuer"
-    # Without script, the same as a page.
+    # Without script, the same as a page; before anything was made, there is nothing to test.
+    unused = invite(services, "bob")
+    assert ask(portal, f"/join/{unused.token}/probe").headers["Location"] == f"/join/{unused.token}"
     assert "No certificate arrived." in ask(portal, probe).words
     assert "It works." in ask(portal, probe, admitted("ann", [leaf], client_id=invited.client.id)).words
     assert ask(portal, probe, accept=TEXT).text.startswith("No certificate arrived.\n")

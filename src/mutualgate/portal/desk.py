@@ -11,8 +11,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mutualgate.accept import preferred
+from mutualgate.app import control
 from mutualgate.clock import Clock
-from mutualgate.errors import MutualgateError
+from mutualgate.errors import MutualgateError, Unavailable
 from mutualgate.portal import answers, guard, remembered
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.problems import FOR_VISITORS, problem_of
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from mutualgate.app import Services
 
 log = logging.getLogger(__name__)
+
+_PATIENCE_SECONDS = 5.0
 
 View = Callable[[Asked], Awaitable[Response]]
 
@@ -62,7 +65,10 @@ class Desk:
                 allow = ", ".join([*views, *(["HEAD"] if "GET" in views else [])])
                 return answers.problem(asked, FOR_VISITORS["bad_method"], kind, {"Allow": allow})
             guard.check(request.method, asked.fields, asked.origin)
-            return await view(asked)
+            answer = await view(asked)
+            if request.method not in guard.SAFE:
+                await asked.call(self._put_in_force)
+            return answer
         except MutualgateError as error:
             what = problem_of(error)
             if what.status == 500:
@@ -95,6 +101,14 @@ class Desk:
         if self._key is None:
             self._key = remembered.key_of(self.services.store)
         return self._key
+
+    def _put_in_force(self) -> None:
+        """Has the gate judge by what was changed before the answer goes out: the visitor's next request may need it."""
+        try:
+            control.ask(self.services.folder, "sync", _PATIENCE_SECONDS)
+        except Unavailable as error:
+            # The store has the change, and the gate looks there by itself.
+            log.warning("what was done on a page is not in force yet: %s", error)
 
     def operator_roles(self) -> Sequence[str]:
         """Roles whose clients are operators: `[portal] operators`."""

@@ -486,6 +486,8 @@ async def probe(asked: Asked) -> Response:
     headers = {answers.CLOSE: "yes", **await asked.desk.remember(asked)}
     if asked.kind != "html":
         return diagnosis_answer(asked, found, headers)
+    if seen.state is not InvitationState.USED:
+        return answers.see_other(asked, asked.secret, headers=headers)
     return _done_page(asked, seen, mine, signed=None, diagnosis=found, headers=headers)
 
 

@@ -52,6 +52,7 @@ function clock(now) {
 function turnGreen(title) {
   green = true;
   test.classList.add("green");
+  button.classList.add("quiet");
   document.getElementById("in").hidden = false;
   document.getElementById("elsewhere").hidden = true;
   show("good", title, []);
