@@ -44,6 +44,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "enrolling/kept.py": ("enrolling/test_steps.py", "what a run leaves in the folder, and what the next makes of it"),
     "enrolling/outputs.py": ("enrolling/test_steps.py", "as enrolling/kept.py"),
     "enrolling/transport.py": ("enrolling/test_steps.py", "whom it trusts is asserted over real TLS"),
+    "authorities/exchange.py": ("portal/test_scep.py", "what devices encrypt for, as they see it"),
+    "portal/scep_messages.py": ("portal/test_scep.py", "messages are made and read by openssl and by another library"),
     "portal/machines.py": ("portal/test_linux.py", "what the ways for machines share"),
     "model/certificate.py": ("enrolment/test_service.py", "facts are read from certificates that were issued"),
     "model/credential.py": ("store/test_credentials.py", "a credential's state comes of what the store holds"),

@@ -75,7 +75,15 @@ class ServerProfile:
     lifetime: timedelta = SERVER_LIFETIME
 
 
-Profile = RootProfile | IntermediateProfile | ClientProfile | ServerProfile
+@dataclass(frozen=True)
+class RecipientProfile:
+    """What devices encrypt for (RFC 8894 2.1.2). For servers, so that nobody takes it for a client's."""
+
+    name: str = "SCEP"
+    lifetime: timedelta = SERVER_LIFETIME
+
+
+Profile = RootProfile | IntermediateProfile | ClientProfile | ServerProfile | RecipientProfile
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,7 @@ def prepare(
     )
     if isinstance(profile, ClientProfile):
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-    elif isinstance(profile, ServerProfile):
+    elif isinstance(profile, ServerProfile | RecipientProfile):
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -242,6 +250,8 @@ def _names(profile: Profile) -> list[x509.GeneralName]:
         if not 1 <= len(profile.hosts) <= MAX_HOSTS:
             raise BadInput(f"{len(profile.hosts)} host names are given", expected=f"1 to {MAX_HOSTS}")
         return [_host_name(host) for host in dict.fromkeys(profile.hosts)]
+    if isinstance(profile, RecipientProfile):
+        return [x509.UniformResourceIdentifier("urn:mutualgate:scep")]
     return []
 
 
@@ -274,7 +284,7 @@ def _key_usage(profile: Profile) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not authority,
         content_commitment=False,
-        key_encipherment=False,
+        key_encipherment=isinstance(profile, RecipientProfile),
         data_encipherment=False,
         key_agreement=False,
         key_cert_sign=authority,

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate import audit
-from mutualgate.authorities import hosting, issuing, lists, rotation
+from mutualgate.authorities import exchange, hosting, issuing, lists, rotation
 from mutualgate.authorities.adopt import Estate, Progress, adopt
+from mutualgate.authorities.exchange import Recipient
 from mutualgate.authorities.findings import Finding
 from mutualgate.authorities.hosting import ServerCertificate
 from mutualgate.authorities.issuing import Policy, certificate_of
@@ -255,6 +256,22 @@ class Authorities:
             tx.trust.record(now, self._by, f"ca admits {authority.name} {admits}", watch)
             self._record(tx, "authority.admits", authority, {"from": str(authority.admits), "to": str(admits)})
             return issuing.find(tx, name)
+
+    def recipient(self) -> Recipient:
+        """The certificate that devices encrypt their requests for: the one that is kept, or a new one."""
+        now = self._store.clock()
+        with self._store.reading() as tx:
+            kept = exchange.stored(tx, self._keys, now)
+        if kept is not None:
+            return kept
+        with self._store.transaction() as tx:
+            kept = exchange.stored(tx, self._keys, now)  # another process may have been faster
+            if kept is not None:
+                return kept
+            made = exchange.issued(tx, self._keys, self._policy, now)
+            about = {"serial": serials.text(serials.from_int(made.certificate.serial_number))}
+            audit.record(tx, now, self._by, "recipient.issue", "scep", about)
+        return made
 
     def server_certificate(self, site: str, hosts: Iterable[str]) -> ServerCertificate:
         """The certificate of a site that brings none of its own, for `hosts` (names and IP addresses, in order).

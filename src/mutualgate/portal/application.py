@@ -10,7 +10,20 @@ from starlette.routing import BaseRoute, Router
 
 from mutualgate.clock import Clock, system_clock
 from mutualgate.errors import NotFound
-from mutualgate.portal import answers, assets, helping, joining, linux, me, operator, partner, renewal
+from mutualgate.portal import (
+    answers,
+    apple,
+    assets,
+    helping,
+    joining,
+    linux,
+    me,
+    operator,
+    partner,
+    renewal,
+    scep,
+    windows,
+)
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk
 
@@ -79,6 +92,9 @@ def routes(desk: Desk) -> list[BaseRoute]:
         *me.routes(desk),
         *joining.routes(desk),
         *linux.routes(desk),
+        *windows.routes(desk),
+        *apple.routes(desk),
+        *scep.routes(desk),
         *renewal.routes(desk),
         *operator.routes(desk),
         *partner.routes(desk),

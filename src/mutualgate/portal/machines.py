@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.responses import Response
 
 from mutualgate.authorities.issuing import certificate_of
+from mutualgate.config import SiteConfig
 from mutualgate.enrolment import Opened, Outcome
 from mutualgate.errors import BadInput, Conflict
 from mutualgate.model import InvitationState, Way
@@ -67,13 +68,17 @@ def outcome_values(outcome: Outcome) -> dict[str, Any]:
     return values
 
 
+def site_of(asked: Asked) -> SiteConfig:
+    """The site that is asked, by its host; the first one serves hosts that none has."""
+    sites = asked.desk.services.config.sites
+    name, _, port = asked.host.rpartition(":")
+    host = (name if name and port.isdecimal() else asked.host).strip("[]").lower()
+    return next((one for one in sites if host in one.hosts), sites[0])
+
+
 def trusted_root(asked: Asked) -> x509.Certificate | None:
     """Our root, if it is what the certificate of this site hangs on; None for a site with a certificate of its own."""
-    host = asked.host.rpartition(":")[0] if asked.host.rpartition(":")[2].isdecimal() else asked.host
-    services = asked.desk.services
-    sites = services.config.sites
-    site = next((one for one in sites if host.strip("[]").lower() in one.hosts), sites[0])
-    hierarchy = services.authorities.hierarchy()
-    if site.certificate is not None or hierarchy is None:
+    hierarchy = asked.desk.services.authorities.hierarchy()
+    if site_of(asked).certificate is not None or hierarchy is None:
         return None
     return certificate_of(hierarchy.root)
