@@ -12,14 +12,15 @@ from pathlib import Path
 import pki
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
+from portal.asking import Answer
 from portal.served import Served, served
 
 from mutualgate.authorities.keys import KeyKind
-from mutualgate.enrolling import Enrolled, Kept, Waiting, enrol, parse_link
-from mutualgate.errors import BadInput, Conflict, Unavailable
-from mutualgate.model import Way
+from mutualgate.enrolling import Enrolled, Kept, Waiting, enrol, parse_link, renew
+from mutualgate.errors import BadInput, Conflict, MutualgateError, Unavailable
+from mutualgate.model import Credential, Way
 
 MUTUALGATE = [sys.executable, "-c", "import sys; from mutualgate.cli import main; sys.exit(main())"]
 
@@ -34,7 +35,8 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def _fresh(gate: Served) -> None:
     gate.requests.clear()
     gate.lose_answers = 0
-    gate.refuse.clear()
+    gate.answer_first.clear()
+    gate.only = None
 
 
 names = (f"machine-{number}" for number in range(1000))
@@ -295,6 +297,116 @@ def test_the_command_says_how_the_files_are_used(gate: Served, tmp_path: Path) -
     assert "nothing to do before" in renewed.stdout
     for wrong in ((), (link, "--renew", str(folder))):
         assert subprocess.run([*MUTUALGATE, "enrol", *wrong], capture_output=True).returncode == 2
+
+
+def test_a_renewal_makes_a_new_key_and_puts_it_into_force_when_it_is_let_in(gate: Served, tmp_path: Path) -> None:
+    name, link = invited(gate)
+    folder = tmp_path / "client"
+    run(gate, link, folder, kind=KeyKind.P384)
+    first = (folder / "current" / "key.pem").read_bytes()
+    renewed = renew(Kept(folder))
+    assert renewed.changed
+    assert os.readlink(folder / "current") == "2"
+    assert (folder / "1" / "key.pem").read_bytes() == first
+    second = load_pem_private_key((folder / "current" / "key.pem").read_bytes(), None)
+    assert isinstance(second, ec.EllipticCurvePrivateKey)
+    assert second.curve.name == "secp384r1"
+    assert second.public_key() == renewed.certificate.public_key()
+    assert renewed.certificate.subject.rfc4514_string() == f"CN={name}"
+    assert (folder / "current" / "keystore.p12").exists()
+    assert gate.requests[-2:] == ["POST /join/renew", "GET /join/renew"]
+    # And once more, with what is in force now.
+    renew(Kept(folder))
+    assert os.readlink(folder / "current") == "3"
+
+
+def test_the_old_one_stays_in_force_until_the_new_one_is_let_in(gate: Served, tmp_path: Path) -> None:
+    _, link = invited(gate)
+    folder = tmp_path / "client"
+    run(gate, link, folder)
+    known = {one.fingerprint for one in all_credentials(gate)}
+    gate.only = known
+    with pytest.raises(Unavailable) as refused:
+        renew(Kept(folder))
+    assert refused.value.code == "not_in_yet"
+    assert os.readlink(folder / "current") == "1"
+    gate.only = None
+    gate.requests.clear()
+    renew(Kept(folder))
+    assert os.readlink(folder / "current") == "2"
+    assert gate.requests == ["GET /join/renew"], "the certificate was there already"
+
+
+def test_a_renewal_whose_answer_was_lost_ends_with_one_successor(gate: Served, tmp_path: Path) -> None:
+    name, link = invited(gate)
+    folder = tmp_path / "client"
+    run(gate, link, folder)
+    gate.lose_answers = 1
+    with pytest.raises(Unavailable):
+        renew(Kept(folder))
+    assert os.readlink(folder / "current") == "1"
+    renew(Kept(folder))
+    assert len(gate.services.clients.show(name).credentials) == 2
+
+
+def test_a_refused_renewal_leaves_everything_as_it_is(gate: Served, tmp_path: Path) -> None:
+    name, link = invited(gate)
+    folder = tmp_path / "client"
+    run(gate, link, folder)
+    gate.services.clients.suspend(name)
+    with pytest.raises(MutualgateError) as refused:
+        renew(Kept(folder))
+    assert refused.value.code == "client_suspended"
+    assert os.readlink(folder / "current") == "1"
+
+
+def test_one_that_has_expired_is_renewed_for_the_key_that_it_had(gate: Served, tmp_path: Path) -> None:
+    _, link = invited(gate)
+    folder = tmp_path / "client"
+    run(gate, link, folder)
+    problem = b'{"title": "It has expired.", "code": "renewal_needs_same_key"}'
+    gate.answer_first = [Answer(409, {"Content-Type": "application/problem+json"}, problem)]
+    renew(Kept(folder))
+    assert os.readlink(folder / "current") == "2"
+    assert (folder / "2" / "key.pem").read_bytes() == (folder / "1" / "key.pem").read_bytes()
+
+
+def test_killed_at_any_moment_a_renewal_ends_with_one_successor(gate: Served, tmp_path: Path) -> None:
+    name, link = invited(gate)
+    folder = tmp_path / "client"
+    run(gate, link, folder)
+    words = [*MUTUALGATE, "enrol", "--renew", str(folder), "--now"]
+    for number in range(12):
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 0.25 + number * 0.06
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        current = folder / "current"
+        leaf = x509.load_pem_x509_certificate((current / "chain.pem").read_bytes())
+        key = load_pem_private_key((current / "key.pem").read_bytes(), None)
+        assert key.public_key() == leaf.public_key(), "what is in force fits together at every moment"
+        if os.readlink(current) != "1":
+            break
+    else:
+        assert subprocess.run(words, capture_output=True).returncode == 0
+    assert len(gate.services.clients.show(name).credentials) == 2
+    assert len([path for path in folder.iterdir() if path.name.isdecimal()]) == 2
+
+
+def all_credentials(gate: Served) -> list[Credential]:
+    page = gate.services.clients.list(limit=1000)
+    return [one for client in page.clients for one in gate.services.clients.show(str(client.name)).credentials]
+
+
+def test_an_unfinished_enrolment_is_not_renewed(gate: Served, tmp_path: Path) -> None:
+    _, link = invited(gate, approval=True)
+    run(gate, link, tmp_path / "client")
+    with pytest.raises(Conflict) as refused:
+        renew(Kept(tmp_path / "client"))
+    assert refused.value.code == "unfinished"
 
 
 def test_what_was_never_enrolled_is_not_renewed(tmp_path: Path) -> None:

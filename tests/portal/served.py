@@ -22,15 +22,17 @@ from mutualgate.portal.application import application
 
 @dataclass
 class Served:
-    """A portal that answers. `before` is called with each request's line: it may raise to lose the request, `after`
-    may raise to lose the answer."""
+    """A portal that answers, and what it was asked."""
 
     services: Services
     port: int
     requests: list[str] = field(default_factory=list)
     lose_answers: int = 0
-    refuse: set[bytes] = field(default_factory=set)
-    """Fingerprints of certificates that are not let in, though they are known."""
+    """So many answers to a POST do not arrive."""
+    answer_first: list[Answer] = field(default_factory=list)
+    """What the next POSTs are answered instead."""
+    only: set[bytes] | None = None
+    """Fingerprints of the certificates that are let in; None: all that are known."""
 
     @property
     def base(self) -> str:
@@ -59,7 +61,7 @@ class Served:
         with self.services.store.reading() as tx:
             credential = tx.credentials.with_fingerprint(fingerprint)
             client = None if credential is None else tx.clients.get(credential.client)
-        if client is None or fingerprint in self.refuse:
+        if client is None or (self.only is not None and fingerprint not in self.only):
             return refused([der], "revoked", "It is not let in.", known=True)
         return admitted(str(client.name), [der], client_id=client.id, roles=tuple(map(str, client.roles)))
 
@@ -95,7 +97,10 @@ def served(folder: Path) -> Iterator[Served]:
             assert isinstance(connection, ssl.SSLSocket)
             who = running.who(connection.getpeercert(binary_form=True))
             headers = {**{name: value for name, value in self.headers.items()}, "X-Forwarded-Proto": "https", **who}
-            answer: Answer = asyncio.run(_ask(portal, self.command, self.path, headers, [body]))
+            if running.answer_first and self.command == "POST":
+                answer = running.answer_first.pop(0)
+            else:
+                answer = asyncio.run(_ask(portal, self.command, self.path, headers, [body]))
             if running.lose_answers and self.command == "POST":
                 running.lose_answers -= 1
                 connection.close()

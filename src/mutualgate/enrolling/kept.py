@@ -160,9 +160,14 @@ class Kept:
             create_private_file(slot.key, pem)
         else:
             refuse_readable(slot.key)
-        if not slot.request.exists():
+        if not slot.request.exists() or not _is_for(slot.request.read_bytes(), slot.load_key()):
             replace_file(slot.request, make_request(slot.load_key()), 0o600)
         return slot
+
+    def keep_key(self, slot: Slot, of: Slot) -> None:
+        """Has `slot`, which is not certified yet, ask for the key of another one in place of its own."""
+        replace_file(slot.key, read_file(of.key), 0o600)
+        replace_file(slot.request, make_request(slot.load_key()), 0o600)
 
     def switch(self, slot: Slot) -> None:
         """Puts `slot` into force: at once, durably."""
@@ -184,6 +189,14 @@ def make_request(key: PrivateKey) -> bytes:
     builder = x509.CertificateSigningRequestBuilder().subject_name(name)
     algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     return builder.sign(key, algorithm).public_bytes(Encoding.PEM)
+
+
+def _is_for(request: bytes, key: PrivateKey) -> bool:
+    """Whether a CSR is for this key: a kill between two files leaves one of another."""
+    try:
+        return x509.load_pem_x509_csr(request).public_key() == key.public_key()
+    except UNREADABLE:
+        return False
 
 
 def replace_file(path: Path, data: bytes, mode: int) -> None:

@@ -1,6 +1,7 @@
 """Enrols and renews, step by step; each step can be repeated, and the next run goes on where one was killed."""
 
 import re
+import ssl
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -124,8 +125,10 @@ def renew(kept: Kept, *, kind: KeyKind | None = None) -> Enrolled:
     slot = kept.begin(kind or _kind_of(current))
     if not slot.certified:
         old = transport.context(root, (current.chain, current.key))
-        body = slot.request.read_bytes()
-        answer = transport.request("POST", f"{state.base}/renew", old, body, {"Content-Type": CSR_TYPE})
+        answer = _ask_to_renew(state.base, slot, old)
+        if answer.status != 200 and transport.refusal(answer).code == "renewal_needs_same_key":
+            kept.keep_key(slot, current)  # it has expired, and is renewed for the key that it had, or not at all
+            answer = _ask_to_renew(state.base, slot, old)
         if answer.status != 200:
             raise transport.refusal(answer)
         _keep_chain(slot, _chain_in(answer, slot))
@@ -140,6 +143,10 @@ def renew(kept: Kept, *, kind: KeyKind | None = None) -> Enrolled:
         )
     kept.switch(slot)
     return _enrolled(kept, slot, state, changed=True)
+
+
+def _ask_to_renew(base: str, slot: Slot, tls: ssl.SSLContext) -> transport.Answer:
+    return transport.request("POST", f"{base}/renew", tls, slot.request.read_bytes(), {"Content-Type": CSR_TYPE})
 
 
 def _remember(kept: Kept, link: Link, target: str | None, root_sha256: str | None) -> State:

@@ -3,15 +3,18 @@
 from starlette.responses import Response
 from starlette.routing import Route
 
+from mutualgate.errors import BadInput
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk
 from mutualgate.portal.guard import NotAllowed
+from mutualgate.portal.machines import CHAIN_TYPE, CSR_TYPE
+from mutualgate.reading.files import MAX_FILE_BYTES
 
 
 def routes(desk: Desk) -> list[Route]:
     """The one address."""
-    return [desk.route("/renew", get=whether_in)]
+    return [desk.route("/renew", get=whether_in, post=renew)]
 
 
 async def whether_in(asked: Asked) -> Response:
@@ -25,3 +28,29 @@ async def whether_in(asked: Asked) -> Response:
         )
     values = {"client": visitor.client, "credential": visitor.credential, "evidence": visitor.evidence}
     return answers.document(asked, values) if asked.kind == "json" else answers.text(asked, f"In, as {visitor.client}.")
+
+
+async def renew(asked: Asked) -> Response:
+    """A new certificate for the client whose certificate proved its key in this handshake, for the key of the request.
+
+    Expired ones, too, within their grace: the service decides.
+    """
+    current = asked.visitor.shown
+    if current is None:
+        raise BadInput(
+            "no certificate was shown in this connection",
+            expected="the request to be made with the certificate that is to be renewed",
+            code="no_certificate",
+        )
+    if asked.fields.get("content-type", "").partition(";")[0].strip().lower() != CSR_TYPE:
+        raise BadInput("what was sent has the wrong type", expected=f"Content-Type: {CSR_TYPE}", code="bad_type")
+    body = await asked.body(MAX_FILE_BYTES)
+    signed = await asked.call(asked.desk.services.renewals.renew, current, body, peer=asked.visitor.peer)
+    if asked.kind != "json":
+        return answers.send(asked, signed.chain_pem, CHAIN_TYPE, 200, None)
+    values = {
+        "client": str(signed.client.name),
+        "not_after": signed.credential.not_after,
+        "pem": signed.chain_pem.decode(),
+    }
+    return answers.document(asked, values)
