@@ -182,5 +182,5 @@ def _dump(text: str, number: str) -> list[str]:
     for line in _section(text, number):
         _, dash, rest = line.partition(" - ")
         if dash:
-            found += [pair for pair in rest[:47].replace("-", " ").split() if len(pair) == 2]
+            found += rest.partition("   ")[0].replace("-", " ").split()  # what is readable follows
     return found
