@@ -31,6 +31,10 @@ const LINGER_MILLISECONDS: u32 = 2_000;
 /// How long a client that was refused may take for each thing it does, in milliseconds.
 const STRANGER_MILLISECONDS: u32 = 5_000;
 
+/// How long a first request is waited for, to tell the control plane what was shown together with the path, in
+/// milliseconds.
+const SILENT_MILLISECONDS: u32 = 400;
+
 /// HTTP/2 streams that a client may abandon in vain before its connection is cut (CVE-2023-44487): a browser that leaves a
 /// large page abandons dozens.
 const MAX_ABANDONED: u32 = 200;
@@ -65,6 +69,8 @@ pub(crate) struct Connection {
     served: Cell<u32>,
     abandoned: Cell<u32>,
     ending: Cell<Ending>,
+    /// Whether the control plane was told what was shown here, if that is news.
+    told: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -127,6 +133,7 @@ impl Connection {
             served: Cell::new(0),
             abandoned: Cell::new(0),
             ending: Cell::new(Ending::No),
+            told: Cell::new(false),
             waker: RefCell::default(),
             worker,
         });
@@ -152,6 +159,7 @@ impl Connection {
                 .standings
                 .judge(&standing.chain, at, &state.snapshot);
             *standing = next;
+            self.told.set(false);
         }
         standing.clone()
     }
@@ -248,6 +256,9 @@ impl Connection {
     /// Looks for what has taken too long at `now`.
     pub(crate) fn check_clock(&self, now: u32, timeouts: TimeoutsMs) {
         let phase = self.progress.phase();
+        if !self.told.get() && self.progress.phase_age(now) > SILENT_MILLISECONDS {
+            self.tell("", "");
+        }
         let limit = match phase {
             Phase::Fresh | Phase::Header if self.stranger.get() => {
                 Some(timeouts.header.min(STRANGER_MILLISECONDS))
@@ -337,6 +348,22 @@ impl Connection {
         }
     }
 
+    /// Tells the control plane what was shown here and what is said of it, where a request is for `path`; once, and where
+    /// the client has proved that it holds the key: who shows another's certificate was not seen with it.
+    pub(crate) fn tell(&self, host: &str, path: &str) {
+        if self.told.replace(true) {
+            return;
+        }
+        let standing = self.standing.borrow().clone();
+        if standing.is_proven() {
+            let state = self.worker.state();
+            let site = self.site(&state).map_or("", Site::name);
+            let scene = self.scene(site, host, path);
+            let events = &self.worker.shared.events;
+            events.seen(&standing.verdict, &standing.chain, &scene);
+        }
+    }
+
     /// Where events of this connection happen.
     pub(crate) fn scene<'a>(&'a self, site: &'a str, host: &'a str, path: &'a str) -> Scene<'a> {
         Scene {
@@ -392,6 +419,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.tell("", "");
         self.worker.forget(self.slot.get());
     }
 }

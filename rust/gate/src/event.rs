@@ -5,7 +5,6 @@
 //! a flood of one kind pushes out only itself.
 
 use std::{
-    collections::VecDeque,
     net::IpAddr,
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
@@ -14,19 +13,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-use judge::{Admission, Reason};
+use judge::{Admission, Reason, Verdict};
 use serde::Serialize;
+use serde_bytes::ByteBuf;
 
-use crate::{identity::hex, refusal::RefusalId};
+use crate::{identity::hex, refusal::RefusalId, standing::fingerprint};
 
+mod bounded;
 mod groups;
 mod sightings;
 
+use bounded::Bounded;
 use groups::Groups;
 use sightings::Sightings;
 
 /// Longest certificate that an event carries, in bytes; a longer one is left out.
 const MAX_CERTIFICATE_BYTES: usize = 16 * 1024;
+
+/// Longest chain that an event carries, in bytes: what the judge reads. A longer one is left out.
+const MAX_CHAIN_BYTES: usize = 32 * 1024;
+
+/// Certificates of clients and of strangers that are remembered, to tell of each once an hour: 24 MiB and 3 MiB.
+const CLIENTS_REMEMBERED: usize = 1 << 20;
+const STRANGERS_REMEMBERED: usize = 1 << 17;
 
 /// Longest text of an event, in bytes; a longer one is cut, with an ellipsis. Names and paths are a stranger's choice.
 const MAX_TEXT_BYTES: usize = 1024;
@@ -37,7 +46,8 @@ const MAX_TEXT_BYTES: usize = 1024;
 pub enum Kind {
     /// Somebody was refused.
     Refused,
-    /// A credential was admitted that had not been seen for an hour, or ever.
+    /// A certificate was shown that had not been for an hour, or ever, or its owner has changed since; whatever was said
+    /// of it.
     Seen,
     /// An open connection was cut since its client is no longer admitted.
     Cut,
@@ -66,6 +76,9 @@ pub struct Event {
     /// The leaf, DER.
     #[serde(with = "serde_bytes", skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Vec<u8>>,
+    /// All certificates as sent, DER, leaf first: of a certificate that was seen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<ByteBuf>,
     /// SHA-256 of the leaf, lower-case hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
@@ -96,9 +109,15 @@ pub struct Event {
     /// The client, where known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<u64>,
-    /// The credential, where the store knows it.
+    /// The credential or, with the evidence `pin`, the pin, where the store knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<u64>,
+    /// What an admission rests on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<&'static str>,
+    /// The partner whose CA vouched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partner: Option<String>,
 }
 
 /// Where something happened. Borrowed: nothing is copied before it is known that it will be kept.
@@ -147,7 +166,8 @@ pub struct Dropped {
 pub struct Events {
     kept: Mutex<Kept>,
     arrived: Condvar,
-    sightings: Sightings,
+    clients: Sightings,
+    strangers: Sightings,
     dropped_refusals: AtomicU64,
     dropped_notices: AtomicU64,
 }
@@ -155,29 +175,33 @@ pub struct Events {
 #[derive(Debug)]
 struct Kept {
     refusals: Groups,
-    notices: VecDeque<Event>,
-    max_notices: usize,
+    /// Of clients.
+    notices: Bounded,
+    /// Of strangers: what they do pushes out nothing of a client's.
+    strangers: Bounded,
     closed: bool,
 }
 
 impl Kept {
     fn is_empty(&self) -> bool {
-        self.notices.is_empty() && self.refusals.is_empty()
+        self.notices.is_empty() && self.strangers.is_empty() && self.refusals.is_empty()
     }
 }
 
 impl Events {
-    /// A store of at most `max_refusals` groups of refusals and `max_notices` other events.
+    /// A store of at most `max_refusals` groups of refusals and, of clients and of strangers each, `max_notices` other
+    /// events.
     pub fn new(max_refusals: usize, max_notices: usize) -> Events {
         Events {
             kept: Mutex::new(Kept {
                 refusals: Groups::new(max_refusals.max(1)),
-                notices: VecDeque::new(),
-                max_notices: max_notices.max(1),
+                notices: Bounded::new(max_notices),
+                strangers: Bounded::new(max_notices),
                 closed: false,
             }),
             arrived: Condvar::new(),
-            sightings: Sightings::default(),
+            clients: Sightings::new(CLIENTS_REMEMBERED),
+            strangers: Sightings::new(STRANGERS_REMEMBERED),
             dropped_refusals: AtomicU64::new(0),
             dropped_notices: AtomicU64::new(0),
         }
@@ -217,48 +241,97 @@ impl Events {
         id
     }
 
-    /// Notes that a credential was admitted; call it for each connection. It becomes an event when the credential was
-    /// not seen in the last hour, with the certificate the first time. Costs a look-up otherwise.
-    pub fn admitted(&self, admission: &Admission, certificate: &[u8], scene: &Scene<'_>) {
-        let Some(first) = self.sightings.is_news(admission.fingerprint(), scene.at) else {
+    /// Notes that a certificate was shown whose key the client has proved to hold, and what was said of it; call it for
+    /// each connection. It becomes an event when the certificate was not seen in the last hour, or not with this client,
+    /// or not as admitted. Costs a look-up otherwise.
+    pub fn seen<C: AsRef<[u8]>>(&self, verdict: &Verdict, chain: &[C], scene: &Scene<'_>) {
+        let Some(leaf) = chain.first().map(AsRef::as_ref) else {
             return;
         };
-        let shown = Shown {
-            certificate: if first { certificate } else { &[] },
-            ..Shown::of(admission)
+        let event = match verdict {
+            Verdict::Admitted(admission) => {
+                let client = admission.client().id;
+                let news = self
+                    .clients
+                    .is_news(admission.fingerprint(), client, scene.at);
+                if !news {
+                    return;
+                }
+                let shown = Shown {
+                    certificate: leaf,
+                    ..Shown::of(admission)
+                };
+                Event {
+                    client: Some(client),
+                    credential: admission.credential(),
+                    evidence: Some(admission.evidence().code()),
+                    partner: admission.partner().map(clip),
+                    ..Event::of(Kind::Seen, Some(&shown), scene)
+                }
+            }
+            Verdict::Refused(refusal) => {
+                let fingerprint = fingerprint(leaf);
+                let client = refusal.client.unwrap_or_default();
+                if !self.strangers.is_news(&fingerprint, client, scene.at) {
+                    return;
+                }
+                let shown = Shown {
+                    certificate: leaf,
+                    fingerprint,
+                    ..Shown::default()
+                };
+                Event {
+                    reason: Some(refusal.reason.code()),
+                    client: refusal.client,
+                    partner: refusal.partner.as_deref().map(clip),
+                    ..Event::of(Kind::Seen, Some(&shown), scene)
+                }
+            }
         };
-        self.notice(Event {
-            client: Some(admission.client().id),
-            credential: admission.credential(),
-            ..Event::of(Kind::Seen, Some(&shown), scene)
-        });
+        let bytes: usize = chain.iter().map(|der| der.as_ref().len()).sum();
+        let chain = chain.iter().filter(|_| bytes <= MAX_CHAIN_BYTES);
+        self.notice(
+            Event {
+                // It is the first of the chain.
+                certificate: None,
+                chain: chain.map(|der| ByteBuf::from(der.as_ref())).collect(),
+                ..event
+            },
+            matches!(verdict, Verdict::Refused(_)),
+        );
     }
 
     /// Notes that an open connection of a client was cut, for `reason`.
     pub fn cut(&self, admission: &Admission, reason: Reason, scene: &Scene<'_>) {
-        self.notice(Event {
-            reason: Some(reason.code()),
-            client: Some(admission.client().id),
-            credential: admission.credential(),
-            ..Event::of(Kind::Cut, Some(&Shown::of(admission)), scene)
-        });
+        self.notice(
+            Event {
+                reason: Some(reason.code()),
+                client: Some(admission.client().id),
+                credential: admission.credential(),
+                ..Event::of(Kind::Cut, Some(&Shown::of(admission)), scene)
+            },
+            false,
+        );
     }
 
-    fn notice(&self, event: Event) {
+    fn notice(&self, event: Event, of_stranger: bool) {
         let mut kept = self.lock();
         let was_empty = kept.is_empty();
-        if kept.notices.len() >= kept.max_notices {
-            kept.notices.pop_front();
-            self.dropped_notices.fetch_add(1, Ordering::Relaxed);
-        }
-        kept.notices.push_back(event);
+        let lost = if of_stranger {
+            kept.strangers.push(event)
+        } else {
+            kept.notices.push(event)
+        };
         drop(kept);
+        if lost > 0 {
+            self.dropped_notices.fetch_add(lost, Ordering::Relaxed);
+        }
         if was_empty {
             self.arrived.notify_one();
         }
     }
 
-    /// Takes out at most `max` events, notices first, else the oldest first within their class. With nothing there it
+    /// Takes out at most `max` events, those of clients first, else the oldest first within their class. With nothing there it
     /// waits up to `wait` for the first; [`Events::close`] ends the wait.
     pub fn drain(&self, max: usize, wait: Duration) -> Vec<Event> {
         let deadline = Instant::now().checked_add(wait);
@@ -277,14 +350,25 @@ impl Events {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        let notices = kept.notices.len().min(max);
-        let mut out: Vec<Event> = kept.notices.drain(..notices).collect();
+        let mut out = Vec::new();
         while out.len() < max
-            && let Some(event) = kept.refusals.take()
+            && let Some(event) = kept.notices.take()
         {
             out.push(event);
         }
-        out
+        // Refusals and sightings of strangers take turns, so that neither starves the other.
+        loop {
+            let before = out.len();
+            if out.len() < max {
+                out.extend(kept.refusals.take());
+            }
+            if out.len() < max {
+                out.extend(kept.strangers.take());
+            }
+            if out.len() == before {
+                return out;
+            }
+        }
     }
 
     /// Ends all waiting, now and later; what is there can still be drained.
@@ -318,6 +402,7 @@ impl Event {
             refusal: None,
             reason: None,
             detail: String::new(),
+            chain: Vec::new(),
             certificate: (1..=MAX_CERTIFICATE_BYTES)
                 .contains(&certificate.len())
                 .then(|| certificate.to_vec()),
@@ -332,6 +417,8 @@ impl Event {
             peer: scene.peer,
             client: None,
             credential: None,
+            evidence: None,
+            partner: None,
         }
     }
 }

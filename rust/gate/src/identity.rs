@@ -41,6 +41,10 @@ pub const ISSUER: HeaderName = HeaderName::from_static("mutualgate-issuer");
 pub const SERIAL: HeaderName = HeaderName::from_static("mutualgate-serial");
 /// The name of the authority that vouched.
 pub const AUTHORITY: HeaderName = HeaderName::from_static("mutualgate-authority");
+/// What the admission rests on: `credential`, `pin`, `partner` or `signed`.
+pub const EVIDENCE: HeaderName = HeaderName::from_static("mutualgate-evidence");
+/// The partner whose CA vouched; absent otherwise.
+pub const PARTNER: HeaderName = HeaderName::from_static("mutualgate-partner");
 /// At the portal: the code of the reason for which a certificate was refused.
 pub const REASON: HeaderName = HeaderName::from_static("mutualgate-reason");
 /// At the portal: what was refused, in a sentence. Not for a stranger's eyes; see [`ISSUER_KNOWN`].
@@ -106,7 +110,7 @@ fn strip_announcement(headers: &mut HeaderMap, pass_identity_names: bool) {
 /// The fields that tell a service who the client is. Made once for a connection, applied to each of its requests.
 ///
 /// A service can rely on this: with `Mutualgate-Verdict: admitted`, `-Client-Id`, `-Client`, `-Roles`, `-Credential`,
-/// `-Serial` and `-Authority` are there. `-Subject` and `-Issuer` are left out beyond 8 KiB, `Client-Cert` and
+/// `-Serial`, `-Authority` and `-Evidence` are there, and `-Partner` where a partner's CA vouched. `-Subject` and `-Issuer` are left out beyond 8 KiB, `Client-Cert` and
 /// `Client-Cert-Chain` beyond 16 KiB, and the chain also where nothing but the leaf was sent. With `anonymous` there
 /// is nothing but the verdict. The portal, and nobody else, is also told of whom was refused; see [`Written::refused`].
 #[derive(Debug, Clone)]
@@ -128,6 +132,8 @@ impl Written {
                 issuer: admission.issuer(),
                 serial: admission.serial(),
                 authority: admission.authority(),
+                evidence: admission.evidence().code(),
+                partner: admission.partner(),
             },
             chain,
         )
@@ -171,6 +177,10 @@ impl Written {
                 encode::value(encode::escape(facts.authority, b"")),
             ),
         ];
+        fields.push((EVIDENCE, HeaderValue::from_static(facts.evidence)));
+        if let Some(partner) = facts.partner {
+            push_text(&mut fields, PARTNER, partner);
+        }
         push_text(&mut fields, SUBJECT, facts.subject);
         push_text(&mut fields, ISSUER, facts.issuer);
         push_chain(&mut fields, chain);
@@ -203,6 +213,8 @@ struct Facts<'a> {
     issuer: &'a str,
     serial: &'a str,
     authority: &'a str,
+    evidence: &'static str,
+    partner: Option<&'a str>,
 }
 
 /// Adds a text of the certificate's or the judge's, unless it is too long.

@@ -72,6 +72,10 @@ pub(crate) async fn answer(
     let active = connection.begin();
     let state = connection.worker.state();
     let standing = connection.standing(&state);
+    connection.tell(
+        authority::of(request.uri(), request.headers()).map_or("", |authority| authority.host),
+        request.uri().path(),
+    );
     let mut entry = Entry::new(&connection, &state, &standing, &request);
     let upgrade = wants_websocket(&request).then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
@@ -161,6 +165,7 @@ fn the_one_site<'a>(
                     .into(),
                 issuer_known: true,
                 client: None,
+                partner: None,
             },
             site: met.map(|site| site.name().into()),
             how: OnRefusal::Page,
@@ -213,15 +218,21 @@ async fn pass(
         )),
     };
     let upgrade = upgrade.filter(|_| kind == BodyKind::None);
+    let elsewhere = match &standing.verdict {
+        Verdict::Admitted(admission) if cleared.shown && cleared.permit.admission().is_none() => {
+            Some(standing.fields_elsewhere(admission.environment().unwrap_or_default()))
+        }
+        _ => None,
+    };
     let additions = Additions {
         hop: &cleared.hop,
         body: kind,
         upgrade: upgrade.is_some(),
-        identity: match cleared.permit.admission() {
-            Some(_) => standing.fields(),
-            // Not where the judge admits a client that the route does not take for one.
-            None if cleared.shown && !standing.is_admitted() => standing.fields(),
-            None => &connection.worker.anonymous,
+        identity: match (&elsewhere, cleared.permit.admission()) {
+            (Some(fields), _) => fields,
+            (None, Some(_)) => standing.fields(),
+            (None, None) if cleared.shown => standing.fields(),
+            (None, None) => &connection.worker.anonymous,
         },
         facts: cleared.tls_facts.then_some(&connection.met.facts),
         request_id: entry.request_id,

@@ -15,7 +15,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use judge::{Site, Verdict, record::OnRefusal};
+use judge::{Verdict, record::OnRefusal};
 use tokio::net::TcpStream;
 
 use crate::{
@@ -80,11 +80,6 @@ async fn meet(
     let standing = worker.standings.judge(chain, unix_now(), &state.snapshot);
     let connection = Connection::new(worker.clone(), met, standing.clone());
     let site = connection.site(&state);
-    if let (Verdict::Admitted(admission), Some(leaf)) = (&standing.verdict, standing.chain.first())
-    {
-        let scene = connection.scene(site.map_or("", Site::name), "", "");
-        worker.shared.events.admitted(admission, leaf, &scene);
-    }
     let mut header_bytes = state.config.settings.limits.max_header_bytes;
     if let (Verdict::Refused(refusal), Some(site)) = (&standing.verdict, site)
         && site.requires()

@@ -70,6 +70,25 @@ impl Standing {
     }
 }
 
+impl Standing {
+    /// The fields for a route that shows everything, of a client that is admitted for the sites of another environment:
+    /// here it is nobody, and is told why.
+    pub(crate) fn fields_elsewhere(&self, environment: &str) -> Box<[u8]> {
+        let refusal = Refusal {
+            reason: Reason::NotGranted,
+            certificate: None,
+            detail: format!(
+                "The certificate is accepted for the environment {environment} only, and this address is not in it."
+            ),
+            issuer_known: true,
+            client: None,
+            partner: None,
+        };
+        let written = Written::refused(&refusal, &self.chain);
+        block(written.fields().iter().map(|(name, value)| (name, value)))
+    }
+}
+
 /// The fields for a request that is forwarded for nobody.
 pub(crate) fn anonymous_fields() -> Box<[u8]> {
     block(
@@ -145,6 +164,7 @@ fn verdict<C: AsRef<[u8]>>(chain: &[C], at: i64, snapshot: &Snapshot) -> Verdict
                 detail: "Possession of the certificate's key cannot be checked.".into(),
                 issuer_known: false,
                 client: None,
+                partner: None,
             })
         }
         verdict => verdict,
@@ -230,6 +250,26 @@ mod tests {
         assert_eq!(reason(&early), Some(Reason::NotYetValid));
         assert!(standings.kept.borrow().is_empty());
         assert!(early.holds(&snapshot, 0) && !early.holds(&snapshot, AT));
+    }
+
+    #[test]
+    fn a_certificate_is_shown_only_to_whom_its_key_was_proved() {
+        let (standings, snapshot) = (Standings::default(), snapshot(1));
+        let text = |standing: &Standing| String::from_utf8_lossy(standing.fields()).into_owned();
+        let early = text(&standings.judge(&chain(), 0, &snapshot));
+        assert!(
+            early
+                .starts_with("mutualgate-verdict: refused\r\nmutualgate-reason: not_yet_valid\r\n")
+                && early.contains("\r\nclient-cert: :"),
+            "{early}"
+        );
+        // No key can be read in it, so none was proved.
+        let unproven = text(&standings.judge(&[b"no certificate"], AT, &snapshot));
+        assert!(
+            unproven.contains("mutualgate-reason: malformed\r\n")
+                && !unproven.contains("client-cert"),
+            "{unproven}"
+        );
     }
 
     #[test]

@@ -8,12 +8,12 @@ use std::time::Duration;
 use gate::event::Kind;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use judge::record::{Batch, CredentialRecord, Mode};
+use judge::record::{Batch, CredentialRecord, Mode, PinKind, PinRecord};
 use support::{
     World,
     client::{Client, Hello},
     eventually,
-    pki::Pki,
+    pki::{Identity, Pki},
     route, site,
 };
 
@@ -122,6 +122,145 @@ async fn a_refusal_that_is_shown_is_none_for_the_operator() {
     assert!(
         events.iter().any(|event| event.kind == Kind::Refused),
         "{events:?}"
+    );
+}
+
+fn pin(identity: &Identity, environment: &str) -> Batch {
+    Batch {
+        pins: vec![PinRecord {
+            kind: PinKind::Certificate,
+            digest: identity.fingerprint(),
+            id: 5,
+            client: 2,
+            not_before: 0,
+            not_after: support::pki::now() + 1_000_000,
+            retired: false,
+            environment: environment.into(),
+        }],
+        ..Batch::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_another_environment_is_nobody_here_and_is_told_so() {
+    let mut world = world().await;
+    let own = Pki::named("Another Authority").client("own");
+    world.change(pin(&own, "test"));
+    let mut client = world.connect(Hello::new("a.test").identity(&own)).await;
+    let text = client.get("/join").await.text();
+    let fields = told(&text);
+    assert_eq!(
+        fields[..3],
+        [
+            "mutualgate-verdict: refused",
+            "mutualgate-reason: not_granted",
+            "mutualgate-issuer-known: yes"
+        ],
+        "{text}"
+    );
+    assert!(
+        fields[3].contains("environment test only") && fields[4] == "client-cert",
+        "{text}"
+    );
+
+    world.change(pin(&own, ""));
+    let mut client = world.connect(Hello::new("a.test").identity(&own)).await;
+    let text = client.get("/join").await.text();
+    for expected in [
+        "mutualgate-verdict: admitted\r\n",
+        "mutualgate-client: bob\r\n",
+        "mutualgate-evidence: pin\r\n",
+        "mutualgate-authority: pin\r\n",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_shown_is_told_once_and_again_when_it_is_admitted() {
+    let mut world = world().await;
+    let own = Pki::named("Another Authority").client("own");
+    let hello = Hello::new("a.test").identity(&own);
+    let mut client = world.connect(hello.clone()).await;
+    assert_eq!(client.get("/join/token?x=y").await.status, 200);
+    let [event] = &world.gate.events(100, Duration::from_secs(2))[..] else {
+        panic!("one event")
+    };
+    assert_eq!(
+        (
+            event.kind,
+            event.reason,
+            event.client,
+            event.path.as_str(),
+            event.site.as_str()
+        ),
+        (
+            Kind::Seen,
+            Some("unknown_issuer"),
+            None,
+            "/join/token",
+            "a.test"
+        )
+    );
+    assert_eq!(
+        event.chain,
+        own.chain.iter().map(|der| der.to_vec()).collect::<Vec<_>>()
+    );
+    assert_eq!(client.get("/join/again").await.status, 200);
+    let mut client = world.connect(hello).await;
+    assert_eq!(client.get("/join").await.status, 200);
+    assert!(
+        world
+            .gate
+            .events(100, Duration::from_millis(100))
+            .is_empty()
+    );
+
+    // The same connection, a moment later: it is a client's now.
+    world.change(pin(&own, ""));
+    assert_eq!(client.get("/join").await.status, 200);
+    let [event] = &world.gate.events(100, Duration::from_secs(2))[..] else {
+        panic!("one event")
+    };
+    assert_eq!(
+        (
+            event.kind,
+            event.reason,
+            event.client,
+            event.credential,
+            event.evidence
+        ),
+        (Kind::Seen, None, Some(2), Some(5), Some("pin"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_alone_is_a_sighting() {
+    let world = world().await;
+    let waiting = world.alice().await;
+    let [event] = &world.gate.events(100, Duration::from_secs(2))[..] else {
+        panic!("one event")
+    };
+    assert_eq!(
+        (event.kind, event.client, event.path.as_str()),
+        (Kind::Seen, Some(1), "")
+    );
+    drop(waiting);
+    drop(stranger(&world).await);
+    let [event] = &world.gate.events(100, Duration::from_secs(2))[..] else {
+        panic!("one event")
+    };
+    assert_eq!(
+        (event.kind, event.reason),
+        (Kind::Seen, Some("unknown_issuer"))
+    );
+    drop(world.connect(Hello::new("a.test")).await);
+    assert!(
+        world
+            .gate
+            .events(100, Duration::from_millis(600))
+            .is_empty(),
+        "nothing was shown"
     );
 }
 

@@ -65,6 +65,7 @@ fn not_granted(admission: &Admission, detail: String) -> Refusal {
         detail,
         issuer_known: true,
         client: Some(admission.client().id),
+        partner: admission.partner.clone(),
     }
 }
 

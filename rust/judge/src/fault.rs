@@ -64,6 +64,7 @@ impl Fault {
             detail: self.detail,
             issuer_known,
             client,
+            partner: None,
         }
     }
 }

@@ -135,4 +135,6 @@ pub struct Refusal {
     pub issuer_known: bool,
     /// The client, where the certificate is known to be theirs.
     pub client: Option<u64>,
+    /// The partner whose CA vouched and under whose rule the name is, where nothing but the client is missing or in the way.
+    pub partner: Option<Arc<str>>,
 }

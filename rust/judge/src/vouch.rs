@@ -230,7 +230,10 @@ impl Asked<'_> {
                 .as_ref()
                 .map_or("its name".into(), Names::shown);
             let detail = format!("is genuine, but {name} is not a client of its partner's here");
-            return Err(Fault::of(Reason::NotEnrolled, 0, detail).refusal(true, None));
+            return Err(Refusal {
+                partner: Some(partner.name.clone()),
+                ..Fault::of(Reason::NotEnrolled, 0, detail).refusal(true, None)
+            });
         };
         if partner.suspended || *suspended {
             let whose = if partner.suspended {
@@ -239,9 +242,10 @@ impl Asked<'_> {
                 "client"
             };
             let detail = format!("belongs to a {whose} that is suspended");
-            return Err(
-                Fault::of(Reason::ClientSuspended, 0, detail).refusal(true, Some(client.id))
-            );
+            return Err(Refusal {
+                partner: Some(partner.name.clone()),
+                ..Fault::of(Reason::ClientSuspended, 0, detail).refusal(true, Some(client.id))
+            });
         }
         let terms = path.anchor.terms.as_ref();
         let until = terms.map_or(Ok(i64::MAX), |terms| {

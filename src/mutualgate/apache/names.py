@@ -21,6 +21,11 @@ OURS: Final = (
     "Mutualgate-Issuer",
     "Mutualgate-Serial",
     "Mutualgate-Authority",
+    "Mutualgate-Evidence",
+    "Mutualgate-Partner",
+    "Mutualgate-Reason",
+    "Mutualgate-Detail",
+    "Mutualgate-Issuer-Known",
     "Mutualgate-Tls",
 )
 """What the gate writes (RFC 9440, and plain fields)."""

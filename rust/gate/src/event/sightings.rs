@@ -1,4 +1,4 @@
-//! When each credential was seen last, to tell the control plane once in a while and not for each connection.
+//! When each certificate was seen last, and as whose, to tell the control plane once in a while and not for each connection.
 
 use std::{
     collections::HashMap,
@@ -8,35 +8,48 @@ use std::{
 /// How long a sighting is no news, in milliseconds.
 const AGAIN_AFTER_MS: i64 = 3_600_000;
 
-/// Credentials that one shard remembers: a million in all, 16 MiB. A full one starts anew, and repeats some news.
-const MAX_PER_SHARD: usize = 65_536;
-
 const SHARDS: usize = 16;
 
 /// Keyed by the first 8 bytes of the fingerprint: two that share them would cost one piece of news.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sightings {
-    shards: [Mutex<HashMap<u64, u32>>; SHARDS],
+    shards: [Mutex<HashMap<u64, Last>>; SHARDS],
+    max_per_shard: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Last {
+    period: u32,
+    client: u64,
 }
 
 impl Sightings {
-    /// `Some(true)` for a credential never seen, `Some(false)` for one not seen lately, at `at` in Unix milliseconds.
-    pub(super) fn is_news(&self, fingerprint: &[u8; 32], at: i64) -> Option<bool> {
+    /// Remembers `max` certificates. A shard that is full starts anew, and repeats some news.
+    pub(super) fn new(max: usize) -> Sightings {
+        Sightings {
+            shards: Default::default(),
+            max_per_shard: (max / SHARDS).max(1),
+        }
+    }
+
+    /// Whether a certificate was not seen lately as that of `client` (0 for nobody's), at `at` in Unix milliseconds.
+    pub(super) fn is_news(&self, fingerprint: &[u8; 32], client: u64, at: i64) -> bool {
         let [a, b, c, d, e, f, g, h, ..] = *fingerprint;
         let key = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        let period = u32::try_from(at / AGAIN_AFTER_MS).unwrap_or_default();
+        let now = Last {
+            period: u32::try_from(at / AGAIN_AFTER_MS).unwrap_or_default(),
+            client,
+        };
         let shard = &self.shards[usize::from(h) % SHARDS];
         let mut seen = shard.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = seen.get_mut(&key) {
-            let news = *last != period;
-            *last = period;
-            return news.then_some(false);
+            return std::mem::replace(last, now) != now;
         }
-        if seen.len() >= MAX_PER_SHARD {
+        if seen.len() >= self.max_per_shard {
             seen.clear();
         }
-        seen.insert(key, period);
-        Some(true)
+        seen.insert(key, now);
+        true
     }
 }
 
@@ -45,27 +58,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_credential_is_news_once_an_hour() {
-        let sightings = Sightings::default();
+    fn a_certificate_is_news_once_an_hour_and_for_each_owner() {
+        let sightings = Sightings::new(100);
         let (alice, bob) = ([1; 32], [2; 32]);
-        assert_eq!(sightings.is_news(&alice, 0), Some(true));
-        assert_eq!(sightings.is_news(&alice, 1_000), None);
-        assert_eq!(sightings.is_news(&bob, 1_000), Some(true));
-        assert_eq!(sightings.is_news(&alice, AGAIN_AFTER_MS), Some(false));
-        assert_eq!(sightings.is_news(&alice, AGAIN_AFTER_MS + 1), None);
+        assert!(sightings.is_news(&alice, 1, 0));
+        assert!(!sightings.is_news(&alice, 1, 1_000));
+        assert!(sightings.is_news(&bob, 1, 1_000));
+        assert!(sightings.is_news(&alice, 2, 1_001));
+        assert!(!sightings.is_news(&alice, 2, 1_002));
+        assert!(sightings.is_news(&alice, 2, AGAIN_AFTER_MS));
+        assert!(!sightings.is_news(&alice, 2, AGAIN_AFTER_MS + 1));
     }
 
     #[test]
     fn memory_is_bounded() {
-        let sightings = Sightings::default();
-        for number in 0..MAX_PER_SHARD as u64 + 10 {
+        let sightings = Sightings::new(SHARDS * 10);
+        for number in 0..1_000_u64 {
             let mut fingerprint = [0; 32];
             fingerprint[..7].copy_from_slice(&number.to_be_bytes()[1..]);
-            sightings.is_news(&fingerprint, 0);
+            sightings.is_news(&fingerprint, 0, 0);
         }
         let seen = sightings.shards[0]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        assert!(seen.len() <= MAX_PER_SHARD);
+        assert!(seen.len() <= 10);
     }
 }

@@ -13,6 +13,7 @@ fn refusal(reason: Reason) -> Refusal {
         detail: "It expired.".to_owned(),
         issuer_known: true,
         client: Some(7),
+        partner: None,
     }
 }
 
@@ -185,11 +186,8 @@ fn notices_are_bounded_and_come_first() {
     let events = Events::new(8, 3);
     events.refused(&refusal(Reason::Expired), Some(&shown(1)), &scene(0));
     for number in 0..5 {
-        events.notice(Event::of(
-            Kind::Seen,
-            Some(&shown(number)),
-            &scene(i64::from(number)),
-        ));
+        let event = Event::of(Kind::Seen, Some(&shown(number)), &scene(i64::from(number)));
+        events.notice(event, false);
     }
     assert_eq!(
         events.dropped(),
@@ -215,30 +213,99 @@ fn notices_are_bounded_and_come_first() {
 }
 
 #[test]
-fn a_credential_is_announced_when_it_is_seen_first() {
+fn a_certificate_is_announced_when_it_is_seen_first() {
     let events = Events::new(8, 8);
     let (admission, chain) = crate::fixtures::admitted();
-    events.admitted(&admission, &chain[0], &scene(0));
-    events.admitted(&admission, &chain[0], &scene(1_000));
+    let verdict = Verdict::Admitted(admission);
+    events.seen(&verdict, &chain, &scene(0));
+    events.seen(&verdict, &chain, &scene(1_000));
     let [event] = &events.drain(10, NO_WAIT)[..] else {
         panic!("one event")
     };
     assert_eq!(
-        (event.kind, event.client, event.credential),
-        (Kind::Seen, Some(7), None)
+        (event.kind, event.client, event.credential, event.evidence),
+        (Kind::Seen, Some(7), None, Some("signed"))
     );
     assert_eq!(
         (event.subject.as_str(), event.serial.as_str()),
         ("CN=alice,O=Example", "4d2")
     );
-    assert_eq!(event.certificate.as_deref(), Some(&chain[0][..]));
+    assert_eq!(event.chain, chain);
+    assert_eq!(event.path, "/admin");
 
-    // An hour later it is news again, though not its certificate.
-    events.admitted(&admission, &chain[0], &scene(3_600_000));
-    let [event] = &events.drain(10, NO_WAIT)[..] else {
-        panic!("one event")
+    // An hour later it is news again.
+    events.seen(&verdict, &chain, &scene(3_600_000));
+    assert_eq!(events.drain(10, NO_WAIT).len(), 1);
+}
+
+#[test]
+fn who_was_refused_and_is_admitted_is_news() {
+    let events = Events::new(8, 8);
+    let (admission, chain) = crate::fixtures::admitted();
+    let refused = Verdict::Refused(refusal(Reason::NotEnrolled));
+    events.seen(&refused, &chain, &scene(0));
+    events.seen(&refused, &chain, &scene(1));
+    events.seen(&Verdict::Admitted(admission.clone()), &chain, &scene(2));
+    let [first, second] = &events.drain(10, NO_WAIT)[..] else {
+        panic!("two events")
     };
-    assert!(event.certificate.is_none());
+    // Those of clients come first.
+    assert_eq!((first.reason, first.client), (None, Some(7)));
+    assert_eq!(
+        (second.reason, &second.chain[..]),
+        (
+            Some("not_enrolled"),
+            &chain
+                .iter()
+                .map(|der| ByteBuf::from(&der[..]))
+                .collect::<Vec<_>>()[..]
+        )
+    );
+    assert_eq!(second.fingerprint, Some(hex(admission.fingerprint())));
+}
+
+#[test]
+fn strangers_push_out_no_sighting_of_a_client_s() {
+    let events = Events::new(8, 8);
+    let (admission, chain) = crate::fixtures::admitted();
+    events.seen(&Verdict::Admitted(admission.clone()), &chain, &scene(0));
+    let refused = Verdict::Refused(refusal(Reason::UnknownIssuer));
+    for number in 0..(2 * STRANGERS_REMEMBERED as u32) {
+        events.seen(&refused, &[number.to_be_bytes()], &scene(0));
+    }
+    let all = events.drain(100, NO_WAIT);
+    assert_eq!(all.len(), 9);
+    assert_eq!(all[0].client, Some(7));
+    events.seen(&Verdict::Admitted(admission), &chain, &scene(1));
+    assert!(events.drain(10, NO_WAIT).is_empty(), "it is remembered");
+}
+
+#[test]
+fn what_waits_is_bounded_in_bytes() {
+    let events = Events::new(8, 100_000);
+    let refused = Verdict::Refused(refusal(Reason::UnknownIssuer));
+    for number in 0..1_000_u32 {
+        let mut chain = vec![vec![0_u8; 16 * 1024]; 2];
+        chain[0][..4].copy_from_slice(&number.to_be_bytes());
+        events.seen(&refused, &chain, &scene(0));
+    }
+    let waiting = events.drain(10_000, NO_WAIT);
+    let bytes: usize = waiting
+        .iter()
+        .flat_map(|event| &event.chain)
+        .map(|der| der.len())
+        .sum();
+    assert!((4 << 20..=8 << 20).contains(&bytes), "{bytes}");
+    assert_eq!(events.dropped().notices, 1_000 - waiting.len() as u64);
+    events.seen(
+        &refused,
+        &[vec![1_u8; 16 * 1024], vec![1; 16 * 1024 + 1]],
+        &scene(0),
+    );
+    assert!(
+        events.drain(10, NO_WAIT)[0].chain.is_empty(),
+        "no chain beyond what the judge reads"
+    );
 }
 
 #[test]

@@ -12,6 +12,8 @@ fn facts<'a>() -> Facts<'a> {
         issuer: "CN=Example Issuing",
         serial: "4d2",
         authority: "house",
+        evidence: "credential",
+        partner: None,
     }
 }
 
@@ -217,7 +219,7 @@ fn an_admitted_client_is_told_in_full() {
     ] {
         assert_eq!(text(&headers, name), Some(value), "{name}");
     }
-    assert_eq!(headers.len(), 11);
+    assert_eq!(headers.len(), 12);
 }
 
 #[test]
@@ -281,7 +283,7 @@ fn hostile_names_stay_inside_their_field() {
         }
         assert_eq!(text(&headers, "mutualgate-client-id"), Some("7"));
         assert_eq!(text(&headers, "mutualgate-roles"), Some("admin,ops"));
-        assert_eq!(headers.len(), 10);
+        assert_eq!(headers.len(), 11);
     }
 }
 

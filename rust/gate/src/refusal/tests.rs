@@ -82,6 +82,7 @@ fn refusal(reason: Reason, issuer_known: bool) -> Refusal {
         detail,
         issuer_known,
         client: None,
+        partner: None,
     }
 }
 
