@@ -1,15 +1,13 @@
 """Refusals that are remembered."""
 
-import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pki
 import pytest
 from installation import Installation
 
-from mutualgate.app.refusals import Pump, Refusals
-from mutualgate.errors import Unavailable
+from mutualgate.app.refusals import Refusals
 from mutualgate.store import Store
 
 
@@ -62,40 +60,6 @@ def test_the_newest_come_first_and_by_reason(refusals: Refusals) -> None:
     refusals.keep([event(letter * 16, reason=reason) for letter, reason in zip("ABC", ["x", "y", "x"], strict=True)])
     assert [one.id[0] for one in refusals.recent()] == ["C", "B", "A"]
     assert [one.id[0] for one in refusals.recent(reason="x", limit=1)] == ["C"]
-
-
-class Plane:
-    """Gives what it was given, a batch a call."""
-
-    def __init__(self, *batches: Sequence[Mapping[str, Any]]) -> None:
-        self.batches = list(batches)
-
-    def events(self, most: int, wait_seconds: float) -> Sequence[Mapping[str, Any]]:
-        return self.batches.pop(0) if self.batches else []
-
-
-def test_refusals_wait_while_the_store_is_locked(installed: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mutualgate.store.sqlite.BUSY_SECONDS", 0)
-    services, other = installed.services(), installed.services()
-    pump = Pump(Plane([event("A" * 16)], [event("B" * 16)]), services.refusals)
-    with other.store.transaction():
-        for _ in range(2):
-            with pytest.raises(Unavailable):
-                asyncio.run(pump.step())
-    asyncio.run(pump.step())
-    assert [one.id[0] for one in services.refusals.recent()] == ["B", "A"]
-    services.close()
-    other.close()
-
-
-def test_an_event_that_cannot_be_read_does_not_stop_those_after_it(installed: Installation) -> None:
-    services = installed.services()
-    pump = Pump(Plane([{"no": "kind"}], [event("B" * 16)]), services.refusals)
-    with pytest.raises(KeyError):
-        asyncio.run(pump.step())
-    asyncio.run(pump.step())
-    assert [one.id[0] for one in services.refusals.recent()] == ["B"]
-    services.close()
 
 
 def test_it_takes_a_store(store: Store) -> None:

@@ -358,7 +358,8 @@ impl Connection {
         if standing.is_proven() {
             let state = self.worker.state();
             let site = self.site(&state).map_or("", Site::name);
-            let scene = self.scene(site, host, path);
+            let path = state.discreet(path);
+            let scene = self.scene(site, host, &path);
             let events = &self.worker.shared.events;
             events.seen(&standing.verdict, &standing.chain, &scene);
         }

@@ -175,6 +175,8 @@ impl Drop for Entry {
             Verdict::Admitted(admission) => Some(admission),
             Verdict::Refused(_) => None,
         };
+        let path = details.target.as_ref().map_or("", PathAndQuery::path);
+        let path = details.state.discreet(path);
         details.state.config.access.log(&Line {
             at: details.at,
             request: self.request_id.as_str(),
@@ -183,7 +185,7 @@ impl Drop for Entry {
                 .site
                 .map_or("", |site| details.state.snapshot.sites()[site].name()),
             method: details.method.as_str(),
-            path: details.target.as_ref().map_or("", PathAndQuery::path),
+            path: &path,
             has_query: details
                 .target
                 .as_ref()

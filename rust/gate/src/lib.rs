@@ -10,6 +10,7 @@
 
 pub mod access;
 pub mod counters;
+mod discreet;
 pub mod event;
 #[cfg(test)]
 mod fixtures;

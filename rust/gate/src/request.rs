@@ -311,8 +311,9 @@ fn turn_away(
             shared.counters.refused(refusal.reason);
             let host =
                 authority::of(&parts.uri, &parts.headers).map_or("", |authority| authority.host);
-            let scene =
-                connection.scene(site.as_deref().unwrap_or_default(), host, parts.uri.path());
+            let state = connection.worker.state();
+            let path = state.discreet(parts.uri.path());
+            let scene = connection.scene(site.as_deref().unwrap_or_default(), host, &path);
             let id = shared
                 .events
                 .refused(&refusal, shown(standing).as_ref(), &scene);

@@ -4,6 +4,7 @@
 //! the other. A reader takes it once per request and keeps it until the request is routed.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::{
         Arc,
@@ -14,12 +15,13 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use judge::Snapshot;
+use judge::{Snapshot, record::Mode};
 use tokio::sync::Notify;
 
 use crate::{
     access::AccessLog,
     counters::{Counters, Slot},
+    discreet::discreet,
     event::Events,
     settings::{Address, RouteOptions, Settings},
     tls::SiteTls,
@@ -31,6 +33,8 @@ pub(crate) struct State {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) config: Arc<Config>,
     sites: Arc<[SiteState]>,
+    /// Paths of all routes that lead to the portal.
+    portals: Arc<[Box<str>]>,
 }
 
 /// What belongs to a site of the snapshot.
@@ -73,11 +77,25 @@ impl State {
                 .map(|site| site_state(site, &config, counters))
                 .collect::<Result<Arc<[SiteState]>, Mismatch>>()?,
         };
+        let portals = match same {
+            Some(old) => old.portals.clone(),
+            None => (snapshot.sites().iter())
+                .flat_map(judge::Site::routes)
+                .filter(|route| route.mode() == Mode::Shown)
+                .map(|route| route.path().into())
+                .collect(),
+        };
         Ok(State {
             snapshot,
             config,
             sites,
+            portals,
         })
+    }
+
+    /// The path of a request, as it may be written down.
+    pub(crate) fn discreet<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        discreet(path, &self.portals)
     }
 
     /// What belongs to `site`, which is one of this snapshot.

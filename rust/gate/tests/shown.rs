@@ -235,6 +235,39 @@ async fn what_was_shown_is_told_once_and_again_when_it_is_admitted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_link_to_the_portal_is_written_down() {
+    let log = std::env::temp_dir().join(format!("mutualgate-shown-{}.log", std::process::id()));
+    let routes = vec![route("/", Mode::Required), route("/join", Mode::Shown)];
+    let world = World::with(vec![site("a.test", routes)], |settings| {
+        settings.access_log = log.to_str().unwrap().into();
+    })
+    .await;
+    let mut client = stranger(&world).await;
+    let secret = "/join/Yk3v0Qz1S7mA9cXeT5uR2wLbN8pFhGdJ4iKoVqZsEyM";
+    assert_eq!(client.get(secret).await.status, 200);
+    assert!(world.upstream.last().starts_with(&format!("GET {secret} ")));
+    // Spoilt, and at a host that is none of ours.
+    assert_eq!(client.get(&format!("{secret};x")).await.status, 400);
+    let mut client = stranger(&world).await;
+    client
+        .send(&format!("GET {secret} HTTP/1.1\r\nHost: b.test\r\n\r\n"))
+        .await;
+    assert_eq!(client.response().await.unwrap().status, 421);
+    let events = world.gate.events(100, Duration::from_secs(2));
+    assert!(
+        events.iter().all(|event| event.path == "/join/\u{2026}"),
+        "{events:?}"
+    );
+    eventually("the lines are there", || {
+        std::fs::read_to_string(&log).is_ok_and(|text| text.lines().count() == 3)
+    })
+    .await;
+    let text = std::fs::read_to_string(&log).unwrap();
+    std::fs::remove_file(&log).unwrap();
+    assert!(!text.contains("Yk3v0Qz1"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_handshake_alone_is_a_sighting() {
     let world = world().await;
     let waiting = world.alice().await;

@@ -1,20 +1,13 @@
 """Remembers who was refused, as the data plane tells it, so that the id on a refusal page can be looked up."""
 
-import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
-from mutualgate.errors import MutualgateError
 from mutualgate.model import RefusalRecord
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, subject_text
 from mutualgate.store import Store
-from mutualgate.store.refusals import KEPT
 from mutualgate.store.types import EPOCH
-
-_MOST = 1_000
-"""Events that are taken at once."""
-_WAIT_SECONDS = 0.5
 
 
 class Refusals:
@@ -39,39 +32,6 @@ class Refusals:
         """The newest `limit`, newest first."""
         with self._store.reading() as tx:
             return tx.refusals.recent(reason=reason, limit=limit)
-
-
-class Source(Protocol):
-    """What events are taken from: the data plane."""
-
-    def events(self, most: int, wait_seconds: float) -> Sequence[Mapping[str, Any]]:
-        """At most `most`, after a wait for the first."""
-
-
-class Pump:
-    """Carries events from the data plane to the store. While the store cannot be written, the newest wait here."""
-
-    def __init__(self, source: Source, refusals: Refusals) -> None:
-        self._source = source
-        self._refusals = refusals
-        self._waiting: list[Mapping[str, Any]] = []
-
-    async def step(self) -> None:
-        """Waits for events and stores them. Raises what the store raises, and has them again the next time."""
-        taken = await asyncio.to_thread(self._source.events, _MOST, _WAIT_SECONDS)
-        self._waiting = [*self._waiting, *taken][-KEPT:]
-        await self.flush()
-
-    async def flush(self) -> None:
-        """Stores what waits."""
-        if not self._waiting:
-            return
-        waiting, self._waiting = self._waiting, []
-        try:
-            await asyncio.to_thread(self._refusals.keep, waiting)
-        except MutualgateError:
-            self._waiting = waiting
-            raise
 
 
 def _record(event: Mapping[str, Any]) -> RefusalRecord:

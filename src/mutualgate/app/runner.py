@@ -23,7 +23,7 @@ from mutualgate.app.apart import apart
 from mutualgate.app.checks import certificates_fit
 from mutualgate.app.overview import Overview, overview
 from mutualgate.app.publications import publications
-from mutualgate.app.refusals import Pump
+from mutualgate.app.pump import Pump
 from mutualgate.app.server_certificates import SiteCertificate, files_of, renewed, site_certificates
 from mutualgate.app.services import Services
 from mutualgate.app.settings import gate_settings
@@ -63,7 +63,7 @@ class Runner:
         self._certificates = site_certificates(services, self.config)
         settings = gate_settings(self.config, [site.settings for site in self._certificates], sockets)
         self._plane = DataPlane(settings, snapshot.build(services.store, snapshot.site_records(self.config)))
-        self._pump = Pump(self._plane, services.refusals)
+        self._pump = Pump(self._plane, services.refusals, services.sightings)
 
     def start(self) -> list[str]:
         """Opens the listeners and returns their addresses. Raises `Unavailable` where one cannot be had."""
@@ -92,7 +92,7 @@ class Runner:
                         ("fetching partners' revocation lists", self._look_at_partners),
                     )
                 ]
-                pump = asyncio.create_task(again("keeping refusals", self._pump.step, self._stopping))
+                pump = asyncio.create_task(again("keeping what happened", self._pump.step, self._stopping))
                 await ready()
                 notify.tell("READY=1")
                 await self._stopping.wait()

@@ -17,6 +17,7 @@ Overrides = Callable[[Config], Config]
 if TYPE_CHECKING:
     from mutualgate.app.approving import Approvals
     from mutualgate.app.refusals import Refusals
+    from mutualgate.app.sightings import Sightings
     from mutualgate.app.trust import Trust
     from mutualgate.authorities.issuing import Policy
     from mutualgate.authorities.keyring import KeyRing
@@ -136,6 +137,12 @@ class Services:
         from mutualgate.app.refusals import Refusals
 
         return Refusals(self.store)
+
+    @cached_property
+    def sightings(self) -> "Sightings":
+        from mutualgate.app.sightings import Sightings
+
+        return Sightings(self.store)
 
     @cached_property
     def clients(self) -> "Clients":

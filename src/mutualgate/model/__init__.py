@@ -35,6 +35,7 @@ from mutualgate.model.partner import (
 from mutualgate.model.pin import Pin, PinKind, PinState
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.model.revocation import Revocation, RevocationReason
+from mutualgate.model.sighting import Sighting
 
 __all__ = [
     "Admits",
@@ -81,6 +82,7 @@ __all__ = [
     "RevocationSource",
     "Role",
     "RuleKind",
+    "Sighting",
     "SourceKind",
     "SourceState",
     "StoredCrl",

@@ -365,6 +365,8 @@ seen = Table(
     Column("first_at", Moment, nullable=False),
     Column("last_at", Moment, nullable=False, index=True),
     Column("count", Integer, nullable=False),
+    # When it was first admitted as this client's.
+    Column("admitted_at", Moment),
     # The reason of the last refusal; empty when it was admitted.
     Column("reason", String(32), nullable=False),
     Column("client", Id, index=True),

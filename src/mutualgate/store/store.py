@@ -23,6 +23,7 @@ from mutualgate.store.partners import Partners
 from mutualgate.store.pins import Pins
 from mutualgate.store.refusals import Refusals
 from mutualgate.store.revocations import Revocations
+from mutualgate.store.seen import Seen
 from mutualgate.store.serials import Serials
 from mutualgate.store.settings import Settings
 from mutualgate.store.trust import Trust
@@ -44,6 +45,7 @@ class Transaction:
         self.crls = Crls(connection)
         self.audit = AuditRows(connection)
         self.refusals = Refusals(connection)
+        self.seen = Seen(connection)
         self.settings = Settings(connection)
         self.trust = Trust(connection, self.changes, self.credentials)
         self.outbox = Outbox(connection)

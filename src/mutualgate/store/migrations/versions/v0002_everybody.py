@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.Column("first_at", Moment(), nullable=False),
         sa.Column("last_at", Moment(), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("admitted_at", Moment(), nullable=True),
         sa.Column("reason", sa.String(length=32), nullable=False),
         sa.Column("client", Id, nullable=True),
         sa.Column("credential", sa.String(length=32), nullable=False),

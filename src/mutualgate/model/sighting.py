@@ -1,0 +1,30 @@
+"""A certificate that was shown to the gate by somebody who holds its key."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What is kept of one, told by its SHA-256. `chain` is DER, leaf first, as it was sent.
+
+    `reason` is that of the last refusal, empty where it was admitted last. `client` is whose it was when it was last
+    known to be anybody's, `evidence` what that rested on (`pin 3`, `credential 7`, `partner`), `admitted_at` when it
+    first was admitted as that client's.
+    """
+
+    fingerprint: bytes
+    chain: tuple[bytes, ...]
+    site: str
+    path: str
+    first_at: datetime
+    last_at: datetime
+    count: int
+    reason: str
+    peer: str
+    spki: bytes | None = None
+    client: int | None = None
+    evidence: str = ""
+    subject: str = ""
+    not_after: datetime | None = None
+    admitted_at: datetime | None = None

@@ -1,0 +1,153 @@
+"""Certificates that were shown to the gate, each once."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from mutualgate.model import Sighting
+from mutualgate.store.schema import seen
+from mutualgate.store.select import chunks
+
+KEPT_OF_CLIENTS = 80_000
+KEPT_OF_STRANGERS = 20_000
+"""Rows. Strangers cause theirs, so they have an end of their own: they push out nothing of a client's."""
+
+_SHORT, _LONG = 255, 1_000
+"""Characters kept of texts that strangers choose."""
+
+
+class Seen:
+    """Keeps the newest, forgets the oldest."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add_many(self, sightings: Iterable[Sighting]) -> None:
+        """Adds them, oldest first; one that is there already is brought up to date."""
+        strangers = clients = False
+        for one in sightings:
+            before = self.find(one.fingerprint)
+            if before is None:
+                self._connection.execute(insert(seen), {"fingerprint": one.fingerprint, **_values(one)})
+                strangers |= one.client is None
+                clients |= one.client is not None
+            else:
+                after = _values(_together(before, one))
+                self._connection.execute(update(seen).where(seen.c.fingerprint == one.fingerprint).values(**after))
+                clients |= before.client is None and one.client is not None
+        if strangers:
+            self._forget(seen.c.client.is_(None), KEPT_OF_STRANGERS)
+        if clients:
+            self._forget(seen.c.client.is_not(None), KEPT_OF_CLIENTS)
+
+    def find(self, fingerprint: bytes) -> Sighting | None:
+        """The one with this SHA-256 of its certificate."""
+        row = self._connection.execute(select(seen).where(seen.c.fingerprint == fingerprint)).first()
+        return None if row is None else _sighting(row)
+
+    def since(self, at: datetime) -> Iterator[Sighting]:
+        """Those that were shown since then, the newest first."""
+        query = select(seen).where(seen.c.last_at >= at).order_by(seen.c.last_at.desc())
+        for row in self._connection.execute(query):
+            yield _sighting(row)
+
+    def of_client(self, id: int) -> list[Sighting]:
+        """A client's, the newest first."""
+        query = select(seen).where(seen.c.client == id).order_by(seen.c.last_at.desc())
+        return [_sighting(row) for row in self._connection.execute(query)]
+
+    def first_of_client(self, id: int) -> datetime | None:
+        """When one of a client's was first admitted."""
+        query = select(func.min(seen.c.admitted_at)).where(seen.c.client == id)
+        found: datetime | None = self._connection.execute(query).scalar_one_or_none()
+        return found
+
+    def _forget(self, which: Any, kept: int) -> None:
+        number = self._connection.execute(select(func.count()).select_from(seen).where(which)).scalar_one()
+        if number <= kept:
+            return
+        oldest = select(seen.c.fingerprint).where(which).order_by(seen.c.last_at, seen.c.fingerprint)
+        doomed = self._connection.execute(oldest.limit(number - kept)).scalars().all()
+        for part in chunks(doomed):
+            self._connection.execute(delete(seen).where(seen.c.fingerprint.in_(part)))
+
+
+def _together(before: Sighting, now: Sighting) -> Sighting:
+    """What is known of a certificate that was there already. Who it was last known to be is kept: a change of trust
+    that keeps it out is measured by that."""
+    same = now.client in (None, before.client)
+    return Sighting(
+        fingerprint=now.fingerprint,
+        chain=now.chain or before.chain,
+        site=now.site,
+        path=now.path or before.path,
+        first_at=before.first_at,
+        last_at=max(before.last_at, now.last_at),
+        count=before.count + now.count,
+        reason=now.reason,
+        peer=now.peer,
+        spki=before.spki or now.spki,
+        client=before.client if now.client is None else now.client,
+        evidence=now.evidence or (before.evidence if same else ""),
+        subject=before.subject or now.subject,
+        not_after=before.not_after or now.not_after,
+        admitted_at=(before.admitted_at or now.admitted_at) if same else now.admitted_at,
+    )
+
+
+def _values(one: Sighting) -> dict[str, Any]:
+    return {
+        "spki": one.spki,
+        "chain": b"".join(one.chain),
+        "site": one.site[:_SHORT],
+        "path": one.path[:_LONG],
+        "first_at": one.first_at,
+        "last_at": one.last_at,
+        "count": one.count,
+        "admitted_at": one.admitted_at,
+        "reason": one.reason[:32],
+        "client": one.client,
+        "credential": one.evidence[:32],
+        "subject": one.subject[:_LONG],
+        "not_after": one.not_after,
+        "peer": one.peer[:64],
+    }
+
+
+def _sighting(row: Row[Any]) -> Sighting:
+    return Sighting(
+        fingerprint=row.fingerprint,
+        chain=split(row.chain),
+        site=row.site,
+        path=row.path,
+        first_at=row.first_at,
+        last_at=row.last_at,
+        count=row._mapping["count"],
+        reason=row.reason,
+        peer=row.peer,
+        spki=row.spki,
+        client=row.client,
+        evidence=row.credential,
+        subject=row.subject,
+        not_after=row.not_after,
+        admitted_at=row.admitted_at,
+    )
+
+
+def split(data: bytes) -> tuple[bytes, ...]:
+    """Values in DER that stand one after the other; empty unless that is all that `data` is (X.690 8.1.3, 10.1)."""
+    found = []
+    while data:
+        if len(data) < 2 or data[1] == 0x80 or data[1] > 0x84:
+            return ()
+        length, start = data[1], 2
+        if length & 0x80:
+            start += length & 0x7F
+            length = int.from_bytes(data[2:start], "big")
+        if len(data) < start + length:
+            return ()
+        found.append(data[: start + length])
+        data = data[start + length :]
+    return tuple(found)

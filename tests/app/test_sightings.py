@@ -1,0 +1,144 @@
+"""Certificates that were shown, and what comes of it."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pki
+import pytest
+from installation import Installation
+
+from mutualgate.app import Services
+from mutualgate.model import MemberState, PartnerAdmits, Sighting
+from mutualgate.store.types import EPOCH
+
+
+@pytest.fixture
+def services(installed: Installation) -> Iterator[Services]:
+    services = installed.services()
+    yield services
+    services.close()
+
+
+def event(services: Services, chain: Sequence[bytes], **more: Any) -> dict[str, Any]:
+    at = (services.clock() - EPOCH) // timedelta(milliseconds=1)
+    return {"kind": "seen", "at": at, "until": at, "count": 1, "chain": list(chain), **more}
+
+
+def admitted(services: Services, chain: Sequence[bytes], client: int, **more: Any) -> dict[str, Any]:
+    return event(services, chain, client=client, evidence="credential", credential=5, **more)
+
+
+def fingerprint(issued: pki.Issued) -> bytes:
+    return hashlib.sha256(issued.der).digest()
+
+
+def kept(services: Services, issued: pki.Issued) -> Sighting | None:
+    return services.sightings.find(fingerprint(issued))
+
+
+def test_what_the_data_plane_told_is_kept_with_what_can_be_read(services: Services) -> None:
+    root = pki.ca("root")
+    leaf = pki.leaf(root, "anna")
+    told = event(services, [leaf.der, root.der], reason="unknown_issuer", site="main", path="/join", peer="192.0.2.1")
+    services.sightings.keep([told, {"kind": "cut", "at": 1}])
+    one = kept(services, leaf)
+    assert one is not None
+    assert one.chain == (leaf.der, root.der)
+    assert (one.reason, one.site, one.path, one.peer) == ("unknown_issuer", "main", "/join", "192.0.2.1")
+    assert (one.subject, one.client, one.admitted_at) == ("CN=anna", None, None)
+    assert one.not_after == leaf.certificate.not_valid_after_utc
+    assert one.spki is not None
+    assert services.sightings.recent() == [one]
+    assert services.sightings.recent(days=0) == []
+
+
+def test_the_first_good_handshake_is_known(services: Services) -> None:
+    leaf = pki.leaf(pki.ca("root"), "anna")
+    client = services.clients.add("anna").id
+    services.sightings.keep([event(services, [leaf.der], reason="unknown_issuer")])
+    for question in ({"client": client}, {"fingerprint": fingerprint(leaf)}):
+        assert services.sightings.first_seen(**question) is None  # type: ignore[arg-type]
+    told = admitted(services, [leaf.der], client)
+    at = EPOCH + timedelta(milliseconds=told["at"])
+    services.sightings.keep([told])
+    for question in ({"client": client}, {"fingerprint": fingerprint(leaf)}):
+        assert services.sightings.first_seen(**question) == at  # type: ignore[arg-type]
+    assert services.sightings.first_seen(client=client + 1, fingerprint=fingerprint(leaf)) is None
+    assert [one.evidence for one in services.sightings.of_client(client)] == ["credential 5"]
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        pytest.param([], id="a chain that was too long to be told"),
+        pytest.param([b""], id="nothing"),
+        pytest.param([b"\x30\x03abcd"], id="more than a certificate"),
+        pytest.param([b"\x30\x09abc"], id="less than one"),
+    ],
+)
+def test_what_cannot_be_a_certificate_is_not_kept(services: Services, chain: list[bytes]) -> None:
+    services.sightings.keep([event(services, chain, reason="malformed")])
+    assert services.sightings.recent() == []
+
+
+def test_what_came_with_a_certificate_and_is_none_is_left_out(services: Services) -> None:
+    leaf = pki.leaf(pki.ca("root"), "anna")
+    services.sightings.keep([event(services, [leaf.der, b"\x30\x99rubbish"], reason="malformed")])
+    one = kept(services, leaf)
+    assert one is not None
+    assert one.chain == (leaf.der,)
+
+
+def test_a_subject_cannot_be_more_than_text(services: Services) -> None:
+    leaf = pki.leaf(pki.ca("root"), "al\x1b[31mice")
+    services.sightings.keep([event(services, [leaf.der], reason="unknown_issuer")])
+    one = kept(services, leaf)
+    assert one is not None
+    assert one.subject == "CN=al\\x1b[31mice"
+
+
+def vouched(services: Services, issued: pki.Issued, **more: Any) -> dict[str, Any]:
+    return event(services, [issued.der], partner="acme", **more)
+
+
+def test_a_partner_s_client_is_recorded_at_first_sight(services: Services) -> None:
+    acme = services.partners.add("acme", names=["dns:*.acme.example"], admits=PartnerAdmits.RULE, roles=["orders"])
+    leaf = pki.leaf(pki.ca("acme"), "api", sans=["api.acme.example"])
+    services.sightings.keep([vouched(services, leaf, client=acme.client, evidence="partner")])
+    [member] = services.partners.members.list("acme")
+    assert member.client is not None
+    assert (member.member.name, member.member.state) == ("dns:api.acme.example", MemberState.ACTIVE)
+    assert (member.client.name, member.client.roles) == ("api.acme.example", ("orders",))
+    # It is that client's from now on.
+    services.sightings.keep([vouched(services, leaf, client=member.client.id, evidence="partner")])
+    assert [one.chain for one in services.sightings.of_client(member.client.id)] == [(leaf.der,)]
+    assert len(services.partners.members.list("acme")) == 1
+
+
+def test_where_a_partner_s_clients_are_approved_they_wait(services: Services) -> None:
+    services.partners.add("acme", names=["dns:*.acme.example"], admits=PartnerAdmits.APPROVAL)
+    leaf = pki.leaf(pki.ca("acme"), "api", sans=["api.acme.example"])
+    services.sightings.keep([vouched(services, leaf, reason="not_enrolled")])
+    [member] = services.partners.members.list("acme")
+    assert (member.member.state, member.client) == (MemberState.PENDING, None)
+
+
+@pytest.mark.parametrize("more", [{"reason": "revoked"}, {"reason": "client_suspended"}, {"client": 999_999}])
+def test_nobody_else_becomes_a_partner_s_client(services: Services, more: dict[str, Any]) -> None:
+    services.partners.add("acme", names=["dns:*.acme.example"], admits=PartnerAdmits.APPROVAL)
+    leaf = pki.leaf(pki.ca("acme"), "api", sans=["api.acme.example"])
+    services.sightings.keep([vouched(services, leaf, **more)])
+    assert services.partners.members.list("acme") == []
+
+
+def test_a_name_that_no_client_can_have_stops_nothing(services: Services) -> None:
+    services.partners.add("acme", names=["dns:*.acme.example"], admits=PartnerAdmits.APPROVAL)
+    services.sightings.keep(
+        [
+            event(services, [b"\x30\x00"], partner="acme", reason="not_enrolled"),
+            event(services, [b"\x30\x01x"], partner="gone", reason="not_enrolled"),
+        ]
+    )
+    assert len(services.sightings.recent()) == 2
