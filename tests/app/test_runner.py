@@ -173,9 +173,9 @@ def test_refusals_are_kept_although_the_store_was_locked(
             other = installed.services()
             with other.store.transaction():
                 _, body = await Visitor(installed, runner).get(certificate=False)
-                await until(lambda: _said(caplog, "keeping refusals failed, and is tried again: "))
+                await until(lambda: _said(caplog, "keeping what happened failed, and is tried again: "))
             other.close()
-            await until(lambda: _said(caplog, "keeping refusals works again"))
+            await until(lambda: _said(caplog, "keeping what happened works again"))
         return str(body["refusal"])
 
     with caplog.at_level(logging.INFO, "mutualgate"):
