@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
 from end_to_end import axe, browsers, forge
@@ -380,3 +381,71 @@ def test_without_a_secure_context_it_says_so(gate: Gate, tmp_path: Path, chromiu
         page.wait_for_selector("#insecure:not([hidden])")
         assert "did not come over a secure connection" in page.inner_text("#insecure")
         assert page.is_hidden("#make")
+
+
+# Under a partner's CA
+
+
+@pytest.fixture(scope="module")
+def acme(gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> forge.Authority:
+    """The CA of the partner acme, which may speak for acme.example; globex has names of its own."""
+    folder = tmp_path_factory.mktemp("partners")
+    for partner in ("acme", "globex"):
+        authority = forge.authority(folder / partner, f"{partner} issuing CA")
+        gate.command("partner", "add", partner, "--names", f"dns:*.{partner}.example", "--admits", "rule")
+        claim = ("partner", "ca", "add", partner, authority.certificate_file, "--revocation", "ignore")
+        (code,) = set(re.findall(r"mutualgate-proof-[0-9a-z]+", gate.command(*claim).out))
+        proof = forge.leaf(folder / partner, authority, code)
+        gate.command("partner", "ca", "prove", partner, proof.certificate)
+        if partner == "acme":
+            acme = authority
+    return acme
+
+
+def under(authority: forge.Authority, folder: Path, host: str) -> Bundle:
+    identity = forge.leaf(folder, authority, "orders", alternative_names=[x509.DNSName(host)])
+    return Bundle(forge.bundle(folder, identity, "a password of one's own"), "a password of one's own")
+
+
+def test_in_chromium_under_a_partner_s_ca(
+    gate: Gate, acme: forge.Authority, tmp_path: Path, chromium: None, screenshots: Path
+) -> None:
+    bundle = under(acme, tmp_path / "orders", "orders.acme.example")
+    browsers.database(tmp_path / "home" / ".pki" / "nssdb", gate.root, bundle)
+    with browsers.chromium_session(tmp_path / "home") as page:
+        page.goto(f"https://localhost:{gate.port}/hello")
+        assert "Hello, acme." in page.inner_text("h1")
+        page.goto(f"https://localhost:{gate.port}/join/me")
+        assert "It is from acme, who renews it" in page.inner_text("main")
+        keep(page, screenshots, "partner")
+
+
+def test_in_chromium_forged_by_a_partner_in_another_s_name(
+    gate: Gate, acme: forge.Authority, tmp_path: Path, chromium: None, screenshots: Path
+) -> None:
+    bundle = under(acme, tmp_path / "forged", "orders.globex.example")
+    browsers.database(tmp_path / "home" / ".pki" / "nssdb", gate.root, bundle)
+    with browsers.chromium_session(tmp_path / "home") as page:
+        response = page.goto(f"https://localhost:{gate.port}/hello")
+        assert response is not None
+        assert response.status == 403
+        assert "name_not_permitted" in page.inner_text("body")
+        keep(page, screenshots, "forged")
+        page.goto(f"https://localhost:{gate.port}/join/me")
+        assert "Your certificate is not let in" in page.inner_text("h1")
+        assert "outside the names its authority may vouch for" in page.inner_text("main")
+        keep(page, screenshots, "forged-me")
+
+
+def test_in_firefox_under_a_partner_s_ca_and_forged_by_it(
+    gate: Gate, acme: forge.Authority, tmp_path: Path, firefox: None
+) -> None:
+    for host, expected in (
+        ("orders.acme.example", "Hello, acme."),
+        ("orders.globex.example", "name_not_permitted"),
+    ):
+        home = tmp_path / host
+        browsers.database(home / "profile", gate.root, under(acme, home / "own", host))
+        with browsers.firefox_session(home) as window:
+            window.open(f"https://localhost:{gate.port}/hello")
+            assert expected in window.text()
