@@ -26,6 +26,7 @@ ANSWER: dict[str, Any] = {
     "certificates": {"main": (NOW + timedelta(days=200)).isoformat()},
     "authorities": {"root": (NOW + timedelta(days=3000)).isoformat()},
     "lists": {"issuing": (NOW + timedelta(days=5)).isoformat()},
+    "expiring": [{"kind": "credential", "nearest": None, "within": {"30": 0}}],
     "partner_lists": [{"partner": "acme", "ca": 3, "problem": None}],
     "letters": {"waiting": 0, "dead": 0, "oldest": None, "error": ""},
     "counters": {
@@ -103,6 +104,15 @@ def test_what_matters_is_there() -> None:
 def test_what_is_wrong_comes_first(changes: dict[str, Any], warning: str) -> None:
     assert shown(**changes)[0] == f"!  {warning}"
     assert not shown()[0].startswith("!")
+
+
+def test_what_expires_is_there_in_short() -> None:
+    figures = [
+        {"kind": "credential", "nearest": NOW.isoformat(), "within": {"90": 9, "30": 3}},
+        {"kind": "pin", "nearest": None, "within": {"90": 0, "30": 0}},
+        {"kind": "partner-ca", "nearest": NOW.isoformat(), "within": {"90": 1, "30": 1}},
+    ]
+    assert any("3 credential, 1 partner-ca within 30 days" in line for line in shown(expiring=figures))
 
 
 def test_no_gate_is_a_no_and_says_how_to_start_one(cli: Run, installed: Installation) -> None:

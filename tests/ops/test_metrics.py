@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from mutualgate.model import ExpiryKind
+from mutualgate.notices.expiry import Summary
 from mutualgate.ops.metrics import METRICS, Metric, render
 from mutualgate.ops.status import Ending, Status
 
@@ -43,6 +45,7 @@ STATUS = Status(
     store_epoch=42,
     clients={"active": 2, "suspended": 1},
     endings=(Ending("site", "main", START), Ending("authority", "root", START), Ending("crl", "issuing", START)),
+    expiring=(Summary(ExpiryKind.CREDENTIAL, START, {90: 3, 7: 1}),),
     partner_lists=(
         {
             "partner": "acme",

@@ -32,6 +32,7 @@ from mutualgate.config import Config, Finding
 from mutualgate.errors import BadInput, MutualgateError
 from mutualgate.gate import DataPlane
 from mutualgate.model import ChangeKind
+from mutualgate.notices.expiry import Summary
 
 log = logging.getLogger("mutualgate")
 
@@ -39,6 +40,7 @@ _LOOK_SECONDS = 1.0
 _KEEP_SECONDS = 30.0
 _POST_SECONDS = 5.0
 _FETCH_SECONDS = 5.0
+_EXPIRY_SECONDS = 3600.0
 
 
 class Runner:
@@ -61,6 +63,7 @@ class Runner:
         self.listening: list[str] = []
         self.config = self._read_config()
         self._certificates = site_certificates(services, self.config)
+        services.site_ends = lambda: self.server_certificates
         settings = gate_settings(self.config, [site.settings for site in self._certificates], sockets)
         self._plane = DataPlane(settings, snapshot.build(services.store, snapshot.site_records(self.config)))
         self._pump = Pump(self._plane, services.refusals, services.sightings)
@@ -90,6 +93,7 @@ class Runner:
                         ("ending superseded certificates", self._look_at_superseded),
                         ("sending letters", self._look_at_outbox),
                         ("fetching partners' revocation lists", self._look_at_partners),
+                        ("looking at what expires", self._look_at_ends),
                     )
                 ]
                 pump = asyncio.create_task(again("keeping what happened", self._pump.step, self._stopping))
@@ -175,6 +179,10 @@ class Runner:
     def counters(self) -> Mapping[str, Any]:
         """The data plane's counters."""
         return self._plane.counters()
+
+    def expiring(self) -> list[Summary]:
+        """What ends, in figures. Raises what the store raises."""
+        return self._services.expiry.summary()
 
     def overview(self) -> Overview:
         """What the store says now. Raises what the store raises."""
@@ -289,6 +297,12 @@ class Runner:
             *(apart(partial(fetch.ask, anchor)) for anchor in anchors),
         )
 
+    async def _look_at_ends(self) -> None:
+        """Once at the start, and each hour: whoever is to be told, is told in the hour."""
+        if await asyncio.to_thread(self._services.expiry.tell):
+            self._letters_due.set()
+        await asyncio.sleep(_EXPIRY_SECONDS)
+
     async def _on_sync(self) -> Mapping[str, Any]:
         return {"epoch": await self.sync()}
 
@@ -300,6 +314,14 @@ class Runner:
             "clients": dict(seen.clients),
             "authorities": {name: end.isoformat() for name, end in seen.authorities},
             "lists": {name: end.isoformat() for name, end in seen.lists},
+            "expiring": [
+                {
+                    "kind": str(one.kind),
+                    "nearest": None if one.nearest is None else one.nearest.isoformat(),
+                    "within": {str(days): number for days, number in one.within.items()},
+                }
+                for one in await asyncio.to_thread(self._services.expiry.summary)
+            ],
             "partner_lists": [dict(one) for one in seen.partner_lists],
             "letters": {
                 "waiting": seen.letters.waiting,

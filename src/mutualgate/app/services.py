@@ -4,12 +4,14 @@ import getpass
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mutualgate.app.folder import Folder
 from mutualgate.clock import Clock, system_clock
 from mutualgate.config import Check, Config, load
+from mutualgate.errors import MutualgateError
 
 Overrides = Callable[[Config], Config]
 """What flags change in a configuration, each time that it is read."""
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from mutualgate.authorities.service import Authorities
     from mutualgate.clients import Clients
     from mutualgate.enrolment import Enrolment, Invitations, Renewals, WrongTries
-    from mutualgate.notices import Outbox, Sender
+    from mutualgate.notices import Expiry, Outbox, Sender
     from mutualgate.partners.pins import Pins
     from mutualgate.partners.revocation import PartnerRevocation
     from mutualgate.partners.revocation_fetch import RevocationFetch
@@ -48,6 +50,8 @@ class Services:
         self.clock = clock
         self.listening: list[str] = []
         """Where the gate of this process listens, once it does; TLS first."""
+        self.site_ends: Callable[[], Mapping[str, datetime]] = dict
+        """When the certificates of the gate itself end, by site; whoever runs it knows."""
         self._overrides = overrides
         self._environment = os.environ if environment is None else environment
 
@@ -84,6 +88,7 @@ class Services:
             "policy",
             "authorities",
             "enrolment",
+            "expiry",
             "invitations",
             "renewals",
             "outbox",
@@ -242,6 +247,24 @@ class Services:
         from mutualgate.notices import Outbox
 
         return Outbox(self.store, self.config.mail, self.config.notices, self.by)
+
+    @cached_property
+    def expiry(self) -> "Expiry":
+        from mutualgate.notices import Expiry
+
+        return Expiry(
+            self.store,
+            self.outbox,
+            self.config.notices,
+            sites=lambda: self.site_ends(),
+            renew_url=self._renew_url,
+        )
+
+    def _renew_url(self) -> str | None:
+        try:
+            return self.base_url()
+        except MutualgateError:
+            return None
 
     @cached_property
     def sender(self) -> "Sender":

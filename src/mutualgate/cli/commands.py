@@ -12,6 +12,7 @@ from mutualgate.cli import (
     clients,
     decide,
     enrol,
+    expiry,
     invitations,
     notices,
     partners,
@@ -49,6 +50,7 @@ app.add_typer(trust.app, name="trust")
 app.add_typer(apache.export_app, name="export")
 app.add_typer(apache.import_app, name="import")
 app.add_typer(audit.app, name="audit")
+app.command("expiring")(expiry.expiring)
 app.add_typer(notices.app, name="notices")
 
 

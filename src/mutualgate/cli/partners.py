@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mutualgate.cli import partner_cas, partner_members, partner_names
+from mutualgate.cli import partner_cas, partner_members, partner_names, partner_revocation
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, new_group
 from mutualgate.cli.output import emit, plain, table
 from mutualgate.cli.partner_names import Wide
@@ -18,6 +18,7 @@ app.add_typer(partner_cas.app, name="ca")
 app.add_typer(partner_names.app, name="name")
 app.add_typer(partner_cas.helpers, name="intermediate")
 app.add_typer(partner_members.app, name="member")
+app.add_typer(partner_revocation.app, name="crl")
 
 Name = Annotated[str, typer.Argument(help="The partner's name.")]
 ADMITS = "rule: any client under its names; approval: one that is new waits; listed: only those that were added."

@@ -54,9 +54,17 @@ def text(answer: Mapping[str, Any], now: datetime) -> str:
         ("refused for", _counts(verdicts.items())),
         ("upstream errors", _counts(counters["upstream_errors"])),
     ]
+    expiring = _expiring(answer["expiring"])
+    rows += [("expiring", expiring)] if expiring else []
     ends = sorted((at, what) for what, at, _ in _endings(answer))
     rows += [("ends next", f"{plain(what)}: {at:%Y-%m-%d %H:%M} UTC") for at, what in ends[:1]]
     return "\n".join([*warnings, table(("", ""), rows).lstrip("\n")])
+
+
+def _expiring(figures: list[Mapping[str, Any]]) -> str:
+    """The short form: what ends within a month; the list says more."""
+    found = [f"{one['within']['30']} {one['kind']}" for one in figures if one["within"]["30"]]
+    return f"{', '.join(found)} within 30 days: mutualgate expiring" if found else ""
 
 
 def _warnings(answer: Mapping[str, Any], now: datetime) -> list[str]:

@@ -6,6 +6,7 @@ from mutualgate.model.change import Change, ChangeKind
 from mutualgate.model.client import Client, ClientState
 from mutualgate.model.credential import Credential, CredentialState, Origin
 from mutualgate.model.crl import StoredCrl
+from mutualgate.model.expiring import Expiring, ExpiryKind
 from mutualgate.model.foreign import (
     ForeignList,
     ForeignRevocation,
@@ -52,6 +53,8 @@ __all__ = [
     "ClientState",
     "Credential",
     "CredentialState",
+    "Expiring",
+    "ExpiryKind",
     "Facts",
     "ForeignList",
     "ForeignRevocation",

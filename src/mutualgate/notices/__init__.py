@@ -1,5 +1,6 @@
 """What the gate tells by itself: letters that wait until they are sent, and what will expire.
 
+expiry        what will end: a list, figures, letters
 outbox        letters: put in the transaction of what they tell about; looked at; tried again
 sender        takes what is due out of the outbox
 mail          a letter as an e-mail
@@ -7,7 +8,8 @@ webhook       a letter as a signed call
 secret_file   passwords and secrets, which stand in files of their own
 """
 
+from mutualgate.notices.expiry import Expiry
 from mutualgate.notices.outbox import Outbox
 from mutualgate.notices.sender import Sender
 
-__all__ = ["Outbox", "Sender"]
+__all__ = ["Expiry", "Outbox", "Sender"]

@@ -148,10 +148,23 @@ def _partner_lists(field: str) -> Callable[[Status], Samples]:
     return samples
 
 
+def _nearest(status: Status) -> Samples:
+    for one in status.expiring:
+        if one.nearest is not None:
+            yield "", (("kind", str(one.kind)),), int(one.nearest.timestamp())
+
+
+def _expiring(status: Status) -> Samples:
+    for one in status.expiring:
+        for days, number in one.within.items():
+            yield "", (("kind", str(one.kind)), ("within_days", str(days))), number
+
+
 def _build(status: Status) -> Samples:
     yield "", (("version", __version__),), 1
 
 
+_EXPIRY_KINDS = "credential, pin, partner-ca and so on: as `mutualgate expiring` says"
 _PARTNER_AND_CA = {"partner": "its name", "ca": "the number of its CA"}
 _SITE_AND_ROUTE = {"site": "the site's name, `other` for none", "route": "the route's path, `other` for none"}
 
@@ -253,6 +266,20 @@ METRICS: tuple[Metric, ...] = (
         "E-mails and calls of the webhook that are not sent yet; alert on any that is dead.",
         {"state": "waiting, or dead: given up"},
         _letters,
+    ),
+    Metric(
+        "mutualgate_expiry_nearest_seconds",
+        "gauge",
+        "When the next of a kind ends that has no successor, in seconds since 1970; up to a week ago.",
+        {"kind": _EXPIRY_KINDS},
+        _nearest,
+    ),
+    Metric(
+        "mutualgate_expiring",
+        "gauge",
+        "How many of a kind end within so many days, or did in the last week, and have no successor.",
+        {"kind": _EXPIRY_KINDS, "within_days": "90, 60, 30, 14, 7 or 1"},
+        _expiring,
     ),
     Metric(
         "mutualgate_partner_list_next_update_seconds",

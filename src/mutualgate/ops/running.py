@@ -16,6 +16,7 @@ def status_of(runner: Runner) -> Status:
         store_epoch=seen.epoch,
         clients=seen.clients,
         endings=endings,
+        expiring=runner.expiring(),
         partner_lists=seen.partner_lists,
         letters={"waiting": seen.letters.waiting, "dead": seen.letters.dead},
         counters=runner.counters(),

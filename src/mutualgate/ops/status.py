@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from mutualgate.notices.expiry import Summary
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -34,6 +36,8 @@ class Status:
     """How many letters wait and how many were given up; the states of `LetterState`."""
     partner_lists: Sequence[Mapping[str, Any]] = ()
     """How it stands with what partners' CAs revoked: see `app.overview.Overview`."""
+    expiring: Sequence[Summary] = ()
+    """What ends, in figures; of clients, too, so no name is in it."""
     counters: Mapping[str, Any] = field(default_factory=dict)
     """The gate's counters, decoded from what `Counters::snapshot` gives (`rust/gate/src/counters.rs`); empty before the
     data plane runs. A counter that is not there is left out, one that is unknown is ignored."""

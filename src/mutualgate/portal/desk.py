@@ -112,7 +112,8 @@ class Desk:
 
     def operator_roles(self) -> Sequence[str]:
         """Roles whose clients are operators: `[portal] operators`."""
-        return self.services.config.portal.operators
+        portal = getattr(self.services.config, "portal", None)
+        return tuple(getattr(portal, "operators", ("admin",)))
 
     def is_operator(self, visitor: Visitor) -> bool:
         """Whether the operator's pages are for this visitor."""

@@ -226,7 +226,7 @@ invitation = Table(
     Column("state", String(16), nullable=False, index=True),
     Column("by", String(128), nullable=False),
     Column("created", Moment, nullable=False),
-    Column("expires", Moment, nullable=False),
+    Column("expires", Moment, nullable=False, index=True),
     Column("sent_to", Text, nullable=False),
     Column("wrong_factors", Integer, nullable=False),
     # What was handed in and waits for approval, or was accepted: how, the CSR or certificate, from where, when.
@@ -372,7 +372,7 @@ seen = Table(
     Column("client", Id, index=True),
     Column("credential", String(32), nullable=False),
     Column("subject", Text, nullable=False),
-    Column("not_after", Moment),
+    Column("not_after", Moment, index=True),
     Column("peer", String(64), nullable=False),
 )
 
@@ -457,6 +457,15 @@ outbox = Table(
     Column("sent", Moment, index=True),
     Column("error", Text, nullable=False),
     sqlite_autoincrement=True,
+)
+
+# What somebody was told of that it will end, and at how many days before: once each.
+told = Table(
+    "told",
+    metadata,
+    Column("item", String(160), primary_key=True),
+    Column("days", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
 )
 
 # Changes of trust, each with what takes it back.

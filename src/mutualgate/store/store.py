@@ -15,6 +15,7 @@ from mutualgate.store.changes import Changes
 from mutualgate.store.clients import Clients
 from mutualgate.store.credentials import Credentials
 from mutualgate.store.crls import Crls
+from mutualgate.store.expiring import ExpiringRows
 from mutualgate.store.foreign import Foreign
 from mutualgate.store.invitations import Invitations
 from mutualgate.store.migrate import bring_up_to_date
@@ -49,6 +50,7 @@ class Transaction:
         self.settings = Settings(connection)
         self.trust = Trust(connection, self.changes, self.credentials)
         self.outbox = Outbox(connection)
+        self.expiring = ExpiringRows(connection)
         self.foreign = Foreign(connection, self.changes)
 
 

@@ -33,6 +33,13 @@ def upgrade() -> None:
     op.create_index("ix_outbox_next_try", "outbox", ["next_try"], unique=False)
     op.create_index("ix_outbox_sent", "outbox", ["sent"], unique=False)
     op.create_table(
+        "told",
+        sa.Column("item", sa.String(length=160), nullable=False),
+        sa.Column("days", sa.Integer(), nullable=False),
+        sa.Column("at", Moment(), nullable=False),
+        sa.PrimaryKeyConstraint("item", name="pk_told"),
+    )
+    op.create_table(
         "seen",
         sa.Column("fingerprint", sa.LargeBinary(length=32), nullable=False),
         sa.Column("spki", sa.LargeBinary(length=32), nullable=True),
@@ -53,6 +60,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_seen_client", "seen", ["client"], unique=False)
     op.create_index("ix_seen_last_at", "seen", ["last_at"], unique=False)
+    op.create_index("ix_seen_not_after", "seen", ["not_after"], unique=False)
     op.create_index("ix_seen_spki", "seen", ["spki"], unique=False)
     op.create_table(
         "trust_change",
@@ -95,6 +103,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("token_hash", name="uq_invitation_token_hash"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_invitation_expires", "invitation", ["expires"], unique=False)
     op.create_index("ix_invitation_client", "invitation", ["client"], unique=False)
     op.create_index("ix_invitation_state", "invitation", ["state"], unique=False)
     op.create_table(

@@ -1,0 +1,160 @@
+"""What ends and has no successor, along indexes."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+import rows
+from rows import AT
+from sqlalchemy import insert, text
+
+from mutualgate.model import ClientName, ClientState, ExpiryKind, Origin, Revocation, RevocationReason
+from mutualgate.model.certificate import CertificateFacts
+from mutualgate.store import Store, Transaction
+from mutualgate.store import expiring as module
+from mutualgate.store.schema import seen
+
+DAY = timedelta(days=1)
+WINDOW = (AT, AT + 30 * DAY)
+CREDENTIAL, PIN, PARTNER = ExpiryKind.CREDENTIAL, ExpiryKind.PIN, ExpiryKind.PARTNER_CERTIFICATE
+
+
+def facts(name: str, ends: datetime, key: str = "") -> CertificateFacts:
+    number = next(rows._counter)
+    return CertificateFacts(
+        der=f"{name} {number}".encode(),
+        serial=number.to_bytes(4, "big").lstrip(b"\0"),
+        fingerprint=hashlib.sha256(f"{name} {number}".encode()).digest(),
+        spki=hashlib.sha256((key or f"{name} {number}").encode()).digest(),
+        not_before=AT - 300 * DAY,
+        not_after=ends,
+    )
+
+
+def names(store: Store, kind: ExpiryKind = CREDENTIAL) -> list[str]:
+    with store.reading() as tx:
+        return [one.name for one in tx.expiring.find(kind, WINDOW, 100)]
+
+
+Issue = Callable[..., int]
+
+
+@pytest.fixture
+def issue(store: Store) -> Issue:
+    with store.transaction() as tx:
+        by = rows.authority(tx)
+
+    def issue(name: str, days: float, key: str = "", replaces: int | None = None) -> int:
+        with store.transaction() as tx:
+            owner = tx.clients.find(ClientName(name)) or rows.client(tx, name)
+            return tx.credentials.add(
+                owner,
+                authority=by.id,
+                certificate_facts=facts(name, AT + days * DAY, key),
+                origin=Origin.ISSUED,
+                at=AT,
+                replaces=replaces,
+            ).id
+
+    return issue
+
+
+def test_the_next_to_end_comes_first(store: Store, issue: Issue) -> None:
+    for name, days in (("late", 29), ("soon", 1), ("beyond", 30), ("over", -1)):
+        issue(name, days)
+    assert names(store) == ["soon", "late"]
+    with store.reading() as tx:
+        assert [one.name for one in tx.expiring.find(CREDENTIAL, WINDOW, 1)] == ["soon"]
+        (one,) = tx.expiring.find(CREDENTIAL, (AT, AT + 2 * DAY), 9)
+        assert (one.ends, one.begins) == (AT + DAY, AT - 300 * DAY)
+        nearest, counts = tx.expiring.count(CREDENTIAL, WINDOW, [AT + 30 * DAY, AT + 7 * DAY, AT + DAY])
+    assert (nearest, counts) == (AT + DAY, [2, 1, 0])
+
+
+def test_a_successor_silences(store: Store, issue: Issue) -> None:
+    first = issue("renewed", 5)
+    issue("renewed", 300, replaces=first)
+    issue("same key", 5, key="k")
+    issue("same key", 300, key="k")
+    issue("two devices", 5)
+    issue("two devices", 300)
+    assert names(store) == ["two devices"], "another device's certificate is no successor"
+
+
+def test_what_counts_no_more_is_not_told(store: Store, issue: Issue) -> None:
+    revoked, gone, superseded = issue("revoked", 5), issue("gone", 5), issue("superseded", 5)
+    with store.transaction() as tx:
+        one = tx.credentials.get_many([revoked])[revoked]
+        tx.revocations.put(Revocation(one.authority, one.serial, AT, RevocationReason.unspecified))
+        owner = tx.clients.get(tx.credentials.get_many([gone])[gone].client)
+        assert owner is not None
+        tx.clients.set_state(owner.id, ClientState.GONE)
+        tx.credentials.set_superseded(superseded, AT)
+    assert names(store) == []
+
+
+def test_pins(store: Store) -> None:
+    with store.transaction() as tx:
+        anna, ben = rows.client(tx, "anna"), rows.client(tx, "ben")
+        old = rows.pin(tx, anna.id, "old")
+        rows.pin(tx, ben.id, "own")
+        end = old.not_after
+    window = (end - DAY, end + DAY)
+    with store.reading() as tx:
+        assert [one.name for one in tx.expiring.find(PIN, window, 9)] == ["anna", "ben"]
+
+
+def _see(tx: Transaction, client: int | None, subject: str, days: float, reason: str = "", by: str = "partner") -> None:
+    tx.expiring._connection.execute(
+        insert(seen).values(
+            fingerprint=hashlib.sha256(f"{subject} {days} {reason} {by}".encode()).digest(),
+            spki=None,
+            chain=b"",
+            site="main",
+            path="/",
+            first_at=AT,
+            last_at=AT,
+            count=1,
+            reason=reason,
+            client=client,
+            credential=by,
+            subject=subject,
+            not_after=AT + days * DAY,
+            peer="",
+        )
+    )
+
+
+def test_certificates_under_partners(store: Store) -> None:
+    with store.transaction() as tx:
+        acme = rows.client(tx, "acme")
+        _see(tx, acme.id, "CN=a", 5)
+        _see(tx, acme.id, "CN=b", 6)
+        _see(tx, acme.id, "CN=b", 300)
+        _see(tx, acme.id, "CN=refused", 5, reason="name_not_permitted")
+        _see(tx, None, "CN=stranger", 5)
+        _see(tx, acme.id, "CN=pinned", 5, by="pin 7")
+    with store.reading() as tx:
+        assert [one.detail for one in tx.expiring.find(PARTNER, WINDOW, 9)] == ["CN=a"]
+
+
+def test_what_was_told(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.expiring.tell("credential:1:5", 30, AT)
+        tx.expiring.tell("credential:1:5", 14, AT + DAY)
+        tx.expiring.tell("pin:1:5", 7, AT)
+        assert tx.expiring.told(["credential:1:5", "pin:1:5", "x"]) == {"credential:1:5": 14, "pin:1:5": 7}
+        tx.expiring.forget(AT + DAY)
+        assert tx.expiring.told(["credential:1:5", "pin:1:5"]) == {"credential:1:5": 14}
+
+
+@pytest.mark.parametrize("kind", list(module._QUERIES))
+def test_each_query_goes_along_an_index(store: Store, kind: ExpiryKind) -> None:
+    """With a hundred thousand clients it must not read them all."""
+    with store.reading() as tx:
+        query = module._QUERIES[kind](WINDOW).order_by("ends").limit(100)
+        compiled = query.compile(tx.expiring._connection.engine, compile_kwargs={"literal_binds": True})
+        plan = tx.expiring._connection.execute(text(f"EXPLAIN QUERY PLAN {compiled}")).all()
+    steps = [str(row[3]) for row in plan]
+    assert not [step for step in steps if step.startswith("SCAN") or "TEMP B-TREE" in step], steps
