@@ -8,7 +8,9 @@ use std::sync::LazyLock;
 use judge::{
     Snapshot, Verdict, decide,
     record::{
-        Admits, AuthorityRecord, Batch, ClientRecord, Mode, OnRefusal, RouteRecord, SiteRecord,
+        Admits, AnchorRecord, AuthorityRecord, Batch, ClientRecord, ForeignRecord, ListRecord,
+        MemberRecord, Mode, OnRefusal, PartnerAdmits, PartnerRecord, PinKind, PinRecord,
+        RevocationPolicy, RouteRecord, RuleKind, RuleRecord, SiteRecord,
     },
     route::check_path,
 };
@@ -16,7 +18,7 @@ use judge::{
 /// A moment within the validity of the seeds.
 const AT: i64 = include!("seeds/at.txt");
 
-/// An authority of ours, an adopted one that admits all that it signed, a client for each, a site.
+/// An authority of ours, an adopted one that admits all that it signed, a partner, a pin, clients, a site.
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let authority = |id, name: &str, certificate: &[u8], admits, estate| AuthorityRecord {
         id,
@@ -69,6 +71,67 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
             ),
         ],
         clients: vec![client(1, "alice"), client(2, "estate")],
+        pins: vec![PinRecord {
+            kind: PinKind::Key,
+            digest: vec![7; 32],
+            id: 3,
+            client: 1,
+            not_before: AT - 1,
+            not_after: AT + 1,
+            retired: false,
+            environment: "test".into(),
+        }],
+        partners: vec![PartnerRecord {
+            id: 1,
+            name: "acme".into(),
+            admits: PartnerAdmits::Rule,
+            client: 2,
+            suspended: false,
+            rules: [
+                (RuleKind::Dns, "*.acme.example"),
+                (RuleKind::Email, "*@acme.example"),
+                (RuleKind::Uri, "spiffe://acme/*"),
+                (RuleKind::Ip, "192.0.2.0/24"),
+                (RuleKind::Dn, "CN=*"),
+            ]
+            .map(|(kind, pattern)| RuleRecord {
+                kind,
+                pattern: pattern.into(),
+                anchor: None,
+            })
+            .into(),
+            intermediates: vec![],
+        }],
+        anchors: vec![AnchorRecord {
+            id: 5,
+            partner: 1,
+            certificate: include_bytes!("seeds/partner.der").into(),
+            not_before: AT - 1,
+            not_after: AT + 1,
+            shared: false,
+            depth: 1,
+            sub_cas: vec![],
+            environment: String::new(),
+            revocation: RevocationPolicy::Fail,
+            grace_seconds: 0,
+            leaf_limit_seconds: 0,
+            lists: vec![ListRecord {
+                scope: String::new(),
+                this_update: AT - 1,
+                next_update: AT + 1,
+            }],
+        }],
+        members: vec![MemberRecord {
+            partner: 1,
+            name: "dns:a.acme.example".into(),
+            client: 1,
+        }],
+        foreign: vec![ForeignRecord {
+            anchor: 5,
+            serial: vec![5],
+            at: AT,
+            reason: 1,
+        }],
         sites: Some(vec![site]),
         ..Batch::default()
     }])
@@ -138,7 +201,14 @@ pub fn deltas(data: &[u8]) {
         return;
     };
     match SNAPSHOT.apply(delta) {
-        Ok(next) => assert!(next.epoch() >= SNAPSHOT.epoch()),
+        Ok(next) => {
+            assert!(next.epoch() >= SNAPSHOT.epoch());
+            assert!(
+                next.problems()
+                    .iter()
+                    .all(|problem| problem.starts_with("Partner "))
+            );
+        }
         Err(error) => assert!(!error.record.is_empty() && !error.problem.is_empty()),
     }
 }

@@ -34,6 +34,8 @@ def main():
     ours, adopted = (der(authority["certificate"]) for authority in plain["snapshot"]["authorities"])
     write("", "ours.der", ours)
     write("", "adopted.der", adopted)
+    partner = vectors["name_not_permitted"][0]["snapshot"]
+    write("", "partner.der", der(partner["anchors"][0]["certificate"]))
     write("", "at.txt", f"{plain['at']}\n".encode())
     for file, listed in vectors.items():
         chain = [der(text) for text in listed[0]["chain"][:4]] or [b"\x30\x00"]
@@ -97,9 +99,77 @@ def batches(ours, leaf):
         "revocation": records.Batch(
             revocations=[records.RevocationRecord(authority=1, serial=b"\x05", at=1_700_000_000, reason=4)]
         ),
+        "pin": records.Batch(
+            pins=[
+                records.PinRecord(
+                    kind=kind,
+                    digest=fingerprint,
+                    id=4,
+                    client=1,
+                    not_before=1_700_000_000,
+                    not_after=1_900_000_000,
+                    retired=False,
+                    environment="test",
+                )
+                for kind in ("certificate", "key")
+            ]
+        ),
+        "partner": records.Batch(
+            partners=[
+                records.PartnerRecord(
+                    id=2,
+                    name="other",
+                    admits="listed",
+                    client=1,
+                    suspended=False,
+                    rules=[
+                        records.RuleRecord(kind=kind, pattern=pattern, anchor=anchor)
+                        for kind, pattern, anchor in (
+                            ("dns", "*.acme.example", None),
+                            ("email", "*@acme.example", 5),
+                            ("uri", "spiffe://acme/*", None),
+                            ("ip", "192.0.2.0/24", None),
+                            ("dn", "CN=*,O=Acme", None),
+                        )
+                    ],
+                    intermediates=[ours],
+                )
+            ]
+        ),
+        "anchor": records.Batch(
+            anchors=[
+                records.AnchorRecord(
+                    id=6,
+                    partner=2,
+                    certificate=ours,
+                    not_before=1_700_000_000,
+                    not_after=1_900_000_000,
+                    shared=True,
+                    depth=1,
+                    sub_cas=[fingerprint],
+                    environment="test",
+                    revocation="grace",
+                    grace_seconds=3_600,
+                    leaf_limit_seconds=7_776_000,
+                    lists=[records.ListRecord(scope="", this_update=1_700_000_000, next_update=1_900_000_000)],
+                )
+            ]
+        ),
+        "member": records.Batch(members=[records.MemberRecord(partner=2, name="dns:a.acme.example", client=1)]),
+        "foreign": records.Batch(foreign=[records.ForeignRecord(anchor=6, serial=b"\x05", at=1_700_000_000, reason=4)]),
         "sites": records.Batch(sites=[site]),
         "removed": records.Batch(
-            removed=records.Removed(authorities=[2], clients=[2], credentials=[fingerprint], revocations=[(1, b"\x05")])
+            removed=records.Removed(
+                authorities=[2],
+                clients=[2],
+                credentials=[fingerprint],
+                revocations=[(1, b"\x05")],
+                pins=[("key", fingerprint)],
+                partners=[1],
+                anchors=[5],
+                members=[(1, "dns:a.acme.example")],
+                foreign=[(5, b"\x05")],
+            )
         ),
     }
 

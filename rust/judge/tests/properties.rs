@@ -10,7 +10,11 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use common::{Vector, batch, der, good, vectors};
 use judge::{
     Snapshot, Verdict, decide,
-    record::{AuthorityRecord, Batch, ClientRecord, CredentialRecord, Removed, RevocationRecord},
+    record::{
+        AnchorRecord, AuthorityRecord, Batch, ClientRecord, CredentialRecord, ForeignRecord,
+        ListRecord, MemberRecord, PartnerAdmits, PartnerRecord, PinKind, PinRecord, Removed,
+        RevocationPolicy, RevocationRecord, RuleKind, RuleRecord,
+    },
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_bytes::ByteBuf;
@@ -80,6 +84,16 @@ enum Change {
     Client(u64, Vec<String>, bool),
     Credential(u8, u64),
     Revocation(u32, Vec<u8>, u8),
+    Pin(bool, u8, u64, bool, String),
+    Partner(u32, Vec<String>, Vec<usize>, bool),
+    Anchor(u32, u32, usize, String, Vec<u8>),
+    Member(u32, u8, u64),
+    Foreign(u32, Vec<u8>, u8),
+    RemovePin(bool, u8),
+    RemovePartner(u32),
+    RemoveAnchor(u32),
+    RemoveMember(u32, u8),
+    RemoveForeign(u32, Vec<u8>),
     RemoveAuthority(u32),
     RemoveClient(u64),
     RemoveCredential(u8),
@@ -87,6 +101,59 @@ enum Change {
 }
 
 fn change() -> impl Strategy<Value = Change> {
+    let serial = || vec(1u8..4, 1..3);
+    let environment = || "(test|live)?";
+    let brought = prop_oneof![
+        (any::<bool>(), 0u8..5, 1u64..6, any::<bool>(), environment()).prop_map(
+            |(key, digest, client, retired, environment)| Change::Pin(
+                key,
+                digest,
+                client,
+                retired,
+                environment
+            )
+        ),
+        // The wrong ones among rules and certificates permit nothing, and are no error.
+        (
+            1u32..4,
+            vec("[*]?[.]?[ab]", 0..3),
+            vec(0usize..4, 0..3),
+            any::<bool>()
+        )
+            .prop_map(|(id, rules, helpers, suspended)| Change::Partner(
+                id, rules, helpers, suspended
+            )),
+        (
+            1u32..6,
+            1u32..4,
+            0usize..4,
+            environment(),
+            vec(0u8..3, 0..3)
+        )
+            .prop_map(|(id, partner, which, environment, lists)| Change::Anchor(
+                id,
+                partner,
+                which,
+                environment,
+                lists
+            )),
+        (1u32..4, 0u8..3, 1u64..6)
+            .prop_map(|(partner, name, client)| Change::Member(partner, name, client)),
+        (1u32..6, serial(), 0u8..7)
+            .prop_map(|(anchor, serial, reason)| Change::Foreign(anchor, serial, reason)),
+        (any::<bool>(), 0u8..5).prop_map(|(key, digest)| Change::RemovePin(key, digest)),
+        (1u32..4).prop_map(Change::RemovePartner),
+        (1u32..6).prop_map(Change::RemoveAnchor),
+        (1u32..4, 0u8..3).prop_map(|(partner, name)| Change::RemoveMember(partner, name)),
+        (1u32..6, serial()).prop_map(|(anchor, serial)| Change::RemoveForeign(anchor, serial)),
+    ];
+    prop_oneof![
+        10 => brought,
+        10 => of_ours(),
+    ]
+}
+
+fn of_ours() -> impl Strategy<Value = Change> {
     let serial = || vec(1u8..4, 1..3);
     prop_oneof![
         (1u32..4, 0usize..2, any::<bool>())
@@ -111,6 +178,27 @@ struct Whole {
     clients: BTreeMap<u64, ClientRecord>,
     credentials: BTreeMap<u8, CredentialRecord>,
     revocations: BTreeMap<(u32, Vec<u8>), RevocationRecord>,
+    pins: BTreeMap<(bool, u8), PinRecord>,
+    partners: BTreeMap<u32, PartnerRecord>,
+    anchors: BTreeMap<u32, AnchorRecord>,
+    members: BTreeMap<(u32, u8), MemberRecord>,
+    foreign: BTreeMap<(u32, Vec<u8>), ForeignRecord>,
+}
+
+/// A certificate of an authority, or something that is none.
+fn some_ca(which: usize) -> Vec<u8> {
+    match batch(&GOOD.0).authorities.get(which) {
+        Some(authority) => authority.certificate.clone(),
+        None => vec![which as u8; 9],
+    }
+}
+
+fn kind_of(key: bool) -> PinKind {
+    if key {
+        PinKind::Key
+    } else {
+        PinKind::Certificate
+    }
 }
 
 impl Whole {
@@ -165,6 +253,108 @@ impl Whole {
                 self.revocations.insert((authority, serial), record.clone());
                 delta.revocations.push(record);
             }
+            Change::Pin(key, digest, client, retired, environment) => {
+                let record = PinRecord {
+                    kind: kind_of(key),
+                    digest: vec![digest; 32],
+                    id: 1,
+                    client,
+                    not_before: 5,
+                    not_after: 50,
+                    retired,
+                    environment,
+                };
+                self.pins.insert((key, digest), record.clone());
+                delta.pins.push(record);
+            }
+            Change::Partner(id, rules, helpers, suspended) => {
+                let rule = |pattern| RuleRecord {
+                    kind: RuleKind::Dns,
+                    pattern,
+                    anchor: suspended.then_some(id),
+                };
+                let record = PartnerRecord {
+                    id,
+                    name: format!("partner {id}"),
+                    admits: PartnerAdmits::Rule,
+                    client: 1,
+                    suspended,
+                    rules: rules.into_iter().map(rule).collect(),
+                    intermediates: helpers
+                        .into_iter()
+                        .map(|which| ByteBuf::from(some_ca(which)))
+                        .collect(),
+                };
+                self.partners.insert(id, record.clone());
+                delta.partners.push(record);
+            }
+            Change::Anchor(id, partner, which, environment, lists) => {
+                let list = |scope: u8| ListRecord {
+                    scope: scope.to_string(),
+                    this_update: 5,
+                    next_update: 50,
+                };
+                let record = AnchorRecord {
+                    id,
+                    partner,
+                    certificate: some_ca(which),
+                    not_before: 5,
+                    not_after: 50,
+                    shared: which == 0,
+                    depth: 1,
+                    sub_cas: lists
+                        .iter()
+                        .map(|scope| ByteBuf::from(vec![*scope; 32]))
+                        .collect(),
+                    environment,
+                    revocation: RevocationPolicy::Fail,
+                    grace_seconds: 0,
+                    leaf_limit_seconds: 0,
+                    lists: lists.into_iter().map(list).collect(),
+                };
+                self.anchors.insert(id, record.clone());
+                delta.anchors.push(record);
+            }
+            Change::Member(partner, name, client) => {
+                let record = MemberRecord {
+                    partner,
+                    name: name.to_string(),
+                    client,
+                };
+                self.members.insert((partner, name), record.clone());
+                delta.members.push(record);
+            }
+            Change::Foreign(anchor, serial, reason) => {
+                let record = ForeignRecord {
+                    anchor,
+                    serial: serial.clone(),
+                    at: 1_000,
+                    reason,
+                };
+                self.foreign.insert((anchor, serial), record.clone());
+                delta.foreign.push(record);
+            }
+            Change::RemovePin(key, digest) => {
+                self.pins.remove(&(key, digest));
+                let digest = ByteBuf::from(vec![digest; 32]);
+                delta.removed.pins.push((kind_of(key), digest));
+            }
+            Change::RemovePartner(id) => {
+                self.partners.remove(&id);
+                delta.removed.partners.push(id);
+            }
+            Change::RemoveAnchor(id) => {
+                self.anchors.remove(&id);
+                delta.removed.anchors.push(id);
+            }
+            Change::RemoveMember(partner, name) => {
+                self.members.remove(&(partner, name));
+                delta.removed.members.push((partner, name.to_string()));
+            }
+            Change::RemoveForeign(anchor, serial) => {
+                self.foreign.remove(&(anchor, serial.clone()));
+                delta.removed.foreign.push((anchor, ByteBuf::from(serial)));
+            }
             Change::RemoveAuthority(id) => {
                 self.authorities.remove(&id);
                 delta.removed.authorities.push(id);
@@ -206,22 +396,25 @@ impl Whole {
     /// Everything, in batches of one record, credentials first: the order does not matter.
     fn batches(self, epoch: u64) -> Vec<Batch> {
         let mut batches: Vec<Batch> = Vec::new();
-        batches.extend(self.credentials.into_values().map(|record| Batch {
-            credentials: vec![record],
-            ..Batch::default()
-        }));
-        batches.extend(self.revocations.into_values().map(|record| Batch {
-            revocations: vec![record],
-            ..Batch::default()
-        }));
-        batches.extend(self.clients.into_values().map(|record| Batch {
-            clients: vec![record],
-            ..Batch::default()
-        }));
-        batches.extend(self.authorities.into_values().map(|record| Batch {
-            authorities: vec![record],
-            ..Batch::default()
-        }));
+        macro_rules! each {
+            ($($kind:ident),*) => { $(
+                batches.extend(self.$kind.into_values().map(|record| Batch {
+                    $kind: vec![record],
+                    ..Batch::default()
+                }));
+            )* };
+        }
+        each!(
+            credentials,
+            revocations,
+            anchors,
+            members,
+            foreign,
+            pins,
+            partners,
+            clients,
+            authorities
+        );
         batches.push(Batch {
             epoch: Some(epoch),
             ..Batch::default()
