@@ -39,7 +39,7 @@ client = Table(
     # NULL once the client is gone: unique over those who are not, in every database.
     Column("name_key", Text, unique=True),
     Column("contact", Text, nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
     Column("created", Moment, nullable=False),
     sqlite_autoincrement=True,  # an id that was somebody's never becomes somebody else's
 )

@@ -283,6 +283,7 @@ def upgrade() -> None:
     op.create_index("ix_revocation_source_next_fetch", "revocation_source", ["next_fetch"], unique=False)
     op.add_column("credential", sa.Column("replaces", Id, nullable=True))
     op.add_column("credential", sa.Column("superseded", Moment(), nullable=True))
+    op.create_index("ix_client_state", "client", ["state"], unique=False)
     op.create_index("ix_credential_not_after", "credential", ["not_after"], unique=False)
     op.create_index("ix_credential_replaces", "credential", ["replaces"], unique=False)
     op.create_index("ix_credential_superseded", "credential", ["superseded"], unique=False)
