@@ -1,5 +1,6 @@
 """The operator's pages: for operators alone, by the services that the commands use, and asked twice before a cut."""
 
+import hashlib
 import re
 from html import unescape
 from typing import TYPE_CHECKING
@@ -9,10 +10,11 @@ import pytest
 from conftest import Hands
 from cryptography.hazmat.primitives import hashes
 from portal.asking import ANONYMOUS, Answer, admitted, ask, refused
+from rows import see
 
 from mutualgate.app import Services
 from mutualgate.errors import NotFound
-from mutualgate.model import Way
+from mutualgate.model import RefusalRecord, Way
 from mutualgate.reading.weak_keys import key_fingerprint
 
 if TYPE_CHECKING:
@@ -283,3 +285,44 @@ def test_a_refusal_is_looked_up_by_its_reference(portal: "ASGIApp", services: Se
     assert "7K3M9QW2XT5B8N01" in get(portal, "/clients/anna").words
     assert get(portal, "/refusals/NOTHING").status == 404
     assert get(portal, "/refusals?reason=odd").status == 400
+
+
+def test_a_refusal_becomes_a_client_after_everything_was_shown(portal: "ASGIApp", services: Services) -> None:
+    own = pki.leaf(None, "olga", eku=None, days=1000)
+    refusal = shown_and_refused(services, own.chain_der)
+    page = get(portal, f"/refusals/{refusal}")
+    assert "Let it in?" in page.words
+    assert own.certificate.fingerprint(hashes.SHA256()).hex() in page.words.replace(" ", "")
+    assert "Look twice" in page.words  # it calls itself as the operator is called
+    assert post(portal, f"/refusals/{refusal}", client="laptop").status == 400
+    assert "box was not ticked" in post(portal, f"/refusals/{refusal}", client="laptop").words
+    assert post(portal, f"/refusals/{refusal}", sure="yes").status == 400
+    done = post(portal, f"/refusals/{refusal}", client="laptop", roles="staff", kind="key", sure="yes")
+    assert done.headers["Location"] == "/join/operator/clients/laptop"
+    ((pin, client),) = services.pins.list("laptop")
+    assert (pin.kind, client.roles) == ("key", ("staff",))
+
+
+def test_what_cannot_be_let_in_is_not_offered(portal: "ASGIApp", services: Services) -> None:
+    refusal = shown_and_refused(services, pki.leaf(None, "x").chain_der, "expired")
+    page = get(portal, f"/refusals/{refusal}")
+    assert "Let it in?" not in page.words
+    assert "it has expired" in page.words
+    assert post(portal, f"/refusals/{refusal}", client="laptop", sure="yes").status == 400
+
+
+def shown_and_refused(services: Services, chain: list[bytes], reason: str = "unknown_issuer") -> str:
+    """A certificate that the gate saw and refused; the reference of the refusal."""
+    see(services.store, chain, at=services.clock(), reason=reason, subject="CN=somebody", count=1)
+    record = RefusalRecord(
+        "7K3M9QW2XT5B8N4C",
+        services.clock(),
+        reason,
+        "why",
+        peer="192.0.2.7",
+        subject="CN=somebody",
+        fingerprint=hashlib.sha256(chain[0]).digest(),
+    )
+    with services.store.transaction() as tx:
+        tx.refusals.add_many([record])
+    return "7K3M9QW2XT5B8N4C"

@@ -1,5 +1,6 @@
 """The pages of a partner's administrators: what is theirs, and nothing that is another's, whatever they ask for."""
 
+import hashlib
 import re
 from html import unescape
 from typing import TYPE_CHECKING
@@ -7,9 +8,10 @@ from typing import TYPE_CHECKING
 import pki
 import pytest
 from portal.asking import ANONYMOUS, Answer, admitted, ask
+from rows import see
 
 from mutualgate.app import Services
-from mutualgate.model import Anchor, PartnerAdmits
+from mutualgate.model import Anchor, PartnerAdmits, RefusalRecord
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -294,3 +296,26 @@ def test_an_operator_lets_a_claim_count_without_proof_only_in_so_many_words(
     assert (third.depth, third.revocation, third.environment, third.leaf_limit.days) == (1, "fail", "test", 30)
     assert operator(portal, "/acme/cas", text=pem, sure="yes", leaf_limit="many").status == 400
     assert operator(portal, f"/acme/cas/{companies.anchors[GLOBEX].id}").status == 404
+
+
+def test_a_partner_sees_refusals_under_its_cas_alone(
+    portal: "ASGIApp", companies: Companies, services: Services
+) -> None:
+    for name in (ACME, GLOBEX):
+        leaf = pki.leaf(companies.cas[name], f"robot of {name}")
+        see(services.store, leaf.chain_der, at=services.clock(), reason="expired", subject="x", count=1)
+        record = RefusalRecord(
+            f"REFUSAL{name.upper()}",
+            services.clock(),
+            "expired",
+            "why",
+            subject=f"CN=robot of {name}",
+            fingerprint=hashlib.sha256(leaf.der).digest(),
+        )
+        with services.store.transaction() as tx:
+            tx.refusals.add_many([record])
+    page = get(portal, companies.chief(), "/acme")
+    assert "robot of acme" in page.words
+    assert "globex" not in page.text.lower()
+    # The operator's page of the same refusal is not for partners.
+    assert ask(portal, "/join/operator/refusals/REFUSALACME", companies.chief()).status == 403

@@ -2,12 +2,16 @@
 
 import ipaddress
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mutualgate.app import control
 from mutualgate.app.folder import Folder
 from mutualgate.config import DEFAULT_HOSTS, PORTAL, Config
 from mutualgate.enrolment.invitations import no_portal
 from mutualgate.errors import NotFound
+
+if TYPE_CHECKING:
+    from mutualgate.app.services import Services
 
 _HTTPS = 443
 
@@ -32,6 +36,20 @@ def portal_url(config: Config, folder: Folder, listening: Sequence[str] = ()) ->
     host = f"[{name}]" if ":" in name else name
     port = listener.port or _chosen_port(folder, listening)
     return f"https://{host}{'' if port == _HTTPS else f':{port}'}{route.path.rstrip('/')}"
+
+
+def root_sha256(services: "Services") -> str | None:
+    """The hash, hexadecimal, of the root that a machine has to know to trust the portal; None where its site has a
+    certificate of its own, or there is no portal."""
+    from cryptography.hazmat.primitives import hashes
+
+    from mutualgate.authorities.issuing import certificate_of
+
+    serving = (one for one in services.config.sites if any(route.upstream == PORTAL for route in one.routes))
+    site, hierarchy = next(serving, None), services.authorities.hierarchy()
+    if site is None or site.certificate is not None or hierarchy is None:
+        return None
+    return certificate_of(hierarchy.root).fingerprint(hashes.SHA256()).hex()
 
 
 def _chosen_port(folder: Folder, listening: Sequence[str]) -> int:

@@ -31,6 +31,8 @@ class Link:
     url: str | None = field(repr=False)
     path: str = field(repr=False)
     problem: str | None
+    root_sha256: str | None = None
+    """Of the root that machines need to know to trust the portal, where that is ours."""
 
 
 def invite(
@@ -257,10 +259,11 @@ def resend(
 
 def link_of(services: "Services", invited: "Invited") -> Link:
     """Its link, or the end of it where the portal's address is not known."""
+    from mutualgate.app.links import root_sha256
     from mutualgate.errors import NotFound
 
     try:
-        return Link(invited.link(services.base_url()), "", None)
+        return Link(invited.link(services.base_url()), "", None, root_sha256(services))
     except NotFound as error:
         return Link(None, invited.link("/join"), str(error))
 
@@ -275,6 +278,8 @@ def _show(
     json: bool,
     more: dict[str, Any],
 ) -> None:
+    from mutualgate.model import Way
+
     invitation = invited.invitation
     lines = [head, ""]
     if link.url is not None:
@@ -286,6 +291,8 @@ def _show(
             f"  {plain(link.problem)}",
         ]
     lines.append(f"  until: {invitation.expires:%Y-%m-%d %H:%M} UTC, once")
+    if link.root_sha256 is not None and Way.COMMAND in invitation.ways:
+        lines.append(f"  on a machine: mutualgate enrol LINK --root-sha256 {link.root_sha256}")
     if invitation.sent_to:
         lines.append(f"  sent to {plain(invitation.sent_to)} as soon as the gate runs")
     if invited.factor is not None:
@@ -300,6 +307,7 @@ def _show(
         **as_dict_of(invited),
         "link": link.url,
         "link_path": None if link.url else link.path,
+        "root_sha256": link.root_sha256,
         "code": invited.code,
         "second_factor": invited.factor,
         **more,

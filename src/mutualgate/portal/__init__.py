@@ -14,6 +14,7 @@ Its routes have the mode `shown`, so it hears of refused and of no certificates,
     joining.py      from the link to the first good handshake: the pages of whoever was invited
     me.py           who am I
     helping.py      instructions for each browser and program
+    explaining.py   what a file is that somebody has
     systems.py      a guess at the visitor's machine, and what is best there
     showing.py      the certificate that was shown, in words
     diagnosis.py    why the right one did not arrive

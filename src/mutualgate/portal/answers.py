@@ -17,6 +17,7 @@ from starlette.responses import Response
 from mutualgate.portal import assets
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.problems import Problem
+from mutualgate.portal.systems import ACCEPT_CH
 
 if TYPE_CHECKING:
     import jinja2
@@ -40,7 +41,7 @@ def page(
         operators=asked.desk.is_operator(asked.visitor),
         **values,
     )  # fmt: skip
-    return send(asked, body, "text/html; charset=utf-8", status, headers)
+    return send(asked, body, "text/html; charset=utf-8", status, {"Accept-CH": ACCEPT_CH, **(headers or {})})
 
 
 def document(

@@ -9,11 +9,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Router
 
 from mutualgate.clock import Clock, system_clock
+from mutualgate.config import PORTAL
 from mutualgate.errors import NotFound
 from mutualgate.portal import (
     answers,
     apple,
     assets,
+    explaining,
     helping,
     joining,
     linux,
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 
     from mutualgate.app import Services
 
-UPSTREAM: Final = "portal"
 MOUNT: Final = "/join"
 
 
@@ -80,7 +81,7 @@ def application(
 
 def configured(services: "Services") -> list[str]:
     """The paths of the routes that lead here, without a slash at the end."""
-    routes = [route for site in services.config.sites for route in site.routes if str(route.upstream) == UPSTREAM]
+    routes = [route for site in services.config.sites for route in site.routes if route.upstream == PORTAL]
     return sorted({route.path.rstrip("/") for route in routes}) or [MOUNT]
 
 
@@ -88,6 +89,7 @@ def routes(desk: Desk) -> list[BaseRoute]:
     """All addresses."""
     return [
         desk.route("/static/{version}/{name}", get=static),
+        *explaining.routes(desk),
         *helping.routes(desk),
         *me.routes(desk),
         *joining.routes(desk),

@@ -112,8 +112,7 @@ class Desk:
 
     def operator_roles(self) -> Sequence[str]:
         """Roles whose clients are operators: `[portal] operators`."""
-        portal = getattr(self.services.config, "portal", None)
-        return tuple(getattr(portal, "operators", ("admin",)))
+        return self.services.config.portal.operators
 
     def is_operator(self, visitor: Visitor) -> bool:
         """Whether the operator's pages are for this visitor."""

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model import Anchor, AnchorState, MemberState, PartnerName
+from mutualgate.partners.refused import refused_under
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.operator import PAGE_ROWS, At, acting, part, query
@@ -73,7 +74,11 @@ async def show(asked: Asked, office: Office) -> Response:
         view = services.partners.show(office.partner)
         waiting = services.partners.members.list(office.partner, state=MemberState.PENDING, limit=MEMBERS_SHOWN)
         there = services.partners.members.list(office.partner, state=MemberState.ACTIVE, limit=MEMBERS_SHOWN)
-        return {"view": view, "partner": view.partner, "pending": waiting, "active": there, **_ways(view)}
+        with services.store.reading() as tx:
+            refused = refused_under(tx, view.partner.id, limit=MEMBERS_SHOWN)
+        lists = {one.anchor.id: one for one in services.revocation.show(office.partner)}
+        found = {"pending": waiting, "active": there, "refused": refused, "lists": lists}
+        return {"view": view, "partner": view.partner, **found, **_ways(view)}
 
     return await _shown(asked, office, "partner/partner.html.j2", read)
 

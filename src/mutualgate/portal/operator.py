@@ -5,6 +5,7 @@ log names the operator. What locks somebody out is asked for twice: a page that 
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -24,6 +25,8 @@ PAGE_ROWS = 50
 """Rows of a list on one page."""
 SEARCH_LIMIT = 128
 """Characters of what is searched for."""
+SOON = timedelta(days=90)
+"""What ends within this time is shown."""
 TABS = (
     ("overview", "Overview", ()),
     ("clients", "Clients", ("clients",)),
@@ -85,10 +88,23 @@ async def overview(asked: Asked) -> Response:
 def _overview(services: "Services") -> dict[str, Any]:
     from mutualgate.app.overview import overview as as_it_stands
 
-    seen = as_it_stands(services.store)
+    seen, now = as_it_stands(services.store), services.clock()
     refusals = services.refusals.recent(limit=8)
     there = sum(number for state, number in seen.clients.items() if state != ClientState.GONE)
-    return {"clients": seen.clients, "total": there, "refusals": refusals}
+    lists = [one for one in services.revocation.overview() if one.problem]
+    ending = sorted((end, name) for name, end in seen.authorities if end <= now + SOON)
+    with services.store.reading() as tx:
+        partners = tx.partners.count()
+    return {
+        "clients": seen.clients,
+        "total": there,
+        "partners": partners,
+        "refusals": refusals,
+        "lists": lists,
+        "ending": ending,
+        "waits": services.invitations.list(state=InvitationState.WAITING, limit=10).invitations,
+        "claims": services.partners.anchors.pending(),
+    }
 
 
 # For the other modules of the operator.

@@ -46,7 +46,7 @@ async def accept(asked: Asked) -> Response:
     name, given = part(asked, "name"), await asked.form()
     data = given_file(given)
     if given.text("sure", 8) == "yes":
-        kind = _kind(given.text("kind", 16))
+        kind = kind_of(given.text("kind", 16))
         await asked.call(acting(asked).pins.add, name, data, "the certificate", kind=kind)
         return answers.see_other(asked, "operator", "clients", name)
 
@@ -116,7 +116,8 @@ def pem_of(der: bytes) -> str:
     return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode()
 
 
-def _kind(text: str) -> PinKind:
+def kind_of(text: str) -> PinKind:
+    """What of a certificate is to count. Raises BadInput."""
     try:
         return PinKind(text or "certificate")
     except ValueError:

@@ -1,14 +1,16 @@
-"""The operator's pages about who was refused: why, and what was shown."""
+"""The operator's pages about who was refused: why, what was shown, and how to let it in."""
 
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from mutualgate.errors import BadInput, NotFound
+from mutualgate.errors import BadInput, MutualgateError, NotFound
 from mutualgate.gate import reasons
+from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
-from mutualgate.portal.operator import At, part, query, shown
+from mutualgate.portal.operator import At, acting, part, query, shown
+from mutualgate.portal.operator_pins import KINDS, kind_of
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -19,7 +21,7 @@ MOST = 100
 
 def routes(at: At) -> list[BaseRoute]:
     """The addresses."""
-    return [at("/refusals", get=refusals), at("/refusals/{id}", get=refusal)]
+    return [at("/refusals", get=refusals), at("/refusals/{id}", get=refusal, post=approve)]
 
 
 async def refusals(asked: Asked) -> Response:
@@ -38,16 +40,52 @@ async def refusals(asked: Asked) -> Response:
 
 
 async def refusal(asked: Asked) -> Response:
-    """One: what the page said, to whom."""
+    """One: what the page said, to whom; and what was shown, if it can be let in."""
     id = part(asked, "id")
+    return await shown(asked, "operator/refusal.html.j2", lambda services: _one(services, id))
 
-    def read(services: "Services") -> dict[str, Any]:
-        found = services.refusals.find(id)
-        if found is None:
-            raise NotFound("there is no such refusal: the oldest are forgotten")
-        with services.store.reading() as tx:
-            client = tx.clients.get(found.client) if found.client else None
-        meaning, fix = next(((meaning, fix) for code, meaning, fix in reasons() if code == found.reason), ("", ""))
-        return {"refusal": found, "client": client, "meaning": meaning, "fix": fix}
 
-    return await shown(asked, "operator/refusal.html.j2", read)
+async def approve(asked: Asked) -> Response:
+    """Lets it in, as whom the form says; or shows the page again with what is wrong."""
+    id, form = part(asked, "id"), await asked.form()
+    name, roles = form.text("client", 64), form.text("roles", 1024)
+    try:
+        if form.text("sure", 8) != "yes":
+            raise BadInput("nothing was done: the box was not ticked", expected="the box that says that you are sure")
+        approved = await asked.call(
+            acting(asked).approvals.approve,
+            id,
+            client=name or None,
+            roles=roles.replace(",", " ").split() if roles else None,
+            kind=kind_of(form.text("kind", 16)),
+        )
+    except MutualgateError as error:
+        wrong = {"problem": error.problem, "expected": error.expected, "fix": error.fix}
+        values = {"client": name, "roles": roles}
+        return await shown(
+            asked,
+            "operator/refusal.html.j2",
+            lambda services: {**_one(services, id), "wrong": wrong, "values": values},
+            status=400,
+        )
+    return answers.see_other(asked, "operator", "clients", str(approved.client.name))
+
+
+def _one(services: "Services", id: str) -> dict[str, Any]:
+    found = services.refusals.find(id)
+    if found is None:
+        raise NotFound("there is no such refusal: the oldest are forgotten")
+    with services.store.reading() as tx:
+        client = tx.clients.get(found.client) if found.client else None
+    meaning, fix = next(((meaning, fix) for code, meaning, fix in reasons() if code == found.reason), ("", ""))
+    candidate, what, why_not = None, None, ""
+    try:
+        candidate = services.approvals.look(id)
+        from mutualgate.reading.explain import explain_chain
+
+        what = explain_chain(candidate.seen.chain, now=services.clock())
+    except MutualgateError as error:
+        why_not = error.problem
+    usual = {"wrong": None, "values": {"client": "", "roles": ""}, "kinds": KINDS}
+    told = {"refusal": found, "client": client, "meaning": meaning, "fix": fix}
+    return {**usual, **told, "candidate": candidate, "what": what, "why_not": why_not}

@@ -1,0 +1,55 @@
+"""Who was refused under a partner's CAs: for the partner's own eyes, so nothing of anybody else's is in it.
+
+Whether a certificate is under a CA, the CA's signature says; what a stranger writes into an issuer's name does not.
+"""
+
+from cryptography import x509
+
+from mutualgate.model import Anchor, AnchorState, RefusalRecord
+from mutualgate.partners import ca
+from mutualgate.partners.anchors import parsed
+from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
+from mutualgate.store import Transaction
+
+LOOKED_AT = 500
+"""Refusals, the newest first."""
+
+
+def refused_under(tx: Transaction, partner_id: int, *, limit: int = 20) -> list[RefusalRecord]:
+    """The newest refusals of certificates that a CA of the partner's signed, directly or by one that was sent along."""
+    anchors = [one for one in tx.partners.anchors_of(partner_id) if one.state is not AnchorState.PENDING]
+    found: list[RefusalRecord] = []
+    known: dict[bytes, bool] = {}
+    with odd_serials_allowed():
+        named = [(parsed(one), one) for one in anchors]
+        for record in tx.refusals.recent(limit=LOOKED_AT):
+            if record.fingerprint is None:
+                continue
+            if record.fingerprint not in known:
+                seen = tx.trust.seen(record.fingerprint)
+                known[record.fingerprint] = seen is not None and _is_under(seen.chain, named)
+            if known[record.fingerprint]:
+                found.append(record)
+                if len(found) == limit:
+                    break
+    return found
+
+
+def _is_under(chain: tuple[bytes, ...], anchors: list[tuple[x509.Certificate, Anchor]]) -> bool:
+    """Whether the signatures lead from the leaf to one of the CAs, by what was sent."""
+    try:
+        certificates = [x509.load_der_x509_certificate(one) for one in chain]
+        path = certificates[:1]
+        for _ in certificates:
+            head = path[-1]
+            if any(issuer.subject == head.issuer and ca.signed_by(issuer, head) for issuer, _ in anchors):
+                return True
+            above = next(
+                (one for one in certificates[1:] if one.subject == head.issuer and ca.signed_by(one, head)), None
+            )
+            if above is None:
+                return False
+            path.append(above)
+    except UNREADABLE:
+        return False
+    return False

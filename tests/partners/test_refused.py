@@ -1,0 +1,62 @@
+"""A partner sees who was refused under its CAs: by signature, so nobody else's, whatever names say."""
+
+import hashlib
+
+import pki
+import pytest
+from conftest import Hands
+from rows import see
+
+from mutualgate.model import RefusalRecord
+from mutualgate.partners.refused import refused_under
+from mutualgate.partners.service import Partners
+from mutualgate.store import Store
+
+
+@pytest.fixture
+def acme(store: Store) -> tuple[int, pki.Issued]:
+    service, ca = Partners(store, "test"), pki.ca("acme issuing")
+    partner = service.add("acme", names=["dns:*.acme.example"])
+    service.anchors.approve("acme", service.anchors.claim("acme", ca.pem).anchor.id, without_proof=True)
+    return partner.id, ca
+
+
+def refuse(store: Store, clock: Hands, chain: list[bytes], id: str) -> None:
+    see(store, chain, at=clock(), reason="expired", subject="CN=x", count=1)
+    fingerprint = hashlib.sha256(chain[0]).digest()
+    with store.transaction() as tx:
+        tx.refusals.add_many([RefusalRecord(id, clock(), "expired", "why", subject="CN=x", fingerprint=fingerprint)])
+
+
+def refused(store: Store, partner: int, limit: int = 20) -> list[str]:
+    with store.reading() as tx:
+        return [one.id for one in refused_under(tx, partner, limit=limit)]
+
+
+def test_those_under_its_ca_are_its_own(store: Store, clock: Hands, acme: tuple[int, pki.Issued]) -> None:
+    partner, ca = acme
+    below = pki.ca("acme sub", ca)
+    refuse(store, clock, [pki.leaf(ca, "direct").der], "DIRECT")
+    refuse(store, clock, [pki.leaf(below, "through a sub CA").der, below.der], "BELOW")
+    assert refused(store, partner) == ["BELOW", "DIRECT"]
+    assert refused(store, partner, limit=1) == ["BELOW"]
+
+
+def test_nobody_else_s_are(store: Store, clock: Hands, acme: tuple[int, pki.Issued]) -> None:
+    partner, ca = acme
+    impostor = pki.ca("acme issuing")
+    tampered = pki.tampered(pki.leaf(ca, "tampered"))
+    for number, chain in enumerate(
+        [
+            [pki.leaf(impostor, "same name").der],
+            [pki.leaf(impostor, "with the real CA sent along").der, ca.der],
+            [pki.leaf(pki.ca("globex issuing"), "other").der],
+            [tampered.der],
+            [pki.leaf(None, "itself").der],
+            [b"no certificate"],
+        ]
+    ):
+        refuse(store, clock, chain, f"OTHER{number}")
+    with store.transaction() as tx:
+        tx.refusals.add_many([RefusalRecord("NONE", clock(), "no_certificate", "why")])
+    assert refused(store, partner) == []
