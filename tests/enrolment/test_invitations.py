@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pki
@@ -28,6 +28,7 @@ from mutualgate.model import (
     PinKind,
     RevocationMode,
     RevocationReason,
+    Sighting,
     Way,
 )
 from mutualgate.model.certificate import spki_fingerprint
@@ -623,3 +624,33 @@ def test_without_a_portal_or_an_address_nobody_is_invited_by_letter(
     with pytest.raises(BadInput):
         Invitations(store, keys, base_url=lambda: "https://gate.test/join").invite("anna", mail_to="a@b.example")
     assert clients.list().total == 0
+
+
+@pytest.mark.parametrize("kind", [None, *PinKind])
+def test_it_is_seen_when_the_gate_first_admits_what_came_of_it(
+    invitations: Invitations, store: Store, clock: Hands, kind: PinKind | None
+) -> None:
+    invited, shown = invitations.invite("anna"), pki.leaf(None)
+    if kind is None:
+        signed = invitations.sign(invited.token, csr(), way=Way.PAGE, peer=PEER).signed
+        assert signed is not None
+        fingerprint, spki = signed.credential.fingerprint, signed.credential.spki
+    else:
+        invitations.own(invited.token, [shown.der], peer=PEER, kind=kind)
+        fingerprint, spki = hashlib.sha256(shown.der).digest(), spki_fingerprint(shown.certificate)
+
+    def sighting(client: int | None, reason: str, admitted: datetime | None) -> None:
+        with store.transaction() as tx:
+            one = Sighting(
+                fingerprint, (), "main", "/", clock.now, clock.now, 1, reason, PEER, spki, client, admitted_at=admitted
+            )
+            tx.seen.add_many([one])
+
+    assert invitations.progress(invited.token).seen is None
+    sighting(None, "unknown_issuer", None)
+    assert invitations.progress(invited.token).seen is None
+    first = clock.now + timedelta(minutes=1)
+    sighting(invited.client.id, "", first)
+    assert invitations.progress(invited.token).seen == first
+    sighting(invited.client.id + 1, "", first + timedelta(days=1))  # it is somebody else's since
+    assert invitations.progress(invited.token).seen is None

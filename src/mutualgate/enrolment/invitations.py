@@ -99,7 +99,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far it is; `seen` is when the gate last admitted what came of it."""
+    """How far it is; `seen` is when the gate first admitted what came of it."""
 
     state: InvitationState
     way: Way | None
@@ -501,17 +501,18 @@ class Invitations:
         return Signed(opened.client, credential, x509.load_der_x509_certificate(der), chain, ())
 
     def _sighting(self, tx: Transaction, invitation: Invitation) -> tuple[datetime | None, datetime | None]:
-        if invitation.credential is not None and invitation.closed is not None:
+        client = invitation.client
+        if invitation.credential is not None:
             credential = tx.credentials.get(invitation.credential)
             if credential is not None:
-                seen = tx.invitations.seen(fingerprint=credential.fingerprint, spki=None, since=invitation.closed)
-                return credential.not_after, seen
+                return credential.not_after, tx.invitations.seen(client, fingerprint=credential.fingerprint, spki=None)
         pin = _pin(tx, invitation)
-        if pin is not None and invitation.closed is not None:
+        if pin is not None:
             whole = pin.kind is PinKind.CERTIFICATE
-            return pin.not_after, tx.invitations.seen(
-                fingerprint=pin.digest if whole else None, spki=None if whole else pin.spki, since=invitation.closed
+            seen = tx.invitations.seen(
+                client, fingerprint=pin.digest if whole else None, spki=None if whole else pin.spki
             )
+            return pin.not_after, seen
         return None, None
 
     def _close(self, id: int, action: str, state: InvitationState, from_states: tuple[InvitationState, ...]) -> Opened:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from mutualgate.model import Invitation, InvitationState, PinKind, Way
 from mutualgate.store.schema import invitation, seen
@@ -164,11 +164,11 @@ class Invitations:
             self.set(one, {"state": InvitationState.REVOKED, "closed": at})
         return ids
 
-    def seen(self, *, fingerprint: bytes | None, spki: bytes | None, since: datetime) -> datetime | None:
-        """When the gate last admitted this certificate, or any with this key, if that was after `since`."""
+    def seen(self, client: int, *, fingerprint: bytes | None, spki: bytes | None) -> datetime | None:
+        """When the gate first admitted this certificate, or any with this key, as the client's."""
         which = seen.c.fingerprint == fingerprint if fingerprint is not None else seen.c.spki == spki
         return self._connection.execute(
-            select(func.max(seen.c.last_at)).where(and_(which, seen.c.reason == "", seen.c.last_at >= since))
+            select(func.min(seen.c.admitted_at)).where(which, seen.c.client == client)
         ).scalar_one_or_none()
 
     def _filtered(
