@@ -1,8 +1,10 @@
 """The portal behind the gate: everybody gets there, whatever the gate says of them elsewhere."""
 
 import signal
+import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,34 @@ def test_everybody_reaches_the_portal(gate: Gate, visitors: dict[str, Identity |
 def test_the_route_beside_it_stays_shut(gate: Gate, visitors: dict[str, Identity | None]) -> None:
     assert_refused(gate.get("/hello", visitors["stranger"]), "unknown_issuer")
     assert gate.get("/hello", visitors["client"]).status == 200
+
+
+def seen(gate: Gate) -> dict[str, tuple[str, int | None, bool]]:
+    """What the store has of each certificate that was shown, by its subject."""
+    with closing(sqlite3.connect(f"file:{gate.folder}/store.sqlite3?mode=ro", uri=True)) as store:
+        rows = store.execute("SELECT subject, reason, client, admitted_at IS NOT NULL FROM seen").fetchall()
+    return {subject: (reason, client, bool(admitted)) for subject, reason, client, admitted in rows}
+
+
+def test_the_first_good_handshake_is_known_at_once(gate: Gate) -> None:
+    late = gate.client("late")
+    gate.command("client", "suspend", "late")
+    assert gate.get("/join/x", late).status == 404
+    gate.program.wait_for(lambda: seen(gate).get("CN=late", ("", None, False))[0] == "client_suspended", 15)
+    gate.command("client", "resume", "late")
+    assert gate.get("/hello", late).status == 200
+    gate.program.wait_for(lambda: seen(gate)["CN=late"][0] == "" and seen(gate)["CN=late"][2], 15)
+
+
+def test_who_shows_another_s_certificate_was_not_seen_with_it(
+    gate: Gate, visitors: dict[str, Identity | None], tmp_path: Path
+) -> None:
+    """A key that is too weak proves nothing, so the handshake goes on unproven: the page can say why it is refused."""
+    weak = forge.leaf(tmp_path, forge.authority(tmp_path / "other"), "weak", kind="rsa1024")
+    assert gate.get("/join/x", weak).status == 404
+    assert gate.get("/join/x", visitors["expired"]).status == 404
+    gate.program.wait_for(lambda: "CN=expired" in seen(gate), 15)
+    assert "CN=weak" not in seen(gate)
 
 
 def test_nobody_but_the_gate_can_speak_to_it(gate: Gate) -> None:

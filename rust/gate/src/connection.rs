@@ -19,7 +19,7 @@ use crate::{
     event::Scene,
     identity::Hop,
     ledger,
-    standing::{Standing, unix_now},
+    standing::{Standing, judge, unix_now},
     state::{State, TimeoutsMs},
     upstream::block,
     worker::Worker,
@@ -154,10 +154,7 @@ impl Connection {
         let at = unix_now();
         let mut standing = self.standing.borrow_mut();
         if !standing.holds(&state.snapshot, at) {
-            let next = self
-                .worker
-                .standings
-                .judge(&standing.chain, at, &state.snapshot);
+            let next = judge(&standing.chain, at, &state.snapshot);
             *standing = next;
             self.told.set(false);
         }

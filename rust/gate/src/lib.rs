@@ -35,6 +35,7 @@ mod request;
 mod serve;
 mod standing;
 mod state;
+mod tickets;
 mod tls;
 mod upload;
 mod upstream;

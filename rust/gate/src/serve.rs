@@ -24,7 +24,7 @@ use crate::{
     counters::Handshake,
     handshake::shake,
     request::answer,
-    standing::unix_now,
+    standing::{judge, unix_now},
     worker::{Open, Worker},
 };
 
@@ -77,7 +77,7 @@ async fn meet(
     let state = worker.state();
     let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
     // Resumed or not: the session brings the chain, and what it is worth is decided now.
-    let standing = worker.standings.judge(chain, unix_now(), &state.snapshot);
+    let standing = judge(chain, unix_now(), &state.snapshot);
     let connection = Connection::new(worker.clone(), met, standing.clone());
     let site = connection.site(&state);
     let mut header_bytes = state.config.settings.limits.max_header_bytes;

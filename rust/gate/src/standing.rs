@@ -107,21 +107,28 @@ pub(crate) fn unix_now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
+thread_local! {
+    /// Those of this worker: tickets are opened inside a handshake, where rustls knows of no worker.
+    static STANDINGS: Standings = Standings::default();
+}
+
+/// Judges `chain`, or finds what was said about it on this thread in this epoch.
+pub(crate) fn judge<C: AsRef<[u8]>>(chain: &[C], at: i64, snapshot: &Snapshot) -> Rc<Standing> {
+    STANDINGS.with(|standings| standings.judge(chain, at, snapshot))
+}
+
 /// The verdicts of one worker.
 #[derive(Default)]
-pub(crate) struct Standings {
+struct Standings {
     epoch: Cell<u64>,
     kept: RefCell<HashMap<[u8; 32], Rc<Standing>>>,
+    /// The last refusal: a handshake may bring the same refused session many times over.
+    refused: RefCell<Option<([u8; 32], Rc<Standing>)>>,
 }
 
 impl Standings {
     /// Judges `chain`, or finds what was said about it in this epoch.
-    pub(crate) fn judge<C: AsRef<[u8]>>(
-        &self,
-        chain: &[C],
-        at: i64,
-        snapshot: &Snapshot,
-    ) -> Rc<Standing> {
+    fn judge<C: AsRef<[u8]>>(&self, chain: &[C], at: i64, snapshot: &Snapshot) -> Rc<Standing> {
         if self.epoch.replace(snapshot.epoch()) != snapshot.epoch() {
             self.kept.borrow_mut().clear();
         }
@@ -134,6 +141,12 @@ impl Standings {
         {
             return standing.clone();
         }
+        if let Some((last, standing)) = &*self.refused.borrow()
+            && *last == key
+            && standing.holds(snapshot, at)
+        {
+            return standing.clone();
+        }
         let standing = Rc::new(Standing {
             verdict: verdict(chain, at, snapshot),
             chain: chain.iter().map(|der| der.as_ref().into()).collect(),
@@ -141,7 +154,10 @@ impl Standings {
             judged_at: at,
             fields: OnceCell::new(),
         });
-        // Refusals are not kept: strangers would decide what is.
+        // Refusals are not kept beyond the last: strangers would decide what is.
+        if !standing.is_admitted() {
+            *self.refused.borrow_mut() = Some((key, standing.clone()));
+        }
         if standing.is_admitted() {
             let mut kept = self.kept.borrow_mut();
             if kept.len() >= MAX_KEPT {

@@ -4,7 +4,8 @@
 //! refusals told by an alert.
 //!
 //! A site has tickets of its own, and more than one set: a session is never resumed at another site, nor after the way
-//! of asking for certificates has changed. What is resumed is judged like any other connection, after the handshake.
+//! of asking for certificates has changed. Only sessions of admitted clients are resumed ([`crate::tickets`]), and what
+//! is resumed is judged like any other connection, after the handshake.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -17,7 +18,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use crate::{possession::Possession, state::State};
+use crate::{possession::Possession, state::State, tickets::ClientTickets};
 
 /// How a site asks for a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +97,11 @@ impl SiteTls {
         }
         // Stateless tickets for both versions: nothing to keep, and nothing that another site could look up.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = aws_lc_rs::Ticketer::new()?;
+        let ticketer = aws_lc_rs::Ticketer::new()?;
+        config.ticketer = match asking {
+            Asking::No => ticketer,
+            _ => Arc::new(ClientTickets::new(ticketer, Arc::downgrade(state))),
+        };
         config.send_tls13_tickets = 1;
         config.max_early_data_size = 0; // RFC 8446 8: early data can be replayed
         Ok(Arc::new(config))

@@ -17,7 +17,7 @@ use crate::{
     connection::Connection,
     counters,
     random::RequestIds,
-    standing::{Standings, anonymous_fields},
+    standing::anonymous_fields,
     state::{Shared, State},
     upstream::Pools,
 };
@@ -35,7 +35,6 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pools: Pools,
     pub(crate) request_ids: RequestIds,
-    pub(crate) standings: Standings,
     /// The fields for requests that are forwarded for nobody.
     pub(crate) anonymous: Box<[u8]>,
     state: RefCell<StateCache>,
@@ -54,7 +53,6 @@ impl Worker {
             shared,
             pools: Pools::default(),
             request_ids: RequestIds::new(),
-            standings: Standings::default(),
             anonymous: anonymous_fields(),
             connections: RefCell::default(),
             open: Cell::new(0),

@@ -9,6 +9,7 @@ use gate::event::Kind;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use judge::record::{Batch, CredentialRecord, Mode, PinKind, PinRecord};
+use rustls::version::{TLS12, TLS13};
 use support::{
     World,
     client::{Client, Hello},
@@ -404,4 +405,44 @@ async fn over_http_2_it_is_a_goaway() {
         .unwrap()
         .unwrap();
     assert!(sender.send_request(get("/join")).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_not_admitted_is_asked_for_a_certificate_each_time() {
+    let sites = vec![
+        site(
+            "a.test",
+            vec![route("/", Mode::Required), route("/join", Mode::Shown)],
+        ),
+        site("open.test", vec![route("/", Mode::Off)]),
+    ];
+    let world = World::with(sites, |_| {}).await;
+    let other = Pki::named("Another Authority").client("other");
+    for version in [&TLS12, &TLS13] {
+        let hello = Hello::new("a.test").version(version);
+        for (hello, path, resumed) in [
+            (hello.clone(), "/join", false),
+            (hello.clone().identity(&other), "/join", false),
+            (hello.clone().identity(&world.alice), "/join", true),
+            (hello.named("open.test"), "", true),
+        ] {
+            let hello = hello.resuming();
+            for again in [false, true] {
+                let mut client = world.connect(hello.clone()).await;
+                assert_eq!(
+                    client.resumed(),
+                    again && resumed,
+                    "{version:?} {}",
+                    hello.name
+                );
+                client
+                    .send(&format!(
+                        "GET {path}/ HTTP/1.1\r\nHost: {}\r\n\r\n",
+                        hello.name
+                    ))
+                    .await;
+                assert_eq!(client.response().await.unwrap().status, 200);
+            }
+        }
+    }
 }
