@@ -1,5 +1,6 @@
 """Where partners' CAs are asked, as operators say; and lists from files."""
 
+import hashlib
 from datetime import timedelta
 
 import pki
@@ -10,7 +11,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import Anchor, RevocationMode, SourceKind, SourceState
+from mutualgate.model import Anchor, RevocationMode, Sighting, SourceKind, SourceState
 from mutualgate.partners.anchors import Terms
 from mutualgate.partners.revocation import MOST_LEARNED, PartnerRevocation, named_by
 from mutualgate.partners.service import Partners
@@ -187,3 +188,55 @@ def test_addresses_that_are_not_for_everything_are_passed_over() -> None:
         named_by(pki.issue(ca, "y", extensions=[(x509.CRLDistributionPoints([other, some]), False)]).certificate) == []
     )
     assert named_by(pki.v1_leaf(ca).certificate) == []
+
+
+def see(store: Store, clock: Hands, *shown: pki.Issued, reason: str = "") -> None:
+    """As the gate tells it."""
+    with store.transaction() as tx:
+        tx.seen.add_many(
+            Sighting(
+                hashlib.sha256(one.der).digest(), (one.der,), "main", "/", clock(), clock(), 1, reason, "192.0.2.7"
+            )
+            for one in shown
+        )
+
+
+def test_what_was_shown_to_the_gate_teaches(
+    partners: Partners, revocation: PartnerRevocation, store: Store, clock: Hands, acme_ca: pki.Issued
+) -> None:
+    active(partners, acme_ca)
+    see(store, clock, leaf(acme_ca, URL), reason="crl_missing")
+    assert revocation.learn_from_seen() == 1
+    assert [one.url for one in revocation.show("acme")[0].sources] == [URL]
+    clock.move(timedelta(minutes=2))
+    assert revocation.learn_from_seen() == 0
+    see(store, clock, leaf(acme_ca, "http://crl.acme.example/2.crl", name="ben"))
+    assert revocation.learn_from_seen() == 1
+    assert len(revocation.show("acme")[0].sources) == 2
+
+
+def test_strangers_teach_nothing(
+    partners: Partners, revocation: PartnerRevocation, store: Store, clock: Hands, acme_ca: pki.Issued
+) -> None:
+    """R11. A certificate that names the CA as its issuer is not one that the CA signed."""
+    active(partners, acme_ca)
+    twin = pki.ca("acme issuing")
+    see(store, clock, leaf(twin, URL), leaf(pki.ca("stranger"), URL), pki.leaf(None, "self"))
+    assert revocation.learn_from_seen() == 0
+    assert revocation.show("acme")[0].sources == []
+
+
+def test_an_approved_responder_is_asked_about_who_was_there_before(
+    partners: Partners, revocation: PartnerRevocation, store: Store, clock: Hands, acme_ca: pki.Issued
+) -> None:
+    anchor = active(partners, acme_ca)
+    anna = leaf(acme_ca, ocsp=("http://ocsp.acme.example/",))
+    see(store, clock, anna)
+    revocation.learn_from_seen()
+    clock.move(timedelta(hours=5))
+    with store.reading() as tx:
+        assert tx.foreign.answer(anchor.id, anna.serial) is None, "nobody may be asked yet"
+    revocation.approve("acme", "http://ocsp.acme.example/")
+    assert revocation.learn_from_seen() == 1
+    with store.reading() as tx:
+        assert tx.foreign.answer(anchor.id, anna.serial) is not None

@@ -291,6 +291,7 @@ class Runner:
         """Lists before they run out, answers about who was seen: side by side, so that one slow CA delays no other."""
         await asyncio.sleep(_FETCH_SECONDS)
         fetch = self._services.revocation_fetch
+        await asyncio.to_thread(self._services.revocation.learn_from_seen)
         sources, anchors = await asyncio.to_thread(lambda: (fetch.due(), fetch.due_to_ask()))
         await asyncio.gather(
             *(apart(partial(fetch.fetch, source.id)) for source in sources),

@@ -170,6 +170,14 @@ def _text(one: "AnchorRevocation") -> str:
     return "\n".join(lines)
 
 
+def line(one: "AnchorRevocation") -> str:
+    """How it stands with one CA, in a line of the partner's page."""
+    said = plain(one.problem) if one.problem else "nothing is known" if not one.lists and not one.answers else "fresh"
+    waiting = sum(source.state == "learned" for source in one.sources)
+    more = f"; {waiting} addresses wait for approval: mutualgate partner crl list" if waiting else ""
+    return f"revocation under CA {one.anchor.id}: {_mode(one)}, {one.revoked} revoked; {said}{more}"
+
+
 def _mode(one: "AnchorRevocation") -> str:
     mode = str(one.anchor.revocation)
     return f"{mode} {one.anchor.grace}" if mode == "grace" else mode

@@ -103,6 +103,7 @@ def show(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
 
     with services(Folder(dir)) as all_of_it:
         view = all_of_it.partners.show(name)
+        revocation = all_of_it.revocation.show(name)
         now = all_of_it.clock()
     partner = view.partner
     lines = [
@@ -115,6 +116,7 @@ def show(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
             lines.append(f"{word}: {plain(contact)}")
     lines.append(f"clients that are recorded: {view.members}")
     lines += ["", *_rules(view), "", partner_cas.as_table(view.anchors, now)]
+    lines += ["", *(partner_revocation.line(one) for one in revocation)]
     if view.intermediates:
         lines.append(f"\nhelping intermediates: {', '.join(str(one.id) for one in view.intermediates)}")
     facts = {
@@ -124,6 +126,7 @@ def show(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
         "cas": [partner_cas.as_dict(anchor, now) for anchor in view.anchors],
         "intermediates": [{"id": one.id, "fingerprint": one.fingerprint.hex()} for one in view.intermediates],
         "members": view.members,
+        "revocation": [partner_revocation.as_dict(one) for one in revocation],
     }
     emit(facts, "\n".join(lines), json)
 

@@ -11,7 +11,7 @@ The judge looks numbers up that were verified here before; it never fetches, and
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -34,6 +34,7 @@ from mutualgate.model import (
 from mutualgate.model.names import shown
 from mutualgate.partners import revocation_intake
 from mutualgate.partners.addresses import read_location
+from mutualgate.partners.anchors import vouching
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.revocation_intake import Taken
 from mutualgate.partners.revocation_list import VerifiedList, addresses, verify_list
@@ -49,6 +50,10 @@ MOST_ASKED = 10_000
 """Certificates of one CA that its responder is asked about."""
 LEARNED_UNTIL = "revocation.learned_until"
 """The setting that says up to when the certificates that were seen have been looked at."""
+LOOKED_BACK = timedelta(days=30)
+"""How far back, the first time and when a responder was approved."""
+_VOUCHED = ("", "crl_missing", "crl_expired", "revoked", "not_enrolled", "client_suspended", "not_granted")
+"""Reasons of sightings whose certificate a CA may have signed; others are not worth a signature."""
 _COUNTS = (AnchorState.ACTIVE, AnchorState.RETIRING)
 
 
@@ -274,6 +279,49 @@ class PartnerRevocation:
             self._learn(tx, anchor, new)
             if responders and sum(tx.foreign.count_answers(anchor.id).values()) < MOST_ASKED:
                 tx.foreign.want(anchor.id, serial, self._store.clock())
+
+    def learn_from_seen(self) -> int:
+        """Looks at the certificates that were shown to the gate since the last time; returns how many were news.
+
+        Only those that a CA of a partner's signed: strangers teach nothing.
+        """
+        now = self._store.clock()
+        with self._store.reading() as tx:
+            until = tx.settings.get(LEARNED_UNTIL)
+            if not tx.partners.count():
+                return 0
+            since = datetime.fromisoformat(until) if until else now - LOOKED_BACK
+            # A little again each time: what was shown while this looked is not lost.
+            found = list(self._news(tx, since - timedelta(seconds=5)))
+        for anchor, certificate in found:
+            self.learn(anchor, certificate)
+        if until is None or not until or found or now - since > timedelta(minutes=1):
+            with self._store.transaction() as tx:
+                # Unless an operator said meanwhile that all are to be looked at.
+                if tx.settings.get(LEARNED_UNTIL) == until:
+                    tx.settings.put(LEARNED_UNTIL, now.isoformat())
+        return len(found)
+
+    def _news(self, tx: Transaction, since: datetime) -> Iterator[tuple[Anchor, x509.Certificate]]:
+        """Certificates of which something is to be learned; those are few, whatever was shown."""
+        known: dict[int, tuple[set[str], bool]] = {}
+        for sighting in tx.seen.since(since):
+            if sighting.reason not in _VOUCHED:
+                continue
+            try:
+                with odd_serials_allowed():
+                    leaf = x509.load_der_x509_certificate(sighting.chain[0])
+            except (*UNREADABLE, IndexError):
+                continue
+            for anchor in vouching(tx, [leaf]):
+                if anchor.id not in known:
+                    urls = {one.url for one in tx.foreign.sources_of(anchor.id)}
+                    known[anchor.id] = urls, bool(_responders(tx, anchor))
+                urls, asked = known[anchor.id]
+                new = {url for _, url in named_by(leaf)} - urls
+                if new or (asked and tx.foreign.answer(anchor.id, serial_octets(leaf.serial_number)) is None):
+                    urls |= new
+                    yield anchor, leaf
 
     def _learn(self, tx: Transaction, anchor: Anchor, found: Sequence[tuple[SourceKind, str]]) -> None:
         now = self._store.clock()

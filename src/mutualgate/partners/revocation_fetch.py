@@ -46,6 +46,7 @@ AT_ONCE = 4
 """Fetches side by side: one slow server does not hold up the others."""
 QUESTIONS_AT_ONCE = 50
 _AGAIN_LATER = timedelta(days=1)
+_EVER = timedelta(days=3650)
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class RevocationFetch:
             )
         outcomes = [self.fetch(one.id, unconditional=True) for one in approved if one.kind is SourceKind.CRL]
         for anchor in {one.anchor for one in approved if one.kind is SourceKind.OCSP}:
-            outcomes += self.ask(anchor)
+            outcomes += self.ask(anchor, all_of_them=True)
         return outcomes
 
     def fetch(self, source_id: int, *, unconditional: bool = False) -> Outcome:
@@ -144,13 +145,14 @@ class RevocationFetch:
             log.info("the revocation list of the partner %s at %s comes again", partner.name, source.url)
         return Outcome(done, news=news, entries=entries)
 
-    def ask(self, anchor_id: int) -> list[Outcome]:
-        """Asks a CA's responder about its certificates for which that is due; all answers take effect together."""
+    def ask(self, anchor_id: int, *, all_of_them: bool = False) -> list[Outcome]:
+        """Asks a CA's responder about its certificates for which that is due, or the first of all."""
         now = self._store.clock()
         with self._store.reading() as tx:
             anchor = tx.partners.anchor(anchor_id)
             partner = None if anchor is None else tx.partners.get(anchor.partner)
-            due = tx.foreign.due_answers(anchor_id, now, QUESTIONS_AT_ONCE)
+            until = now + _EVER if all_of_them else now
+            due = tx.foreign.due_answers(anchor_id, until, QUESTIONS_AT_ONCE)
             sources = [
                 one
                 for one in tx.foreign.sources_of(anchor_id)
