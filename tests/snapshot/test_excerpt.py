@@ -1,0 +1,150 @@
+"""A verdict about one chain is the same by the part of the store that concerns it as by the whole."""
+
+import hashlib
+from datetime import timedelta
+from pathlib import Path
+
+import mirror
+import pki
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mutualgate.authorities.adopt import Estate
+from mutualgate.authorities.issuing import Policy
+from mutualgate.authorities.keyring import KeyRing
+from mutualgate.authorities.service import Authorities
+from mutualgate.clients import Clients
+from mutualgate.enrolment import Enrolment
+from mutualgate.gate import Judge
+from mutualgate.model import (
+    Anchor,
+    AnchorState,
+    ClientName,
+    Member,
+    MemberState,
+    PartnerAdmits,
+    PartnerName,
+    PinKind,
+    RevocationMode,
+    RevocationReason,
+    RuleKind,
+)
+from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.partners.pins import Pins
+from mutualgate.snapshot import SiteRecord, build, build_for
+from mutualgate.snapshot.records import RouteRecord
+from mutualgate.store import Store
+
+SITES = [SiteRecord("main", ["localhost"], "required", "page", [RouteRecord("/", "required", ["staff"], [], 0)])]
+AT = int((pki.NOW + timedelta(hours=1)).timestamp())
+FACTS = ("admitted", "reason", "detail", "client_id", "client_name", "roles", "credential_id", "evidence", "partner",
+         "authority", "route")  # fmt: skip
+
+
+def verdicts(judge: Judge, chain: list[bytes]) -> list[object]:
+    asked = (judge.decide(chain, AT), judge.authorize(chain, AT, "localhost", "/"))
+    return [getattr(verdict, fact) for verdict in asked for fact in FACTS]
+
+
+def with_partner(store: Store, ca: pki.Issued) -> None:
+    """A partner, which may name two and has recorded one of them."""
+    with store.transaction() as tx:
+        own, recorded = (tx.clients.add(ClientName(name), contact="", roles=(), at=pki.NOW) for name in ("acme", "mia"))
+        partner = tx.partners.add(
+            PartnerName("acme"),
+            contact="",
+            security_contact="",
+            admits=PartnerAdmits.RULE,
+            roles=(),
+            client=own.id,
+            at=pki.NOW,
+        )
+        anchor = Anchor(
+            id=0,
+            partner=partner.id,
+            certificate=ca.der,
+            spki=spki_fingerprint(ca.certificate),
+            subject="",
+            state=AnchorState.ACTIVE,
+            shared=False,
+            depth=0,
+            sub_cas=(),
+            environment="",
+            not_before=pki.NOW - timedelta(days=1),
+            not_after=pki.NOW + timedelta(days=100),
+            expired_grace=timedelta(0),
+            retire_at=None,
+            created=pki.NOW,
+            activated=pki.NOW,
+            challenge=None,
+            challenge_expires=None,
+            revocation=RevocationMode.IGNORE,
+            grace=timedelta(0),
+            leaf_limit=timedelta(days=400),
+        )
+        tx.partners.add_anchor(anchor, hashlib.sha256(ca.certificate.subject.public_bytes()).digest())
+        tx.partners.add_rule(partner.id, RuleKind.DNS, "*.acme.example", None, pki.NOW)
+        tx.partners.put_member(Member(partner.id, "dns:mia.acme.example", recorded.id, MemberState.ACTIVE, pki.NOW))
+
+
+def test_it_says_what_the_whole_says(store: Store, keys: KeyRing, authorities: Authorities, tmp_path: Path) -> None:
+    clients, enrolment, pins = Clients(store), Enrolment(store, keys, Policy()), Pins(store)
+    chains: dict[str, list[bytes]] = {
+        "nothing": [],
+        "no certificate": [b"hello"],
+        "v1": [pki.as_v1(pki.leaf(None)).der],
+    }
+
+    def issued(name: str) -> None:
+        signed = enrolment.sign(name, pki.csr(pki.fresh_key()))
+        chains[name] = [one.public_bytes(Encoding.DER) for one in (signed.certificate, *signed.chain)]
+
+    for name in ("anna", "bert", "carl", "dora", "emil"):
+        clients.add(name, roles=["staff"] if name < "c" else [])
+        issued(name)
+    clients.revoke("bert", reason=RevocationReason.keyCompromise)
+    clients.suspend("carl")
+    clients.remove("dora")
+    for kind in PinKind:
+        for state in ("kept", "retired"):
+            clients.add(f"{kind} {state}")
+            shown = pki.leaf(None)
+            made = pins.add(f"{kind} {state}", shown.der, kind=kind)
+            chains[f"{kind} {state}"] = [shown.der]
+            if state == "retired":
+                pins.retire(made.id)
+
+    old = pki.ca("rootCA")
+    (tmp_path / "issued").mkdir()
+    certificate, key = old.write(tmp_path, "rootCA")
+    listed = pki.leaf(old, "listed")
+    listed.write(tmp_path / "issued", "listed")
+    authorities.adopt(Estate(certificate=certificate, key=key, issued=tmp_path / "issued"))
+    for name in ("unlisted", "unlisted, revoked"):
+        chains[name] = [pki.leaf(old, name).der]
+    clients.revoke_certificate(chains["unlisted, revoked"][0])
+    chains["listed"] = [listed.der]
+    chains["old v1"] = [pki.as_v1(pki.leaf(old, "old")).der]
+
+    ca = pki.ca("Acme Issuing")
+    with_partner(store, ca)
+    for host in ("mia.acme.example", "other.acme.example", "mia.elsewhere.example"):
+        chains[host] = pki.leaf(ca, "x", sans=[host]).chain_der
+    chains["forged"] = pki.leaf(pki.ca("Acme Issuing"), "x", sans=["mia.acme.example"]).chain_der
+
+    whole = Judge(build(store, SITES))
+    for name, chain in chains.items():
+        part = Judge(build_for(store, SITES, chain))
+        assert verdicts(part, chain) == verdicts(whole, chain), name
+    told = {verdicts(whole, chain)[1] for chain in chains.values()}
+    assert told >= {None, "revoked", "client_suspended", "pin_retired", "unknown_issuer", "name_not_permitted"}
+
+
+def test_it_tells_of_nobody_else(store: Store, keys: KeyRing, authorities: Authorities) -> None:
+    clients, enrolment = Clients(store), Enrolment(store, keys, Policy())
+    for number in range(20):
+        clients.add(f"client-{number}")
+        signed = enrolment.sign(f"client-{number}", pki.csr(pki.fresh_key()))
+    told = mirror.of(build_for(store, SITES, [signed.certificate.public_bytes(Encoding.DER)]))
+    assert [one.name for one in told.clients.values()] == ["client-19"]
+    assert len(told.credentials) == 1
+    assert told.epoch == store.epoch()
