@@ -1,14 +1,20 @@
-//! What a million clients, credentials and revocations cost: to build, to change, to keep, to ask.
+//! What a million clients, credentials, revocations, pins and members cost, and ten thousand partners: to build, to
+//! change, to keep, to ask.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::{fs, hint::black_box, time::Instant};
 
 use judge::{
     Snapshot, decide,
-    record::{Admits, AuthorityRecord, Batch, ClientRecord, CredentialRecord, RevocationRecord},
+    record::{
+        Admits, AnchorRecord, AuthorityRecord, Batch, ClientRecord, CredentialRecord, MemberRecord,
+        PartnerAdmits, PartnerRecord, PinKind, PinRecord, RevocationPolicy, RevocationRecord,
+        RuleKind, RuleRecord,
+    },
 };
 
 const MANY: u64 = 1_000_000;
+const PARTNERS: u32 = 10_000;
 
 fn main() {
     let ours = include_bytes!("../../fuzz/seeds/ours.der");
@@ -29,6 +35,38 @@ fn main() {
         start.elapsed(),
         (resident_kib() - before) / 1024
     );
+
+    let snapshot = grow("1,000,000 pins", snapshot, (0..100).map(pins));
+    let snapshot = grow("1,000,000 members", snapshot, (0..100).map(members));
+    let snapshot = grow("10,000 partners with a CA", snapshot, (0..10).map(partners));
+    for (what, change) in [
+        (
+            "add a pin",
+            (|id| Batch {
+                pins: vec![pin(MANY + id)],
+                ..Batch::default()
+            }) as fn(u64) -> Batch,
+        ),
+        ("add a member", |id| Batch {
+            members: vec![member(MANY + id)],
+            ..Batch::default()
+        }),
+        ("add a CA", |id| Batch {
+            anchors: vec![anchor(PARTNERS + id as u32)],
+            ..Batch::default()
+        }),
+        ("change a partner's rules", |id| Batch {
+            partners: vec![partner(id as u32)],
+            ..Batch::default()
+        }),
+    ] {
+        let deltas: Vec<Batch> = (0..1_000).map(change).collect();
+        let start = Instant::now();
+        for delta in deltas {
+            black_box(snapshot.apply(delta).unwrap());
+        }
+        println!("{what} {:?}", start.elapsed() / 1_000);
+    }
 
     let start = Instant::now();
     for id in 0..1_000 {
@@ -78,6 +116,119 @@ fn batch(number: u64) -> Batch {
         credentials: ids().map(credential).collect(),
         revocations: ids().map(revocation).collect(),
         ..Batch::default()
+    }
+}
+
+fn grow(what: &str, mut snapshot: Snapshot, batches: impl Iterator<Item = Batch>) -> Snapshot {
+    let (before, start) = (resident_kib(), Instant::now());
+    for batch in batches {
+        snapshot = snapshot.apply(batch).unwrap();
+    }
+    let mib = resident_kib().saturating_sub(before) / 1024;
+    println!("{what} {:?}, {mib} MiB", start.elapsed());
+    snapshot
+}
+
+fn pins(number: u64) -> Batch {
+    Batch {
+        pins: (number * MANY / 100..(number + 1) * MANY / 100)
+            .map(pin)
+            .collect(),
+        ..Batch::default()
+    }
+}
+
+fn pin(id: u64) -> PinRecord {
+    PinRecord {
+        kind: if id.is_multiple_of(2) {
+            PinKind::Key
+        } else {
+            PinKind::Certificate
+        },
+        digest: scattered(id),
+        id,
+        client: id % MANY,
+        not_before: 1_700_000_000,
+        not_after: 1_900_000_000,
+        retired: false,
+        environment: if id.is_multiple_of(3) {
+            "test".into()
+        } else {
+            String::new()
+        },
+    }
+}
+
+fn members(number: u64) -> Batch {
+    Batch {
+        members: (number * MANY / 100..(number + 1) * MANY / 100)
+            .map(member)
+            .collect(),
+        ..Batch::default()
+    }
+}
+
+fn member(id: u64) -> MemberRecord {
+    MemberRecord {
+        partner: id as u32 % PARTNERS,
+        name: format!("dns:client-{id}.partner.example"),
+        client: id % MANY,
+    }
+}
+
+fn partners(number: u32) -> Batch {
+    let ids = || number * PARTNERS / 10..(number + 1) * PARTNERS / 10;
+    Batch {
+        partners: ids().map(partner).collect(),
+        anchors: ids().map(anchor).collect(),
+        ..Batch::default()
+    }
+}
+
+fn partner(id: u32) -> PartnerRecord {
+    let rule = |pattern: String| RuleRecord {
+        kind: RuleKind::Dns,
+        pattern,
+        anchor: None,
+    };
+    PartnerRecord {
+        id,
+        name: format!("partner-{id}"),
+        admits: PartnerAdmits::Rule,
+        client: 1,
+        suspended: false,
+        rules: vec![
+            rule(format!("*.partner-{id}.example")),
+            rule(format!("partner-{id}.example")),
+        ],
+        intermediates: vec![],
+    }
+}
+
+/// A CA with a name of its own, and everybody's key.
+fn anchor(id: u32) -> AnchorRecord {
+    let template = include_bytes!("../../fuzz/seeds/partner.der");
+    let name = b"Acme Issuing CA";
+    let at = template
+        .windows(name.len())
+        .rposition(|window| window == name)
+        .unwrap();
+    let mut certificate = template.to_vec();
+    certificate[at..at + name.len()].copy_from_slice(format!("CA {id:012}").as_bytes());
+    AnchorRecord {
+        id,
+        partner: id % PARTNERS,
+        certificate,
+        not_before: 1_700_000_000,
+        not_after: 1_900_000_000,
+        shared: false,
+        depth: 0,
+        sub_cas: vec![],
+        environment: String::new(),
+        revocation: RevocationPolicy::Fail,
+        grace_seconds: 0,
+        leaf_limit_seconds: 0,
+        lists: vec![],
     }
 }
 
