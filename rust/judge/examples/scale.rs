@@ -5,7 +5,7 @@
 use std::{fs, hint::black_box, time::Instant};
 
 use judge::{
-    Snapshot, decide,
+    Memory, Snapshot, decide, decide_again,
     record::{
         Admits, AnchorRecord, AuthorityRecord, Batch, ClientRecord, CredentialRecord, MemberRecord,
         PartnerAdmits, PartnerRecord, PinKind, PinRecord, RevocationPolicy, RevocationRecord,
@@ -102,11 +102,14 @@ fn main() {
     for _ in 0..1_000 {
         black_box(decide(&[leaf], at, &snapshot));
     }
-    println!(
-        "decide {:?}: {:?}",
-        start.elapsed() / 1_000,
-        decide(&[leaf], at, &snapshot)
-    );
+    let once = start.elapsed() / 1_000;
+    let memory = Memory::new(10);
+    let again = Instant::now();
+    for _ in 0..1_000 {
+        black_box(decide_again(&[leaf], at, &snapshot, &memory));
+    }
+    println!("decide again {:?}", again.elapsed() / 1_000);
+    println!("decide {:?}: {:?}", once, decide(&[leaf], at, &snapshot));
 }
 
 fn batch(number: u64) -> Batch {

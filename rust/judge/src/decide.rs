@@ -17,7 +17,7 @@ use crate::{
     record::Admits,
     revocation::Revocation,
     rules::Usage,
-    signature::Checks,
+    signature::{Checks, Memory},
     snapshot::Known,
     validate::weak,
     verdict::Client,
@@ -36,13 +36,27 @@ pub(crate) const SIGNATURES: usize = 16;
 /// Pure and total: same input, same verdict; hostile input is a refusal, never a panic, after bounded work.
 /// The caller has seen proof that the peer holds the leaf's key, for all keys that [`crate::provable`] accepts.
 pub fn decide(chain: &[&[u8]], at: i64, snapshot: &Snapshot) -> Verdict {
-    match admit(chain, at, snapshot) {
+    verdict(admit(chain, at, snapshot, &Checks::default()))
+}
+
+/// As [`decide`], and says the same, sooner: `memory` keeps the signatures that were found good, from one epoch to the next.
+pub fn decide_again(chain: &[&[u8]], at: i64, snapshot: &Snapshot, memory: &Memory) -> Verdict {
+    verdict(admit(chain, at, snapshot, &Checks::with(Some(memory))))
+}
+
+fn verdict(result: Result<Admission, Refusal>) -> Verdict {
+    match result {
         Ok(admission) => Verdict::Admitted(Arc::new(admission)),
         Err(refusal) => Verdict::Refused(refusal),
     }
 }
 
-fn admit(chain: &[&[u8]], at: i64, snapshot: &Snapshot) -> Result<Admission, Refusal> {
+fn admit(
+    chain: &[&[u8]],
+    at: i64,
+    snapshot: &Snapshot,
+    checks: &Checks<'_>,
+) -> Result<Admission, Refusal> {
     let certificates = read(chain).map_err(|fault| fault.refusal(false, None))?;
     let leaf = &certificates[0];
     // In the handshake the possession of such a key was not proved, so nothing may be said about whose it is.
@@ -52,8 +66,7 @@ fn admit(chain: &[&[u8]], at: i64, snapshot: &Snapshot) -> Result<Admission, Ref
     if let Some(pin) = snapshot.pins.matching(leaf) {
         return pinned(leaf, pin, at, snapshot);
     }
-    let checks = Checks::default();
-    let refusal = match ours(&certificates, at, snapshot, &checks) {
+    let refusal = match ours(&certificates, at, snapshot, checks) {
         // What an authority of ours vouches for is judged by its word alone.
         Err(refusal) if !refusal.issuer_known => refusal,
         decided => return decided,
@@ -61,7 +74,7 @@ fn admit(chain: &[&[u8]], at: i64, snapshot: &Snapshot) -> Result<Admission, Ref
     let shown = Shown {
         certificates: &certificates,
         at,
-        checks: &checks,
+        checks,
     };
     match vouch(&shown, snapshot) {
         Some(Err(theirs)) if !theirs.issuer_known && telling(&theirs) <= telling(&refusal) => {
@@ -117,7 +130,7 @@ fn ours(
     certificates: &[Certificate<'_>],
     at: i64,
     snapshot: &Snapshot,
-    checks: &Checks,
+    checks: &Checks<'_>,
 ) -> Result<Admission, Refusal> {
     let leaf = &certificates[0];
     let certificates: Vec<&Certificate<'_>> = certificates.iter().collect();

@@ -41,9 +41,10 @@ mod vouch;
 
 pub use authorize::{Permit, authorize};
 pub use batch::decide_batch;
-pub use decide::decide;
+pub use decide::{decide, decide_again};
 pub use key::provable;
 pub use reason::Reason;
 pub use route::{PathError, Route, Site};
+pub use signature::Memory;
 pub use snapshot::Snapshot;
 pub use verdict::{Admission, Evidence, Refusal, Verdict};

@@ -31,7 +31,7 @@ pub(crate) struct Question<'q> {
     pub longest: usize,
     /// Signature checks, at most: what a stranger can make us do.
     pub signatures: usize,
-    pub checks: &'q Checks,
+    pub checks: &'q Checks<'q>,
     /// The anchors with a subject name (DER).
     pub anchors: &'q dyn Fn(&[u8]) -> &'q [Arc<Anchor>],
     /// A last word on a path that is otherwise good; its fault is path_invalid or later.

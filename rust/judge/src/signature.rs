@@ -1,12 +1,18 @@
 //! Whether a signature verifies: rustls-webpki's algorithms on aws-lc-rs, and nothing of ours.
 
-use std::{cell::RefCell, collections::HashMap};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+};
 
-use foldhash::fast::RandomState;
 use rustls_pki_types::SignatureVerificationAlgorithm;
 use webpki::ALL_VERIFICATION_ALGS;
 
-use crate::{certificate::Certificate, der, shards::Fingerprint};
+use crate::{
+    certificate::Certificate,
+    der,
+    shards::{AsIs, Fingerprint, sha256},
+};
 
 /// Why a signature does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,18 +50,58 @@ pub(crate) fn verify(signed: Signed<'_>, spki: &[u8]) -> Result<(), SignatureFau
         .map_err(|_| SignatureFault::Wrong)
 }
 
+/// Signatures that were found good, for those who judge the same certificates epoch after epoch: when trust changes, every
+/// active client is judged again, and only what can have changed should cost anything. Whether a key signed a certificate
+/// cannot change, so this never makes a verdict another one.
+///
+/// Bounded: the older half is forgotten when the newer is full. What does not verify is not kept; strangers would fill it.
+#[derive(Debug)]
+pub struct Memory {
+    most: usize,
+    kept: RefCell<[HashSet<Fingerprint, AsIs>; 2]>,
+}
+
+impl Memory {
+    /// One that keeps at most `most` signatures, of 36 octets each.
+    pub fn new(most: usize) -> Memory {
+        Memory {
+            most,
+            kept: RefCell::default(),
+        }
+    }
+
+    fn has(&self, check: &Fingerprint) -> bool {
+        self.kept.borrow().iter().any(|part| part.contains(check))
+    }
+
+    fn keep(&self, check: Fingerprint) {
+        let [newer, older] = &mut *self.kept.borrow_mut();
+        if newer.len() >= self.most / 2 {
+            *older = std::mem::take(newer);
+        }
+        if self.most > 1 {
+            newer.insert(check);
+        }
+    }
+}
+
 /// The signature checks of one judgement: each is made once, whoever asks. What a search may spend is counted by the search,
 /// so that nobody's search ends sooner or later for what another's has asked.
 #[derive(Debug, Default)]
-pub(crate) struct Checks {
-    /// By certificate and key.
-    made: RefCell<HashMap<Check, Result<(), SignatureFault>, RandomState>>,
+pub(crate) struct Checks<'m> {
+    made: RefCell<HashMap<Fingerprint, Result<(), SignatureFault>, AsIs>>,
+    memory: Option<&'m Memory>,
 }
 
-/// SHA-256 of a certificate and of a SubjectPublicKeyInfo.
-type Check = (Fingerprint, Fingerprint);
+impl<'m> Checks<'m> {
+    /// Checks that are also looked up in `memory`, and kept there.
+    pub fn with(memory: Option<&'m Memory>) -> Checks<'m> {
+        Checks {
+            made: RefCell::default(),
+            memory,
+        }
+    }
 
-impl Checks {
     /// Whether the key of `spki`, whose SHA-256 is `key`, signed `certificate`.
     pub fn signed_by(
         &self,
@@ -63,12 +109,41 @@ impl Checks {
         spki: &[u8],
         key: Fingerprint,
     ) -> Result<(), SignatureFault> {
-        let asked = (certificate.fingerprint(), key);
-        if let Some(known) = self.made.borrow().get(&asked) {
+        // Of both, whole: whoever could make another pair with the same hash could forge certificates anyway.
+        let check = sha256(&[certificate.fingerprint().0, key.0].concat());
+        if let Some(known) = self.made.borrow().get(&check) {
             return *known;
         }
-        let result = certificate.signed_by(spki);
-        self.made.borrow_mut().insert(asked, result);
+        let known = self.memory.filter(|memory| memory.has(&check)).is_some();
+        let result = if known {
+            Ok(())
+        } else {
+            certificate.signed_by(spki)
+        };
+        if let (Some(memory), Ok(()), false) = (self.memory, result, known) {
+            memory.keep(check);
+        }
+        self.made.borrow_mut().insert(check, result);
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memory_is_bounded_and_forgets_the_oldest() {
+        let memory = Memory::new(8);
+        let check = |number: u8| Fingerprint([number; 32]);
+        for number in 0..20 {
+            memory.keep(check(number));
+            assert!(memory.has(&check(number)));
+            assert!(memory.kept.borrow().iter().map(HashSet::len).sum::<usize>() <= 8);
+        }
+        assert!(!memory.has(&check(0)) && memory.has(&check(17)));
+        let none = Memory::new(0);
+        none.keep(check(1));
+        assert!(!none.has(&check(1)));
     }
 }

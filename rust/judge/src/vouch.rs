@@ -37,7 +37,7 @@ pub(crate) struct Shown<'c> {
     /// As sent, leaf first.
     pub certificates: &'c [Certificate<'c>],
     pub at: i64,
-    pub checks: &'c Checks,
+    pub checks: &'c Checks<'c>,
 }
 
 /// What one partner says.

@@ -7,13 +7,15 @@ use std::collections::BTreeSet;
 
 use common::{Vector, batch, der, vectors};
 
-use judge::{Reason, Snapshot, Verdict, authorize, decide};
+use judge::{Memory, Reason, Snapshot, Verdict, authorize, decide, decide_again};
 
 #[test]
 fn every_vector_comes_out_as_written() {
     let mut wrong = Vec::new();
-    for (file, vector) in vectors() {
-        if let Err(problem) = check(&vector) {
+    // Of all of them, twice: what was good in one vector is remembered in the next.
+    let memory = Memory::new(10_000);
+    for (file, vector) in vectors().into_iter().chain(vectors()) {
+        if let Err(problem) = check(&vector, &memory) {
             wrong.push(format!("{file}: {}: {problem}", vector.name));
         }
     }
@@ -44,11 +46,15 @@ fn every_reason_is_met_and_missed() {
     }
 }
 
-fn check(vector: &Vector) -> Result<(), String> {
+fn check(vector: &Vector, memory: &Memory) -> Result<(), String> {
     let snapshot = Snapshot::build([batch(vector)]).map_err(|error| error.to_string())?;
     let chain: Vec<Vec<u8>> = vector.chain.iter().map(|text| der(text)).collect();
     let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
     let mut verdict = decide(&chain, vector.at, &snapshot);
+    let again = decide_again(&chain, vector.at, &snapshot, memory);
+    if format!("{again:?}") != format!("{verdict:?}") {
+        return Err(format!("with a memory {again:?}"));
+    }
     let mut client = match &verdict {
         Verdict::Admitted(admission) => Some(admission.client().id),
         Verdict::Refused(refusal) => refusal.client,
