@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mutualgate.model import ClientState, LetterCount
+from mutualgate.model import LetterCount
 from mutualgate.partners.revocation import AnchorRevocation, PartnerRevocation
 from mutualgate.store import Store
 
@@ -34,7 +34,7 @@ def overview(store: Store) -> Overview:
         lists = [(str(one.name), tx.crls.find(one.id)) for one in authorities if one.has_key]
         return Overview(
             epoch=tx.changes.epoch(),
-            clients={str(state): tx.clients.count(state=state) for state in ClientState},
+            clients={str(state): number for state, number in tx.clients.counts().items()},
             authorities=[(str(one.name), one.not_after) for one in authorities],
             lists=[(name, crl.next_update) for name, crl in lists if crl is not None and crl.der],
             letters=tx.outbox.count(),

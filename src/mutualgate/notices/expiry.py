@@ -184,7 +184,7 @@ class Expiry:
             *self._site_certificates(now),
             *_authorities(tx),
             *_own_lists(tx, now),
-            *_partner_cas(tx, now),
+            *_partner_cas(tx, now, window[1]),
             *_partner_lists(tx, now),
         ]
         return [one for one in everything if window[0] <= one.ends < window[1]]
@@ -260,8 +260,9 @@ def _own_lists(tx: Transaction, now: datetime) -> Iterable[Expiring]:
             yield Expiring(ExpiryKind.LIST, str(one.id), str(one.name), crl.next_update, crl.this_update)
 
 
-def _partner_cas(tx: Transaction, now: datetime) -> Iterable[Expiring]:
-    anchors = [one for one in tx.partners.all_anchors() if one.state_at(now) is not AnchorState.RETIRED]
+def _partner_cas(tx: Transaction, now: datetime, until: datetime) -> Iterable[Expiring]:
+    found = tx.partners.anchors_beside_ending(until)
+    anchors = [one for one in found if one.state_at(now) is not AnchorState.RETIRED]
     partners = tx.partners.get_many({one.partner for one in anchors})
     by_partner: dict[int, list[Anchor]] = {}
     for one in anchors:

@@ -10,6 +10,7 @@ from mutualgate.partners import ca
 from mutualgate.partners.anchors import parsed
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.store import Transaction
+from mutualgate.store.seen import split
 
 LOOKED_AT = 500
 """Refusals, the newest first."""
@@ -22,13 +23,11 @@ def refused_under(tx: Transaction, partner_id: int, *, limit: int = 20) -> list[
     known: dict[bytes, bool] = {}
     with odd_serials_allowed():
         named = [(parsed(one), one) for one in anchors]
-        for record in tx.refusals.recent(limit=LOOKED_AT):
-            if record.fingerprint is None:
-                continue
-            if record.fingerprint not in known:
-                seen = tx.trust.seen(record.fingerprint)
-                known[record.fingerprint] = seen is not None and _is_under(seen.chain, named)
-            if known[record.fingerprint]:
+        for record, chain in tx.refusals.recent_shown(LOOKED_AT):
+            fingerprint = record.fingerprint or b""
+            if fingerprint not in known:
+                known[fingerprint] = _is_under(split(chain), named)
+            if known[fingerprint]:
                 found.append(record)
                 if len(found) == limit:
                     break

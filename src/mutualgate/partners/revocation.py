@@ -149,12 +149,8 @@ class PartnerRevocation:
             for source in tx.foreign.sources():
                 sources[source.anchor].append(source)
             answers = tx.foreign.count_all_answers()
-            anchors = [
-                one
-                for one in tx.partners.all_anchors()
-                if one.state_at(now) in _COUNTS
-                and (one.id in lists or one.id in sources or one.revocation is not RevocationMode.IGNORE)
-            ]
+            asked = tx.partners.anchors_asked([*lists, *sources])
+            anchors = [one for one in asked if one.state_at(now) in _COUNTS]
             partners = tx.partners.get_many({one.partner for one in anchors})
         return [
             _state(partners[one.partner], one, lists[one.id], sources[one.id], answers.get(one.id, {}), now)

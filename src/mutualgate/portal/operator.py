@@ -25,14 +25,15 @@ PAGE_ROWS = 50
 """Rows of a list on one page."""
 SEARCH_LIMIT = 128
 """Characters of what is searched for."""
-SOON = timedelta(days=90)
-"""What ends within this time is shown."""
+SOON_DAYS, MOST_DAYS, MOST_EXPIRING = 30, 366, 200
+"""How far ahead is looked for what ends, unless somebody says otherwise; and how many of it are on the page."""
 TABS = (
     ("overview", "Overview", ()),
     ("clients", "Clients", ("clients",)),
     ("invitations", "Invitations", ("invitations",)),
     ("refusals", "Refused", ("refusals",)),
     ("partners", "Partners", ("partners",)),
+    ("expiring", "Expiring", ("expiring",)),
 )
 """Name, label and path of each part."""
 
@@ -52,6 +53,7 @@ def routes(desk: Desk) -> list[BaseRoute]:
 
     return [
         at("", get=overview),
+        at("/expiring", get=expiring),
         # Before the clients, whose last address takes any word.
         *operator_pins.routes(at),
         *operator_clients.routes(at),
@@ -86,25 +88,30 @@ async def overview(asked: Asked) -> Response:
 
 
 def _overview(services: "Services") -> dict[str, Any]:
-    from mutualgate.app.overview import overview as as_it_stands
-
-    seen, now = as_it_stands(services.store), services.clock()
-    refusals = services.refusals.recent(limit=8)
-    there = sum(number for state, number in seen.clients.items() if state != ClientState.GONE)
-    lists = [one for one in services.revocation.overview() if one.problem]
-    ending = sorted((end, name) for name, end in seen.authorities if end <= now + SOON)
     with services.store.reading() as tx:
-        partners = tx.partners.count()
+        clients, partners = tx.clients.counts(), tx.partners.count()
     return {
-        "clients": seen.clients,
-        "total": there,
+        "clients": clients,
+        "total": sum(number for state, number in clients.items() if state is not ClientState.GONE),
         "partners": partners,
-        "refusals": refusals,
-        "lists": lists,
-        "ending": ending,
+        "refusals": services.refusals.recent(limit=8),
+        "lists": [one for one in services.revocation.overview() if one.problem],
         "waits": services.invitations.list(state=InvitationState.WAITING, limit=10).invitations,
         "claims": services.partners.anchors.pending(),
     }
+
+
+async def expiring(asked: Asked) -> Response:
+    """What ends soon, and has no successor."""
+    days = number(asked, "days") or SOON_DAYS
+    if days > MOST_DAYS:
+        raise BadInput(f"{days} days are not looked ahead", expected=f"at most {MOST_DAYS}")
+
+    def read(services: "Services") -> dict[str, Any]:
+        found = services.expiry.ending(timedelta(days=days), limit=MOST_EXPIRING)
+        return {"found": found, "days": days, "most": MOST_EXPIRING, "spans": (7, 14, 30, 60, 90)}
+
+    return await shown(asked, "operator/expiring.html.j2", read)
 
 
 # For the other modules of the operator.

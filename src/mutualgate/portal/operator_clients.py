@@ -16,6 +16,8 @@ from mutualgate.portal.operator import PAGE_ROWS, At, acting, number, part, quer
 if TYPE_CHECKING:
     from mutualgate.app import Services
 
+SIGHTINGS: Final = 10
+"""Certificates of one client, the last that were shown to the gate."""
 REASONS: Final = (
     (RevocationReason.unspecified, "no particular reason"),
     (RevocationReason.keyCompromise, "somebody else may have the key"),
@@ -110,8 +112,9 @@ async def client(asked: Asked) -> Response:
 
 
 def _others(services: "Services", id: int) -> dict[str, Any]:
+    seen = services.sightings.of_client(id)[:SIGHTINGS]
     with services.store.reading() as tx:
-        return {"refusals": tx.refusals.recent(client=id, limit=5), "pins": tx.pins.of_client(id)}
+        return {"refusals": tx.refusals.recent(client=id, limit=5), "pins": tx.pins.of_client(id), "seen": seen}
 
 
 async def roles(asked: Asked) -> Response:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, or_, select, update
 
 from mutualgate.errors import Conflict
 from mutualgate.model import ChangeKind, Client, ClientName, ClientState, Role
@@ -117,6 +117,12 @@ class Clients:
         query = self._filtered(select(func.count()).select_from(client), search, state, role)
         return int(self._connection.execute(query).scalar_one())
 
+    def counts(self) -> dict[ClientState, int]:
+        """How many there are in each state; gone ones, too."""
+        query = select(client.c.state, func.count()).group_by(client.c.state)
+        found = {ClientState(state): int(number) for state, number in self._connection.execute(query)}
+        return {state: found.get(state, 0) for state in ClientState}
+
     def _filtered(self, query: Select[Any], search: str, state: ClientState | None, role: Role | None) -> Select[Any]:
         if state is None:
             query = query.where(client.c.name_key.is_not(None))
@@ -130,7 +136,9 @@ class Clients:
                 )
             )
         if role is not None:
-            query = query.where(client.c.id.in_(select(client_role.c.client).where(client_role.c.role == str(role))))
+            # Not `IN`: of a role that half of the clients have, one page would wait for all of them.
+            held = (client_role.c.client == client.c.id) & (client_role.c.role == str(role))
+            query = query.where(exists().where(held))
         return query
 
     def set_state(self, id: int, state: ClientState) -> None:

@@ -186,6 +186,22 @@ class Partners:
         """The CAs that count or may still count, by id: for lists of what expires and whose lists are fetched."""
         return self._anchors(select(anchor).where(anchor.c.state.in_(_COUNTS)).order_by(anchor.c.id))
 
+    def anchors_beside_ending(self, until: datetime) -> list[Anchor]:
+        """The CAs that count of those partners of which one ends before `until`, by id: with it, what takes its place."""
+        ends = or_(anchor.c.not_after < until, anchor.c.retire_at < until)
+        owners = select(anchor.c.partner).where(anchor.c.state.in_(_COUNTS), ends)
+        query = select(anchor).where(anchor.c.state.in_(_COUNTS), anchor.c.partner.in_(owners))
+        return self._anchors(query.order_by(anchor.c.id))
+
+    def anchors_asked(self, also: Iterable[int]) -> list[Anchor]:
+        """Of the CAs that count, those that are asked about revocation, and of the rest those in `also`; by id."""
+        counts = anchor.c.state.in_(_COUNTS)
+        found = self._anchors(select(anchor).where(counts, anchor.c.revocation != str(RevocationMode.IGNORE)))
+        known = {one.id for one in found}
+        for part in chunks(set(also) - known):
+            found += self._anchors(select(anchor).where(counts, anchor.c.id.in_(part)))
+        return sorted(found, key=lambda one: one.id)
+
     # Rules and intermediates
 
     def add_rule(self, partner_id: int, kind: RuleKind, pattern: str, anchor_id: int | None, at: datetime) -> NameRule:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from mutualgate.model import RefusalRecord
-from mutualgate.store.schema import refusal
+from mutualgate.store.schema import refusal, seen
 
 KEPT = 10_000
 """Entries. Strangers cause them, so there is an end."""
@@ -49,6 +49,16 @@ class Refusals:
         """The one with this id."""
         row = self._connection.execute(select(refusal).where(refusal.c.id == id)).first()
         return None if row is None else _record(row)
+
+    def recent_shown(self, limit: int) -> list[tuple[RefusalRecord, bytes]]:
+        """The newest `limit` of certificates that are still remembered, each with the chain as it was kept."""
+        query = (
+            select(refusal, seen.c.chain)
+            .join(seen, seen.c.fingerprint == refusal.c.fingerprint)
+            .order_by(refusal.c.number.desc())
+            .limit(limit)
+        )
+        return [(_record(row), row.chain) for row in self._connection.execute(query)]
 
     def recent(self, *, reason: str | None = None, client: int | None = None, limit: int = 100) -> list[RefusalRecord]:
         """The newest `limit`, newest first."""
