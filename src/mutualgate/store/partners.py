@@ -187,7 +187,7 @@ class Partners:
         return self._anchors(select(anchor).where(anchor.c.state.in_(_COUNTS)).order_by(anchor.c.id))
 
     def anchors_beside_ending(self, until: datetime) -> list[Anchor]:
-        """The CAs that count of those partners of which one ends before `until`, by id: with it, what takes its place."""
+        """The CAs that count of partners of which one ends before `until`, by id: its successor is among them."""
         ends = or_(anchor.c.not_after < until, anchor.c.retire_at < until)
         owners = select(anchor.c.partner).where(anchor.c.state.in_(_COUNTS), ends)
         query = select(anchor).where(anchor.c.state.in_(_COUNTS), anchor.c.partner.in_(owners))
