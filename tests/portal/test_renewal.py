@@ -67,6 +67,7 @@ def test_only_what_was_proved_and_is_ours_is_renewed(services: Services, portal:
     old = services.enrolment.sign("alice", pki.csr(pki.fresh_key())).certificate.public_bytes(Encoding.DER)
     for fields in (
         {"content_type": "text/plain"},
+        {"content_type": "application/json"},
         {"sec_fetch_site": "cross-site"},
         {"origin": "https://evil.example"},
     ):

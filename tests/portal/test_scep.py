@@ -156,16 +156,20 @@ def test_with_approval_it_waits_and_is_polled_by_the_same_key(
     services: Services, portal: "ASGIApp", tmp_path: Path, trust: Path
 ) -> None:
     made = invited(services, approval=True)
-    device, thief = Device(tmp_path / "device", made.token), Device(tmp_path / "thief", "")
+    other = invited(services, "other", approval=True)
+    device, thief = Device(tmp_path / "device", made.token), Device(tmp_path / "thief", other.token)
     thief.transaction = device.transaction
     message = device.message(device.envelope(recipient(portal)))
     assert reply(device, send(portal, message), trust).status == "3"
     poll = device.message(device.envelope(recipient(portal), content=b"issuer and subject"), kind="20")
     assert reply(device, send(portal, poll), trust).status == "3"
+    # Somebody else's transaction of the same name does not get in the way.
+    assert reply(thief, send(portal, thief.message(thief.envelope(recipient(portal)))), trust).status == "3"
     services.invitations.approve(made.invitation.id)
+    assert reply(device, send(portal, poll), trust).status == "0"
+    services.invitations.decline(other.invitation.id)
     stolen = thief.message(thief.envelope(recipient(portal), content=b"x"), kind="20")
     assert reply(thief, send(portal, stolen), trust).status == "2"
-    assert reply(device, send(portal, poll), trust).status == "0"
 
 
 def test_another_ones_request_is_not_signed(services: Services, portal: "ASGIApp", tmp_path: Path, trust: Path) -> None:

@@ -74,7 +74,7 @@ def open_upload(data: bytes | bytearray, where: str) -> Contents:
     except BadInput as refused:
         if refused.code == "private_key_given" and isinstance(data, bytearray):
             wipe(data)
-        refused.__cause__ = refused.__context__ = None  # their frames hold the data: they go, the sentence stays
+        # The frames that hold the data go with the traceback, the sentence stays.
         raise refused.with_traceback(None) from None
 
 
