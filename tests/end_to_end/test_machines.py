@@ -124,3 +124,23 @@ def test_what_a_gate_tells_of_its_root(gate: Gate, tmp_path: Path) -> None:
         [*MUTUALGATE, "invite", "third", "--dir", gate.folder], capture_output=True, text=True, check=True
     )
     assert f"mutualgate enrol LINK --root-sha256 {root}" in said.stdout
+
+
+def test_a_machine_goes_along_when_the_root_changes(gate: Gate, tmp_path: Path) -> None:
+    link, root = invite(gate, "long-lived", "--way", "command")
+    folder = tmp_path / "client"
+    assert enrol(link, "--out", folder, "--root-sha256", root).returncode == 0
+    assert (folder / "root.pem").read_bytes().count(b"BEGIN CERTIFICATE") == 1
+    new = gate.command("ca", "rotate", "root").json["name"]
+    learned = enrol("--renew", folder, "--now")
+    assert learned.returncode == 0, learned.stderr
+    assert (folder / "root.pem").read_bytes().count(b"BEGIN CERTIFICATE") == 2
+    # The gate's own certificate hangs on the new root from now on.
+    gate.command("ca", "rotate", "issuing", "--under", new)
+    done = enrol("--renew", folder, "--now")
+    assert done.returncode == 0, done.stderr
+    assert os.readlink(folder / "current") == "3"
+    words = ["curl", "-s", "-o", os.devnull, "-w", "%{http_code} %{ssl_verify_result}", "--cacert", folder / "root.pem"]
+    if shutil.which("curl"):
+        said = subprocess.run([*words, link.rpartition("/join/")[0]], capture_output=True, text=True).stdout
+        assert said.endswith(" 0"), said

@@ -314,10 +314,29 @@ def test_a_renewal_makes_a_new_key_and_puts_it_into_force_when_it_is_let_in(gate
     assert second.public_key() == renewed.certificate.public_key()
     assert renewed.certificate.subject.rfc4514_string() == f"CN={name}"
     assert (folder / "current" / "keystore.p12").exists()
-    assert gate.requests[-2:] == ["POST /join/renew", "GET /join/renew"]
+    assert gate.requests[-3:] == ["POST /join/renew", "GET /join/root.pem", "GET /join/renew"]
     # And once more, with what is in force now.
     renew(Kept(folder))
     assert os.readlink(folder / "current") == "3"
+
+
+def test_the_next_root_is_learned_over_a_trusted_connection_only(gate: Served, tmp_path: Path) -> None:
+    _, link = invited(gate)
+    folder = tmp_path / "client"
+    run(gate, link, folder)
+    before = (folder / "root.pem").read_bytes()
+    gate.services.authorities.rotate_root()
+    # An enrolment believes a hash, and nothing else that is sent beside it.
+    _, other = invited(gate)
+    run(gate, other, tmp_path / "other")
+    assert (tmp_path / "other" / "root.pem").read_bytes() == before
+    renew(Kept(folder))
+    assert (folder / "root.pem").read_bytes().startswith(before)
+    assert len(x509.load_pem_x509_certificates((folder / "root.pem").read_bytes())) == 2
+    renew(Kept(folder))  # and what was learned is known to be ours
+    (folder / "root.pem").write_bytes(before + pki.ca("evil").pem)
+    with pytest.raises(BadInput, match="not the root that was checked"):
+        renew(Kept(folder))
 
 
 def test_the_old_one_stays_in_force_until_the_new_one_is_let_in(gate: Served, tmp_path: Path) -> None:
@@ -334,7 +353,7 @@ def test_the_old_one_stays_in_force_until_the_new_one_is_let_in(gate: Served, tm
     gate.requests.clear()
     renew(Kept(folder))
     assert os.readlink(folder / "current") == "2"
-    assert gate.requests == ["GET /join/renew"], "the certificate was there already"
+    assert "POST /join/renew" not in gate.requests, "the certificate was there already"
 
 
 def test_a_renewal_whose_answer_was_lost_ends_with_one_successor(gate: Served, tmp_path: Path) -> None:

@@ -141,9 +141,11 @@ def test_shellcheck_has_nothing_to_say(tmp_path: Path, own_root: bool, second: b
 
     if shutil.which("shellcheck") is None:
         pytest.skip("shellcheck is not installed")
-    root = pki.ca("root").certificate if own_root else None
+    roots = [pki.ca("root").certificate] if own_root else []
     path = tmp_path / "linux.sh"
-    path.write_text(make_script("https://g.example/join/t", "https://g.example/join", root=root, second_factor=second))
+    path.write_text(
+        make_script("https://g.example/join/t", "https://g.example/join", roots=roots, second_factor=second)
+    )
     done = subprocess.run(
         ["shellcheck", "--shell=sh", "--enable=all", "-e", "SC2250", path], capture_output=True, text=True
     )
@@ -165,7 +167,7 @@ def test_nothing_that_anybody_chose_gets_into_the_script(services: Services, por
 
 def test_values_are_quoted_for_the_shell(tmp_path: Path) -> None:
     evil = "https://g'; touch owned; '/join"
-    text = make_script(f"{evil}/t", evil, root=None, second_factor=False)
+    text = make_script(f"{evil}/t", evil, roots=[], second_factor=False)
     head = text[: text.index("for program")]
     done = subprocess.run(
         ["sh", "-c", head + '\nprintf "%s" "$base"'], cwd=tmp_path, capture_output=True, text=True, env={"HOME": "/x"}

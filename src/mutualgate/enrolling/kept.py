@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import stat
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cryptography import x509
@@ -38,8 +38,11 @@ class State:
     base: str
     """The portal's address, without a slash at the end."""
     root_sha256: str | None
+    """The hash that was given, of the root that is trusted in place of the system's."""
     target: str | None
     link: str | None = field(default=None, repr=False)
+    learned: tuple[str, ...] = ()
+    """Hashes of roots that the gate gave out over a trusted connection: the next one, while it changes its root."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class Kept:
             )
         try:
             values = json.loads(read_file(self.state_file))
-            state = State(**values)
+            state = State(**{**values, "learned": tuple(values.get("learned", ()))})
         except (ValueError, TypeError) as error:
             raise BadInput("is not what was written here", where=str(self.state_file), expected="JSON") from error
         if not isinstance(state.base, str) or not state.base.startswith("https://"):
@@ -121,8 +124,7 @@ class Kept:
 
     def write_state(self, state: State) -> None:
         """Durably, in place of an older one."""
-        values = {"base": state.base, "root_sha256": state.root_sha256, "target": state.target, "link": state.link}
-        replace_file(self.state_file, json.dumps(values, indent=2).encode() + b"\n", 0o600)
+        replace_file(self.state_file, json.dumps(asdict(state), indent=2).encode() + b"\n", 0o600)
 
     def slots(self) -> list[Slot]:
         """All, oldest first."""

@@ -31,7 +31,7 @@ def write_outputs(slot: Slot, profile: Profile, root: Path | None) -> None:
     # Java's own store type has been PKCS#12 since Java 9; its oldest releases with support read the modern encoding.
     replace_file(slot.folder / KEYSTORE, make_p12(key, leaf, above, secret, Profile.MODERN, ALIAS), 0o600)
     if root is not None:
-        [trusted] = read_certificates(root.read_bytes(), str(root))
+        trusted = read_certificates(root.read_bytes(), str(root))
         replace_file(slot.folder / TRUSTSTORE, _truststore(trusted, secret), 0o644)
 
 
@@ -42,8 +42,8 @@ def _password(slot: Slot) -> str:
     return path.read_text(encoding="ascii").strip()
 
 
-def _truststore(root: x509.Certificate, secret: str) -> bytes:
-    """The one root, marked as Java wants it to be marked: else keytool would show an empty store."""
+def _truststore(roots: list[x509.Certificate], secret: str) -> bytes:
+    """The roots, marked as Java wants them to be marked: else keytool would show an empty store."""
     encryption = (
         PrivateFormat.PKCS12.encryption_builder()
         .kdf_rounds(MODERN_ROUNDS)
@@ -51,7 +51,8 @@ def _truststore(root: x509.Certificate, secret: str) -> bytes:
         .hmac_hash(hashes.SHA256())
         .build(secret.encode())
     )
-    return serialize_java_truststore([PKCS12Certificate(root, ALIAS.encode())], encryption)
+    entries = [PKCS12Certificate(one, f"{ALIAS}-{number}".encode()) for number, one in enumerate(roots, 1)]
+    return serialize_java_truststore(entries, encryption)
 
 
 def instructions(folder: Path, base: str, *, pinned_root: bool) -> str:

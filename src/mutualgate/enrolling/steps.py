@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def enrol(
         _keep_chain(slot, chain)
     write_outputs(slot, profile, root)
     kept.switch(slot)
-    kept.write_state(State(state.base, state.root_sha256, state.target))  # the link is used up
+    kept.write_state(replace(state, link=None))  # it is used up
     return _enrolled(kept, slot, state, changed=True)
 
 
@@ -132,8 +132,10 @@ def renew(kept: Kept, *, kind: KeyKind | None = None) -> Enrolled:
         if answer.status != 200:
             raise transport.refusal(answer)
         _keep_chain(slot, _chain_in(answer, slot))
-    write_outputs(slot, encoding_for(state.target), root)
     new = transport.context(root, (slot.chain, slot.key))
+    if root is not None:
+        state = _learn_roots(kept, state, new)
+    write_outputs(slot, encoding_for(state.target), root)
     answer = transport.request("GET", f"{state.base}/renew", new)
     if answer.status != 200:
         raise Unavailable(
@@ -169,7 +171,7 @@ def _remember(kept: Kept, link: Link, target: str | None, root_sha256: str | Non
     if state.link is None and kept.pending() is None:
         return state
     if pinned is not None and pinned != state.root_sha256:
-        state = State(state.base, pinned, state.target, state.link)
+        state = replace(state, root_sha256=pinned, learned=())
         kept.root.unlink(missing_ok=True)
         kept.write_state(state)
     return state
@@ -181,10 +183,28 @@ def _root(kept: Kept, state: State) -> Path | None:
         return None
     if not kept.root.exists():
         replace_file(kept.root, transport.fetch_root(state.base, state.root_sha256), 0o644)
-    [root] = read_certificates(kept.root.read_bytes(), str(kept.root))
-    if root.fingerprint(_SHA256).hex() != state.root_sha256:
+    known = {state.root_sha256, *state.learned}
+    if any(root.fingerprint(_SHA256).hex() not in known for root in _roots_in(kept.root)):
         raise BadInput("is not the root that was checked", where=str(kept.root), fix="Remove it, and try again")
     return kept.root
+
+
+def _roots_in(file: Path) -> list[x509.Certificate]:
+    return read_certificates(file.read_bytes(), str(file))
+
+
+def _learn_roots(kept: Kept, state: State, trusted: ssl.SSLContext) -> State:
+    """Takes the next root of the gate's authority over a connection that the one in force vouches for, so that nobody
+    has to come by when it changes. What is trusted already stays."""
+    found = {one.fingerprint(_SHA256).hex(): one for one in transport.fetch_roots(state.base, trusted)}
+    old = {one.fingerprint(_SHA256).hex(): one for one in _roots_in(kept.root)}
+    if set(found) <= set(old):
+        return state
+    state = replace(state, learned=tuple(sorted({*state.learned, *found} - {state.root_sha256})))
+    kept.write_state(state)  # first: what is in the file has to be known
+    every = {**old, **found}.values()
+    replace_file(kept.root, b"".join(one.public_bytes(Encoding.PEM) for one in every), 0o644)
+    return state
 
 
 def _claim(link: Link, slot: Slot, root: Path | None, factor: str | None) -> bytes | None:

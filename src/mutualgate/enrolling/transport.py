@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate.errors import BadInput, MutualgateError, Unavailable
@@ -20,6 +21,8 @@ from mutualgate.reading.files import read_certificates, shown
 
 TIMEOUT_SECONDS = 30
 MAX_ANSWER_BYTES = 256 * 1024
+MAX_ROOTS = 4
+"""Two, while a root is changed."""
 
 
 @dataclass(frozen=True)
@@ -97,26 +100,34 @@ def request(
 def fetch_root(base: str, sha256: str) -> bytes:
     """The root of the gate's own authority, PEM, if its hash is `sha256`: else BadInput, and nothing is believed.
 
-    The connection proves nothing yet; the hash does.
+    The connection proves nothing yet; the hash does. Another root that is given out beside it is left aside.
     """
     wanted = parse_hash(sha256)
     blind = ssl.create_default_context()
     blind.check_hostname = False
     blind.verify_mode = ssl.CERT_NONE
-    answer = request("GET", f"{base}/root.pem", blind, fields={"Accept": "*/*"})
+    for root in _roots(request("GET", f"{base}/root.pem", blind, fields={"Accept": "*/*"}), base):
+        der = root.public_bytes(Encoding.DER)
+        if hmac.compare_digest(hashlib.sha256(der).digest(), wanted):
+            return root.public_bytes(Encoding.PEM)
+    raise BadInput(
+        "the root that was sent is not the one with this hash",
+        where="--root-sha256",
+        expected=f"a certificate whose SHA-256 begins with {wanted.hex()[:16]}",
+        fix="Somebody may sit in between: ask for the hash again, on another way",
+        code="wrong_root",
+    )
+
+
+def fetch_roots(base: str, trusted: ssl.SSLContext) -> list[x509.Certificate]:
+    """All roots that the gate gives out, over a connection that is trusted: while it changes its root, two."""
+    return _roots(request("GET", f"{base}/root.pem", trusted, fields={"Accept": "*/*"}), base)
+
+
+def _roots(answer: Answer, base: str) -> list[x509.Certificate]:
     if answer.status != 200:
         raise Unavailable(f"no root is given out at {base}/root.pem (status {answer.status})", code="no_root")
-    root, *others = read_certificates(answer.body, f"{base}/root.pem")
-    der = root.public_bytes(Encoding.DER)
-    if others or not hmac.compare_digest(hashlib.sha256(der).digest(), wanted):
-        raise BadInput(
-            "the root that was sent is not the one with this hash",
-            where="--root-sha256",
-            expected=f"a certificate whose SHA-256 begins with {wanted.hex()[:16]}",
-            fix="Somebody may sit in between: ask for the hash again, on another way",
-            code="wrong_root",
-        )
-    return root.public_bytes(Encoding.PEM)
+    return read_certificates(answer.body, f"{base}/root.pem")[:MAX_ROOTS]
 
 
 def parse_hash(text: str) -> bytes:

@@ -1,6 +1,7 @@
 """Linux and servers: a script to read before it is run, and what `mutualgate enrol` asks for."""
 
 import shlex
+from collections.abc import Sequence
 from hashlib import sha256
 from importlib import resources
 
@@ -14,7 +15,7 @@ from mutualgate.model import Way
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk
-from mutualgate.portal.machines import hand_in, opened_for, trusted_root
+from mutualgate.portal.machines import hand_in, opened_for, trusted_root, trusted_roots
 
 
 def routes(desk: Desk) -> list[Route]:
@@ -29,21 +30,27 @@ def routes(desk: Desk) -> list[Route]:
 
 
 async def root_pem(asked: Asked) -> Response:
-    """Our root. Whoever fetches it over a connection that proves nothing yet has to compare its hash."""
-    return answers.file(asked, (await _root(asked)).public_bytes(Encoding.PEM), "application/x-pem-file", "root.pem")
+    """Our root, and the one that comes after it. Whoever fetches it over a connection that proves nothing yet has to
+    compare its hash."""
+    pem = _pem(await _roots(asked))
+    return answers.file(asked, pem, "application/x-pem-file", "root.pem")
 
 
 async def root_der(asked: Asked) -> Response:
     """The same in DER, as phones want it."""
-    der = (await _root(asked)).public_bytes(Encoding.DER)
+    der = (await _roots(asked))[0].public_bytes(Encoding.DER)
     return answers.file(asked, der, "application/x-x509-ca-cert", "root.crt")
 
 
-async def _root(asked: Asked) -> x509.Certificate:
-    root = await asked.call(trusted_root, asked)
-    if root is None:
+async def _roots(asked: Asked) -> Sequence[x509.Certificate]:
+    roots = await asked.call(trusted_roots, asked)
+    if not roots:
         raise NotFound("this site's certificate is from a public authority: there is no root of ours to trust")
-    return root
+    return roots
+
+
+def _pem(certificates: Sequence[x509.Certificate]) -> bytes:
+    return b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
 
 
 async def page(asked: Asked) -> Response:
@@ -63,9 +70,9 @@ async def page(asked: Asked) -> Response:
 async def script(asked: Asked) -> Response:
     """One POSIX shell script. Nothing that anybody chose is in it but our own address, token and root."""
     opened = await opened_for(asked, Way.COMMAND)
-    root = await asked.call(trusted_root, asked)
+    roots = await asked.call(trusted_roots, asked)
     text = make_script(
-        f"{asked.base}/{asked.secret}", asked.base, root=root, second_factor=opened.invitation.has_factor
+        f"{asked.base}/{asked.secret}", asked.base, roots=roots, second_factor=opened.invitation.has_factor
     )
     return answers.send(asked, text, "text/x-shellscript; charset=utf-8", 200, {"Content-Disposition": _AS_FILE})
 
@@ -78,14 +85,14 @@ async def command(asked: Asked) -> Response:
     return await hand_in(asked, Way.COMMAND)
 
 
-def make_script(link: str, base: str, *, root: x509.Certificate | None, second_factor: bool) -> str:
+def make_script(link: str, base: str, *, roots: Sequence[x509.Certificate], second_factor: bool) -> str:
     """The script, from its template. Values are quoted for the shell, though none should need it."""
     template = (resources.files("mutualgate.portal") / "templates" / "linux.sh").read_text(encoding="utf-8")
     values = {
         "@LINK@": shlex.quote(link),
         "@BASE@": shlex.quote(base),
-        "@ROOT@": "" if root is None else root.public_bytes(Encoding.PEM).decode().strip(),
-        "@OWN_ROOT@": "no" if root is None else "yes",
+        "@ROOT@": _pem(roots).decode().strip(),
+        "@OWN_ROOT@": "yes" if roots else "no",
         "@SECOND@": "yes" if second_factor else "no",
     }
     for marker, value in values.items():

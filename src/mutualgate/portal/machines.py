@@ -78,7 +78,12 @@ def site_of(asked: Asked) -> SiteConfig:
 
 def trusted_root(asked: Asked) -> x509.Certificate | None:
     """Our root, if it is what the certificate of this site hangs on; None for a site with a certificate of its own."""
+    return next(iter(trusted_roots(asked)), None)
+
+
+def trusted_roots(asked: Asked) -> tuple[x509.Certificate, ...]:
+    """Our root, and the one that comes after it or was before it: whoever trusts both is in while it changes."""
     hierarchy = asked.desk.services.authorities.hierarchy()
     if site_of(asked).certificate is not None or hierarchy is None:
-        return None
-    return certificate_of(hierarchy.root)
+        return ()
+    return tuple(certificate_of(one) for one in (hierarchy.root, *hierarchy.other_roots))
