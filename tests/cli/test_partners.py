@@ -69,6 +69,8 @@ def test_which_clients_come_in(cli: Run, tmp_path: Path, acme: pki.Issued) -> No
     made = cli("partner", "member", "add", "acme", "dns:api.acme.example")
     assert "is the client api.acme.example" in made.out
     assert decide(cli, tmp_path, acme, "api.acme.example")["client"] == "api.acme.example"
+    assert "is dns:api.acme.example of the partner acme" in cli("client", "show", "api.acme.example").out
+    assert "stands for clients of the partner acme" in cli("client", "show", "acme").out
     cli("partner", "member", "suspend", "acme", "dns:api.acme.example")
     assert decide(cli, tmp_path, acme, "api.acme.example")["reason"] == "client_suspended"
     assert "suspended" in cli("partner", "member", "list", "acme").out

@@ -40,6 +40,19 @@ def test_a_pin_retires_renews_and_is_replaced(cli: Run, tmp_path: Path) -> None:
     assert cli("pin", "list", "--json").json["pins"][0]["not_after"] < added.json["not_after"]
 
 
+def test_a_client_is_shown_with_its_pins_and_loses_them(cli: Run, tmp_path: Path) -> None:
+    cli("pin", "add", "first-client", own(tmp_path))
+    shown = cli("client", "show", "first-client")
+    assert "certificate" in shown.out.splitlines()[-1]
+    assert cli("client", "show", "first-client", "--json").json["pins"][0]["state"] == "active"
+    said = cli("client", "revoke", "first-client")
+    assert said.out.startswith("1 certificate revoked (")
+    assert ", 1 pin retired (1); " in said.out
+    cli("pin", "renew", "1")
+    alone = cli("client", "revoke", "first-client", "--json").json
+    assert (alone["revoked"], alone["pins_retired"]) == ([], [1])
+
+
 def test_a_key_is_pinned_alone(cli: Run, tmp_path: Path) -> None:
     key = pki.fresh_key()
     one, two = own(tmp_path, "one", key=key), own(tmp_path, "two", key=key)

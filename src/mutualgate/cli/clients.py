@@ -9,6 +9,7 @@ import typer
 from mutualgate.cli.files import read_file, refuse_existing, write_file
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, new_group
 from mutualgate.cli.output import DONE, emit, plain, table
+from mutualgate.cli.pins import as_dict as pin_dict
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -206,12 +207,34 @@ def show(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
         lines.append(f"contact: {plain(client.contact)}")
     if view.estate_of is not None:
         lines.append(f"stands for every unlisted certificate that {view.estate_of.name} signed")
+    if view.partner is not None:
+        lines.append(f"stands for clients of the partner {view.partner.name} that are not recorded")
+    lines += [f"is {plain(one.name)} of the partner {partner.name}" for partner, one in view.memberships]
     if view.credentials:
         rows = [(c.id, _state(c, now), f"{c.not_after:%Y-%m-%d}", c.serial.hex(), c.origin) for c in view.credentials]
         lines += ["", table(("credential", "state", "until", "serial", "origin"), rows)]
+    if view.pins:
+        own = [
+            (
+                one.id,
+                "ended" if one.state == "active" and one.not_after < now else one.state,
+                f"{one.not_after:%Y-%m-%d}",
+                one.digest.hex()[:16],
+                one.kind,
+            )
+            for one in view.pins
+        ]
+        lines += ["", table(("pin", "state", "until", "SHA-256", "of"), own)]
     credentials = [credential_dict(credential) for credential in view.credentials]
     estate = None if view.estate_of is None else str(view.estate_of.name)
-    emit({**as_dict(client), "credentials": credentials, "estate_of": estate}, "\n".join(lines), json)
+    facts = {
+        **as_dict(client),
+        "credentials": credentials,
+        "estate_of": estate,
+        "pins": [pin_dict(one) for one in view.pins],
+        "memberships": [{"partner": str(partner.name), "name": one.name} for partner, one in view.memberships],
+    }
+    emit(facts, "\n".join(lines), json)
 
 
 @app.command("roles")
@@ -306,19 +329,28 @@ def revoke(
         raise typer.BadParameter("--lineage goes with --credential")
     why = RevocationReason.parse(reason)
 
-    def do(services: "Services") -> tuple["Revocation", ...]:
+    def do(services: "Services") -> tuple[tuple["Revocation", ...], list[int]]:
         if certificate is not None:
             data = read_file(certificate)
-            return (services.clients.revoke_certificate(data, reason=why, where=str(certificate)),)
+            return (services.clients.revoke_certificate(data, reason=why, where=str(certificate)),), []
         if release:
-            return services.clients.release(str(name), credential=credential)
-        return services.clients.revoke(str(name), reason=why, credential=credential, lineage=lineage)
+            return services.clients.release(str(name), credential=credential), []
+        before = _pins(services, str(name))
+        made = services.clients.revoke(str(name), reason=why, credential=credential, lineage=lineage)
+        return made, sorted(before - _pins(services, str(name)))
 
-    made, force = change(Folder(dir), do)
+    (made, pins), force = change(Folder(dir), do)
     serials = [entry.serial.hex() for entry in made]
     done = "released" if release else "revoked"
-    text = f"{len(made)} certificate{'s' * (len(made) != 1)} {done} ({', '.join(serials)}); {force.sentence}."
-    emit({done: serials, "reason": why.name, **force.facts}, text, json)
+    parts = [f"{len(made)} certificate{'s' * (len(made) != 1)} {done} ({', '.join(serials)})"] if made else []
+    parts += [f"{len(pins)} pin{'s' * (len(pins) != 1)} retired ({', '.join(map(str, pins))})"] if pins else []
+    text = f"{', '.join(parts)}; {force.sentence}."
+    emit({done: serials, "pins_retired": pins, "reason": why.name, **force.facts}, text, json)
+
+
+def _pins(services: "Services", name: str) -> set[int]:
+    """Those that count."""
+    return {one.id for one in services.clients.show(name).pins if one.state == "active"}
 
 
 def _state(credential: "Credential", now: datetime) -> str:

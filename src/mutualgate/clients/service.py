@@ -15,6 +15,9 @@ from mutualgate.model import (
     ClientName,
     ClientState,
     Credential,
+    Member,
+    Partner,
+    Pin,
     Revocation,
     RevocationReason,
     Role,
@@ -29,11 +32,17 @@ CONTACT_LIMIT = 320
 
 @dataclass(frozen=True, slots=True)
 class ClientView:
-    """A client and what it proves itself with; `estate_of` is the authority whose unlisted certificates are its own."""
+    """A client and what it proves itself with; `estate_of` is the authority whose unlisted certificates are its own.
+
+    `memberships` are its names inside partners, each with its partner; `partner` is the one whose own client it is.
+    """
 
     client: Client
     credentials: tuple[Credential, ...]
     estate_of: Authority | None
+    pins: tuple[Pin, ...] = ()
+    memberships: tuple[tuple[Partner, Member], ...] = ()
+    partner: Partner | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,16 @@ class Clients:
         """The client of this name with its credentials, oldest first. Raises `NotFound`."""
         with self._store.reading() as tx:
             client = find(tx, name)
-            return ClientView(client, tuple(tx.credentials.of_client(client.id)), tx.authorities.with_estate(client.id))
+            members = tx.partners.memberships_of(client.id)
+            partners = tx.partners.get_many({one.partner for one in members})
+            return ClientView(
+                client,
+                tuple(tx.credentials.of_client(client.id)),
+                tx.authorities.with_estate(client.id),
+                tuple(tx.pins.of_client(client.id)),
+                tuple((partners[one.partner], one) for one in members),
+                tx.partners.of_client(client.id),
+            )
 
     def list(
         self,

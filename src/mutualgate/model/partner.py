@@ -159,6 +159,8 @@ class Anchor:
         """Its state: a day that has come needs nobody who writes it down."""
         if self.state is AnchorState.RETIRING and self.retire_at is not None and self.retire_at <= now:
             return AnchorState.RETIRED
+        if self.state is AnchorState.PENDING and self.challenge_expires is not None and self.challenge_expires <= now:
+            return AnchorState.RETIRED
         return self.state
 
 
