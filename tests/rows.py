@@ -5,8 +5,6 @@ import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import insert
-
 from mutualgate.model import (
     Admits,
     Anchor,
@@ -24,10 +22,10 @@ from mutualgate.model import (
     Pin,
     PinKind,
     RevocationMode,
+    Sighting,
 )
 from mutualgate.model.certificate import CertificateFacts
 from mutualgate.store import Store, Transaction
-from mutualgate.store.schema import seen
 
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 _counter = itertools.count(1)
@@ -147,20 +145,21 @@ def see(
 ) -> bytes:
     """A certificate that was shown to the gate; returns its SHA-256."""
     fingerprint = hashlib.sha256(chain[0]).digest()
-    with store._engine.begin() as connection:
-        connection.execute(
-            insert(seen).values(
-                fingerprint=fingerprint,
-                chain=b"".join(chain),
-                site=site,
-                path=path,
-                first_at=at,
-                last_at=at,
-                count=count,
-                reason=reason,
-                credential="",
-                subject=subject,
-                peer="192.0.2.9",
-            )
+    with store.transaction() as tx:
+        tx.seen.add_many(
+            [
+                Sighting(
+                    fingerprint=fingerprint,
+                    chain=tuple(chain),
+                    site=site,
+                    path=path,
+                    first_at=at,
+                    last_at=at,
+                    count=count,
+                    reason=reason,
+                    subject=subject,
+                    peer="192.0.2.9",
+                )
+            ]
         )
     return fingerprint

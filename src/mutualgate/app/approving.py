@@ -12,10 +12,20 @@ from cryptography import x509
 from mutualgate.clients import find
 from mutualgate.clients.service import Clients
 from mutualgate.errors import Conflict, NotFound
-from mutualgate.model import Client, ClientName, Member, MemberState, Partner, Pin, PinKind, PinState, RefusalRecord
+from mutualgate.model import (
+    Client,
+    ClientName,
+    Member,
+    MemberState,
+    Partner,
+    Pin,
+    PinKind,
+    PinState,
+    RefusalRecord,
+    Sighting,
+)
 from mutualgate.model.names import roles as parse_roles
 from mutualgate.model.names import shown
-from mutualgate.model.trust import SeenChain
 from mutualgate.partners import material, pins
 from mutualgate.partners.anchors import vouching
 from mutualgate.partners.members import Members
@@ -39,7 +49,7 @@ class Candidate:
     """Who was refused, and all that matters before anybody lets him in. `member` is set where a partner vouches."""
 
     refusal: RefusalRecord
-    seen: SeenChain
+    seen: Sighting
     words: str
     unusual: tuple[str, ...]
     partner: Partner | None
@@ -140,7 +150,7 @@ def _look(tx: Transaction, refusal: str, now: datetime) -> Candidate:
     never = NEVER.get(record.reason)
     if never is not None:
         raise Conflict(f"this certificate cannot be approved: {never}", code=record.reason)
-    seen = tx.trust.seen(record.fingerprint)
+    seen = tx.seen.find(record.fingerprint)
     if seen is None or not seen.chain:
         raise NotFound(
             "this certificate is not among those that the gate remembers",
@@ -202,6 +212,6 @@ def _common_name(leaf: x509.Certificate) -> str | None:
     return str(found[0].value) if found else None
 
 
-def _leaf(seen: SeenChain) -> x509.Certificate:
+def _leaf(seen: Sighting) -> x509.Certificate:
     with odd_serials_allowed():
         return x509.load_der_x509_certificate(seen.chain[0])

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from mutualgate import audit, snapshot
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.gate import Judge, Verdict
-from mutualgate.model.trust import SeenChain, TrustChange
+from mutualgate.model import Sighting
+from mutualgate.model.trust import TrustChange
 
 if TYPE_CHECKING:
     from mutualgate.app.services import Services
@@ -60,8 +61,6 @@ class Trust:
         """
         store = self._services.store
         now = store.clock()
-        with store.reading() as tx:
-            seen = list(tx.trust.seen_since(now - back))
         sites = snapshot.site_records(self._services.config)
         before = Judge(snapshot.build(store, sites))
         with store.rehearsal() as tried:
@@ -73,7 +72,8 @@ class Trust:
             assumed = _prove(services, waiting)
             after = _brought_up(before, tried.epoch(), snapshot.delta(tried, before.epoch), tried, sites)
         hosts = {site.name: site.hosts[0] for site in self._services.config.sites}
-        return _compared(seen, before, after, hosts, now, now - back, assumed)
+        with store.reading() as tx:
+            return _compared(tx.seen.since(now - back), before, after, hosts, now, now - back, assumed)
 
     def undo(self, id: int | None = None) -> TrustChange:
         """Takes a change back, the last one unless it is named. It is a change itself, and audited.
@@ -133,7 +133,7 @@ def _prove(services: "Services", waiting: set[int]) -> list[str]:
 
 
 def _compared(
-    seen: Iterable[SeenChain],
+    seen: Iterable[Sighting],
     before: Judge,
     after: Judge,
     hosts: dict[str, str],
@@ -175,7 +175,7 @@ def _compared(
     )
 
 
-def _judged(judge: Judge, one: SeenChain, hosts: dict[str, str], now: datetime) -> Verdict:
+def _judged(judge: Judge, one: Sighting, hosts: dict[str, str], now: datetime) -> Verdict:
     """At the place where it was seen: an environment is a site's. Where that is gone, the certificate alone."""
     seconds = int(now.timestamp())
     host = hosts.get(one.site)

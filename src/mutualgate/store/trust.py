@@ -6,7 +6,7 @@ it left it: what came later and built on it is never pulled away from under it.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -17,7 +17,7 @@ from sqlalchemy.sql.selectable import TableClause
 
 from mutualgate.errors import Conflict
 from mutualgate.model import AnchorState, ChangeKind, ClientState, PartnerState, PinState
-from mutualgate.model.trust import SeenChain, TrustChange
+from mutualgate.model.trust import TrustChange
 from mutualgate.store import schema
 from mutualgate.store.changes import Changes
 from mutualgate.store.credentials import Credentials
@@ -167,18 +167,6 @@ class Trust:
             self._put_back(_TABLES[name], tuple(key), None if before is None else _read(before))
         self._connection.execute(update(changes).where(changes.c.id == id).values(undone=at))
 
-    def seen(self, fingerprint: bytes) -> SeenChain | None:
-        """What was shown to the gate under this SHA-256."""
-        query = select(schema.seen).where(schema.seen.c.fingerprint == fingerprint)
-        row = self._connection.execute(query).first()
-        return None if row is None else _seen(row)
-
-    def seen_since(self, at: datetime) -> Iterator[SeenChain]:
-        """All that was shown since then, the newest first."""
-        query = select(schema.seen).where(schema.seen.c.last_at >= at).order_by(schema.seen.c.last_at.desc())
-        for row in self._connection.execute(query):
-            yield _seen(row)
-
     def row(self, name: str, key: Key) -> Row | None:
         """A row as the database has it."""
         watched = _TABLES[name]
@@ -219,34 +207,6 @@ class Trust:
                     fix="See them with: mutualgate trust list",
                     code="depended_on",
                 )
-
-
-def _seen(row: Any) -> SeenChain:
-    return SeenChain(
-        fingerprint=row.fingerprint,
-        chain=_chain(row.chain),
-        site=row.site,
-        path=row.path,
-        first_at=row.first_at,
-        last_at=row.last_at,
-        count=row.count,
-        reason=row.reason,
-        subject=row.subject,
-        peer=row.peer,
-    )
-
-
-def _chain(data: bytes) -> tuple[bytes, ...]:
-    """The certificates, which stand one after the other: each begins with its length (X.690 8.1.3)."""
-    found = []
-    while len(data) > 2:
-        length, start = data[1], 2
-        if length & 0x80:
-            start += length & 0x7F
-            length = int.from_bytes(data[2:start], "big")
-        found.append(data[: start + length])
-        data = data[start + length :]
-    return tuple(found)
 
 
 def _which(watched: _Watched, key: Key) -> Any:

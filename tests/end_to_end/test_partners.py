@@ -1,0 +1,229 @@
+"""Clients with certificates of their own and of partners' CAs, through a gate that runs."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from end_to_end import forge
+from end_to_end.estate import mark
+from end_to_end.forge import Authority, Identity
+from end_to_end.gate import Gate, running_gate
+from end_to_end.recorder import Recorder
+from end_to_end.refusal import assert_refused
+
+
+@dataclass(frozen=True)
+class House:
+    """A gate with a site for production and one for tests."""
+
+    gate: Gate
+    recorder: Recorder
+    folder: Path
+
+    def partner(
+        self, name: str, *, admits: str = "rule", ca: Authority | None = None, environment: str = ""
+    ) -> Authority:
+        """Adds a partner with a CA, which is proved as its administrator would."""
+        self.gate.command(
+            "partner", "add", name, "--names", f"dns:*.{name}.example", "--admits", admits, "--role", "orders"
+        )
+        ca = ca or forge.authority(self.folder / name, f"{name} issuing")
+        self.claim(name, ca, environment=environment)
+        return ca
+
+    def claim(self, name: str, ca: Authority, environment: str = "") -> int:
+        """Adds a CA to a partner and proves it; returns its number."""
+        claimed = self.gate.command(
+            "partner", "ca", "add", name, ca.certificate_file, "--environment", environment
+        ).json
+        proof = self.leaf(ca, claimed["challenge"])
+        return int(self.gate.command("partner", "ca", "prove", name, proof.certificate).json["id"])
+
+    def leaf(self, ca: Authority, name: str) -> Identity:
+        return forge.leaf(self.folder / "leaves", ca, "decoration", alternative_names=[x509.DNSName(name)])
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, upstream: Recorder) -> Iterator[House]:
+    folder = tmp_path_factory.mktemp("partners")
+    sites = f"""
+[[sites]]
+name = "main"
+hosts = ["localhost"]
+environment = "production"
+routes = [{{ path = "/", upstream = "{upstream.url}" }}]
+
+[[sites]]
+name = "test"
+hosts = ["test.example"]
+environment = "test"
+routes = [{{ path = "/", upstream = "{upstream.url}" }}]
+"""
+    with running_gate(folder / "gate", sites) as gate:
+        yield House(gate, upstream, folder)
+
+
+def test_any_client_under_the_rule_comes_in_as_the_partners(house: House) -> None:
+    ca = house.partner("acme")
+    word = mark()
+    assert house.gate.get(f"/{word}", house.leaf(ca, "api.acme.example")).status == 200
+    (request,) = house.recorder.marked(word)
+    assert request.values("Mutualgate-Partner") == ["acme"]
+    assert request.values("Mutualgate-Authority") == ["partner acme"]
+    assert request.values("Mutualgate-Roles") == ["orders"]
+
+
+def test_one_that_a_partners_ca_forged_in_anothers_name_is_refused(house: House) -> None:
+    """R1: a CA vouches for its own names, whatever else its certificates say."""
+    ours, theirs = house.partner("umbrella"), house.partner("cyberdyne")
+    assert house.gate.get("/", house.leaf(theirs, "api.cyberdyne.example")).status == 200
+    word = mark()
+    assert_refused(house.gate.get(f"/{word}", house.leaf(ours, "api.cyberdyne.example")), "name_not_permitted")
+    assert house.recorder.marked(word) == []
+
+
+def test_two_cas_of_one_name_are_told_apart_by_their_keys(house: House) -> None:
+    """R2."""
+    one = house.partner("twin-a", ca=forge.authority(house.folder / "twin-a", "Twin CA"))
+    two = house.partner("twin-b", ca=forge.authority(house.folder / "twin-b", "Twin CA"))
+    assert house.gate.get("/", house.leaf(one, "x.twin-a.example")).status == 200
+    assert house.gate.get("/", house.leaf(two, "x.twin-b.example")).status == 200
+    assert_refused(house.gate.get("/", house.leaf(one, "x.twin-b.example")), "name_not_permitted")
+
+
+def test_only_those_that_were_enumerated_come_in(house: House) -> None:
+    ca = house.partner("listed", admits="listed")
+    one, other = house.leaf(ca, "a.listed.example"), house.leaf(ca, "b.listed.example")
+    assert_refused(house.gate.get("/", one), "not_enrolled")
+    house.gate.command("partner", "member", "add", "listed", "dns:a.listed.example")
+    word = mark()
+    assert house.gate.get(f"/{word}", one).status == 200
+    (request,) = house.recorder.marked(word)
+    assert request.values("Mutualgate-Client") == ["a.listed.example"]
+    assert_refused(house.gate.get("/", other), "not_enrolled")
+    house.gate.command("partner", "member", "suspend", "listed", "dns:a.listed.example")
+    assert_refused(house.gate.get("/", one), "client_suspended")
+
+
+def test_a_ca_of_the_test_environment_is_refused_in_production(house: House) -> None:
+    """R23."""
+    ca = house.partner("tested", environment="test")
+    leaf = house.leaf(ca, "a.tested.example")
+    assert house.gate.get("/", leaf, host="test.example").status == 200
+    assert_refused(house.gate.get("/", leaf), "not_granted")
+
+
+def test_a_certificate_of_ones_own_comes_in_and_vouches_for_nobody(house: House) -> None:
+    """R4: what `openssl req -x509` makes says that it is a CA; pinned, it comes in and signs nothing."""
+    own = forge.authority(house.folder / "own", "my laptop")
+    assert_refused(house.gate.get("/", Identity(own.certificate_file, own.key_file)), "unknown_issuer")
+    house.gate.command("client", "add", "laptop")
+    pin = house.gate.command("pin", "add", "laptop", own.certificate_file).json["id"]
+    word = mark()
+    assert house.gate.get(f"/{word}", Identity(own.certificate_file, own.key_file)).status == 200
+    (request,) = house.recorder.marked(word)
+    assert request.values("Mutualgate-Authority") == ["pin"]
+    assert_refused(house.gate.get("/", house.leaf(own, "anybody.example")), "unknown_issuer")
+    with house.gate.open(Identity(own.certificate_file, own.key_file)) as connection:
+        assert connection.request("/").status == 200
+        house.gate.command("pin", "retire", str(pin))
+        assert_refused(connection.request("/"), "pin_retired")
+
+
+CUT = 0
+"""Counted as a status: the connection was ended by the gate."""
+
+
+@dataclass
+class Load:
+    """Who comes again and again, each time over a new connection, and what they met."""
+
+    gate: Gate
+    statuses: dict[str, Counter[int]] = field(default_factory=dict)
+    cuts: list[str] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def start(self, name: str, identity: Identity) -> None:
+        counted = self.statuses[name] = Counter()
+
+        def run() -> None:
+            while not self._stop.is_set():
+                try:
+                    with self.gate.open(identity) as connection:
+                        for _ in range(3):
+                            counted[connection.request("/").status] += 1
+                except ConnectionResetError as error:
+                    counted[CUT] += 1
+                    self.cuts.append(f"{name}: {error}, after {dict(counted)}")
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def more(self, name: str, requests: int = 12) -> None:
+        """Waits until `name` has made so many more."""
+        counted = self.statuses[name]
+        wanted = sum(counted.values()) + requests
+        waited = threading.Event()
+        while sum(counted.values()) < wanted:
+            assert all(thread.is_alive() for thread in self._threads)
+            waited.wait(0.02)
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(20)
+
+
+@contextmanager
+def load(gate: Gate) -> Iterator[Load]:
+    made = Load(gate)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def test_a_partner_moves_to_its_next_ca_and_nobody_is_refused(house: House) -> None:
+    """R21: A, then A and B, then B, with no good request refused on the way."""
+    first = house.partner("mover")
+    second = forge.authority(house.folder / "mover-2", "mover issuing")  # the same name, as CAs that are renewed have
+    with load(house.gate) as going:
+        going.start("old", house.leaf(first, "old.mover.example"))
+        going.more("old")
+        number = house.claim("mover", second)
+        going.start("new", house.leaf(second, "new.mover.example"))
+        going.more("new")
+        going.more("old")
+        assert set(going.statuses["old"]) == {200}
+        (before,) = (
+            ca["id"] for ca in house.gate.command("partner", "ca", "list", "mover").json["cas"] if ca["id"] != number
+        )
+        house.gate.command("partner", "ca", "retire", "mover", str(before))
+        # The command came back when it was in force: from now on everybody under the old one is refused. The new one has
+        # its name, and so is found for it, but not its key.
+        assert_refused(house.gate.get("/", house.leaf(first, "late.mover.example")), "bad_signature")
+        going.more("old")
+        going.more("new")
+    assert set(going.statuses["new"]) == {200}, going.cuts
+    assert set(going.statuses["old"]) - {CUT} == {200, 403}, going.cuts
+
+
+def test_a_pin_is_replaced_with_overlap_and_nobody_is_refused(house: House) -> None:
+    old, new = (forge.self_signed(house.folder / "pins", "pinned") for _ in range(2))
+    house.gate.command("client", "add", "pinned")
+    pin = house.gate.command("pin", "add", "pinned", old.certificate).json["id"]
+    with load(house.gate) as going:
+        going.start("old", old)
+        going.more("old")
+        house.gate.command("pin", "add", "pinned", new.certificate, "--replaces", str(pin), "--overlap", "7d")
+        going.start("new", new)
+        going.more("old")
+        going.more("new")
+    assert set(going.statuses["old"]) == set(going.statuses["new"]) == {200}
