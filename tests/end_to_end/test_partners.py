@@ -206,8 +206,8 @@ def test_a_partner_moves_to_its_next_ca_and_nobody_is_refused(house: House) -> N
             ca["id"] for ca in house.gate.command("partner", "ca", "list", "mover").json["cas"] if ca["id"] != number
         )
         house.gate.command("partner", "ca", "retire", "mover", str(before))
-        # The command came back when it was in force: from now on everybody under the old one is refused. The new one has
-        # its name, and so is found for it, but not its key.
+        # The command came back when it was in force: from now on everybody under the old one is refused. The new one
+        # has its name, and so is found for it, but not its key.
         assert_refused(house.gate.get("/", house.leaf(first, "late.mover.example")), "bad_signature")
         going.more("old")
         going.more("new")

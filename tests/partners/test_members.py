@@ -62,11 +62,19 @@ def test_one_that_was_seen_waits_for_approval(partners: Partners, store: Store) 
         partners.members.approve("acme", "dns:b.acme.example")
 
 
-def test_by_rule_one_that_was_seen_is_a_client_of_its_own(partners: Partners, store: Store) -> None:
+def test_by_rule_one_that_was_seen_stays_the_partners_until_somebody_says_otherwise(
+    partners: Partners, store: Store
+) -> None:
+    """Who a client is to a service behind does not change by its being seen."""
+    epoch = store.epoch()
     seen = see(store, partners, "b.acme.example")
     assert seen is not None
-    assert seen.client is not None
-    assert told(store) == [(seen.partner, "dns:b.acme.example", seen.client)]
+    assert (seen.state, seen.client) == (MemberState.SEEN, None)
+    assert told(store) == []
+    assert store.epoch() == epoch
+    made = partners.members.approve("acme", "dns:b.acme.example")
+    assert made.client is not None
+    assert told(store) == [(seen.partner, "dns:b.acme.example", made.client.id)]
     assert Clients(store).get("b.acme.example").roles == ("orders",)
 
 
@@ -78,7 +86,7 @@ def test_of_a_list_nobody_is_recorded_by_being_seen(partners: Partners, store: S
 def test_what_waits_is_bounded(partners: Partners, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A partner's CA makes as many names as it likes."""
     monkeypatch.setattr(module, "MOST_PENDING", 2)
-    monkeypatch.setattr(module, "MOST_RECORDED", 2)
+    monkeypatch.setattr(module, "MOST_SEEN", 2)
     partners.set_admits("acme", PartnerAdmits.APPROVAL)
     for name in ("acme", "umbrella"):
         assert [see(store, partners, f"{n}.example", name=name) is None for n in range(3)] == [False, False, True]

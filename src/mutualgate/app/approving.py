@@ -106,7 +106,7 @@ class Approvals:
                 )
                 known = True
             members = Members(self._store, self._by)
-            act = members.approve if waits is not None and waits.state is MemberState.PENDING else members.add
+            act = members.approve if waits is not None and waits.state is not MemberState.ACTIVE else members.add
             made = act(found.partner.name, found.member, client=client, roles=None if known else held)
             assert made.client is not None  # noqa: S101 - an approved one has a client
             return Approved(made.client, None, made.member)

@@ -37,7 +37,10 @@ def add(
 @app.command("list")
 def list_(
     partner: Partner,
-    state: Annotated[str | None, typer.Option(help="pending: those that wait for approval; active.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help="pending: those that wait for approval; seen: those that come in by rule; active."),
+    ] = None,
     search: Annotated[str, typer.Option(help="Part of a name.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
     after: Annotated[str, typer.Option(help="Go on after this name.")] = "",
@@ -73,7 +76,7 @@ def list_(
 def approve(
     partner: Partner, name: Name, client: As = None, role: Roles = None, dir: Dir = DEFAULT_DIR, json: Json = False
 ) -> None:
-    """Let a client of a partner's in that was seen and waits.
+    """Let a client of a partner's in that was seen and waits, or give one that comes in by rule a client of its own.
 
     Example: mutualgate partner member approve acme dns:api.acme.example
     """

@@ -59,7 +59,7 @@ class PartnerAdmits(StrEnum):
     APPROVAL = "approval"
     """Those that were approved; one that is seen for the first time waits for it."""
     RULE = "rule"
-    """Any whose names the rules permit; one that is not recorded stands as the partner's own client."""
+    """Any whose names the rules permit; one without a client of its own comes in as the partner's."""
 
 
 class AnchorState(StrEnum):
@@ -99,6 +99,8 @@ class MemberState(StrEnum):
 
     PENDING = "pending"
     """Seen, or named by the partner, and not approved."""
+    SEEN = "seen"
+    """Comes in as the partner's own client, under a partner that admits by rule; noted when it was first seen."""
     ACTIVE = "active"
     """Comes in as its client does: one that is to be kept out has a client that is suspended."""
 

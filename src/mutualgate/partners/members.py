@@ -32,8 +32,8 @@ from mutualgate.store import Store, Transaction
 
 MOST_PENDING = 1_000
 """Names of one partner that wait: its CA can make any number of them, and nobody would read more."""
-MOST_RECORDED = 100_000
-"""Clients of one partner that are recorded by themselves; beyond it they stand as the partner's own client."""
+MOST_SEEN = 100_000
+"""Names of one partner that are noted by rule; more come in just as well."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,15 @@ class Members:
     def approve(
         self, partner: str, name: str, *, client: str | None = None, roles: Iterable[str] | None = None
     ) -> MemberView:
-        """Lets one in that was seen and waits. Raises `NotFound`, `Conflict` for one that does not wait."""
+        """Lets one in that was seen and waits, or makes one that comes in by rule a client of its own.
+
+        Raises `NotFound`, `Conflict` for one that has its client.
+        """
         held = None if roles is None else parse_roles(roles)
         now = self._store.clock()
         with self._store.transaction() as tx:
             owner, member = self._find(tx, partner, name)
-            if member.state is not MemberState.PENDING:
+            if member.state is MemberState.ACTIVE:
                 raise Conflict(f"{shown(name)} does not wait for approval", code="not_pending")
             made, one = self._approve(tx, now, owner, member.name, client, held, member)
             self._audit(tx, now, "member.approve", owner, made, one)
@@ -214,8 +217,9 @@ class Members:
 def first_sight(tx: Transaction, partner: int, leaf: x509.Certificate, *, at: datetime) -> Member | None:
     """Notes a certificate under a partner's CA that was seen for the first time; to be called for each such sighting.
 
-    Under `approval` its name waits for somebody who lets it in. Under `rule`, where it has been let in as the partner's
-    own client, it becomes a client of its own. Otherwise, and for a name that is known, nothing changes.
+    Under `approval` its name waits for somebody who lets it in. Under `rule` it has been let in as the partner's own
+    client and stays that: who it is to a service behind does not change by being seen. Otherwise, and for a name that
+    is known, nothing is noted.
     """
     owner = tx.partners.get(partner)
     name = name_of(leaf)
@@ -223,15 +227,11 @@ def first_sight(tx: Transaction, partner: int, leaf: x509.Certificate, *, at: da
         return None
     if tx.partners.member(owner.id, name) is not None:
         return None
-    if owner.admits is PartnerAdmits.APPROVAL:
-        if tx.partners.count_members(owner.id, MemberState.PENDING) >= MOST_PENDING:
-            return None
-        made = Member(owner.id, name, None, MemberState.PENDING, at)
-    else:
-        if tx.partners.count_members(owner.id) >= MOST_RECORDED:
-            return None
-        one = new_client(tx, at, "gate", owner, name, owner.roles)
-        made = Member(owner.id, name, one.id, MemberState.ACTIVE, at)
+    waits = owner.admits is PartnerAdmits.APPROVAL
+    state, most = (MemberState.PENDING, MOST_PENDING) if waits else (MemberState.SEEN, MOST_SEEN)
+    if tx.partners.count_members(owner.id, state) >= most:
+        return None
+    made = Member(owner.id, name, None, state, at)
     tx.partners.put_member(made)
     audit.record(tx, at, "gate", "member.seen", subject(owner), {"name": name, "state": str(made.state)})
     return made

@@ -73,7 +73,11 @@ async def show(asked: Asked, office: Office) -> Response:
     def read(services: "Services") -> dict[str, Any]:
         view = services.partners.show(office.partner)
         waiting = services.partners.members.list(office.partner, state=MemberState.PENDING, limit=MEMBERS_SHOWN)
-        there = services.partners.members.list(office.partner, state=MemberState.ACTIVE, limit=MEMBERS_SHOWN)
+        there = [
+            one
+            for state in (MemberState.ACTIVE, MemberState.SEEN)
+            for one in services.partners.members.list(office.partner, state=state, limit=MEMBERS_SHOWN)
+        ][:MEMBERS_SHOWN]
         with services.store.reading() as tx:
             refused = refused_under(tx, view.partner.id, limit=MEMBERS_SHOWN)
         lists = {one.anchor.id: one for one in services.revocation.show(office.partner)}

@@ -249,12 +249,12 @@ class Partners:
     # Members
 
     def put_member(self, wanted: Member) -> None:
-        """Adds a client inside a partner, or replaces what was said of it."""
+        """Adds a client inside a partner, or replaces what was said of it. The judge hears of who has a client."""
+        before = self.member(wanted.partner, wanted.name)
         where = (member.c.partner == wanted.partner, member.c.name == wanted.name)
-        changed = self._connection.execute(
-            update(member).where(*where).values(client=wanted.client, state=str(wanted.state))
-        )
-        if changed.rowcount == 0:
+        if before is not None:
+            self._connection.execute(update(member).where(*where).values(client=wanted.client, state=str(wanted.state)))
+        else:
             self._connection.execute(
                 insert(member).values(
                     partner=wanted.partner,
@@ -264,7 +264,8 @@ class Partners:
                     created=wanted.created,
                 )
             )
-        self._changes.note(ChangeKind.MEMBER, member_key(wanted.partner, wanted.name))
+        if MemberState.ACTIVE in (wanted.state, None if before is None else before.state):
+            self._changes.note(ChangeKind.MEMBER, member_key(wanted.partner, wanted.name))
 
     def remove_member(self, partner_id: int, name: str) -> None:
         """Takes it away."""
