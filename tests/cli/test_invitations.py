@@ -122,3 +122,23 @@ def test_they_are_listed_in_pages(cli: Run, installed: Installation) -> None:
     assert cli("invitation", "list", "--state", "used").out == "No invitation fits.\n"
     assert cli("invitation", "list", "--expired").out == "No invitation fits.\n"
     assert cli("invitation", "list", "--state", "lost").code == 2
+
+
+def test_a_letter_of_ones_own_waits_to_be_sent(cli: Run, portal: str, installed: Installation) -> None:
+    letter = installed.config.with_name("invitation.txt")
+    letter.write_text("Welcome, {{ name }}\n\nOpen {{ link }} now.\n")
+    mail = '[mail]\nserver = "127.0.0.1:2525"\nsender = "gate@example.com"\n'
+    installed.config.write_text(f'{installed.config.read_text()}[portal]\nletter = "invitation.txt"\n{mail}')
+    said = cli("invite", "anna", "--mail", "anna@example.com", "--json")
+    assert said.code == 0, said.out
+    assert said.json["sent_to"] == "anna@example.com"
+    services = installed.services()
+    (kept,) = services.outbox.list()
+    services.close()
+    assert (kept.recipient, kept.subject) == ("anna@example.com", "Welcome, anna")
+    assert kept.body == f"Open {said.json['link']} now.\n"
+    letter.write_text("No link\n\nin it")
+    wrong = cli("invite", "bert", "--mail", "bert@example.com")
+    assert wrong.code == 2
+    assert "invitation.txt" in wrong.err
+    assert cli("invitation", "list", "--json").json["total"] == 1

@@ -1,9 +1,11 @@
 """The letter, and to whom it may go."""
 
+from pathlib import Path
+
 import pki
 import pytest
 
-from mutualgate.enrolment.letter import invitation_letter, mail_address
+from mutualgate.enrolment.letter import OURS, fill, mail_address, read_template
 from mutualgate.errors import BadInput
 
 
@@ -52,7 +54,7 @@ def test_what_is_not_one_plain_address_is_refused(bad: str) -> None:
     assert refused.value.code == "bad_mail_address"
 
 
-def letter(**other: object) -> tuple[str, str]:
+def letter(template: str = OURS, **other: object) -> tuple[str, str]:
     values: dict[str, object] = {
         "organisation": "Example Ltd",
         "name": "anna",
@@ -62,7 +64,8 @@ def letter(**other: object) -> tuple[str, str]:
         "second_factor": True,
         "expires": pki.NOW,
     }
-    return invitation_letter(**{**values, **other})  # type: ignore[arg-type]
+    made = fill(template, **{**values, **other})  # type: ignore[arg-type]
+    return made.subject, made.text
 
 
 def test_it_says_what_to_do() -> None:
@@ -74,6 +77,7 @@ def test_it_says_what_to_do() -> None:
     assert "second code" not in plain
     assert "type this code" not in plain
     assert "\n\n\n" not in text + plain
+    assert text.startswith("Hello")
 
 
 def test_a_name_is_text_and_no_template() -> None:
@@ -83,7 +87,43 @@ def test_a_name_is_text_and_no_template() -> None:
     assert "\r" not in subject
 
 
-@pytest.mark.parametrize("body", ["{{ nobody }}", "{% if %}", "{{ link.__class__.__mro__ }}"])
-def test_a_template_that_cannot_be_used_is_said(body: str) -> None:
-    with pytest.raises(BadInput, match="template"):
-        letter(body=body)
+def test_a_letter_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "invitation.txt"
+    path.write_bytes("\ufeffWillkommen, {{ name }}\r\n\r\nBitte \u00f6ffnen: {{ link }}\r\n".encode())
+    assert letter(read_template(path)) == (
+        "Willkommen, anna",
+        "Bitte \u00f6ffnen: https://gate.example/join/TOKEN\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "Hello",
+        "",
+        "\n\n{{ link }}",
+        "Hello\n\n",
+        "Hello\n\nwithout a link",
+        "Hello\n\n{{ link }} {{ nobody }}",
+        "Hello\n\n{% if %}{{ link }}",
+        "Hello\n\n{{ link.__class__.__mro__ }}",
+        "Hello\n\n{{ link }}{{ 1 / 0 }}",
+        "Hello\n\n{% if code %}{{ link }}{% endif %}",
+    ],
+)
+def test_a_template_that_cannot_be_used_is_named(tmp_path: Path, template: str) -> None:
+    path = tmp_path / "invitation.txt"
+    path.write_text(template)
+    with pytest.raises(BadInput) as wrong:
+        read_template(path)
+    assert wrong.value.where == str(path)
+
+
+def test_a_file_that_is_no_template_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "invitation.txt"
+    for content in (b"\xff\xfe", b"x" * 100_000):
+        path.write_bytes(content)
+        with pytest.raises(BadInput):
+            read_template(path)
+    with pytest.raises(BadInput):
+        read_template(tmp_path / "nowhere.txt")

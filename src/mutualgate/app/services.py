@@ -224,6 +224,7 @@ class Services:
             base_url=self.base_url,
             outbox=self.outbox,
             organisation=self.config.authority.organisation,
+            letter=self.config.portal.letter,
             tries=self.wrong_tries,
         )
 

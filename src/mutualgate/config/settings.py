@@ -138,6 +138,9 @@ PORTAL = Table(
         Setting("operators", Many(ROLE), '["admin"]',
                 "Clients with one of these roles invite others and decide about them on the portal's own pages. Empty: "
                 "nobody does.", '["admin", "helpdesk"]'),
+        Setting("letter", File(), None,
+                "A template for the letter that brings an invitation: the subject in its first line, an empty line, "
+                "the text.", '"invitation.txt"', otherwise="a short letter in English"),
     ),
 )  # fmt: skip
 

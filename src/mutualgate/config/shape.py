@@ -145,10 +145,14 @@ class SiteConfig:
 
 @dataclass(frozen=True)
 class PortalConfig:
-    """The pages on which clients come in. `url` is None where it follows from the sites and listeners."""
+    """The pages on which clients come in. `url` is None where it follows from the sites and listeners.
+
+    `letter` is the file with the template of the letter that brings an invitation, None for ours.
+    """
 
     url: str | None
     operators: tuple[str, ...]
+    letter: Path | None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ know pages; what a handshake proved, the caller says.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 from cryptography import x509
@@ -20,7 +21,7 @@ from mutualgate.clients import states
 from mutualgate.clients.service import parse_contact
 from mutualgate.enrolment import own, tokens
 from mutualgate.enrolment.handed_in import HandedIn, describe
-from mutualgate.enrolment.letter import invitation_letter, mail_address
+from mutualgate.enrolment.letter import fill, mail_address, read_template
 from mutualgate.enrolment.opening import (
     ASK,
     LIFE,
@@ -133,6 +134,7 @@ class Invitations:
         base_url: Callable[[], str] = no_portal,
         outbox: Outbox | None = None,
         organisation: str = "mutualgate",
+        letter: Path | None = None,
         tries: WrongTries | None = None,
     ) -> None:
         self._store = store
@@ -141,6 +143,7 @@ class Invitations:
         self._base_url = base_url
         self._outbox = outbox
         self._organisation = organisation
+        self._letter = letter
         self._tries = WrongTries() if tries is None else tries
 
     # What operators do.
@@ -540,17 +543,19 @@ class Invitations:
         audit.record(tx, self._store.clock(), self._by, action, subject(invited.client), about)
 
     def check_can_send(self) -> None:
-        """Raises `BadInput` or `NotFound` unless links can be sent: there is an outbox and a portal to open them."""
+        """Raises `BadInput` or `NotFound` unless links can be sent: an outbox, a letter, and a portal to open them."""
         if self._outbox is None:
             raise BadInput("no mail server is set, so no letter can be sent", code="no_mail_server")
         self._base_url()
+        read_template(self._letter)
 
     def send_link(self, tx: Transaction, name: str, secrets: tokens.Secrets, expires: datetime, address: str) -> None:
         """Puts the letter with a link for the client `name` into the outbox. Raises as `check_can_send` does."""
-        self.check_can_send()
-        assert self._outbox is not None  # noqa: S101 - just looked at
+        if self._outbox is None:
+            raise BadInput("no mail server is set, so no letter can be sent", code="no_mail_server")
         base = self._base_url()
-        title, text = invitation_letter(
+        letter = fill(
+            read_template(self._letter),
             organisation=self._organisation,
             name=name,
             base=base,
@@ -559,7 +564,7 @@ class Invitations:
             second_factor=secrets.factor is not None,
             expires=expires,
         )
-        self._outbox.put(tx, "mail", address, title, text)
+        self._outbox.put(tx, "mail", address, letter.subject, letter.text)
 
 
 def _pin(tx: Transaction, invitation: Invitation) -> Pin | None:
