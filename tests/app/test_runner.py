@@ -413,3 +413,28 @@ def test_a_letter_goes_out_once_its_change_is_in_force(installed: Installation) 
     assert [one.recipients for one in server.letters] == [["anna@example.com"]]
     assert letters["dead"] == 0
     assert letters["error"] == ""
+
+
+def test_operators_are_told_of_what_ends(installed: Installation) -> None:
+    services = installed.services()
+    services.clients.add("late")
+    services.enrolment.sign("late", pki.csr(pki.fresh_key()), lifetime=timedelta(days=10))
+    services.close()
+    later = Services(installed.folder, clock=lambda: system_clock() + timedelta(days=9, hours=12), environment={})
+
+    async def scene() -> None:
+        async with running(installed, later):
+
+            async def came() -> bool:
+                return bool(server.letters)
+
+            await until(came)
+
+    with post.mail_server() as server:
+        installed.config.write_text(
+            f'{CONFIG}[mail]\nserver = "127.0.0.1:{server.port}"\nsender = "gate@example.com"\nsecurity = "none"\n'
+            '[notices]\nto = ["ops@example.com"]\n'
+        )
+        asyncio.run(scene())
+    assert server.letters[0].recipients == ["ops@example.com"]
+    assert "certificate of late" in server.letters[0].text

@@ -51,6 +51,9 @@ def test_a_list_from_a_file_decides(cli: Run, tmp_path: Path, acme: pki.Issued) 
     (tmp_path / "old.crl").write_bytes(pki.crl(acme, now=now, number=0))
     assert "is older than the list in force" in cli("partner", "crl", "load", "acme", tmp_path / "old.crl").err
     assert "0 revoked" in cli("partner", "crl", "load", "acme", tmp_path / "old.crl", "--force").out
+    assert "0 certificates are no longer revoked by it" in cli("partner", "crl", "forget", "acme", "all").out
+    assert decide(cli, tmp_path, ben) == "crl_missing"
+    assert "has no list of all certificates" in cli("partner", "crl", "forget", "acme", "all").err
 
 
 def test_addresses(cli: Run, tmp_path: Path, acme: pki.Issued) -> None:

@@ -110,9 +110,9 @@ def test_the_judge_is_told_each_number_once(store: Store) -> None:
 def test_answers_become_lists_of_one_certificate(store: Store) -> None:
     with store.transaction() as tx:
         ca = anchor(tx)
-        assert tx.foreign.want(ca.id, b"\xab", AT)
-        assert not tx.foreign.want(ca.id, b"\xab", AT)
-        assert tx.foreign.want(ca.id, b"\xcd", AT)
+        assert tx.foreign.want(ca.id, b"\xab", AT, AT + 9 * DAY)
+        assert not tx.foreign.want(ca.id, b"\xab", AT, AT + 9 * DAY)
+        assert tx.foreign.want(ca.id, b"\xcd", AT, AT + 5 * DAY)
         assert tx.foreign.anchors_to_ask(AT, 10) == [ca.id]
         wanted, _ = tx.foreign.due_answers(ca.id, AT, 10)
         assert wanted.status is OcspStatus.WANTED
@@ -128,5 +128,7 @@ def test_answers_become_lists_of_one_certificate(store: Store) -> None:
         assert unknown is not None
         tx.foreign.put_answer(replace(unknown, status=OcspStatus.UNKNOWN))
         assert [scope for scope, _, _ in tx.foreign.plain_lists([ca.id])[ca.id]] == [""]
-        tx.foreign.forget_answers(ca.id, [b"\xab", b"\xcd"])
-        assert tx.foreign.answers_of(ca.id) == []
+        tx.foreign.change(ca.id, "ocsp", [], [(b"\xcd", SECONDS, 0)])
+        tx.foreign.forget_ended(AT + 6 * DAY)
+        assert [one.serial for one in tx.foreign.answers_of(ca.id)] == [b"\xab"], "it ended"
+        assert tx.foreign.find(ca.id, b"\xcd") is None

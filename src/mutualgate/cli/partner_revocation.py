@@ -115,6 +115,26 @@ def load(
     emit({**facts, **in_force.facts}, text, json)
 
 
+@app.command("forget")
+def forget(
+    name: Name,
+    covers: Annotated[str, typer.Argument(help="What the list covers, as `list` shows it: an address, or all.")],
+    ca: Ca = None,
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """Take a list out of force, with all that it revoked. For one that is not published any more.
+
+    Example: mutualgate partner crl forget acme http://crl.acme.example/part-7.crl
+    """
+    from mutualgate.app import Folder, change
+
+    scope = "" if covers == "all" else covers
+    entries, in_force = change(Folder(dir), lambda services: services.revocation.forget(name, scope, anchor=ca))
+    text = f"The list is out of force; {entries} certificates are no longer revoked by it; {in_force.sentence}."
+    emit({"scope": scope, "entries": entries, **in_force.facts}, text, json)
+
+
 @app.command("fetch")
 def fetch(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> int:
     """Fetch all approved lists of a partner now, and ask its responders. Exit status 1: one of them failed.

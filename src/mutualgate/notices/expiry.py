@@ -22,6 +22,7 @@ THRESHOLDS = (90, 60, 30, 14, 7, 1)
 ENDED = timedelta(days=7)
 """How long something that ended without a successor stays on the list."""
 MOST_LISTED = 10_000
+_MOST_TOLD = 1_000_000
 _LISTED_IN_A_LETTER = 100
 _TOLD_AT_A_TIME = 500
 _REMEMBERED = timedelta(days=800)
@@ -138,7 +139,7 @@ class Expiry:
         with self._store.reading() as tx:
             found = self._few(tx, (now - ENDED, until), now)
             for kind in _IN_TABLES:
-                found += tx.expiring.find(kind, (now, until), MOST_LISTED)
+                found += tx.expiring.find(kind, (now, until), _MOST_TOLD)
         return sorted(found, key=lambda one: (one.ends, one.item))
 
     def _tell_holder(self, tx: Transaction, one: Expiring, days: int, now: datetime) -> None:

@@ -101,7 +101,7 @@ def _answer(location: Location, response: http.client.HTTPResponse, max_bytes: i
         # Nothing is unpacked: a few KiB could become gigabytes.
         raise _failed(location, f"sends a body that is packed ({shown(encoding, 20)}), which was not asked for")
     if response.length is not None and response.length > max_bytes:
-        raise _failed(location, f"sends {response.length} bytes, more than the {max_bytes} that are read")
+        raise _failed(location, f"sends {response.length} bytes, more than the {max_bytes} bytes that are read")
     expected, parts, size = response.length, [], 0
     while part := response.read(_CHUNK):
         size += len(part)

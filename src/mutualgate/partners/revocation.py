@@ -250,6 +250,26 @@ class PartnerRevocation:
             return Loaded(one, self.take(one, verified, where, force=force))
         raise failure or BadInput("is no list that can be used", where=where)
 
+    def forget(self, name: str, scope: str, *, anchor: int | None = None) -> int:
+        """Takes a list out of force with all that it revoked, and says how many that were: one that is not published
+        any more, say. `scope` is empty for the list of all certificates. Raises `NotFound`.
+        """
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            partner = find(tx, name)
+            for one in self._anchors(tx, partner, anchor, now):
+                found = tx.foreign.list_of(one.id, scope)
+                if found is not None:
+                    tx.foreign.forget(one.id, scope)
+                    facts: dict[str, str | int] = {"anchor": one.id, "scope": scope, "entries": found.entries}
+                    audit.record(tx, now, self._by, "crl.forget", subject(partner), facts)
+                    return found.entries
+            raise NotFound(
+                f"the partner '{partner.name}' has no list of {shown(scope) if scope else 'all certificates'}",
+                fix=f"See them with: mutualgate partner crl list {partner.name}",
+                code="no_such_list",
+            )
+
     def take(self, anchor: Anchor, verified: VerifiedList, where: str, *, force: bool = False) -> Taken:
         """Puts a verified list in force, and learns where it says that delta CRLs are. Raises `BadInput`."""
         taken = revocation_intake.take(self._store, anchor, verified, self._by, where, force=force)
@@ -274,7 +294,7 @@ class PartnerRevocation:
         with self._store.transaction() as tx:
             self._learn(tx, anchor, new)
             if responders and sum(tx.foreign.count_answers(anchor.id).values()) < MOST_ASKED:
-                tx.foreign.want(anchor.id, serial, self._store.clock())
+                tx.foreign.want(anchor.id, serial, self._store.clock(), certificate.not_valid_after_utc)
 
     def learn_from_seen(self) -> int:
         """Looks at the certificates that were shown to the gate since the last time; returns how many were news.
@@ -293,6 +313,7 @@ class PartnerRevocation:
             self.learn(anchor, certificate)
         if until is None or not until or found or now - since > timedelta(minutes=1):
             with self._store.transaction() as tx:
+                tx.foreign.forget_ended(now)
                 # Unless an operator said meanwhile that all are to be looked at.
                 if tx.settings.get(LEARNED_UNTIL) == until:
                     tx.settings.put(LEARNED_UNTIL, now.isoformat())

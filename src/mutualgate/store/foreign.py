@@ -17,6 +17,7 @@ from mutualgate.model import (
     SourceState,
     serial,
 )
+from mutualgate.model.foreign import OCSP_SCOPE
 from mutualgate.store import sqlite
 from mutualgate.store.changes import LISTED_AT_MOST, Changes
 from mutualgate.store.revocations import key
@@ -223,10 +224,11 @@ class Foreign:
 
     # OCSP
 
-    def want(self, anchor: int, number: bytes, at: datetime) -> bool:
-        """Has the responder asked about a certificate from now on; False if it is known already."""
-        rows = [(anchor, number, str(OcspStatus.WANTED), (at - EPOCH) // timedelta(microseconds=1), 0, "")]
-        columns = ("anchor", "serial", "status", "next_ask", "failures", "error")
+    def want(self, anchor: int, number: bytes, at: datetime, ends: datetime) -> bool:
+        """Has the responder asked about a certificate from now on, until it ends; False if it is known already."""
+        asked, until = (at - EPOCH) // timedelta(microseconds=1), (ends - EPOCH) // timedelta(microseconds=1)
+        rows = [(anchor, number, str(OcspStatus.WANTED), asked, until, 0, "")]
+        columns = ("anchor", "serial", "status", "next_ask", "ends", "failures", "error")
         return sqlite.insert_new(self._connection, ocsp_answer, columns, rows) > 0
 
     def put_answer(self, wanted: OcspAnswer) -> None:
@@ -283,13 +285,19 @@ class Foreign:
             found.setdefault(anchor, {})[OcspStatus(status)] = number
         return found
 
-    def forget_answers(self, anchor: int, numbers: Iterable[bytes]) -> None:
-        """The responder is no longer asked about them."""
-        for part in chunks(numbers, 400):
-            self._connection.execute(
-                delete(ocsp_answer).where(ocsp_answer.c.anchor == anchor, ocsp_answer.c.serial.in_(part))
-            )
-        self._changes.note(ChangeKind.ANCHOR, anchor)
+    def forget_ended(self, at: datetime) -> None:
+        """Nobody asks about certificates that ended before `at`, or has to know that they were revoked."""
+        ended = self._connection.execute(
+            select(ocsp_answer.c.anchor, ocsp_answer.c.serial).where(ocsp_answer.c.ends < at)
+        ).all()
+        for anchor in {row.anchor for row in ended}:
+            numbers = [row.serial for row in ended if row.anchor == anchor]
+            for part in chunks(numbers, 400):
+                self._connection.execute(
+                    delete(ocsp_answer).where(ocsp_answer.c.anchor == anchor, ocsp_answer.c.serial.in_(part))
+                )
+            self.change(anchor, OCSP_SCOPE, numbers, [])
+            self._changes.note(ChangeKind.ANCHOR, anchor)
 
     # For the judge
 

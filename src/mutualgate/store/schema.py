@@ -436,6 +436,8 @@ ocsp_answer = Table(
     Column("this_update", Moment),
     Column("next_update", Moment),
     Column("next_ask", Moment, nullable=False, index=True),
+    # When the certificate ends: nobody asks about it after that.
+    Column("ends", Moment, nullable=False, index=True),
     Column("failures", Integer, nullable=False),
     Column("error", Text, nullable=False),
     sqlite_with_rowid=False,

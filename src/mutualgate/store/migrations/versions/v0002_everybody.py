@@ -253,12 +253,14 @@ def upgrade() -> None:
         sa.Column("this_update", Moment(), nullable=True),
         sa.Column("next_update", Moment(), nullable=True),
         sa.Column("next_ask", Moment(), nullable=False),
+        sa.Column("ends", Moment(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("error", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["anchor"], ["anchor.id"], name="fk_ocsp_answer_anchor"),
         sa.PrimaryKeyConstraint("anchor", "serial", name="pk_ocsp_answer"),
         sqlite_with_rowid=False,
     )
+    op.create_index("ix_ocsp_answer_ends", "ocsp_answer", ["ends"], unique=False)
     op.create_index("ix_ocsp_answer_next_ask", "ocsp_answer", ["next_ask"], unique=False)
     op.create_table(
         "revocation_source",

@@ -1,3 +1,0 @@
-module mutualgate.test/hostile
-
-go 1.21
