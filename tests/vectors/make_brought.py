@@ -758,6 +758,10 @@ def crl_missing():
     below = leaf(middle)
     below_pointing = leaf(middle, extra=[(x509.CRLDistributionPoints([point]), False)])
 
+    def named(address):
+        there = x509.DistributionPoint([x509.UniformResourceIdentifier(address)], None, None, None)
+        return leaf(extra=[(x509.CRLDistributionPoints([there]), False)])
+
     def scoped(scope, **more):
         return {"revocation": "fail", "lists": [{"scope": scope, **there}]} | more
 
@@ -779,6 +783,8 @@ def crl_missing():
         missing("a list of another distribution point", [pointing], terms=scoped(LIST + "x")),
         there_is("a list of its distribution point", [pointing], terms=scoped(LIST)),
         missing("a list for some reasons only", [partly], terms=scoped(LIST)),
+        missing("a list of CAs only, which it names", [named("ca")], terms=scoped("ca")),
+        missing("an answer about another, which it names", [named("ocsp:7f")], terms=scoped("ocsp:7f")),
         missing("a list of CAs only", [plain], terms=scoped("ca")),
         there_is("an answer about it", [plain], terms=scoped(f"ocsp:{number}")),
         there_is("an answer about it, in whole octets", [plain], terms=scoped(f"ocsp:{even}")),

@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from mutualgate.errors import BadInput
 from mutualgate.gate import Judge
+from mutualgate.model import RuleKind
+from mutualgate.partners.names import name_of
+from mutualgate.partners.rules import parse
 from mutualgate.snapshot import records
 
 VECTORS = [
@@ -100,3 +107,62 @@ def test_vector(reason: str, vector: dict[str, Any]) -> None:
         assert (verdict.evidence, verdict.partner) == (vector["evidence"], vector["partner"])
     if vector["client"] is not None:
         assert verdict.client_id == vector["client"]
+
+
+VOUCHED = [
+    vector
+    for _, vector in VECTORS
+    if vector["verdict"] == "admitted" and vector.get("evidence") == "partner" and vector["route"] is None
+]
+ALICE = 1
+
+
+@pytest.mark.parametrize("vector", VOUCHED, ids=[vector["name"] for vector in VOUCHED])
+def test_a_member_is_found_under_the_name_that_the_control_plane_reads(vector: dict[str, Any]) -> None:
+    chain = [der(text) for text in vector["chain"]]
+    name = name_of(x509.load_der_x509_certificate(chain[0]))
+    partners = vector["snapshot"]["partners"]
+    listed = [one | {"admits": "listed"} for one in partners]
+    members = [{"partner": one["id"], "name": name, "client": ALICE} for one in partners]
+    snapshot = vector["snapshot"] | {"partners": listed, "members": members}
+    verdict = Judge([batch(snapshot, None)]).decide(chain, vector["at"])
+    assert (verdict.admitted, verdict.client_id) == (True, ALICE), (name, verdict.detail)
+
+
+HOSTS = st.from_regex(r"(\*\.)?[a-z0-9_-]{1,5}(\.[a-zA-Z0-9_*-]{1,5}){0,2}", fullmatch=True)
+PATTERNS = {
+    RuleKind.DNS: HOSTS,
+    RuleKind.EMAIL: st.builds("{}@{}".format, st.from_regex(r"\*|[a-z.+*]{1,4}", fullmatch=True), HOSTS),
+    RuleKind.URI: st.builds(
+        "{}{}{}".format,
+        st.sampled_from(["https://", "spiffe://", "urn:", "HTTP://"]),
+        HOSTS,
+        st.from_regex(r"(:80)?(/[a-z.%2*]{0,4}){0,3}(/\*)?", fullmatch=True),
+    ),
+    RuleKind.IP: st.one_of(
+        st.ip_addresses().map(str),
+        st.builds("{}/{}".format, st.ip_addresses(), st.integers(0, 130)),
+        st.sampled_from(["10.0.0.0/8", "2001:db8::/32"]),
+    ),
+    RuleKind.DN: st.lists(
+        st.builds(
+            "{}={}".format,
+            st.sampled_from(["CN", "o", "2.5.4.12", "emailAddress", "X"]),
+            st.from_regex(r"\*|\\\*|[ a#,\\+=\"0-9é]{1,4}", fullmatch=True),
+        ),
+        min_size=1,
+        max_size=3,
+    ).map(",".join),
+}
+
+
+@given(st.sampled_from(RuleKind).flatmap(lambda kind: PATTERNS[kind].map(lambda pattern: f"{kind}:{pattern}")))
+@example("dns:_tcp.acme.example")
+def test_the_judge_understands_every_rule_that_may_be_written(text: str) -> None:
+    try:
+        rule = parse(text, wide=True)
+    except BadInput:
+        return
+    record = records.RuleRecord(str(rule.kind), rule.pattern, None)
+    partner = records.PartnerRecord(1, "acme", "rule", 1, False, [record], [])
+    assert Judge([records.encode(records.Batch(partners=[partner]))]).problems == []

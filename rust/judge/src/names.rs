@@ -142,12 +142,19 @@ fn alternative(general: &GeneralName<'_>) -> Result<Name, String> {
     found.ok_or_else(|| "has an alternative name that is not one that a rule can permit".into())
 }
 
+/// As RFC 1034 3.5 has it, and underscores, which are in use besides.
+fn is_host_name(host: &str) -> bool {
+    is_host(&host.replace('_', "x"))
+}
+
 fn dns(host: &str) -> Option<Name> {
-    is_host(host.strip_prefix("*.").unwrap_or(host)).then(|| Name::Dns(host.to_ascii_lowercase()))
+    is_host_name(host.strip_prefix("*.").unwrap_or(host))
+        .then(|| Name::Dns(host.to_ascii_lowercase()))
 }
 
 fn email(mailbox: &str) -> Option<Name> {
-    let (local, host) = mailbox_parts(mailbox)?;
+    let (local, host) = mailbox.split_once('@')?;
+    mailbox_parts(&format!("{local}@{}", host.replace('_', "x")))?;
     Some(Name::Email(local.into(), host.to_ascii_lowercase()))
 }
 
@@ -316,7 +323,7 @@ impl RuleSet {
         match kind {
             RuleKind::Dns => match pattern.strip_prefix("*.") {
                 Some(host) => {
-                    is_host(host)
+                    is_host_name(host)
                         .then(|| self.dns_below.insert(host.to_ascii_lowercase().into()))?;
                 }
                 None => {
@@ -325,7 +332,7 @@ impl RuleSet {
             },
             RuleKind::Email => match pattern.strip_prefix("*@") {
                 Some(host) => {
-                    is_host(host)
+                    is_host_name(host)
                         .then(|| self.email_hosts.insert(host.to_ascii_lowercase().into()))?;
                 }
                 None => {
@@ -537,6 +544,7 @@ mod tests {
             "Api.One.Example",
             "a.acme.example",
             "a.b.acme.example",
+            "_tcp.acme.example",
             "*.acme.example",
             "*.b.acme.example",
         ] {

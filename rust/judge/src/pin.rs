@@ -20,6 +20,9 @@ use crate::{
 /// The name of an environment, behind one pointer: a pin has one of few, and there may be a million pins.
 pub(crate) type Environment = Arc<Arc<str>>;
 
+/// Stands for the end of a pin that was retired, whatever its dates were.
+const RETIRED: u32 = 0;
+
 /// One pin, 64 octets.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Pin {
@@ -29,7 +32,7 @@ pub(crate) struct Pin {
     pub environment: Option<Environment>,
     // Unix seconds in 32 bits reach to 2106; what lies beyond is kept as the last second of them.
     not_before: u32,
-    /// 0 for one that is retired.
+    /// [`RETIRED`] for one that is.
     not_after: u32,
 }
 
@@ -50,7 +53,7 @@ impl Pin {
             client,
             environment,
             not_before: seconds(not_before),
-            not_after: dates.map_or(0, |_| seconds(not_after)),
+            not_after: dates.map_or(RETIRED, |_| seconds(not_after)),
         }
     }
 
@@ -67,7 +70,7 @@ impl Pin {
             let late = format!("expired on {}", moment::text(leaf.not_after));
             return Err(Fault::of(Reason::Expired, 0, late));
         }
-        if self.not_after == 0 {
+        if self.not_after == RETIRED {
             let retired = "was accepted here once and has been retired";
             return Err(Fault::of(Reason::PinRetired, 0, retired));
         }

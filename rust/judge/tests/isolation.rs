@@ -525,3 +525,25 @@ fn what_cannot_be_read_of_one_holds_up_nobody() {
     let repaired = snapshot.apply(batch(&mine, 2, 2, 20)).unwrap();
     assert!(repaired.problems().is_empty());
 }
+
+#[test]
+fn a_verdict_ends_with_the_list_that_it_rests_on() {
+    let (chain, mut mine) = plain(true);
+    let sent = sent(&chain);
+    let until = |side: &Side| {
+        judged(&sent, vec![batch(side, 1, 0, 10)])
+            .unwrap()
+            .valid_until()
+    };
+    // The anchor's own end is a day away.
+    assert_eq!(until(&mine), AT + DAY);
+    mine.anchors[0].list = Some(100);
+    for (policy, end) in [
+        (RevocationPolicy::Ignore, AT + DAY),
+        (RevocationPolicy::Fail, AT + 100),
+        (RevocationPolicy::Grace, AT + 160),
+    ] {
+        mine.anchors[0].policy = policy;
+        assert_eq!(until(&mine), end);
+    }
+}

@@ -129,6 +129,11 @@ class Judge:
         """The epoch by which it judges."""
         return self._snapshot.epoch
 
+    @property
+    def problems(self) -> list[str]:
+        """What partners brought and the judge cannot use, a sentence each: it vouches for nobody."""
+        return self._snapshot.problems()
+
     def after(self, delta: bytes) -> "Judge":
         """The judge as a change would make it; this one stays as it is."""
         with _ours():

@@ -59,7 +59,12 @@ def _canonical(kind: RuleKind, value: object) -> str:
         return f"{local}{at}{host.lower()}"
     if kind is RuleKind.IP:
         return str(ipaddress.ip_address(text))
-    return text
+    # RFC 3986 3.1, 3.2.2: case does not count in scheme and host.
+    scheme, colon, rest = text.partition(":")
+    if rest.startswith("//"):
+        end = min((spot for mark in "/?#" if (spot := rest.find(mark, 2)) >= 0), default=len(rest))
+        rest = rest[:end].lower() + rest[end:]
+    return f"{scheme.lower()}{colon}{rest}"
 
 
 def _subject(name: x509.Name) -> str:
