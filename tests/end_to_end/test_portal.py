@@ -131,6 +131,14 @@ def test_in_chromium_from_the_invitation_to_green(
         page.goto(f"https://localhost:{gate.port}/join/me")
         assert page.inner_text("h1") == "You are Ann Example"
         keep(page, screenshots, "me")
+        # It is renewed by itself, and the old one is told from the new one.
+        page.click("text=Make the next key here")
+        page.click("#go")
+        page.wait_for_selector("#save:not([hidden])", timeout=SECONDS)
+        page.click("#saved")
+        page.click("#try")
+        page.wait_for_selector("#result .notice.bad")
+        assert "The old certificate arrived." in page.inner_text("#result")
 
 
 def assert_the_key_never_left(bundle: Bundle, bodies: list[bytes], urls: list[str]) -> None:
@@ -370,6 +378,41 @@ def test_scripts_of_the_service_behind_are_not_ours(gate: Gate, tmp_path: Path, 
             }"""
         )
         assert {"connect-src", "trusted types"} <= set(blocked)
+
+
+def test_a_wrong_clock_is_named(gate: Gate, tmp_path: Path, chromium: None) -> None:
+    invitation = invite(gate, "clara")
+    browsers.database(tmp_path / "home" / ".pki" / "nssdb", gate.root)
+    with browsers.chromium_session(tmp_path / "home") as page:
+        make_key_in_page(page, invitation, tmp_path)
+        page.click("#saved")
+        page.click("#try")
+        page.wait_for_selector("#result .notice")
+        assert "The clock" not in page.inner_text("#result")
+        page.evaluate("{ const real = Date.now; Date.now = () => real() + 3 * 86_400_000; }")
+        page.click("#try")
+        page.wait_for_selector("#result :text('The clock of this device is 3 days ahead.')")
+
+
+def test_a_program_elsewhere_turns_the_page_green(gate: Gate, tmp_path: Path, chromium: None) -> None:
+    invitation = invite(gate, "elsa")
+    request, key = forge.request(tmp_path / "requests", "elsa")
+    browsers.database(tmp_path / "home" / ".pki" / "nssdb", gate.root)
+    certificate = tmp_path / "elsa.pem"
+
+    def curl(*arguments: str | Path) -> None:
+        command = ["curl", "-sSf", "--cacert", gate.root, *arguments]
+        done = subprocess.run([str(one) for one in command], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+    kind = "Content-Type: application/pkcs10"
+    curl("-H", kind, "--data-binary", f"@{request}", "-o", certificate, f"{invitation.link}/csr")
+    with browsers.chromium_session(tmp_path / "home") as page:
+        page.goto(f"{invitation.link}/done")
+        assert page.query_selector(".test.green") is None
+        curl("--cert", certificate, "--key", key, f"https://localhost:{gate.port}/hello")
+        page.wait_for_selector(".test.green", timeout=SECONDS)
+        assert "The gate has seen the certificate of elsa and let it in." in page.inner_text("#result")
 
 
 def test_without_a_secure_context_it_says_so(gate: Gate, tmp_path: Path, chromium: None) -> None:

@@ -57,3 +57,11 @@ def test_another_site_asks_nothing(portal: "ASGIApp") -> None:
         portal, "/join/explain", method="POST", accept=JSON, body=LAPTOP.pem, Sec_Fetch_Site="cross-site", **BINARY
     )
     assert answer.status == 403
+
+
+def test_an_issuer_s_name_is_text_in_every_sentence(portal: "ASGIApp") -> None:
+    leaf = pki.leaf(pki.ca("<img src=x onerror=alert(1)> `<b>`"), "orders")
+    page = ask(portal, "/join/explain", form={"text": leaf.pem.decode()})
+    assert "did not come along" in page.words
+    assert "<img" not in page.text
+    assert "<b>" not in page.text

@@ -425,3 +425,11 @@ def test_a_hostile_name_stays_text(portal: "ASGIApp", services: Services, page: 
         for value in answer.headers.values():
             assert "\n" not in value
             assert "\r" not in value
+
+
+def test_a_file_s_name_is_no_more_than_a_name(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services, 'Zoë "x"; filename=evil.exe')
+    hand_in(portal, invited, csr())
+    disposition = ask(portal, f"/join/{invited.token}/chain.pem").headers["Content-Disposition"]
+    assert disposition == 'attachment; filename="Zo-x-filename-evil-exe.pem"'
+    assert 'data-file="' in ask(portal, f"/join/{invite(services, 'Zoë').token}/page").text

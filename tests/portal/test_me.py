@@ -162,3 +162,8 @@ def test_one_of_one_s_own_is_replaced_by_the_next(portal: "ASGIApp", services: S
     assert len(services.pins.list("ann")) == 2
     there = ask(portal, "/join/me/replace", who, form={})
     assert (there.status, there.headers["Location"].endswith("/own")) == (303, True)
+
+
+def test_nothing_moves_the_cursor_of_a_terminal(portal: "ASGIApp") -> None:
+    who = refused(LEAF.chain_der, "expired", "It ended.\x1b[2J\x07 Really.", known=True)
+    assert "It ended.?[2J? Really." in ask(portal, "/join/me", who, accept=TEXT).text
