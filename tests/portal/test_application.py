@@ -49,6 +49,12 @@ def test_everything_goes_out_with_the_policy(portal: "ASGIApp", path: str, accep
     assert headers["Vary"] == "Accept"
 
 
+def test_an_address_that_no_policy_can_name_still_has_one(portal: "ASGIApp") -> None:
+    policy = ask(portal, "/join/nothing", Host="[::1]:8443").headers["Content-Security-Policy"]
+    assert "; script-src 'self'; style-src 'self'; " in policy
+    assert "[" not in policy
+
+
 def test_a_page_has_no_inline_script_or_style(portal: "ASGIApp") -> None:
     body = ask(portal, "/join/nothing").text
     assert re.findall(r"<script(?![^>]* src=)", body) == []
