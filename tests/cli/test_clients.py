@@ -1,6 +1,7 @@
 """`mutualgate client`, each verb, for people and for programs."""
 
 from pathlib import Path
+from typing import Any
 
 import pki
 import pytest
@@ -147,3 +148,24 @@ def test_wrong_use_is_one_sentence(cli: Run, words: tuple[str, ...]) -> None:
     assert as_json.code == 2
     assert as_json.json["error"]["problem"]
     assert as_json.err == ""
+
+
+def test_a_certificate_is_renewed_by_hand_and_its_lineage_revoked(cli: Run, tmp_path: Path) -> None:
+    cli("client", "add", "alice")
+    request = tmp_path / "alice.csr"
+
+    def sign(*more: str) -> Any:
+        request.write_bytes(pki.csr(pki.fresh_key()))
+        return cli("client", "sign", "alice", "--csr", request, "--out", tmp_path / "o.pem", "--force", "--json", *more)
+
+    first = sign().json["id"]
+    other = sign().json["id"]
+    second = sign("--replaces", str(first)).json
+    assert second["replaces"] == first
+    assert sign("--replaces", str(first)).code == 2
+    assert "superseded on" in cli("client", "show", "alice").out
+    said = cli("client", "revoke", "alice", "--credential", first, "--lineage", "--json")
+    assert len(said.json["revoked"]) == 2
+    states = {one["id"]: one["state"] for one in cli("client", "show", "alice", "--json").json["credentials"]}
+    assert states == {first: "revoked", other: "valid", second["id"]: "revoked"}
+    assert cli("client", "revoke", "alice", "--lineage").code == 2
