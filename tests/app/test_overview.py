@@ -2,7 +2,8 @@
 
 from installation import Installation
 
-from mutualgate.app.overview import overview
+from mutualgate.app.overview import figures, overview
+from mutualgate.model import ExpiryKind
 
 
 def test_it_counts_clients_and_says_what_ends(installed: Installation) -> None:
@@ -20,3 +21,15 @@ def test_it_counts_clients_and_says_what_ends(installed: Installation) -> None:
     assert [name for name, _ in seen.authorities] == ["root", "issuing"]
     assert [name for name, _ in seen.lists] == ["root", "issuing"]
     assert seen.lists[1][1] < seen.authorities[1][1]
+
+
+def test_figures_name_no_client(installed: Installation) -> None:
+    services = installed.services()
+    try:
+        services.partners.add("acme")
+        found = figures(services.expiry, services.revocation)
+    finally:
+        services.close()
+    assert {one.kind for one in found.expiring} == set(ExpiryKind)
+    assert found.partner_lists == []
+    assert "first-client" not in str(found)

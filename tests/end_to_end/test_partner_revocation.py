@@ -98,6 +98,11 @@ def until(what: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
+def metrics(gate: Gate) -> str:
+    url = f"http://127.0.0.1:{gate.ops_port}/metrics"
+    return subprocess.run(["curl", "-sf", url], capture_output=True, text=True, check=True).stdout
+
+
 def sources(gate: Gate) -> dict[str, dict[str, Any]]:
     (ca,) = gate.command("partner", "crl", "list", "acme").json["cas"]
     return {source["url"]: source for source in ca["sources"]}
@@ -138,10 +143,7 @@ def test_revoked_at_the_partner_s_ca_is_refused_here(world: tuple[Gate, Acme, Pu
     assert reason(gate, ben) is None
     status = gate.command("status").json
     assert [(one["partner"], one["entries"], one["problem"]) for one in status["partner_lists"]] == [("acme", 1, None)]
-    metrics = subprocess.run(
-        ["curl", "-sf", f"http://127.0.0.1:{gate.ops_port}/metrics"], capture_output=True, text=True, check=True
-    ).stdout
-    assert 'mutualgate_partner_list_entries{partner="acme",ca="1"} 1' in metrics
+    until(lambda: 'mutualgate_partner_list_entries{partner="acme",ca="1"} 1' in metrics(gate))
 
 
 def test_a_list_that_is_late_by_policy(world: tuple[Gate, Acme, Publisher]) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from mutualgate.model import LetterCount
+from mutualgate.notices.expiry import Expiry, Summary
 from mutualgate.partners.revocation import AnchorRevocation, PartnerRevocation
 from mutualgate.store import Store
 
@@ -21,14 +22,20 @@ class Overview:
     lists: Sequence[tuple[str, datetime]]
     """The name of an authority and the nextUpdate of its revocation list."""
     letters: LetterCount
-    partner_lists: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What takes longer to find out, with many clients and partners: computed now and then, beside the loop."""
+
+    expiring: Sequence[Summary] = ()
+    partner_lists: Sequence[Mapping[str, Any]] = ()
     """For each CA of a partner that is asked about revocation: `partner`, `ca`, `mode`, `lists`, `entries`,
     `next_update` (the earliest, ISO 8601), `age_seconds` (of the oldest), `errors` and a `problem` if there is one."""
 
 
 def overview(store: Store) -> Overview:
     """As it is now. Raises what the store raises when it cannot be read."""
-    lists_of_partners = [_partner_list(one) for one in PartnerRevocation(store).overview()]
     with store.reading() as tx:
         authorities = tx.authorities.all()
         lists = [(str(one.name), tx.crls.find(one.id)) for one in authorities if one.has_key]
@@ -38,8 +45,12 @@ def overview(store: Store) -> Overview:
             authorities=[(str(one.name), one.not_after) for one in authorities],
             lists=[(name, crl.next_update) for name, crl in lists if crl is not None and crl.der],
             letters=tx.outbox.count(),
-            partner_lists=lists_of_partners,
         )
+
+
+def figures(expiry: Expiry, revocation: PartnerRevocation) -> Figures:
+    """As they are now. Raises what the store raises."""
+    return Figures(expiry.summary(), [_partner_list(one) for one in revocation.overview()])
 
 
 def _partner_list(one: AnchorRevocation) -> dict[str, Any]:

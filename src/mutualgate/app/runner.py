@@ -21,7 +21,7 @@ from mutualgate.app import control, notify
 from mutualgate.app.again import again
 from mutualgate.app.apart import apart
 from mutualgate.app.checks import certificates_fit
-from mutualgate.app.overview import Overview, overview
+from mutualgate.app.overview import Figures, Overview, figures, overview
 from mutualgate.app.publications import publications
 from mutualgate.app.pump import Pump
 from mutualgate.app.server_certificates import SiteCertificate, files_of, renewed, site_certificates
@@ -32,7 +32,6 @@ from mutualgate.config import Config, Finding
 from mutualgate.errors import BadInput, MutualgateError
 from mutualgate.gate import DataPlane
 from mutualgate.model import ChangeKind
-from mutualgate.notices.expiry import Summary
 
 log = logging.getLogger("mutualgate")
 
@@ -58,6 +57,7 @@ class Runner:
         self._stopping = asyncio.Event()
         self._publishing_due = asyncio.Event()
         self._letters_due = asyncio.Event()
+        self._figures = Figures()
         self._watched = Watched()
         self._problem: str | None = None
         self.listening: list[str] = []
@@ -94,6 +94,7 @@ class Runner:
                         ("sending letters", self._look_at_outbox),
                         ("fetching partners' revocation lists", self._look_at_partners),
                         ("looking at what expires", self._look_at_ends),
+                        ("counting what ends", self._count_ends),
                     )
                 ]
                 pump = asyncio.create_task(again("keeping what happened", self._pump.step, self._stopping))
@@ -180,9 +181,10 @@ class Runner:
         """The data plane's counters."""
         return self._plane.counters()
 
-    def expiring(self) -> list[Summary]:
-        """What ends, in figures. Raises what the store raises."""
-        return self._services.expiry.summary()
+    @property
+    def figures(self) -> Figures:
+        """What was found out within the last minute, or nothing just after the start."""
+        return self._figures
 
     def overview(self) -> Overview:
         """What the store says now. Raises what the store raises."""
@@ -304,11 +306,20 @@ class Runner:
             self._letters_due.set()
         await asyncio.sleep(_EXPIRY_SECONDS)
 
+    async def _count_ends(self) -> None:
+        """In a thread: a scrape of the metrics must not hold up the loop."""
+        self._figures = await asyncio.to_thread(self._find_figures)
+        await asyncio.sleep(_KEEP_SECONDS)
+
+    def _find_figures(self) -> Figures:
+        return figures(self._services.expiry, self._services.revocation)
+
     async def _on_sync(self) -> Mapping[str, Any]:
         return {"epoch": await self.sync()}
 
     async def _on_status(self) -> Mapping[str, Any]:
         seen = await asyncio.to_thread(self.overview)
+        found = await asyncio.to_thread(self._find_figures)
         return {
             **self.status(),
             "store_epoch": seen.epoch,
@@ -321,9 +332,9 @@ class Runner:
                     "nearest": None if one.nearest is None else one.nearest.isoformat(),
                     "within": {str(days): number for days, number in one.within.items()},
                 }
-                for one in await asyncio.to_thread(self._services.expiry.summary)
+                for one in found.expiring
             ],
-            "partner_lists": [dict(one) for one in seen.partner_lists],
+            "partner_lists": [dict(one) for one in found.partner_lists],
             "letters": {
                 "waiting": seen.letters.waiting,
                 "dead": seen.letters.dead,

@@ -16,8 +16,8 @@ def status_of(runner: Runner) -> Status:
         store_epoch=seen.epoch,
         clients=seen.clients,
         endings=endings,
-        expiring=runner.expiring(),
-        partner_lists=seen.partner_lists,
+        expiring=runner.figures.expiring,
+        partner_lists=runner.figures.partner_lists,
         letters={"waiting": seen.letters.waiting, "dead": seen.letters.dead},
         counters=runner.counters(),
     )

@@ -35,7 +35,7 @@ class Status:
     letters: Mapping[str, int] = field(default_factory=dict)
     """How many letters wait and how many were given up; the states of `LetterState`."""
     partner_lists: Sequence[Mapping[str, Any]] = ()
-    """How it stands with what partners' CAs revoked: see `app.overview.Overview`."""
+    """How it stands with what partners' CAs revoked: see `app.overview.Figures`."""
     expiring: Sequence[Summary] = ()
     """What ends, in figures; of clients, too, so no name is in it."""
     counters: Mapping[str, Any] = field(default_factory=dict)
