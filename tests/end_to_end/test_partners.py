@@ -1,14 +1,17 @@
 """Clients with certificates of their own and of partners' CAs, through a gate that runs."""
 
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from end_to_end import forge
 from end_to_end.estate import mark
 from end_to_end.forge import Authority, Identity
@@ -133,6 +136,68 @@ def test_a_certificate_of_ones_own_comes_in_and_vouches_for_nobody(house: House)
         assert connection.request("/").status == 200
         house.gate.command("pin", "retire", str(pin))
         assert_refused(connection.request("/"), "pin_retired")
+
+
+def wait_until_kept(house: House, identity: Identity) -> None:
+    """What the gate saw is kept a moment after it was seen."""
+    digest = identity.leaf().fingerprint(hashes.SHA256()).hex()
+    waited = threading.Event()
+    while not _kept(house, digest):
+        waited.wait(0.1)
+
+
+def _kept(house: House, digest: str) -> bool:
+    uri = f"file:{house.gate.folder / 'store.sqlite3'}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True)) as store:
+        return store.execute("SELECT 1 FROM seen WHERE lower(hex(fingerprint)) = ?", (digest,)).fetchone() is not None
+
+
+def test_a_stranger_comes_in_from_the_refusal_that_he_was_shown(house: House) -> None:
+    stranger = forge.self_signed(house.folder / "stranger", "a stranger")
+    refused = house.gate.get("/", stranger)
+    assert_refused(refused, "unknown_issuer")
+    wait_until_kept(house, stranger)
+    said = house.gate.command(
+        "approve", refused.json()["refusal"], "--client", "known", "--role", "orders", "--yes"
+    ).json
+    assert (said["client"], len(said["unusual"]), said["seen"]) == ("known", 1, 1)
+    assert "names no purpose" in said["unusual"][0]
+    assert said["in_force"] is True
+    assert house.gate.get("/", stranger).status == 200
+
+
+def test_one_that_is_new_under_a_partner_waits_and_is_approved(house: House) -> None:
+    ca = house.partner("careful", admits="approval")
+    leaf = house.leaf(ca, "a.careful.example")
+    refused = house.gate.get("/", leaf)
+    assert_refused(refused, "not_enrolled")
+    wait_until_kept(house, leaf)
+    house.gate.command("approve", refused.json()["refusal"], "--yes")
+    word = mark()
+    assert house.gate.get(f"/{word}", leaf).status == 200
+    (request,) = house.recorder.marked(word)
+    assert request.values("Mutualgate-Client") == ["a.careful.example"]
+
+
+def test_a_change_is_tried_against_who_came_in_and_taken_back(house: House) -> None:
+    """R21."""
+    ca = house.partner("tried")
+    leaf = house.leaf(ca, "a.tried.example")
+    assert house.gate.get("/", leaf).status == 200
+    wait_until_kept(house, leaf)
+    found: dict[str, Any] = house.gate.command(
+        "trust", "try", "partner", "name", "remove", "tried", "dns:*.tried.example"
+    ).json
+    assert "tried" in found["locked_out"]
+    assert found["clients"] >= len(found["locked_out"])
+    assert [one["after"] for one in found["affected"] if one["before"].get("client") == "tried"] == [
+        {"admitted": False, "reason": "name_not_permitted"}
+    ]
+    assert house.gate.get("/", leaf).status == 200
+    house.gate.command("partner", "name", "remove", "tried", "dns:*.tried.example")
+    assert_refused(house.gate.get("/", leaf), "name_not_permitted")
+    house.gate.command("trust", "undo")
+    assert house.gate.get("/", leaf).status == 200
 
 
 CUT = 0
