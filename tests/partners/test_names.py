@@ -1,8 +1,14 @@
 import pki
+import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from mutualgate import snapshot
+from mutualgate.gate import Judge
+from mutualgate.model import ClientName, Member, MemberState, PartnerAdmits
 from mutualgate.partners.names import name_of
+from mutualgate.partners.service import Partners
+from mutualgate.store import Store
 
 
 def _name(*sans: x509.GeneralName | str, subject: str | x509.Name = "api") -> str | None:
@@ -30,3 +36,53 @@ def test_without_names_the_subject() -> None:
 
 def test_a_name_of_another_kind_is_none() -> None:
     assert _name(x509.RegisteredID(x509.ObjectIdentifier("1.2.3"))) is None
+
+
+SUBJECT = x509.Name(
+    [
+        x509.NameAttribute(NameOID.COUNTRY_NAME, "GB"),
+        x509.NameAttribute(NameOID.ORGANIZATION_NAME, ' #Acme, "Ltd" + <Söhne>; '),
+        x509.NameAttribute(NameOID.EMAIL_ADDRESS, "a@acme.example"),
+        x509.NameAttribute(x509.ObjectIdentifier("1.2.3.4"), "#x"),
+        x509.NameAttribute(NameOID.COMMON_NAME, "api\\1"),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "sans", "subject"),
+    [
+        ("dns:*.acme.example", ["b.acme.example", "a.acme.example"], "x"),
+        ("dns:*.acme.example", ["B.Acme.EXAMPLE"], "x"),
+        ("email:*@acme.example", [x509.RFC822Name("Ann.B@ACME.example")], "x"),
+        ("uri:https://acme.example/*", [x509.UniformResourceIdentifier("HTTPS://Acme.example/Orders")], "x"),
+        ("uri:urn:x:Y", [x509.UniformResourceIdentifier("URN:x:Y")], "x"),
+        ("ip:2001:db8::/32", [x509.IPAddress(pki.ipaddress.ip_address("2001:db8:0:0::1"))], "x"),
+        ("dn:CN=*", [], "api"),
+        ("dn:CN=*,1.2.3.4=*,emailAddress=*,O=*,C=*", [], SUBJECT),
+    ],
+)
+def test_the_judge_finds_a_client_by_this_name(
+    store: Store, rule: str, sans: list[x509.GeneralName | str], subject: str | x509.Name
+) -> None:
+    """Two readers of names have to agree, or a client that was approved stays out."""
+    partners = Partners(store, by="test")
+    partners.add("acme", names=[rule], wide=True, admits=PartnerAdmits.LISTED)
+    ca = pki.ca("acme", path_length=0)
+    anchor = partners.anchors.claim("acme", ca.pem).anchor
+    partners.anchors.approve("acme", anchor.id, without_proof=True)
+    names = [one if isinstance(one, x509.GeneralName) else x509.DNSName(one) for one in sans]
+    extensions: list[tuple[x509.ExtensionType, bool]] = [(x509.BasicConstraints(False, None), True)]
+    if names:
+        extensions.append((x509.SubjectAlternativeName(names), False))
+    leaf = pki.issue(ca, subject, days=30, extensions=extensions)
+    at = int(pki.NOW.timestamp())
+    before = Judge(snapshot.build(store, [])).decide([leaf.der], at)
+    assert before.reason == "not_enrolled", before.detail
+    name = name_of(leaf.certificate)
+    assert name is not None
+    with store.transaction() as tx:
+        client = tx.clients.add(ClientName("anna"), contact="", roles=(), at=pki.NOW)
+        tx.partners.put_member(Member(1, name, client.id, MemberState.ACTIVE, pki.NOW))
+    found = Judge(snapshot.build(store, [])).decide([leaf.der], at)
+    assert found.client_name == "anna", (name, found.detail)
