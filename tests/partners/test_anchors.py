@@ -54,6 +54,20 @@ def test_a_claim_counts_once_it_is_proved(partners: Partners, store: Store, acme
     assert _actions(store)[-2:] == ["anchor.claim", "anchor.prove"]
 
 
+def test_how_many_may_bear_one_name_is_bounded(partners: Partners, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The judge tries all of them for a certificate that does not say which of them issued it."""
+    monkeypatch.setattr("mutualgate.partners.anchors.MOST_OF_ONE_NAME", 3)
+    for name in ("acme", "umbrella", "acme"):
+        active(partners, pki.ca("issuing"), name)
+    with pytest.raises(Conflict, match="3 CAs with this subject name are trusted") as caught:
+        active(partners, pki.ca("issuing"), "umbrella")
+    assert caught.value.code == "too_many_alike"
+    active(partners, pki.ca("another name"), "umbrella")
+    partners.anchors.retire("acme", partners.anchors.list("acme")[0].id)
+    claimed = partners.anchors.list("umbrella")[1]
+    assert (claimed.subject, claimed.state) == ("CN=issuing", AnchorState.PENDING)
+
+
 def test_a_dns_name_may_say_the_code(partners: Partners, acme_ca: pki.Issued) -> None:
     anchor = claim(partners, acme_ca)
     leaf = pki.leaf(acme_ca, "probe", sans=[f"{anchor.challenge}.acme.example"])

@@ -63,7 +63,8 @@ impl Pin {
         let (from, until) = self.dates(leaf);
         if at < from {
             let first = leaf.not_before.max(i64::from(self.not_before));
-            let early = format!("is not valid before {}", moment::text(first));
+            let (first, now) = (moment::text(first), moment::text(at));
+            let early = format!("is not valid before {first}, and here it is {now}");
             return Err(Fault::of(Reason::NotYetValid, 0, early));
         }
         if at > leaf.not_after {

@@ -166,7 +166,11 @@ impl<'q> Question<'q> {
                 .iter()
                 .map(|index| (*index, self.certificates[*index]))
         };
-        let early = |from: i64| format!("is not valid before {}", moment::text(from));
+        // The two moments name the cause: one of the clocks, here or where it was made, is wrong.
+        let early = |from: i64| {
+            let (from, now) = (moment::text(from), moment::text(at));
+            format!("is not valid before {from}, and here it is {now}")
+        };
         let late = |until: i64| format!("expired on {}", moment::text(until));
         if let Some((index, certificate)) =
             certificates().find(|(_, one)| at < one.not_before.saturating_sub(skew(anchor)))
