@@ -95,3 +95,22 @@ def test_from_a_refusal_to_a_client(cli: Run, own: Path) -> None:
     assert cli("decide", "--cert", own, "--json").json["client"] == "partner-7"
     unknown = cli("approve", "NONE", "--client", "x", "--json")
     assert (unknown.code, unknown.json["error"]["code"]) == (2, "no_such_refusal")
+
+
+def test_what_an_adopted_authority_admits_can_be_tried_and_taken_back(
+    cli: Run, installed: Installation, tmp_path: Path
+) -> None:
+    root = pki.ca("old root", now=NOW)
+    (tmp_path / "root.pem").write_bytes(root.pem)
+    assert cli("ca", "adopt", "--cert", tmp_path / "root.pem", "--name", "old").code == 0
+    leaf = pki.leaf(root, "unlisted", now=NOW)
+    (tmp_path / "leaf.pem").write_bytes(leaf.pem)
+    services = installed.services()
+    see(services.store, [leaf.der], at=NOW, subject="CN=unlisted")
+    services.close()
+    tried = cli("trust", "try", "ca", "admits", "old", "listed", "--json").json
+    assert (tried["locked_out"], tried["clients"]) == (["old estate"], 1)
+    cli("ca", "admits", "old", "listed")
+    assert cli("decide", "--cert", tmp_path / "leaf.pem", "--json").json["verdict"] == "refused"
+    assert "ca admits old listed" in cli("trust", "undo").out
+    assert cli("decide", "--cert", tmp_path / "leaf.pem", "--json").json["client"] == "old estate"

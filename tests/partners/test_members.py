@@ -120,3 +120,22 @@ def test_a_list_is_searched_and_in_parts(partners: Partners) -> None:
     assert [one.member.name for one in partners.members.list("acme", after=names[-1])] == ["dns:c.acme.example"]
     assert [one.member.name for one in partners.members.list("acme", search="b.")] == ["dns:b.acme.example"]
     assert partners.members.list("acme", state=MemberState.PENDING) == []
+
+
+def test_a_client_that_goes_is_off_the_list_and_can_come_again(partners: Partners, store: Store) -> None:
+    partners.set_admits("acme", PartnerAdmits.LISTED)
+    partners.members.add("acme", "dns:a.acme.example")
+    Clients(store).remove("a.acme.example")
+    assert told(store) == []
+    assert partners.members.add("acme", "dns:a.acme.example").client is not None
+
+
+def test_a_client_does_not_go_where_it_would_still_come_in(partners: Partners, store: Store) -> None:
+    """Under a rule its name is permitted with or without a record: it would be the partner's own client next."""
+    partners.members.add("acme", "dns:a.acme.example")
+    with pytest.raises(Conflict, match="would still come in") as refused:
+        Clients(store).remove("a.acme.example")
+    assert refused.value.code == "admitted_by_rule"
+    assert Clients(store).suspend("a.acme.example").state is ClientState.SUSPENDED
+    partners.remove("acme")
+    assert Clients(store).remove("a.acme.example").state is ClientState.GONE

@@ -17,6 +17,8 @@ from mutualgate.model import (
     Credential,
     Member,
     Partner,
+    PartnerAdmits,
+    PartnerState,
     Pin,
     Revocation,
     RevocationReason,
@@ -197,6 +199,7 @@ class Clients:
                     fix=f"Let the partner go instead: mutualgate partner remove {partner.name}",
                     code="partner_in_use",
                 )
+            _leave_partners(tx, client)
             ended = revoking.everything(
                 tx, client, RevocationReason.cessationOfOperation, self._store.clock(), must_find=False
             )
@@ -284,6 +287,23 @@ def find(tx: Transaction, name: str) -> Client:
             f"there is no client {shown(name)}", fix="See them with: mutualgate client list", code="no_such_client"
         )
     return client
+
+
+def _leave_partners(tx: Transaction, client: Client) -> None:
+    """Takes it off the lists of partners. Raises `Conflict` where it would go on coming in, as the partner's own."""
+    members = tx.partners.memberships_of(client.id)
+    partners = tx.partners.get_many({one.partner for one in members})
+    for one in members:
+        partner = partners[one.partner]
+        if partner.admits is PartnerAdmits.RULE and partner.state is not PartnerState.GONE:
+            raise Conflict(
+                f"the partner '{partner.name}' admits by rule, so {one.name} would still come in, as the partner's own"
+                " client",
+                fix=f"Keep it out: mutualgate client suspend {client.name}",
+                code="admitted_by_rule",
+            )
+    for one in members:
+        tx.partners.remove_member(one.partner, one.name)
 
 
 def _subject(client: Client) -> str:
