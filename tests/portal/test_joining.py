@@ -192,9 +192,7 @@ def test_who_filled_in_the_form_sees_what_is_not_as_asked(portal: "ASGIApp", ser
     assert "Send the request" in ask(portal, f"/join/{invited.token}/csr").words
     page = ask(portal, f"/join/{invited.token}/csr", form={"csr": csr("somebody else").decode()})
     assert page.status == 200
-    assert "subject CN=somebody else CN=ann The name comes from the client&#39;s record." in page.words.replace(
-        "'", "&#39;"
-    )
+    assert "subject: asked CN=somebody else , given CN=ann . The name comes from the client's record." in page.words
     assert f"/join/{invited.token}/chain.pem" in page.text
 
 
@@ -222,6 +220,16 @@ def test_what_is_no_request_stays_in_the_form_with_a_sentence(portal: "ASGIApp",
     assert "<script>" not in page.text
     # The invitation is as it was.
     assert hand_in(portal, invited, csr()).status == 200
+
+
+def test_a_key_that_is_somebody_else_s_stays_in_the_form(portal: "ASGIApp", services: Services) -> None:
+    first, second, request = invite(services), invite(services, "bob"), csr()
+    assert hand_in(portal, first, request).status == 200
+    page = ask(portal, f"/join/{second.token}/csr", form={"csr": request.decode()})
+    assert page.status == 409
+    assert "This key is in use already" in page.words
+    assert 'name="csr"' in page.text
+    assert hand_in(portal, second, csr()).status == 200
 
 
 def test_a_private_key_is_called_out_and_not_shown_again(portal: "ASGIApp", services: Services) -> None:
@@ -277,6 +285,7 @@ def test_what_waits_for_approval_waits(portal: "ASGIApp", services: Services) ->
     assert ask(portal, f"/join/{invited.token}/progress", accept=JSON).json["state"] == "waiting"
     assert ask(portal, f"/join/{invited.token}/chain", accept=JSON).json == {"client": "ann", "waiting": True}
     assert ask(portal, f"/join/{invited.token}/csr").status == 409
+    assert "Your invitation" in ask(portal, f"/join/{invite(services, 'carl', ways=[Way.CSR]).token}/page").words
     services.invitations.approve(invited.invitation.id)
     assert ask(portal, f"/join/{invited.token}/wait").headers["Location"] == f"/join/{invited.token}/done"
     assert len(x509.load_pem_x509_certificates(ask(portal, f"/join/{invited.token}/chain.pem").body)) == 2

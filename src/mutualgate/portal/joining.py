@@ -297,8 +297,8 @@ async def csr_given(asked: Asked) -> Response:
     typed = form.text("csr", MAX_FILE_BYTES)
     try:
         outcome = await _sign(asked, form.file("file") or typed.encode(), Way.CSR, form.text("factor", 64))
-    except BadInput as error:
-        if asked.kind != "html":
+    except (BadInput, Conflict) as error:
+        if asked.kind != "html" or error.code.startswith("invitation_"):
             raise
         opened = await _open(asked, Way.CSR)
         what = problem_of(error)
