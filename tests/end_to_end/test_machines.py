@@ -6,6 +6,7 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pki
@@ -13,6 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from end_to_end import axe, browsers
 from end_to_end.forge import Identity
 from end_to_end.gate import MUTUALGATE, Gate, running_gate
 from portal.device import Device
@@ -144,3 +146,23 @@ def test_a_machine_goes_along_when_the_root_changes(gate: Gate, tmp_path: Path) 
     if shutil.which("curl"):
         said = subprocess.run([*words, link.rpartition("/join/")[0]], capture_output=True, text=True).stdout
         assert said.endswith(" 0"), said
+
+
+def test_no_page_of_these_ways_hinders_anybody(gate: Gate, tmp_path: Path, screenshots: Path) -> None:
+    if reason := axe.missing() or browsers.chromium_missing():
+        pytest.skip(reason)
+    link = gate.command("invite", "axel", "--second-factor", "--approve").json["link"]
+    browsers.database(tmp_path / "home" / ".pki" / "nssdb", gate.root)
+    found: dict[str, list[str]] = {}
+    phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+    looks: list[dict[str, Any]] = [{"color_scheme": "light"}, {"color_scheme": "dark", **phone}]
+    for look in looks:
+        with browsers.chromium_session(tmp_path / "home", **look) as page:
+            for way in ("linux", "windows", "apple"):
+                page.goto(f"{link}/{way}")
+                name = f"{way}-{look['color_scheme']}"
+                page.screenshot(path=screenshots / f"portal-{name}.png", full_page=True)
+                found[name] = axe.problems(page)
+                wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                assert wide <= 0, f"{name} is wider than the screen"
+    assert {name: problems for name, problems in found.items() if problems} == {}

@@ -6,10 +6,10 @@ request's settings by rule, and the addresses that it asks.
 
 import base64
 import re
-from hashlib import sha256
 from importlib import resources
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.responses import Response
 from starlette.routing import Route
@@ -36,8 +36,9 @@ async def page(asked: Asked) -> Response:
     if asked.kind != "html":
         link = f"{asked.base}/{asked.secret}/windows.ps1"
         return answers.text(asked, f"A script to read before you run it:\n  curl.exe -O {link}")
-    digest = None if root is None else sha256(root.public_bytes(Encoding.DER)).hexdigest()
-    return answers.page(asked, "windows.html.j2", opened=opened, digest=digest)
+    # What Windows shows when it asks whether to trust a root is the SHA-1.
+    thumbprint = None if root is None else root.fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303
+    return answers.page(asked, "windows.html.j2", opened=opened, thumbprint=thumbprint)
 
 
 async def script(asked: Asked) -> Response:
