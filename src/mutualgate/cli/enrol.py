@@ -1,5 +1,6 @@
 """`mutualgate enrol`: on the machine of a client. Needs no installation: it talks to a gate over HTTPS."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,9 @@ from mutualgate.cli.output import NO, emit, plain
 
 
 def enrol(
-    link: Annotated[str | None, typer.Argument(help="The link of the invitation; not with --renew.")] = None,
+    link: Annotated[
+        str | None, typer.Argument(help="The link of the invitation, `-` to read it from stdin; not with --renew.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The folder for key and certificate; it is made.")] = Path(
         "mutualgate-client"
     ),
@@ -21,7 +24,9 @@ def enrol(
     root_sha256: Annotated[
         str | None, typer.Option("--root-sha256", help="SHA-256 of the root that signs the gate's own certificate.")
     ] = None,
-    code: Annotated[str | None, typer.Option(help="The second code of the invitation, if it has one.")] = None,
+    code: Annotated[
+        str | None, typer.Option(help="The second code of the invitation, if it has one; `-` for stdin.")
+    ] = None,
     renew: Annotated[
         Path | None, typer.Option("--renew", help="Renew what is in this folder, if two thirds of its time are over.")
     ] = None,
@@ -58,7 +63,10 @@ def enrol(
     else:
         kind = choice(KeyKind, key, "--key")
         kept = Kept(out)
-        outcome = do_enrol(parse_link(str(link)), kept, kind=kind, target=target, root_sha256=root_sha256, factor=code)
+        # On a command line, other users of the machine could read them.
+        url = _line("the link") if link == "-" else str(link)
+        code = _line("the code") if code == "-" else code
+        outcome = do_enrol(parse_link(url), kept, kind=kind, target=target, root_sha256=root_sha256, factor=code)
         if isinstance(outcome, Waiting):
             text = (
                 f"{plain(out)}: the key is made and its request handed in. An operator has to approve it: run this "
@@ -79,6 +87,16 @@ def enrol(
     }
     emit(facts, said if not done.changed or renew is not None else f"{said}\n\n{plain_lines(use)}", json)
     return 0
+
+
+def _line(what: str) -> str:
+    """A line from standard input."""
+    from mutualgate.errors import BadInput
+
+    line = sys.stdin.readline(4096).strip()
+    if not line:
+        raise BadInput(f"{what} is missing on standard input", expected="a line for each `-`, the link first")
+    return line
 
 
 def plain_lines(text: str) -> str:
