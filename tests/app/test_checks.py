@@ -4,7 +4,7 @@ import pytest
 from installation import Installation
 
 from mutualgate.app import Folder
-from mutualgate.app.checks import certificates_fit, clients_exist
+from mutualgate.app.checks import certificates_fit, clients_exist, secrets_fit
 from mutualgate.config import problems
 
 
@@ -35,3 +35,24 @@ def test_a_certificate_that_cannot_be_used_is_placed(content: bytes | None, inst
     (found,) = problems(installed.config, certificates_fit)
     assert (found.line, found.key) == (5, "sites[0].certificate")
     assert "site.pem" in found.problem
+
+
+def test_a_secret_that_others_may_read_is_placed(installed: Installation) -> None:
+    """Asked by `mutualgate check` alone: a gate opens without it, and letters wait."""
+    installed.config.write_text(
+        '[mail]\nserver = "127.0.0.1:25"\nsender = "a@b.example"\nusername = "gate"\npassword_file = "password"\n'
+        'security = "none"\n[notices]\nwebhook = "https://hooks.example/"\nsecret_file = "secret"\n'
+    )
+    password, secret = installed.folder.path / "password", installed.folder.path / "secret"
+    for path in (password, secret):
+        path.write_text("short and sweet\n")
+        path.chmod(0o644)
+    assert [one.key for one in problems(installed.config, secrets_fit)] == ["mail.password_file", "notices.secret_file"]
+    for path in (password, secret):
+        path.chmod(0o600)
+    (found,) = problems(installed.config, secrets_fit)
+    assert found.key == "notices.secret_file"
+    assert "16 to 1023 characters" in str(found.expected)
+    assert "sweet" not in str(found)
+    secret.write_text("a secret that is long enough\n")
+    assert problems(installed.config, secrets_fit) == []

@@ -218,3 +218,11 @@ def test_https_wants_a_certificate_that_is_trusted(tmp_path: Path) -> None:
         thread.join()
     assert "a certificate that is not trusted" in problem
     assert Page().status == 200
+
+
+def test_what_says_that_it_is_too_much_is_not_begun(server: Publisher) -> None:
+    url = server.put("/ca.crl", b"x", length=10**15)
+    assert (
+        f"sends {10**15} bytes, more than the 100000 bytes that are read"
+        in refused(url, private=True, max_bytes=100_000).problem
+    )

@@ -6,6 +6,8 @@ from mutualgate.app.folder import Folder
 from mutualgate.app.server_certificates import own_certificate
 from mutualgate.config import Check, Config, Finding
 from mutualgate.errors import BadInput
+from mutualgate.notices.secret_file import read_secret
+from mutualgate.notices.webhook import MIN_SECRET_CHARACTERS
 
 
 def certificates_fit(config: Config) -> Iterator[Finding]:
@@ -17,6 +19,19 @@ def certificates_fit(config: Config) -> Iterator[Finding]:
             key = "key" if error.where == str(site.key) else "certificate"
             problem = f"{error.where}: {error.problem}"
             yield Finding(("sites", number, key), problem, expected=error.expected, fix=error.fix)
+
+
+def secrets_fit(config: Config) -> Iterator[Finding]:
+    """Passwords and secrets for letters can be read, by their owner alone. A gate opens without them: letters wait."""
+    for place, path, least in (
+        (("mail", "password_file"), config.mail.password_file, 1),
+        (("notices", "secret_file"), config.notices.secret_file, MIN_SECRET_CHARACTERS),
+    ):
+        if path is not None:
+            try:
+                read_secret(path, least)
+            except BadInput as error:
+                yield Finding(place, f"{error.where}: {error.problem}", expected=error.expected, fix=error.fix)
 
 
 def clients_exist(folder: Folder) -> Check:

@@ -58,6 +58,7 @@ class Runner:
         self._publishing_due = asyncio.Event()
         self._letters_due = asyncio.Event()
         self._figures = Figures()
+        self._counting_due = asyncio.Event()
         self._watched = Watched()
         self._problem: str | None = None
         self.listening: list[str] = []
@@ -124,6 +125,7 @@ class Runner:
         # The list is for others; the gate itself judges by the snapshot, so nobody waits for it.
         self._publishing_due.set()
         self._letters_due.set()
+        self._counting_due.set()
         return epoch
 
     async def reload(self) -> bool:
@@ -309,7 +311,12 @@ class Runner:
     async def _count_ends(self) -> None:
         """In a thread: a scrape of the metrics must not hold up the loop."""
         self._figures = await asyncio.to_thread(self._find_figures)
-        await asyncio.sleep(_KEEP_SECONDS)
+        await asyncio.sleep(_LOOK_SECONDS)
+        try:
+            await asyncio.wait_for(self._counting_due.wait(), _KEEP_SECONDS)
+        except TimeoutError:
+            pass
+        self._counting_due.clear()
 
     def _find_figures(self) -> Figures:
         return figures(self._services.expiry, self._services.revocation)
@@ -319,7 +326,7 @@ class Runner:
 
     async def _on_status(self) -> Mapping[str, Any]:
         seen = await asyncio.to_thread(self.overview)
-        found = await asyncio.to_thread(self._find_figures)
+        found = self._figures
         return {
             **self.status(),
             "store_epoch": seen.epoch,
