@@ -13,11 +13,15 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::server::TlsStream;
+
+/// Bytes that a parked connection reads at first: the head of most requests.
+const FIRST_BYTES: usize = 2048;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +46,8 @@ pub(crate) struct Progress {
     /// Since when the client takes nothing of what we have for it.
     blocked: AtomicU32,
     lingers: AtomicBool,
+    /// Whether what was written may not be with the system yet.
+    unflushed: AtomicBool,
 }
 
 impl Progress {
@@ -81,6 +87,11 @@ impl Progress {
         self.lingers.store(true, Relaxed);
     }
 
+    /// Whether the client has been given all that there was for it.
+    pub(crate) fn is_flushed(&self) -> bool {
+        !self.unflushed.load(Relaxed) && self.blocked.load(Relaxed) == 0
+    }
+
     fn received(&self) {
         if matches!(self.phase(), Phase::Idle | Phase::Fresh) {
             self.enter(Phase::Header);
@@ -89,10 +100,18 @@ impl Progress {
 
     fn wrote(&self, result: &Poll<io::Result<usize>>) {
         match result {
-            Poll::Ready(Ok(_)) => self.blocked.store(0, Relaxed),
+            Poll::Ready(Ok(_)) => {
+                self.blocked.store(0, Relaxed);
+                self.unflushed.store(true, Relaxed);
+            }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => self.blocks(),
         }
+    }
+
+    fn flushed(&self) {
+        self.blocked.store(0, Relaxed);
+        self.unflushed.store(false, Relaxed);
     }
 
     fn blocks(&self) {
@@ -114,20 +133,46 @@ fn age(since: &AtomicU32, now: u32) -> u32 {
 
 /// The stream.
 pub(crate) struct ClientIo {
-    tls: TlsStream<TcpStream>,
+    /// Boxed: each future that this passes through would have room for it.
+    tls: Box<TlsStream<TcpStream>>,
     progress: Arc<Progress>,
     closed: bool,
     linger_left: usize,
+    /// Read already, and to be read again before anything else.
+    early: Bytes,
 }
 
 impl ClientIo {
     pub(crate) fn new(tls: TlsStream<TcpStream>, progress: Arc<Progress>) -> Self {
         // 256 KiB: what a client has typically sent before it reads that it should not have.
         ClientIo {
-            tls,
+            tls: Box::new(tls),
             progress,
             closed: false,
             linger_left: 256 * 1024,
+            early: Bytes::new(),
+        }
+    }
+
+    /// Puts back what was read and not used.
+    pub(crate) fn put_back(&mut self, bytes: &[u8]) {
+        // Copied: even an empty part keeps the buffer that it is a part of.
+        self.early = Bytes::copy_from_slice(bytes);
+    }
+
+    /// Waits for more from the client, with as little memory as can be; `false` when no more comes.
+    pub(crate) fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if !self.early.is_empty() {
+            return Poll::Ready(true);
+        }
+        let mut bytes = [0; FIRST_BYTES];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        match ready!(Pin::new(&mut *self).poll_read(cx, &mut buffer)) {
+            Ok(()) if !buffer.filled().is_empty() => {
+                self.early = Bytes::copy_from_slice(buffer.filled());
+                Poll::Ready(true)
+            }
+            Ok(()) | Err(_) => Poll::Ready(false),
         }
     }
 }
@@ -138,8 +183,15 @@ impl AsyncRead for ClientIo {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            let length = self.early.len().min(buffer.remaining());
+            let early = self.early.split_to(length);
+            buffer.put_slice(&early);
+            self.progress.received();
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
-        let result = Pin::new(&mut self.tls).poll_read(cx, buffer);
+        let result = Pin::new(&mut *self.tls).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             self.progress.received();
         }
@@ -153,7 +205,7 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.tls).poll_write(cx, bytes);
+        let result = Pin::new(&mut *self.tls).poll_write(cx, bytes);
         self.progress.wrote(&result);
         result
     }
@@ -163,7 +215,7 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.tls).poll_write_vectored(cx, slices);
+        let result = Pin::new(&mut *self.tls).poll_write_vectored(cx, slices);
         self.progress.wrote(&result);
         result
     }
@@ -173,16 +225,18 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.tls).poll_flush(cx);
-        if result.is_pending() {
-            self.progress.blocks();
+        let result = Pin::new(&mut *self.tls).poll_flush(cx);
+        match result {
+            Poll::Pending => self.progress.blocks(),
+            Poll::Ready(Ok(())) => self.progress.flushed(),
+            Poll::Ready(Err(_)) => {}
         }
         result
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.closed {
-            ready!(Pin::new(&mut self.tls).poll_shutdown(cx))?;
+            ready!(Pin::new(&mut *self.tls).poll_shutdown(cx))?;
             self.closed = true;
             // Cut short in a head, as by one that is too long: there is more to come that nobody will read.
             if self.progress.phase() == Phase::Header {

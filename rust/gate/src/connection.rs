@@ -35,6 +35,10 @@ const STRANGER_MILLISECONDS: u32 = 5_000;
 /// milliseconds.
 const SILENT_MILLISECONDS: u32 = 400;
 
+/// How long a connection keeps the memory of HTTP while it idles, in milliseconds: a busy one does not give it back and ask
+/// for it again with each request.
+const PARK_MILLISECONDS: u32 = 200;
+
 /// HTTP/2 streams that a client may abandon in vain before its connection is cut (CVE-2023-44487): a browser that leaves a
 /// large page abandons dozens.
 const MAX_ABANDONED: u32 = 200;
@@ -68,6 +72,10 @@ pub(crate) struct Connection {
     pub(crate) stranger: Cell<bool>,
     served: Cell<u32>,
     abandoned: Cell<u32>,
+    /// Whether the worker's clock has asked for it to be parked.
+    parking: Cell<bool>,
+    /// Whether a request ended before all of it was read: there may be more of it to come.
+    unread: Cell<bool>,
     ending: Cell<Ending>,
     /// Whether the control plane was told what was shown here, if that is news.
     told: Cell<bool>,
@@ -132,6 +140,8 @@ impl Connection {
             stranger: Cell::new(false),
             served: Cell::new(0),
             abandoned: Cell::new(0),
+            parking: Cell::new(false),
+            unread: Cell::new(false),
             ending: Cell::new(Ending::No),
             told: Cell::new(false),
             waker: RefCell::default(),
@@ -185,6 +195,7 @@ impl Connection {
 
     /// Starts a request.
     pub(crate) fn begin(self: &Rc<Self>) -> Active {
+        self.parking.set(false);
         self.progress.enter(Phase::Active);
         self.running.set(self.running.get() + 1);
         let mut requests = self.requests.borrow_mut();
@@ -235,7 +246,11 @@ impl Connection {
     }
 
     fn finish(&self, slot: usize, complete: bool) {
-        self.requests.borrow_mut()[slot] = None;
+        if let Some(running) = self.requests.borrow_mut()[slot].take()
+            && running.receiving
+        {
+            self.unread.set(true);
+        }
         self.running.set(self.running.get() - 1);
         self.served.set(self.served.get() + 1);
         if self.running.get() == 0 {
@@ -268,6 +283,9 @@ impl Connection {
             Phase::Active => None,
             Phase::Linger => Some(LINGER_MILLISECONDS),
         };
+        if phase == Phase::Idle && self.progress.phase_age(now) > PARK_MILLISECONDS {
+            self.park();
+        }
         let is_overdue = limit.is_some_and(|limit| self.progress.phase_age(now) > limit);
         let is_at_rest = matches!(phase, Phase::Fresh | Phase::Idle)
             || (phase == Phase::Header && self.met.is_h2);
@@ -345,6 +363,11 @@ impl Connection {
         }
     }
 
+    /// Whether [`Connection::tell`] has nothing to do.
+    pub(crate) fn is_told(&self) -> bool {
+        self.told.get()
+    }
+
     /// Tells the control plane what was shown here and what is said of it, where a request is for `path`; once, and where
     /// the client has proved that it holds the key: who shows another's certificate was not seen with it.
     pub(crate) fn tell(&self, host: &str, path: &str) {
@@ -374,6 +397,28 @@ impl Connection {
         }
     }
 
+    /// Asks for the memory of a connection over HTTP/1.1 that has been idle for a while.
+    fn park(&self) {
+        if !self.met.is_h2 && !self.parking.replace(true) {
+            self.wake();
+        }
+    }
+
+    /// Whether the connection may be parked: nothing of a request is here or there, and all of the last answer is gone.
+    pub(crate) fn is_parkable(&self) -> bool {
+        self.parking.get()
+            && self.running.get() == 0
+            && !self.unread.get()
+            && self.progress.phase() == Phase::Idle
+            && self.progress.is_flushed()
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
     /// Ends the connection after what runs.
     pub(crate) fn drain(&self) {
         self.end(Ending::Soon);
@@ -388,9 +433,7 @@ impl Connection {
         if self.ending.get() != Ending::Now {
             self.ending.set(how);
         }
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
+        self.wake();
     }
 
     /// How the connection is to end, for the one task that drives it; wakes that task when this changes.

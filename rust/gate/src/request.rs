@@ -72,10 +72,13 @@ pub(crate) async fn answer(
     let active = connection.begin();
     let state = connection.worker.state();
     let standing = connection.standing(&state);
-    connection.tell(
-        authority::of(request.uri(), request.headers()).map_or("", |authority| authority.host),
-        request.uri().path(),
-    );
+    if !connection.is_told() {
+        let authority = authority::of(request.uri(), request.headers());
+        connection.tell(
+            authority.map_or("", |authority| authority.host),
+            request.uri().path(),
+        );
+    }
     let mut entry = Entry::new(&connection, &state, &standing, &request);
     let upgrade = wants_websocket(&request).then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();

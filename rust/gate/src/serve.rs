@@ -3,7 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     net::SocketAddr,
-    pin::pin,
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll},
 };
@@ -16,7 +16,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use judge::{Verdict, record::OnRefusal};
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWrite, net::TcpStream};
 
 use crate::{
     client_io::ClientIo,
@@ -48,7 +48,7 @@ pub(crate) async fn serve(
         return;
     };
     if connection.met.is_h2 {
-        serve_h2(io, connection, header_bytes).await;
+        Box::pin(serve_h2(io, connection, header_bytes)).await;
     } else {
         serve_h1(io, connection, header_bytes).await;
     }
@@ -60,7 +60,7 @@ async fn meet(
     tcp: TcpStream,
     peer: SocketAddr,
     port: u16,
-) -> Option<(TokioIo<ClientIo>, Rc<Connection>, usize)> {
+) -> Option<(ClientIo, Rc<Connection>, usize)> {
     let counters = worker.shared.counters.clone();
     let (tls, met) = match shake(&worker, tcp, peer, port).await {
         Ok(met) => met,
@@ -100,38 +100,80 @@ async fn meet(
     if worker.draining() {
         return None;
     }
-    let io = TokioIo::new(ClientIo::new(tls, connection.progress.clone()));
+    let io = ClientIo::new(tls, connection.progress.clone());
     Some((io, connection, header_bytes))
 }
 
-async fn serve_h1(io: TokioIo<ClientIo>, connection: Rc<Connection>, header_bytes: usize) {
+async fn serve_h1(mut io: ClientIo, connection: Rc<Connection>, header_bytes: usize) {
+    // Boxed, and gone while the connection is parked: HTTP takes 20 KiB, most of them buffers.
+    while let Some(idle) = Box::pin(serve_until_idle(io, &connection, header_bytes)).await {
+        io = idle;
+        if !wait(&connection, &mut io).await {
+            return;
+        }
+    }
+}
+
+/// Serves requests until the connection ends, or idles for a while: then it is given back.
+async fn serve_until_idle(
+    io: ClientIo,
+    connection: &Rc<Connection>,
+    header_bytes: usize,
+) -> Option<ClientIo> {
     let service = {
         let connection = connection.clone();
-        // Boxed for each request: hyper keeps room for a future as long as the connection, and idle ones are many.
+        // Boxed for each request: hyper keeps room for a future as long as the connection.
         service_fn(move |request: http::Request<Incoming>| {
             Box::pin(answer(connection.clone(), request))
         })
     };
-    let http = http1::Builder::new()
+    let mut http = http1::Builder::new()
         .max_headers(MAX_FIELDS)
         .max_header_size(header_bytes)
         // Bounds what is read ahead of a slow upstream and what waits for a slow client.
         .max_buf_size(64 * 1024)
         // The worker's clock watches; a timer per request would cost more.
         .header_read_timeout(None)
-        .serve_connection(io, service)
+        .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
-    let mut http = pin!(http);
-    drive(&connection, |cx, end| {
+    let end = drive(connection, |cx, end| {
         if end {
-            http.as_mut().graceful_shutdown();
+            Pin::new(&mut http).graceful_shutdown();
         }
-        http.as_mut().poll(cx).map(|_| ())
+        Pin::new(&mut http).poll(cx).map(|_| ())
     })
     .await;
+    if end == End::Over {
+        return None;
+    }
+    let parts = http.into_parts()?;
+    let mut io = parts.io.into_inner();
+    io.put_back(&parts.read_buf);
+    Some(io)
 }
 
-async fn serve_h2(io: TokioIo<ClientIo>, connection: Rc<Connection>, header_bytes: usize) {
+/// Waits for the next request of a parked connection; `false` if there is none, and then the connection is closed.
+async fn wait(connection: &Connection, io: &mut ClientIo) -> bool {
+    let mut closing = false;
+    poll_fn(|cx| {
+        let ending = connection.ending(cx);
+        if ending == Ending::Now {
+            return Poll::Ready(false);
+        }
+        closing |= ending == Ending::Soon;
+        if !closing {
+            match io.poll_more(cx) {
+                Poll::Ready(true) => return Poll::Ready(true),
+                Poll::Ready(false) => closing = true,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Pin::new(&mut *io).poll_shutdown(cx).map(|_| false)
+    })
+    .await
+}
+
+async fn serve_h2(io: ClientIo, connection: Rc<Connection>, header_bytes: usize) {
     let service = {
         let connection = connection.clone();
         service_fn(move |request: http::Request<Incoming>| answer(connection.clone(), request))
@@ -145,7 +187,7 @@ async fn serve_h2(io: TokioIo<ClientIo>, connection: Rc<Connection>, header_byte
         .max_send_buf_size(64 * 1024)
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(1024)
-        .serve_connection(io, service);
+        .serve_connection(TokioIo::new(io), service);
     // HTTP/2 is large and rarer; boxed, it does not make HTTP/1.1 pay for it.
     let mut http = Box::pin(http);
     drive(&connection, |cx, end| {
@@ -157,34 +199,47 @@ async fn serve_h2(io: TokioIo<ClientIo>, connection: Rc<Connection>, header_byte
     .await;
 }
 
-/// Polls a connection until it is over, or is to be; `poll` is told once to let it end.
-async fn drive(connection: &Connection, mut poll: impl FnMut(&mut Context<'_>, bool) -> Poll<()>) {
+/// How HTTP on a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// With the connection.
+    Over,
+    /// It may be parked.
+    Parked,
+}
+
+/// Polls a connection until it is over, or is to be, or may be parked; `poll` is told once to let it end.
+async fn drive(
+    connection: &Connection,
+    mut poll: impl FnMut(&mut Context<'_>, bool) -> Poll<()>,
+) -> End {
     let mut told = false;
     poll_fn(|cx| {
         loop {
             match connection.ending(cx) {
-                Ending::Now => return Poll::Ready(()),
+                Ending::Now => return Poll::Ready(End::Over),
                 Ending::Soon if !told => {
                     told = true;
                     if poll(cx, true).is_ready() {
-                        return Poll::Ready(());
+                        return Poll::Ready(End::Over);
                     }
                 }
                 Ending::Soon | Ending::No => {
                     if poll(cx, false).is_ready() {
-                        return Poll::Ready(());
+                        return Poll::Ready(End::Over);
                     }
                 }
             }
             // What was polled may have asked for the end itself.
             match connection.ending(cx) {
                 Ending::Soon if !told => {}
-                Ending::Now => return Poll::Ready(()),
+                Ending::Now => return Poll::Ready(End::Over),
+                Ending::No if connection.is_parkable() => return Poll::Ready(End::Parked),
                 _ => return Poll::Pending,
             }
         }
     })
-    .await;
+    .await
 }
 
 /// Runs HTTP/2 streams on the thread of their connection.

@@ -346,6 +346,13 @@ impl Client {
         Some(response)
     }
 
+    /// Whether the connection ends without another byte, and TLS with it as it should.
+    pub async fn ends_well(&mut self) -> bool {
+        let mut byte = [0];
+        let read = timeout(PATIENCE, self.tls.read(&mut byte)).await;
+        self.buffer.is_empty() && matches!(read.expect("an end in time"), Ok(0))
+    }
+
     /// Whether the connection ends without another byte.
     pub async fn ends(&mut self) -> bool {
         self.buffer.is_empty() && !self.more().await
