@@ -285,10 +285,10 @@ def test_no_page_hinders_anybody(gate: Gate, tmp_path: Path, chromium: None, scr
     looks: list[dict[str, Any]] = [{"color_scheme": "light"}, {"color_scheme": "dark", **PHONE}]
     for look in looks:
         with browsers.chromium_session(tmp_path / "none", **look) as page:
-            for path in ("/", "/help", "/me", "/nothing"):
+            for path in ("/", "/help", "/me", "/explain", "/nothing"):
                 page.goto(base + path)
                 found[path] = axe.problems(page)
-            for path in ("", "/page", "/csr", "/own"):
+            for path in ("", "/page", "/csr", "/own", "/apple", "/windows", "/linux"):
                 page.goto(first.link + path)
                 found[f"TOKEN{path}"] = axe.problems(page)
                 keep(page, screenshots, f"{path.strip('/') or 'invitation'}-{look['color_scheme']}")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mutualgate.errors import BadInput
-from mutualgate.portal.guard import MAX_FIELDS, NotAllowed, TooLarge, check, parse_form, read
+from mutualgate.portal.guard import DRAIN_BYTES, MAX_FIELDS, NotAllowed, TooLarge, check, parse_form, read
 
 ORIGIN = "https://gate.test"
 URLENCODED = "application/x-www-form-urlencoded"
@@ -72,22 +72,40 @@ def test_a_body_is_bounded_while_it_is_read() -> None:
     with pytest.raises(TooLarge):
         asyncio.run(read(chunks(b"12", b"345"), {}, 4))
 
+    given = 0
+
     async def endless() -> AsyncIterator[bytes]:
+        nonlocal given
         while True:
-            yield b"x" * 1024
+            given += 65_536
+            yield b"x" * 65_536
 
     with pytest.raises(TooLarge):  # whatever was promised
         asyncio.run(read(endless(), {"content-length": "3"}, 4096))
+    assert given <= DRAIN_BYTES + 65_536
 
 
-@pytest.mark.parametrize("length", ["5", "99999999999999999999999999999999999999"])
-def test_a_body_that_says_that_it_is_too_large_is_not_read(length: str) -> None:
+@pytest.mark.parametrize("length", [str(DRAIN_BYTES + 1), "99999999999999999999999999999999999999"])
+def test_a_body_that_says_that_it_is_far_too_large_is_not_read(length: str) -> None:
     async def untouched() -> AsyncIterator[bytes]:
         raise AssertionError("it was read")
         yield b""
 
     with pytest.raises(TooLarge):
         asyncio.run(read(untouched(), {"content-length": length}, 4))
+
+
+def test_one_that_is_too_large_is_taken_in_so_that_its_sender_reads_the_answer() -> None:
+    given = []
+
+    async def ten_mebibytes() -> AsyncIterator[bytes]:
+        for _ in range(160):
+            given.append(1)
+            yield b"x" * 65_536
+
+    with pytest.raises(TooLarge):
+        asyncio.run(read(ten_mebibytes(), {}, 4))
+    assert len(given) == 160
 
 
 def test_a_form_is_read() -> None:

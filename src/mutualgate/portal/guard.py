@@ -15,6 +15,7 @@ from mutualgate.errors import BadInput, MutualgateError
 SAFE: Final = ("GET", "HEAD")
 
 MAX_FORM_BYTES: Final = 256 * 1024
+DRAIN_BYTES: Final = 16 * 1024 * 1024
 MAX_FIELDS: Final = 64
 """More than this no form of ours has."""
 
@@ -72,15 +73,23 @@ def _cross_site() -> NotAllowed:
 
 
 async def read(stream: AsyncIterator[bytes], fields: Mapping[str, str], limit: int) -> bytes:
-    """The body, of at most `limit` bytes. Raises TooLarge as soon as it is longer, whatever Content-Length promised."""
+    """The body, of at most `limit` bytes. Raises TooLarge for a longer one, whatever Content-Length promised.
+
+    What is beyond the limit is taken in and thrown away, up to DRAIN_BYTES: who is still sending does not read the
+    answer, and would be told of a broken connection instead.
+    """
     length = fields.get("content-length", "")
-    if length.isascii() and length.isdecimal() and int(length[:20]) > limit:
+    if length.isascii() and length.isdecimal() and int(length[:20]) > DRAIN_BYTES:
         raise _too_large(limit)
-    body = bytearray()
+    body, received = bytearray(), 0
     async for chunk in stream:
-        body += chunk
-        if len(body) > limit:
-            raise _too_large(limit)
+        received += len(chunk)
+        if received <= limit:
+            body += chunk
+        elif received > DRAIN_BYTES:
+            break
+    if received > limit:
+        raise _too_large(limit)
     return bytes(body)
 
 
