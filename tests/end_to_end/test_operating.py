@@ -1,0 +1,175 @@
+"""An operator and a partner's administrator at work in a real browser, through the real gate.
+
+What they click counts at once: the gate judges by it before the page is there.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from end_to_end import axe, browsers, forge
+from end_to_end.browsers import Bundle
+from end_to_end.gate import Gate, running_gate
+from end_to_end.hostile import makers
+from end_to_end.refusal import assert_refused
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+SITES = """
+[[sites]]
+name = "main"
+hosts = ["localhost"]
+client_certificate = "required"
+routes = [{ path = "/", upstream = "demo" }, { path = "/join", upstream = "portal" }]
+"""
+pytestmark = pytest.mark.timeout(400)  # browsers start slowly on a busy machine
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+LOOKS: list[dict[str, Any]] = [
+    {"color_scheme": "light", "viewport": {"width": 1100, "height": 820}},
+    {"color_scheme": "dark", **PHONE},
+]
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    with running_gate(tmp_path_factory.mktemp("operating") / "gate", SITES) as gate:
+        ca = makers.openssl_ca(gate.folder.parent, "/O=Acme/CN=Acme issuing CA")
+        gate.command("partner", "add", "acme", "--names", "dns:*.acme.example", "--admits", "approval")
+        claim = gate.command("partner", "ca", "add", "acme", ca.certificate_file).json
+        gate.command("partner", "ca", "approve", "acme", str(claim["id"]), "--without-proof")
+        gate.command("client", "add", "chief of acme", "--role", "partner-admin")
+        gate.command("partner", "member", "add", "acme", "dns:chief.acme.example", "--client", "chief of acme")
+        gate.command("partner", "member", "add", "acme", "dns:api.acme.example")
+        gate.command("client", "add", "olga", "--role", "admin")
+        yield gate
+
+
+@pytest.fixture(autouse=True)
+def chromium() -> None:
+    if reason := browsers.chromium_missing():
+        pytest.skip(reason)
+
+
+def at_home(gate: Gate, folder: Path, name: str) -> Path:
+    """A browser's folder in which the client `name` has its certificate."""
+    file = folder / f"{name.replace(' ', '-')}.p12"
+    password = gate.command("client", "p12", name, "--out", file).json["password"]
+    browsers.database(folder / name / ".pki" / "nssdb", gate.root, Bundle(file, password))
+    return folder / name
+
+
+def operate(gate: Gate, page: "Page", path: str = "") -> None:
+    page.goto(f"https://localhost:{gate.port}/join/operator{path}")
+
+
+def test_an_operator_s_day(gate: Gate, tmp_path: Path, screenshots: Path) -> None:
+    anna = gate.client("anna", "staff")
+    stranger = forge.self_signed(tmp_path, "laptop of eve")
+    assert_refused(gate.get("/hello", stranger), "unknown_issuer")
+    with browsers.chromium_session(at_home(gate, tmp_path, "olga")) as page:
+        operate(gate, page)
+        assert "Signed in as olga" in page.inner_text("main")
+
+        page.click("text=Invite somebody")
+        page.fill("#name", "Berta Beispiel")
+        page.fill("#roles", "staff")
+        page.click("text=Make the link")
+        (link,) = re.findall(r"/join/[A-Za-z0-9_-]{43}", page.inner_text("main"))
+        page.screenshot(path=screenshots / "operate-invited.png", full_page=True)
+        assert "Berta Beispiel" in gate.get(link, None, [("Accept", "text/plain")]).body.decode()
+
+        operate(gate, page, "/clients/anna/suspend")
+        page.check("input[name=sure]")
+        page.click("main button")
+        assert "suspended" in page.inner_text("main")
+        assert_refused(gate.get("/hello", anna), "client_suspended")
+        operate(gate, page, "/clients/anna/resume")
+        page.check("input[name=sure]")
+        page.click("main button")
+        assert gate.get("/hello", anna).status == 200
+
+        operate(gate, page, "/refusals?reason=unknown_issuer")
+        page.click("text=laptop of eve")
+        assert "Let it in?" in page.inner_text("main")
+        page.screenshot(path=screenshots / "operate-refusal.png", full_page=True)
+        page.fill("#client", "eve")
+        page.check("input[name=sure]")
+        page.click("text=Let it in >> nth=-1")
+        page.wait_for_selector("h1:has-text('eve')")
+    # The very next request.
+    assert gate.get("/hello", stranger).status == 200
+
+
+def test_a_partner_s_administrator_lets_its_own_in(gate: Gate, tmp_path: Path, screenshots: Path) -> None:
+    ca = makers.authority(forge.Identity(gate.folder.parent / "openssl-1.pem", gate.folder.parent / "openssl-1.key"))
+    new = makers.openssl_leaf(tmp_path, "/CN=x", ca, "subjectAltName=DNS:new.acme.example")
+    assert_refused(gate.get("/hello", new), "not_enrolled")
+    with browsers.chromium_session(at_home(gate, tmp_path, "chief of acme")) as page:
+        page.goto(f"https://localhost:{gate.port}/join/partner")
+
+        def waiting() -> bool:
+            page.reload()
+            return "dns:new.acme.example" in page.inner_text("main")
+
+        browsers.wait_until(waiting)
+        page.screenshot(path=screenshots / "operate-partner.png", full_page=True)
+        page.click("button:text-is('Let in')")
+        page.wait_for_load_state()
+        assert gate.get("/hello", new).status == 200
+        page.goto(f"https://localhost:{gate.port}/join/operator")
+        assert "for operators" in page.inner_text("main")
+
+
+def test_no_page_of_theirs_hinders_anybody(gate: Gate, tmp_path: Path, screenshots: Path) -> None:
+    if reason := axe.missing():
+        pytest.skip(reason)
+    found: dict[str, list[str]] = {}
+    operator = at_home(gate, tmp_path, "olga")
+    chief = at_home(gate, tmp_path, "chief of acme")
+    gate.command("invite", "carl")
+    gate.get("/hello", forge.self_signed(tmp_path, "somebody"))
+    pages = [
+        *("", "/clients", "/clients?search=zzz", "/clients/olga", "/clients/olga/revoke", "/clients/olga/accept"),
+        *("/invite", "/invitations", "/invitations/1", "/refusals", "/expiring", "/partners", "/partners/acme"),
+        *("/partners/acme/clients", "/partners/acme/cas", "/partners/acme/cas/1", "/partners/acme/cas/1/retire"),
+    ]
+    for look in LOOKS:
+        with browsers.chromium_session(operator, **look) as page:
+            for path in pages:
+                operate(gate, page, path)
+                found[f"operator{path}"] = axe.problems(page) + too_wide(page)
+                name = f"operate{path.replace('/', '-').partition('?')[0]}-{look['color_scheme']}.png"
+                page.screenshot(path=screenshots / name)
+        with browsers.chromium_session(chief, **look) as page:
+            for path in ("/acme", "/acme/clients", "/acme/cas", "/acme/cas/1"):
+                page.goto(f"https://localhost:{gate.port}/join/partner{path}")
+                found[f"partner{path}"] = axe.problems(page) + too_wide(page)
+    assert {path: problems for path, problems in found.items() if problems} == {}
+
+
+def test_by_keyboard_alone(gate: Gate, tmp_path: Path) -> None:
+    gate.client("dora")
+    with browsers.chromium_session(at_home(gate, tmp_path, "olga")) as page:
+        operate(gate, page, "/clients/dora/suspend")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "To the content"
+        page.keyboard.press("Enter")
+        for _ in range(12):  # past the parts and the way back
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.name") == "sure":
+                break
+        page.keyboard.press("Space")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("h1:has-text('dora')")
+        assert "suspended" in page.inner_text("main")
+
+
+def too_wide(page: "Page") -> list[str]:
+    """Whether the page has to be pushed sideways."""
+    wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth + 1")
+    return ["wider than the window"] if wide else []
