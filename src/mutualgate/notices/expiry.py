@@ -24,7 +24,7 @@ ENDED = timedelta(days=7)
 MOST_LISTED = 10_000
 _MOST_TOLD = 1_000_000
 _LISTED_IN_A_LETTER = 100
-_TOLD_AT_A_TIME = 500
+_TOLD_AT_A_TIME = 5_000
 _REMEMBERED = timedelta(days=800)
 _DAY = timedelta(days=1)
 _SUMMARY_LIFE = timedelta(seconds=60)
