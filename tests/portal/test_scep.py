@@ -211,6 +211,10 @@ def test_a_message_that_its_sender_did_not_sign_gets_no_answer(
         answer = send(portal, message)
         assert (answer.status, answer.headers["Content-Type"]) == (400, "text/plain; charset=utf-8"), name
     assert send(portal, bytes(70_000)).status == 413
+    long = base64.b64encode(bytes(70_000)).decode()
+    assert "too large" in ask(portal, f"/join/scep?operation=PKIOperation&message={long}", accept=TEXT).text
+    weak = Device(tmp_path / "weak", "", key=pki.rsa_key(1024))
+    assert send(portal, weak.message(weak.envelope(recipient(portal)))).status == 400
     assert send(portal, good).status == 200
 
 
