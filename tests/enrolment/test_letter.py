@@ -106,7 +106,7 @@ def test_a_letter_of_ones_own(tmp_path: Path) -> None:
         "Hello\n\nwithout a link",
         "Hello\n\n{{ link }} {{ nobody }}",
         "Hello\n\n{% if %}{{ link }}",
-        "Hello\n\n{{ link.__class__.__mro__ }}",
+        "Hello\n\n{{ link }}{{ link.__class__.__mro__ }}",
         "Hello\n\n{{ link }}{{ 1 / 0 }}",
         "Hello\n\n{% if code %}{{ link }}{% endif %}",
     ],
