@@ -10,7 +10,7 @@ use std::{
 };
 
 use aws_lc_rs::digest;
-use judge::{Reason, Refusal, Snapshot, Verdict};
+use judge::{Memory, Reason, Refusal, Snapshot, Verdict};
 
 use crate::{
     identity::{self, Written},
@@ -117,13 +117,28 @@ pub(crate) fn judge<C: AsRef<[u8]>>(chain: &[C], at: i64, snapshot: &Snapshot) -
     STANDINGS.with(|standings| standings.judge(chain, at, snapshot))
 }
 
+/// Signatures that a worker remembers as good, some 4 MiB. With each change of trust every active client is judged anew, and
+/// checking them would be most of the work.
+const MAX_SIGNATURES: usize = 65_536;
+
 /// The verdicts of one worker.
-#[derive(Default)]
 struct Standings {
     epoch: Cell<u64>,
     kept: RefCell<HashMap<[u8; 32], Rc<Standing>>>,
     /// The last refusal: a handshake may bring the same refused session many times over.
     refused: RefCell<Option<([u8; 32], Rc<Standing>)>>,
+    signatures: Memory,
+}
+
+impl Default for Standings {
+    fn default() -> Self {
+        Standings {
+            epoch: Cell::default(),
+            kept: RefCell::default(),
+            refused: RefCell::default(),
+            signatures: Memory::new(MAX_SIGNATURES),
+        }
+    }
 }
 
 impl Standings {
@@ -148,7 +163,7 @@ impl Standings {
             return standing.clone();
         }
         let standing = Rc::new(Standing {
-            verdict: verdict(chain, at, snapshot),
+            verdict: verdict(chain, at, snapshot, &self.signatures),
             chain: chain.iter().map(|der| der.as_ref().into()).collect(),
             epoch: snapshot.epoch(),
             judged_at: at,
@@ -170,9 +185,14 @@ impl Standings {
 }
 
 /// The judge's verdict; a certificate whose key nobody proved to hold is never admitted, whatever the judge says.
-fn verdict<C: AsRef<[u8]>>(chain: &[C], at: i64, snapshot: &Snapshot) -> Verdict {
+fn verdict<C: AsRef<[u8]>>(
+    chain: &[C],
+    at: i64,
+    snapshot: &Snapshot,
+    signatures: &Memory,
+) -> Verdict {
     let chain: Vec<&[u8]> = chain.iter().map(AsRef::as_ref).collect();
-    match judge::decide(&chain, at, snapshot) {
+    match judge::decide_again(&chain, at, snapshot, signatures) {
         Verdict::Admitted(_) if chain.first().is_none_or(|leaf| unproven(leaf)) => {
             Verdict::Refused(Refusal {
                 reason: Reason::WeakKey,
