@@ -126,7 +126,7 @@ def test_the_judge_is_told_what_clients_and_partners_brought(store: Store) -> No
             tx.partners.put_member(Member(acme.id, name, owner, state, AT))
         tx.foreign.put_list(list_of(active.id))
         tx.foreign.change(active.id, "", [], [(b"\7", SECONDS, 1), (b"\x08", SECONDS, 0)])
-        tx.foreign.want(active.id, b"\x09", AT)
+        tx.foreign.want(active.id, b"\x09", AT, AT + timedelta(days=1))
         tx.foreign.put_answer(OcspAnswer(active.id, b"\x09", OcspStatus.GOOD, AT, AT + timedelta(hours=2), AT, 0, ""))
         tx.clients.set_state(gone.id, ClientState.GONE)
         tx.partners.set(replace(left, state=PartnerState.GONE))
