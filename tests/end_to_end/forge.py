@@ -4,6 +4,7 @@ That what the gate is shown was made elsewhere keeps a mistake of ours from agre
 """
 
 import base64
+import hashlib
 import ssl
 import time
 import warnings
@@ -208,6 +209,13 @@ def revocation_list(
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now() - DAY)
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(issuer.private_key, _hash(issuer.private_key)).public_bytes(serialization.Encoding.DER)
+
+
+def spki(certificate: x509.Certificate) -> bytes:
+    """SHA-256 of its SubjectPublicKeyInfo."""
+    key = certificate.public_key()
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).digest()
 
 
 def stolen(folder: Path, identity: Identity) -> Path:

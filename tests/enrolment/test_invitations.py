@@ -575,6 +575,15 @@ def test_what_is_no_chain_is_refused(invitations: Invitations, chain: list[bytes
     assert invitations.open(invited.token, peer=PEER).invitation.state is InvitationState.OPEN
 
 
+def test_more_than_the_gate_reads_is_refused_unread(invitations: Invitations) -> None:
+    invited, shown = invitations.invite("anna"), pki.leaf(None)
+    large = pki.leaf(None, sans=[f"{number}.{'x' * 60}.example" for number in range(500)])
+    for chain in ([shown.der] * 5, [shown.der, large.der]):
+        with pytest.raises(BadInput) as refused:
+            invitations.own(invited.token, chain, peer=PEER)
+        assert refused.value.code == "malformed"
+
+
 def test_an_invitation_for_one_certificate_gives_no_pin_to_another_way(invitations: Invitations) -> None:
     invited = invitations.invite("anna", ways=[Way.CSR])
     with pytest.raises(BadInput) as other:

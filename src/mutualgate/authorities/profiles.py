@@ -21,7 +21,7 @@ from mutualgate.authorities.keys import PrivateKey
 from mutualgate.authorities.lint import lint
 from mutualgate.errors import BadInput
 from mutualgate.reading.files import name_text, shown
-from mutualgate.reading.weak_keys import key_fingerprint, require_strong
+from mutualgate.reading.weak_keys import require_strong
 
 BACKDATING = timedelta(minutes=5)
 """For verifiers whose clock is behind: ours begin a little before they are made."""
@@ -159,7 +159,7 @@ def prepare(
 def sign(prepared: Prepared, issuer_key: PrivateKey) -> x509.Certificate:
     """Signs what was prepared and verifies the signature. Raises RuntimeError when it was signed before."""
     issuer_public = prepared.issuer.public_key() if prepared.issuer else prepared.public_key
-    if key_fingerprint(issuer_key.public_key()) != key_fingerprint(issuer_public):
+    if issuer_key.public_key() != issuer_public:
         raise ValueError("this is not the issuer's key")
     try:
         prepared._unsigned.pop()  # one step, so that of two threads one gets it

@@ -89,7 +89,9 @@ def sign(
             csrs, out, days=days, authority=authority, add=add, roles=role or (), force=force, dir=dir, json=json
         )
     if name is None or csr is None or out is None:
-        raise typer.BadParameter("give the client's name, --csr and --out; or a folder of CSRs with --csrs")
+        raise typer.BadParameter(
+            "give the client's name, --csr and --out; or a folder of CSRs with --csrs (--dir is the installation)"
+        )
     if add or role:
         raise typer.BadParameter("--add and --role go with --csrs")
     refuse_existing(out, force)

@@ -1,0 +1,3 @@
+module mutualgate.test/hostile
+
+go 1.21
