@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import replace
 from html import unescape
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from portal.asking import ANONYMOUS, Answer, admitted, ask
 from rows import see
 
 from mutualgate.app import Services
-from mutualgate.model import Anchor, PartnerAdmits, RefusalRecord
+from mutualgate.model import Anchor, MemberState, PartnerAdmits, RefusalRecord
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -143,6 +144,10 @@ def test_nobody_else_comes_in(portal: "ASGIApp", companies: Companies, services:
 def test_who_left_the_partner_looks_after_it_no_more(
     portal: "ASGIApp", companies: Companies, services: Services
 ) -> None:
+    member = services.partners.members.list(ACME, search="chief")[0].member
+    with services.store.transaction() as tx:
+        tx.partners.put_member(replace(member, state=MemberState.PENDING))
+    assert get(portal, companies.chief(), "/acme").status == 403
     services.partners.members.remove(ACME, "dns:chief.acme.example")
     assert get(portal, companies.chief(), "/acme").status == 403
 
