@@ -58,6 +58,7 @@ impl Problem {
             fix: self.fix.into(),
             refusal: None,
             terse: false,
+            portal: None,
         }
     }
 }

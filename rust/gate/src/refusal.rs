@@ -51,6 +51,9 @@ pub struct Document {
     /// Whether the reader is a stranger, whose issuer we do not know: then `detail` is kept back, and in its place
     /// stands what the reason means in general.
     pub terse: bool,
+    /// The path of the portal on this site, where it has one: it remembers a browser that was let in before, and
+    /// can say of a certificate that is not shown what no handshake can.
+    pub portal: Option<Box<str>>,
 }
 
 impl Document {
@@ -69,6 +72,15 @@ impl Document {
             fix: Cow::Borrowed(reason.fix()),
             refusal: Some(id),
             terse: !refusal.issuer_known,
+            portal: None,
+        }
+    }
+
+    /// With a link to the portal, if the site has one at `path`.
+    pub fn with_portal(self, path: Option<&str>) -> Document {
+        Document {
+            portal: path.map(|path| path.trim_end_matches('/').into()),
+            ..self
         }
     }
 
@@ -150,6 +162,7 @@ impl Document {
             detail: self.detail(),
             fix: &self.fix,
             refusal: self.refusal,
+            portal: self.portal.as_deref(),
             tone: Tone::of(self.status),
             advice: Advice::of(self.code),
             first,
@@ -212,6 +225,7 @@ struct Page<'a> {
     detail: &'a str,
     fix: &'a str,
     refusal: Option<RefusalId>,
+    portal: Option<&'a str>,
     tone: Tone,
     advice: Advice,
     first: Option<Guide>,

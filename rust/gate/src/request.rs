@@ -61,7 +61,10 @@ enum TurnedAway {
         how: OnRefusal,
     },
     /// For what it is, whoever sends it.
-    Wrong { document: Document, stranger: bool },
+    Wrong {
+        document: Box<Document>,
+        stranger: bool,
+    },
 }
 
 /// Answers a request of `connection`.
@@ -109,7 +112,10 @@ fn clear(
 ) -> Result<Cleared, TurnedAway> {
     let site = connection.site(state);
     let stranger = !standing.is_admitted() && site.is_none_or(Site::requires);
-    let wrong = |document| TurnedAway::Wrong { document, stranger };
+    let wrong = |document| TurnedAway::Wrong {
+        document: Box::new(document),
+        stranger,
+    };
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(wrong(
             problem::METHOD_NOT_ALLOWED.document(format!("{} is not allowed.", parts.method)),
@@ -307,7 +313,7 @@ fn turn_away(
     let connection = &active.connection;
     match turned_away {
         TurnedAway::Wrong { document, stranger } => {
-            Ok(own_answer(document, stranger, parts, active, entry))
+            Ok(own_answer(*document, stranger, parts, active, entry))
         }
         TurnedAway::Refused { refusal, site, how } => {
             let shared = &connection.worker.shared;
@@ -325,7 +331,8 @@ fn turn_away(
                 connection.cut();
                 return Err(Silence);
             }
-            let document = Document::refused(&refusal, id);
+            let portal = connection.site(&state).and_then(judge::Site::portal);
+            let document = Document::refused(&refusal, id).with_portal(portal);
             Ok(own_answer(
                 document,
                 !standing.is_admitted(),

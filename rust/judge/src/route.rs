@@ -63,6 +63,14 @@ impl Site {
         !self.routes.is_empty() && self.routes.iter().all(|route| route.mode == Mode::Required)
     }
 
+    /// The path of the portal, if this site has it.
+    pub fn portal(&self) -> Option<&str> {
+        let mut routes = self.routes.iter();
+        routes
+            .find(|route| route.mode == Mode::Shown)
+            .map(|route| &*route.path)
+    }
+
     /// What a refused client gets.
     pub fn on_refusal(&self) -> OnRefusal {
         self.on_refusal

@@ -56,9 +56,8 @@ def text(services: "Services", runner: "Runner", url: str, first: "FirstClient |
         "In a browser:",
         f"  import {plain(first.p12)} as a personal certificate (with that password),",
         f"  trust {plain(folder.root)} as an authority for web sites, then open {page}",
-        "More clients:",
-        f"  mutualgate client add partner-7{where}",
-        f"  mutualgate client p12 partner-7 --out partner-7.p12{where}",
+        "More clients, each by a link that works once:",
+        f"  mutualgate invite partner-7{where}",
     ]
     return "\n".join(lines)
 

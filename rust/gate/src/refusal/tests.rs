@@ -14,6 +14,7 @@ fn document(code: &'static str) -> Document {
         fix: "Ask for a new one.".into(),
         refusal: Some(RefusalId::random()),
         terse: false,
+        portal: None,
     }
 }
 
@@ -98,6 +99,20 @@ fn a_stranger_is_told_no_detail() {
     let stranger = Document::refused(&refusal(Reason::Expired, false), RefusalId::random());
     assert!(!page(&stranger, CHROME).contains("3 May"));
     assert_eq!(problem(&stranger)["detail"], Reason::Expired.meaning());
+}
+
+#[test]
+fn leads_to_the_portal_where_there_is_one() {
+    let id = RefusalId::random();
+    let document = Document::refused(&refusal(Reason::NoCertificate, false), id);
+    assert!(!page(&document, CHROME).contains("<a href"));
+    let document = document.with_portal(Some("/join"));
+    assert!(page(&document, CHROME).contains("<a href=\"/join/me\""));
+    let at_the_top = document.with_portal(Some("/"));
+    assert!(page(&at_the_top, CHROME).contains("<a href=\"/me\""));
+    // Who is suspended is not helped by another certificate.
+    let suspended = Document::refused(&refusal(Reason::ClientSuspended, true), id);
+    assert!(!page(&suspended.with_portal(Some("/join")), CHROME).contains("<a href"));
 }
 
 #[test]
