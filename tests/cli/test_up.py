@@ -98,7 +98,7 @@ def quiet(port: int) -> list[str]:
 def test_in_an_empty_folder_the_printed_command_works_as_it_is(tmp_path: Path, name: str) -> None:
     folder, port = tmp_path / name, free_port()
     with up(tmp_path, "--dir", str(folder), *quiet(port)) as gate:
-        text = gate.until(gate.out, "client p12")
+        text = gate.until(gate.out, "mutualgate invite partner-7")
         (command,) = [line for line in text.splitlines() if line.startswith("  curl ")]
         done = subprocess.run(["bash", "-c", f"{command} -sS"], capture_output=True, text=True, timeout=SECONDS)
         assert done.returncode == 0, done.stderr
@@ -148,7 +148,7 @@ def test_for_programs_the_first_line_is_an_object_and_access_lines_follow(tmp_pa
 def test_twice_on_one_folder_is_one_sentence_and_the_first_goes_on(tmp_path: Path) -> None:
     port = free_port()
     with up(tmp_path, *quiet(port)) as gate:
-        text = gate.until(gate.out, "client p12")
+        text = gate.until(gate.out, "mutualgate invite partner-7")
         second = run(tmp_path, "up", *quiet(free_port()))
         assert second.returncode == 1
         assert second.stdout == ""

@@ -31,7 +31,7 @@ class Session:
     @property
     def greeting(self) -> str:
         """What `up` has printed; access lines follow it."""
-        end = re.search(r"^  mutualgate client p12 .*\n", self.program.text(), re.MULTILINE)
+        end = re.search(r"^  mutualgate invite partner-7.*\n", self.program.text(), re.MULTILINE)
         return self.program.text()[: end.end()] if end else ""
 
     def type(self, command: str) -> str:
