@@ -174,6 +174,18 @@ def test_a_shared_ca_is_everybodys(partners: Partners, store: Store, acme_ca: pk
         partners.anchors.claim("acme", pki.ca("x").pem, terms=Terms(shared=True, depth=1))
 
 
+def test_a_name_under_a_shared_ca_is_one_partner_s(partners: Partners, store: Store, acme_ca: pki.Issued) -> None:
+    acme, umbrella = (
+        partners.anchors.claim(name, acme_ca.pem, terms=Terms(shared=True)).anchor for name in ("acme", "umbrella")
+    )
+    partners.permit("acme", ["dns:api.acme.example"], anchor=acme.id)
+    with pytest.raises(Conflict, match="'acme' has 'dns:api"):
+        partners.permit("umbrella", ["dns:api.acme.example"], anchor=umbrella.id)
+    assert partners.permit("umbrella", ["dns:api.umbrella.example"], anchor=umbrella.id)
+    partners.forbid("acme", ["dns:api.acme.example"], anchor=acme.id)
+    assert partners.permit("umbrella", ["dns:api.acme.example"], anchor=umbrella.id)
+
+
 def test_a_public_ca_is_nobodys_own(partners: Partners) -> None:
     """R6."""
     isrg = pki.public_root_name()
