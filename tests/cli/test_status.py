@@ -28,6 +28,7 @@ ANSWER: dict[str, Any] = {
     "lists": {"issuing": (NOW + timedelta(days=5)).isoformat()},
     "expiring": [{"kind": "credential", "nearest": None, "within": {"30": 0}}],
     "partner_lists": [{"partner": "acme", "ca": 3, "problem": None}],
+    "partner_problems": [],
     "letters": {"waiting": 0, "dead": 0, "oldest": None, "error": ""},
     "counters": {
         "handshakes": [["full", 50], ["resumed", 7], ["timeout", 0]],
@@ -86,6 +87,10 @@ def test_what_matters_is_there() -> None:
         (
             {"lists": {"issuing": (NOW + timedelta(hours=1)).isoformat()}},
             "the revocation list of issuing ends on 2026-11-24 04:00 UTC, in 1 h 0 min",
+        ),
+        (
+            {"partner_problems": ["partner acme: a rule that cannot be read"]},
+            "nobody is let in by it: partner acme: a rule that cannot be read",
         ),
         (
             {"letters": {"waiting": 0, "dead": 2, "oldest": None, "error": ""}},

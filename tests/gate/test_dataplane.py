@@ -31,7 +31,9 @@ from mutualgate.snapshot.records import (
     Batch,
     ClientRecord,
     CredentialRecord,
+    PartnerRecord,
     RouteRecord,
+    RuleRecord,
     SiteRecord,
     encode,
 )
@@ -104,6 +106,16 @@ def plane(world: World) -> Iterator[DataPlane]:
     made = DataPlane(world.settings(), [world.batch(1)])
     yield made
     made.stop(0)
+
+
+def test_what_a_partner_brought_and_cannot_be_used_is_told(plane: DataPlane) -> None:
+    opened(plane)
+    assert plane.problems == []
+    partner = PartnerRecord(7, "acme", "rule", 1, False, [RuleRecord("dns", "a..b", None)], [])
+    plane.apply(encode(Batch(epoch=2, partners=[partner])))
+    (problem,) = plane.problems
+    assert "acme" in problem
+    assert "a..b" in problem
 
 
 def opened(plane: DataPlane) -> int:

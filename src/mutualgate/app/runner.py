@@ -342,6 +342,7 @@ class Runner:
                 for one in found.expiring
             ],
             "partner_lists": [dict(one) for one in found.partner_lists],
+            "partner_problems": await asyncio.to_thread(lambda: self._plane.problems),
             "letters": {
                 "waiting": seen.letters.waiting,
                 "dead": seen.letters.dead,

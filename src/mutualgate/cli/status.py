@@ -83,6 +83,7 @@ def _warnings(answer: Mapping[str, Any], now: datetime) -> list[str]:
             found.append(
                 f"revocation under CA {one['ca']} of the partner {plain(one['partner'])}: {plain(one['problem'])}"
             )
+    found += [f"nobody is let in by it: {plain(problem)}" for problem in answer["partner_problems"]]
     letters = answer["letters"]
     if letters["dead"]:
         found.append(f"{letters['dead']} letters could not be sent and were given up: mutualgate notices list")

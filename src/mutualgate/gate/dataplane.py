@@ -33,6 +33,11 @@ class DataPlane:
         """The epoch in force."""
         return self._snapshot.epoch
 
+    @property
+    def problems(self) -> list[str]:
+        """What partners brought and the judge cannot use, a sentence each; it reads all of theirs."""
+        return self._snapshot.problems()
+
     def start(self) -> list[str]:
         """Opens the listeners and returns their addresses, with the ports that port 0 became.
 
