@@ -142,6 +142,8 @@ def see(
     reason: str = "",
     subject: str = "CN=seen",
     count: int = 1,
+    client: int | None = None,
+    not_after: datetime | None = None,
 ) -> bytes:
     """A certificate that was shown to the gate; returns its SHA-256."""
     fingerprint = hashlib.sha256(chain[0]).digest()
@@ -158,6 +160,8 @@ def see(
                     count=count,
                     reason=reason,
                     subject=subject,
+                    client=client,
+                    not_after=not_after,
                     peer="192.0.2.9",
                 )
             ]

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from dataclasses import replace
+from datetime import timedelta
 from html import unescape
 from typing import TYPE_CHECKING
 
@@ -303,7 +304,7 @@ def test_an_operator_lets_a_claim_count_without_proof_only_in_so_many_words(
     assert operator(portal, f"/acme/cas/{companies.anchors[GLOBEX].id}").status == 404
 
 
-def test_a_partner_sees_refusals_under_its_cas_alone(
+def test_a_partner_sees_refusals_and_ends_under_its_cas_alone(
     portal: "ASGIApp", companies: Companies, services: Services
 ) -> None:
     for name in (ACME, GLOBEX):
@@ -319,8 +320,13 @@ def test_a_partner_sees_refusals_under_its_cas_alone(
         )
         with services.store.transaction() as tx:
             tx.refusals.add_many([record])
+        theirs = services.clients.get(f"chief of {name}").id
+        good = pki.leaf(companies.cas[name], f"chief of {name}")
+        end = services.clock() + timedelta(days=3)
+        see(services.store, good.chain_der, at=end, subject=f"CN=app of {name}", client=theirs, not_after=end)
     page = get(portal, companies.chief(), "/acme")
     assert "robot of acme" in page.words
+    assert "app of acme" in page.words
     assert "globex" not in page.text.lower()
     # The operator's page of the same refusal is not for partners.
     assert ask(portal, "/join/operator/refusals/REFUSALACME", companies.chief()).status == 403

@@ -7,6 +7,7 @@ comes from who is signed in and never from the address alone. What only operator
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
@@ -14,7 +15,7 @@ from starlette.routing import BaseRoute
 
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model import Anchor, AnchorState, MemberState, PartnerName
-from mutualgate.partners.refused import refused_under
+from mutualgate.partners.under import let_in_under, refused_under
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.operator import PAGE_ROWS, At, acting, part, query
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 MEMBERS_SHOWN: Final = 20
 """Clients of a partner on its own page; there is a list of all of them."""
+LATELY: Final = timedelta(days=30)
+"""For so long after its end a certificate is listed among those that end."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,10 @@ async def show(asked: Asked, office: Office) -> Response:
         ][:MEMBERS_SHOWN]
         with services.store.reading() as tx:
             refused = refused_under(tx, view.partner.id, limit=MEMBERS_SHOWN)
+            lately = services.clock() - LATELY
+            ending = let_in_under(tx, view.partner, lately, limit=MEMBERS_SHOWN)
         lists = {one.anchor.id: one for one in services.revocation.show(office.partner)}
-        found = {"pending": waiting, "active": there, "refused": refused, "lists": lists}
+        found = {"pending": waiting, "active": there, "refused": refused, "ending": ending, "lists": lists}
         return {"view": view, "partner": view.partner, **found, **_ways(view)}
 
     return await _shown(asked, office, "partner/partner.html.j2", read)
@@ -255,8 +260,6 @@ def _ways(view: "PartnerView") -> dict[str, Any]:
 
 def _terms(asked: Asked, office: Office, values: Any) -> "Terms":
     """On which terms: an operator says, a partner has the usual ones."""
-    from datetime import timedelta
-
     from mutualgate.model import RevocationMode
     from mutualgate.partners.anchors import Terms
 

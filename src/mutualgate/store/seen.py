@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
 from mutualgate.model import Sighting
-from mutualgate.store.schema import seen
+from mutualgate.store.schema import member, seen
 from mutualgate.store.select import chunks
 
 KEPT_OF_CLIENTS = 80_000
@@ -57,6 +57,13 @@ class Seen:
         """A client's, the newest first."""
         query = select(seen).where(seen.c.client == id).order_by(seen.c.last_at.desc())
         return [_sighting(row) for row in self._connection.execute(query)]
+
+    def ending(self, partner_id: int, own_client: int, after: datetime, limit: int) -> list[Sighting]:
+        """Admitted ones of a partner's clients, its own client among them, that end after then, the next first."""
+        clients = select(member.c.client).where(member.c.partner == partner_id, member.c.client.is_not(None))
+        theirs = or_(seen.c.client == own_client, seen.c.client.in_(clients))
+        query = select(seen).where(theirs, seen.c.reason == "", seen.c.not_after > after)
+        return [_sighting(row) for row in self._connection.execute(query.order_by(seen.c.not_after).limit(limit))]
 
     def first_of_client(self, id: int) -> datetime | None:
         """When one of a client's was first admitted."""

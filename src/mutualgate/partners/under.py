@@ -1,11 +1,13 @@
-"""Who was refused under a partner's CAs: for the partner's own eyes, so nothing of anybody else's is in it.
+"""Who was refused or let in under a partner's CAs: for the partner's own eyes, so nothing of anybody else's is in it.
 
 Whether a certificate is under a CA, the CA's signature says; what a stranger writes into an issuer's name does not.
 """
 
+from datetime import datetime
+
 from cryptography import x509
 
-from mutualgate.model import Anchor, AnchorState, RefusalRecord
+from mutualgate.model import Anchor, AnchorState, Partner, RefusalRecord, Sighting
 from mutualgate.partners import ca
 from mutualgate.partners.anchors import parsed
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
@@ -13,16 +15,15 @@ from mutualgate.store import Transaction
 from mutualgate.store.seen import split
 
 LOOKED_AT = 500
-"""Refusals, the newest first."""
+"""Refusals, the newest first, or certificates, those that end next."""
 
 
 def refused_under(tx: Transaction, partner_id: int, *, limit: int = 20) -> list[RefusalRecord]:
     """The newest refusals of certificates that a CA of the partner's signed, directly or by one that was sent along."""
-    anchors = [one for one in tx.partners.anchors_of(partner_id) if one.state is not AnchorState.PENDING]
     found: list[RefusalRecord] = []
     known: dict[bytes, bool] = {}
     with odd_serials_allowed():
-        named = [(parsed(one), one) for one in anchors]
+        named = _proved(tx, partner_id)
         for record, chain in tx.refusals.recent_shown(LOOKED_AT):
             fingerprint = record.fingerprint or b""
             if fingerprint not in known:
@@ -32,6 +33,22 @@ def refused_under(tx: Transaction, partner_id: int, *, limit: int = 20) -> list[
                 if len(found) == limit:
                     break
     return found
+
+
+def let_in_under(tx: Transaction, partner: Partner, ending_after: datetime, *, limit: int = 20) -> list[Sighting]:
+    """Certificates of the partner's clients that were let in and end after a moment, those that end next first.
+
+    A client of the partner's may have others, too, of ours or under another's CA: those are not told.
+    """
+    with odd_serials_allowed():
+        named = _proved(tx, partner.id)
+        shown = tx.seen.ending(partner.id, partner.client, ending_after, LOOKED_AT)
+        return [one for one in shown if _is_under(one.chain, named)][:limit]
+
+
+def _proved(tx: Transaction, partner_id: int) -> list[tuple[x509.Certificate, Anchor]]:
+    anchors = tx.partners.anchors_of(partner_id)
+    return [(parsed(one), one) for one in anchors if one.state is not AnchorState.PENDING]
 
 
 def _is_under(chain: tuple[bytes, ...], anchors: list[tuple[x509.Certificate, Anchor]]) -> bool:

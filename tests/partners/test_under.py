@@ -1,15 +1,17 @@
 """A partner sees who was refused under its CAs: by signature, so nobody else's, whatever names say."""
 
 import hashlib
+from datetime import timedelta
 
 import pki
 import pytest
 from conftest import Hands
 from rows import see
 
+from mutualgate.clients import Clients
 from mutualgate.model import RefusalRecord
-from mutualgate.partners.refused import refused_under
 from mutualgate.partners.service import Partners
+from mutualgate.partners.under import let_in_under, refused_under
 from mutualgate.store import Store
 
 
@@ -60,3 +62,30 @@ def test_nobody_else_s_are(store: Store, clock: Hands, acme: tuple[int, pki.Issu
     with store.transaction() as tx:
         tx.refusals.add_many([RefusalRecord("NONE", clock(), "no_certificate", "why")])
     assert refused(store, partner) == []
+
+
+def test_its_clients_certificates_are_listed_by_their_end(
+    store: Store, clock: Hands, acme: tuple[int, pki.Issued]
+) -> None:
+    partner, ca = acme
+    clients = Clients(store, "test")
+    other, member = clients.add("somebody else"), clients.add("api of acme")
+    Partners(store, "test").members.add("acme", "dns:api.acme.example", client="api of acme")
+    with store.reading() as tx:
+        acme_itself = tx.partners.get(partner)
+    assert acme_itself is not None
+    now = clock()
+    for name, issuer, client, days, reason in (
+        ("later", ca, member.id, 20, ""),
+        ("next", ca, acme_itself.client, 10, ""),
+        ("over", ca, member.id, -10, ""),
+        ("refused", ca, member.id, 5, "revoked"),
+        ("a member's own from elsewhere", pki.ca("globex issuing"), member.id, 5, ""),
+        ("another's", ca, other.id, 5, ""),
+    ):
+        leaf = pki.leaf(issuer, name)
+        end = now + timedelta(days=days)
+        see(store, [leaf.der], at=now, subject=f"CN={name}", client=client, not_after=end, reason=reason)
+    with store.reading() as tx:
+        assert [one.subject for one in let_in_under(tx, acme_itself, now)] == ["CN=next", "CN=later"]
+        assert len(let_in_under(tx, acme_itself, now, limit=1)) == 1
