@@ -63,7 +63,7 @@ def invite(
     """Invite somebody: a link that works once and turns its holder into a client, on whatever device it is opened.
 
     Examples:
-    mutualgate invite anna --role staff --mail anna@example.com
+    mutualgate invite ward-3 --role staff --mail ward-3@example.com
     mutualgate invite partner-7 --role orders --way own --way csr --second-factor --qr
     """
     from mutualgate.app import Folder, change

@@ -19,7 +19,7 @@ LONGEST = 1_024
 
 EXAMPLES = {
     RuleKind.DNS: "dns:api.acme.example or dns:*.acme.example",
-    RuleKind.EMAIL: "email:ann@acme.example or email:*@acme.example",
+    RuleKind.EMAIL: "email:orders@acme.example or email:*@acme.example",
     RuleKind.URI: "uri:https://acme.example/orders or uri:spiffe://acme.example/*",
     RuleKind.IP: "ip:192.0.2.7 or ip:192.0.2.0/24",
     RuleKind.DN: "dn:CN=*,O=Acme Ltd,C=GB",
