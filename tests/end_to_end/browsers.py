@@ -209,10 +209,10 @@ def _run(arguments: list[str | Path]) -> None:
 @contextmanager
 def _policy() -> Iterator[None]:
     """Lays the machine's policy and takes it away again, one test at a time."""
-    made = [folder for folder in POLICY.parents if not folder.exists()]
-    POLICY.parent.mkdir(parents=True, exist_ok=True)
     with Path("/tmp/mutualgate-tests-chromium-policy.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        made = [folder for folder in POLICY.parents if not folder.exists()]
+        POLICY.parent.mkdir(parents=True, exist_ok=True)
         POLICY.write_text(POLICY_TEXT)
         try:
             yield
