@@ -1,7 +1,9 @@
 """The house is in order: tests mirror the modules, and each reason and setting is documented and exercised."""
 
 import ast
+import configparser
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "partners/finding.py": ("partners/test_service.py", "a name that means nobody is asserted in the service's calls"),
     "portal/operator_partners.py": ("portal/test_partner.py", "beside what partners may do themselves"),
     "portal/offices.py": ("portal/test_partner.py", "asked as a partner and as an operator"),
+    "portal/invited.py": ("portal/test_joining.py", "what people and programs get of an invitation is asserted there"),
     "snapshot/sites.py": ("snapshot/test_builder.py", "sites are records of the snapshot that is built"),
     "store/audit.py": ("audit/test_chain.py", "the log is tested by what writes it"),
     "store/authorities.py": ("authorities/test_service.py", "its rows are asserted through the service"),
@@ -176,3 +179,30 @@ def test_every_setting_is_exercised() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in others)
     missing = {setting.key for table in tables() for setting in table.settings if setting.key not in text}
     assert missing - set(NEVER_SET) == set()
+
+
+def test_the_architecture_names_every_layer() -> None:
+    contract = configparser.ConfigParser()
+    contract.read(ROOT / ".importlinter")
+    layers = [
+        {name.strip() for name in line.split("|")}
+        for line in contract["importlinter:contract:layers"]["layers"].split("\n")
+        if line
+    ]
+    drawn: list[set[str]] = []
+    (drawing,) = re.findall(r"```\n(cli .*?)```", (ROOT / "ARCHITECTURE.md").read_text(), re.DOTALL)
+    for line in drawing.splitlines():
+        names = {name.strip() for name in re.split(r"  +[^|]", line.lstrip(" |") + "   .")[0].split("|")}
+        if line.startswith(" "):
+            drawn[-1] |= names if line.lstrip().startswith("|") else set()
+        else:
+            drawn.append(names)
+    assert drawn == layers
+
+
+def test_only_the_store_may_know_sql() -> None:
+    contract = configparser.ConfigParser()
+    contract.read(ROOT / ".importlinter")
+    held = set(contract["importlinter:contract:sql"]["source_modules"].split())
+    packages = {f"mutualgate.{one.name}" for one in SOURCES.iterdir() if (one / "__init__.py").exists()}
+    assert packages - held == {"mutualgate.store", "mutualgate.model", "mutualgate.config"}

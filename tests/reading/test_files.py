@@ -1,14 +1,12 @@
 """Bytes from outside: PEM in all its shapes, and what reaches a terminal."""
 
-from pathlib import Path
-
 import pki
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mutualgate.errors import BadInput
-from mutualgate.reading.files import holds_private_key, pem_blocks, read_certificates, read_file, shown
+from mutualgate.reading.files import holds_private_key, pem_blocks, read_certificates, shown
 
 ROOT = pki.ca("root")
 ALICE = pki.leaf(ROOT, "alice")
@@ -108,15 +106,3 @@ def test_what_is_shown_cannot_move_the_cursor_or_turn_the_text() -> None:
     assert shown("a\x1b[2J\r\n\u202eb\u2028c\x00\x7fd é 名") == "a\\x1b[2J\\x0d\\x0a\\x202eb\\x2028c\\x00\\x7fd é 名"
     assert shown("x" * 121) == "x" * 120 + "..."
     assert shown("x" * 120) == "x" * 120
-
-
-def test_files_have_a_size_and_a_name(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(b"x" * 10)
-    assert read_file(path, 10) == b"x" * 10
-    with pytest.raises(BadInput, match="a: is too large; expected at most 9 bytes"):
-        read_file(path, 9)
-    with pytest.raises(BadInput, match=r"nowhere: cannot be read \(No such file or directory\)"):
-        read_file(tmp_path / "nowhere")
-    with pytest.raises(BadInput, match=r"cannot be read \(Is a directory\)"):
-        read_file(tmp_path)

@@ -10,7 +10,8 @@ from mutualgate.authorities.keys import plain_key_pem, read_private_key
 from mutualgate.config import Config, SiteConfig
 from mutualgate.errors import BadInput
 from mutualgate.gate import SiteSettings
-from mutualgate.reading.files import read_certificates, read_file
+from mutualgate.reading.bounded import read_file
+from mutualgate.reading.files import read_certificates
 
 
 @dataclass(frozen=True)

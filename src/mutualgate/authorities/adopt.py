@@ -22,6 +22,7 @@ from mutualgate.authorities.findings import Finding, Severity
 from mutualgate.authorities.keys import PrivateKey, read_private_key
 from mutualgate.authorities.serial_file import serial_file_findings
 from mutualgate.errors import BadInput
+from mutualgate.reading.bounded import read_file
 from mutualgate.reading.crl import serial_octets
 from mutualgate.reading.files import (
     OLD_HASHES,
@@ -30,7 +31,6 @@ from mutualgate.reading.files import (
     name_text,
     odd_serials_allowed,
     read_certificates,
-    read_file,
     subject_text,
 )
 from mutualgate.reading.weak_keys import examine, key_fingerprint

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mutualgate.authorities.keys import PrivateKey
 from mutualgate.authorities.profiles import BACKDATING, authority_key_identifier, signature_hash
 from mutualgate.errors import BadInput
-from mutualgate.reading.crl import REASONS, Revocation, check_crl_signature, crl_entries, load_crl
-from mutualgate.reading.files import UNREADABLE, name_text
+from mutualgate.reading.crl import REASONS, Revocation, check_crl_signature, crl_entries, crl_of
+from mutualgate.reading.files import UNREADABLE
 
 CRL_LIFETIME = timedelta(days=7)
 MAX_CRL_BYTES = 256 * 1024 * 1024
@@ -94,18 +94,7 @@ def read_crl(data: bytes, issuer: x509.Certificate, now: datetime, where: str) -
     """Reads a CRL (PEM or DER) that `issuer` signed. BadInput: another issuer's, a wrong signature, a partial list."""
     if len(data) > MAX_CRL_BYTES:
         raise BadInput("is too large", where=where, expected=f"at most {MAX_CRL_BYTES} bytes")
-    crl = load_crl(data, where)
-    try:
-        signer, this_update, next_update = crl.issuer, crl.last_update_utc, crl.next_update_utc
-    except UNREADABLE as error:
-        raise BadInput("has an issuer or dates that cannot be read", where=where, expected="RFC 5280 5.1.2") from error
-    if signer != issuer.subject:
-        raise BadInput(
-            f"is the CRL of {name_text(signer)}",
-            where=where,
-            expected=f"the CRL of {name_text(issuer.subject)}",
-            code="other_issuer",
-        )
+    crl, this_update, next_update = crl_of(data, issuer.subject, where)
     check_crl_signature(crl, issuer.public_key(), issuer.subject, where)
     number = _check_extensions(crl, where)
     if this_update > now + BACKDATING:

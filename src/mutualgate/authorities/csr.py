@@ -12,9 +12,9 @@ from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID
 
 from mutualgate.authorities.profiles import ClientProfile, Prepared, ServerProfile, san_texts
 from mutualgate.errors import BadInput
+from mutualgate.reading.bounded import MAX_FILE_BYTES
 from mutualgate.reading.files import (
     CERTIFICATE_LABELS,
-    MAX_FILE_BYTES,
     UNREADABLE,
     holds_private_key,
     name_text,

@@ -191,7 +191,7 @@ def _requests(folder: Path) -> list[Path]:
 
 def _given(files: Sequence[Path], report: "_Report") -> Iterator["Given"]:
     from mutualgate.enrolment.bulk import Given
-    from mutualgate.reading.files import MAX_FILE_BYTES
+    from mutualgate.reading.bounded import MAX_FILE_BYTES
 
     for path in files:
         try:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from mutualgate.errors import BadInput, Conflict
+from mutualgate.reading import bounded
 
 MOST_BYTES = 64 << 20
 """No file that we read is larger, CRLs of a million entries included."""
@@ -12,16 +13,11 @@ MOST_BYTES = 64 << 20
 
 def read_file(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     """What is in the file, or on standard input for `-`. Raises `BadInput`."""
-    try:
-        if str(path) == "-":
-            data = sys.stdin.buffer.read(most_bytes + 1)
-        else:
-            with path.open("rb") as file:
-                data = file.read(most_bytes + 1)
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror}", where=str(path), expected="a file") from error
+    if str(path) != "-":
+        return bounded.read_file(path, most_bytes)
+    data = sys.stdin.buffer.read(most_bytes + 1)
     if len(data) > most_bytes:
-        raise BadInput("is too large", where=str(path), expected=f"at most {most_bytes:,} bytes")
+        raise bounded.too_large(path, most_bytes)
     return data
 
 
@@ -44,7 +40,7 @@ def read_erasable(path: Path, most_bytes: int) -> bytearray:
     view.release()
     del data[length:]
     if length > most_bytes:
-        raise BadInput("is too large", where=str(path), expected=f"at most {most_bytes:,} bytes")
+        raise bounded.too_large(path, most_bytes)
     return data
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mutualgate.cli.files import read_file
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, new_group
 from mutualgate.cli.output import NO, emit, plain, table
 
@@ -91,7 +92,6 @@ def load(
     """
     from mutualgate.app import Folder, change
     from mutualgate.partners.fetching import MAX_LIST_BYTES
-    from mutualgate.reading.files import read_file
 
     data = read_file(file, MAX_LIST_BYTES)
     loaded, in_force = change(

@@ -24,7 +24,8 @@ from cryptography.x509.oid import NameOID
 from mutualgate.authorities.keys import KeyKind, PrivateKey, make_key
 from mutualgate.authorities.private_files import create_private_file, ensure_private_folder, sync_folder
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.reading.files import UNREADABLE, read_certificates, read_file
+from mutualgate.reading.bounded import read_file
+from mutualgate.reading.files import UNREADABLE, read_certificates
 
 CURRENT = "current"
 KEY, REQUEST, CHAIN = "key.pem", "request.pem", "chain.pem"

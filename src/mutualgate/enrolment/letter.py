@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mutualgate.errors import BadInput
 from mutualgate.model.names import shown
-from mutualgate.reading.files import read_file
+from mutualgate.reading.bounded import read_file
 from mutualgate.store.types import EPOCH
 
 ADDRESS_LIMIT = 254

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from mutualgate.errors import BadInput
 from mutualgate.model.foreign import CA_SCOPE
 from mutualgate.model.serial import LIMIT
-from mutualgate.reading.crl import Revocation, check_crl_signature, crl_entries, load_crl
+from mutualgate.reading.crl import Revocation, check_crl_signature, crl_entries, crl_of
 from mutualgate.reading.files import UNREADABLE, name_text, odd_serials_allowed
 
 MAX_ENTRIES = 2_000_000
@@ -53,19 +53,11 @@ def verify_list(
     `helpers` are certificates under the CA's key; one with its name that may sign lists is an issuer of its lists, too.
     `url` is where it came from: of several names of a distribution point, that one is taken.
     """
-    crl = load_crl(data, where)
+    crl, this_update, next_update = crl_of(data, ca.subject, where)
     try:
-        issuer, this_update, next_update = crl.issuer, crl.last_update_utc, crl.next_update_utc
         count = len(crl)
     except UNREADABLE as error:
-        raise BadInput("has an issuer or dates that cannot be read", where=where, expected="RFC 5280 5.1.2") from error
-    if issuer != ca.subject:
-        raise BadInput(
-            f"is the CRL of {name_text(issuer)}",
-            where=where,
-            expected=f"the CRL of {name_text(ca.subject)}",
-            code="other_issuer",
-        )
+        raise BadInput("has entries that cannot be read", where=where, expected="RFC 5280 5.1.2.6") from error
     _check_signature(crl, ca, helpers, now, where)
     if next_update is None:
         raise BadInput("does not say when the next one comes", where=where, expected="nextUpdate (RFC 5280 5.1.2.5)")

@@ -22,7 +22,8 @@ from mutualgate.model import Way
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk
-from mutualgate.portal.machines import opened_for, site_of, trusted_root
+from mutualgate.portal.invited import opened_for
+from mutualgate.portal.machines import site_of, trusted_root
 
 PROFILE_TYPE: Final = "application/x-apple-aspen-config"
 

@@ -3,14 +3,12 @@
 The invitation is in the address. What may be done with it, the service says; here it is asked, shown and explained.
 """
 
-import base64
 import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -22,13 +20,11 @@ from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk
 from mutualgate.portal.diagnosis import Diagnosis, Expected, diagnose
 from mutualgate.portal.guard import Form
+from mutualgate.portal.invited import FACTOR_FIELD, opened_for, outcome_values
 from mutualgate.portal.problems import problem_of
 from mutualgate.portal.showing import Shown
 from mutualgate.portal.systems import Guide, Machine, machine
-from mutualgate.reading.files import MAX_FILE_BYTES
-
-# A second code, from a program: in the address it would be written into logs.
-FACTOR_FIELD: Final = "second-factor"
+from mutualgate.reading.bounded import MAX_FILE_BYTES
 
 CSR_TYPES: Final = ("application/pkcs10", "application/x-pem-file", "application/octet-stream")
 
@@ -249,7 +245,7 @@ def _curl_own() -> str:
 
 async def page_way(asked: Asked) -> Response:
     """The page that makes the key."""
-    opened = await _open(asked, Way.PAGE)
+    opened = await opened_for(asked, Way.PAGE)
     mine = machine(asked.fields)
     link = asked.secret
     return answers.page(
@@ -282,7 +278,7 @@ async def page_csr(asked: Asked) -> Response:
 
 async def csr_way(asked: Asked) -> Response:
     """Where a request is pasted or uploaded."""
-    opened = await _open(asked, Way.CSR)
+    opened = await opened_for(asked, Way.CSR)
     if asked.kind != "html":
         return answers.text(asked, _invitation_text(asked, opened, [CHOICES[Way.CSR]], None))
     return answers.page(asked, "csr.html.j2", opened=opened, wrong=None, typed="")
@@ -300,7 +296,7 @@ async def csr_given(asked: Asked) -> Response:
     except (BadInput, Conflict) as error:
         if asked.kind != "html" or error.code.startswith("invitation_"):
             raise
-        opened = await _open(asked, Way.CSR)
+        opened = await opened_for(asked, Way.CSR)
         what = problem_of(error)
         kept = "" if error.code == "private_key_given" else typed
         return answers.page(asked, "csr.html.j2", status=what.status, opened=opened, wrong=what, typed=kept)
@@ -327,7 +323,7 @@ def _outcome_for_programs(asked: Asked, outcome: Outcome) -> Response:
 
 async def own_way(asked: Asked) -> Response:
     """How to open this with a certificate of one's own; what was shown; and the question whether to use it."""
-    opened = await _open(asked, Way.OWN)
+    opened = await opened_for(asked, Way.OWN)
     shown = _offered(asked, opened)
     if asked.kind != "html":
         return answers.text(asked, _invitation_text(asked, opened, [CHOICES[Way.OWN]], shown))
@@ -368,7 +364,7 @@ async def own_used(asked: Asked) -> Response:
     except (BadInput, Conflict) as error:
         if asked.kind != "html" or error.code.startswith("invitation_"):
             raise
-        opened = await _open(asked, Way.OWN)
+        opened = await opened_for(asked, Way.OWN)
         what = problem_of(error)
         return answers.page(
             asked,
@@ -494,16 +490,6 @@ async def probe(asked: Asked) -> Response:
 # Steps
 
 
-async def _open(asked: Asked, way: Way) -> Opened:
-    """The invitation, for a page of one of its ways."""
-    opened = await asked.call(asked.desk.services.invitations.open, asked.secret, peer=asked.visitor.peer)
-    if opened.invitation.state is InvitationState.WAITING:
-        raise Conflict("what was handed in waits for approval", code="invitation_waiting")
-    if way not in opened.invitation.ways:
-        raise BadInput("this invitation cannot be used in this way", code="way_not_allowed")
-    return opened
-
-
 async def _sign(asked: Asked, csr: bytes, way: Way, factor: str | None) -> Outcome:
     return await asked.call(
         asked.desk.services.invitations.sign, asked.secret, csr, way=way, peer=asked.visitor.peer, factor=factor
@@ -534,24 +520,6 @@ def guides_for(mine: Machine) -> list[Guide]:
 def label(asked: Asked, client: str) -> str:
     """What choosers show: for which host, as whom."""
     return f"{asked.host.partition(':')[0]} - {client}"
-
-
-def outcome_values(outcome: Outcome) -> dict[str, Any]:
-    """What came of it, for a page's script or a program."""
-    values: dict[str, Any] = {"client": str(outcome.client.name), "waiting": outcome.waiting}
-    signed = outcome.signed
-    if signed is not None:
-        ders = [link.public_bytes(Encoding.DER) for link in (signed.certificate, *signed.chain)]
-        values |= {
-            "not_after": signed.credential.not_after,
-            "chain": [base64.b64encode(der).decode() for der in ders],
-            "pem": signed.chain_pem.decode(),
-            "differences": [
-                {"field": one.field, "asked": one.asked, "given": one.given, "why": one.why}
-                for one in signed.differences
-            ],
-        }
-    return values
 
 
 def _progress_values(asked: Asked, seen: Progress) -> Mapping[str, Any]:

@@ -1,35 +1,22 @@
 """What the ways for machines share: what a script hands in, what it is answered, and the root that it has to trust."""
 
-import base64
-from typing import Any, Final
+from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.responses import Response
 
 from mutualgate.authorities.issuing import certificate_of
 from mutualgate.config import SiteConfig
-from mutualgate.enrolment import Opened, Outcome
-from mutualgate.errors import BadInput, Conflict
-from mutualgate.model import InvitationState, Way
+from mutualgate.enrolment import Outcome
+from mutualgate.errors import BadInput
+from mutualgate.model import Way
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
-from mutualgate.reading.files import MAX_FILE_BYTES
+from mutualgate.portal.invited import FACTOR_FIELD, outcome_values
+from mutualgate.reading.bounded import MAX_FILE_BYTES
 
-FACTOR_FIELD: Final = "second-factor"
-"""A header field: in an address, the code would be written into logs."""
 CSR_TYPE: Final = "application/pkcs10"
 CHAIN_TYPE: Final = "application/pem-certificate-chain"
-
-
-async def opened_for(asked: Asked, way: Way) -> Opened:
-    """The invitation in the address, if it may be used in this way. Raises as the service does."""
-    opened = await asked.call(asked.desk.services.invitations.open, asked.secret, peer=asked.visitor.peer)
-    if opened.invitation.state is InvitationState.WAITING:
-        raise Conflict("what was handed in waits for approval", code="invitation_waiting")
-    if way not in opened.invitation.ways:
-        raise BadInput("this invitation cannot be used in this way", code="way_not_allowed")
-    return opened
 
 
 async def hand_in(asked: Asked, way: Way) -> Response:
@@ -51,21 +38,6 @@ def answer(asked: Asked, outcome: Outcome) -> Response:
     if outcome.signed is None:
         return answers.text(asked, "It is handed in. An operator has to approve it: try it again later.", status=202)
     return answers.send(asked, outcome.signed.chain_pem, CHAIN_TYPE, 200, None)
-
-
-def outcome_values(outcome: Outcome) -> dict[str, Any]:
-    """The same as values; `chain` in DER, base64."""
-    values: dict[str, Any] = {"client": str(outcome.client.name), "waiting": outcome.waiting}
-    if outcome.signed is not None:
-        values |= {
-            "not_after": outcome.signed.credential.not_after,
-            "pem": outcome.signed.chain_pem.decode(),
-            "chain": [
-                base64.b64encode(one.public_bytes(Encoding.DER)).decode()
-                for one in (outcome.signed.certificate, *outcome.signed.chain)
-            ],
-        }
-    return values
 
 
 def site_of(asked: Asked) -> SiteConfig:

@@ -11,11 +11,12 @@ from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk
 from mutualgate.portal.diagnosis import Expected, diagnose, words_of
 from mutualgate.portal.guard import NotAllowed
-from mutualgate.portal.joining import CSR_TYPES, diagnosis_answer, expect, guides_for, label, outcome_values
+from mutualgate.portal.invited import outcome_values
+from mutualgate.portal.joining import CSR_TYPES, diagnosis_answer, expect, guides_for, label
 from mutualgate.portal.showing import fingerprint
 from mutualgate.portal.systems import machine
 from mutualgate.portal.visitor import Visitor
-from mutualgate.reading.files import MAX_FILE_BYTES
+from mutualgate.reading.bounded import MAX_FILE_BYTES
 
 
 def routes(desk: Desk) -> list[Route]:

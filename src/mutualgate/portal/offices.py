@@ -18,7 +18,7 @@ from mutualgate.model import Anchor, AnchorState, MemberState, PartnerName
 from mutualgate.partners.under import let_in_under, refused_under
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
-from mutualgate.portal.operator import PAGE_ROWS, At, acting, part, query
+from mutualgate.portal.operator import PAGE_ROWS, At, acting, number_of, part, query
 from mutualgate.portal.operator_pins import given_file, pem_of
 
 if TYPE_CHECKING:
@@ -284,11 +284,3 @@ def _terms(asked: Asked, office: Office, values: Any) -> "Terms":
         revocation=mode,
         leaf_limit=timedelta(days=int(days)),
     )
-
-
-def number_of(asked: Asked, name: str) -> int:
-    """A part of the path that is a number. Raises NotFound."""
-    text = part(asked, name)
-    if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise NotFound("there is no such page")
-    return int(text)

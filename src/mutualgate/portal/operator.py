@@ -4,6 +4,7 @@ Signing in is showing the certificate. What is done here goes through the servic
 log names the operator. What locks somebody out is asked for twice: a page that says what will happen, then the form.
 """
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from mutualgate.errors import BadInput
+from mutualgate.errors import BadInput, NotFound
 from mutualgate.model import ClientState, InvitationState
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
@@ -168,3 +169,11 @@ def number(asked: Asked, name: str) -> int:
 def part(asked: Asked, name: str) -> str:
     """A part of the path."""
     return str(asked.request.path_params[name])
+
+
+def number_of(asked: Asked, name: str) -> int:
+    """A part of the path that is a number. Raises NotFound."""
+    text = part(asked, name)
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise NotFound("there is no such page")
+    return int(text)

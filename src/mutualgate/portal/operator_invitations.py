@@ -13,7 +13,7 @@ from mutualgate.model import InvitationState, Way
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.guard import Form
-from mutualgate.portal.operator import PAGE_ROWS, At, acting, number, part, query, shown
+from mutualgate.portal.operator import PAGE_ROWS, At, acting, number, number_of, part, query, shown
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -111,7 +111,7 @@ async def invitations(asked: Asked) -> Response:
 
 async def invitation(asked: Asked) -> Response:
     """One invitation; with what was handed in, if something waits for approval."""
-    id = _id(asked)
+    id = number_of(asked, "id")
 
     def read(services: "Services") -> dict[str, Any]:
         opened = services.invitations.get(id)
@@ -126,7 +126,7 @@ async def invitation(asked: Asked) -> Response:
 
 async def do(asked: Asked) -> Response:
     """Approves, declines, takes back, or gives a new link."""
-    id, step = _id(asked), part(asked, "step")
+    id, step = number_of(asked, "id"), part(asked, "step")
     if step not in STEPS:
         raise NotFound("there is no such page")
     service = acting(asked).invitations
@@ -187,10 +187,3 @@ def _state(text: str) -> InvitationState | None:
         return InvitationState(text)
     except ValueError:
         raise BadInput("there is no such state", expected=", ".join(InvitationState)) from None
-
-
-def _id(asked: Asked) -> int:
-    text = part(asked, "id")
-    if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise NotFound("there is no such invitation")
-    return int(text)

@@ -10,8 +10,8 @@ from mutualgate.errors import BadInput, MutualgateError, NotFound
 from mutualgate.model import PartnerAdmits
 from mutualgate.portal import answers, offices
 from mutualgate.portal.asked import Asked
-from mutualgate.portal.offices import Office, number_of
-from mutualgate.portal.operator import PAGE_ROWS, At, acting, number, part, query, said_yes, shown, sure
+from mutualgate.portal.offices import Office
+from mutualgate.portal.operator import PAGE_ROWS, At, acting, number, number_of, part, query, said_yes, shown, sure
 
 if TYPE_CHECKING:
     from mutualgate.app import Services

@@ -1,6 +1,5 @@
 """The operator's pages about a client's own certificates: to look at one before it is accepted, to retire, to renew."""
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from cryptography import x509
@@ -8,12 +7,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from mutualgate.errors import BadInput, NotFound
+from mutualgate.errors import BadInput
 from mutualgate.model import PinKind
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.guard import Form
-from mutualgate.portal.operator import At, acting, part, said_yes, shown, sure
+from mutualgate.portal.operator import At, acting, number_of, part, said_yes, shown, sure
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -62,7 +61,7 @@ async def accept(asked: Asked) -> Response:
 
 async def ask(asked: Asked) -> Response:
     """What retiring a pin does."""
-    id = _id(asked)
+    id = number_of(asked, "id")
 
     def read(services: "Services") -> dict[str, Any]:
         pin = services.pins.get(id)
@@ -92,7 +91,7 @@ async def renew(asked: Asked) -> Response:
 
 
 async def _done(asked: Asked, step: str) -> Response:
-    services, id = acting(asked), _id(asked)
+    services, id = acting(asked), number_of(asked, "id")
 
     def do() -> str:
         pin = services.pins.retire(id) if step == "retire" else services.pins.renew(id)
@@ -122,10 +121,3 @@ def kind_of(text: str) -> PinKind:
         return PinKind(text or "certificate")
     except ValueError:
         raise BadInput("there is no such kind of pin", expected=" or ".join(PinKind)) from None
-
-
-def _id(asked: Asked) -> int:
-    text = part(asked, "id")
-    if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise NotFound("there is no such pin")
-    return int(text)

@@ -9,7 +9,7 @@ from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk
 from mutualgate.portal.guard import NotAllowed
 from mutualgate.portal.machines import CHAIN_TYPE, CSR_TYPE
-from mutualgate.reading.files import MAX_FILE_BYTES
+from mutualgate.reading.bounded import MAX_FILE_BYTES
 
 
 def routes(desk: Desk) -> list[Route]:

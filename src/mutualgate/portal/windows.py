@@ -18,7 +18,8 @@ from mutualgate.model import Way
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk
-from mutualgate.portal.machines import hand_in, opened_for, trusted_root
+from mutualgate.portal.invited import opened_for
+from mutualgate.portal.machines import hand_in, trusted_root
 
 
 def routes(desk: Desk) -> list[Route]:

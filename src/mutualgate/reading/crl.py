@@ -49,6 +49,26 @@ def serial_octets(serial: int) -> bytes:
     return serial.to_bytes((serial.bit_length() + 7) // 8, "big")
 
 
+def crl_of(
+    data: bytes, issuer: x509.Name, where: str
+) -> tuple[x509.CertificateRevocationList, datetime, datetime | None]:
+    """The CRL in `data`, which has to be that of `issuer`, with its thisUpdate and nextUpdate. Its signature is not
+    checked. Raises `BadInput`."""
+    crl = load_crl(data, where)
+    try:
+        signer, this_update, next_update = crl.issuer, crl.last_update_utc, crl.next_update_utc
+    except UNREADABLE as error:
+        raise BadInput("has an issuer or dates that cannot be read", where=where, expected="RFC 5280 5.1.2") from error
+    if signer != issuer:
+        raise BadInput(
+            f"is the CRL of {name_text(signer)}",
+            where=where,
+            expected=f"the CRL of {name_text(issuer)}",
+            code="other_issuer",
+        )
+    return crl, this_update, next_update
+
+
 def load_crl(data: bytes, where: str) -> x509.CertificateRevocationList:
     """The one CRL in `data`, PEM or DER. Nothing about it is checked. Raises `BadInput`."""
     der = data

@@ -9,7 +9,6 @@ import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -17,9 +16,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.utils import CryptographyDeprecationWarning
 
 from mutualgate.errors import BadInput
-
-MAX_FILE_BYTES = 64 * 1024
-"""A certificate, a key or a CSR has 1 to 8 KiB; more than this is something else."""
 
 UNREADABLE = (
     ValueError,
@@ -37,18 +33,6 @@ OLD_HASHES = (hashes.MD5, hashes.SHA1)
 
 CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
 """RFC 7468 section 5.1, and the older word that it asks readers to take as well."""
-
-
-def read_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
-    """The bytes of `path`, at most `max_bytes`; BadInput when it cannot be read or has more."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except OSError as error:
-        raise BadInput(f"cannot be read ({error.strerror})", where=str(path), expected="a readable file") from error
-    if len(data) > max_bytes:
-        raise BadInput("is too large", where=str(path), expected=f"at most {max_bytes} bytes")
-    return data
 
 
 def shown(text: str, limit: int = 120) -> str:

@@ -44,7 +44,7 @@ def build(store: Store, sites: Sequence[SiteRecord]) -> Iterator[bytes]:
             yield encode(Batch(clients=[ClientRecord(*one) for one in clients]))
         anchors = [one for one in tx.authorities.all() if one.is_anchor]
         for start in range(0, len(anchors), BATCH_RECORDS):
-            yield encode(Batch(authorities=[_authority(one) for one in anchors[start : start + BATCH_RECORDS]]))
+            yield encode(Batch(authorities=[authority_record(one) for one in anchors[start : start + BATCH_RECORDS]]))
         for credentials in tx.credentials.walk(BATCH_RECORDS):
             yield encode(
                 Batch(
@@ -72,9 +72,9 @@ def _brought(tx: Transaction) -> Iterator[bytes]:
     for pins in tx.pins.walk(BATCH_RECORDS):
         yield encode(Batch(pins=[PinRecord(*one) for one in pins]))
     for partners in tx.partners.walk(max(1, BATCH_RECORDS // 10)):
-        yield encode(Batch(partners=[_partner(one) for one in partners]))
+        yield encode(Batch(partners=[partner_record(one) for one in partners]))
     for anchors in tx.partners.walk_anchors(max(1, BATCH_RECORDS // 10)):
-        yield encode(Batch(anchors=_anchors(tx, anchors)))
+        yield encode(Batch(anchors=anchor_records(tx, anchors)))
     for members in tx.partners.walk_members(BATCH_RECORDS):
         yield encode(Batch(members=[MemberRecord(*one) for one in members]))
     for foreign in tx.foreign.walk_plain(BATCH_RECORDS):
@@ -115,13 +115,13 @@ def _batch(tx: Transaction, changes: Iterable[Change], sites: list[SiteRecord] |
         authority, serial = parse_key(key)
         entry = tx.revocations.find(authority, serial) if authority in anchors else None
         if entry is not None:
-            revocations.append(_revocation(entry))
+            revocations.append(revocation_record(entry))
         elif authority in anchors:
             removed.revocations.append((authority, serial))
     return Batch(
         epoch=tx.changes.epoch(),
-        authorities=[_authority(anchors[int(key)]) for key in keys[ChangeKind.AUTHORITY] if int(key) in anchors],
-        clients=[_client(clients[id]) for id in client_ids if clients[id].state is not ClientState.GONE],
+        authorities=[authority_record(anchors[int(key)]) for key in keys[ChangeKind.AUTHORITY] if int(key) in anchors],
+        clients=[client_record(clients[id]) for id in client_ids if clients[id].state is not ClientState.GONE],
         credentials=[
             CredentialRecord(one.fingerprint, one.id, one.client, one.authority)
             for one in credentials.values()
@@ -149,7 +149,7 @@ def _pins(tx: Transaction, ids: Sequence[int], removed: Removed) -> list[PinReco
 
 
 def _partners(tx: Transaction, ids: Sequence[int], removed: Removed) -> list[PartnerRecord]:
-    told = [_partner(one) for one in tx.partners.plain(ids)]
+    told = [partner_record(one) for one in tx.partners.plain(ids)]
     for id in sorted(set(ids) - {one.id for one in told}):
         removed.partners.append(id)
         removed.anchors.extend(one.id for one in tx.partners.anchors_of(id))
@@ -161,7 +161,7 @@ def _partners(tx: Transaction, ids: Sequence[int], removed: Removed) -> list[Par
 
 
 def _changed_anchors(tx: Transaction, ids: Sequence[int], removed: Removed) -> list[AnchorRecord]:
-    told = _anchors(tx, tx.partners.plain_anchors(ids))
+    told = anchor_records(tx, tx.partners.plain_anchors(ids))
     removed.anchors.extend(sorted(set(ids) - {one.id for one in told}))
     return told
 
@@ -178,27 +178,32 @@ def _foreign(tx: Transaction, keys: Sequence[tuple[int, bytes]], removed: Remove
     return told
 
 
-def _client(client: Client) -> ClientRecord:
+def client_record(client: Client) -> ClientRecord:
+    """A client, as the judge is told of it."""
     return ClientRecord(client.id, str(client.name), [str(role) for role in client.roles], client.suspended)
 
 
-def _authority(authority: Authority) -> AuthorityRecord:
+def authority_record(authority: Authority) -> AuthorityRecord:
+    """An authority of ours or an adopted one."""
     return AuthorityRecord(
         authority.id, str(authority.name), authority.certificate, str(authority.admits), authority.estate
     )
 
 
-def _partner(one: PlainPartner) -> PartnerRecord:
+def partner_record(one: PlainPartner) -> PartnerRecord:
+    """A partner with its rules and helper intermediates."""
     id, name, admits, client, suspended, rules, intermediates = one
     return PartnerRecord(id, name, admits, client, suspended, [RuleRecord(*rule) for rule in rules], intermediates)
 
 
-def _anchors(tx: Transaction, anchors: Sequence[PlainAnchor]) -> list[AnchorRecord]:
+def anchor_records(tx: Transaction, anchors: Sequence[PlainAnchor]) -> list[AnchorRecord]:
+    """CAs of partners, each with the lists and answers that are in force for it."""
     lists = tx.foreign.plain_lists([one[0] for one in anchors])
     return [AnchorRecord(*one, [ListRecord(*entry) for entry in lists.get(one[0], ())]) for one in anchors]
 
 
-def _revocation(entry: Revocation) -> RevocationRecord:
+def revocation_record(entry: Revocation) -> RevocationRecord:
+    """A number that an authority of ours revoked."""
     return RevocationRecord(
         entry.authority, entry.serial, (entry.at - EPOCH) // timedelta(seconds=1), int(entry.reason)
     )

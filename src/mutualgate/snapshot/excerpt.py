@@ -13,7 +13,14 @@ from mutualgate.errors import BadInput
 from mutualgate.model import ClientState, PinKind, serial
 from mutualgate.model.certificate import spki_fingerprint
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
-from mutualgate.snapshot.builder import BATCH_RECORDS, _anchors, _authority, _client, _partner, _revocation
+from mutualgate.snapshot.builder import (
+    BATCH_RECORDS,
+    anchor_records,
+    authority_record,
+    client_record,
+    partner_record,
+    revocation_record,
+)
 from mutualgate.snapshot.records import (
     Batch,
     ClientRecord,
@@ -39,16 +46,16 @@ def build_for(store: Store, sites: Sequence[SiteRecord], chain: Sequence[bytes])
             yield encode(Batch(clients=part))
         yield encode(
             Batch(
-                authorities=[_authority(one) for one in known.authorities],
+                authorities=[authority_record(one) for one in known.authorities],
                 credentials=known.credentials,
                 pins=known.pins,
                 revocations=known.revocations(),
             )
         )
         for partners in tx.partners.walk(max(1, BATCH_RECORDS // 10)):
-            yield encode(Batch(partners=[_partner(one) for one in partners]))
+            yield encode(Batch(partners=[partner_record(one) for one in partners]))
         for anchors in tx.partners.walk_anchors(max(1, BATCH_RECORDS // 10)):
-            records = _anchors(tx, anchors)
+            records = anchor_records(tx, anchors)
             keys = [(one.id, number) for one in records for number in known.serials]
             yield encode(Batch(anchors=records, foreign=[ForeignRecord(*one) for one in tx.foreign.plain(keys)]))
         for members in tx.partners.walk_members(BATCH_RECORDS):
@@ -84,20 +91,20 @@ class _Known:
         ids = self._owners()
         ids |= {one.estate for one in self.authorities if one.estate is not None}
         for partners in self._tx.partners.walk(BATCH_RECORDS):
-            ids |= {_partner(one).client for one in partners}
+            ids |= {partner_record(one).client for one in partners}
         for members in self._tx.partners.walk_members(BATCH_RECORDS):
             ids |= {MemberRecord(*one).client for one in members}
         ordered = sorted(ids)
         for start in range(0, len(ordered), BATCH_RECORDS):
             some = self._tx.clients.get_many(ordered[start : start + BATCH_RECORDS])
-            yield [_client(one) for one in some.values() if one.state is not ClientState.GONE]
+            yield [client_record(one) for one in some.values() if one.state is not ClientState.GONE]
 
     def revocations(self) -> list[RevocationRecord]:
         """Those of the chain's numbers, by whichever authority of ours."""
         entries = [
             self._tx.revocations.find(authority.id, number) for authority in self.authorities for number in self.serials
         ]
-        return [_revocation(one) for one in entries if one is not None]
+        return [revocation_record(one) for one in entries if one is not None]
 
     def _owners(self) -> set[int]:
         return {one.client for one in self.credentials} | {one.client for one in self.pins}
