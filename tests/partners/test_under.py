@@ -64,6 +64,15 @@ def test_nobody_else_s_are(store: Store, clock: Hands, acme: tuple[int, pki.Issu
     assert refused(store, partner) == []
 
 
+def test_a_claim_shows_nothing(store: Store, clock: Hands, acme: tuple[int, pki.Issued]) -> None:
+    """A CA's certificate is public: who claims another's CA and has not proved it learns of nobody."""
+    partner, _ = acme
+    globex = pki.ca("globex issuing")
+    Partners(store, "test").anchors.claim("acme", globex.pem)
+    refuse(store, clock, [pki.leaf(globex, "under another's CA").der], "THEIRS")
+    assert refused(store, partner) == []
+
+
 def test_its_clients_certificates_are_listed_by_their_end(
     store: Store, clock: Hands, acme: tuple[int, pki.Issued]
 ) -> None:
