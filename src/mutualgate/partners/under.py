@@ -4,6 +4,7 @@ Whether a certificate is under a CA, the CA's signature says; what a stranger wr
 """
 
 from datetime import datetime
+from itertools import islice
 
 from cryptography import x509
 
@@ -43,7 +44,7 @@ def let_in_under(tx: Transaction, partner: Partner, ending_after: datetime, *, l
     with odd_serials_allowed():
         named = _proved(tx, partner.id)
         shown = tx.seen.ending(partner.id, partner.client, ending_after, LOOKED_AT)
-        return [one for one in shown if _is_under(one.chain, named)][:limit]
+        return list(islice((one for one in shown if _is_under(one.chain, named)), limit))
 
 
 def _proved(tx: Transaction, partner_id: int) -> list[tuple[x509.Certificate, Anchor]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, select, update
 
 from mutualgate.model import Sighting
 from mutualgate.store.schema import member, seen
@@ -60,8 +60,9 @@ class Seen:
 
     def ending(self, partner_id: int, own_client: int, after: datetime, limit: int) -> list[Sighting]:
         """Admitted ones of a partner's clients, its own client among them, that end after then, the next first."""
-        clients = select(member.c.client).where(member.c.partner == partner_id, member.c.client.is_not(None))
-        theirs = or_(seen.c.client == own_client, seen.c.client.in_(clients))
+        # Asked of each in the order of their ends, not collected first: a partner may have very many.
+        is_member = exists().where(member.c.client == seen.c.client, member.c.partner == partner_id)
+        theirs = or_(seen.c.client == own_client, is_member)
         query = select(seen).where(theirs, seen.c.reason == "", seen.c.not_after > after)
         return [_sighting(row) for row in self._connection.execute(query.order_by(seen.c.not_after).limit(limit))]
 
