@@ -62,6 +62,8 @@ labels! {
         Closed = "closed",
         /// What came was not TLS, or no version or cipher suite that we have.
         Protocol = "protocol",
+        /// The client spoke HTTP without TLS.
+        PlainHttp = "plain_http",
         /// The client asked for a name that no site has.
         UnknownName = "unknown_name",
         /// The client did not prove that it holds the key of its certificate.

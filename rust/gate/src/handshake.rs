@@ -2,16 +2,45 @@
 //!
 //! Does not judge; [`crate::serve`] does that next.
 
-use std::{io, net::SocketAddr, rc::Rc};
+use std::{
+    future::poll_fn,
+    io,
+    mem::MaybeUninit,
+    net::SocketAddr,
+    pin::Pin,
+    rc::Rc,
+    task::{Poll, ready},
+    time::Duration,
+};
 
-use rustls::{CertificateError, HandshakeKind, NamedGroup, ProtocolVersion, server::Acceptor};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
-use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use rustls::{
+    CertificateError, HandshakeKind, NamedGroup, ProtocolVersion,
+    server::{Accepted, AcceptedAlert, Acceptor},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::{StartHandshake, server::TlsStream};
 
-use crate::{connection::Met, counters::Handshake, identity::TlsFacts, worker::Worker};
+use crate::{
+    connection::Met,
+    counters::Handshake,
+    hello::{groups, is_plain_http, plain_http_answer},
+    identity::TlsFacts,
+    tls::Groups,
+    worker::Worker,
+};
 
 /// RFC 8446 5.1 and 6.2, RFC 6066 3: a record with the fatal alert unrecognized_name.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+/// Bytes that are read at once of what a client begins with: a ClientHello has 200 to 600, with a hybrid key share and a
+/// ticket some 4,000.
+const FIRST_BYTES: usize = 4096;
+
+/// How long a client has to take the last words of a connection that comes to nothing.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Most bytes that TLS buffers for a client that reads slowly.
 const BUFFER_LIMIT: usize = 64 * 1024;
@@ -24,7 +53,7 @@ pub(crate) async fn shake(
     port: u16,
 ) -> Result<(TlsStream<TcpStream>, Met), Handshake> {
     let limit = worker.state().config.settings.timeouts.handshake;
-    let tls = match tokio::time::timeout(limit, accept(worker, tcp)).await {
+    let tls = match tokio::time::timeout(limit, accept(worker, tcp, port)).await {
         Ok(result) => result?,
         Err(_) => return Err(Handshake::Timeout),
     };
@@ -32,20 +61,37 @@ pub(crate) async fn shake(
     Ok((tls, met))
 }
 
-async fn accept(worker: &Rc<Worker>, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Handshake> {
-    let mut start = LazyConfigAcceptor::new(Acceptor::default(), tcp)
-        .await
-        .map_err(|error| kind(&error))?;
+async fn accept(
+    worker: &Rc<Worker>,
+    mut tcp: TcpStream,
+    port: u16,
+) -> Result<TlsStream<TcpStream>, Handshake> {
+    let (accepted, groups) = match first(&mut tcp).await {
+        Ok(First::Hello(accepted, groups)) => (accepted, groups),
+        Ok(First::Http(received)) => {
+            let answer = plain_http_answer(&worker.state(), port, &received);
+            last_words(tcp, &answer).await;
+            return Err(Handshake::PlainHttp);
+        }
+        Ok(First::Wrong(mut alert)) => {
+            let mut bytes = Vec::new();
+            let _ = alert.write_all(&mut bytes);
+            last_words(tcp, &bytes).await;
+            return Err(Handshake::Protocol);
+        }
+        Err(_) => return Err(Handshake::Closed),
+    };
     let config = {
         let state = worker.state();
-        let site = match start.client_hello().server_name() {
+        let site = match accepted.client_hello().server_name() {
             Some(name) => state.snapshot.site_of(name),
             None => state.snapshot.default_site(),
         };
-        site.map(|site| state.site(site).tls.config(site, &worker.shared.state))
+        site.map(|site| (state.site(site).tls).config(site, groups, &worker.shared.state))
     };
     match config {
         Some(Some(config)) => {
+            let start = StartHandshake::from_parts(*accepted, tcp);
             let stream = start.into_stream_with(config, |session| {
                 session.set_buffer_limit(Some(BUFFER_LIMIT))
             });
@@ -54,11 +100,75 @@ async fn accept(worker: &Rc<Worker>, tcp: TcpStream) -> Result<TlsStream<TcpStre
         Some(None) => Err(Handshake::Other),
         None => {
             // No page of a site that was not asked for: whose certificate would it bear?
-            let _ = start.io.write_all(&UNRECOGNIZED_NAME).await;
-            let _ = start.io.shutdown().await;
+            last_words(tcp, &UNRECOGNIZED_NAME).await;
             Err(Handshake::UnknownName)
         }
     }
+}
+
+/// What a client begins with.
+enum First {
+    Hello(Box<Accepted>, Groups),
+    /// HTTP in the clear, and how it begins.
+    Http(Vec<u8>),
+    /// Nothing that we understand, and the alert that says so.
+    Wrong(AcceptedAlert),
+}
+
+/// Reads until there is a ClientHello, or clearly none. rustls bounds how much that can be.
+async fn first(tcp: &mut TcpStream) -> io::Result<First> {
+    let mut acceptor = Acceptor::default();
+    let mut received = Vec::new();
+    poll_fn(|cx| {
+        loop {
+            let mut room = [MaybeUninit::uninit(); FIRST_BYTES];
+            let mut chunk = ReadBuf::uninit(&mut room);
+            ready!(Pin::new(&mut *tcp).poll_read(cx, &mut chunk))?;
+            let mut chunk = chunk.filled();
+            if chunk.is_empty() {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            // Most come at once: then nothing is kept of them.
+            let known: &[u8] = if received.is_empty() {
+                chunk
+            } else {
+                received.extend_from_slice(chunk);
+                &received
+            };
+            if is_plain_http(known) {
+                return Poll::Ready(Ok(First::Http(known.to_vec())));
+            }
+            while !chunk.is_empty() {
+                acceptor.read_tls(&mut chunk)?;
+            }
+            match acceptor.accept() {
+                Ok(Some(accepted)) => {
+                    let hello = accepted.client_hello();
+                    let groups = groups(hello.named_groups().unwrap_or_default(), known);
+                    return Poll::Ready(Ok(First::Hello(Box::new(accepted), groups)));
+                }
+                Ok(None) if received.is_empty() => received = known.to_vec(),
+                Ok(None) => {}
+                Err((_, alert)) => return Poll::Ready(Ok(First::Wrong(alert))),
+            }
+        }
+    })
+    .await
+}
+
+/// Says `bytes` and closes, so that they arrive: what the client has sent meanwhile is read, or the system would cut it off.
+async fn last_words(mut tcp: TcpStream, bytes: &[u8]) {
+    let _ = tcp.write_all(bytes).await;
+    let _ = tcp.shutdown().await;
+    let mut left = [0; 1024];
+    let _ = tokio::time::timeout(LINGER, async {
+        for _ in 0..64 {
+            if !matches!(tcp.read(&mut left).await, Ok(1..)) {
+                return;
+            }
+        }
+    })
+    .await;
 }
 
 /// How a handshake failed.

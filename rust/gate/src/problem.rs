@@ -27,6 +27,8 @@ problems! {
         "Write the path without ; \\ // . or .. segments and without percent-encoding what needs none.";
     BAD_HOST = BAD_REQUEST, "bad_host", "It is not clear for which host this request is",
         "Send one Host field that names the host of the address.";
+    NEEDS_TLS = BAD_REQUEST, "needs_tls", "This port speaks TLS",
+        "Write https:// in front of the address.";
     NO_ROUTE = NOT_FOUND, "no_route", "There is nothing at this address",
         "Check the address.";
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method_not_allowed", "This method is not allowed here",

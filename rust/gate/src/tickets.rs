@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use rustls::server::ProducesTickets;
 
 use crate::{
+    octets::{take, take_counted},
     standing::{judge, unix_now},
     state::State,
 };
@@ -73,20 +74,6 @@ fn chain(plain: &[u8]) -> Option<Vec<&[u8]>> {
         chain.push(take_counted(&mut list, 3)?);
     }
     (!chain.is_empty()).then_some(chain)
-}
-
-fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-    let (taken, left) = rest.split_at_checked(length)?;
-    *rest = left;
-    Some(taken)
-}
-
-/// What a length of `octets` bytes stands before.
-fn take_counted<'a>(rest: &mut &'a [u8], octets: usize) -> Option<&'a [u8]> {
-    let length = take(rest, octets)?
-        .iter()
-        .fold(0, |length, octet| length << 8 | usize::from(*octet));
-    take(rest, length)
 }
 
 #[cfg(test)]

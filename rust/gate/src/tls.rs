@@ -12,8 +12,12 @@ use std::sync::{Arc, OnceLock, Weak};
 use arc_swap::ArcSwap;
 use judge::{Reason, Verdict, record::OnRefusal};
 use rustls::{
-    CertificateError, Error, ServerConfig,
-    crypto::{CryptoProvider, aws_lc_rs},
+    CertificateError, Error, NamedGroup, ProtocolVersion, ServerConfig,
+    crypto::{
+        ActiveKeyExchange, CompletedKeyExchange, CryptoProvider, SupportedKxGroup,
+        aws_lc_rs::{self, kx_group},
+    },
+    ffdhe_groups::FfdheGroup,
     server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
 };
@@ -33,13 +37,26 @@ enum Asking {
     AlertWithout,
 }
 
+/// In which groups keys are agreed on (RFC 8446 4.2.7); [`crate::hello`] chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Groups {
+    /// Of X25519 and its like.
+    Classic,
+    /// X25519MLKEM768, which no quantum computer undoes later (draft-ietf-tls-ecdhe-mlkem). In TLS 1.2, which has no such
+    /// thing, as above.
+    Hybrid,
+}
+
 /// The TLS configurations of a site, each made when it is first needed.
 #[derive(Debug)]
 pub(crate) struct SiteTls {
     key: Arc<CertifiedKey>,
     http2: bool,
-    configs: [OnceLock<Option<Arc<ServerConfig>>>; 4],
+    configs: [OnceLock<Option<Configs>>; 4],
 }
+
+/// One for each of [`Groups`], alike in all else; they share their tickets.
+type Configs = [Arc<ServerConfig>; 2];
 
 impl SiteTls {
     pub(crate) fn new(key: Arc<CertifiedKey>, http2: bool) -> Self {
@@ -55,6 +72,7 @@ impl SiteTls {
     pub(crate) fn config(
         &self,
         site: &judge::Site,
+        groups: Groups,
         state: &Arc<ArcSwap<State>>,
     ) -> Option<Arc<ServerConfig>> {
         let asking = match (site.asks(), site.on_refusal()) {
@@ -65,15 +83,31 @@ impl SiteTls {
         };
         self.configs[asking as usize]
             .get_or_init(|| self.make(asking, state).ok())
-            .clone()
+            .as_ref()
+            .map(|configs| configs[groups as usize].clone())
     }
 
-    fn make(
+    fn make(&self, asking: Asking, state: &Arc<ArcSwap<State>>) -> Result<Configs, Error> {
+        let ticketer = aws_lc_rs::Ticketer::new()?;
+        let ticketer = match asking {
+            Asking::No => ticketer,
+            _ => Arc::new(ClientTickets::new(ticketer, Arc::downgrade(state))),
+        };
+        let of = |groups| -> Result<Arc<ServerConfig>, Error> {
+            let mut config = self.without_tickets(asking, groups, state)?;
+            config.ticketer = ticketer.clone();
+            Ok(Arc::new(config))
+        };
+        Ok([of(Groups::Classic)?, of(Groups::Hybrid)?])
+    }
+
+    fn without_tickets(
         &self,
         asking: Asking,
+        groups: Groups,
         state: &Arc<ArcSwap<State>>,
-    ) -> Result<Arc<ServerConfig>, Error> {
-        let provider = provider();
+    ) -> Result<ServerConfig, Error> {
+        let provider = provider(groups);
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
         let builder = match asking {
@@ -97,14 +131,9 @@ impl SiteTls {
         }
         // Stateless tickets for both versions: nothing to keep, and nothing that another site could look up.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        let ticketer = aws_lc_rs::Ticketer::new()?;
-        config.ticketer = match asking {
-            Asking::No => ticketer,
-            _ => Arc::new(ClientTickets::new(ticketer, Arc::downgrade(state))),
-        };
         config.send_tls13_tickets = 1;
         config.max_early_data_size = 0; // RFC 8446 8: early data can be replayed
-        Ok(Arc::new(config))
+        Ok(config)
     }
 }
 
@@ -133,21 +162,66 @@ fn alert(reason: Reason) -> CertificateError {
     }
 }
 
-/// aws-lc-rs, with X25519 first: it is what every client offers a key share for.
-fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER
-        .get_or_init(|| {
-            let mut provider = aws_lc_rs::default_provider();
-            provider.kx_groups = vec![
-                aws_lc_rs::kx_group::X25519,
-                aws_lc_rs::kx_group::SECP256R1,
-                aws_lc_rs::kx_group::SECP384R1,
-                aws_lc_rs::kx_group::X25519MLKEM768,
-            ];
-            Arc::new(provider)
-        })
-        .clone()
+/// aws-lc-rs with the groups that are wanted. rustls takes the first of the client's list that is among ours, whether the
+/// client has sent a share for it or not, so ours must hold none that is not to be taken.
+fn provider(groups: Groups) -> Arc<CryptoProvider> {
+    static PROVIDERS: OnceLock<[Arc<CryptoProvider>; 2]> = OnceLock::new();
+    let providers = PROVIDERS.get_or_init(|| {
+        let with = |kx_groups| {
+            Arc::new(CryptoProvider {
+                kx_groups,
+                ..aws_lc_rs::default_provider()
+            })
+        };
+        [
+            with(vec![
+                kx_group::X25519,
+                kx_group::SECP256R1,
+                kx_group::SECP384R1,
+            ]),
+            with(vec![
+                kx_group::X25519MLKEM768,
+                &OLD_X25519,
+                &OLD_SECP256R1,
+                &OLD_SECP384R1,
+            ]),
+        ]
+    });
+    providers[groups as usize].clone()
+}
+
+/// A group that is used in TLS 1.2 alone.
+#[derive(Debug)]
+struct Tls12Only(&'static dyn SupportedKxGroup);
+
+static OLD_X25519: Tls12Only = Tls12Only(kx_group::X25519);
+static OLD_SECP256R1: Tls12Only = Tls12Only(kx_group::SECP256R1);
+static OLD_SECP384R1: Tls12Only = Tls12Only(kx_group::SECP384R1);
+
+impl SupportedKxGroup for Tls12Only {
+    fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
+        self.0.start()
+    }
+
+    fn start_and_complete(&self, peer_pub_key: &[u8]) -> Result<CompletedKeyExchange, Error> {
+        self.0.start_and_complete(peer_pub_key)
+    }
+
+    fn ffdhe_group(&self) -> Option<FfdheGroup<'static>> {
+        self.0.ffdhe_group()
+    }
+
+    fn name(&self) -> NamedGroup {
+        self.0.name()
+    }
+
+    fn fips(&self) -> bool {
+        self.0.fips()
+    }
+
+    fn usable_for_version(&self, version: ProtocolVersion) -> bool {
+        version == ProtocolVersion::TLSv1_2
+    }
 }
 
 /// The site was chosen before the handshake began, so there is one answer.

@@ -14,7 +14,7 @@ use rustls::{
         Tls13ClientSessionValue, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::aws_lc_rs,
+    crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, ServerName, UnixTime},
     sign::{CertifiedKey, SingleCertAndKey},
 };
@@ -104,8 +104,17 @@ impl Hello {
         config
     }
 
+    /// As these say, by `provider`'s algorithms, without resumption.
+    pub fn config_with(&self, provider: CryptoProvider) -> ClientConfig {
+        self.make_with(provider, Resumption::disabled())
+    }
+
     fn make(&self, resumption: Resumption) -> ClientConfig {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        self.make_with(aws_lc_rs::default_provider(), resumption)
+    }
+
+    fn make_with(&self, provider: CryptoProvider, resumption: Resumption) -> ClientConfig {
+        let provider = Arc::new(provider);
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone().unwrap()).unwrap();
         let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())

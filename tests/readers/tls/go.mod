@@ -1,0 +1,3 @@
+module mutualgate.example/tls
+
+go 1.25
