@@ -38,7 +38,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
         client_certificate,
         roles,
         clients: vec![],
-        upstream: 0,
+        upstream: Some(0),
     };
     let site = SiteRecord {
         name: "site".into(),

@@ -73,4 +73,7 @@ def decide_batch(line: bytes) -> bytes:
 def reasons() -> list[tuple[str, str, str]]:
     """Code, meaning and fix of every reason, in the order of judgement."""
 
-__all__ = ["EngineError", "Gate", "Snapshot", "Verdict", "decide_batch", "reasons"]
+def field_refused(direction: str, deed: str, name: str) -> str | None:
+    """Why no header rule may do that to fields of this name; the rest of a sentence that begins with the name."""
+
+__all__ = ["EngineError", "Gate", "Snapshot", "Verdict", "decide_batch", "field_refused", "reasons"]

@@ -4,7 +4,7 @@ import pytest
 from installation import Installation
 
 from mutualgate.app import Folder
-from mutualgate.app.checks import certificates_fit, clients_exist, secrets_fit
+from mutualgate.app.checks import certificates_fit, clients_exist, fields_fit, secrets_fit
 from mutualgate.config import problems
 
 
@@ -56,3 +56,29 @@ def test_a_secret_that_others_may_read_is_placed(installed: Installation) -> Non
     assert "sweet" not in str(found)
     secret.write_text("a secret that is long enough\n")
     assert problems(installed.config, secrets_fit) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "sentence"),
+    [
+        ('request_headers = {set = {"client_cert" = "x"}}', "client_cert is the gate's own, and nobody else writes it"),
+        ('request_headers = {add = {"X-Forwarded-For" = "x"}}', "says where a request comes from"),
+        ('request_headers = {set = {"SSL_CLIENT_S_DN" = "x"}}', "the gate alone says who a client is"),
+        ('request_headers = {set = {"Transfer_Encoding" = "x"}}', "frames the message"),
+        ('request_headers = {remove = ["Host"]}', "is written by the gate"),
+        ('response_headers = {remove = ["Mutualgate-Reason"]}', "is the gate's own"),
+        ('response_headers = {set = {"Connection" = "x"}}', "belongs to one connection"),
+    ],
+)
+def test_a_rule_for_what_only_the_gate_writes_is_placed(rules: str, sentence: str, installed: Installation) -> None:
+    file(installed, f'[[sites.routes]]\npath = "/"\nupstream = "demo"\n{rules}')
+    (found,) = problems(installed.config, fields_fit)
+    assert found.line == 7
+    assert found.key.startswith(f"sites[0].routes[0].{rules.split(' ')[0]}.")
+    assert sentence in found.problem
+
+
+def test_rules_for_other_fields_are_fine(installed: Installation) -> None:
+    rules = 'request_headers = {set = {"Authorization" = "x"}, remove = ["SSL_CLIENT_S_DN", "Cookie"]}'
+    file(installed, f'[[sites.routes]]\npath = "/"\nupstream = "demo"\n{rules}')
+    assert problems(installed.config, fields_fit) == []

@@ -163,6 +163,57 @@ RULES = [
         ":2:11: notices.webhook: is given without `secret_file`. Add `secret_file`, or leave both out",
         id="a webhook that nobody signs",
     ),
+    pytest.param(
+        site() + '[[sites.routes]]\npath = "/"\n',
+        site() + '[[sites.routes]]\npath = "/"\nredirect = "/x"\n',
+        ":5:1: sites[0].routes[0]: `upstream` is missing; "
+        'expected "http://host:port", "unix:/path/of/a/socket", "demo" or "portal"',
+        id="a route that leads nowhere",
+    ),
+    pytest.param(
+        site() + route(more='redirect = "/x"'),
+        site() + '[[sites.routes]]\npath = "/"\nredirect = "/x"\nredirect_status = 302\n',
+        ":8:12: sites[0].routes[0].redirect: is there beside `upstream`. Leave one of the two out",
+        id="an upstream and a redirect",
+    ),
+    pytest.param(
+        site() + route(more="redirect_keep_path = false"),
+        site() + route(more="redirect_keep_path = true"),
+        ":8:22: sites[0].routes[0].redirect_keep_path: has no meaning without `redirect`. Leave it out",
+        id="a part of a redirect that is none",
+    ),
+    pytest.param(
+        site() + '[[sites.routes]]\npath = "/"\nredirect = "/x?y"\n',
+        site() + '[[sites.routes]]\npath = "/"\nredirect = "/x?y"\nredirect_keep_path = false\n',
+        ":7:12: sites[0].routes[0].redirect: ends with a query or fragment, after which no path can come. "
+        "Set redirect_keep_path = false, or leave it out",
+        id="a path after a query",
+    ),
+    pytest.param(
+        site() + '[[sites.routes]]\npath = "/"\nredirect = "/x"\nrequest_headers = {remove = ["X"]}\n',
+        site() + '[[sites.routes]]\npath = "/"\nredirect = "/x"\nresponse_headers = {remove = ["X"]}\n',
+        ":8:19: sites[0].routes[0].request_headers: has no meaning for a redirect. Leave it out",
+        id="header rules for requests that go nowhere",
+    ),
+    pytest.param(
+        site() + route("/api/x", more='strip_prefix = "/ap"'),
+        site() + route("/api/x", more='strip_prefix = "/api"'),
+        ':8:16: sites[0].routes[0].strip_prefix: "/ap" is no beginning of "/api/x" that could be cut off. '
+        "Name the path of the route, or a path above it",
+        id="a prefix that the path has not",
+    ),
+    pytest.param(
+        site() + route("/api", more='strip_prefix = "/api"\nreplace_prefix = "/v2"'),
+        site() + route("/api", more='replace_prefix = "/v2"'),
+        ":8:16: sites[0].routes[0].strip_prefix: is there beside `replace_prefix`. Leave one of the two out",
+        id="two other beginnings of the path",
+    ),
+    pytest.param(
+        site() + route("/join", upstream="portal", more='strip_prefix = "/join"'),
+        site() + route("/join", upstream="portal", more='response_headers = {set = {"X-A" = "1"}}'),
+        ":8:16: sites[0].routes[0].strip_prefix: has no meaning for the portal. Leave it out",
+        id="another path for the portal",
+    ),
 ]
 
 

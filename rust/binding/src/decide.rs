@@ -1,5 +1,6 @@
 //! Questions that need no snapshot.
 
+use gate::rules::{Deed, Direction};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -17,4 +18,19 @@ pub fn reasons() -> Vec<(&'static str, &'static str, &'static str)> {
         .iter()
         .map(|reason| (reason.code(), reason.meaning(), reason.fix()))
         .collect()
+}
+
+/// Why no header rule of a route may do that to fields of this name; the rest of a sentence that begins with the name.
+#[pyfunction]
+pub fn field_refused(direction: &str, deed: &str, name: &str) -> Option<&'static str> {
+    let direction = match direction {
+        "request" => Direction::Request,
+        _ => Direction::Response,
+    };
+    let deed = match deed {
+        "add" => Deed::Add,
+        "set" => Deed::Set,
+        _ => Deed::Remove,
+    };
+    gate::rules::refused(direction, deed, name)
 }

@@ -30,5 +30,6 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<gate::Gate>()?;
     module.add_function(wrap_pyfunction!(decide::decide_batch, module)?)?;
     module.add_function(wrap_pyfunction!(decide::reasons, module)?)?;
+    module.add_function(wrap_pyfunction!(decide::field_refused, module)?)?;
     Ok(())
 }

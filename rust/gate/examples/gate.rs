@@ -81,7 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 },
                 roles: vec![],
                 clients: vec![],
-                upstream: 0,
+                upstream: Some(0),
             }],
         }]),
         ..Batch::default()

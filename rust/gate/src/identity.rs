@@ -17,7 +17,7 @@ mod names;
 
 pub(crate) use encode::hex;
 pub use forwarded::Hop;
-pub use names::{Kind, NAMES, Name, kind};
+pub use names::{Kind, NAMES, Name, canonical_name, is, kind};
 
 /// RFC 9440 2.2.
 pub const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");

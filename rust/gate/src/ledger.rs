@@ -110,7 +110,7 @@ impl Entry {
     pub(crate) fn permitted(
         &mut self,
         admission: Option<&Arc<Admission>>,
-        upstream: &Arc<Upstream>,
+        upstream: Option<&Arc<Upstream>>,
     ) {
         match admission {
             Some(_) => self.connection.worker.shared.counters.admitted(),
@@ -118,7 +118,7 @@ impl Entry {
         }
         if let Some(details) = &mut self.details {
             details.decided = Decided::Permitted(admission.cloned());
-            details.upstream = Some(upstream.clone());
+            details.upstream = upstream.cloned();
         }
     }
 

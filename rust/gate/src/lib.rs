@@ -16,6 +16,7 @@ pub mod event;
 mod fixtures;
 pub mod identity;
 pub mod refusal;
+pub mod rules;
 pub mod runtime;
 pub mod settings;
 

@@ -4,10 +4,12 @@
 
 use std::{rc::Rc, sync::Arc};
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, LOCATION, UPGRADE},
     request::Parts,
+    uri::PathAndQuery,
 };
 use http_body::Body;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
@@ -21,11 +23,11 @@ use crate::{
     connection::{Active, Connection},
     download::Download,
     event::Shown,
-    identity,
     ledger::Entry,
     problem,
     refusal::Document,
     relay,
+    settings::RouteOptions,
     standing::Standing,
     state::{State, Upstream},
     upload::Upload,
@@ -45,8 +47,9 @@ struct Cleared {
     permit: Permit,
     upstream: Arc<Upstream>,
     hop: Rc<[u8]>,
-    pass_identity_names: bool,
-    tls_facts: bool,
+    /// The target to send, where it is not the one that came.
+    rewritten: Option<PathAndQuery>,
+    options: Arc<RouteOptions>,
     max_body_bytes: Option<u64>,
     /// Whether the service hears of what was shown and refused.
     shown: bool,
@@ -64,6 +67,12 @@ enum TurnedAway {
     Wrong {
         document: Box<Document>,
         stranger: bool,
+    },
+    /// To another address.
+    Elsewhere {
+        status: StatusCode,
+        location: HeaderValue,
+        options: Arc<RouteOptions>,
     },
 }
 
@@ -140,21 +149,41 @@ fn clear(
             how: site.on_refusal(),
         })?;
     let shown = route.mode() == Mode::Shown;
-    entry.permitted(permit.admission(), &settings.upstream);
+    entry.permitted(permit.admission(), settings.upstream.as_ref());
     if shown && let Verdict::Refused(refusal) = &standing.verdict {
         entry.shown(refusal.reason.code());
     }
+    let options = &settings.options;
+    let too_long = || wrong(problem::AMBIGUOUS_PATH.document("The path is too long."));
+    let rewritten = match (&options.rewrite, parts.uri.path_and_query()) {
+        (Some(rewrite), Some(target)) => Some(rewrite.apply(target).ok_or_else(too_long)?),
+        _ => None,
+    };
+    let Some(upstream) = settings.upstream.clone() else {
+        let target = rewritten.as_ref().or(parts.uri.path_and_query());
+        let redirect = options.redirect.as_ref().zip(target);
+        return Err(
+            match redirect
+                .and_then(|(redirect, target)| Some((redirect.status, redirect.location(target)?)))
+            {
+                Some((status, location)) => TurnedAway::Elsewhere {
+                    status,
+                    location,
+                    options: options.clone(),
+                },
+                None => too_long(),
+            },
+        );
+    };
     Ok(Cleared {
         permit,
-        upstream: settings.upstream.clone(),
+        upstream,
         hop: connection.hop(authority.text),
-        pass_identity_names: settings.options.pass_identity_names,
-        tls_facts: settings.options.tls_facts,
-        max_body_bytes: settings.options.max_body_bytes.or(state
-            .config
-            .settings
-            .limits
-            .max_body_bytes),
+        rewritten,
+        options: options.clone(),
+        max_body_bytes: options
+            .max_body_bytes
+            .or(state.config.settings.limits.max_body_bytes),
         shown,
     })
 }
@@ -214,14 +243,18 @@ async fn pass(
             .document(format!("It has {length} bytes, and {limit} are allowed."));
         return Ok(own_answer(document, false, &parts, active, entry));
     }
-    identity::strip(&mut parts.headers, cleared.pass_identity_names);
+    cleared.options.strip(&mut parts.headers);
+    if let Some(target) = cleared.rewritten {
+        // Without the authority, which is in `hop`: what is left is no longer tied to the target that came.
+        parts.uri = target.into();
+    }
     let upload = match kind {
         BodyKind::None | BodyKind::Length(0) => None,
         BodyKind::Length(_) | BodyKind::Chunked => Some(Upload::new(
             body,
             kind == BodyKind::Chunked,
             cleared.max_body_bytes,
-            cleared.pass_identity_names,
+            cleared.options.clone(),
             &active,
             entry.received(),
         )),
@@ -243,7 +276,8 @@ async fn pass(
             (None, None) if cleared.shown => standing.fields(),
             (None, None) => &connection.worker.anonymous,
         },
-        facts: cleared.tls_facts.then_some(&connection.met.facts),
+        rules: &cleared.options.request_fields,
+        facts: cleared.options.tls_facts.then_some(&connection.met.facts),
         request_id: entry.request_id,
     };
     let timeouts = &state.config.settings.timeouts;
@@ -277,6 +311,10 @@ async fn pass(
     let mut response = Response::new(());
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
+    cleared
+        .options
+        .response_fields
+        .apply(response.headers_mut());
     entry.status(head.status);
     if cleared.shown && wants_close(response.headers_mut()) {
         come_again(&connection, &mut response);
@@ -314,6 +352,20 @@ fn turn_away(
     match turned_away {
         TurnedAway::Wrong { document, stranger } => {
             Ok(own_answer(*document, stranger, parts, active, entry))
+        }
+        TurnedAway::Elsewhere {
+            status,
+            location,
+            options,
+        } => {
+            let mut response = Response::new(Bytes::new());
+            *response.status_mut() = status;
+            response.headers_mut().insert(LOCATION, location);
+            response
+                .headers_mut()
+                .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            options.response_fields.apply(response.headers_mut());
+            Ok(said(response, false, parts, active, entry))
         }
         TurnedAway::Refused { refusal, site, how } => {
             let shared = &connection.worker.shared;
@@ -368,11 +420,22 @@ fn own_answer(
     active: Active,
     mut entry: Entry,
 ) -> Response<Download> {
-    let mut response = document.answer(&parts.method, &parts.headers);
-    entry.status(response.status());
     if entry.is_undecided() {
         entry.refused(document.code, None);
     }
+    let response = document.answer(&parts.method, &parts.headers);
+    said(response, stranger, parts, active, entry)
+}
+
+/// Sends what the gate says itself.
+fn said(
+    mut response: Response<Bytes>,
+    stranger: bool,
+    parts: &Parts,
+    active: Active,
+    mut entry: Entry,
+) -> Response<Download> {
+    entry.status(response.status());
     let connection = active.connection.clone();
     if stranger || has_body(&parts.headers) {
         connection.progress.linger();

@@ -21,6 +21,11 @@ use serde::Deserialize;
 
 use crate::access::{Format, Target};
 
+mod route;
+
+pub(crate) use route::RouteOptions;
+use route::WireRoute;
+
 /// A setting that cannot be used: where, and why.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{field}: {problem}")]
@@ -62,7 +67,7 @@ pub(crate) struct Site {
     pub(crate) name: String,
     pub(crate) key: Arc<CertifiedKey>,
     /// By the prefix of the route, which is unique in a site.
-    pub(crate) routes: HashMap<String, RouteOptions>,
+    pub(crate) routes: HashMap<String, Arc<RouteOptions>>,
     /// SHA-256 of the PEM texts.
     pem: [u8; 32],
 }
@@ -72,14 +77,6 @@ impl Site {
     pub(crate) fn has_same_key(&self, other: &Site) -> bool {
         self.pem == other.pem
     }
-}
-
-/// How requests of one route are forwarded. The default is the strict one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct RouteOptions {
-    pub(crate) pass_identity_names: bool,
-    pub(crate) tls_facts: bool,
-    pub(crate) max_body_bytes: Option<u64>,
 }
 
 /// Where an upstream listens.
@@ -205,18 +202,6 @@ impl fmt::Debug for WireSite {
 #[serde(deny_unknown_fields)]
 struct WireUpstream {
     address: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WireRoute {
-    path: String,
-    #[serde(default)]
-    pass_identity_names: bool,
-    #[serde(default)]
-    tls_facts: bool,
-    #[serde(default)]
-    max_body_bytes: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -382,12 +367,11 @@ fn checked_site(
     }
     let mut options = HashMap::with_capacity(routes.len());
     for (at, route) in routes.iter().enumerate() {
-        let option = RouteOptions {
-            pass_identity_names: route.pass_identity_names,
-            tls_facts: route.tls_facts,
-            max_body_bytes: route.max_body_bytes,
-        };
-        if options.insert(route.path.clone(), option).is_some() {
+        let option = RouteOptions::new(route, &format!("routes[{index}][{at}]"))?;
+        if options
+            .insert(route.path.clone(), Arc::new(option))
+            .is_some()
+        {
             return Err(SettingsError::new(
                 format!("routes[{index}][{at}].path"),
                 format!("{:?} is there twice", route.path),

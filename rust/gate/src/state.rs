@@ -47,8 +47,9 @@ pub(crate) struct SiteState {
 /// What belongs to a route of the snapshot.
 #[derive(Debug)]
 pub(crate) struct RouteState {
-    pub(crate) options: RouteOptions,
-    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) options: Arc<RouteOptions>,
+    /// `None` where the gate answers itself: with a redirect.
+    pub(crate) upstream: Option<Arc<Upstream>>,
     pub(crate) counted: Slot,
 }
 
@@ -124,17 +125,19 @@ fn site_state(
     let options = &config.settings.sites[at].routes;
     let routes = site.routes().iter().map(|route| {
         let path = route.path();
-        let upstream = usize::try_from(route.upstream())
-            .ok()
-            .and_then(|upstream| config.upstreams.get(upstream));
+        let options = options.get(path).cloned().unwrap_or_default();
+        let upstream = route
+            .upstream()
+            .and_then(|upstream| config.upstreams.get(usize::try_from(upstream).ok()?));
+        if upstream.is_none() && options.redirect.is_none() {
+            return Err(Mismatch(format!(
+                "site {name}, route {path}: there is no upstream {:?}",
+                route.upstream()
+            )));
+        }
         Ok(RouteState {
-            options: options.get(path).copied().unwrap_or_default(),
-            upstream: upstream.cloned().ok_or_else(|| {
-                Mismatch(format!(
-                    "site {name}, route {path}: there is no upstream {}",
-                    route.upstream()
-                ))
-            })?,
+            options,
+            upstream: upstream.cloned(),
             counted: counters.slot(name, path),
         })
     });

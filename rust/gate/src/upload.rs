@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -14,7 +15,7 @@ use hyper::body::Incoming;
 
 use crate::{
     connection::{Active, Connection},
-    identity,
+    settings::RouteOptions,
 };
 
 /// A part of a body.
@@ -39,7 +40,7 @@ pub(crate) struct Upload {
     body: Incoming,
     chunked: bool,
     left: u64,
-    pass_identity_names: bool,
+    options: Arc<RouteOptions>,
     connection: Rc<Connection>,
     slot: usize,
     received: Rc<Cell<u64>>,
@@ -59,7 +60,7 @@ impl Upload {
         body: Incoming,
         chunked: bool,
         limit: Option<u64>,
-        pass_identity_names: bool,
+        options: Arc<RouteOptions>,
         active: &Active,
         received: Rc<Cell<u64>>,
     ) -> Upload {
@@ -70,7 +71,7 @@ impl Upload {
             body,
             chunked,
             left,
-            pass_identity_names,
+            options,
             connection,
             slot: active.slot(),
             received,
@@ -115,7 +116,7 @@ impl Upload {
                 Err(frame) => {
                     if let Ok(mut trailers) = frame.into_trailers() {
                         self.connection.receives(self.slot, false);
-                        identity::strip(&mut trailers, self.pass_identity_names);
+                        self.options.strip(&mut trailers);
                         return Poll::Ready(Ok(Part::End(Some(trailers))));
                     }
                 }

@@ -330,8 +330,8 @@ pub struct RouteRecord {
     pub roles: Vec<String>,
     /// Names of clients that pass whatever their roles.
     pub clients: Vec<String>,
-    /// Index of the upstream in the gate's settings.
-    pub upstream: u32,
+    /// Index of the upstream in the gate's settings; `None` where the gate answers itself.
+    pub upstream: Option<u32>,
 }
 
 /// Keys of records that are no longer there.

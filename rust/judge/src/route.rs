@@ -33,7 +33,7 @@ pub struct Route {
     mode: Mode,
     pub(crate) roles: Vec<Arc<str>>,
     pub(crate) clients: Vec<Arc<str>>,
-    upstream: u32,
+    upstream: Option<u32>,
     environment: Arc<str>,
 }
 
@@ -135,8 +135,8 @@ impl Site {
 }
 
 impl Route {
-    /// Index of the upstream in the gate's settings.
-    pub fn upstream(&self) -> u32 {
+    /// Index of the upstream in the gate's settings; `None` where the gate answers itself.
+    pub fn upstream(&self) -> Option<u32> {
         self.upstream
     }
 

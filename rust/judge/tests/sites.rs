@@ -14,7 +14,7 @@ fn route(path: &str) -> RouteRecord {
         client_certificate: Mode::Required,
         roles: vec![],
         clients: vec![],
-        upstream: 0,
+        upstream: Some(0),
     }
 }
 

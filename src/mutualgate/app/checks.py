@@ -1,11 +1,13 @@
 """What `mutualgate.toml` alone cannot tell: are the files that it names good, and the clients known?"""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 from mutualgate.app.folder import Folder
 from mutualgate.app.server_certificates import own_certificate
-from mutualgate.config import Check, Config, Finding
+from mutualgate.config import Check, Config, FieldRules, Finding, Place
 from mutualgate.errors import BadInput
+from mutualgate.gate import field_refused
 from mutualgate.notices.secret_file import read_secret
 from mutualgate.notices.webhook import MIN_SECRET_CHARACTERS
 
@@ -19,6 +21,27 @@ def certificates_fit(config: Config) -> Iterator[Finding]:
             key = "key" if error.where == str(site.key) else "certificate"
             problem = f"{error.where}: {error.problem}"
             yield Finding(("sites", number, key), problem, expected=error.expected, fix=error.fix)
+
+
+def fields_fit(config: Config) -> Iterator[Finding]:
+    """No rule touches a header field that is the gate's own."""
+    for site_number, site in enumerate(config.sites):
+        for route_number, route in enumerate(site.routes):
+            place = ("sites", site_number, "routes", route_number)
+            yield from _fields_fit((*place, "request_headers"), "request", route.request_headers)
+            yield from _fields_fit((*place, "response_headers"), "response", route.response_headers)
+
+
+def _fields_fit(place: Place, direction: Literal["request", "response"], rules: FieldRules) -> Iterator[Finding]:
+    deeds: tuple[tuple[Literal["add", "set", "remove"], Sequence[str]], ...] = (
+        ("add", [name for name, _ in rules.add]),
+        ("set", [name for name, _ in rules.set]),
+        ("remove", rules.remove),
+    )
+    for deed, names in deeds:
+        for name in names:
+            if why := field_refused(direction, deed, name):
+                yield Finding((*place, deed, name), f"{name} {why}", fix="Leave it out")
 
 
 def secrets_fit(config: Config) -> Iterator[Finding]:

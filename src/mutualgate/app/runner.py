@@ -20,7 +20,7 @@ from mutualgate import snapshot
 from mutualgate.app import control, notify
 from mutualgate.app.again import again
 from mutualgate.app.apart import apart
-from mutualgate.app.checks import certificates_fit
+from mutualgate.app.checks import certificates_fit, fields_fit
 from mutualgate.app.overview import Figures, Overview, figures, overview
 from mutualgate.app.publications import publications
 from mutualgate.app.pump import Pump
@@ -244,7 +244,7 @@ class Runner:
             return []
 
         self._watched.note([self._services.folder.config])
-        return self._services.read_config(note, certificates_fit)
+        return self._services.read_config(note, certificates_fit, fields_fit)
 
     # Steps of the tasks in the background, and what the control socket is asked.
 

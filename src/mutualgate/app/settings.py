@@ -3,8 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from mutualgate import config as of_file
 from mutualgate.config import DEMO, PORTAL, Config
-from mutualgate.gate import GateSettings, Limits, RouteSettings, SiteSettings, Timeouts, UpstreamSettings
+from mutualgate.gate import (
+    FieldRules,
+    GateSettings,
+    Limits,
+    Redirect,
+    RouteSettings,
+    SiteSettings,
+    Timeouts,
+    UpstreamSettings,
+)
 
 BUILT_IN = {DEMO: "demo.sock", PORTAL: "portal.sock"}
 """The services of the gate's own, and the sockets on which they listen."""
@@ -33,6 +43,13 @@ def gate_settings(config: Config, sites: Sequence[SiteSettings], sockets: Path) 
                     # Our own pages show the handshake, so they always hear of it.
                     tls_facts=route.tls_facts or route.upstream in BUILT_IN,
                     max_body_bytes=route.max_body_bytes,
+                    request_headers=_fields(route.request_headers),
+                    response_headers=_fields(route.response_headers),
+                    strip_prefix=route.strip_prefix,
+                    replace_prefix=route.replace_prefix,
+                    redirect=None
+                    if route.redirect is None
+                    else Redirect(route.redirect, route.redirect_status, route.redirect_keep_path),
                 )
                 for route in site.routes
             ]
@@ -54,3 +71,7 @@ def gate_settings(config: Config, sites: Sequence[SiteSettings], sockets: Path) 
             response=waits.response.total_seconds(),
         ),
     )
+
+
+def _fields(rules: of_file.FieldRules) -> FieldRules:
+    return FieldRules(list(rules.add), list(rules.set), list(rules.remove))

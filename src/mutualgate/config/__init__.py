@@ -4,6 +4,7 @@
     settings    the table
     kinds       values: durations, sizes, words
     network     values: addresses, hosts, upstreams, paths
+    messages    values: header rules, redirects
     posting     values: mailboxes, mail servers, webhooks
     positions   where keys and values stand in the file
     rules       what settings must not say together
@@ -14,9 +15,11 @@
 Knows the file alone. Whether a certificate is there and fits its key is asked by whoever loads it, as a `Check`.
 """
 
+from .messages import FieldRules
 from .network import DEMO, PORTAL, Address, Upstream
 from .overrides import with_overrides
 from .page import default_file, reference
+from .positions import Place
 from .posting import Server, is_mailbox
 from .reader import Check, Problem, load, parse, problems
 from .rules import Finding
@@ -46,12 +49,14 @@ __all__ = [
     "AuthorityConfig",
     "Check",
     "Config",
+    "FieldRules",
     "Finding",
     "GateConfig",
     "MailConfig",
     "Mode",
     "NoticesConfig",
     "OnRefusal",
+    "Place",
     "PortalConfig",
     "Problem",
     "RouteConfig",

@@ -8,6 +8,7 @@ from typing import Any
 from mutualgate.errors import BadInput
 
 from .kinds import Kind, Unfit
+from .messages import FieldRules
 from .network import PORTAL, Address, Host, Listener, Service
 from .reader import key_of
 from .rules import Finding, conflicts
@@ -72,7 +73,7 @@ def _with_hosts(config: Config, hosts: list[str]) -> Config:
 
 def _with_upstream(config: Config, text: str) -> Config:
     upstream = _read(Service(), text, "upstream")
-    routes = [route for site in config.sites for route in site.routes if route.upstream != PORTAL]
+    routes = [route for site in config.sites for route in site.routes if route.upstream not in (PORTAL, None)]
     if len(routes) != 1:
         raise BadInput(f"there are {len(routes) or 'no'} routes in {config.file}, and it does not say which one",
                        where="--upstream", fix="Change the upstream there")  # fmt: skip
@@ -97,7 +98,7 @@ def _where(finding: Finding, changed: set[str]) -> str:
 
 def _draft(value: Any) -> Any:
     """A configuration as `rules` reads it."""
-    if isinstance(value, Address) or not is_dataclass(value):
+    if isinstance(value, Address | FieldRules) or not is_dataclass(value):
         return tuple(_draft(item) for item in value) if isinstance(value, tuple) else value
     if not hasattr(value, "__dict__") or type(value).__name__ == "Upstream":
         return value

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .network import PORTAL, Address, Upstream
+from .messages import PERMANENT_REDIRECT
+from .network import PORTAL, Address, Service, Upstream
 from .positions import Place
 from .shape import Mode, OnRefusal, Security
 
@@ -98,6 +99,7 @@ def _routes(place: Place, site: Draft) -> Iterator[Finding]:
             if path in paths:
                 yield Finding((*here, "path"), f'"{path}" is already the path of routes[{paths[path]}] of this site')
             paths.setdefault(path, index)
+        yield from _changes(here, route)
         mode = route.get("client_certificate")
         if route.get("upstream") == PORTAL:
             yield from _portal_route(here, route)
@@ -110,6 +112,33 @@ def _routes(place: Place, site: Draft) -> Iterator[Finding]:
                               fix='Set client_certificate = "required" for this route')  # fmt: skip
 
 
+def _changes(place: Place, route: Draft) -> Iterator[Finding]:
+    """What is done with the requests of a route, besides who may pass."""
+    redirect = route.get("redirect")
+    if "upstream" in route and "redirect" in route:
+        if route["upstream"] is None and redirect is None:
+            yield Finding(place, "`upstream` is missing", expected=Service().expected)
+        elif route["upstream"] is not None and redirect is not None:
+            yield Finding((*place, "redirect"), "is there beside `upstream`", fix="Leave one of the two out")
+    if redirect is not None:
+        for key in ("request_headers", "pass_identity_names", "tls_facts"):
+            if route.get(key):
+                yield Finding((*place, key), "has no meaning for a redirect", fix="Leave it out")
+        if route.get("redirect_keep_path") and ("?" in redirect or "#" in redirect):
+            yield Finding((*place, "redirect"), "ends with a query or fragment, after which no path can come",
+                          fix="Set redirect_keep_path = false, or leave it out")  # fmt: skip
+    elif "redirect" in route:
+        for key, default in (("redirect_status", PERMANENT_REDIRECT), ("redirect_keep_path", True)):
+            if route.get(key, default) != default:
+                yield Finding((*place, key), "has no meaning without `redirect`", fix="Leave it out")
+    strip, path = route.get("strip_prefix"), route.get("path")
+    if strip is not None and route.get("replace_prefix") is not None:
+        yield Finding((*place, "strip_prefix"), "is there beside `replace_prefix`", fix="Leave one of the two out")
+    elif strip is not None and path is not None and (strip == "/" or not f"{path}/".startswith(f"{strip}/")):
+        yield Finding((*place, "strip_prefix"), f'"{strip}" is no beginning of "{path}" that could be cut off',
+                      fix="Name the path of the route, or a path above it")  # fmt: skip
+
+
 def _portal_route(place: Place, route: Draft) -> Iterator[Finding]:
     """The portal is for whoever has no certificate yet, or another one: what would keep them out has no place there."""
     fix = "Leave it out: the portal hears what everybody showed and decides for itself"
@@ -118,6 +147,9 @@ def _portal_route(place: Place, route: Draft) -> Iterator[Finding]:
     for key in ("roles", "clients"):
         if route.get(key):
             yield Finding((*place, key), "keeps nobody out of the portal", fix=fix)
+    for key in ("request_headers", "strip_prefix", "replace_prefix"):
+        if route.get(key):
+            yield Finding((*place, key), "has no meaning for the portal", fix="Leave it out")
 
 
 def _refusal(place: Place, site: Draft) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from .kinds import SIZES, Choice, Duration, File, Flag, Kind, Log, Many, Size, Whole, Word
+from .messages import PERMANENT_REDIRECT, Elsewhere, Fields, Status
 from .network import Host, Listener, PlainUrl, SecureUrl, Service, UrlPath
 from .posting import HookUrl, Mailbox, MailServer
 from .shape import SETTABLE_MODES, AccessFormat, Mode, OnRefusal, Security
@@ -250,7 +251,7 @@ ROUTES = Table(
                 "The service behind: `http://host:port`, `unix:/path`, or one of the gate's own: `demo`, to try it, "
                 "and `portal`, the pages on which clients come in. The portal hears of everybody, also of whom is "
                 "refused elsewhere, so its routes take no `client_certificate`, `roles` or `clients`.",
-                '"http://127.0.0.1:8080"'),
+                '"http://127.0.0.1:8080"', otherwise="must be given, unless there is `redirect`"),
         Setting("client_certificate", MODE, None, "As for the site, for this path.", '"optional"',
                 otherwise="that of the site"),
         Setting("roles", Many(ROLE), "[]",
@@ -266,6 +267,27 @@ ROUTES = Table(
                 "Tell the upstream about the TLS connection, in `Mutualgate-Tls`.", "true"),
         Setting("max_body_bytes", Size(0, TIB, unlimited=True), None,
                 "The largest body of a request, for this path.", '"1 GiB"', otherwise="that of the gate"),
+        Setting("request_headers", Fields(), "{}",
+                "Header fields that are added to requests, set in place of what the client sent, or removed. Names by "
+                "which identities, addresses or the framing of messages are passed on are refused: the gate writes "
+                "those.", '{set = {"X-Tenant" = "north"}, remove = ["X-Debug"]}'),
+        Setting("response_headers", Fields(), "{}", "The same for responses of the service.",
+                '{set = {"Strict-Transport-Security" = "max-age=31536000"}, remove = ["Server"]}'),
+        Setting("strip_prefix", UrlPath(), None,
+                "Cut this off the path that the service gets: `path` itself, or a path above it. The service learns it "
+                "in `X-Forwarded-Prefix`.", '"/api"', otherwise="the path goes on as it came"),
+        Setting("replace_prefix", UrlPath(), None,
+                "Put this in place of `path` in the path that the service gets.", '"/v2"',
+                otherwise="the path goes on as it came"),
+        Setting("redirect", Elsewhere(), None,
+                "Send who may pass to another address; there is no `upstream` then.", '"https://www.example.com"',
+                otherwise="requests go to `upstream`"),
+        Setting("redirect_status", Status(), str(PERMANENT_REDIRECT),
+                "The status of the redirect. 308 and 307 keep the method and the body; 308 and 301 are remembered by "
+                "browsers.", "302"),
+        Setting("redirect_keep_path", Flag(), "true",
+                "Add the path and query of the request, after `strip_prefix` or `replace_prefix`, to `redirect`.",
+                "false"),
     ),
     repeated=True,
 )  # fmt: skip

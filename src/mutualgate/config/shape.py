@@ -6,6 +6,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
+from .messages import FieldRules
 from .network import Address, Upstream
 from .posting import Server
 
@@ -116,16 +117,26 @@ class NoticesConfig:
 
 @dataclass(frozen=True)
 class RouteConfig:
-    """A path under a site. What the file left to the site or the gate is filled in."""
+    """A path under a site. What the file left to the site or the gate is filled in.
+
+    `upstream` is None where `redirect` is not.
+    """
 
     path: str
-    upstream: Upstream
+    upstream: Upstream | None
     client_certificate: Mode
     roles: tuple[str, ...]
     clients: tuple[str, ...]
     pass_identity_names: bool
     tls_facts: bool
     max_body_bytes: int | None
+    request_headers: FieldRules
+    response_headers: FieldRules
+    strip_prefix: str | None
+    replace_prefix: str | None
+    redirect: str | None
+    redirect_status: int
+    redirect_keep_path: bool
 
 
 @dataclass(frozen=True)
@@ -171,4 +182,4 @@ class Config:
     @cached_property
     def upstreams(self) -> tuple[Upstream, ...]:
         """Each upstream once, in the order of the routes: the one numbering of upstreams that everybody uses."""
-        return tuple(dict.fromkeys(route.upstream for site in self.sites for route in site.routes))
+        return tuple(dict.fromkeys(route.upstream for site in self.sites for route in site.routes if route.upstream))

@@ -1,19 +1,31 @@
 """Runs the data plane. The only package that imports the compiled module."""
 
-from mutualgate.gate.dataplane import DataPlane, Judge, Publication, Verdict, decide_batch, reasons
-from mutualgate.gate.settings import GateSettings, Limits, RouteSettings, SiteSettings, Timeouts, UpstreamSettings
+from mutualgate.gate.dataplane import DataPlane, Judge, Publication, Verdict, decide_batch, field_refused, reasons
+from mutualgate.gate.settings import (
+    FieldRules,
+    GateSettings,
+    Limits,
+    Redirect,
+    RouteSettings,
+    SiteSettings,
+    Timeouts,
+    UpstreamSettings,
+)
 
 __all__ = [
     "DataPlane",
+    "FieldRules",
     "GateSettings",
     "Judge",
     "Limits",
     "Publication",
+    "Redirect",
     "RouteSettings",
     "SiteSettings",
     "Timeouts",
     "UpstreamSettings",
     "Verdict",
     "decide_batch",
+    "field_refused",
     "reasons",
 ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -176,3 +176,10 @@ def decide_batch(line: bytes) -> bytes:
 def reasons() -> list[tuple[str, str, str]]:
     """Code, meaning and fix of every reason, in the order of judgement."""
     return _engine.reasons()
+
+
+def field_refused(
+    direction: Literal["request", "response"], deed: Literal["add", "set", "remove"], name: str
+) -> str | None:
+    """Why no header rule may do that to fields of this name; the rest of a sentence that begins with the name."""
+    return _engine.field_refused(direction, deed, name)

@@ -23,6 +23,22 @@ class UpstreamSettings(msgspec.Struct, frozen=True):
     address: str
 
 
+class FieldRules(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Header fields that are added, set and removed, in the order of the file."""
+
+    add: list[tuple[str, str]] = []
+    set: list[tuple[str, str]] = []
+    remove: list[str] = []
+
+
+class Redirect(msgspec.Struct, frozen=True):
+    """Where requests are sent in place of an upstream."""
+
+    to: str
+    status: int
+    keep_path: bool
+
+
 class RouteSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """How requests of one route are forwarded."""
 
@@ -30,6 +46,11 @@ class RouteSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     pass_identity_names: bool = False
     tls_facts: bool = False
     max_body_bytes: int | None = None
+    request_headers: FieldRules = FieldRules()
+    response_headers: FieldRules = FieldRules()
+    strip_prefix: str | None = None
+    replace_prefix: str | None = None
+    redirect: Redirect | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, omit_defaults=True):

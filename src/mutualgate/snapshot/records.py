@@ -99,7 +99,7 @@ class RouteRecord(msgspec.Struct, array_like=True, frozen=True):
     client_certificate: str
     roles: list[str]
     clients: list[str]
-    upstream: int
+    upstream: int | None
 
 
 class SiteRecord(msgspec.Struct, array_like=True, frozen=True):

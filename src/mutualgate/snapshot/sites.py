@@ -19,7 +19,7 @@ def site_records(config: Config) -> list[SiteRecord]:
                     client_certificate=route.client_certificate,
                     roles=list(route.roles),
                     clients=list(route.clients),
-                    upstream=numbers[route.upstream],
+                    upstream=None if route.upstream is None else numbers[route.upstream],
                 )
                 for route in site.routes
             ],

@@ -207,6 +207,17 @@ pub fn kind(name: &str) -> Option<Kind> {
         .map(|entry| entry.kind)
 }
 
+/// A name as the most lenient reader reads it.
+pub fn canonical_name(name: &str) -> Box<[u8]> {
+    name.bytes().map(canonical).collect()
+}
+
+/// Whether `name` reads as `canonical_name` does.
+pub fn is(canonical_name: &[u8], name: &str) -> bool {
+    canonical_name.len() == name.len()
+        && (canonical_name.iter().zip(name.bytes())).all(|(&want, byte)| want == canonical(byte))
+}
+
 /// By what the catalogue is indexed: the first character of a name, or the third one of the many that begin with `x-`.
 const fn key(name: &[u8]) -> u8 {
     match name {

@@ -12,7 +12,7 @@ use http::{
     request::Parts,
 };
 
-use crate::{identity, random::RequestId};
+use crate::{identity, random::RequestId, rules::FieldRules};
 
 /// How the body is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub(crate) struct Additions<'a> {
     pub(crate) upgrade: bool,
     /// Who asks: fields, each with its CRLF.
     pub(crate) identity: &'a [u8],
+    /// What the route adds.
+    pub(crate) rules: &'a FieldRules,
     /// The connection's TLS facts, where the route wants them.
     pub(crate) facts: Option<&'a HeaderValue>,
     pub(crate) request_id: RequestId,
@@ -79,6 +81,7 @@ pub(crate) fn write(out: &mut Vec<u8>, parts: &Parts, additions: &Additions<'_>)
         b"x-request-id",
         additions.request_id.as_str().as_bytes(),
     );
+    out.extend_from_slice(additions.rules.bytes());
     out.extend_from_slice(additions.identity);
     if let Some(facts) = additions.facts {
         field(out, identity::TLS.as_str().as_bytes(), facts.as_bytes());
@@ -187,6 +190,7 @@ mod tests {
             body: BodyKind::None,
             upgrade: false,
             identity: b"client-cert: :b3Vycw==:\r\n",
+            rules: &FieldRules::default(),
             facts: None,
             request_id: crate::random::RequestIds::new().next(),
         };

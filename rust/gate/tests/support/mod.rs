@@ -322,7 +322,7 @@ fn site_record(site: &SiteSpec) -> SiteRecord {
                 client_certificate: route.mode,
                 roles: route.roles.iter().map(|role| (*role).into()).collect(),
                 clients: vec![],
-                upstream: 0,
+                upstream: Some(0),
             })
             .collect(),
     }
