@@ -133,7 +133,7 @@ def test_none_is_lost_and_none_is_there_twice(cli: Run, installed: Installation,
     services = installed.services()
     with services.store.reading() as tx:
         everything = [row for part in tx.credentials.walk(1_000) for row in part]
-        credentials = list(tx.credentials.get_many(row[0] for row in everything).values())
+        credentials = list(tx.credentials.get_many(row[1] for row in everything).values())
         # The first client's, one for each CSR, one for each renewal, one for each invitation.
         assert len(credentials) == 1 + SIGNED + RENEWED + INVITED
         assert len({(one.authority, one.serial) for one in credentials}) == len(credentials)

@@ -90,7 +90,7 @@ def test_what_was_confirmed_survives(tmp_path: Path, keys: KeyRing, seed: int) -
     listed = {entry.serial_number for entry in x509.load_der_x509_crl(crl.der)}
     with store.reading() as tx:
         everything = [one for part in tx.credentials.walk(1_000) for one in part]
-        credentials = tx.credentials.get_many(one[0] for one in everything).values()
+        credentials = tx.credentials.get_many(one[1] for one in everything).values()
         serials = [one.serial.hex().lstrip("0") for one in credentials]
         assert len(serials) == len(set(serials))
         revoked = {one.serial.hex().lstrip("0") for one in credentials if one.revocation is not None}

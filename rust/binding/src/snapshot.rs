@@ -1,6 +1,9 @@
 //! Building, changing and asking a snapshot from Python.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+};
 
 use judge::record::Batch;
 use pyo3::prelude::*;
@@ -18,11 +21,29 @@ impl Snapshot {
     /// Builds one of batches of records, read one after the other, so that a large one never lies in memory twice.
     #[staticmethod]
     fn build(py: Python<'_>, batches: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let mut snapshot = judge::Snapshot::default();
+        // A thread of its own takes in what this one reads: most of the time goes by there and in the database.
+        let (batches_in, batches_out) = mpsc::sync_channel::<Vec<u8>>(2);
+        let taking = thread::spawn(move || take_in(&batches_out));
+        let mut failed = None;
         for batch in batches.try_iter()? {
-            let bytes = batch?.extract::<Vec<u8>>()?;
-            snapshot = py.detach(|| apply(&snapshot, &bytes))?;
+            let bytes = match batch.and_then(|batch| batch.extract::<Vec<u8>>()) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            };
+            // Its end is told below.
+            if py.detach(|| batches_in.send(bytes)).is_err() {
+                break;
+            }
         }
+        drop(batches_in);
+        let taken = py.detach(|| taking.join());
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let snapshot = taken.map_err(|_| engine_error("records: the judge's thread died"))??;
         Ok(Snapshot {
             inner: Arc::new(snapshot),
         })
@@ -78,9 +99,19 @@ impl Snapshot {
 }
 
 fn apply(snapshot: &judge::Snapshot, bytes: &[u8]) -> PyResult<judge::Snapshot> {
-    let batch: Batch = rmp_serde::from_slice(bytes)
-        .map_err(|problem| engine_error(format!("records: {problem}")))?;
-    snapshot.apply(batch).map_err(engine_error)
+    snapshot.apply(decode(bytes)?).map_err(engine_error)
+}
+
+fn take_in(batches: &mpsc::Receiver<Vec<u8>>) -> PyResult<judge::Snapshot> {
+    let mut builder = judge::Builder::default();
+    for bytes in batches {
+        builder.add(decode(&bytes)?).map_err(engine_error)?;
+    }
+    builder.finish().map_err(engine_error)
+}
+
+fn decode(bytes: &[u8]) -> PyResult<Batch> {
+    rmp_serde::from_slice(bytes).map_err(|problem| engine_error(format!("records: {problem}")))
 }
 
 fn slices(chain: &[Vec<u8>]) -> Vec<&[u8]> {

@@ -9,6 +9,7 @@ use crate::{
     Admission, Evidence, Reason, Refusal, Snapshot, Verdict,
     anchor::Anchor,
     certificate::Certificate,
+    clients::Known,
     fault::Fault,
     key::provable,
     moment, name,
@@ -18,7 +19,7 @@ use crate::{
     revocation::Revocation,
     rules::Usage,
     signature::{Checks, Memory},
-    snapshot::Known,
+    snapshot::Credential,
     validate::weak,
     verdict::Client,
     vouch::{Shown, telling, vouch},
@@ -106,11 +107,10 @@ fn pinned(
     if let Some(revocation) = revocation {
         return Err(revoked_fault(0, revocation).refusal(true, Some(pin.client)));
     }
-    let Some(Known { client, suspended }) = snapshot.clients.get(&pin.client).map(Arc::as_ref)
-    else {
+    let Some(Known { client, suspended }) = snapshot.clients.get(pin.client) else {
         return Err(not_enrolled());
     };
-    if *suspended {
+    if suspended {
         return Err(client_suspended(client.id));
     }
     let (valid_from, valid_until) = pin.dates(leaf);
@@ -221,21 +221,17 @@ fn identify(
     let signed_by_anchor = path.indexes.last().and_then(revoked);
     if let Some((index, revocation)) = signed_by_anchor.or_else(|| listed.and_then(|_| revoked(&0)))
     {
-        return Err(revoked_fault(index, revocation)
-            .refusal(true, listed.map(|credential| credential.client)));
+        return Err(revoked_fault(index, revocation).refusal(true, listed.map(Credential::client)));
     }
 
     let client = match listed {
-        Some(credential) => Some(credential.client),
+        Some(credential) => Some(credential.client()),
         None => estate(anchor),
     };
-    let Some(Known { client, suspended }) = client
-        .and_then(|id| snapshot.clients.get(&id))
-        .map(Arc::as_ref)
-    else {
+    let Some(Known { client, suspended }) = client.and_then(|id| snapshot.clients.get(id)) else {
         return Err(not_enrolled());
     };
-    if *suspended {
+    if suspended {
         return Err(client_suspended(client.id));
     }
     Ok(Admission {
@@ -243,7 +239,7 @@ fn identify(
             Some(_) => Evidence::Credential,
             None => Evidence::Signed,
         },
-        credential: listed.map(|credential| credential.id),
+        credential: listed.map(Credential::id),
         authority: anchor.name.as_ref().into(),
         valid_from: path.valid_from,
         valid_until: path.valid_until,
@@ -252,9 +248,9 @@ fn identify(
 }
 
 /// What every admission of `leaf` says; the rest is for who admits.
-pub(crate) fn admission(client: &Client, leaf: &Certificate<'_>) -> Admission {
+pub(crate) fn admission(client: Client, leaf: &Certificate<'_>) -> Admission {
     Admission {
-        client: client.clone(),
+        client,
         evidence: Evidence::Credential,
         credential: None,
         partner: None,

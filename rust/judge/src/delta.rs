@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     anchor::Anchor,
+    clients::Known,
     partner::{Member, MemberKey, Partner},
     pin::Pin,
     record::{
@@ -13,7 +14,7 @@ use crate::{
     revocation::Revocation,
     route::Sites,
     shards::Fingerprint,
-    snapshot::{Credential, Known, RecordError, Snapshot},
+    snapshot::{Credential, RecordError, Snapshot},
     verdict::Client,
 };
 
@@ -31,22 +32,26 @@ pub(crate) fn take(snapshot: &mut Snapshot, batch: Batch) -> Result<(), RecordEr
     for id in &batch.removed.authorities {
         snapshot.authorities.remove(*id);
     }
-    for id in &batch.removed.clients {
-        snapshot.clients.remove(id);
-    }
-    for fingerprint in &batch.removed.credentials {
-        snapshot
-            .credentials
-            .remove(&fingerprint_of("removed credential", fingerprint)?);
-    }
+    let clients = batch
+        .clients
+        .into_iter()
+        .map(|record| client(snapshot, record))
+        .collect::<Result<_, _>>()?;
+    snapshot.clients.change(clients, &batch.removed.clients);
+    let credentials = batch
+        .credentials
+        .iter()
+        .map(credential)
+        .collect::<Result<Vec<_>, _>>()?;
+    let gone = batch
+        .removed
+        .credentials
+        .iter()
+        .map(|fingerprint| fingerprint_of("removed credential", fingerprint))
+        .collect::<Result<Vec<_>, _>>()?;
+    snapshot.credentials.change(credentials, gone);
     for record in batch.authorities {
         snapshot.authorities.insert(anchor(&record)?);
-    }
-    for record in batch.clients {
-        take_client(snapshot, record)?;
-    }
-    for record in batch.credentials {
-        take_credential(snapshot, &record)?;
     }
     let revoked = batch
         .revocations
@@ -131,12 +136,12 @@ pub(crate) fn check_references(snapshot: &Snapshot) -> Result<(), RecordError> {
     snapshot
         .credentials
         .iter()
-        .try_for_each(|(_, credential)| check_credential(snapshot, credential))
+        .try_for_each(|credential| check_credential(snapshot, credential))
 }
 
 fn check_estate(snapshot: &Snapshot, anchor: &Anchor) -> Result<(), RecordError> {
     match anchor.estate {
-        Some(client) if snapshot.clients.get(&client).is_none() => Err(error(
+        Some(client) if !snapshot.clients.has(client) => Err(error(
             format!("authority {}", anchor.id),
             format!("its estate is client {client}, which does not exist"),
         )),
@@ -145,13 +150,13 @@ fn check_estate(snapshot: &Snapshot, anchor: &Anchor) -> Result<(), RecordError>
 }
 
 fn check_credential(snapshot: &Snapshot, credential: &Credential) -> Result<(), RecordError> {
-    let name = || format!("credential {}", credential.id);
-    if snapshot.clients.get(&credential.client).is_none() {
+    let name = || format!("credential {}", credential.id());
+    if !snapshot.clients.has(credential.client()) {
         return Err(error(
             name(),
             format!(
                 "stands for client {}, which does not exist",
-                credential.client
+                credential.client()
             ),
         ));
     }
@@ -193,7 +198,7 @@ fn anchor(record: &AuthorityRecord) -> Result<Anchor, RecordError> {
     .map_err(|fault| wrong(format!("its certificate {fault}")))
 }
 
-fn take_client(snapshot: &mut Snapshot, record: ClientRecord) -> Result<(), RecordError> {
+fn client(snapshot: &mut Snapshot, record: ClientRecord) -> Result<Known, RecordError> {
     if record.name.is_empty() {
         return Err(error(format!("client {}", record.id), "has no name".into()));
     }
@@ -209,25 +214,20 @@ fn take_client(snapshot: &mut Snapshot, record: ClientRecord) -> Result<(), Reco
         name: record.name.into(),
         roles: roles.into(),
     };
-    snapshot.clients.insert(
-        record.id,
-        Arc::new(Known {
-            client,
-            suspended: record.suspended,
-        }),
-    );
-    Ok(())
+    Ok(Known {
+        client,
+        suspended: record.suspended,
+    })
 }
 
-fn take_credential(snapshot: &mut Snapshot, record: &CredentialRecord) -> Result<(), RecordError> {
+fn credential(record: &CredentialRecord) -> Result<Credential, RecordError> {
     let fingerprint = fingerprint_of(format!("credential {}", record.id), &record.fingerprint)?;
-    let credential = Credential {
-        id: record.id,
-        client: record.client,
-        authority: record.authority,
-    };
-    snapshot.credentials.insert(fingerprint, credential);
-    Ok(())
+    Ok(Credential::new(
+        fingerprint,
+        record.id,
+        record.client,
+        record.authority,
+    ))
 }
 
 fn take_pins(

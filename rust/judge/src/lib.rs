@@ -18,6 +18,7 @@ pub mod verdict;
 
 mod anchor;
 mod certificate;
+mod clients;
 mod constraints;
 mod crl;
 mod delta;
@@ -46,5 +47,5 @@ pub use key::provable;
 pub use reason::Reason;
 pub use route::{PathError, Route, Site};
 pub use signature::Memory;
-pub use snapshot::Snapshot;
+pub use snapshot::{Builder, Snapshot};
 pub use verdict::{Admission, Evidence, Refusal, Verdict};

@@ -35,6 +35,38 @@ pub struct Batch {
     pub removed: Removed,
 }
 
+impl Batch {
+    /// Takes up the records of `more`; gives it back where its order counts: one that removes something, or moves the epoch.
+    pub(crate) fn absorb(&mut self, mut more: Batch) -> Option<Batch> {
+        if more.epoch.is_some() || more.sites.is_some() || !more.removed.is_empty() {
+            return Some(more);
+        }
+        self.authorities.append(&mut more.authorities);
+        self.clients.append(&mut more.clients);
+        self.credentials.append(&mut more.credentials);
+        self.revocations.append(&mut more.revocations);
+        self.pins.append(&mut more.pins);
+        self.partners.append(&mut more.partners);
+        self.anchors.append(&mut more.anchors);
+        self.members.append(&mut more.members);
+        self.foreign.append(&mut more.foreign);
+        None
+    }
+
+    /// How many records there are.
+    pub(crate) fn records(&self) -> usize {
+        self.authorities.len()
+            + self.clients.len()
+            + self.credentials.len()
+            + self.revocations.len()
+            + self.pins.len()
+            + self.partners.len()
+            + self.anchors.len()
+            + self.members.len()
+            + self.foreign.len()
+    }
+}
+
 /// An authority whose certificates are judged by path (RFC 5280 6.1).
 #[derive(Debug, Clone, Deserialize)]
 pub struct AuthorityRecord {
@@ -356,4 +388,18 @@ pub struct Removed {
     pub members: Vec<(u32, String)>,
     /// Anchors and serials.
     pub foreign: Vec<(u32, serde_bytes::ByteBuf)>,
+}
+
+impl Removed {
+    fn is_empty(&self) -> bool {
+        self.authorities.is_empty()
+            && self.clients.is_empty()
+            && self.credentials.is_empty()
+            && self.revocations.is_empty()
+            && self.pins.is_empty()
+            && self.partners.is_empty()
+            && self.anchors.is_empty()
+            && self.members.is_empty()
+            && self.foreign.is_empty()
+    }
 }

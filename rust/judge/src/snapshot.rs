@@ -9,14 +9,15 @@ use foldhash::fast::FixedState;
 
 use crate::{
     anchor::Anchors,
+    clients::Clients,
     delta,
     partner::{Members, Partners},
     pin::{Environment, Pins},
     record::Batch,
     revocation::Revocations,
     route::{Site, Sites},
-    shards::{AsIs, Fingerprint, Shards},
-    verdict::Client,
+    shards::Fingerprint,
+    sorted::{Entry, Sorted},
 };
 
 /// Immutable; a change makes the next one, which shares what did not change.
@@ -24,9 +25,8 @@ use crate::{
 pub struct Snapshot {
     pub(crate) epoch: u64,
     pub(crate) authorities: Anchors,
-    // Ids and fingerprints are ours, whoever looks them up: no seed to hide.
-    pub(crate) clients: Shards<u64, Arc<Known>, FixedState>,
-    pub(crate) credentials: Shards<Fingerprint, Credential, AsIs>,
+    pub(crate) clients: Clients,
+    pub(crate) credentials: Sorted<Credential>,
     pub(crate) revocations: Revocations,
     pub(crate) pins: Pins,
     pub(crate) partners: Partners,
@@ -38,19 +38,56 @@ pub struct Snapshot {
     pub(crate) environments: Environments,
 }
 
-/// A client and whether it is kept out.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Known {
-    pub client: Client,
-    pub suspended: bool,
-}
-
-/// A certificate that the store knows.
+/// A certificate that the store knows, 52 octets.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Credential {
-    pub id: u64,
-    pub client: u64,
+    fingerprint: Fingerprint,
+    id: [u32; 2],
+    client: [u32; 2],
     pub authority: u32,
+}
+
+impl Credential {
+    pub fn new(fingerprint: Fingerprint, id: u64, client: u64, authority: u32) -> Credential {
+        Credential {
+            fingerprint,
+            id: halves(id),
+            client: halves(client),
+            authority,
+        }
+    }
+
+    /// The store's id.
+    pub fn id(&self) -> u64 {
+        whole(self.id)
+    }
+
+    /// The client that it stands for.
+    pub fn client(&self) -> u64 {
+        whole(self.client)
+    }
+}
+
+// Two halves need no room before them, where a whole has to begin at a multiple of eight.
+
+fn halves(number: u64) -> [u32; 2] {
+    [(number >> 32) as u32, number as u32]
+}
+
+fn whole([high, low]: [u32; 2]) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
+}
+
+impl Entry for Credential {
+    type Key = Fingerprint;
+
+    fn key(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    fn spread(key: &Fingerprint) -> usize {
+        usize::from(u16::from_be_bytes([key.0[0], key.0[1]]))
+    }
 }
 
 /// Words that many records have, each kept once. What it holds depends on history, so it does not count in a comparison.
@@ -97,12 +134,11 @@ impl Snapshot {
     ///
     /// A later record replaces an earlier one with the same key. References between records are checked at the end.
     pub fn build(batches: impl IntoIterator<Item = Batch>) -> Result<Snapshot, RecordError> {
-        let mut snapshot = Snapshot::default();
+        let mut builder = Builder::default();
         for batch in batches {
-            delta::take(&mut snapshot, batch)?;
+            builder.add(batch)?;
         }
-        delta::check_references(&snapshot)?;
-        Ok(snapshot)
+        builder.finish()
     }
 
     /// The next one; `self` stays as it is. A wrong delta changes nothing.
@@ -139,10 +175,40 @@ impl Snapshot {
     pub fn problems(&self) -> Vec<String> {
         self.partners.problems()
     }
+}
 
-    /// The client with `id`, if there is one.
-    pub fn client(&self, id: u64) -> Option<&Client> {
-        self.clients.get(&id).map(|known| &known.client)
+/// Records that are taken in together while a snapshot is built: to take in some is to copy all that are there already.
+const TOGETHER: usize = 100_000;
+
+/// Builds a snapshot of batches as they come.
+#[derive(Debug, Default)]
+pub struct Builder {
+    snapshot: Snapshot,
+    waiting: Batch,
+}
+
+impl Builder {
+    /// Takes `batch` in, or keeps it for the next time.
+    pub fn add(&mut self, batch: Batch) -> Result<(), RecordError> {
+        match self.waiting.absorb(batch) {
+            None if self.waiting.records() < TOGETHER => Ok(()),
+            None => self.take(),
+            Some(batch) => {
+                self.take()?;
+                delta::take(&mut self.snapshot, batch)
+            }
+        }
+    }
+
+    /// All that was added. References between records are checked now.
+    pub fn finish(mut self) -> Result<Snapshot, RecordError> {
+        self.take()?;
+        delta::check_references(&self.snapshot)?;
+        Ok(self.snapshot)
+    }
+
+    fn take(&mut self) -> Result<(), RecordError> {
+        delta::take(&mut self.snapshot, std::mem::take(&mut self.waiting))
     }
 }
 
@@ -161,5 +227,17 @@ impl Words {
 impl PartialEq for Words {
     fn eq(&self, _: &Self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_fits_its_promise() {
+        assert_eq!(size_of::<Credential>(), 52);
+        let far = Credential::new(Fingerprint([1; 32]), u64::MAX - 1, 1 << 33, 7);
+        assert_eq!((far.id(), far.client()), (u64::MAX - 1, 1 << 33));
     }
 }

@@ -40,6 +40,11 @@ impl<E: Entry> Sorted<E> {
             .map(|position| &part[position])
     }
 
+    /// All of them, in no order that means anything.
+    pub fn iter(&self) -> impl Iterator<Item = &E> {
+        self.parts.iter().flat_map(|part| part.iter())
+    }
+
     /// Takes `removed` away, then adds `added`; one that is there already is replaced.
     pub fn change(
         &mut self,

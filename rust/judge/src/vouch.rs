@@ -20,6 +20,7 @@ use std::{cell::OnceCell, collections::BTreeSet};
 use crate::{
     Admission, Evidence, Reason, Refusal, Snapshot,
     certificate::Certificate,
+    clients::Known,
     decide::{MOST_CERTIFICATES, SIGNATURES, admission, revoked_fault},
     fault::Fault,
     names::Names,
@@ -29,7 +30,6 @@ use crate::{
     revocation::Revocation,
     rules::Usage,
     signature::Checks,
-    snapshot::Known,
 };
 
 /// A chain, as all partners see it.
@@ -222,9 +222,7 @@ impl Asked<'_> {
     ) -> Result<Admission, Refusal> {
         let partner = self.partner;
         let client = self.client();
-        let known = client
-            .and_then(|id| self.snapshot.clients.get(&id))
-            .map(AsRef::as_ref);
+        let known = client.and_then(|id| self.snapshot.clients.get(id));
         let Some(Known { client, suspended }) = known else {
             let name = (self.names)()
                 .as_ref()
@@ -235,7 +233,7 @@ impl Asked<'_> {
                 ..Fault::of(Reason::NotEnrolled, 0, detail).refusal(true, None)
             });
         };
-        if partner.suspended || *suspended {
+        if partner.suspended || suspended {
             let whose = if partner.suspended {
                 "partner"
             } else {

@@ -23,6 +23,7 @@ from mutualgate.snapshot.records import (
     RuleRecord,
     SiteRecord,
     encode,
+    encode_rows,
 )
 from mutualgate.store import Store, Transaction
 from mutualgate.store.partners import PlainAnchor, PlainPartner, parse_member_key
@@ -41,28 +42,15 @@ def build(store: Store, sites: Sequence[SiteRecord]) -> Iterator[bytes]:
     with store.reading() as tx:
         epoch = tx.changes.epoch()
         for clients in tx.clients.walk(BATCH_RECORDS):
-            yield encode(Batch(clients=[ClientRecord(*one) for one in clients]))
+            yield encode_rows("clients", clients)
         anchors = [one for one in tx.authorities.all() if one.is_anchor]
         for start in range(0, len(anchors), BATCH_RECORDS):
             yield encode(Batch(authorities=[authority_record(one) for one in anchors[start : start + BATCH_RECORDS]]))
         for credentials in tx.credentials.walk(BATCH_RECORDS):
-            yield encode(
-                Batch(
-                    credentials=[
-                        CredentialRecord(fingerprint, id, client, authority)
-                        for id, client, authority, fingerprint in credentials
-                    ]
-                )
-            )
+            yield encode_rows("credentials", credentials)
         for anchor in anchors:
             for revocations in tx.revocations.walk_plain(anchor.id, BATCH_RECORDS):
-                yield encode(
-                    Batch(
-                        revocations=[
-                            RevocationRecord(anchor.id, serial, at, reason) for serial, at, reason in revocations
-                        ]
-                    )
-                )
+                yield encode_rows("revocations", [(anchor.id, *one) for one in revocations])
         yield from _brought(tx)
         yield encode(Batch(epoch=epoch, sites=list(sites)))
 
@@ -70,15 +58,15 @@ def build(store: Store, sites: Sequence[SiteRecord]) -> Iterator[bytes]:
 def _brought(tx: Transaction) -> Iterator[bytes]:
     """What clients and partners brought."""
     for pins in tx.pins.walk(BATCH_RECORDS):
-        yield encode(Batch(pins=[PinRecord(*one) for one in pins]))
+        yield encode_rows("pins", pins)
     for partners in tx.partners.walk(max(1, BATCH_RECORDS // 10)):
         yield encode(Batch(partners=[partner_record(one) for one in partners]))
     for anchors in tx.partners.walk_anchors(max(1, BATCH_RECORDS // 10)):
         yield encode(Batch(anchors=anchor_records(tx, anchors)))
     for members in tx.partners.walk_members(BATCH_RECORDS):
-        yield encode(Batch(members=[MemberRecord(*one) for one in members]))
+        yield encode_rows("members", members)
     for foreign in tx.foreign.walk_plain(BATCH_RECORDS):
-        yield encode(Batch(foreign=[ForeignRecord(*one) for one in foreign]))
+        yield encode_rows("foreign", foreign)
 
 
 def delta(store: Store, since: int, sites: Sequence[SiteRecord] | None = None) -> bytes | None:

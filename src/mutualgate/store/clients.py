@@ -11,7 +11,7 @@ from mutualgate.errors import Conflict
 from mutualgate.model import ChangeKind, Client, ClientName, ClientState, Role
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import client, client_role
-from mutualgate.store.select import chunks
+from mutualgate.store.select import chunks, plain_rows
 
 _COLUMNS = (client.c.id, client.c.name, client.c.contact, client.c.state, client.c.created)
 
@@ -174,27 +174,22 @@ class Clients:
 
         Plain values: a million of them are walked, and they were checked when they came in.
         """
-        last = 0
-        while True:
-            rows = self._connection.execute(
-                select(client.c.id, client.c.name, client.c.state)
-                .where(client.c.id > last, client.c.name_key.is_not(None))
-                .order_by(client.c.id)
-                .limit(size)
-            ).all()
-            if not rows:
-                return
-            first, last = rows[0][0], rows[-1][0]
-            roles: dict[int, list[str]] = {id: [] for id, _, _ in rows}
-            for owner, role in self._connection.execute(
-                select(client_role.c.client, client_role.c.role)
-                .where(client_role.c.client.between(first, last))
-                .order_by(client_role.c.client, client_role.c.role)
-            ):
-                if owner in roles:
-                    roles[owner].append(role)
-            suspended = str(ClientState.SUSPENDED)
-            yield [(id, name, roles[id], state == suspended) for id, name, state in rows]
+        # One text of all roles: most clients share theirs with many, so few texts are taken apart.
+        held = (
+            select(func.aggregate_strings(client_role.c.role, ","))
+            .where(client_role.c.client == client.c.id)
+            .scalar_subquery()
+        )
+        query = (
+            select(client.c.id, client.c.name, held, client.c.state)
+            .where(client.c.name_key.is_not(None))
+            .order_by(client.c.id)
+            .limit(size)
+        )
+        known, suspended, last = _RolesOfText(), str(ClientState.SUSPENDED), 0
+        while rows := plain_rows(self._connection, query.where(client.c.id > last)):
+            yield [(id, name, known[roles], state == suspended) for id, name, roles, state in rows]
+            last = rows[-1][0]
 
     def _write_roles(self, id: int, roles: Iterable[Role]) -> None:
         rows = [{"client": id, "role": str(role)} for role in sorted(set(roles))]
@@ -223,3 +218,11 @@ class Clients:
             )
             for row in rows
         ]
+
+
+class _RolesOfText(dict[str | None, list[str]]):
+    """Roles in their order, by a text with commas between them; each text is taken apart once."""
+
+    def __missing__(self, text: str | None) -> list[str]:
+        roles = self[text] = sorted(text.split(",")) if text else []
+        return roles

@@ -10,7 +10,7 @@ from mutualgate.errors import Conflict
 from mutualgate.model import ChangeKind, Client, Credential, Origin, PinState, Revocation, RevocationReason
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import certificate, client, credential, key_owner, pin, revocation
-from mutualgate.store.select import chunks
+from mutualgate.store.select import chunks, plain_rows
 
 if TYPE_CHECKING:  # it needs cryptography, which commands that only read do not wait for
     from mutualgate.model.certificate import CertificateFacts
@@ -222,21 +222,19 @@ class Credentials:
         """How many there are."""
         return int(self._connection.execute(select(func.count()).select_from(credential)).scalar_one())
 
-    def walk(self, size: int) -> Iterator[Sequence[tuple[int, int, int, bytes]]]:
-        """Id, client, authority and fingerprint of all whose client is not gone, in parts of at most `size`."""
+    def walk(self, size: int) -> Iterator[list[tuple[bytes, int, int, int]]]:
+        """Fingerprint, id, client and authority of all whose client is not gone, in parts of at most `size`."""
         last = 0
-        while True:
-            rows = self._connection.execute(
-                select(credential.c.id, credential.c.client, credential.c.authority, credential.c.fingerprint)
-                .join(client, client.c.id == credential.c.client)
-                .where(credential.c.id > last, client.c.name_key.is_not(None))
-                .order_by(credential.c.id)
-                .limit(size)
-            ).all()
-            if not rows:
-                return
-            yield [(row[0], row[1], row[2], row[3]) for row in rows]
-            last = rows[-1][0]
+        query = (
+            select(credential.c.fingerprint, credential.c.id, credential.c.client, credential.c.authority)
+            .join(client, client.c.id == credential.c.client)
+            .where(client.c.name_key.is_not(None))
+            .order_by(credential.c.id)
+            .limit(size)
+        )
+        while rows := plain_rows(self._connection, query.where(credential.c.id > last)):
+            yield rows
+            last = rows[-1][1]
 
     def _query(self) -> Select[Any]:
         return select(

@@ -22,7 +22,7 @@ from mutualgate.store import sqlite
 from mutualgate.store.changes import LISTED_AT_MOST, Changes
 from mutualgate.store.revocations import key
 from mutualgate.store.schema import foreign_crl, foreign_revocation, ocsp_answer, revocation_source
-from mutualgate.store.select import chunks
+from mutualgate.store.select import chunks, plain_rows
 from mutualgate.store.types import EPOCH
 
 PlainList = tuple[str, int, int]
@@ -346,7 +346,7 @@ class Foreign:
             foreign_revocation.c.anchor, foreign_revocation.c.serial, foreign_revocation.c.at
         )
         while True:
-            rows = self._connection.execute((query if last is None else query.where(order > last)).limit(size)).all()
+            rows = plain_rows(self._connection, (query if last is None else query.where(order > last)).limit(size))
             if not rows:
                 return
             part: list[PlainForeign] = []

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Connection, Select, func, insert, select, typ
 from mutualgate.model import ChangeKind, Pin, PinKind, PinState
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import client, pin
-from mutualgate.store.select import chunks
+from mutualgate.store.select import chunks, plain_rows
 
 PlainPin = tuple[str, bytes, int, int, int, int, bool, str]
 """Kind, digest, id, client, not before and not after in Unix seconds, whether retired, environment."""
@@ -127,9 +127,8 @@ class Pins:
     def walk(self, size: int) -> Iterator[list[PlainPin]]:
         """All that the judge has to know, by id, in parts of at most `size`: not those removed or of who is gone."""
         last = 0
-        while rows := self._connection.execute(
-            self._told().where(pin.c.id > last).order_by(pin.c.id).limit(size)
-        ).all():
+        query = self._told().order_by(pin.c.id).limit(size)
+        while rows := plain_rows(self._connection, query.where(pin.c.id > last)):
             yield _plain(rows)
             last = rows[-1][2]
 

@@ -9,7 +9,7 @@ from mutualgate.model import ChangeKind, Revocation, RevocationReason
 from mutualgate.store import sqlite
 from mutualgate.store.changes import LISTED_AT_MOST, Changes
 from mutualgate.store.schema import authority, revocation
-from mutualgate.store.select import chunks
+from mutualgate.store.select import chunks, plain_rows
 from mutualgate.store.types import EPOCH
 
 
@@ -101,9 +101,7 @@ class Revocations:
             .order_by(revocation.c.serial)
             .limit(size)
         )
-        while rows := self._connection.execute(
-            query if last is None else query.where(revocation.c.serial > last)
-        ).all():
+        while rows := plain_rows(self._connection, query if last is None else query.where(revocation.c.serial > last)):
             yield [(serial, at // 1_000_000, reason) for serial, at, reason in rows]
             last = rows[-1][0]
 

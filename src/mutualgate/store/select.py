@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select
 
 T = TypeVar("T")
 
@@ -15,3 +17,10 @@ def chunks(values: Iterable[T], size: int = PART) -> Iterator[list[T]]:
     source = iter(values)
     while part := list(islice(source, size)):
         yield part
+
+
+def plain_rows(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
+    """All rows of `query` as the database gives them, with numbers for moments: a million are read by it."""
+    with connection.execute(query) as result:
+        cursor = result.cursor
+        return [] if cursor is None else list(cursor.fetchall())
