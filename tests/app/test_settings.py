@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mutualgate.app.settings import gate_settings
 from mutualgate.config import parse
-from mutualgate.gate import SiteSettings
+from mutualgate.gate import Bounds, ScopeLimits, SiteSettings
 
 FILE = """
 [gate]
@@ -12,16 +12,22 @@ listen = ["127.0.0.1:1", "[::1]:2"]
 access_format = "text"
 max_header_bytes = "16 KiB"
 
+[gate.limits]
+address_connections = 100
+address_handshakes = "20/s burst 50"
+client_requests = "600/m"
+
 [gate.timeouts]
 connect = "1500ms"
 
 [[sites]]
 name = "main"
 hosts = ["localhost"]
+limits = { requests = "7/s", client_connections = 5 }
 routes = [
     { path = "/", upstream = "demo" },
     { path = "/up", upstream = "http://127.0.0.1:8080", max_body_bytes = "1 MiB", pass_identity_names = true },
-    { path = "/join", upstream = "portal" },
+    { path = "/join", upstream = "portal", limits = { client_requests = "1/s" } },
 ]
 """
 
@@ -33,6 +39,9 @@ def test_everything_is_passed_on_with_its_unit() -> None:
     assert settings.access_format == "text"
     assert settings.limits.max_header_bytes == 16 * 1024
     assert settings.timeouts.connect == 1.5
+    assert settings.limits.address == Bounds(100, (20.0, 50))
+    assert settings.limits.client == Bounds(requests=(10.0, 10))
+    assert settings.site_limits == [ScopeLimits(Bounds(requests=(7.0, 7)), Bounds(5))]
     assert [upstream.address for upstream in settings.upstreams] == [
         "unix:/run/demo.sock",
         "http://127.0.0.1:8080",
@@ -42,6 +51,8 @@ def test_everything_is_passed_on_with_its_unit() -> None:
     assert (demo.path, demo.tls_facts, demo.max_body_bytes) == ("/", True, None)
     assert (other.path, other.tls_facts, other.max_body_bytes) == ("/up", False, 1024 * 1024)
     assert other.pass_identity_names
+    assert portal.limits == ScopeLimits(client=Bounds(requests=(1.0, 1)))
+    assert demo.limits == ScopeLimits()
     assert (portal.path, portal.tls_facts) == ("/join", True)
 
 

@@ -34,6 +34,17 @@ ANSWER: dict[str, Any] = {
         "handshakes": [["full", 50], ["resumed", 7], ["timeout", 0]],
         "verdicts": [["no_certificate", 3], ["expired", 2], ["revoked", 0], ["admitted", 90], ["anonymous", 4]],
         "upstream_errors": [["connect", 1], ["closed", 0]],
+        "limited": [["client_requests", 7], ["address_requests", 0]],
+        "limited_most": [
+            {
+                "limit": "client_requests",
+                "kind": "client",
+                "who": "batch",
+                "client": 3,
+                "times": 7,
+                "last": 1_800_000_000,
+            }
+        ],
         "requests": [{"classes": [0, 0, 80, 0, 9, 0]}, {"classes": [0, 1, 5, 0, 0, 2]}],
         "open_connections": 6,
         "accepted_connections": 60,
@@ -64,6 +75,8 @@ def test_what_matters_is_there() -> None:
         "answers": "1 1xx, 85 2xx, 9 4xx, 2 5xx",
         "refused for": "3 no_certificate, 2 expired",
         "upstream errors": "1 connect",
+        "turned away at": "7 client_requests",
+        "most of them": "batch 7 times at client_requests, last 2027-01-15 08:00:00 UTC",
         "ends next": "the revocation list of issuing: 2026-11-29 03:00 UTC",
     }
 

@@ -13,6 +13,8 @@ from mutualgate.config.kinds import (
     Flag,
     Log,
     Many,
+    Often,
+    Rate,
     Size,
     Unfit,
     Whole,
@@ -130,3 +132,34 @@ def test_what_was_found_is_one_short_line() -> None:
     assert found("a\nb\x1b") == 'found "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"'
     assert found(10**5000) == "found a very large number"
     assert found({}) == "found a table"
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("50/s", Rate(50, 50)),
+        ("50/s burst 200", Rate(50, 200)),
+        ("600/m", Rate(10, 10)),
+        ("30/m", Rate(0.5, 1)),
+        ("3600/h burst 7", Rate(1, 7)),
+        ("unlimited", None),
+    ],
+)
+def test_a_rate_is_a_number_and_a_time(text: str, rate: Rate | None) -> None:
+    assert Often().read(text, HERE) == rate
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "50", "0/s", "-1/s", "1.5/s", "50 /s", "50/d", "50/s burst", "50/s burst 0", "2000000/s", "1/h burst 1000",
+     "٣/s", 50, True, None],
+)  # fmt: skip
+def test_what_is_no_rate(value: object) -> None:
+    with pytest.raises(Unfit):
+        Often().read(value, HERE)
+
+
+def test_a_number_may_be_unlimited_where_that_is_allowed() -> None:
+    assert Whole(1, 9, unlimited=True).read("unlimited", HERE) is None
+    with pytest.raises(Unfit):
+        Whole(1, 9).read("unlimited", HERE)

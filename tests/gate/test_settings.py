@@ -7,8 +7,21 @@ import pki
 import pytest
 
 from mutualgate.errors import BadInput
-from mutualgate.gate import DataPlane, GateSettings, Limits, RouteSettings, SiteSettings, Timeouts, UpstreamSettings
+from mutualgate.gate import (
+    Bounds,
+    DataPlane,
+    GateSettings,
+    Limits,
+    RouteSettings,
+    ScopeLimits,
+    SiteSettings,
+    Timeouts,
+    UpstreamSettings,
+)
 from mutualgate.snapshot.records import Batch, RouteRecord, SiteRecord, encode
+
+BOUNDS = Bounds(3, (2.5, 10), (1.0, 1))
+SCOPE = ScopeLimits(BOUNDS, BOUNDS)
 
 
 @dataclass
@@ -26,10 +39,11 @@ def made() -> Made:
         workers=1,
         sites=[SiteSettings("main", server.chain_pem, server.key_pem)],
         upstreams=[UpstreamSettings("http://127.0.0.1:1")],
-        routes=[[RouteSettings("/", pass_identity_names=True, tls_facts=True, max_body_bytes=10)]],
+        routes=[[RouteSettings("/", pass_identity_names=True, tls_facts=True, max_body_bytes=10, limits=SCOPE)]],
         access_log="",
         access_format="text",
-        limits=Limits(max_body_bytes=1000),
+        limits=Limits(max_body_bytes=1000, address=BOUNDS, client=BOUNDS),
+        site_limits=[SCOPE],
         timeouts=Timeouts(handshake=1.5),
     )
     route = RouteRecord("/", "required", [], [], 0)
@@ -49,6 +63,10 @@ WRONG = {
     "access_format": ({"access_format": "xml"}, "access_format.*xml"),
     "timeout": ({"timeouts": Timeouts(idle=-1.0)}, r"timeouts\.idle"),
     "not a time": ({"timeouts": Timeouts(idle=float("nan"))}, r"timeouts\.idle"),
+    "limits": ({"limits": Limits(address=Bounds(requests=(0.0, 1)))}, r"limits\.address\.requests"),
+    "burst": ({"limits": Limits(client=Bounds(handshakes=(1.0, 0)))}, r"limits\.client\.handshakes"),
+    "count": ({"site_limits": [ScopeLimits(total=Bounds(connections=0))]}, r"site_limits\[0\]\.total\.connections"),
+    "limits of sites": ({"site_limits": [SCOPE, SCOPE]}, "site_limits.*2"),
     "certificate": ({"sites": [SiteSettings("main", b"nonsense", b"nonsense")]}, r"sites\[0\].*certificate"),
 }
 

@@ -18,6 +18,7 @@ COUNTERS: dict[str, Any] = {
     "handshakes": [["full", 5], ["resumed", 2], ["timeout", 0]],
     "verdicts": [["no_certificate", 3], ["expired", 1], ["admitted", 7], ["anonymous", 4]],
     "upstream_errors": [["connect", 1]],
+    "limited": [["client_requests", 4]],
     "requests": [
         {
             "site": "shop",

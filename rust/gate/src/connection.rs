@@ -3,7 +3,7 @@
 //! Knows time limits and when to judge again. Does not know what a request is about ([`crate::request`]).
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
@@ -19,6 +19,7 @@ use crate::{
     event::Scene,
     identity::Hop,
     ledger,
+    limits::{Held, Over},
     standing::{Standing, judge, unix_now},
     state::{State, TimeoutsMs},
     upstream::block,
@@ -80,6 +81,10 @@ pub(crate) struct Connection {
     /// Whether the control plane was told what was shown here, if that is news.
     told: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+    /// Its share of what the client and the site may have.
+    held: OnceCell<Box<Held>>,
+    /// There was no share for it: its first request is told so.
+    pub(crate) over: Cell<Option<Over>>,
 }
 
 /// An authority, and the fields of requests to it.
@@ -145,6 +150,8 @@ impl Connection {
             ending: Cell::new(Ending::No),
             told: Cell::new(false),
             waker: RefCell::default(),
+            held: OnceCell::new(),
+            over: Cell::new(None),
             worker,
         });
         connection.worker.register(&connection);
@@ -169,6 +176,23 @@ impl Connection {
             self.told.set(false);
         }
         standing.clone()
+    }
+
+    /// What the judge last said.
+    pub(crate) fn known(&self) -> Rc<Standing> {
+        self.standing.borrow().clone()
+    }
+
+    /// Keeps what it holds of limits until it ends.
+    pub(crate) fn hold(&self, held: Box<Held>) {
+        // Called once, after the handshake.
+        let _ = self.held.set(held);
+    }
+
+    /// Lets it live only to be told that there are too many.
+    pub(crate) fn turn_away(&self, over: Over) {
+        self.over.set(Some(over));
+        self.stranger.set(true);
     }
 
     /// Whether the judge last said that this is one of our clients.

@@ -16,7 +16,7 @@ use std::{
 use judge::Reason;
 use serde::Serialize;
 
-use crate::event::Dropped;
+use crate::{event::Dropped, limits::Met};
 
 /// Upper bounds of the latency buckets, in microseconds; one more bucket takes the rest.
 pub const LATENCY_BUCKETS_US: [u64; 14] = [
@@ -113,6 +113,42 @@ labels! {
     }
 }
 
+labels! {
+    /// Which limit was met.
+    Limit {
+        /// Connections of all together.
+        MaxConnections = "max_connections",
+        /// Connections of one address.
+        AddressConnections = "address_connections",
+        /// New connections of one address.
+        AddressHandshakes = "address_handshakes",
+        /// Requests of one address.
+        AddressRequests = "address_requests",
+        /// Connections of one client.
+        ClientConnections = "client_connections",
+        /// New connections of one client.
+        ClientHandshakes = "client_handshakes",
+        /// Requests of one client.
+        ClientRequests = "client_requests",
+        /// Connections of one client to one site.
+        SiteClientConnections = "site_client_connections",
+        /// New connections of one client to one site.
+        SiteClientHandshakes = "site_client_handshakes",
+        /// Requests of one client to one site.
+        SiteClientRequests = "site_client_requests",
+        /// Connections to one site.
+        SiteConnections = "site_connections",
+        /// New connections to one site.
+        SiteHandshakes = "site_handshakes",
+        /// Requests to one site.
+        SiteRequests = "site_requests",
+        /// Requests of one client to one route.
+        RouteClientRequests = "route_client_requests",
+        /// Requests to one route.
+        RouteRequests = "route_requests",
+    }
+}
+
 /// Where requests of one route of one site are counted. Get it when a configuration is loaded, not for each request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot(usize);
@@ -138,6 +174,7 @@ struct Shard {
     verdicts: [AtomicU64; Reason::ALL.len() + 2],
     upstream: [AtomicU64; UpstreamError::ALL.len()],
     flow: [AtomicU64; Flow::ALL.len()],
+    limited: [AtomicU64; Limit::ALL.len()],
     /// Opened less closed. One thread may open what another closes: only the sum over all shards has a meaning.
     open: AtomicU64,
     requests: Box<[Requests]>,
@@ -227,6 +264,11 @@ impl Counters {
         requests.sum_us.fetch_add(took_us, Relaxed);
     }
 
+    /// Counts what was turned away because of a limit.
+    pub fn limited(&self, limit: Limit) {
+        self.shard().limited[limit as usize].fetch_add(1, Relaxed);
+    }
+
     /// Counts a failure of an upstream.
     pub fn upstream_error(&self, error: UpstreamError) {
         self.shard().upstream[error as usize].fetch_add(1, Relaxed);
@@ -286,6 +328,10 @@ impl Counters {
                 UpstreamError::ALL.iter().map(|error| error.label()),
                 |shard| &shard.upstream,
             ),
+            limited: self.labelled(Limit::ALL.iter().map(|limit| limit.label()), |shard| {
+                &shard.limited
+            }),
+            limited_most: Vec::new(),
             requests: requests.collect(),
             latency_bounds_us: LATENCY_BUCKETS_US.to_vec(),
             open_connections: self.open_now(),
@@ -362,6 +408,10 @@ pub struct Snapshot {
     pub verdicts: Vec<Labelled>,
     /// Failures of upstreams by kind.
     pub upstream_errors: Vec<Labelled>,
+    /// Connections and requests that were turned away, by the limit that they met.
+    pub limited: Vec<Labelled>,
+    /// Who was turned away most.
+    pub limited_most: Vec<Met>,
     /// Requests by route.
     pub requests: Vec<RouteRequests>,
     /// [`LATENCY_BUCKETS_US`].

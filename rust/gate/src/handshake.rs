@@ -28,6 +28,7 @@ use crate::{
     counters::Handshake,
     hello::{groups, is_plain_http, plain_http_answer},
     identity::TlsFacts,
+    limits,
     tls::Groups,
     worker::Worker,
 };
@@ -87,6 +88,11 @@ async fn accept(
             Some(name) => state.snapshot.site_of(name),
             None => state.snapshot.default_site(),
         };
+        if let Some(site) = site
+            && !limits::may_shake(worker, state.site(site))
+        {
+            return Err(Handshake::Limit);
+        }
         site.map(|site| (state.site(site).tls).config(site, groups, &worker.shared.state))
     };
     match config {

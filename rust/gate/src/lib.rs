@@ -27,6 +27,7 @@ mod download;
 mod handshake;
 mod hello;
 mod ledger;
+mod limits;
 mod listener;
 mod octets;
 mod plain;
@@ -44,6 +45,7 @@ mod upload;
 mod upstream;
 mod worker;
 
+pub use limits::Met;
 pub use runtime::{Gate, GateError};
 pub use settings::{Settings, SettingsError};
 pub use state::{Mismatch, Publication};

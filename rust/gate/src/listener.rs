@@ -6,8 +6,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
-    counters::Handshake,
-    plain, serve,
+    limits, plain, serve,
     worker::{Open, Worker},
 };
 
@@ -80,10 +79,13 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, service: S
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // Before TLS, which is what costs: whoever is too many is turned away for the price of an accept.
-                let Some(open) = worker.admit() else {
-                    worker.shared.counters.handshake(Handshake::Limit);
+                let Some(mut open) = worker.admit() else {
+                    limits::full(&worker);
                     continue;
                 };
+                if !limits::arrive(&worker, &mut open, peer.ip()) {
+                    continue;
+                }
                 let _ = stream.set_nodelay(true);
                 start(&worker, stream, peer, port, open, service);
             }

@@ -37,6 +37,8 @@ problems! {
         "Send a Content-Length that is the number of bytes that follow.";
     BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body_too_large", "The request's body is too large",
         "Send less, or ask the operator to raise max_body_bytes of this route.";
+    TOO_MANY_REQUESTS = TOO_MANY_REQUESTS, "too_many_requests", "This is more than one may ask of the gate at a time",
+        "Try again after the seconds that Retry-After gives, and more slowly; the operator can raise the limit.";
     UPSTREAM_UNREACHABLE = SERVICE_UNAVAILABLE, "upstream_unreachable", "The service behind the gate cannot be reached",
         "Try again soon; if it stays so, tell the operator that the service does not accept connections.";
     UPSTREAM_FAILED = BAD_GATEWAY, "upstream_failed", "The service behind the gate did not answer properly",
@@ -59,6 +61,7 @@ impl Problem {
             detail: detail.into(),
             fix: self.fix.into(),
             refusal: None,
+            retry_after: None,
             terse: false,
             portal: None,
         }

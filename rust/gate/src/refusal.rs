@@ -13,7 +13,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{
         CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-        REFERRER_POLICY, USER_AGENT, VARY, X_CONTENT_TYPE_OPTIONS,
+        REFERRER_POLICY, RETRY_AFTER, USER_AGENT, VARY, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use judge::{Reason, Refusal};
@@ -51,6 +51,8 @@ pub struct Document {
     /// Whether the reader is a stranger, whose issuer we do not know: then `detail` is kept back, and in its place
     /// stands what the reason means in general.
     pub terse: bool,
+    /// In how many seconds it is worth while to come again.
+    pub retry_after: Option<u32>,
     /// The path of the portal on this site, where it has one: it remembers a browser that was let in before, and
     /// can say of a certificate that is not shown what no handshake can.
     pub portal: Option<Box<str>>,
@@ -72,6 +74,7 @@ impl Document {
             fix: Cow::Borrowed(reason.fix()),
             refusal: Some(id),
             terse: !refusal.issuer_known,
+            retry_after: None,
             portal: None,
         }
     }
@@ -115,6 +118,9 @@ impl Document {
         fields.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         fields.insert(CONTENT_SECURITY_POLICY, policy().clone());
         fields.insert(REASON, HeaderValue::from_static(self.code));
+        if let Some(seconds) = self.retry_after {
+            fields.insert(RETRY_AFTER, HeaderValue::from(seconds)); // RFC 6585 4
+        }
         if let Some(value) = self
             .refusal
             .and_then(|id| HeaderValue::from_str(id.as_str()).ok())

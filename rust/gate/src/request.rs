@@ -24,7 +24,7 @@ use crate::{
     download::Download,
     event::Shown,
     ledger::Entry,
-    problem,
+    limits, problem,
     refusal::Document,
     relay,
     settings::RouteOptions,
@@ -125,6 +125,13 @@ fn clear(
         document: Box::new(document),
         stranger,
     };
+    if let Some(over) = connection.over.get() {
+        return Err(TurnedAway::Wrong {
+            document: Box::new(over.document()),
+            stranger: true,
+        });
+    }
+    limits::ask(connection, state).map_err(|over| wrong(over.document()))?;
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(wrong(
             problem::METHOD_NOT_ALLOWED.document(format!("{} is not allowed.", parts.method)),
@@ -148,6 +155,10 @@ fn clear(
             site: Some(site.name().into()),
             how: site.on_refusal(),
         })?;
+    let of_site = state.site(site).limits.as_ref();
+    let of_route = settings.limits.as_ref();
+    limits::permitted(connection, state, of_site, of_route, permit.admission())
+        .map_err(|over| wrong(over.document()))?;
     let shown = route.mode() == Mode::Shown;
     entry.permitted(permit.admission(), settings.upstream.as_ref());
     if shown && let Verdict::Refused(refusal) = &standing.verdict {

@@ -27,6 +27,7 @@ use tokio::{
 use crate::{
     counters::{self, Counters},
     event::{Event, Events},
+    limits::Limits,
     listener::{self, Service},
     settings::Settings,
     state::{Config, Mismatch, Publication, Shared, State},
@@ -100,6 +101,7 @@ impl Gate {
             state,
             publications: ArcSwap::default(),
             events: Arc::new(Events::new(MAX_REFUSALS, MAX_NOTICES)),
+            limits: Limits::new(counters.clone()),
             counters,
             connections: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
@@ -207,9 +209,10 @@ impl Gate {
     /// All counters.
     pub fn counters(&self) -> counters::Snapshot {
         let lost = self.shared.state.load().config.access.lost();
-        self.shared
-            .counters
-            .snapshot(self.shared.events.dropped(), lost)
+        counters::Snapshot {
+            limited_most: self.shared.limits.met(),
+            ..(self.shared.counters).snapshot(self.shared.events.dropped(), lost)
+        }
     }
 
     /// Opens the access log anew, after its file was moved away.

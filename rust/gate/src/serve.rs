@@ -23,6 +23,7 @@ use crate::{
     connection::{Connection, Ending},
     counters::Handshake,
     handshake::shake,
+    limits,
     request::answer,
     standing::{judge, unix_now},
     worker::{Open, Worker},
@@ -96,6 +97,9 @@ async fn meet(
         }
         header_bytes = header_bytes.min(STRANGER_HEADER_BYTES);
         connection.stranger.set(true);
+    }
+    if !connection.stranger.get() {
+        limits::greet(&connection, &state, site);
     }
     if worker.draining() {
         return None;

@@ -21,8 +21,10 @@ use serde::Deserialize;
 
 use crate::access::{Format, Target};
 
+pub(crate) mod limits;
 mod route;
 
+pub(crate) use limits::{Bounds, ScopeLimits};
 pub(crate) use route::RouteOptions;
 use route::WireRoute;
 
@@ -68,6 +70,9 @@ pub(crate) struct Site {
     pub(crate) key: Arc<CertifiedKey>,
     /// By the prefix of the route, which is unique in a site.
     pub(crate) routes: HashMap<String, Arc<RouteOptions>>,
+    pub(crate) limits: ScopeLimits,
+    /// Those of routes that have some.
+    pub(crate) route_limits: HashMap<String, ScopeLimits>,
     /// SHA-256 of the PEM texts.
     pem: [u8; 32],
 }
@@ -112,6 +117,10 @@ pub(crate) struct Limits {
     pub(crate) max_body_bytes: Option<u64>,
     pub(crate) max_connections: usize,
     pub(crate) max_idle_upstream: usize,
+    /// Of one address.
+    pub(crate) address: Bounds,
+    /// Of one client.
+    pub(crate) client: Bounds,
 }
 
 /// How long the gate waits.
@@ -156,6 +165,9 @@ struct Wire {
     upstreams: Vec<WireUpstream>,
     /// One list per site, in the order of `sites`.
     routes: Vec<Vec<WireRoute>>,
+    /// One per site, in the order of `sites`; empty for none.
+    #[serde(default)]
+    site_limits: Vec<limits::WireScope>,
     #[serde(default)]
     access_log: String,
     #[serde(default = "json")]
@@ -211,6 +223,8 @@ struct WireLimits {
     max_body_bytes: Option<u64>,
     max_connections: usize,
     max_idle_upstream: usize,
+    address: limits::WireBounds,
+    client: limits::WireBounds,
 }
 
 impl Default for WireLimits {
@@ -221,6 +235,8 @@ impl Default for WireLimits {
             max_body_bytes: None,
             max_connections: 50_000,
             max_idle_upstream: 256,
+            address: limits::WireBounds::default(),
+            client: limits::WireBounds::default(),
         }
     }
 }
@@ -270,9 +286,23 @@ impl TryFrom<Wire> for Settings {
                 ),
             ));
         }
+        if !wire.site_limits.is_empty() && wire.site_limits.len() != wire.sites.len() {
+            return Err(SettingsError::new(
+                "site_limits",
+                format!(
+                    "has {} entries for {} sites, expected one for each",
+                    wire.site_limits.len(),
+                    wire.sites.len()
+                ),
+            ));
+        }
         let mut sites = Vec::with_capacity(wire.sites.len());
         for (index, (site, routes)) in wire.sites.iter().zip(&wire.routes).enumerate() {
-            sites.push(checked_site(index, site, routes)?);
+            let mut checked = checked_site(index, site, routes)?;
+            if let Some(wire) = wire.site_limits.get(index) {
+                checked.limits = limits::scope(&format!("site_limits[{index}]"), wire)?;
+            }
+            sites.push(checked);
         }
         if sites.is_empty() {
             return Err(SettingsError::new(
@@ -366,7 +396,12 @@ fn checked_site(
         ));
     }
     let mut options = HashMap::with_capacity(routes.len());
+    let mut route_limits = HashMap::new();
     for (at, route) in routes.iter().enumerate() {
+        let scope = limits::scope(&format!("routes[{index}][{at}].limits"), &route.limits)?;
+        if scope != ScopeLimits::default() {
+            route_limits.insert(route.path.clone(), scope);
+        }
         let option = RouteOptions::new(route, &format!("routes[{index}][{at}]"))?;
         if options
             .insert(route.path.clone(), Arc::new(option))
@@ -387,6 +422,8 @@ fn checked_site(
         name: site.name.clone(),
         key: Arc::new(key),
         routes: options,
+        limits: ScopeLimits::default(),
+        route_limits,
         pem: digest,
     })
 }
@@ -409,6 +446,8 @@ fn checked_limits(wire: WireLimits) -> Result<Limits, SettingsError> {
         max_body_bytes: wire.max_body_bytes,
         max_connections: wire.max_connections,
         max_idle_upstream: wire.max_idle_upstream,
+        address: limits::bounds("limits.address", &wire.address)?,
+        client: limits::bounds("limits.client", &wire.client)?,
     })
 }
 

@@ -23,6 +23,7 @@ use crate::{
     counters::{Counters, Slot},
     discreet::discreet,
     event::Events,
+    limits::{Limits, Scope},
     settings::{Address, RouteOptions, Settings},
     tls::SiteTls,
 };
@@ -41,6 +42,7 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) struct SiteState {
     pub(crate) tls: Arc<SiteTls>,
+    pub(crate) limits: Option<Arc<Scope>>,
     routes: Box<[RouteState]>,
 }
 
@@ -51,6 +53,7 @@ pub(crate) struct RouteState {
     /// `None` where the gate answers itself: with a redirect.
     pub(crate) upstream: Option<Arc<Upstream>>,
     pub(crate) counted: Slot,
+    pub(crate) limits: Option<Arc<Scope>>,
 }
 
 /// Settings and snapshot that do not fit each other.
@@ -139,10 +142,12 @@ fn site_state(
             options,
             upstream: upstream.cloned(),
             counted: counters.slot(name, path),
+            limits: config.scope(name, path),
         })
     });
     Ok(SiteState {
         tls: config.sites[at].clone(),
+        limits: config.scope(name, ""),
         routes: routes.collect::<Result<_, Mismatch>>()?,
     })
 }
@@ -157,6 +162,8 @@ pub(crate) struct Config {
     sites: Vec<Arc<SiteTls>>,
     /// In the order of the settings, which routes refer to.
     upstreams: Vec<Arc<Upstream>>,
+    /// Sites and routes that have limits.
+    scopes: Vec<Arc<Scope>>,
 }
 
 /// The timeouts that the worker's clock watches, in its milliseconds.
@@ -232,7 +239,9 @@ impl Config {
             idle: milliseconds(settings.timeouts.idle),
             stall: milliseconds(settings.timeouts.stall),
         };
+        let scopes = scopes(&settings, old);
         Ok(Config {
+            scopes,
             settings,
             timeouts_ms,
             access,
@@ -240,6 +249,27 @@ impl Config {
             upstreams,
         })
     }
+}
+
+impl Config {
+    /// The limits of a route of a site or, with an empty path, of the site.
+    fn scope(&self, site: &str, route: &str) -> Option<Arc<Scope>> {
+        (self.scopes.iter())
+            .find(|scope| *scope.site == *site && *scope.route == *route)
+            .cloned()
+    }
+}
+
+fn scopes(settings: &Settings, old: Option<&Config>) -> Vec<Arc<Scope>> {
+    let old = || old.into_iter().flat_map(|old| old.scopes.iter().cloned());
+    let mut scopes = Vec::new();
+    for site in &settings.sites {
+        scopes.extend(Scope::new(&site.name, "", site.limits, old()));
+        for (route, limits) in &site.route_limits {
+            scopes.extend(Scope::new(&site.name, route, *limits, old()));
+        }
+    }
+    scopes
 }
 
 /// A file that the plain listener serves.
@@ -260,6 +290,7 @@ pub(crate) struct Shared {
     pub(crate) publications: ArcSwap<HashMap<String, Publication>>,
     pub(crate) events: Arc<Events>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) limits: Arc<Limits>,
     /// Open connections of all listeners and workers.
     pub(crate) connections: AtomicUsize,
     /// Nothing new is accepted, and what is open ends with its current request.

@@ -16,6 +16,7 @@ use tokio::{sync::Notify, task::JoinHandle};
 use crate::{
     connection::Connection,
     counters,
+    limits::Held,
     random::RequestIds,
     standing::anonymous_fields,
     state::{Shared, State},
@@ -101,6 +102,7 @@ impl Worker {
         let open = Open {
             worker: self.clone(),
             _counted: self.shared.counters.open(),
+            held: None,
         };
         (before < limit).then_some(open)
     }
@@ -164,6 +166,8 @@ impl Worker {
 pub(crate) struct Open {
     worker: Rc<Worker>,
     _counted: counters::Open,
+    /// What it holds of the limits of its address.
+    pub(crate) held: Option<Box<Held>>,
 }
 
 impl Drop for Open {

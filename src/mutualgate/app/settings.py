@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mutualgate import config as of_file
-from mutualgate.config import DEMO, PORTAL, Config
+from mutualgate.config import DEMO, PORTAL, Config, GateLimits, Rate, RouteLimits, SiteLimits
 from mutualgate.gate import (
+    Bounds,
     FieldRules,
     GateSettings,
     Limits,
     Redirect,
     RouteSettings,
+    ScopeLimits,
     SiteSettings,
     Timeouts,
     UpstreamSettings,
@@ -50,6 +52,7 @@ def gate_settings(config: Config, sites: Sequence[SiteSettings], sockets: Path) 
                     redirect=None
                     if route.redirect is None
                     else Redirect(route.redirect, route.redirect_status, route.redirect_keep_path),
+                    limits=_route_limits(route.limits),
                 )
                 for route in site.routes
             ]
@@ -62,7 +65,10 @@ def gate_settings(config: Config, sites: Sequence[SiteSettings], sockets: Path) 
             max_header_bytes=gate.max_header_bytes,
             max_body_bytes=gate.max_body_bytes,
             max_connections=gate.max_connections,
+            address=_address(gate.limits),
+            client=_client(gate.limits),
         ),
+        site_limits=[_site_limits(site.limits) for site in config.sites],
         timeouts=Timeouts(
             handshake=waits.handshake.total_seconds(),
             header=waits.header.total_seconds(),
@@ -75,3 +81,24 @@ def gate_settings(config: Config, sites: Sequence[SiteSettings], sockets: Path) 
 
 def _fields(rules: of_file.FieldRules) -> FieldRules:
     return FieldRules(list(rules.add), list(rules.set), list(rules.remove))
+
+
+def _rate(rate: Rate | None) -> tuple[float, int] | None:
+    return None if rate is None else (rate.per_second, rate.burst)
+
+
+def _address(limits: GateLimits) -> Bounds:
+    return Bounds(limits.address_connections, _rate(limits.address_handshakes), _rate(limits.address_requests))
+
+
+def _client(limits: GateLimits | SiteLimits) -> Bounds:
+    return Bounds(limits.client_connections, _rate(limits.client_handshakes), _rate(limits.client_requests))
+
+
+def _site_limits(limits: SiteLimits) -> ScopeLimits:
+    total = Bounds(limits.connections, _rate(limits.handshakes), _rate(limits.requests))
+    return ScopeLimits(total, _client(limits))
+
+
+def _route_limits(limits: RouteLimits) -> ScopeLimits:
+    return ScopeLimits(Bounds(requests=_rate(limits.requests)), Bounds(requests=_rate(limits.client_requests)))

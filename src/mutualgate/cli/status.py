@@ -1,7 +1,7 @@
 """`mutualgate status`: what runs, whether it is well, and what will need somebody soon."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
@@ -10,6 +10,9 @@ from mutualgate.cli.output import NO, emit, plain, table
 # Our own certificates are renewed with a third of their life left, lists at half of it: what comes this near is stuck.
 _SOON = timedelta(days=30)
 _SOON_FOR_LISTS = timedelta(hours=12)
+
+# Of those that met limits most often; --json has up to 64.
+_MOST = 3
 
 
 def status(dir: Dir = DEFAULT_DIR, json: Json = False) -> int:
@@ -53,12 +56,28 @@ def text(answer: Mapping[str, Any], now: datetime) -> str:
         ("answers", _answers(counters["requests"])),
         ("refused for", _counts(verdicts.items())),
         ("upstream errors", _counts(counters["upstream_errors"])),
+        *_limited(counters),
     ]
     expiring = _expiring(answer["expiring"])
     rows += [("expiring", expiring)] if expiring else []
     ends = sorted((at, what) for what, at, _ in _endings(answer))
     rows += [("ends next", f"{plain(what)}: {at:%Y-%m-%d %H:%M} UTC") for at, what in ends[:1]]
     return "\n".join([*warnings, table(("", ""), rows).lstrip("\n")])
+
+
+def _limited(counters: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Which limits were met how often, and by whom most; nothing where none was."""
+    if not any(number for _, number in counters["limited"]):
+        return []
+    most = [
+        f"{plain(one['who']) or 'all'} {one['times']} times at {one['limit']}, last {_time(one['last'])}"
+        for one in counters["limited_most"][:_MOST]
+    ]
+    return [("turned away at", _counts(counters["limited"])), ("most of them", "; ".join(most))]
+
+
+def _time(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _expiring(figures: list[Mapping[str, Any]]) -> str:

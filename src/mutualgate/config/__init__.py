@@ -15,6 +15,7 @@
 Knows the file alone. Whether a certificate is there and fits its key is asked by whoever loads it, as a `Check`.
 """
 
+from .kinds import Rate
 from .messages import FieldRules
 from .network import DEMO, PORTAL, Address, Upstream
 from .overrides import with_overrides
@@ -29,14 +30,17 @@ from .shape import (
     AuthorityConfig,
     Config,
     GateConfig,
+    GateLimits,
     MailConfig,
     Mode,
     NoticesConfig,
     OnRefusal,
     PortalConfig,
     RouteConfig,
+    RouteLimits,
     Security,
     SiteConfig,
+    SiteLimits,
     Timeouts,
 )
 
@@ -52,6 +56,7 @@ __all__ = [
     "FieldRules",
     "Finding",
     "GateConfig",
+    "GateLimits",
     "MailConfig",
     "Mode",
     "NoticesConfig",
@@ -59,10 +64,13 @@ __all__ = [
     "Place",
     "PortalConfig",
     "Problem",
+    "Rate",
     "RouteConfig",
+    "RouteLimits",
     "Security",
     "Server",
     "SiteConfig",
+    "SiteLimits",
     "Timeouts",
     "Upstream",
     "default_file",

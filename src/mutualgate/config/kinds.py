@@ -16,6 +16,7 @@ E = TypeVar("E", bound=StrEnum)
 
 UNITS = {"ms": timedelta(milliseconds=1), "s": timedelta(seconds=1), "m": timedelta(minutes=1),
          "h": timedelta(hours=1), "d": timedelta(days=1)}  # fmt: skip
+PER_SECOND = {"s": 1.0, "m": 1 / 60, "h": 1 / 3600}
 SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
@@ -99,17 +100,21 @@ class Flag:
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number between two bounds, both allowed."""
+    """A whole number between two bounds, both allowed; `unlimited` where that is allowed, which is None."""
 
     least: int
     most: int
+    unlimited: bool = False
     name: str = "integer"
 
     @property
     def expected(self) -> str:
-        return f"a whole number from {self.least} to {self.most}"
+        bounds = f"a whole number from {self.least} to {self.most}"
+        return f'{bounds}, or "unlimited"' if self.unlimited else bounds
 
-    def read(self, value: object, folder: Path) -> int:
+    def read(self, value: object, folder: Path) -> int | None:
+        if self.unlimited and value == "unlimited":
+            return None
         if isinstance(value, bool) or not isinstance(value, int) or not self.least <= value <= self.most:
             raise Unfit(found(value))
         return value
@@ -167,6 +172,42 @@ class Size:
         if not self.least <= size <= self.most:
             raise Unfit(found(value))
         return size
+
+
+@dataclass(frozen=True)
+class Rate:
+    """So many per second in the long run, and `burst` of them at once."""
+
+    per_second: float
+    burst: int
+
+
+@dataclass(frozen=True)
+class Often:
+    """How often something may happen: `50/s`, `600/m`, `50/s burst 200`; `unlimited` is None."""
+
+    most: int = 1_000_000
+    name: str = "rate"
+
+    @property
+    def expected(self) -> str:
+        return (f'a number of at most {self.most} and one of /s, /m, /h, and perhaps "burst" and the number that may '
+                'come at once, as "50/s burst 200", or "unlimited"')  # fmt: skip
+
+    def read(self, value: object, folder: Path) -> Rate | None:
+        if value == "unlimited":
+            return None
+        match = re.fullmatch(r"([0-9]{1,7})/([smh])(?: burst ([0-9]{1,7}))?", text_of(value))
+        if not match or not 1 <= (number := int(match[1])) <= self.most:
+            raise Unfit(found(value))
+        per_second = number * PER_SECOND[match[2]]
+        # Without a word about it: what comes in a second, or the first one of a minute.
+        burst = int(match[3]) if match[3] else max(1, int(per_second))
+        if not 1 <= burst <= self.most:
+            raise Unfit(found(value))
+        if burst > per_second * 86400:
+            raise Unfit(f"{found(value)}: such a burst takes more than a day to be earned again")
+        return Rate(per_second, burst)
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,15 @@ from .shape import (
     AuthorityConfig,
     Config,
     GateConfig,
+    GateLimits,
     MailConfig,
     Mode,
     NoticesConfig,
     PortalConfig,
     RouteConfig,
+    RouteLimits,
     SiteConfig,
+    SiteLimits,
     Timeouts,
 )
 
@@ -304,9 +307,21 @@ def default_of(setting: Setting, folder: Path) -> Any:
 
 def assemble(draft: Draft, path: Path) -> Config:
     """The `Config` of a draft without problems."""
-    gate = {**draft["gate"], "timeouts": Timeouts(**draft["gate"]["timeouts"])}
+    gate = {
+        **draft["gate"],
+        "timeouts": Timeouts(**draft["gate"]["timeouts"]),
+        "limits": GateLimits(**draft["gate"]["limits"]),
+    }
     sites = (
-        SiteConfig(**{**site, "routes": tuple(RouteConfig(**route) for route in site["routes"])})
+        SiteConfig(
+            **{
+                **site,
+                "limits": SiteLimits(**site["limits"]),
+                "routes": tuple(
+                    RouteConfig(**{**route, "limits": RouteLimits(**route["limits"])}) for route in site["routes"]
+                ),
+            }
+        )
         for site in draft["sites"]
     )
     return Config(

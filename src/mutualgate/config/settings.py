@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from .kinds import SIZES, Choice, Duration, File, Flag, Kind, Log, Many, Size, Whole, Word
+from .kinds import SIZES, Choice, Duration, File, Flag, Kind, Log, Many, Often, Size, Whole, Word
 from .messages import PERMANENT_REDIRECT, Elsewhere, Fields, Status
 from .network import Host, Listener, PlainUrl, SecureUrl, Service, UrlPath
 from .posting import HookUrl, Mailbox, MailServer
@@ -77,6 +77,25 @@ TIMEOUTS = Table(
     ),
 )
 
+COUNT = Whole(1, 1_000_000, unlimited=True)
+RATE = Often()
+
+GATE_LIMITS = Table(
+    "gate.limits",
+    "What one address, and one client, may use of the gate, over all its connections. An address is an IPv4 address or "
+    "the first 64 bits of an IPv6 address; a client is who the certificate says it is, wherever it comes from. Beyond: "
+    "a connection of an address is dropped before TLS, a client gets 429 with `Retry-After`.",
+    (
+        Setting("address_connections", COUNT, '"unlimited"', "Connections of one address at a time.", "100"),
+        Setting("address_handshakes", RATE, '"unlimited"', "New connections of one address.", '"20/s burst 50"'),
+        Setting("address_requests", RATE, '"unlimited"',
+                "Requests of one address, whoever makes them, also those that are refused.", '"200/s burst 500"'),
+        Setting("client_connections", COUNT, '"unlimited"', "Connections of one client at a time.", "50"),
+        Setting("client_handshakes", RATE, '"unlimited"', "New connections of one client.", '"10/s burst 20"'),
+        Setting("client_requests", RATE, '"unlimited"', "Requests of one client.", '"100/s burst 200"'),
+    ),
+)  # fmt: skip
+
 GATE = Table(
     "gate",
     "The listeners, limits and logs of the gate. Listeners and workers change at the next start, the rest at once.",
@@ -101,7 +120,7 @@ GATE = Table(
         Setting("max_connections", Whole(1, 1_000_000), "10000",
                 "Connections of clients at a time. Beyond, new ones are turned away.", "50000"),
     ),
-    (TIMEOUTS,),
+    (TIMEOUTS, GATE_LIMITS),
 )  # fmt: skip
 
 AUTHORITY = Table(
@@ -239,6 +258,38 @@ NOTICES = Table(
     ),
 )
 
+_CLIENT_OF_A_SITE = "Who comes without a certificate counts as its address."
+
+SITE_LIMITS = Table(
+    "sites.limits",
+    "What all clients together, and each one, may use of the site before it. They hold beside those of the gate. "
+    "Beyond: 429 with `Retry-After`; too many handshakes end before keys are used.",
+    (
+        Setting("connections", COUNT, '"unlimited"', "Connections to the site at a time.", "1000"),
+        Setting("handshakes", RATE, '"unlimited"',
+                "New connections to the site, also of strangers. Set `address_handshakes` of the gate below it, lest "
+                "one address use it up.", '"200/s"'),
+        Setting("requests", RATE, '"unlimited"', "Requests to the site.", '"2000/s"'),
+        Setting("client_connections", COUNT, '"unlimited"',
+                f"Connections of one client to the site at a time. {_CLIENT_OF_A_SITE}", "20"),
+        Setting("client_handshakes", RATE, '"unlimited"',
+                f"New connections of one client to the site. {_CLIENT_OF_A_SITE}", '"5/s burst 20"'),
+        Setting("client_requests", RATE, '"unlimited"',
+                f"Requests of one client to the site. {_CLIENT_OF_A_SITE}", '"50/s"'),
+    ),
+)  # fmt: skip
+
+ROUTE_LIMITS = Table(
+    "sites.routes.limits",
+    "What all clients together, and each one, may use of the route before it, beside the limits of the site and the "
+    "gate. Beyond: 429 with `Retry-After`.",
+    (
+        Setting("requests", RATE, '"unlimited"', "Requests to the route.", '"100/s"'),
+        Setting("client_requests", RATE, '"unlimited"',
+                f"Requests of one client to the route. {_CLIENT_OF_A_SITE}", '"10/m burst 5"'),
+    ),
+)  # fmt: skip
+
 ROUTES = Table(
     "sites.routes",
     "A path under the site before it: what serves it, and who may pass. The longest path that covers a request "
@@ -289,6 +340,7 @@ ROUTES = Table(
                 "Add the path and query of the request, after `strip_prefix` or `replace_prefix`, to `redirect`.",
                 "false"),
     ),
+    (ROUTE_LIMITS,),
     repeated=True,
 )  # fmt: skip
 
@@ -314,7 +366,7 @@ SITES = Table(
                 "What the site is for. A pin or a partner's CA that is marked for an environment is admitted only at "
                 "sites of that one.", '"test"'),
     ),
-    (ROUTES,),
+    (SITE_LIMITS, ROUTES),
     repeated=True,
 )  # fmt: skip
 

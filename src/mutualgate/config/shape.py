@@ -6,6 +6,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
+from .kinds import Rate
 from .messages import FieldRules
 from .network import Address, Upstream
 from .posting import Server
@@ -60,6 +61,38 @@ class Timeouts:
 
 
 @dataclass(frozen=True)
+class GateLimits:
+    """What one address, and one client, may use of the gate; None for no limit."""
+
+    address_connections: int | None
+    address_handshakes: Rate | None
+    address_requests: Rate | None
+    client_connections: int | None
+    client_handshakes: Rate | None
+    client_requests: Rate | None
+
+
+@dataclass(frozen=True)
+class SiteLimits:
+    """What all together, and one client, may use of a site."""
+
+    connections: int | None
+    handshakes: Rate | None
+    requests: Rate | None
+    client_connections: int | None
+    client_handshakes: Rate | None
+    client_requests: Rate | None
+
+
+@dataclass(frozen=True)
+class RouteLimits:
+    """What all together, and one client, may use of a route."""
+
+    requests: Rate | None
+    client_requests: Rate | None
+
+
+@dataclass(frozen=True)
 class GateConfig:
     """The data plane. `workers` is 0 for one on each core; `max_body_bytes` is None for any size."""
 
@@ -75,6 +108,7 @@ class GateConfig:
     max_body_bytes: int | None
     max_connections: int
     timeouts: Timeouts
+    limits: GateLimits
 
 
 @dataclass(frozen=True)
@@ -137,6 +171,7 @@ class RouteConfig:
     redirect: str | None
     redirect_status: int
     redirect_keep_path: bool
+    limits: RouteLimits
 
 
 @dataclass(frozen=True)
@@ -151,6 +186,7 @@ class SiteConfig:
     key: Path | None
     environment: str
     """Pins and partners' CAs that are marked for an environment are admitted where it is this one."""
+    limits: SiteLimits
     routes: tuple[RouteConfig, ...]
 
 

@@ -2,17 +2,20 @@
 
 from mutualgate.gate.dataplane import DataPlane, Judge, Publication, Verdict, decide_batch, field_refused, reasons
 from mutualgate.gate.settings import (
+    Bounds,
     FieldRules,
     GateSettings,
     Limits,
     Redirect,
     RouteSettings,
+    ScopeLimits,
     SiteSettings,
     Timeouts,
     UpstreamSettings,
 )
 
 __all__ = [
+    "Bounds",
     "DataPlane",
     "FieldRules",
     "GateSettings",
@@ -21,6 +24,7 @@ __all__ = [
     "Publication",
     "Redirect",
     "RouteSettings",
+    "ScopeLimits",
     "SiteSettings",
     "Timeouts",
     "UpstreamSettings",

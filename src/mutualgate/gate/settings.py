@@ -39,6 +39,21 @@ class Redirect(msgspec.Struct, frozen=True):
     keep_path: bool
 
 
+class Bounds(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Of one that is counted. Rates are per second, with how many may come at once."""
+
+    connections: int | None = None
+    handshakes: tuple[float, int] | None = None
+    requests: tuple[float, int] | None = None
+
+
+class ScopeLimits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Of a site or a route: for all together, and for each client."""
+
+    total: Bounds = Bounds()
+    client: Bounds = Bounds()
+
+
 class RouteSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """How requests of one route are forwarded."""
 
@@ -51,6 +66,7 @@ class RouteSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     strip_prefix: str | None = None
     replace_prefix: str | None = None
     redirect: Redirect | None = None
+    limits: ScopeLimits = ScopeLimits()
 
 
 class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -58,6 +74,8 @@ class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
     max_body_bytes: int | None = None
     max_connections: int = 50_000
     max_idle_upstream: int = 256
+    address: Bounds = Bounds()
+    client: Bounds = Bounds()
 
 
 class Timeouts(msgspec.Struct, frozen=True):
@@ -72,7 +90,7 @@ class Timeouts(msgspec.Struct, frozen=True):
 
 
 class GateSettings(msgspec.Struct, frozen=True):
-    """All of it. `routes` has one list per site."""
+    """All of it. `routes` has one list per site, `site_limits` one entry, or none at all."""
 
     listen: list[str]
     plain_listen: list[str]
@@ -83,6 +101,7 @@ class GateSettings(msgspec.Struct, frozen=True):
     access_log: str = "-"
     access_format: str = "json"
     limits: Limits = Limits()
+    site_limits: list[ScopeLimits] = []
     timeouts: Timeouts = Timeouts()
     public_port: int | None = None
     http2: bool = True

@@ -195,6 +195,16 @@ METRICS: tuple[Metric, ...] = (
         _labelled("handshakes", "end"),
     ),
     Metric(
+        "mutualgate_limited_total",
+        "counter",
+        "Connections and requests that were turned away because of a limit; `mutualgate status` says whose.",
+        {
+            "limit": "the limit, as its setting is called: `address_…` and `client_…` of `[gate.limits]`, `site_…`, "
+            "`route_…`, or `max_connections`"
+        },
+        _labelled("limited", "limit"),
+    ),
+    Metric(
         "mutualgate_verdicts_total",
         "counter",
         "Requests by what was decided about their client.",

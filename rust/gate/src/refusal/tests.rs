@@ -14,6 +14,7 @@ fn document(code: &'static str) -> Document {
         fix: "Ask for a new one.".into(),
         refusal: Some(RefusalId::random()),
         terse: false,
+        retry_after: None,
         portal: None,
     }
 }

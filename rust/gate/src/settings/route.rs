@@ -45,6 +45,8 @@ pub(super) struct WireRoute {
     replace_prefix: Option<String>,
     #[serde(default)]
     redirect: Option<WireRedirect>,
+    #[serde(default)]
+    pub(super) limits: super::limits::WireScope,
 }
 
 #[derive(Debug, Deserialize)]
