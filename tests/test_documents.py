@@ -127,10 +127,10 @@ def test_every_name_that_clients_may_not_send_has_a_row() -> None:
 
 def test_every_field_that_the_gate_writes_has_a_row() -> None:
     written = reference.written()
-    assert len(written) == 17
+    assert len(written) > 40
     rows = page("headers.md").lower()
     for name in written:
-        assert f"\n| `{name}` |" in rows, name
+        assert re.search(rf"\n\| `{name}(_n)?` \|", rows), name
 
 
 def test_every_setting_has_a_row() -> None:

@@ -27,6 +27,7 @@ limits = { requests = "7/s", client_connections = 5 }
 routes = [
     { path = "/", upstream = "demo" },
     { path = "/up", upstream = "http://127.0.0.1:8080", max_body_bytes = "1 MiB", pass_identity_names = true },
+    { path = "/tell", upstream = "http://127.0.0.1:8080", identity = ["nginx"] },
     { path = "/join", upstream = "portal", limits = { client_requests = "1/s" } },
 ]
 """
@@ -47,12 +48,13 @@ def test_everything_is_passed_on_with_its_unit() -> None:
         "http://127.0.0.1:8080",
         "unix:/run/portal.sock",
     ]
-    ((demo, other, portal),) = settings.routes
+    ((demo, other, told, portal),) = settings.routes
     assert (demo.path, demo.tls_facts, demo.max_body_bytes) == ("/", True, None)
     assert (other.path, other.tls_facts, other.max_body_bytes) == ("/up", False, 1024 * 1024)
     assert other.pass_identity_names
     assert portal.limits == ScopeLimits(client=Bounds(requests=(1.0, 1)))
     assert demo.limits == ScopeLimits()
+    assert (demo.identity, told.identity) == (["rfc9440"], ["nginx"])
     assert (portal.path, portal.tls_facts) == ("/join", True)
 
 

@@ -15,6 +15,7 @@ from mutualgate.config import (
     AccessFormat,
     Address,
     Config,
+    Dialect,
     Finding,
     Mode,
     OnRefusal,
@@ -81,6 +82,7 @@ client_certificate = "required"
 roles = ["ops:admin"]
 clients = ["Alice Example"]
 tls_facts = true
+identity = ["xfcc", "tomcat"]
 max_body_bytes = "unlimited"
 [[sites.routes]]
 path = "/public"
@@ -99,6 +101,7 @@ client_certificate = "off"
     root, admin, public = site.routes
     assert [route.client_certificate for route in site.routes] == [Mode.OPTIONAL, Mode.REQUIRED, Mode.OFF]
     assert (admin.roles, admin.clients, admin.tls_facts) == (("ops:admin",), ("Alice Example",), True)
+    assert (root.identity, admin.identity) == ((Dialect.RFC9440,), (Dialect.XFCC, Dialect.TOMCAT))
     # The gate's limit holds where a route says nothing, and not where it says "unlimited".
     assert [route.max_body_bytes for route in site.routes] == [1 << 20, None, 1 << 20]
     assert root.upstream == public.upstream

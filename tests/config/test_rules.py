@@ -111,6 +111,19 @@ RULES = [
         id="an alert before the portal",
     ),
     pytest.param(
+        site() + route(more='identity = ["apache", "nginx"]'),
+        site() + route(more='identity = ["apache", "tomcat", "xfcc"]'),
+        ':8:12: sites[0].routes[0].identity: "nginx" and "apache" write the same names, with "-" and with "_", in two '
+        "forms. Choose the one that the service reads",
+        id="two dialects that CGI takes for one",
+    ),
+    pytest.param(
+        site() + route(upstream="portal", more="identity = []"),
+        site() + route(upstream="portal", more='identity = ["rfc9440"]'),
+        ":8:12: sites[0].routes[0].identity: has no meaning for the portal. Leave it out",
+        id="a dialect for the portal",
+    ),
+    pytest.param(
         site() + route(upstream="portal", more='client_certificate = "required"'),
         site() + route(upstream="demo", more='client_certificate = "required"'),
         ":8:22: sites[0].routes[0].client_certificate: has no meaning for the portal. "

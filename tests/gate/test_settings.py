@@ -39,7 +39,13 @@ def made() -> Made:
         workers=1,
         sites=[SiteSettings("main", server.chain_pem, server.key_pem)],
         upstreams=[UpstreamSettings("http://127.0.0.1:1")],
-        routes=[[RouteSettings("/", pass_identity_names=True, tls_facts=True, max_body_bytes=10, limits=SCOPE)]],
+        routes=[
+            [
+                RouteSettings(
+                    "/", pass_identity_names=True, tls_facts=True, max_body_bytes=10, limits=SCOPE, identity=["xfcc"]
+                )
+            ]
+        ],
         access_log="",
         access_format="text",
         limits=Limits(max_body_bytes=1000, address=BOUNDS, client=BOUNDS),
@@ -67,6 +73,7 @@ WRONG = {
     "burst": ({"limits": Limits(client=Bounds(handshakes=(1.0, 0)))}, r"limits\.client\.handshakes"),
     "count": ({"site_limits": [ScopeLimits(total=Bounds(connections=0))]}, r"site_limits\[0\]\.total\.connections"),
     "limits of sites": ({"site_limits": [SCOPE, SCOPE]}, "site_limits.*2"),
+    "dialect": ({"routes": [[RouteSettings("/", identity=["latin"])]]}, r"routes\[0\]\[0\]\.identity.*latin.*xfcc"),
     "certificate": ({"sites": [SiteSettings("main", b"nonsense", b"nonsense")]}, r"sites\[0\].*certificate"),
 }
 

@@ -17,7 +17,10 @@ use crate::{
     client_io::{Phase, Progress},
     counters::Flow,
     event::Scene,
-    identity::Hop,
+    identity::{
+        Dialects, Hop,
+        link::{self, Link},
+    },
     ledger,
     limits::{Held, Over},
     standing::{Standing, judge, unix_now},
@@ -53,6 +56,8 @@ pub(crate) struct Met {
     pub(crate) is_h2: bool,
     /// The version of TLS.
     pub(crate) version: &'static str,
+    /// The IANA name of the cipher suite.
+    pub(crate) cipher: &'static str,
     pub(crate) resumed: bool,
     /// For routes that pass TLS facts on.
     pub(crate) facts: HeaderValue,
@@ -66,6 +71,8 @@ pub(crate) struct Connection {
     pub(crate) progress: Arc<Progress>,
     /// The fields about where a request comes from, for the authority that was asked for last.
     hop: RefCell<Option<KnownHop>>,
+    /// What services are told that want to tell connections apart; made when one asks.
+    session: OnceCell<Box<str>>,
     standing: RefCell<Rc<Standing>>,
     requests: RefCell<Vec<Option<Running>>>,
     running: Cell<usize>,
@@ -87,8 +94,8 @@ pub(crate) struct Connection {
     pub(crate) over: Cell<Option<Over>>,
 }
 
-/// An authority, and the fields of requests to it.
-type KnownHop = (Box<str>, Rc<[u8]>);
+/// An authority, the dialects that its service is told about the connection in, and the fields of requests to it.
+type KnownHop = (Box<str>, Dialects, Rc<[u8]>);
 
 /// A request that is not yet answered to the end.
 struct Running {
@@ -139,6 +146,7 @@ impl Connection {
             met,
             progress: Arc::default(),
             hop: RefCell::default(),
+            session: OnceCell::new(),
             standing: RefCell::new(standing),
             requests: RefCell::default(),
             running: Cell::new(0),
@@ -200,20 +208,41 @@ impl Connection {
         self.standing.borrow().is_admitted()
     }
 
-    /// `Host`, `Forwarded` and its elder relatives for a request to `authority`: fields, each with its CRLF.
-    pub(crate) fn hop(&self, authority: &str) -> Rc<[u8]> {
+    /// `Host`, `Forwarded` and its elder relatives for a request to `authority`, and what `dialects` say about the
+    /// connection: fields, each with its CRLF.
+    pub(crate) fn hop(&self, authority: &str, dialects: Dialects) -> Rc<[u8]> {
         let mut hop = self.hop.borrow_mut();
-        if let Some((known, fields)) = &*hop
+        if let Some((known, told, fields)) = &*hop
             && **known == *authority
+            && *told == dialects
         {
             return fields.clone();
         }
         let mut headers = HeaderMap::new();
         Hop::new(self.met.peer.ip(), authority, self.met.port, "https").apply(&mut headers);
-        let fields: Rc<[u8]> = [b"host: ", authority.as_bytes(), b"\r\n", &block(&headers)]
-            .concat()
-            .into();
-        *hop = Some((authority.into(), fields.clone()));
+        let link = if dialects == Dialects::NONE {
+            Vec::new()
+        } else {
+            let id = self
+                .session
+                .get_or_init(|| self.worker.request_ids.next().as_str().into());
+            let link = Link {
+                version: self.met.version,
+                cipher: self.met.cipher,
+                id,
+            };
+            link::fields(dialects, link)
+        };
+        let fields: Rc<[u8]> = [
+            b"host: ",
+            authority.as_bytes(),
+            b"\r\n",
+            &block(&headers),
+            &link,
+        ]
+        .concat()
+        .into();
+        *hop = Some((authority.into(), dialects, fields.clone()));
         fields
     }
 

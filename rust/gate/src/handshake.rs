@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustls::{
-    CertificateError, HandshakeKind, NamedGroup, ProtocolVersion,
+    CertificateError, CipherSuite, HandshakeKind, NamedGroup, ProtocolVersion,
     server::{Accepted, AcceptedAlert, Acceptor},
 };
 use tokio::{
@@ -204,7 +204,7 @@ fn met(tls: &TlsStream<TcpStream>, peer: SocketAddr, port: u16) -> Met {
     };
     let cipher = session
         .negotiated_cipher_suite()
-        .and_then(|suite| suite.suite().as_str())
+        .map(|suite| suite_name(suite.suite()))
         .unwrap_or_default();
     let group = session
         .negotiated_key_exchange_group()
@@ -216,11 +216,9 @@ fn met(tls: &TlsStream<TcpStream>, peer: SocketAddr, port: u16) -> Met {
         .alpn_protocol()
         .and_then(|name| str::from_utf8(name).ok())
         .unwrap_or_default();
-    // RFC 8446 names suites without the key exchange; rustls puts the version in front.
-    let cipher = cipher.replacen("TLS13_", "TLS_", 1);
     let facts = TlsFacts {
         version,
-        cipher: &cipher,
+        cipher,
         group,
         resumed,
         sni,
@@ -233,7 +231,19 @@ fn met(tls: &TlsStream<TcpStream>, peer: SocketAddr, port: u16) -> Met {
         sni: sni.into(),
         is_h2: alpn == "h2",
         version,
+        cipher,
         resumed,
+    }
+}
+
+/// As in the IANA registry "TLS Cipher Suites": RFC 8446 names suites without the key exchange, and rustls puts the
+/// version in front.
+fn suite_name(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        other => other.as_str().unwrap_or_default(),
     }
 }
 

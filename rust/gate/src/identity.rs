@@ -11,13 +11,29 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header::TRAILER};
 use judge::{Admission, Refusal};
 
+mod apache;
+mod dialect;
 mod encode;
+mod fields;
 mod forwarded;
+mod leaf;
+pub(crate) mod link;
 mod names;
+mod nginx;
+mod telling;
+mod token;
+mod traefik;
+mod xfcc;
 
+pub use dialect::Dialect;
+pub(crate) use dialect::Dialects;
 pub(crate) use encode::hex;
+use fields::Fields;
+pub use fields::OMITTED;
 pub use forwarded::Hop;
 pub use names::{Kind, NAMES, Name, canonical_name, is, kind};
+pub(crate) use telling::Telling;
+pub(crate) use token::Signer;
 
 /// RFC 9440 2.2.
 pub const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
@@ -54,8 +70,8 @@ pub const ISSUER_KNOWN: HeaderName = HeaderName::from_static("mutualgate-issuer-
 /// Facts of the TLS connection; see [`TlsFacts`].
 pub const TLS: HeaderName = HeaderName::from_static("mutualgate-tls");
 
-/// Longest value of `Client-Cert` and of `Client-Cert-Chain`, in bytes. A longer one is left out whole, since servers
-/// refuse requests with such fields and half a certificate is none.
+/// Longest value of a field with certificates, in bytes. A longer one is left out whole and named in [`OMITTED`], since
+/// servers refuse requests with such fields and half a certificate is none.
 const MAX_CERTIFICATE_BYTES: usize = 16 * 1024;
 
 /// Longest value of any other field, in bytes: a name in a certificate can have 32 KiB. A longer one is left out whole,
@@ -111,32 +127,38 @@ fn strip_announcement(headers: &mut HeaderMap, pass_identity_names: bool) {
 ///
 /// A service can rely on this: with `Mutualgate-Verdict: admitted`, `-Client-Id`, `-Client`, `-Roles`, `-Credential`,
 /// `-Serial`, `-Authority` and `-Evidence` are there, and `-Partner` where a partner's CA vouched. `-Subject` and `-Issuer` are left out beyond 8 KiB, `Client-Cert` and
-/// `Client-Cert-Chain` beyond 16 KiB, and the chain also where nothing but the leaf was sent. With `anonymous` there
-/// is nothing but the verdict. The portal, and nobody else, is also told of whom was refused; see [`Written::refused`].
+/// `Client-Cert-Chain` beyond 16 KiB, and the chain also where nothing but the leaf was sent; [`OMITTED`] names what was
+/// too long. With `anonymous` there is nothing but the verdict. The portal, and nobody else, is also told of whom was refused; see [`Written::refused`].
 #[derive(Debug, Clone)]
 pub struct Written {
     fields: Box<[(HeaderName, HeaderValue)]>,
 }
 
 impl Written {
-    /// For an admitted client; `chain` is DER, leaf first, as the peer sent it.
+    /// For an admitted client, told as is usual; `chain` is DER, leaf first, as the peer sent it.
     pub fn new<C: AsRef<[u8]>>(admission: &Admission, chain: &[C]) -> Written {
+        let mut fields = Written::facts(admission);
+        push_chain(&mut fields, chain);
+        Written {
+            fields: fields.finish(),
+        }
+    }
+
+    /// What every dialect comes with: who was admitted, in our own fields.
+    fn facts(admission: &Admission) -> Fields {
         let client = admission.client();
-        Written::of(
-            &Facts {
-                client_id: client.id,
-                client: &client.name,
-                roles: client.roles.iter().map(|role| &**role).collect(),
-                fingerprint: admission.fingerprint(),
-                subject: admission.subject(),
-                issuer: admission.issuer(),
-                serial: admission.serial(),
-                authority: admission.authority(),
-                evidence: admission.evidence().code(),
-                partner: admission.partner(),
-            },
-            chain,
-        )
+        Written::of(&Facts {
+            client_id: client.id,
+            client: &client.name,
+            roles: client.roles.iter().map(|role| &**role).collect(),
+            fingerprint: admission.fingerprint(),
+            subject: admission.subject(),
+            issuer: admission.issuer(),
+            serial: admission.serial(),
+            authority: admission.authority(),
+            evidence: admission.evidence().code(),
+            partner: admission.partner(),
+        })
     }
 
     /// For whoever passes on a route that needs no certificate.
@@ -152,41 +174,36 @@ impl Written {
     /// out.
     pub fn refused<C: AsRef<[u8]>>(refusal: &Refusal, chain: &[C]) -> Written {
         let known = if refusal.issuer_known { "yes" } else { "no" };
-        let mut fields = vec![
-            (VERDICT, HeaderValue::from_static("refused")),
-            (REASON, HeaderValue::from_static(refusal.reason.code())),
-            (ISSUER_KNOWN, HeaderValue::from_static(known)),
-        ];
-        push_text(&mut fields, DETAIL, &refusal.detail);
+        let mut fields = Fields::default();
+        fields.push(VERDICT, HeaderValue::from_static("refused"));
+        fields.push(REASON, HeaderValue::from_static(refusal.reason.code()));
+        fields.push(ISSUER_KNOWN, HeaderValue::from_static(known));
+        fields.text(DETAIL, encode::escape(&refusal.detail, b""));
         push_chain(&mut fields, chain);
         Written {
-            fields: fields.into(),
+            fields: fields.finish(),
         }
     }
 
-    fn of<C: AsRef<[u8]>>(facts: &Facts<'_>, chain: &[C]) -> Written {
-        let mut fields = vec![
-            (VERDICT, HeaderValue::from_static("admitted")),
-            (CLIENT_ID, HeaderValue::from(facts.client_id)),
-            (CLIENT, encode::value(encode::escape(facts.client, b""))),
-            (ROLES, encode::value(list(&facts.roles))),
-            (CREDENTIAL, encode::value(hex(facts.fingerprint))),
-            (SERIAL, encode::value(encode::escape(facts.serial, b""))),
-            (
-                AUTHORITY,
-                encode::value(encode::escape(facts.authority, b"")),
-            ),
-        ];
-        fields.push((EVIDENCE, HeaderValue::from_static(facts.evidence)));
+    fn of(facts: &Facts<'_>) -> Fields {
+        let mut fields = Fields::default();
+        fields.push(VERDICT, HeaderValue::from_static("admitted"));
+        fields.push(CLIENT_ID, HeaderValue::from(facts.client_id));
+        fields.push(CLIENT, encode::value(encode::escape(facts.client, b"")));
+        fields.push(ROLES, encode::value(list(&facts.roles)));
+        fields.push(CREDENTIAL, encode::value(hex(facts.fingerprint)));
+        fields.push(SERIAL, encode::value(encode::escape(facts.serial, b"")));
+        fields.push(
+            AUTHORITY,
+            encode::value(encode::escape(facts.authority, b"")),
+        );
+        fields.push(EVIDENCE, HeaderValue::from_static(facts.evidence));
         if let Some(partner) = facts.partner {
-            push_text(&mut fields, PARTNER, partner);
+            fields.text(PARTNER, encode::escape(partner, b""));
         }
-        push_text(&mut fields, SUBJECT, facts.subject);
-        push_text(&mut fields, ISSUER, facts.issuer);
-        push_chain(&mut fields, chain);
-        Written {
-            fields: fields.into(),
-        }
+        fields.text(SUBJECT, encode::escape(facts.subject, b""));
+        fields.text(ISSUER, encode::escape(facts.issuer, b""));
+        fields
     }
 
     /// Writes the fields. Call it after [`strip`] and after the fields that `Connection` names are gone.
@@ -217,21 +234,20 @@ struct Facts<'a> {
     partner: Option<&'a str>,
 }
 
-/// Adds a text of the certificate's or the judge's, unless it is too long.
-fn push_text(fields: &mut Vec<(HeaderName, HeaderValue)>, name: HeaderName, text: &str) {
-    let text = encode::escape(text, b"");
-    if text.len() <= MAX_TEXT_BYTES {
-        fields.push((name, encode::value(text)));
-    }
-}
-
 /// Adds the certificates, each field unless it is too long. RFC 9440 2.3: the chain never comes without the leaf.
-fn push_chain<C: AsRef<[u8]>>(fields: &mut Vec<(HeaderName, HeaderValue)>, chain: &[C]) {
-    if let Some((leaf, others)) = chain.split_first()
-        && let Some(leaf) = certificates(std::slice::from_ref(leaf))
-    {
-        fields.push((CLIENT_CERT, leaf));
-        fields.extend(certificates(others).map(|chain| (CLIENT_CERT_CHAIN, chain)));
+fn push_chain<C: AsRef<[u8]>>(fields: &mut Fields, chain: &[C]) {
+    let Some((leaf, others)) = chain.split_first() else {
+        return;
+    };
+    let leaf = byte_sequences(std::slice::from_ref(leaf));
+    let is_there = leaf.len() <= MAX_CERTIFICATE_BYTES;
+    fields.certificates(CLIENT_CERT, leaf);
+    if !others.is_empty() {
+        if is_there {
+            fields.certificates(CLIENT_CERT_CHAIN, byte_sequences(others));
+        } else {
+            fields.omit(CLIENT_CERT_CHAIN);
+        }
     }
 }
 
@@ -246,18 +262,15 @@ fn list(items: &[&str]) -> String {
 
 /// RFC 9440 2.2 and 2.3: a Byte Sequence, or a List of them in the order of the handshake; the leaf is not in the
 /// chain.
-fn certificates<C: AsRef<[u8]>>(chain: &[C]) -> Option<HeaderValue> {
+fn byte_sequences<C: AsRef<[u8]>>(chain: &[C]) -> String {
     let mut out = String::new();
     for der in chain {
         if !out.is_empty() {
             out.push_str(", ");
         }
         encode::push_byte_sequence(&mut out, der.as_ref());
-        if out.len() > MAX_CERTIFICATE_BYTES {
-            return None;
-        }
     }
-    (!out.is_empty()).then(|| encode::value(out))
+    out
 }
 
 /// Facts of a TLS connection, for a route with `tls_facts`. Unknown ones are left out.

@@ -23,12 +23,13 @@ use crate::{
     connection::{Active, Connection},
     download::Download,
     event::Shown,
+    identity::Telling,
     ledger::Entry,
     limits, problem,
     refusal::Document,
     relay,
     settings::RouteOptions,
-    standing::Standing,
+    standing::{Standing, Told},
     state::{State, Upstream},
     upload::Upload,
     upstream::{Additions, BodyKind, Patience, forward},
@@ -49,6 +50,7 @@ struct Cleared {
     hop: Rc<[u8]>,
     /// The target to send, where it is not the one that came.
     rewritten: Option<PathAndQuery>,
+    telling: Arc<Telling>,
     options: Arc<RouteOptions>,
     max_body_bytes: Option<u64>,
     /// Whether the service hears of what was shown and refused.
@@ -189,8 +191,9 @@ fn clear(
     Ok(Cleared {
         permit,
         upstream,
-        hop: connection.hop(authority.text),
+        hop: connection.hop(authority.text, settings.telling.of_connection()),
         rewritten,
+        telling: settings.telling.clone(),
         options: options.clone(),
         max_body_bytes: options
             .max_body_bytes
@@ -277,16 +280,17 @@ async fn pass(
         }
         _ => None,
     };
+    let told = match (&elsewhere, cleared.permit.admission()) {
+        (Some(fields), _) => Told::Usual(fields),
+        (None, Some(_)) => standing.told(&cleared.telling),
+        (None, None) if cleared.shown => Told::Usual(standing.fields()),
+        (None, None) => Told::Usual(cleared.telling.anonymous()),
+    };
     let additions = Additions {
         hop: &cleared.hop,
         body: kind,
         upgrade: upgrade.is_some(),
-        identity: match (&elsewhere, cleared.permit.admission()) {
-            (Some(fields), _) => fields,
-            (None, Some(_)) => standing.fields(),
-            (None, None) if cleared.shown => standing.fields(),
-            (None, None) => &connection.worker.anonymous,
-        },
+        identity: &told,
         rules: &cleared.options.request_fields,
         facts: cleared.options.tls_facts.then_some(&connection.met.facts),
         request_id: entry.request_id,

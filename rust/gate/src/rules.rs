@@ -343,7 +343,7 @@ mod tests {
             );
         }
         assert_eq!(
-            refused(Direction::Request, Deed::Remove, "SSL-Client-Cert"),
+            refused(Direction::Request, Deed::Remove, "X-SSL-Client-Cert"),
             None
         );
         assert!(refused(Direction::Request, Deed::Remove, "Client-Cert").is_some());

@@ -19,14 +19,19 @@ use rustls::{
 };
 use serde::Deserialize;
 
-use crate::access::{Format, Target};
-
+mod identity;
 pub(crate) mod limits;
 mod route;
 
+use identity::{Tellings, WireJwt};
 pub(crate) use limits::{Bounds, ScopeLimits};
 pub(crate) use route::RouteOptions;
 use route::WireRoute;
+
+use crate::{
+    access::{Format, Target},
+    identity::{Signer, Telling},
+};
 
 /// A setting that cannot be used: where, and why.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -73,11 +78,18 @@ pub(crate) struct Site {
     pub(crate) limits: ScopeLimits,
     /// Those of routes that have some.
     pub(crate) route_limits: HashMap<String, ScopeLimits>,
+    /// What the service behind each is told about clients, likewise.
+    tellings: Tellings,
     /// SHA-256 of the PEM texts.
     pem: [u8; 32],
 }
 
 impl Site {
+    /// What the service behind the route at `path` is told about clients.
+    pub(crate) fn telling(&self, path: &str) -> Arc<Telling> {
+        self.tellings.of(path)
+    }
+
     /// Whether `other` has the same certificates and key.
     pub(crate) fn has_same_key(&self, other: &Site) -> bool {
         self.pem == other.pem
@@ -181,6 +193,9 @@ struct Wire {
     public_port: Option<u16>,
     #[serde(default = "yes")]
     http2: bool,
+    /// What signs tokens about clients; there if a route wants them.
+    #[serde(default)]
+    jwt: Option<WireJwt>,
 }
 
 fn yes() -> bool {
@@ -296,9 +311,10 @@ impl TryFrom<Wire> for Settings {
                 ),
             ));
         }
+        let signer = wire.jwt.map(WireJwt::checked).transpose()?;
         let mut sites = Vec::with_capacity(wire.sites.len());
         for (index, (site, routes)) in wire.sites.iter().zip(&wire.routes).enumerate() {
-            let mut checked = checked_site(index, site, routes)?;
+            let mut checked = checked_site(index, site, routes, signer.as_ref())?;
             if let Some(wire) = wire.site_limits.get(index) {
                 checked.limits = limits::scope(&format!("site_limits[{index}]"), wire)?;
             }
@@ -365,6 +381,7 @@ fn checked_site(
     index: usize,
     site: &WireSite,
     routes: &[WireRoute],
+    signer: Option<&Arc<Signer>>,
 ) -> Result<Site, SettingsError> {
     let field = |name: &str| format!("sites[{index}].{name}");
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&site.certificate_pem)
@@ -397,6 +414,7 @@ fn checked_site(
     }
     let mut options = HashMap::with_capacity(routes.len());
     let mut route_limits = HashMap::new();
+    let mut tellings = Tellings::default();
     for (at, route) in routes.iter().enumerate() {
         let scope = limits::scope(&format!("routes[{index}][{at}].limits"), &route.limits)?;
         if scope != ScopeLimits::default() {
@@ -412,6 +430,7 @@ fn checked_site(
                 format!("{:?} is there twice", route.path),
             ));
         }
+        tellings.add(&format!("routes[{index}][{at}]"), &site.name, route, signer)?;
     }
     let mut pem = digest::Context::new(&digest::SHA256);
     pem.update(&site.certificate_pem);
@@ -424,6 +443,7 @@ fn checked_site(
         routes: options,
         limits: ScopeLimits::default(),
         route_limits,
+        tellings,
         pem: digest,
     })
 }

@@ -5,7 +5,9 @@
 use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::HashMap,
+    ops::Deref,
     rc::Rc,
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -13,7 +15,7 @@ use aws_lc_rs::digest;
 use judge::{Memory, Reason, Refusal, Snapshot, Verdict};
 
 use crate::{
-    identity::{self, Written},
+    identity::{self, Telling, Written},
     possession::unproven,
     upstream::block,
 };
@@ -30,6 +32,39 @@ pub(crate) struct Standing {
     epoch: u64,
     judged_at: i64,
     fields: OnceCell<Box<[u8]>>,
+    /// In other dialects than the usual one.
+    said: RefCell<Vec<Said>>,
+}
+
+/// What one kind of service is told about the client.
+#[derive(Debug)]
+struct Said {
+    how: Arc<Telling>,
+    /// From this Unix second on it has to be said anew.
+    until: i64,
+    fields: Rc<[u8]>,
+}
+
+/// Most kinds of services for which it is kept what they are told of one client.
+const MAX_SAID: usize = 8;
+
+/// Fields that tell a service who this is, each with its CRLF.
+pub(crate) enum Told<'a> {
+    /// The usual ones.
+    Usual(&'a [u8]),
+    /// Those of a route that says in which dialects.
+    Own(Rc<[u8]>),
+}
+
+impl Deref for Told<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Told::Usual(fields) => fields,
+            Told::Own(fields) => fields,
+        }
+    }
 }
 
 impl Standing {
@@ -71,6 +106,34 @@ impl Standing {
 }
 
 impl Standing {
+    /// The fields for a service that is told as in `how`; as [`Standing::fields`] where that is the usual way, and where
+    /// nobody was admitted.
+    pub(crate) fn told(&self, how: &Arc<Telling>) -> Told<'_> {
+        let admission = match &self.verdict {
+            Verdict::Admitted(admission) if !how.is_default() => admission,
+            _ => return Told::Usual(self.fields()),
+        };
+        let at = unix_now();
+        let mut said = self.said.borrow_mut();
+        let known = said.iter().position(|said| Arc::ptr_eq(&said.how, how));
+        if let Some(known) = known {
+            if at < said[known].until {
+                return Told::Own(said[known].fields.clone());
+            }
+            said.swap_remove(known);
+        } else if said.len() >= MAX_SAID {
+            said.swap_remove(0);
+        }
+        let (fields, until) = how.admitted(admission, &self.chain, at);
+        let fields: Rc<[u8]> = fields.into();
+        said.push(Said {
+            how: how.clone(),
+            until,
+            fields: fields.clone(),
+        });
+        Told::Own(fields)
+    }
+
     /// The fields for a route that shows everything, of a client that is admitted for the sites of another environment:
     /// here it is nobody, and is told why.
     pub(crate) fn fields_elsewhere(&self, environment: &str) -> Box<[u8]> {
@@ -90,7 +153,7 @@ impl Standing {
 }
 
 /// The fields for a request that is forwarded for nobody.
-pub(crate) fn anonymous_fields() -> Box<[u8]> {
+fn anonymous_fields() -> Box<[u8]> {
     block(
         identity::Written::anonymous()
             .fields()
@@ -168,6 +231,7 @@ impl Standings {
             epoch: snapshot.epoch(),
             judged_at: at,
             fields: OnceCell::new(),
+            said: RefCell::default(),
         });
         // Refusals are not kept beyond the last: strangers would decide what is.
         if !standing.is_admitted() {
@@ -231,7 +295,10 @@ mod tests {
     use judge::record::{Batch, ClientRecord};
 
     use super::*;
-    use crate::fixtures::{AT, admitted, chain, snapshot};
+    use crate::{
+        fixtures::{AT, admitted, chain, snapshot},
+        identity::{Dialect, Dialects},
+    };
 
     fn reason(standing: &Standing) -> Option<Reason> {
         match &standing.verdict {
@@ -305,6 +372,31 @@ mod tests {
             unproven.contains("mutualgate-reason: malformed\r\n")
                 && !unproven.contains("client-cert"),
             "{unproven}"
+        );
+    }
+
+    #[test]
+    fn what_a_service_is_told_is_made_once_and_a_token_again() {
+        let (standings, snapshot) = (Standings::default(), snapshot(1));
+        let standing = standings.judge(&chain(), AT, &snapshot);
+        let own = |telling: &Arc<Telling>| match standing.told(telling) {
+            Told::Own(fields) => fields,
+            Told::Usual(_) => panic!("not in its own way"),
+        };
+        let nginx = Arc::new(Telling::new(Dialects::NONE.and(Dialect::Nginx), None));
+        let first = own(&nginx);
+        assert!(Rc::ptr_eq(&first, &own(&nginx)));
+        assert!(String::from_utf8_lossy(&first).contains("\r\nssl-client-serial: 04D2\r\n"));
+        // A token's time is up: nothing else of the standing is.
+        standing.said.borrow_mut()[0].until = 0;
+        assert!(!Rc::ptr_eq(&first, &own(&nginx)));
+        for _ in 0..2 * MAX_SAID {
+            own(&Arc::new(Telling::new(Dialects::NONE, None)));
+        }
+        assert_eq!(standing.said.borrow().len(), MAX_SAID);
+        let usual = Arc::new(Telling::new(Dialects::DEFAULT, None));
+        assert!(
+            matches!(standing.told(&usual), Told::Usual(fields) if fields == standing.fields())
         );
     }
 

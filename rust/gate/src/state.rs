@@ -23,6 +23,7 @@ use crate::{
     counters::{Counters, Slot},
     discreet::discreet,
     event::Events,
+    identity::Telling,
     limits::{Limits, Scope},
     settings::{Address, RouteOptions, Settings},
     tls::SiteTls,
@@ -50,6 +51,7 @@ pub(crate) struct SiteState {
 #[derive(Debug)]
 pub(crate) struct RouteState {
     pub(crate) options: Arc<RouteOptions>,
+    pub(crate) telling: Arc<Telling>,
     /// `None` where the gate answers itself: with a redirect.
     pub(crate) upstream: Option<Arc<Upstream>>,
     pub(crate) counted: Slot,
@@ -140,6 +142,7 @@ fn site_state(
         }
         Ok(RouteState {
             options,
+            telling: config.settings.sites[at].telling(path),
             upstream: upstream.cloned(),
             counted: counters.slot(name, path),
             limits: config.scope(name, path),

@@ -18,7 +18,6 @@ use crate::{
     counters,
     limits::Held,
     random::RequestIds,
-    standing::anonymous_fields,
     state::{Shared, State},
     upstream::Pools,
 };
@@ -36,8 +35,6 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pools: Pools,
     pub(crate) request_ids: RequestIds,
-    /// The fields for requests that are forwarded for nobody.
-    pub(crate) anonymous: Box<[u8]>,
     state: RefCell<StateCache>,
     connections: RefCell<Vec<Weak<Connection>>>,
     /// Open connections of this worker, also those whose handshake is not done.
@@ -54,7 +51,6 @@ impl Worker {
             shared,
             pools: Pools::default(),
             request_ids: RequestIds::new(),
-            anonymous: anonymous_fields(),
             connections: RefCell::default(),
             open: Cell::new(0),
             idle: Notify::new(),

@@ -53,6 +53,7 @@ def gate_settings(config: Config, sites: Sequence[SiteSettings], sockets: Path) 
                     if route.redirect is None
                     else Redirect(route.redirect, route.redirect_status, route.redirect_keep_path),
                     limits=_route_limits(route.limits),
+                    identity=[str(dialect) for dialect in route.identity],
                 )
                 for route in site.routes
             ]

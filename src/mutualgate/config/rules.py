@@ -12,7 +12,7 @@ from typing import Any
 from .messages import PERMANENT_REDIRECT
 from .network import PORTAL, Address, Service, Upstream
 from .positions import Place
-from .shape import Mode, OnRefusal, Security
+from .shape import USUAL_DIALECTS, Dialect, Mode, OnRefusal, Security
 
 Draft = Mapping[str, Any]
 
@@ -100,6 +100,7 @@ def _routes(place: Place, site: Draft) -> Iterator[Finding]:
                 yield Finding((*here, "path"), f'"{path}" is already the path of routes[{paths[path]}] of this site')
             paths.setdefault(path, index)
         yield from _changes(here, route)
+        yield from _dialects(here, route)
         mode = route.get("client_certificate")
         if route.get("upstream") == PORTAL:
             yield from _portal_route(here, route)
@@ -139,6 +140,18 @@ def _changes(place: Place, route: Draft) -> Iterator[Finding]:
                       fix="Name the path of the route, or a path above it")  # fmt: skip
 
 
+def _dialects(place: Place, route: Draft) -> Iterator[Finding]:
+    """CGI, WSGI and PHP read `ssl-client-cert` and `SSL_CLIENT_CERT` as one, and would get one of the two by chance."""
+    named = [dialect for _, dialect in _present(route.get("identity"))]
+    others = [dialect for dialect in named if dialect in (Dialect.APACHE, Dialect.TOMCAT)]
+    if Dialect.NGINX in named and others:
+        yield Finding((*place, "identity"),
+                      f'"{Dialect.NGINX}" and "{others[0]}" write the same names, with "-" and with "_", in two forms',
+                      fix="Choose the one that the service reads")  # fmt: skip
+    if route.get("redirect") is not None and tuple(route.get("identity", USUAL_DIALECTS)) != USUAL_DIALECTS:
+        yield Finding((*place, "identity"), "has no meaning for a redirect", fix="Leave it out")
+
+
 def _portal_route(place: Place, route: Draft) -> Iterator[Finding]:
     """The portal is for whoever has no certificate yet, or another one: what would keep them out has no place there."""
     fix = "Leave it out: the portal hears what everybody showed and decides for itself"
@@ -150,6 +163,8 @@ def _portal_route(place: Place, route: Draft) -> Iterator[Finding]:
     for key in ("request_headers", "strip_prefix", "replace_prefix"):
         if route.get(key):
             yield Finding((*place, key), "has no meaning for the portal", fix="Leave it out")
+    if tuple(route.get("identity", USUAL_DIALECTS)) != USUAL_DIALECTS:
+        yield Finding((*place, "identity"), "has no meaning for the portal", fix="Leave it out")
 
 
 def _refusal(place: Place, site: Draft) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from .kinds import SIZES, Choice, Duration, File, Flag, Kind, Log, Many, Often, 
 from .messages import PERMANENT_REDIRECT, Elsewhere, Fields, Status
 from .network import Host, Listener, PlainUrl, SecureUrl, Service, UrlPath
 from .posting import HookUrl, Mailbox, MailServer
-from .shape import SETTABLE_MODES, AccessFormat, Mode, OnRefusal, Security
+from .shape import SETTABLE_MODES, AccessFormat, Dialect, Mode, OnRefusal, Security
 
 KIB, MIB, TIB = SIZES["KiB"], SIZES["MiB"], SIZES["TiB"]
 MS, SECOND, MINUTE, HOUR, DAY = (timedelta(milliseconds=1), timedelta(seconds=1), timedelta(minutes=1),
@@ -310,10 +310,15 @@ ROUTES = Table(
                 '["admin", "audit"]'),
         Setting("clients", Many(CLIENT), "[]", "Who may pass whatever their roles, by name.",
                 '["partner-7", "backup-2"]'),
+        Setting("identity", Many(Choice(Dialect)), '["rfc9440"]',
+                "In which dialects the upstream is told who the client is, besides the `Mutualgate-` fields: `rfc9440` "
+                "(`Client-Cert`), `xfcc` (Envoy), `apache` (`SSL_CLIENT_*`), `nginx` (`ssl-client-*`), `traefik`, "
+                "`tomcat` (what SSLValve reads), `jetty` (what ForwardedRequestCustomizer reads).",
+                '["tomcat"]'),
         Setting("pass_identity_names", Flag(), "false",
                 "Let through what a client sends under names by which other proxies pass identities on "
-                "(`X-Forwarded-Client-Cert`, `SSL_CLIENT_*` and the like). Only for an upstream that gives them no "
-                "meaning.", "true"),
+                "(`X-SSL-Client-Cert`, `X-Client-Subject` and the like), but for those of `identity`. Only for an "
+                "upstream that gives them no meaning.", "true"),
         Setting("tls_facts", Flag(), "false",
                 "Tell the upstream about the TLS connection, in `Mutualgate-Tls`.", "true"),
         Setting("max_body_bytes", Size(0, TIB, unlimited=True), None,

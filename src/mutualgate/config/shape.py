@@ -33,6 +33,21 @@ class OnRefusal(StrEnum):
     CLOSE = "close"
 
 
+class Dialect(StrEnum):
+    """Header fields by which a service is told who the client is, as some product writes or reads them."""
+
+    RFC9440 = "rfc9440"
+    XFCC = "xfcc"
+    APACHE = "apache"
+    NGINX = "nginx"
+    TRAEFIK = "traefik"
+    TOMCAT = "tomcat"
+    JETTY = "jetty"
+
+
+USUAL_DIALECTS = (Dialect.RFC9440,)
+
+
 class AccessFormat(StrEnum):
     """How an access line is written."""
 
@@ -161,6 +176,7 @@ class RouteConfig:
     client_certificate: Mode
     roles: tuple[str, ...]
     clients: tuple[str, ...]
+    identity: tuple[Dialect, ...]
     pass_identity_names: bool
     tls_facts: bool
     max_body_bytes: int | None

@@ -67,6 +67,8 @@ class RouteSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     replace_prefix: str | None = None
     redirect: Redirect | None = None
     limits: ScopeLimits = ScopeLimits()
+    identity: list[str] | None = None
+    """Dialects; None for the usual ones."""
 
 
 class Limits(msgspec.Struct, frozen=True, omit_defaults=True):

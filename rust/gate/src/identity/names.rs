@@ -8,7 +8,7 @@
 /// What a name stands for, and with it when a client's field of that name is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Written by this gate: always removed.
+    /// Written by this gate, in one of its dialects: always removed, also where a route does not use that dialect.
     Ours,
     /// Says where a request came from, for which host, scheme or path; a proxy writes it: always removed.
     Hop,
@@ -92,9 +92,10 @@ pub static NAMES: &[Name] = &[
         "proxy",
         "becomes HTTP_PROXY in a CGI program (CVE-2016-5385)",
     ),
-    identity("proxy-auth-cert", "Jetty"),
+    ours("proxy-auth-cert", "Jetty"),
     identity("proxy-client-*", "WebLogic"),
     identity("proxy-remote-*", "several proxies"),
+    ours("proxy-ssl-id", "Jetty"),
     identity("proxy-ssl-*", "Jetty"),
     identity("proxy-user*", "several proxies"),
     identity(
@@ -104,10 +105,14 @@ pub static NAMES: &[Name] = &[
     identity("shib-*", "Shibboleth"),
     identity("sm-*", "SiteMinder"),
     identity("smuser*", "SiteMinder"),
-    identity(
-        "ssl-*",
+    ours("ssl-cipher*", "Tomcat's SSLValve"),
+    ours(
+        "ssl-client-*",
         "Apache mod_ssl, ingress-nginx, Tomcat's SSLValve, Undertow, Keycloak",
     ),
+    ours("ssl-secure-protocol", "Tomcat's SSLValve"),
+    ours("ssl-session-id", "Tomcat's SSLValve"),
+    identity("ssl-*", "Apache mod_ssl"),
     identity("sslclient*", "F5 recipes"),
     identity("subject-dn", "F5 recipes"),
     identity("tailscale-*", "Tailscale"),
@@ -148,15 +153,14 @@ pub static NAMES: &[Name] = &[
     identity("x-email", "nginx with oauth2-proxy"),
     hop("x-envoy-*", "Envoy"),
     identity("x-forwarded-access-token", "oauth2-proxy"),
-    identity(
-        "x-forwarded-client*",
-        "Envoy, Istio, SAP (X-Forwarded-Client-Cert)",
-    ),
+    ours("x-forwarded-client-cert*", "Envoy, Istio, SAP"),
+    identity("x-forwarded-client*", "Envoy, Istio, SAP"),
     identity("x-forwarded-email*", "oauth2-proxy"),
     identity("x-forwarded-group*", "oauth2-proxy"),
     identity("x-forwarded-preferred-username", "oauth2-proxy"),
     identity("x-forwarded-ssl-*", "HAProxy recipes"),
-    identity("x-forwarded-tls-*", "Traefik (X-Forwarded-Tls-Client-Cert)"),
+    ours("x-forwarded-tls-client-cert*", "Traefik"),
+    identity("x-forwarded-tls-*", "Traefik"),
     identity("x-forwarded-user*", "oauth2-proxy"),
     hop("x-forwarded*", "every proxy"),
     identity("x-goog-authenticated-*", "Google Identity-Aware Proxy"),

@@ -18,8 +18,13 @@ fn facts<'a>() -> Facts<'a> {
 }
 
 fn applied(facts: &Facts<'_>, chain: &[&[u8]]) -> HeaderMap {
+    let mut fields = Written::of(facts);
+    push_chain(&mut fields, chain);
     let mut headers = HeaderMap::new();
-    Written::of(facts, chain).apply(&mut headers);
+    let written = Written {
+        fields: fields.finish(),
+    };
+    written.apply(&mut headers);
     headers
 }
 
@@ -43,7 +48,23 @@ fn spellings(name: &str) -> Vec<HeaderName> {
     out
 }
 
-const OURS: [&str; 13] = [
+const OURS: [&str; 29] = [
+    "X-Forwarded-Client-Cert",
+    "X-Forwarded-Client-Cert-Chain",
+    "X-Forwarded-Tls-Client-Cert",
+    "X-Forwarded-Tls-Client-Cert-Info",
+    "SSL-Client-Cert",
+    "SSL-Client-Verify",
+    "SSL-Client-S-DN",
+    "SSL-Client-Subject-DN",
+    "SSL-Cipher",
+    "SSL-Session-Id",
+    "SSL-Cipher-Usekeysize",
+    "SSL-Secure-Protocol",
+    "Proxy-Auth-Cert",
+    "Proxy-Ssl-Id",
+    "Mutualgate-Jwt",
+    "Mutualgate-Omitted",
     "Client-Cert",
     "Client-Cert-Chain",
     "Mutualgate-Verdict",
@@ -75,19 +96,8 @@ const HOP: [&str; 13] = [
     "Front-End-Https",
 ];
 
-const OTHERS: [&str; 43] = [
-    "X-Forwarded-Client-Cert",
-    "X-Forwarded-Client-Cert-Chain",
-    "X-Forwarded-Tls-Client-Cert",
-    "X-Forwarded-Tls-Client-Cert-Info",
-    "SSL-Client-Cert",
-    "SSL-Client-Verify",
-    "SSL-Client-S-DN",
-    "SSL-Client-Subject-DN",
-    "SSL-Cipher",
-    "SSL-Session-Id",
-    "SSL-Cipher-Usekeysize",
-    "SSL-Secure-Protocol",
+const OTHERS: [&str; 30] = [
+    "SSL-Server-S-DN",
     "X-SSL-Client-Cert",
     "X-SSL-Client-CN",
     "X-SSL",
@@ -111,8 +121,6 @@ const OTHERS: [&str; 43] = [
     "X-Forwarded-Groups",
     "X-Forwarded-Preferred-Username",
     "X-WebAuth-User",
-    "Proxy-Auth-Cert",
-    "Proxy-Ssl-Id",
     "Tls-Client-Cert",
     "X-Tls-Client-Cert",
     "WL-Proxy-Client-Cert",
@@ -242,7 +250,10 @@ fn ours_replaces_what_is_there_even_without_stripping() {
     let mut headers = HeaderMap::new();
     headers.append(CLIENT_ID, HeaderValue::from_static("1"));
     headers.append(CLIENT_ID, HeaderValue::from_static("2"));
-    Written::of(&facts(), &[b"leaf"]).apply(&mut headers);
+    Written {
+        fields: Written::of(&facts()).finish(),
+    }
+    .apply(&mut headers);
     assert_eq!(headers.get_all(CLIENT_ID).iter().collect::<Vec<_>>(), ["7"]);
 }
 

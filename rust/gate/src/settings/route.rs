@@ -47,6 +47,12 @@ pub(super) struct WireRoute {
     redirect: Option<WireRedirect>,
     #[serde(default)]
     pub(super) limits: super::limits::WireScope,
+    /// Dialects; the usual one by default.
+    #[serde(default)]
+    pub(super) identity: Option<Vec<String>>,
+    /// For whom tokens are; by default the site, by its name.
+    #[serde(default)]
+    pub(super) jwt_audience: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
