@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mutualgate.app.settings import gate_settings
 from mutualgate.config import parse
-from mutualgate.gate import Bounds, ScopeLimits, SiteSettings
+from mutualgate.gate import Bounds, ScopeLimits, SiteSettings, UpstreamSettings
 
 FILE = """
 [gate]
@@ -43,7 +43,7 @@ def test_everything_is_passed_on_with_its_unit() -> None:
     assert settings.limits.address == Bounds(100, (20.0, 50))
     assert settings.limits.client == Bounds(requests=(10.0, 10))
     assert settings.site_limits == [ScopeLimits(Bounds(requests=(7.0, 7)), Bounds(5))]
-    assert [upstream.address for upstream in settings.upstreams] == [
+    assert [upstream.servers[0].address for upstream in settings.upstreams] == [
         "unix:/run/demo.sock",
         "http://127.0.0.1:8080",
         "unix:/run/portal.sock",
@@ -58,6 +58,29 @@ def test_everything_is_passed_on_with_its_unit() -> None:
     assert (portal.path, portal.tls_facts) == ("/join", True)
 
 
+POOL = """
+[[upstreams]]
+name = "app"
+servers = ["http://127.0.0.1:1", "unix:app.sock"]
+drain = ["unix:app.sock"]
+balance = "client_hash"
+timeouts = { response = "1500ms", total = "1m" }
+
+[[sites]]
+name = "main"
+hosts = ["localhost"]
+routes = [{ path = "/", upstream = "app" }, { path = "/x", upstream = "http://127.0.0.1:1" }]
+"""
+
+
+def test_an_upstream_is_passed_on_with_its_servers() -> None:
+    upstream, alone = gate_settings(parse(POOL), [], Path("/run")).upstreams
+    assert (upstream.name, upstream.balance) == ("app", "client_hash")
+    assert [server.drain for server in upstream.servers] == [False, True]
+    assert (upstream.waits.connect, upstream.waits.response, upstream.waits.total) == (None, 1.5, 60)
+    assert alone == UpstreamSettings.at("http://127.0.0.1:1")
+
+
 def test_our_own_services_are_reached_by_absolute_paths() -> None:
     settings = gate_settings(parse(FILE), [], Path("mutualgate/run"))
-    assert settings.upstreams[0].address == f"unix:{Path.cwd()}/mutualgate/run/demo.sock"
+    assert settings.upstreams[0].servers[0].address == f"unix:{Path.cwd()}/mutualgate/run/demo.sock"

@@ -43,7 +43,7 @@ def test_what_flags_say_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert after.gate.workers == 2
     assert after.gate.access_log == tmp_path / "a.log"
     assert after.sites[0].hosts == ("localhost", "127.0.0.1", "::1", "gate.example")
-    assert after.upstreams == (Upstream(f"unix:{tmp_path}/app.sock"), PORTAL)
+    assert after.destinations == (Upstream(f"unix:{tmp_path}/app.sock"), PORTAL)
     assert before == load("/nowhere/mutualgate.toml")
 
 

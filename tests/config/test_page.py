@@ -37,7 +37,7 @@ def test_the_first_file_changes_nothing(tmp_path: Path) -> None:
 def test_the_first_file_holds_what_it_was_asked_for(listen: str | list[str]) -> None:
     config = parse(default_file(["gate.example", "192.0.2.1"], "http://127.0.0.1:8080", listen))
     assert config.sites[0].hosts == ("gate.example", "192.0.2.1")
-    assert str(config.upstreams[0]) == "http://127.0.0.1:8080"
+    assert str(config.destinations[0]) == "http://127.0.0.1:8080"
     texts = [listen] if isinstance(listen, str) else listen
     assert [str(address) for address in config.gate.listen] == texts
     assert all(isinstance(address, Address) for address in config.gate.listen)

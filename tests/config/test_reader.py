@@ -105,14 +105,14 @@ client_certificate = "off"
     # The gate's limit holds where a route says nothing, and not where it says "unlimited".
     assert [route.max_body_bytes for route in site.routes] == [1 << 20, None, 1 << 20]
     assert root.upstream == public.upstream
-    assert config.upstreams == (Upstream("http://127.0.0.1:8080"), Upstream(f"unix:{tmp_path}/admin.sock"))
+    assert config.destinations == (Upstream("http://127.0.0.1:8080"), Upstream(f"unix:{tmp_path}/admin.sock"))
 
 
 def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
     text = SITE + ROUTE + '[[sites.routes]]\npath = "/a"\nupstrem = "demo"\n'
     assert said(tmp_path, text) == [
         "mutualgate.toml:7:1: sites[0].routes[1]: `upstream` is missing; "
-        'expected "http://host:port", "unix:/path/of/a/socket", "demo" or "portal"',
+        'expected "http://host:port", "unix:/path/of/a/socket", the name of an upstream, "demo" or "portal"',
         'mutualgate.toml:9:1: sites[0].routes[1].upstrem: no such key; did you mean "upstream"?',
     ]
 

@@ -11,6 +11,10 @@ def site(name: str = "main", hosts: str = '"localhost"', more: str = "") -> str:
     return f'[[sites]]\nname = "{name}"\nhosts = [{hosts}]\n{more}\n'
 
 
+def pool(name: str = "app", servers: str = '"http://127.0.0.1:1"', more: str = "") -> str:
+    return f'[[upstreams]]\nname = "{name}"\nservers = [{servers}]\n{more}\n'
+
+
 def route(path: str = "/", more: str = "", upstream: str = "demo") -> str:
     return f'[[sites.routes]]\npath = "{path}"\nupstream = "{upstream}"\n{more}\n'
 
@@ -180,7 +184,7 @@ RULES = [
         site() + '[[sites.routes]]\npath = "/"\n',
         site() + '[[sites.routes]]\npath = "/"\nredirect = "/x"\n',
         ":5:1: sites[0].routes[0]: `upstream` is missing; "
-        'expected "http://host:port", "unix:/path/of/a/socket", "demo" or "portal"',
+        'expected "http://host:port", "unix:/path/of/a/socket", the name of an upstream, "demo" or "portal"',
         id="a route that leads nowhere",
     ),
     pytest.param(
@@ -226,6 +230,43 @@ RULES = [
         site() + route("/join", upstream="portal", more='response_headers = {set = {"X-A" = "1"}}'),
         ":8:16: sites[0].routes[0].strip_prefix: has no meaning for the portal. Leave it out",
         id="another path for the portal",
+    ),
+    pytest.param(
+        pool() + pool() + site() + route(upstream="app"),
+        pool() + pool("other") + site() + route(upstream="app"),
+        ':6:8: upstreams[1].name: "app" is already the name of upstreams[0]',
+        id="two upstreams of one name",
+    ),
+    pytest.param(
+        pool("demo") + site() + route(),
+        pool("demos") + site() + route(),
+        ':2:8: upstreams[0].name: "demo" is a service of the gate\'s own. Choose another name',
+        id="an upstream with a name of ours",
+    ),
+    pytest.param(
+        pool() + site() + route(upstream="ap"),
+        pool() + site() + route(upstream="app"),
+        ':11:12: sites[0].routes[0].upstream: there is no upstream "ap". There are: app; or write "http://ap:80"',
+        id="a route to an upstream that is not there",
+    ),
+    pytest.param(
+        pool(more='drain = ["http://127.0.0.1:2"]') + site() + route(),
+        pool(more='drain = ["http://127.0.0.1:1"]') + site() + route(),
+        ":4:10: upstreams[0].drain[0]: http://127.0.0.1:2 is none of `servers`. Write it as it stands there",
+        id="a server that drains and is not there",
+    ),
+    pytest.param(
+        pool(servers='"http://127.0.0.1:1", "http://127.0.0.1:8443"') + site() + route(),
+        pool(servers='"http://127.0.0.1:1", "http://127.0.0.1:8444"') + site() + route(),
+        ":3:34: upstreams[0].servers[1]: http://127.0.0.1:8443 is the gate's own listen. Name the service behind the "
+        "gate",
+        id="a server that is the gate",
+    ),
+    pytest.param(
+        pool(servers=", ".join(f'"http://127.0.0.1:{port}"' for port in range(1, 66))) + site() + route(),
+        pool(servers=", ".join(f'"http://127.0.0.1:{port}"' for port in range(1, 65))) + site() + route(),
+        ":3:11: upstreams[0].servers: has 65 servers, and 64 are the most",
+        id="too many servers",
     ),
 ]
 

@@ -15,6 +15,8 @@ from mutualgate.config import (
     RouteConfig,
     SiteConfig,
     Timeouts,
+    UpstreamConfig,
+    UpstreamTimeouts,
 )
 from mutualgate.config.kinds import Unfit
 from mutualgate.config.settings import ROOT, Setting, Table, tables
@@ -40,7 +42,7 @@ def test_every_setting_has_a_default_that_can_be_read_or_says_what_holds(setting
         assert setting.otherwise is None
         assert setting.example != setting.default
     elif setting.otherwise is None:
-        assert setting.key in {"path", "upstream", "name", "hosts"}
+        assert setting.key in {"path", "upstream", "name", "hosts", "servers"}
 
 
 @pytest.mark.parametrize("setting", ROWS)
@@ -57,6 +59,8 @@ def test_every_setting_refuses_another_kind_of_value(setting: Setting) -> None:
         ("authority", AuthorityConfig),
         ("mail", MailConfig),
         ("notices", NoticesConfig),
+        ("upstreams", UpstreamConfig),
+        ("upstreams.timeouts", UpstreamTimeouts),
         ("sites", SiteConfig),
         ("sites.routes", RouteConfig),
     ],

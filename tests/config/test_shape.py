@@ -12,7 +12,7 @@ SITE = '[[sites]]\nname = "{0}"\nhosts = ["{0}.example"]\n'
 
 def test_upstreams_are_numbered_once_in_the_order_of_the_routes() -> None:
     text = SITE.format("a") + ROUTE.format("x", 2) + ROUTE.format("y", 1) + SITE.format("b") + ROUTE.format("", 2)
-    assert parse(text).upstreams == (Upstream("http://127.0.0.1:2"), Upstream("http://127.0.0.1:1"))
+    assert parse(text).destinations == (Upstream("http://127.0.0.1:2"), Upstream("http://127.0.0.1:1"))
 
 
 def test_a_configuration_cannot_be_changed() -> None:

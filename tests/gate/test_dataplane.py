@@ -72,7 +72,7 @@ class World:
             plain_listen=[],
             workers=1,
             sites=[SiteSettings("main", self.server.chain_pem, self.server.key_pem)],
-            upstreams=[UpstreamSettings("http://127.0.0.1:1")],
+            upstreams=[UpstreamSettings.at("http://127.0.0.1:1")],
             routes=[[RouteSettings("/")]],
             access_log="",
         )
@@ -150,7 +150,7 @@ def test_settings_change_while_it_serves(world: World, plane: DataPlane) -> None
 def test_settings_that_are_wrong_change_nothing(world: World, plane: DataPlane) -> None:
     port = opened(plane)
     with pytest.raises(BadInput, match="upstreams"):
-        plane.configure(world.settings(upstreams=[UpstreamSettings("ftp://x")]), [world.batch(2, suspended=True)])
+        plane.configure(world.settings(upstreams=[UpstreamSettings.at("ftp://x")]), [world.batch(2, suspended=True)])
     assert plane.epoch == 1
     assert world.ask(port, world.alice)[0] == ADMITTED
 

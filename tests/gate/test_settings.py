@@ -38,7 +38,7 @@ def made() -> Made:
         plain_listen=[],
         workers=1,
         sites=[SiteSettings("main", server.chain_pem, server.key_pem)],
-        upstreams=[UpstreamSettings("http://127.0.0.1:1")],
+        upstreams=[UpstreamSettings.at("http://127.0.0.1:1")],
         routes=[
             [
                 RouteSettings(
@@ -65,7 +65,7 @@ def test_the_other_side_reads_all_of_it(made: Made) -> None:
 WRONG = {
     "listen": ({"listen": ["nonsense"]}, r"listen.*nonsense"),
     "plain_listen": ({"plain_listen": ["127.0.0.1"]}, "plain_listen"),
-    "upstream": ({"upstreams": [UpstreamSettings("ftp://x")]}, r"upstreams\[0\]\.address.*ftp://x"),
+    "upstream": ({"upstreams": [UpstreamSettings.at("ftp://x")]}, r"upstreams\[0\]\.servers\[0\]\.address.*ftp://x"),
     "access_format": ({"access_format": "xml"}, "access_format.*xml"),
     "timeout": ({"timeouts": Timeouts(idle=-1.0)}, r"timeouts\.idle"),
     "not a time": ({"timeouts": Timeouts(idle=float("nan"))}, r"timeouts\.idle"),

@@ -28,6 +28,17 @@ COUNTERS: dict[str, Any] = {
             "latency_sum_us": 1_500_000,
         }
     ],
+    "servers": [
+        {
+            "upstream": "app",
+            "server": "http://app:80",
+            "address": f"192.0.2.{host}:80",
+            "state": "up",
+            "requests": 10 + host,
+            "failures": host,
+        }
+        for host in (1, 2)
+    ],
     "latency_bounds_us": [250, 500, 30_000_000],
     "open_connections": 3,
     "accepted_connections": 9,
@@ -103,6 +114,12 @@ def test_a_refusal_is_never_counted_as_an_admission() -> None:
 def test_requests_are_told_apart_by_route_and_status() -> None:
     assert value("mutualgate_requests_total", site="shop", route='/a"\\b', status="2xx") == 6
     assert value("mutualgate_requests_total", site="shop", route='/a"\\b', status="none") == 0
+
+
+def test_servers_are_told_apart_by_where_they_are_reached() -> None:
+    where = {"upstream": "app", "server": "http://app:80", "address": "192.0.2.2:80"}
+    assert value("mutualgate_upstream_requests_total", **where) == 12
+    assert value("mutualgate_upstream_failures_total", **where) == 2
 
 
 def test_latencies_are_a_histogram_in_seconds() -> None:

@@ -92,6 +92,8 @@ labels! {
         ResponseTimeout = "response_timeout",
         /// It broke the answer off.
         Incomplete = "incomplete",
+        /// None of its servers could be used.
+        NoServer = "no_server",
         /// What it answered was not HTTP, or larger than the limits.
         Protocol = "protocol",
         /// Anything else.
@@ -293,7 +295,7 @@ impl Counters {
         if sum > u64::MAX / 2 { 0 } else { sum }
     }
 
-    /// All numbers as they are now, `dropped` and `dropped_access_lines` among them. Numbers of one moment need not fit
+    /// All numbers as they are now but those of servers, `dropped` and `dropped_access_lines` among them. Numbers of one moment need not fit
     /// each other to the last request.
     pub fn snapshot(&self, dropped: Dropped, dropped_access_lines: u64) -> Snapshot {
         let slots = self
@@ -332,6 +334,7 @@ impl Counters {
                 &shard.limited
             }),
             limited_most: Vec::new(),
+            servers: Vec::new(),
             requests: requests.collect(),
             latency_bounds_us: LATENCY_BUCKETS_US.to_vec(),
             open_connections: self.open_now(),
@@ -363,10 +366,33 @@ impl Counters {
     }
 
     fn shard(&self) -> &Shard {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local!(static MINE: Cell<usize> = Cell::new(NEXT.fetch_add(1, Relaxed) % SHARDS));
-        // A thread that is being torn down counts in the first one.
-        &self.shards[MINE.try_with(Cell::get).unwrap_or_default()]
+        &self.shards[mine()]
+    }
+}
+
+/// The shard in which this thread counts.
+fn mine() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static MINE: Cell<usize> = Cell::new(NEXT.fetch_add(1, Relaxed) % SHARDS));
+    // A thread that is being torn down counts in the first one.
+    MINE.try_with(Cell::get).unwrap_or_default()
+}
+
+/// One number that all threads add to, each in a cache line of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Sharded([Padded; SHARDS]);
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Padded(AtomicU64);
+
+impl Sharded {
+    pub(crate) fn add(&self, number: u64) {
+        self.0[mine()].0.fetch_add(number, Relaxed);
+    }
+
+    pub(crate) fn sum(&self) -> u64 {
+        self.0.iter().map(|shard| shard.0.load(Relaxed)).sum()
     }
 }
 
@@ -399,6 +425,23 @@ pub struct RouteRequests {
     pub latency_sum_us: u64,
 }
 
+/// One server of an upstream, at one of its addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServerReport {
+    /// The upstream's name; the address where it has none.
+    pub upstream: String,
+    /// The server, as it is set.
+    pub server: String,
+    /// Where it is reached: differs from `server` where that is a name.
+    pub address: String,
+    /// `up` or `drain`.
+    pub state: &'static str,
+    /// Requests that were sent there.
+    pub requests: u64,
+    /// Those that it did not answer.
+    pub failures: u64,
+}
+
 /// All numbers at one moment, as the control plane reads them (`rmp_serde::to_vec_named`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Snapshot {
@@ -412,6 +455,8 @@ pub struct Snapshot {
     pub limited: Vec<Labelled>,
     /// Who was turned away most.
     pub limited_most: Vec<Met>,
+    /// Servers of all upstreams; those that are in no configuration any more are not counted any more.
+    pub servers: Vec<ServerReport>,
     /// Requests by route.
     pub requests: Vec<RouteRequests>,
     /// [`LATENCY_BUCKETS_US`].

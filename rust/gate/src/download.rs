@@ -33,11 +33,7 @@ pub(crate) struct Download {
 enum Source {
     Nothing,
     Own(Bytes),
-    Upstream {
-        exchange: Exchange,
-        upstream: usize,
-        max_idle: usize,
-    },
+    Upstream { exchange: Exchange, max_idle: usize },
 }
 
 impl Download {
@@ -66,17 +62,12 @@ impl Download {
     /// The rest of an exchange; `max_idle` connections to the upstream are kept.
     pub(crate) fn of_upstream(
         exchange: Exchange,
-        upstream: usize,
         max_idle: usize,
         active: Active,
         entry: Entry,
     ) -> Download {
         let done = exchange.is_done();
-        let source = Source::Upstream {
-            exchange,
-            upstream,
-            max_idle,
-        };
+        let source = Source::Upstream { exchange, max_idle };
         let mut download = Download {
             source,
             request: Some((active, entry)),
@@ -96,14 +87,9 @@ impl Download {
             return;
         };
         active.complete();
-        if let Source::Upstream {
-            exchange,
-            upstream,
-            max_idle,
-        } = source
-        {
+        if let Source::Upstream { exchange, max_idle } = source {
             let worker = &active.connection.worker;
-            exchange.finish(&worker.pools, upstream, worker.now(), max_idle);
+            exchange.finish(&worker.pools, worker.now(), max_idle);
         }
     }
 

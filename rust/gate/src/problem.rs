@@ -99,6 +99,10 @@ pub(crate) fn of_failure(failure: Failure) -> Option<(Document, Option<UpstreamE
             BODY_TOO_LARGE.document("The body is longer than this route takes."),
             None,
         ),
+        Failure::NoServer => (
+            UPSTREAM_UNREACHABLE.document("None of its servers can be used now."),
+            Some(UpstreamError::NoServer),
+        ),
         Failure::ClientGone => return None,
     })
 }

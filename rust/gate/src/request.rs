@@ -32,7 +32,7 @@ use crate::{
     standing::{Standing, Told},
     state::{State, Upstream},
     upload::Upload,
-    upstream::{Additions, BodyKind, Patience, forward},
+    upstream::{Additions, Asker, BodyKind, Outgoing, forward},
 };
 
 /// In an answer of the portal, `yes`: the gate ends the connection with it. Never passed on.
@@ -295,22 +295,19 @@ async fn pass(
         facts: cleared.options.tls_facts.then_some(&connection.met.facts),
         request_id: entry.request_id,
     };
-    let timeouts = &state.config.settings.timeouts;
-    let patience = Patience {
-        connect: timeouts.connect,
-        response: timeouts.response,
+    let asker = match cleared.permit.admission() {
+        Some(admission) => Asker::Client(admission.client().id),
+        None => Asker::Nobody(connection.met.peer.ip()),
     };
     let worker = &connection.worker;
-    let (head, exchange) = match forward(
-        &cleared.permit,
-        worker,
-        &cleared.upstream,
-        &parts,
-        &additions,
+    let outgoing = Outgoing {
+        parts: &parts,
+        additions: &additions,
         upload,
-        patience,
-    )
-    .await
+        asker,
+        on_interim: &mut |_, _| {},
+    };
+    let (head, exchange) = match forward(&cleared.permit, worker, &cleared.upstream, outgoing).await
     {
         Ok(answered) => answered,
         Err(failure) => {
@@ -349,7 +346,7 @@ async fn pass(
         }
         _ => {
             let limit = state.config.settings.limits.max_idle_upstream;
-            Download::of_upstream(exchange, cleared.upstream.id, limit, active, entry)
+            Download::of_upstream(exchange, limit, active, entry)
         }
     };
     Ok(response.map(|()| download))

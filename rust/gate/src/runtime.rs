@@ -158,8 +158,10 @@ impl Gate {
                 return Err(GateError::NeedsRestart(name));
             }
         }
-        let config = Config::new(settings, Some(&old.config))?;
-        self.put(&old, snapshot, Arc::new(config))
+        let config = Arc::new(Config::new(settings, Some(&old.config))?);
+        let epoch = self.put(&old, snapshot, config.clone())?;
+        old.config.leave_upstreams_to(&config);
+        Ok(epoch)
     }
 
     fn put(
@@ -208,10 +210,12 @@ impl Gate {
 
     /// All counters.
     pub fn counters(&self) -> counters::Snapshot {
-        let lost = self.shared.state.load().config.access.lost();
+        let config = self.shared.state.load().config.clone();
+        let dropped = self.shared.events.dropped();
         counters::Snapshot {
             limited_most: self.shared.limits.met(),
-            ..(self.shared.counters).snapshot(self.shared.events.dropped(), lost)
+            servers: config.servers(),
+            ..(self.shared.counters).snapshot(dropped, config.access.lost())
         }
     }
 

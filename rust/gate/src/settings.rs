@@ -7,7 +7,6 @@ use std::{
     collections::HashMap,
     fmt,
     net::{SocketAddr, ToSocketAddrs},
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -22,6 +21,7 @@ use serde::Deserialize;
 mod identity;
 pub(crate) mod limits;
 mod route;
+pub(crate) mod upstream;
 
 use identity::{Tellings, WireJwt};
 pub(crate) use limits::{Bounds, ScopeLimits};
@@ -59,7 +59,7 @@ pub struct Settings {
     pub(crate) plain_listen: Vec<SocketAddr>,
     pub(crate) workers: usize,
     pub(crate) sites: Vec<Site>,
-    pub(crate) upstreams: Vec<Address>,
+    pub(crate) upstreams: Vec<upstream::Upstream>,
     pub(crate) access: AccessSettings,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
@@ -93,25 +93,6 @@ impl Site {
     /// Whether `other` has the same certificates and key.
     pub(crate) fn has_same_key(&self, other: &Site) -> bool {
         self.pem == other.pem
-    }
-}
-
-/// Where an upstream listens.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Address {
-    Tcp { host: String, port: u16 },
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Tcp { host, port } if host.contains(':') => {
-                write!(f, "http://[{host}]:{port}")
-            }
-            Address::Tcp { host, port } => write!(f, "http://{host}:{port}"),
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
     }
 }
 
@@ -174,7 +155,7 @@ struct Wire {
     #[serde(default)]
     workers: usize,
     sites: Vec<WireSite>,
-    upstreams: Vec<WireUpstream>,
+    upstreams: Vec<upstream::WireUpstream>,
     /// One list per site, in the order of `sites`.
     routes: Vec<Vec<WireRoute>>,
     /// One per site, in the order of `sites`; empty for none.
@@ -223,12 +204,6 @@ impl fmt::Debug for WireSite {
             .field("name", &self.name)
             .finish_non_exhaustive()
     }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WireUpstream {
-    address: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -326,13 +301,9 @@ impl TryFrom<Wire> for Settings {
                 "is empty, expected at least one",
             ));
         }
-        let mut upstreams = Vec::with_capacity(wire.upstreams.len());
-        for (index, upstream) in wire.upstreams.iter().enumerate() {
-            let address = upstream_address(&upstream.address).map_err(|problem| {
-                SettingsError::new(format!("upstreams[{index}].address"), problem)
-            })?;
-            upstreams.push(address);
-        }
+        let upstreams = (wire.upstreams.iter().enumerate())
+            .map(|(index, upstream)| upstream::checked(index, upstream))
+            .collect::<Result<_, SettingsError>>()?;
         let format = match wire.access_format.as_str() {
             "json" => Format::Json,
             "text" => Format::Text,
@@ -472,10 +443,15 @@ fn checked_limits(wire: WireLimits) -> Result<Limits, SettingsError> {
 }
 
 fn duration(name: &str, seconds: f64) -> Result<Duration, SettingsError> {
+    self::seconds(format!("timeouts.{name}"), seconds)
+}
+
+/// A time to wait, in seconds.
+fn seconds(field: String, seconds: f64) -> Result<Duration, SettingsError> {
     // A day and a bit: longer is a slip of the unit.
     if !(0.001..=100_000.0).contains(&seconds) {
         return Err(SettingsError::new(
-            format!("timeouts.{name}"),
+            field,
             format!("is {seconds} seconds, expected 0.001 to 100000"),
         ));
     }
@@ -500,64 +476,9 @@ fn addresses(field: &str, texts: &[String]) -> Result<Vec<SocketAddr>, SettingsE
     Ok(all)
 }
 
-fn upstream_address(text: &str) -> Result<Address, String> {
-    let wrong = || format!("is {text:?}, expected http://host:port or unix:/path");
-    if let Some(path) = text.strip_prefix("unix:") {
-        return if path.starts_with('/') {
-            Ok(Address::Unix(path.into()))
-        } else {
-            Err(wrong())
-        };
-    }
-    let rest = text.strip_prefix("http://").ok_or_else(wrong)?;
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let authority: http::uri::Authority = rest.parse().map_err(|_| wrong())?;
-    if rest.contains('@') || authority.host().is_empty() {
-        return Err(wrong());
-    }
-    let host = authority
-        .host()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
-    Ok(Address::Tcp {
-        host: host.to_owned(),
-        port: authority.port_u16().unwrap_or(80),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn upstreams_are_http_or_unix() {
-        let tcp = |host: &str, port| {
-            Ok(Address::Tcp {
-                host: host.into(),
-                port,
-            })
-        };
-        assert_eq!(
-            upstream_address("http://127.0.0.1:8080"),
-            tcp("127.0.0.1", 8080)
-        );
-        assert_eq!(upstream_address("http://[::1]:8080"), tcp("::1", 8080));
-        assert_eq!(upstream_address("http://app/"), tcp("app", 80));
-        assert_eq!(
-            upstream_address("unix:/run/app.sock"),
-            Ok(Address::Unix("/run/app.sock".into()))
-        );
-        for wrong in [
-            "https://app",
-            "http://user@app",
-            "http://",
-            "unix:app.sock",
-            "app:80",
-            "http://app/path",
-        ] {
-            assert!(upstream_address(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn an_error_names_the_key() {

@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize},
     },
     time::Duration,
 };
@@ -20,14 +20,16 @@ use tokio::sync::Notify;
 
 use crate::{
     access::AccessLog,
-    counters::{Counters, Slot},
+    counters::{Counters, ServerReport, Slot},
     discreet::discreet,
     event::Events,
     identity::Telling,
     limits::{Limits, Scope},
-    settings::{Address, RouteOptions, Settings},
+    settings::{RouteOptions, Settings},
     tls::SiteTls,
 };
+
+pub(crate) use crate::upstream::Upstream;
 
 /// The snapshot and the configuration in force.
 #[derive(Debug)]
@@ -177,15 +179,6 @@ pub(crate) struct TimeoutsMs {
     pub(crate) stall: u32,
 }
 
-/// An upstream. The id outlives a change of the settings that leaves the address as it was, and so do its connections.
-#[derive(Debug)]
-pub(crate) struct Upstream {
-    pub(crate) id: usize,
-    pub(crate) address: Address,
-    /// The address as text, for access lines.
-    pub(crate) label: Box<str>,
-}
-
 impl Config {
     /// Makes one, keeping of `old` what is the same in both: tickets of sites, connections to upstreams, the access log.
     pub(crate) fn new(settings: Settings, old: Option<&Config>) -> std::io::Result<Config> {
@@ -208,24 +201,18 @@ impl Config {
                     .unwrap_or_else(|| Arc::new(SiteTls::new(site.key.clone(), settings.http2)))
             })
             .collect();
-        let upstreams = settings
-            .upstreams
-            .iter()
-            .map(|address| {
-                let same = old.and_then(|old| {
-                    old.upstreams
-                        .iter()
-                        .find(|upstream| upstream.address == *address)
-                });
-                same.cloned().unwrap_or_else(|| {
-                    // Never used twice: a pool must not hand out connections to what had this id before.
-                    static NEXT: AtomicUsize = AtomicUsize::new(0);
-                    Arc::new(Upstream {
-                        id: NEXT.fetch_add(1, Ordering::Relaxed),
-                        label: address.to_string().into(),
-                        address: address.clone(),
-                    })
-                })
+        let before = |name: &str| {
+            (old?.upstreams.iter())
+                .find(|upstream| *upstream.label == *name)
+                .map(|upstream| &**upstream)
+        };
+        let upstreams: Vec<Arc<Upstream>> = (settings.upstreams.iter())
+            .map(|upstream| {
+                Arc::new(Upstream::new(
+                    upstream,
+                    &settings.timeouts,
+                    before(&upstream.name),
+                ))
             })
             .collect();
         let access = match old.filter(|old| old.settings.access == settings.access) {
@@ -255,6 +242,21 @@ impl Config {
 }
 
 impl Config {
+    /// All servers, as they are now.
+    pub(crate) fn servers(&self) -> Vec<ServerReport> {
+        (self.upstreams.iter())
+            .flat_map(|upstream| upstream.report())
+            .collect()
+    }
+
+    /// Lets go of the servers that `next`, which takes the place of this one, does not have.
+    pub(crate) fn leave_upstreams_to(&self, next: &Config) {
+        for upstream in &self.upstreams {
+            let after = (next.upstreams.iter()).find(|after| after.label == upstream.label);
+            upstream.leave_to(after.map(|after| &**after));
+        }
+    }
+
     /// The limits of a route of a site or, with an empty path, of the site.
     fn scope(&self, site: &str, route: &str) -> Option<Arc<Scope>> {
         (self.scopes.iter())

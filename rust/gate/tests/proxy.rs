@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use judge::record::Mode;
-use support::{World, client::Hello, eventually, route, site};
+use support::{WireUpstream, World, client::Hello, eventually, route, site};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_go_up_with_a_length_and_in_chunks() {
@@ -186,7 +186,7 @@ async fn a_silent_upstream_times_out_and_one_that_is_not_there_is_said_to_be() {
     let world = World::with(
         vec![site("a.test", vec![route("/", Mode::Required)])],
         |settings| {
-            settings.upstreams[0].address = "http://127.0.0.1:1".into();
+            settings.upstreams[0] = WireUpstream::at(&["http://127.0.0.1:1".into()]);
         },
     )
     .await;
@@ -287,7 +287,7 @@ async fn a_unix_socket_is_an_upstream() {
     let world = World::with(
         vec![site("a.test", vec![route("/", Mode::Required)])],
         |settings| {
-            settings.upstreams[0].address = address;
+            settings.upstreams[0] = WireUpstream::at(&[address]);
         },
     )
     .await;

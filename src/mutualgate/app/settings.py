@@ -1,10 +1,11 @@
 """What the data plane is told, made of the configuration and the sites' certificates."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from mutualgate import config as of_file
-from mutualgate.config import DEMO, PORTAL, Config, GateLimits, Rate, RouteLimits, SiteLimits
+from mutualgate.config import DEMO, PORTAL, Config, GateLimits, Rate, RouteLimits, SiteLimits, Upstream
 from mutualgate.gate import (
     Bounds,
     FieldRules,
@@ -13,9 +14,11 @@ from mutualgate.gate import (
     Redirect,
     RouteSettings,
     ScopeLimits,
+    ServerSettings,
     SiteSettings,
     Timeouts,
     UpstreamSettings,
+    Waits,
 )
 
 BUILT_IN = {DEMO: "demo.sock", PORTAL: "portal.sock"}
@@ -31,12 +34,7 @@ def gate_settings(config: Config, sites: Sequence[SiteSettings], sockets: Path) 
         plain_listen=[str(address) for address in gate.plain_listen],
         workers=gate.workers,
         sites=list(sites),
-        upstreams=[
-            UpstreamSettings(
-                f"unix:{sockets.absolute() / BUILT_IN[upstream]}" if upstream in BUILT_IN else str(upstream)
-            )
-            for upstream in config.upstreams
-        ],
+        upstreams=[_upstream(config, service, sockets) for service in config.destinations],
         routes=[
             [
                 RouteSettings(
@@ -103,3 +101,22 @@ def _site_limits(limits: SiteLimits) -> ScopeLimits:
 
 def _route_limits(limits: RouteLimits) -> ScopeLimits:
     return ScopeLimits(Bounds(requests=_rate(limits.requests)), Bounds(requests=_rate(limits.client_requests)))
+
+
+def _upstream(config: Config, service: Upstream, sockets: Path) -> UpstreamSettings:
+    if service in BUILT_IN:
+        return UpstreamSettings.at(f"unix:{sockets.absolute() / BUILT_IN[service]}")
+    if not service.is_name:
+        return UpstreamSettings.at(str(service))
+    (upstream,) = (upstream for upstream in config.upstreams if upstream.name == service.address)
+    waits = upstream.timeouts
+    return UpstreamSettings(
+        name=upstream.name,
+        servers=[ServerSettings(str(server), server in upstream.drain) for server in upstream.servers],
+        balance=str(upstream.balance),
+        waits=Waits(_seconds(waits.connect), _seconds(waits.response), _seconds(waits.total)),
+    )
+
+
+def _seconds(wait: timedelta | None) -> float | None:
+    return None if wait is None else wait.total_seconds()

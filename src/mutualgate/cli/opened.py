@@ -39,7 +39,7 @@ def facts(services: "Services", runner: "Runner", url: str, first: "FirstClient 
 def text(services: "Services", runner: "Runner", url: str, first: "FirstClient | None") -> str:
     """For people."""
     folder = services.folder
-    behind = ", ".join(str(upstream) for upstream in runner.config.upstreams)
+    behind = ", ".join(str(upstream) for upstream in runner.config.destinations)
     lines = [f"The gate is open: {url}", f"  behind it: {behind}", f"  settings: {plain(runner.config.file)}"]
     where = f" --dir {shlex.quote(str(folder.path))}"
     if first is None:
@@ -65,7 +65,7 @@ def text(services: "Services", runner: "Runner", url: str, first: "FirstClient |
 def _page(runner: "Runner", url: str) -> str:
     from mutualgate.config import DEMO
 
-    return f"{url}/hello" if DEMO in runner.config.upstreams else f"{url}/"
+    return f"{url}/hello" if DEMO in runner.config.destinations else f"{url}/"
 
 
 def _curl(root: Path, first: "FirstClient", page: str) -> str:

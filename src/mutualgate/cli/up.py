@@ -94,7 +94,7 @@ async def _run(services: "Services", first: "FirstClient | None", sockets: Path,
     async with AsyncExitStack() as stack:
         for own, make in _built_in(services).items():
             # One that no route leads to may get a route while the gate runs: then it is made.
-            made = make() if own in runner.config.upstreams else serving.later(make)
+            made = make() if own in runner.config.destinations else serving.later(make)
             await stack.enter_async_context(serving.serving(made, serving.unix_socket(sockets / BUILT_IN[own])))
         for address in runner.config.gate.ops_listen:
             from mutualgate.ops.running import status_of

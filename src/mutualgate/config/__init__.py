@@ -28,6 +28,7 @@ from .settings import DEFAULT_HOSTS
 from .shape import (
     AccessFormat,
     AuthorityConfig,
+    Balance,
     Config,
     Dialect,
     GateConfig,
@@ -43,6 +44,8 @@ from .shape import (
     SiteConfig,
     SiteLimits,
     Timeouts,
+    UpstreamConfig,
+    UpstreamTimeouts,
 )
 
 __all__ = [
@@ -52,6 +55,7 @@ __all__ = [
     "AccessFormat",
     "Address",
     "AuthorityConfig",
+    "Balance",
     "Check",
     "Config",
     "Dialect",
@@ -75,6 +79,8 @@ __all__ = [
     "SiteLimits",
     "Timeouts",
     "Upstream",
+    "UpstreamConfig",
+    "UpstreamTimeouts",
     "default_file",
     "is_mailbox",
     "load",

@@ -35,9 +35,15 @@ class Address:
 
 @dataclass(frozen=True)
 class Upstream:
-    """The service behind a route: `http://host:port`, `unix:/absolute/path`, or a built-in one, `demo` or `portal`."""
+    """The service behind a route: `http://host:port`, `unix:/absolute/path`, the name of one of `[[upstreams]]`, or a
+    built-in one, `demo` or `portal`."""
 
     address: str
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it names one of `[[upstreams]]`."""
+        return ":" not in self.address and self not in (DEMO, PORTAL)
 
     @property
     def socket(self) -> Path | None:
@@ -99,18 +105,18 @@ class Host:
         return host_name(text, value)
 
 
-@dataclass(frozen=True)
-class Service:
-    """Kind of an `Upstream`."""
+UPSTREAM_NAME = re.compile("[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
-    name: str = "upstream"
-    expected: str = '"http://host:port", "unix:/path/of/a/socket", "demo" or "portal"'
+
+@dataclass(frozen=True)
+class ServerAddress:
+    """Kind of the address of one server, as an `Upstream`."""
+
+    name: str = "server"
+    expected: str = '"http://host:port" or "unix:/path/of/a/socket"'
 
     def read(self, value: object, folder: Path) -> Upstream:
         text = text_of(value)
-        for built_in in (DEMO, PORTAL):
-            if text == str(built_in):
-                return built_in
         if text.startswith("unix:"):
             return _socket(text.removeprefix("unix:"), folder)
         if text.lower().startswith("http://"):
@@ -122,6 +128,19 @@ class Service:
         fix = f'Write "http://{text}"' if re.fullmatch(r"[A-Za-z0-9.-]+:[0-9]{1,5}", text) else None
         # What is no address may hold a password (user:password@host): it is not repeated.
         raise Unfit(found(value) if "@" not in text else "found something else", fix)
+
+
+@dataclass(frozen=True)
+class Service:
+    """Kind of an `Upstream`."""
+
+    name: str = "upstream"
+    expected: str = '"http://host:port", "unix:/path/of/a/socket", the name of an upstream, "demo" or "portal"'
+
+    def read(self, value: object, folder: Path) -> Upstream:
+        text = text_of(value)
+        # Whether a name is one of `[[upstreams]]` is a question of the rules.
+        return Upstream(text) if UPSTREAM_NAME.fullmatch(text) else ServerAddress().read(value, folder)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ from .shape import (
     SiteConfig,
     SiteLimits,
     Timeouts,
+    UpstreamConfig,
+    UpstreamTimeouts,
 )
 
 MAX_FILE_BYTES = 1 << 20  # a thousand sites are a tenth of it; a file beyond is some other file
@@ -241,7 +243,7 @@ class _Reader:
     def _inner(self, table: Table, raw: Mapping[str, Any], place: Place, draft: dict[str, Any]) -> None:
         value = raw.get(table.key, [] if table.repeated else {})
         if table.repeated and isinstance(value, list) and all(isinstance(item, dict) for item in value):
-            if not value:
+            if not value and not table.optional:
                 around = self.positions.key(place if table.key in raw else place[:-1])
                 self._add(place, around, "there is none", f"at least one {table.heading}", None)
             draft[table.key] = [self._table(table, item, (*place, index)) for index, item in enumerate(value)]
@@ -324,12 +326,17 @@ def assemble(draft: Draft, path: Path) -> Config:
         )
         for site in draft["sites"]
     )
+    upstreams = (
+        UpstreamConfig(**{**upstream, "timeouts": UpstreamTimeouts(**upstream["timeouts"])})
+        for upstream in draft["upstreams"]
+    )
     return Config(
         gate=GateConfig(**gate),
         authority=AuthorityConfig(**draft["authority"]),
         portal=PortalConfig(**draft["portal"]),
         mail=MailConfig(**draft["mail"]),
         notices=NoticesConfig(**draft["notices"]),
+        upstreams=tuple(upstreams),
         sites=tuple(sites),
         file=path,
     )

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from .messages import PERMANENT_REDIRECT
-from .network import PORTAL, Address, Service, Upstream
+from .network import DEMO, PORTAL, Address, Service, Upstream
 from .positions import Place
 from .shape import USUAL_DIALECTS, Dialect, Mode, OnRefusal, Security
 
 Draft = Mapping[str, Any]
 
+MAX_SERVERS = 64  # of one upstream; the data plane holds it too
 LISTENERS = ("listen", "plain_listen", "ops_listen")
 
 
@@ -38,6 +39,7 @@ def conflicts(draft: Draft) -> Iterator[Finding]:
         yield from _certificate(place, site)
         yield from _routes(place, site)
         yield from _refusal(place, site)
+    yield from _upstreams(draft)
     yield from _loops(draft)
     yield from _mail(draft.get("mail", {}))
     yield from _notices(draft.get("notices", {}), draft.get("mail", {}))
@@ -183,16 +185,48 @@ def _refusal(place: Place, site: Draft) -> Iterator[Finding]:
                           fix='Use "page" or "close", or require a certificate for all routes')  # fmt: skip
 
 
+def _upstreams(draft: Draft) -> Iterator[Finding]:
+    names: dict[str, int] = {}
+    for index, upstream in _present(draft.get("upstreams")):
+        place: Place = ("upstreams", index)
+        if name := upstream.get("name"):
+            if name in names:
+                yield Finding((*place, "name"), f'"{name}" is already the name of upstreams[{names[name]}]')
+            elif Upstream(name) in (DEMO, PORTAL):
+                yield Finding((*place, "name"), f'"{name}" is a service of the gate\'s own', fix="Choose another name")
+            names.setdefault(name, index)
+        servers = [server for _, server in _present(upstream.get("servers"))]
+        if len(servers) > MAX_SERVERS:
+            yield Finding((*place, "servers"), f"has {len(servers)} servers, and {MAX_SERVERS} are the most")
+        for number, server in _present(upstream.get("drain")):
+            if server not in servers:
+                yield Finding((*place, "drain", number), f"{server} is none of `servers`",
+                              fix="Write it as it stands there")  # fmt: skip
+    for place, service in _services(draft):
+        if service.is_name and service.address not in names:
+            near = f"There are: {', '.join(names)}" if names else "Give it under [[upstreams]]"
+            yield Finding(place, f'there is no upstream "{service}"', fix=f'{near}; or write "http://{service}:80"')
+
+
+def _services(draft: Draft) -> Iterator[tuple[Place, Upstream]]:
+    """What routes name as their upstream."""
+    for site_index, site in enumerate(_sites(draft)):
+        for index, route in _present(site.get("routes")):
+            if upstream := route.get("upstream"):
+                yield ("sites", site_index, "routes", index, "upstream"), upstream
+
+
 def _loops(draft: Draft) -> Iterator[Finding]:
     gate = draft.get("gate", {})
     own = {f"http://{address}": key for key in LISTENERS for _, address in _present(gate.get(key)) if address.port}
-    for site_index, site in enumerate(_sites(draft)):
-        for index, route in _present(site.get("routes")):
-            upstream: Upstream | None = route.get("upstream")
-            if upstream and upstream.address in own:
-                yield Finding(("sites", site_index, "routes", index, "upstream"),
-                              f"{upstream} is the gate's own {own[upstream.address]}",
-                              fix="Name the service behind the gate")  # fmt: skip
+    places = list(_services(draft))
+    for index, upstream in _present(draft.get("upstreams")):
+        places += ((("upstreams", index, "servers", number), server)
+                   for number, server in _present(upstream.get("servers")))  # fmt: skip
+    for place, service in places:
+        if service.address in own:
+            yield Finding(place, f"{service} is the gate's own {own[service.address]}",
+                          fix="Name the service behind the gate")  # fmt: skip
 
 
 def _mail(mail: Draft) -> Iterator[Finding]:

@@ -9,9 +9,9 @@ from typing import Any
 
 from .kinds import SIZES, Choice, Duration, File, Flag, Kind, Log, Many, Often, Size, Whole, Word
 from .messages import PERMANENT_REDIRECT, Elsewhere, Fields, Status
-from .network import Host, Listener, PlainUrl, SecureUrl, Service, UrlPath
+from .network import Host, Listener, PlainUrl, SecureUrl, ServerAddress, Service, UrlPath
 from .posting import HookUrl, Mailbox, MailServer
-from .shape import SETTABLE_MODES, AccessFormat, Dialect, Mode, OnRefusal, Security
+from .shape import SETTABLE_MODES, AccessFormat, Balance, Dialect, Mode, OnRefusal, Security
 
 KIB, MIB, TIB = SIZES["KiB"], SIZES["MiB"], SIZES["TiB"]
 MS, SECOND, MINUTE, HOUR, DAY = (timedelta(milliseconds=1), timedelta(seconds=1), timedelta(minutes=1),
@@ -32,13 +32,15 @@ class Setting:
 
 @dataclass(frozen=True)
 class Table:
-    """The settings under one heading. `path` is how the file names it; `repeated` if there may be several."""
+    """The settings under one heading. `path` is how the file names it; `repeated` if there may be several, and
+    `optional` if there may be none."""
 
     path: str
     help: str
     settings: tuple[Setting, ...]
     tables: tuple["Table", ...] = ()
     repeated: bool = False
+    optional: bool = False
 
     @property
     def key(self) -> str:
@@ -258,6 +260,37 @@ NOTICES = Table(
     ),
 )
 
+UPSTREAM_TIMEOUTS = Table(
+    "upstreams.timeouts",
+    "How long the gate waits for this upstream.",
+    (
+        Setting("connect", WAIT, None, "A new connection to a server.", '"500ms"', otherwise="that of the gate"),
+        Setting("response", WAIT, None, "From the end of a request to the header of the response.", '"10m"',
+                otherwise="that of the gate"),
+        Setting("total", WAIT, None, "From a request to the last byte of its response, other attempts among it.",
+                '"30s"', otherwise="no limit"),
+    ),
+)  # fmt: skip
+
+UPSTREAMS = Table(
+    "upstreams",
+    "Several servers that can stand in for each other, under a name that routes use as their `upstream`.",
+    (
+        Setting("name", SITE_NAME, None, "What routes, logs and metrics call it. Not `demo` or `portal`.", '"app"'),
+        Setting("servers", Many(ServerAddress(), 1), None, "Where its servers listen; at most 64.",
+                '["http://10.0.0.1:8080", "http://10.0.0.2:8080", "unix:/run/app.sock"]'),
+        Setting("balance", Choice(Balance), '"round_robin"',
+                "Which server gets a request. `round_robin`: one after the other; `least_requests`: of two drawn by "
+                "lot, the one with fewer requests under way; `client_hash`: the same one for the same client, by its "
+                "address where it is nobody.", '"least_requests"'),
+        Setting("drain", Many(ServerAddress()), "[]",
+                "Those of `servers` that get no new requests. What runs there ends.", '["http://10.0.0.2:8080"]'),
+    ),
+    (UPSTREAM_TIMEOUTS,),
+    repeated=True,
+    optional=True,
+)  # fmt: skip
+
 _CLIENT_OF_A_SITE = "Who comes without a certificate counts as its address."
 
 SITE_LIMITS = Table(
@@ -299,7 +332,8 @@ ROUTES = Table(
                 "The path and all below it, by whole segments: `/admin` covers `/admin/x`, not `/administer`.",
                 '"/admin"'),
         Setting("upstream", Service(), None,
-                "The service behind: `http://host:port`, `unix:/path`, or one of the gate's own: `demo`, to try it, "
+                "The service behind: `http://host:port`, `unix:/path`, the name of one of `[[upstreams]]`, or one of "
+                "the gate's own: `demo`, to try it, "
                 "and `portal`, the pages on which clients come in. The portal hears of everybody, also of whom is "
                 "refused elsewhere, so its routes take no `client_certificate`, `roles` or `clients`.",
                 '"http://127.0.0.1:8080"', otherwise="must be given, unless there is `redirect`"),
@@ -375,7 +409,7 @@ SITES = Table(
     repeated=True,
 )  # fmt: skip
 
-ROOT = Table("", "", (), (GATE, AUTHORITY, PORTAL, MAIL, NOTICES, SITES))
+ROOT = Table("", "", (), (GATE, AUTHORITY, PORTAL, MAIL, NOTICES, UPSTREAMS, SITES))
 
 PORTAL_PATH = "/join"
 DEFAULT_HOSTS = ("localhost", "127.0.0.1", "::1")

@@ -164,6 +164,34 @@ class NoticesConfig:
     timeout: timedelta
 
 
+class Balance(StrEnum):
+    """How a server of an upstream is chosen for a request."""
+
+    ROUND_ROBIN = "round_robin"
+    LEAST_REQUESTS = "least_requests"
+    CLIENT_HASH = "client_hash"
+
+
+@dataclass(frozen=True)
+class UpstreamTimeouts:
+    """How long the gate waits for an upstream; None for what the gate says, and for no limit in all."""
+
+    connect: timedelta | None
+    response: timedelta | None
+    total: timedelta | None
+
+
+@dataclass(frozen=True)
+class UpstreamConfig:
+    """Servers that can stand in for each other, under a name that routes use. `drain` is a part of `servers`."""
+
+    name: str
+    servers: tuple[Upstream, ...]
+    balance: Balance
+    drain: tuple[Upstream, ...]
+    timeouts: UpstreamTimeouts
+
+
 @dataclass(frozen=True)
 class RouteConfig:
     """A path under a site. What the file left to the site or the gate is filled in.
@@ -227,11 +255,12 @@ class Config:
     portal: PortalConfig
     mail: MailConfig
     notices: NoticesConfig
+    upstreams: tuple[UpstreamConfig, ...]
     sites: tuple[SiteConfig, ...]
     file: Path = field(compare=False)
     """Where it was read from, whether or not it is there."""
 
     @cached_property
-    def upstreams(self) -> tuple[Upstream, ...]:
-        """Each upstream once, in the order of the routes: the one numbering of upstreams that everybody uses."""
+    def destinations(self) -> tuple[Upstream, ...]:
+        """Where routes lead, each once, in their order: the one numbering of upstreams that everybody uses."""
         return tuple(dict.fromkeys(route.upstream for site in self.sites for route in site.routes if route.upstream))

@@ -9,9 +9,11 @@ from mutualgate.gate.settings import (
     Redirect,
     RouteSettings,
     ScopeLimits,
+    ServerSettings,
     SiteSettings,
     Timeouts,
     UpstreamSettings,
+    Waits,
 )
 
 __all__ = [
@@ -25,10 +27,12 @@ __all__ = [
     "Redirect",
     "RouteSettings",
     "ScopeLimits",
+    "ServerSettings",
     "SiteSettings",
     "Timeouts",
     "UpstreamSettings",
     "Verdict",
+    "Waits",
     "decide_batch",
     "field_refused",
     "reasons",

@@ -17,10 +17,33 @@ class SiteSettings(msgspec.Struct, frozen=True):
         return f"SiteSettings({self.name!r})"  # a key must not reach a log
 
 
-class UpstreamSettings(msgspec.Struct, frozen=True):
-    """`http://host:port` or `unix:/path`."""
+class ServerSettings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`http://host:port` or `unix:/path`. `drain`: it gets no new requests."""
 
     address: str
+    drain: bool = False
+
+
+class Waits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How long an upstream is waited for, where it differs; `total` is for all of a request and its response."""
+
+    connect: float | None = None
+    response: float | None = None
+    total: float | None = None
+
+
+class UpstreamSettings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Servers that can stand in for each other; its `name` is in access lines and metrics."""
+
+    name: str
+    servers: list[ServerSettings]
+    balance: str = "round_robin"
+    waits: Waits = Waits()
+
+    @classmethod
+    def at(cls, address: str) -> "UpstreamSettings":
+        """One server, as most upstreams are."""
+        return cls(address, [ServerSettings(address)])
 
 
 class FieldRules(msgspec.Struct, frozen=True, omit_defaults=True):

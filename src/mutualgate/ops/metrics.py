@@ -100,6 +100,14 @@ def _durations(status: Status) -> Samples:
         yield "_count", _where(route), below
 
 
+def _servers(field: str) -> Callable[[Status], Samples]:
+    def samples(status: Status) -> Samples:
+        for server in status.counters.get("servers", ()):
+            yield "", tuple((label, str(server[label])) for label in _SERVER), int(server[field])
+
+    return samples
+
+
 def _where(route: Mapping[str, Any]) -> Labels:
     return ("site", str(route["site"])), ("route", str(route["route"]))
 
@@ -166,6 +174,11 @@ def _build(status: Status) -> Samples:
 
 _EXPIRY_KINDS = "credential, pin, partner-ca and so on: as `mutualgate expiring` says"
 _PARTNER_AND_CA = {"partner": "its name", "ca": "the number of its CA"}
+_SERVER = {
+    "upstream": "its name, or the address of its only server",
+    "server": "the server as it is set",
+    "address": "where it is reached",
+}
 _SITE_AND_ROUTE = {"site": "the site's name, `other` for none", "route": "the route's path, `other` for none"}
 
 METRICS: tuple[Metric, ...] = (
@@ -231,6 +244,20 @@ METRICS: tuple[Metric, ...] = (
         "Requests that their upstream did not answer.",
         {"error": "how it failed"},
         _labelled("upstream_errors", "error"),
+    ),
+    Metric(
+        "mutualgate_upstream_requests_total",
+        "counter",
+        "Requests that were sent to a server of an upstream, other attempts among them.",
+        _SERVER,
+        _servers("requests"),
+    ),
+    Metric(
+        "mutualgate_upstream_failures_total",
+        "counter",
+        "Requests that a server of an upstream did not answer.",
+        _SERVER,
+        _servers("failures"),
     ),
     Metric("mutualgate_connections", "gauge", "Connections that are open.", {}, _counter("open_connections")),
     Metric(

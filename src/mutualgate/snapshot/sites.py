@@ -5,8 +5,8 @@ from mutualgate.snapshot.records import RouteRecord, SiteRecord
 
 
 def site_records(config: Config) -> list[SiteRecord]:
-    """All sites, in the order of the file; a route names its upstream by its place in `config.upstreams`."""
-    numbers = {upstream: number for number, upstream in enumerate(config.upstreams)}
+    """All sites, in the order of the file; a route names its upstream by its place in `config.destinations`."""
+    numbers = {upstream: number for number, upstream in enumerate(config.destinations)}
     return [
         SiteRecord(
             name=site.name,

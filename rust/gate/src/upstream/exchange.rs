@@ -9,10 +9,14 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::Method;
-use tokio::{io::AsyncWrite, time::Instant};
+use http::{HeaderMap, Method, StatusCode};
+use tokio::{
+    io::AsyncWrite,
+    time::{Instant, Sleep},
+};
 
 use super::{
+    endpoint::UnderWay,
     pool::{INBOX_BYTES, Link, Pools},
     request_head,
     response::{self, BadResponse, Framing, Head, Piece},
@@ -41,6 +45,8 @@ pub(crate) enum Failure {
     BodyTooLarge,
     /// The client's body ended early or broke HTTP.
     ClientGone,
+    /// No server of the upstream can be used now.
+    NoServer,
 }
 
 impl From<BadResponse> for Failure {
@@ -49,16 +55,40 @@ impl From<BadResponse> for Failure {
     }
 }
 
+/// What is sent, kept until there is a response: it may have to be sent again.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) head: Vec<u8>,
+    pub(super) upload: Option<Upload>,
+    outbox: Outbox,
+}
+
+impl Request {
+    pub(super) fn new(method: Method, head: Vec<u8>, upload: Option<Upload>) -> Request {
+        Request {
+            method,
+            head,
+            upload,
+            outbox: Outbox::default(),
+        }
+    }
+
+    /// Whether the request's body is not yet sent.
+    pub(super) fn is_uploading(&self) -> bool {
+        self.upload.is_some() || !self.outbox.is_empty()
+    }
+}
+
+/// What is done with an interim response (RFC 9110 15.2): its status and fields.
+pub(crate) type OnInterim<'a> = dyn FnMut(StatusCode, HeaderMap) + 'a;
+
 /// A request on its way, and its response.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     link: Box<Link>,
-    method: Method,
-    /// The request's head, kept until there is a response: it may have to be sent again.
-    head: Vec<u8>,
+    request: Request,
     head_sent: usize,
-    upload: Option<Upload>,
-    outbox: Outbox,
     sent_body: bool,
     /// Bytes that the upstream has taken.
     moved: u64,
@@ -67,6 +97,9 @@ pub(crate) struct Exchange {
     heard: bool,
     framing: Framing,
     keep_alive: bool,
+    /// Where the whole exchange has to end by a certain time.
+    limit: Option<Pin<Box<Sleep>>>,
+    _under_way: Option<UnderWay>,
 }
 
 /// The part of the body that is being written: a chunk's size, the data, what ends it.
@@ -94,58 +127,59 @@ impl Outbox {
 }
 
 impl Exchange {
-    pub(super) fn new(
-        link: Box<Link>,
-        head: Vec<u8>,
-        upload: Option<Upload>,
-        method: Method,
-    ) -> Self {
+    pub(super) fn new(link: Box<Link>, request: Request) -> Self {
         Exchange {
             link,
-            method,
-            head,
+            request,
             head_sent: 0,
-            upload,
-            outbox: Outbox::default(),
             sent_body: false,
             moved: 0,
             write_broken: false,
             heard: false,
             framing: Framing::Length(0),
             keep_alive: false,
+            limit: None,
+            _under_way: None,
         }
     }
 
-    /// The same request on another connection.
-    pub(super) fn restart(self, link: Box<Link>) -> Exchange {
-        Exchange {
-            outbox: self.outbox,
-            ..Exchange::new(link, self.head, self.upload, self.method)
-        }
+    /// The request, to be sent again.
+    pub(super) fn into_request(self) -> Request {
+        self.request
     }
 
-    /// Whether a byte of the request's body may have reached the upstream.
-    pub(super) fn has_sent_body(&self) -> bool {
-        self.sent_body
+    /// Lets the exchange count as under way until it is dropped.
+    pub(super) fn counted(&mut self, under_way: Option<UnderWay>) {
+        self._under_way = under_way;
     }
 
-    /// Whether the request's body is not yet sent.
-    pub(super) fn is_uploading(&self) -> bool {
-        self.upload.is_some() || !self.outbox.is_empty()
+    /// Lets the response be broken off at `deadline`.
+    pub(super) fn end_by(&mut self, deadline: Instant) {
+        self.limit = Some(Box::pin(tokio::time::sleep_until(deadline)));
+    }
+
+    /// Whether the request may be sent again although it got no answer: none of its body was sent, and either a body was
+    /// still to come, so that it was not complete, or it is idempotent (RFC 9110 9.2.2).
+    pub(super) fn may_repeat(&self) -> bool {
+        !self.sent_body && (self.request.is_uploading() || self.request.method.is_idempotent())
     }
 
     /// Sends the request and waits for the head of the response: for `patience` after the last byte was sent, and for as
     /// long while the upstream takes none. A client that is slow to send is not the upstream's fault.
-    pub(super) async fn response(&mut self, patience: Duration) -> Result<Head, Failure> {
+    pub(super) async fn response(
+        &mut self,
+        patience: Duration,
+        on_interim: &mut OnInterim<'_>,
+    ) -> Result<Head, Failure> {
         let mut limit = pin!(tokio::time::sleep(patience));
         let mut moved = 0;
         let head = poll_fn(|cx| {
-            if let Poll::Ready(result) = self.poll_head(cx) {
+            if let Poll::Ready(result) = self.poll_head(cx, on_interim) {
                 return Poll::Ready(result);
             }
-            let waits_for_client = self.upload.is_some()
-                && self.outbox.is_empty()
-                && self.head_sent == self.head.len();
+            let waits_for_client = self.request.upload.is_some()
+                && self.request.outbox.is_empty()
+                && self.head_sent == self.request.head.len();
             if self.moved != moved || (waits_for_client && limit.is_elapsed()) {
                 moved = self.moved;
                 limit.as_mut().reset(Instant::now() + patience);
@@ -161,13 +195,20 @@ impl Exchange {
         Ok(head)
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Failure>> {
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        on_interim: &mut OnInterim<'_>,
+    ) -> Poll<Result<Head, Failure>> {
         let _ = self.poll_send(cx)?;
         loop {
-            if self.heard
-                && let Some(head) = response::take_head(&mut self.link.inbox, &self.method)?
+            while self.heard
+                && let Some(head) = response::take_head(&mut self.link.inbox, &self.request.method)?
             {
-                return Poll::Ready(Ok(head));
+                if !head.is_interim() {
+                    return Poll::Ready(Ok(head));
+                }
+                on_interim(head.status, head.headers);
             }
             if ready!(self.poll_read(cx))? == 0 {
                 return Poll::Ready(Err(if self.heard {
@@ -181,7 +222,12 @@ impl Exchange {
 
     /// The next piece of the response's body; the request's goes on meanwhile.
     pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Failure>> {
-        if self.is_uploading() && !self.write_broken {
+        if let Some(limit) = &mut self.limit
+            && limit.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(Failure::ResponseTimeout));
+        }
+        if self.request.is_uploading() && !self.write_broken {
             let _ = self.poll_send(cx)?;
         }
         loop {
@@ -214,10 +260,10 @@ impl Exchange {
     }
 
     /// Gives the connection back, if the next request may use it.
-    pub(crate) fn finish(self, pools: &Pools, upstream: usize, now: u32, limit: usize) {
+    pub(crate) fn finish(self, pools: &Pools, now: u32, limit: usize) {
         let clean = self.framing.is_done() && self.link.inbox.is_empty();
-        if clean && self.keep_alive && !self.is_uploading() && !self.write_broken {
-            pools.keep(upstream, self.link, now, limit);
+        if clean && self.keep_alive && !self.request.is_uploading() && !self.write_broken {
+            pools.keep(self.link, now, limit);
         }
     }
 
@@ -227,7 +273,7 @@ impl Exchange {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Failure>> {
-        let Link { stream, inbox } = &mut *self.link;
+        let Link { stream, inbox, .. } = &mut *self.link;
         let room = self.framing.expected().clamp(INBOX_BYTES / 2, READ_BYTES);
         if inbox.capacity() - inbox.len() < room {
             inbox.reserve(room.max(INBOX_BYTES));
@@ -251,14 +297,16 @@ impl Exchange {
             if self.write_broken {
                 return Poll::Ready(Ok(()));
             }
-            if self.outbox.is_empty() {
+            if self.request.outbox.is_empty() {
                 match self.poll_upload(cx)? {
                     Poll::Ready(true) => {}
-                    Poll::Ready(false) if self.head_sent == self.head.len() => {
+                    Poll::Ready(false) if self.head_sent == self.request.head.len() => {
                         return Poll::Ready(Ok(()));
                     }
                     // The head does not wait for a body that is not there yet.
-                    Poll::Pending if self.head_sent == self.head.len() => return Poll::Pending,
+                    Poll::Pending if self.head_sent == self.request.head.len() => {
+                        return Poll::Pending;
+                    }
                     Poll::Ready(false) | Poll::Pending => {}
                 }
             }
@@ -270,7 +318,7 @@ impl Exchange {
 
     /// Moves the next part of the body to the outbox; `false` if there is none left.
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Failure>> {
-        let Some(upload) = &mut self.upload else {
+        let Some(upload) = &mut self.request.upload else {
             return Poll::Ready(Ok(false));
         };
         let part = match ready!(upload.poll_part(cx)) {
@@ -279,27 +327,28 @@ impl Exchange {
             Err(UploadError::Broken) => return Poll::Ready(Err(Failure::ClientGone)),
         };
         let chunked = upload.is_chunked();
-        self.outbox.before.clear();
-        self.outbox.before_sent = 0;
+        self.request.outbox.before.clear();
+        self.request.outbox.before_sent = 0;
         match part {
             Part::Data(data) if chunked => {
-                self.outbox
+                self.request
+                    .outbox
                     .before
                     .extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
-                self.outbox.data = data;
-                self.outbox.after = b"\r\n";
+                self.request.outbox.data = data;
+                self.request.outbox.after = b"\r\n";
             }
-            Part::Data(data) => self.outbox.data = data,
+            Part::Data(data) => self.request.outbox.data = data,
             Part::End(trailers) => {
-                self.upload = None;
+                self.request.upload = None;
                 if !chunked {
                     return Poll::Ready(Ok(false));
                 }
-                self.outbox.before.extend_from_slice(b"0\r\n");
+                self.request.outbox.before.extend_from_slice(b"0\r\n");
                 if let Some(trailers) = trailers {
-                    request_head::write_trailers(&mut self.outbox.before, &trailers);
+                    request_head::write_trailers(&mut self.request.outbox.before, &trailers);
                 }
-                self.outbox.after = b"\r\n";
+                self.request.outbox.after = b"\r\n";
             }
         }
         Poll::Ready(Ok(true))
@@ -307,15 +356,15 @@ impl Exchange {
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = Pin::new(&mut self.link.stream);
-        let head = &self.head[self.head_sent..];
-        let written = if self.outbox.is_empty() {
+        let head = &self.request.head[self.head_sent..];
+        let written = if self.request.outbox.is_empty() {
             ready!(stream.poll_write(cx, head))?
         } else {
             let slices = [
                 IoSlice::new(head),
-                IoSlice::new(&self.outbox.before[self.outbox.before_sent..]),
-                IoSlice::new(&self.outbox.data),
-                IoSlice::new(self.outbox.after),
+                IoSlice::new(&self.request.outbox.before[self.request.outbox.before_sent..]),
+                IoSlice::new(&self.request.outbox.data),
+                IoSlice::new(self.request.outbox.after),
             ];
             ready!(stream.poll_write_vectored(cx, &slices))?
         };
@@ -327,7 +376,7 @@ impl Exchange {
         self.head_sent += of_head;
         if written > of_head {
             self.sent_body = true;
-            self.outbox.advance(written - of_head);
+            self.request.outbox.advance(written - of_head);
         }
         Poll::Ready(Ok(()))
     }

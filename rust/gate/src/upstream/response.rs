@@ -19,7 +19,7 @@ const MAX_SIZE_LINE_BYTES: usize = 4096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BadResponse(pub(crate) &'static str);
 
-/// The head of a final response, or of one that switches protocols.
+/// The head of a response.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
@@ -29,22 +29,21 @@ pub(crate) struct Head {
     pub(crate) keep_alive: bool,
 }
 
-/// Takes a head off `inbox`; `None` if it is not there as a whole. Interim responses are read over (RFC 9110 15.2).
+impl Head {
+    /// Whether the final response is still to come (RFC 9110 15.2).
+    pub(crate) fn is_interim(&self) -> bool {
+        self.status.is_informational() && self.status != StatusCode::SWITCHING_PROTOCOLS
+    }
+}
+
+/// Takes a head off `inbox`, which may be that of an interim response; `None` if it is not there as a whole.
 pub(crate) fn take_head(
     inbox: &mut BytesMut,
     method: &Method,
 ) -> Result<Option<Head>, BadResponse> {
-    loop {
-        let Some(head) = take_any_head(inbox, method)? else {
-            return if inbox.len() > MAX_HEAD_BYTES {
-                Err(BadResponse("its head is too long"))
-            } else {
-                Ok(None)
-            };
-        };
-        if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Some(head));
-        }
+    match take_any_head(inbox, method)? {
+        None if inbox.len() > MAX_HEAD_BYTES => Err(BadResponse("its head is too long")),
+        head => Ok(head),
     }
 }
 
@@ -397,13 +396,17 @@ mod tests {
     }
 
     #[test]
-    fn interim_responses_are_read_over() {
-        let head =
-            head("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n");
-        assert_eq!(
-            head.ok().flatten().map(|head| head.status.as_u16()),
-            Some(204)
+    fn interim_responses_come_one_by_one() {
+        let mut inbox = BytesMut::from(
+            "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
         );
+        let mut next = || {
+            let head = take_head(&mut inbox, &Method::GET).ok().flatten();
+            head.map(|head| (head.status.as_u16(), head.is_interim()))
+        };
+        assert_eq!(next(), Some((103, true)));
+        assert_eq!(next(), Some((204, false)));
+        assert_eq!(next(), None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use crate::settings::Address;
+use super::endpoint::Target;
 
 /// A connected stream.
 #[derive(Debug)]
@@ -23,18 +23,14 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    pub(super) async fn connect(address: &Address) -> io::Result<Stream> {
-        match address {
-            Address::Tcp { host, port } => {
-                let stream = match host.parse::<std::net::IpAddr>() {
-                    Ok(ip) => TcpStream::connect((ip, *port)).await?,
-                    Err(_) => TcpStream::connect((host.as_str(), *port)).await?,
-                };
-                stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(stream))
-            }
-            Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
-        }
+    pub(super) async fn connect(target: &Target) -> io::Result<Stream> {
+        let tcp = match target {
+            Target::Ip(address) => TcpStream::connect(address).await?,
+            Target::Name(host, port) => TcpStream::connect((host.as_str(), *port)).await?,
+            Target::Unix(path) => return Ok(Stream::Unix(UnixStream::connect(path).await?)),
+        };
+        tcp.set_nodelay(true)?;
+        Ok(Stream::Tcp(tcp))
     }
 
     /// Reads what there is into the free part of `buffer`.

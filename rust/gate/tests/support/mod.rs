@@ -50,7 +50,40 @@ pub struct WireSite {
 
 #[derive(Debug, Clone, Serialize)]
 pub struct WireUpstream {
+    pub name: String,
+    pub servers: Vec<WireServer>,
+    pub balance: &'static str,
+    pub waits: WireWaits,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct WireServer {
     pub address: String,
+    pub drain: bool,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct WireWaits {
+    pub connect: Option<f64>,
+    pub response: Option<f64>,
+    pub total: Option<f64>,
+}
+
+impl WireUpstream {
+    /// An upstream with servers at these addresses.
+    pub fn at(addresses: &[String]) -> WireUpstream {
+        WireUpstream {
+            name: addresses[0].clone(),
+            servers: (addresses.iter())
+                .map(|address| WireServer {
+                    address: address.clone(),
+                    drain: false,
+                })
+                .collect(),
+            balance: "round_robin",
+            waits: WireWaits::default(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -243,9 +276,7 @@ fn wire_settings(pki: &Pki, sites: &[SiteSpec], upstream: &Upstream) -> WireSett
                 }
             })
             .collect(),
-        upstreams: vec![WireUpstream {
-            address: format!("http://{}", upstream.address),
-        }],
+        upstreams: vec![WireUpstream::at(&[format!("http://{}", upstream.address)])],
         routes: sites
             .iter()
             .map(|site| {

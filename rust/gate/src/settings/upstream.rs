@@ -1,0 +1,208 @@
+//! Upstreams as they are set: the servers of one, how they are chosen from and how long they are waited for.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use serde::Deserialize;
+
+use super::SettingsError;
+
+/// Most servers of one upstream: each choice looks at all of them.
+const MAX_SERVERS: usize = 64;
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Address {
+    Tcp { host: String, port: u16 },
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp { host, port } if host.contains(':') => {
+                write!(f, "http://[{host}]:{port}")
+            }
+            Address::Tcp { host, port } => write!(f, "http://{host}:{port}"),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// An upstream: one server or several that can stand in for each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Upstream {
+    /// Its name, or the address of its only server; for access lines and metrics.
+    pub(crate) name: String,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) balance: Balance,
+    pub(crate) waits: Waits,
+}
+
+/// A server of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Server {
+    pub(crate) address: Address,
+    /// Whether it gets no new requests.
+    pub(crate) drain: bool,
+}
+
+/// How a server is chosen for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Balance {
+    /// One after the other.
+    #[default]
+    RoundRobin,
+    /// Of two that are drawn by lot, the one with fewer requests under way.
+    LeastRequests,
+    /// The same one for the same client, as long as it can be used.
+    ClientHash,
+}
+
+/// How long an upstream is waited for, where it differs from the rest.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Waits {
+    pub(crate) connect: Option<Duration>,
+    pub(crate) response: Option<Duration>,
+    /// From the request to the last byte of the response.
+    pub(crate) total: Option<Duration>,
+}
+
+/// An upstream as it travels.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WireUpstream {
+    name: String,
+    servers: Vec<WireServer>,
+    #[serde(default)]
+    balance: String,
+    #[serde(default)]
+    waits: WireWaits,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireServer {
+    address: String,
+    #[serde(default)]
+    drain: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WireWaits {
+    connect: Option<f64>,
+    response: Option<f64>,
+    total: Option<f64>,
+}
+
+/// Checks upstream number `index`.
+pub(super) fn checked(index: usize, wire: &WireUpstream) -> Result<Upstream, SettingsError> {
+    let field = |name: &str| format!("upstreams[{index}].{name}");
+    if !(1..=MAX_SERVERS).contains(&wire.servers.len()) {
+        return Err(SettingsError::new(
+            field("servers"),
+            format!("are {}, expected 1 to {MAX_SERVERS}", wire.servers.len()),
+        ));
+    }
+    let mut servers: Vec<Server> = Vec::with_capacity(wire.servers.len());
+    for (at, server) in wire.servers.iter().enumerate() {
+        let address = address(&server.address).map_err(|problem| {
+            SettingsError::new(field(&format!("servers[{at}].address")), problem)
+        })?;
+        if servers.iter().any(|other| other.address == address) {
+            return Err(SettingsError::new(
+                field(&format!("servers[{at}].address")),
+                format!("{address} is there twice"),
+            ));
+        }
+        servers.push(Server {
+            address,
+            drain: server.drain,
+        });
+    }
+    let balance = match wire.balance.as_str() {
+        "" | "round_robin" => Balance::RoundRobin,
+        "least_requests" => Balance::LeastRequests,
+        "client_hash" => Balance::ClientHash,
+        other => {
+            return Err(SettingsError::new(
+                field("balance"),
+                format!(
+                    "is {other:?}, expected \"round_robin\", \"least_requests\" or \"client_hash\""
+                ),
+            ));
+        }
+    };
+    let wait = |name: &str, seconds: Option<f64>| {
+        seconds
+            .map(|seconds| super::seconds(field(&format!("waits.{name}")), seconds))
+            .transpose()
+    };
+    Ok(Upstream {
+        name: wire.name.clone(),
+        servers,
+        balance,
+        waits: Waits {
+            connect: wait("connect", wire.waits.connect)?,
+            response: wait("response", wire.waits.response)?,
+            total: wait("total", wire.waits.total)?,
+        },
+    })
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    let wrong = || format!("is {text:?}, expected http://host:port or unix:/path");
+    if let Some(path) = text.strip_prefix("unix:") {
+        return if path.starts_with('/') {
+            Ok(Address::Unix(path.into()))
+        } else {
+            Err(wrong())
+        };
+    }
+    let rest = text.strip_prefix("http://").ok_or_else(wrong)?;
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let authority: http::uri::Authority = rest.parse().map_err(|_| wrong())?;
+    if rest.contains('@') || authority.host().is_empty() {
+        return Err(wrong());
+    }
+    let host = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    Ok(Address::Tcp {
+        host: host.to_owned(),
+        port: authority.port_u16().unwrap_or(80),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_http_or_unix() {
+        let tcp = |host: &str, port| {
+            Ok(Address::Tcp {
+                host: host.into(),
+                port,
+            })
+        };
+        assert_eq!(address("http://127.0.0.1:8080"), tcp("127.0.0.1", 8080));
+        assert_eq!(address("http://[::1]:8080"), tcp("::1", 8080));
+        assert_eq!(address("http://app/"), tcp("app", 80));
+        assert_eq!(
+            address("unix:/run/app.sock"),
+            Ok(Address::Unix("/run/app.sock".into()))
+        );
+        for wrong in [
+            "https://app",
+            "http://user@app",
+            "http://",
+            "unix:app.sock",
+            "app:80",
+            "http://app/path",
+        ] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+    }
+}

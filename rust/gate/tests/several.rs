@@ -1,0 +1,206 @@
+//! Several servers behind a route: which one gets a request, and what happens when one is sick.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use judge::record::Mode;
+use support::{
+    WireUpstream, World, checked, client::Hello, eventually, route, site, upstream::Upstream,
+};
+
+/// Nobody listens there.
+const NOWHERE: &str = "http://127.0.0.1:1";
+
+async fn servers(count: usize) -> Vec<Upstream> {
+    let mut all = Vec::new();
+    for _ in 0..count {
+        all.push(Upstream::start().await);
+    }
+    all
+}
+
+fn url(server: &Upstream) -> String {
+    format!("http://{}", server.address)
+}
+
+fn at(servers: &[Upstream]) -> WireUpstream {
+    WireUpstream::at(&servers.iter().map(url).collect::<Vec<_>>())
+}
+
+async fn world(upstream: WireUpstream) -> World {
+    let sites = vec![site("a.test", vec![route("/", Mode::Optional)])];
+    World::with(sites, |settings| settings.upstreams[0] = upstream).await
+}
+
+fn counts(servers: &[Upstream]) -> Vec<usize> {
+    (servers.iter())
+        .map(|server| server.requests().len())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn round_robin_takes_one_after_the_other() {
+    let servers = servers(3).await;
+    let world = world(at(&servers)).await;
+    let mut alice = world.alice().await;
+    for _ in 0..30 {
+        assert_eq!(alice.get("/x").await.status, 200);
+    }
+    assert_eq!(counts(&servers), [10, 10, 10]);
+    // Each server has one connection, used again.
+    assert!(servers.iter().all(|server| server.connections() == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn least_requests_goes_round_a_server_that_is_busy() {
+    let servers = servers(2).await;
+    let world = world(WireUpstream {
+        balance: "least_requests",
+        ..at(&servers)
+    })
+    .await;
+    let mut waiting = world.alice().await;
+    waiting
+        .send("GET /silent HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .await;
+    eventually("one is busy", || {
+        counts(&servers).iter().sum::<usize>() == 1
+    })
+    .await;
+    let busy = counts(&servers).iter().position(|n| *n == 1).unwrap();
+    let mut alice = world.alice().await;
+    for _ in 0..10 {
+        assert_eq!(alice.get("/x").await.status, 200);
+    }
+    assert_eq!(counts(&servers)[busy], 1);
+    drop(waiting);
+    // Once the client is gone, the server is free again.
+    eventually("both are free", || servers[busy].open() == 0).await;
+    for _ in 0..40 {
+        assert_eq!(alice.get("/x").await.status, 200);
+    }
+    assert!(counts(&servers)[busy] > 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_stays_with_its_server_and_nobody_with_that_of_its_address() {
+    let servers = servers(4).await;
+    let world = world(WireUpstream {
+        balance: "client_hash",
+        ..at(&servers)
+    })
+    .await;
+    for identity in [Some(&world.alice), Some(&world.bob), None] {
+        let before = counts(&servers);
+        for _ in 0..5 {
+            let mut hello = Hello::new("a.test");
+            if let Some(identity) = identity {
+                hello = hello.identity(identity);
+            }
+            let mut client = world.connect(hello).await;
+            assert_eq!(client.get("/x").await.status, 200);
+        }
+        let more: Vec<usize> = (counts(&servers).iter())
+            .zip(before)
+            .map(|(now, before)| now - before)
+            .collect();
+        assert_eq!(more.iter().max(), Some(&5), "{more:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_cannot_be_reached_is_passed_over_even_for_a_post() {
+    let servers = servers(1).await;
+    let world = world(WireUpstream::at(&[
+        NOWHERE.into(),
+        url(&servers[0]),
+        "http://127.0.0.2:1".into(),
+    ]))
+    .await;
+    let mut alice = world.alice().await;
+    for _ in 0..6 {
+        alice
+            .send("POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello")
+            .await;
+        assert_eq!(alice.response().await.unwrap().status, 200);
+    }
+    assert_eq!(counts(&servers), [6]);
+    assert!((servers[0].requests().iter()).all(|request| request.ends_with("hello")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_drains_gets_nothing_new_and_ends_what_runs() {
+    let servers = servers(2).await;
+    let mut world = world(at(&servers[..1])).await;
+    let mut old = world.alice().await;
+    old.send("GET /sse HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    eventually("the stream runs", || counts(&servers)[0] == 1).await;
+    world.settings.upstreams[0] = WireUpstream {
+        name: world.settings.upstreams[0].name.clone(),
+        ..at(&servers)
+    };
+    world.settings.upstreams[0].servers[0].drain = true;
+    world
+        .gate
+        .configure(checked(&world.settings), world.snapshot.clone())
+        .unwrap();
+    let mut alice = world.alice().await;
+    for _ in 0..4 {
+        assert_eq!(alice.get("/x").await.status, 200);
+    }
+    assert_eq!(counts(&servers), [1, 4]);
+    assert_eq!(servers[0].open(), 1);
+    // With all of them draining there is nowhere to go.
+    world.settings.upstreams[0].servers[1].drain = true;
+    world
+        .gate
+        .configure(checked(&world.settings), world.snapshot.clone())
+        .unwrap();
+    let response = alice.get("/x").await;
+    assert_eq!(response.status, 503);
+    assert!(response.text().contains("upstream_unreachable"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_outlive_a_change_that_keeps_their_server_and_end_with_one_that_does_not() {
+    let servers = servers(2).await;
+    let mut world = world(at(&servers)).await;
+    let mut alice = world.alice().await;
+    for _ in 0..2 {
+        assert_eq!(alice.get("/x").await.status, 200);
+    }
+    world.settings.upstreams[0].servers.pop();
+    world
+        .gate
+        .configure(checked(&world.settings), world.snapshot.clone())
+        .unwrap();
+    let gone = servers[1].clone();
+    eventually("the connection is closed", || gone.open() == 0).await;
+    for _ in 0..2 {
+        assert_eq!(alice.get("/x").await.status, 200);
+    }
+    assert_eq!(counts(&servers), [3, 1]);
+    assert_eq!(servers[0].connections(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_has_limits_of_time_of_its_own() {
+    let servers = servers(1).await;
+    let mut upstream = at(&servers);
+    upstream.waits.response = Some(0.2);
+    let response = world(upstream).await.alice().await.get("/silent").await;
+    assert_eq!(response.status, 504);
+
+    let mut upstream = at(&servers);
+    upstream.waits.total = Some(0.3);
+    let world = world(upstream).await;
+    let mut alice = world.alice().await;
+    assert_eq!(alice.get("/silent").await.status, 504);
+    // An answer that has begun is broken off: a client must not take a part for the whole.
+    let mut alice = world.alice().await;
+    alice
+        .send("GET /sse HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .await;
+    assert!(alice.response().await.is_none());
+    eventually("the connection is given up", || servers[0].open() == 0).await;
+}
