@@ -33,7 +33,10 @@ class H2:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._stream = -1
-        connection.send(PREFACE + frame(SETTINGS, 0, 0, b""))
+        self.settings: dict[int, int] = {}
+        """What the gate has said in SETTINGS."""
+        # No dynamic table (SETTINGS_HEADER_TABLE_SIZE 0): answers say what they mean each time.
+        connection.send(PREFACE + frame(SETTINGS, 0, 0, b"\x00\x01\x00\x00\x00\x00"))
 
     def request(
         self,
@@ -71,14 +74,38 @@ class H2:
     def send(self, data: bytes) -> None:
         self._connection.send(data)
 
+    def start(self, fields: Sequence[tuple[str, str]], *, end: bool = False) -> int:
+        """Begins a request and returns the number of its stream."""
+        self._stream += 2
+        self.send(frame(HEADERS, END_HEADERS | (END_STREAM if end else 0), self._stream, block(fields)))
+        return self._stream
+
+    def data(self, stream: int, data: bytes, *, end: bool = False) -> None:
+        """Sends a part of a body; the gate's windows are the caller's to mind."""
+        self.send(frame(DATA, END_STREAM if end else 0, stream, data))
+
+    def next(self) -> tuple[int, int, int, bytes]:
+        """The next frame: its type, flags, stream and payload. Settings are noted and acknowledged, windows opened."""
+        length, kind, flags, number = self._head()
+        payload = self._connection.exactly(length)
+        if kind == SETTINGS and not flags & ACK:
+            for at in range(0, length, 6):
+                self.settings[int.from_bytes(payload[at : at + 2])] = int.from_bytes(payload[at + 2 : at + 6])
+            self._connection.send(frame(SETTINGS, ACK, 0, b""))
+        elif kind == DATA and payload:
+            more = len(payload).to_bytes(4)
+            self._connection.send(frame(WINDOW_UPDATE, 0, 0, more) + frame(WINDOW_UPDATE, 0, number, more))
+        return kind, flags, number, payload
+
+    def answer(self, stream: int) -> Answered:
+        """Reads the answer on `stream` to its end."""
+        return self._answer(stream)
+
     def _answer(self, stream: int) -> Answered:
         answered = Answered()
         while not answered.ended:
-            length, kind, flags, number = self._head()
-            payload = self._connection.exactly(length)
-            if kind == SETTINGS and not flags & ACK:
-                self._connection.send(frame(SETTINGS, ACK, 0, b""))
-            elif kind == GOAWAY:
+            kind, flags, number, payload = self.next()
+            if kind == GOAWAY:
                 # 0 is NO_ERROR: the streams under way are still answered.
                 answered.ended = int.from_bytes(payload[4:8]) != 0
             elif number == stream and kind == RST_STREAM:
@@ -90,8 +117,6 @@ class H2:
             elif number == stream and kind == DATA:
                 answered.body += payload
                 answered.ended = bool(flags & END_STREAM)
-                if payload:
-                    self._connection.send(frame(WINDOW_UPDATE, 0, 0, len(payload).to_bytes(4)))
         return answered
 
     def _head(self) -> tuple[int, int, int, int]:

@@ -236,4 +236,4 @@ def test_a_body_is_limited_whether_or_not_its_length_is_known(world: World, anno
         connection.send(h2.frame(h2.HEADERS, h2.END_HEADERS, 1, h2.block(head)))
         for _ in range(103):
             connection.send(h2.frame(h2.DATA, 0, 1, b"0123456789"))
-        assert client._answer(1).status == 413
+        assert client.answer(1).status == 413

@@ -103,6 +103,8 @@ struct Running {
     granted: Option<Granted>,
     /// Whether the client still has something to say: its body is not all here, or it is a WebSocket.
     receiving: bool,
+    /// Whether the answer has begun. Then both may take their time: a stream of gRPC can be silent for hours.
+    answering: bool,
     /// Since when its body is waited for; 1 is "just now", 0 "not".
     waits_since: u32,
     /// Since when the client does not take what there is of the answer; likewise. A closed HTTP/2 window blocks no socket.
@@ -255,6 +257,7 @@ impl Connection {
         let running = Some(Running {
             granted: None,
             receiving: false,
+            answering: false,
             waits_since: 0,
             owed_since: 0,
         });
@@ -276,11 +279,19 @@ impl Connection {
     /// Notes whether the body of the request in `slot` is waited for.
     pub(crate) fn waits_for_body(&self, slot: usize, waits: bool) {
         if let Some(Some(running)) = self.requests.borrow_mut().get_mut(slot) {
-            running.waits_since = if !waits {
+            running.waits_since = if !waits || running.answering {
                 0
             } else {
                 running.waits_since.max(1)
             };
+        }
+    }
+
+    /// Notes that the answer to the request in `slot` has begun: its body is no longer owed.
+    pub(crate) fn answers(&self, slot: usize) {
+        if let Some(Some(running)) = self.requests.borrow_mut().get_mut(slot) {
+            running.answering = true;
+            running.waits_since = 0;
         }
     }
 

@@ -43,6 +43,7 @@ mod tickets;
 mod tls;
 mod upload;
 mod upstream;
+mod websocket;
 mod worker;
 
 pub use limits::Met;

@@ -33,6 +33,8 @@ problems! {
         "Check the address.";
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method_not_allowed", "This method is not allowed here",
         "CONNECT and TRACE are never forwarded.";
+    UNKNOWN_PROTOCOL = NOT_IMPLEMENTED, "unknown_protocol", "This protocol is not served here",
+        "Over HTTP/2, CONNECT opens WebSockets and nothing else.";
     BAD_LENGTH = BAD_REQUEST, "bad_length", "The length of the request's body is no length",
         "Send a Content-Length that is the number of bytes that follow.";
     BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body_too_large", "The request's body is too large",

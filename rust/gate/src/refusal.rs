@@ -21,6 +21,7 @@ use serde::Serialize;
 
 mod accept;
 mod browser;
+mod grpc;
 mod id;
 
 use browser::Guide;
@@ -87,9 +88,18 @@ impl Document {
         }
     }
 
-    /// The answer to a request with `method` and `headers`: HTML if it prefers that, else problem+json. The body of an
+    /// The answer to a request with `method` and `headers`: HTML if it prefers that, else problem+json; for gRPC a status of
+    /// its own. The body of an
     /// answer to HEAD is empty, with the length that it would have; the length is always given (HTTP/1.0).
     pub fn answer(&self, method: &Method, headers: &HeaderMap) -> Response<Bytes> {
+        if let Some(content_type) = grpc::asked(headers) {
+            return self.marked(grpc::answer(
+                content_type,
+                self.status,
+                self.code,
+                self.detail(),
+            ));
+        }
         let html = accept::prefers_html(headers);
         let body = if html {
             self.page(headers)
@@ -117,6 +127,12 @@ impl Document {
         fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         fields.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         fields.insert(CONTENT_SECURITY_POLICY, policy().clone());
+        self.marked(response)
+    }
+
+    /// With what programs read that do not read bodies.
+    fn marked(&self, mut response: Response<Bytes>) -> Response<Bytes> {
+        let fields = response.headers_mut();
         fields.insert(REASON, HeaderValue::from_static(self.code));
         if let Some(seconds) = self.retry_after {
             fields.insert(RETRY_AFTER, HeaderValue::from(seconds)); // RFC 6585 4

@@ -6,13 +6,13 @@ use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, LOCATION, UPGRADE},
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONNECTION, CONTENT_LENGTH, LOCATION},
     request::Parts,
     uri::PathAndQuery,
 };
 use http_body::Body;
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::{body::Incoming, ext::Protocol, upgrade::OnUpgrade};
 use judge::{
     Permit, Reason, Refusal, Site, Verdict,
     record::{Mode, OnRefusal},
@@ -33,6 +33,7 @@ use crate::{
     state::{State, Upstream},
     upload::Upload,
     upstream::{Additions, Asker, BodyKind, Outgoing, forward},
+    websocket::{self, Asked, Key},
 };
 
 /// In an answer of the portal, `yes`: the gate ends the connection with it. Never passed on.
@@ -94,7 +95,7 @@ pub(crate) async fn answer(
         );
     }
     let mut entry = Entry::new(&connection, &state, &standing, &request);
-    let upgrade = wants_websocket(&request).then(|| hyper::upgrade::on(&mut request));
+    let upgrade = websocket::asked(&request).map(|asked| (asked, hyper::upgrade::on(&mut request)));
     let (parts, body) = request.into_parts();
     match clear(&connection, &state, &standing, &parts, &mut entry) {
         Ok(cleared) => {
@@ -134,7 +135,14 @@ fn clear(
         });
     }
     limits::ask(connection, state).map_err(|over| wrong(over.document()))?;
-    if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+    if let Some(protocol) = parts.extensions.get::<Protocol>() {
+        // RFC 8441 4, RFC 9220 3
+        if !websocket::is_websocket(protocol) {
+            return Err(wrong(problem::UNKNOWN_PROTOCOL.document(
+                "An extended CONNECT for another protocol than websocket is not served.",
+            )));
+        }
+    } else if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(wrong(
             problem::METHOD_NOT_ALLOWED.document(format!("{} is not allowed.", parts.method)),
         ));
@@ -236,12 +244,17 @@ async fn pass(
     standing: &Standing,
     mut parts: Parts,
     body: Incoming,
-    upgrade: Option<OnUpgrade>,
+    upgrade: Option<(Asked, OnUpgrade)>,
     active: Active,
     mut entry: Entry,
 ) -> Result<Response<Download>, Silence> {
     let connection = active.connection.clone();
-    let kind = body_kind(&parts, &body);
+    let connect = matches!(upgrade, Some((Asked::Connect, _)));
+    let kind = if connect {
+        BodyKind::None
+    } else {
+        body_kind(&parts, &body)
+    };
     // RFC 9112 11.2: a number that wraps, or is negative, in the integers of a reader behind would be another length.
     if let BodyKind::Length(length) = kind
         && i64::try_from(length).is_err()
@@ -262,6 +275,7 @@ async fn pass(
         // Without the authority, which is in `hop`: what is left is no longer tied to the target that came.
         parts.uri = target.into();
     }
+    let key = connect.then(|| Key::translate(&mut parts));
     let upload = match kind {
         BodyKind::None | BodyKind::Length(0) => None,
         BodyKind::Length(_) | BodyKind::Chunked => Some(Upload::new(
@@ -328,20 +342,38 @@ async fn pass(
         .response_fields
         .apply(response.headers_mut());
     entry.status(head.status);
+    connection.answers(active.slot());
     if cleared.shown && wants_close(response.headers_mut()) {
         come_again(&connection, &mut response);
     }
     let download = match (head.status, upgrade) {
-        (StatusCode::SWITCHING_PROTOCOLS, Some(upgrade)) => {
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        (StatusCode::SWITCHING_PROTOCOLS, Some((_, upgrade))) => {
+            match key {
+                None => drop(
+                    response
+                        .headers_mut()
+                        .insert(CONNECTION, HeaderValue::from_static("upgrade")),
+                ),
+                Some(key) if key.is_answered(response.headers_mut()) => {
+                    *response.status_mut() = StatusCode::OK;
+                }
+                Some(_) => {
+                    let document =
+                        problem::UPSTREAM_FAILED.document("It switched to something else.");
+                    return Ok(own_answer(document, false, &parts, active, entry));
+                }
+            }
             connection.receives(active.slot(), true);
             relay::start(upgrade, exchange.into_link(), active, entry);
             Download::nothing()
         }
         (StatusCode::SWITCHING_PROTOCOLS, None) => {
             let document = problem::UPSTREAM_FAILED.document("It switched protocols unasked.");
+            return Ok(own_answer(document, false, &parts, active, entry));
+        }
+        // RFC 8441 5: to the client a success would be a WebSocket.
+        (status, Some((Asked::Connect, _))) if status.is_success() => {
+            let document = problem::UPSTREAM_FAILED.document("It did not switch protocols.");
             return Ok(own_answer(document, false, &parts, active, entry));
         }
         _ => {
@@ -377,6 +409,7 @@ fn turn_away(
                 .headers_mut()
                 .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
             options.response_fields.apply(response.headers_mut());
+            entry.status(status);
             Ok(said(response, false, parts, active, entry))
         }
         TurnedAway::Refused { refusal, site, how } => {
@@ -435,6 +468,8 @@ fn own_answer(
     if entry.is_undecided() {
         entry.refused(document.code, None);
     }
+    // For clients of gRPC the answer has another one.
+    entry.status(document.status);
     let response = document.answer(&parts.method, &parts.headers);
     said(response, stranger, parts, active, entry)
 }
@@ -445,9 +480,8 @@ fn said(
     stranger: bool,
     parts: &Parts,
     active: Active,
-    mut entry: Entry,
+    entry: Entry,
 ) -> Response<Download> {
-    entry.status(response.status());
     let connection = active.connection.clone();
     if stranger || has_body(&parts.headers) {
         connection.progress.linger();
@@ -489,20 +523,4 @@ fn body_kind(parts: &Parts, body: &Incoming) -> BodyKind {
     body.size_hint()
         .exact()
         .map_or(BodyKind::Chunked, BodyKind::Length)
-}
-
-/// RFC 6455 4.2.1. No other protocol is switched to: what is inside another one would be out of sight of the judge.
-fn wants_websocket<B>(request: &Request<B>) -> bool {
-    let Some(upgrade) = request.headers().get(UPGRADE) else {
-        return false;
-    };
-    request.method() == Method::GET
-        && request.version() == Version::HTTP_11
-        && upgrade.as_bytes().eq_ignore_ascii_case(b"websocket")
-        && request
-            .headers()
-            .get_all(CONNECTION)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
 }

@@ -191,6 +191,8 @@ async fn serve_h2(io: ClientIo, connection: Rc<Connection>, header_bytes: usize)
         .max_send_buf_size(64 * 1024)
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(1024)
+        // RFC 8441: WebSockets.
+        .enable_connect_protocol()
         .serve_connection(TokioIo::new(io), service);
     // HTTP/2 is large and rarer; boxed, it does not make HTTP/1.1 pay for it.
     let mut http = Box::pin(http);

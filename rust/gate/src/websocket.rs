@@ -1,0 +1,90 @@
+//! Which requests ask for a WebSocket, and how one over HTTP/2 (RFC 8441) becomes one over HTTP/1.1 (RFC 6455).
+//!
+//! No other protocol is switched to: what is inside another one would be out of sight of the judge.
+
+use aws_lc_rs::{digest, rand};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
+    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
+    request::Parts,
+};
+use hyper::ext::Protocol;
+
+/// How it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// By `Upgrade`, answered with 101.
+    Upgrade,
+    /// By an extended CONNECT, answered with 200.
+    Connect,
+}
+
+/// Whether `request` asks for a WebSocket.
+pub(crate) fn asked<B>(request: &Request<B>) -> Option<Asked> {
+    if request.method() == Method::CONNECT {
+        return is_websocket(request.extensions().get()?).then_some(Asked::Connect);
+    }
+    let upgrade = request.headers().get(UPGRADE)?;
+    // RFC 6455 4.2.1
+    let asks = request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && upgrade.as_bytes().eq_ignore_ascii_case(b"websocket")
+        && request
+            .headers()
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+    asks.then_some(Asked::Upgrade)
+}
+
+/// Whether that is the protocol of an extended CONNECT; upgrade tokens have no case of their own (RFC 9110 7.8).
+pub(crate) fn is_websocket(protocol: &Protocol) -> bool {
+    protocol.as_str().eq_ignore_ascii_case("websocket")
+}
+
+/// The `Sec-WebSocket-Key` that the gate sends where the client has none, and what answers it.
+pub(crate) struct Key {
+    accept: String,
+}
+
+impl Key {
+    /// Makes an extended CONNECT the GET that asks for an upgrade (RFC 8441 5).
+    ///
+    /// No more than 16 random bytes could be at fault, and then the upstream's answer is.
+    pub(crate) fn translate(parts: &mut Parts) -> Key {
+        let mut nonce = [0; 16];
+        let _ = rand::fill(&mut nonce);
+        let key = STANDARD.encode(nonce);
+        parts.method = Method::GET;
+        parts.headers.remove(SEC_WEBSOCKET_ACCEPT);
+        if let Ok(value) = HeaderValue::from_str(&key) {
+            parts.headers.insert(SEC_WEBSOCKET_KEY, value);
+        }
+        // RFC 6455 4.2.2; SHA-1 proves nothing here but that a WebSocket was meant.
+        let digest = digest::digest(
+            &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11").as_bytes(),
+        );
+        Key {
+            accept: STANDARD.encode(digest),
+        }
+    }
+
+    /// Whether the upstream has answered it (RFC 6455 4.1). Takes what concerns HTTP/1.1 alone out of `headers`.
+    pub(crate) fn is_answered(&self, headers: &mut HeaderMap) -> bool {
+        const OF_HTTP_1: [HeaderName; 4] =
+            [SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE, CONNECTION];
+        let accepts = headers
+            .get(SEC_WEBSOCKET_ACCEPT)
+            .is_some_and(|value| value.as_bytes() == self.accept.as_bytes());
+        let is_websocket = headers
+            .get(UPGRADE)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        for name in OF_HTTP_1 {
+            headers.remove(name);
+        }
+        accepts && is_websocket
+    }
+}
