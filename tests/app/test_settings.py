@@ -32,10 +32,12 @@ routes = [
 ]
 """
 
+MAIN = SiteSettings("main", b"certificate", b"key")
+
 
 def test_everything_is_passed_on_with_its_unit() -> None:
     config = parse(FILE)
-    settings = gate_settings(config, [SiteSettings("main", b"certificate", b"key")], Path("/run"))
+    settings = gate_settings(config, [MAIN], Path("/run"))
     assert settings.listen == ["127.0.0.1:1", "[::1]:2"]
     assert settings.access_format == "text"
     assert settings.limits.max_header_bytes == 16 * 1024
@@ -58,6 +60,34 @@ def test_everything_is_passed_on_with_its_unit() -> None:
     assert (portal.path, portal.tls_facts) == ("/join", True)
 
 
+def test_a_site_has_the_tls_of_the_gate_unless_it_says_otherwise() -> None:
+    text = """
+[gate]
+tls_profile = "modern"
+resumption = "10m"
+key_log = "keys"
+
+[[sites]]
+name = "one"
+hosts = ["one.example"]
+ca_hints = "auto"
+routes = [{ path = "/", upstream = "demo" }]
+
+[[sites]]
+name = "other"
+hosts = ["other.example"]
+tls_profile = "compatible"
+routes = [{ path = "/", upstream = "demo" }]
+"""
+    settings = gate_settings(parse(text), [MAIN, MAIN], Path("/run"))
+    assert [(site.tls_profile, site.ca_hints) for site in settings.sites] == [("modern", True), ("compatible", False)]
+    assert settings.resumption == 600
+    assert settings.key_log.endswith("/keys")
+    settings = gate_settings(parse(FILE), [MAIN], Path("/run"))
+    assert [(site.tls_profile, site.ca_hints) for site in settings.sites] == [("compatible", False)]
+    assert (settings.resumption, settings.key_log) == (12 * 3600, "")
+
+
 POOL = """
 [[upstreams]]
 name = "app"
@@ -74,7 +104,7 @@ routes = [{ path = "/", upstream = "app" }, { path = "/x", upstream = "http://12
 
 
 def test_an_upstream_is_passed_on_with_its_servers() -> None:
-    upstream, alone = gate_settings(parse(POOL), [], Path("/run")).upstreams
+    upstream, alone = gate_settings(parse(POOL), [MAIN], Path("/run")).upstreams
     assert (upstream.name, upstream.balance) == ("app", "client_hash")
     assert [server.drain for server in upstream.servers] == [False, True]
     assert (upstream.waits.connect, upstream.waits.response, upstream.waits.total) == (None, 1.5, 60)
@@ -82,5 +112,5 @@ def test_an_upstream_is_passed_on_with_its_servers() -> None:
 
 
 def test_our_own_services_are_reached_by_absolute_paths() -> None:
-    settings = gate_settings(parse(FILE), [], Path("mutualgate/run"))
+    settings = gate_settings(parse(FILE), [MAIN], Path("mutualgate/run"))
     assert settings.upstreams[0].servers[0].address == f"unix:{Path.cwd()}/mutualgate/run/demo.sock"

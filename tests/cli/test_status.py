@@ -22,6 +22,7 @@ ANSWER: dict[str, Any] = {
     "sites": ["main", "a\x1b[31m"],
     "configuration": "/etc/gate/mutualgate.toml",
     "configuration_problem": None,
+    "key_log": None,
     "clients": {"invited": 1, "active": 40, "suspended": 0, "gone": 0},
     "certificates": {"main": (NOW + timedelta(days=200)).isoformat()},
     "authorities": {"root": (NOW + timedelta(days=3000)).isoformat()},
@@ -88,6 +89,7 @@ def test_what_matters_is_there() -> None:
             {"configuration_problem": "x.toml:1:1: wrong"},
             "mutualgate.toml as it is now is not in force: x.toml:1:1: wrong",
         ),
+        ({"key_log": "/tmp/keys\x1b[31m"}, "the secrets of all connections are written to /tmp/keys\\x1b[31m"),
         ({"store_epoch": 14}, "the gate is at epoch 12, the store at 14: see its log"),
         (
             {"certificates": {"main": (NOW + timedelta(days=2)).isoformat()}},

@@ -122,9 +122,11 @@ def test_a_key_in_the_wrong_table_is_told_where_it_belongs(tmp_path: Path) -> No
         "mutualgate.toml:1:1: listen: no such key. It belongs under [gate]",
         "mutualgate.toml:3:1: gate.path: no such key. It belongs under [[sites.routes]]",
         "mutualgate.toml:4:1: gate.zzz: no such key. There are: listen, plain_listen, ops_listen, workers, http2, "
-        "access_log, access_format, max_header_bytes, max_body_bytes, max_connections, timeouts, limits",
+        "tls_profile, resumption, key_log, access_log, access_format, max_header_bytes, max_body_bytes, "
+        "max_connections, timeouts, limits",
         'mutualgate.toml:5:1: gate."a b": no such key. There are: listen, plain_listen, ops_listen, workers, http2, '
-        "access_log, access_format, max_header_bytes, max_body_bytes, max_connections, timeouts, limits",
+        "tls_profile, resumption, key_log, access_log, access_format, max_header_bytes, max_body_bytes, "
+        "max_connections, timeouts, limits",
     ]
 
 

@@ -155,6 +155,13 @@ RULES = [
         id="a mail server without a sender",
     ),
     pytest.param(
+        site(more='ca_hints = "auto"') + route() + route("/join", upstream="portal"),
+        site(more='ca_hints = "off"') + route() + route("/join", upstream="portal"),
+        ":4:12: sites[0].ca_hints: keeps browsers from showing the portal a certificate that nobody has accepted yet. "
+        'Use "off", or a site of its own for the portal',
+        id="hints at the portal",
+    ),
+    pytest.param(
         '[mail]\nusername = "gate"\n',
         '[mail]\nusername = "gate"\npassword_file = "secret"\n',
         ":2:12: mail.username: is given without `password_file`. Add `password_file`, or leave both out",

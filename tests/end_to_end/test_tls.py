@@ -4,6 +4,7 @@ import functools
 import json
 import shutil
 import socket
+import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 from end_to_end.estate import Estate
 from end_to_end.forge import Identity
+from end_to_end.gate import Gate, running_gate
 from end_to_end.raw import SECONDS, Connection
+from end_to_end.recorder import Recorder
 
 GO_CLIENT = Path(__file__).parents[1] / "readers" / "tls"
 
@@ -116,3 +119,85 @@ def test_what_is_no_tls_of_ours_is_ended(case: str, estate: Estate, alice: Ident
             pass
     assert answer == b"" or answer[:1] in (b"\x15", b"H"), answer
     assert estate.gate.get("/", alice).status == 200
+
+
+SITES = """
+[[sites]]
+name = "main"
+hosts = ["localhost"]
+ca_hints = "auto"
+routes = [{{ path = "/", upstream = "{upstream}" }}]
+
+[[sites]]
+name = "modern"
+hosts = ["modern.test"]
+tls_profile = "modern"
+routes = [{{ path = "/", upstream = "{upstream}" }}]
+"""
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory, upstream: Recorder) -> Iterator[tuple[Gate, Identity]]:
+    """A gate that names authorities, is modern in part, never resumes, and writes secrets for who looks for a fault."""
+    folder = tmp_path_factory.mktemp("strict")
+    settings = 'resumption = "0s"\n'
+    with running_gate(folder / "gate", SITES.format(upstream=upstream.url), settings, "--key-log", "keys.log") as gate:
+        yield gate, gate.client("reader")
+
+
+def s_client(gate: Gate, *arguments: str, name: str = "localhost") -> str:
+    """What OpenSSL says of a handshake with `name`."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{gate.port}", "-servername", name, *arguments]
+    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=30)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_a_browser_is_told_whose_certificates_are_admitted(version: str, strict: tuple[Gate, Identity]) -> None:
+    gate, identity = strict
+    said = s_client(gate, version, "-cert", str(identity.certificate), "-key", str(identity.key))
+    names = said.partition("Acceptable client certificate CA names\n")[2].partition("\nRequested")[0]
+    assert "Issuing" in names, said
+    assert "No client certificate CA names sent" in s_client(gate, "-tls1_3", name="modern.test")
+
+
+def test_a_modern_site_has_no_older_tls(strict: tuple[Gate, Identity]) -> None:
+    gate, identity = strict
+    assert "protocol version" in s_client(gate, "-tls1_2", name="modern.test")
+    assert "Protocol  : TLSv1.2" in s_client(gate, "-tls1_2")
+    assert gate.get("/", identity, host="modern.test").status == 200
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda version: version.name)
+def test_nothing_is_resumed_where_that_is_off(version: ssl.TLSVersion, strict: tuple[Gate, Identity]) -> None:
+    gate, identity = strict
+    tls = gate.context(identity, version=version)
+    with Connection.open(gate.port, tls) as connection:
+        assert connection.request("/").status == 200
+        session = connection.tls.session
+        assert session is None or not session.has_ticket
+    with Connection.open(gate.port, tls, session=session) as connection:
+        assert not connection.tls.session_reused
+        assert connection.request("/").status == 200
+
+
+def test_secrets_are_written_where_a_flag_says_and_status_warns(strict: tuple[Gate, Identity]) -> None:
+    gate, identity = strict
+    assert gate.get("/", identity).status == 200
+    file = Path(gate.command("status").json["key_log"])
+    try:
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert "CLIENT_TRAFFIC_SECRET_0" in file.read_text()
+    finally:
+        file.unlink()
+
+
+def test_no_variable_of_the_environment_makes_it_write_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream: Recorder
+) -> None:
+    """SSLKEYLOGFILE may be set for somebody's browser: the gate does not read it."""
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    with running_gate(tmp_path / "gate", SITES.format(upstream=upstream.url)) as gate:
+        assert gate.get("/", gate.client("reader")).status == 200
+        assert gate.command("status").json["key_log"] is None
+    assert not (tmp_path / "keys").exists()

@@ -26,6 +26,7 @@ mod connection;
 mod download;
 mod handshake;
 mod hello;
+mod key_log;
 mod ledger;
 mod limits;
 mod listener;

@@ -19,9 +19,11 @@ use rustls::{
 /// Says no to a chain (leaf first, at Unix seconds), with the error whose alert the client gets.
 pub(crate) type Objection = dyn Fn(&[&[u8]], i64) -> Result<(), CertificateError> + Send + Sync;
 
-/// Asks for a client certificate, names no authorities, and checks possession.
+/// Asks for a client certificate, and checks possession.
 pub(crate) struct Possession {
     provider: Arc<CryptoProvider>,
+    /// Names of authorities that go out with the question, mostly none.
+    hints: Arc<[DistinguishedName]>,
     mandatory: bool,
     objection: Option<Box<Objection>>,
 }
@@ -36,9 +38,13 @@ impl fmt::Debug for Possession {
 
 impl Possession {
     /// Lets everybody through the handshake who proves possession, or shows no certificate.
-    pub(crate) fn deferring(provider: Arc<CryptoProvider>) -> Self {
+    pub(crate) fn deferring(
+        provider: Arc<CryptoProvider>,
+        hints: Arc<[DistinguishedName]>,
+    ) -> Self {
         Possession {
             provider,
+            hints,
             mandatory: false,
             objection: None,
         }
@@ -47,11 +53,13 @@ impl Possession {
     /// Ends the handshake with an alert when `objection` says so, or, if `mandatory`, without a certificate.
     pub(crate) fn alerting(
         provider: Arc<CryptoProvider>,
+        hints: Arc<[DistinguishedName]>,
         mandatory: bool,
         objection: Box<Objection>,
     ) -> Self {
         Possession {
             provider,
+            hints,
             mandatory,
             objection: Some(objection),
         }
@@ -63,9 +71,8 @@ impl ClientCertVerifier for Possession {
         self.mandatory
     }
 
-    // Hints name our partners to everybody and break TLS beyond 64 KiB.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
+        &self.hints
     }
 
     fn verify_client_cert(

@@ -4,34 +4,27 @@
 //! here: that is the snapshot's. Times are in seconds, sizes in bytes.
 
 use std::{
-    collections::HashMap,
-    fmt,
     net::{SocketAddr, ToSocketAddrs},
-    sync::Arc,
+    path::PathBuf,
     time::Duration,
 };
 
-use aws_lc_rs::digest;
-use rustls::{
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    sign::CertifiedKey,
-};
 use serde::Deserialize;
 
 mod identity;
 pub(crate) mod limits;
 mod route;
+mod site;
 pub(crate) mod upstream;
 
-use identity::{Tellings, WireJwt};
+use identity::WireJwt;
 pub(crate) use limits::{Bounds, ScopeLimits};
 pub(crate) use route::RouteOptions;
 use route::WireRoute;
+pub(crate) use site::{Profile, Site, TlsOptions};
+use site::{WireSite, checked_site};
 
-use crate::{
-    access::{Format, Target},
-    identity::{Signer, Telling},
-};
+use crate::access::{Format, Target};
 
 /// A setting that cannot be used: where, and why.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -64,36 +57,8 @@ pub struct Settings {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) public_port: Option<u16>,
-    /// Whether HTTP/2 is offered besides HTTP/1.1.
-    pub(crate) http2: bool,
-}
-
-/// A site: what TLS needs for it, and the options of its routes.
-#[derive(Debug, Clone)]
-pub(crate) struct Site {
-    pub(crate) name: String,
-    pub(crate) key: Arc<CertifiedKey>,
-    /// By the prefix of the route, which is unique in a site.
-    pub(crate) routes: HashMap<String, Arc<RouteOptions>>,
-    pub(crate) limits: ScopeLimits,
-    /// Those of routes that have some.
-    pub(crate) route_limits: HashMap<String, ScopeLimits>,
-    /// What the service behind each is told about clients, likewise.
-    tellings: Tellings,
-    /// SHA-256 of the PEM texts.
-    pem: [u8; 32],
-}
-
-impl Site {
-    /// What the service behind the route at `path` is told about clients.
-    pub(crate) fn telling(&self, path: &str) -> Arc<Telling> {
-        self.tellings.of(path)
-    }
-
-    /// Whether `other` has the same certificates and key.
-    pub(crate) fn has_same_key(&self, other: &Site) -> bool {
-        self.pem == other.pem
-    }
+    /// Where the secrets of all connections are written, for somebody who has to read what they say.
+    pub(crate) key_log: Option<PathBuf>,
 }
 
 /// Where access lines go, and how they look.
@@ -177,33 +142,24 @@ struct Wire {
     /// What signs tokens about clients; there if a route wants them.
     #[serde(default)]
     jwt: Option<WireJwt>,
+    /// How long a session can be resumed; 0: not at all.
+    #[serde(default = "half_a_day")]
+    resumption: f64,
+    /// A file; empty for none.
+    #[serde(default)]
+    key_log: String,
 }
 
 fn yes() -> bool {
     true
 }
 
+fn half_a_day() -> f64 {
+    43_200.0
+}
+
 fn json() -> String {
     "json".into()
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WireSite {
-    name: String,
-    #[serde(with = "serde_bytes")]
-    certificate_pem: Vec<u8>,
-    #[serde(with = "serde_bytes")]
-    key_pem: Vec<u8>,
-}
-
-// No derive: a key must not reach a log by way of `{:?}`.
-impl fmt::Debug for WireSite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WireSite")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -287,9 +243,11 @@ impl TryFrom<Wire> for Settings {
             ));
         }
         let signer = wire.jwt.map(WireJwt::checked).transpose()?;
+        let resumption = resumption(wire.resumption)?;
         let mut sites = Vec::with_capacity(wire.sites.len());
         for (index, (site, routes)) in wire.sites.iter().zip(&wire.routes).enumerate() {
-            let mut checked = checked_site(index, site, routes, signer.as_ref())?;
+            let mut checked =
+                checked_site(index, site, routes, signer.as_ref(), wire.http2, resumption)?;
             if let Some(wire) = wire.site_limits.get(index) {
                 checked.limits = limits::scope(&format!("site_limits[{index}]"), wire)?;
             }
@@ -343,80 +301,9 @@ impl TryFrom<Wire> for Settings {
                 stall: duration("stall", wire.timeouts.stall)?,
             },
             public_port: wire.public_port,
-            http2: wire.http2,
+            key_log: (!wire.key_log.is_empty()).then(|| wire.key_log.into()),
         })
     }
-}
-
-fn checked_site(
-    index: usize,
-    site: &WireSite,
-    routes: &[WireRoute],
-    signer: Option<&Arc<Signer>>,
-) -> Result<Site, SettingsError> {
-    let field = |name: &str| format!("sites[{index}].{name}");
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&site.certificate_pem)
-        .collect::<Result<_, _>>()
-        .map_err(|e| SettingsError::new(field("certificate_pem"), format!("is not PEM: {e}")))?;
-    if chain.is_empty() {
-        return Err(SettingsError::new(
-            field("certificate_pem"),
-            "holds no certificate",
-        ));
-    }
-    // The reader's own error is not repeated: it could quote the key.
-    let key = PrivateKeyDer::from_pem_slice(&site.key_pem).map_err(|_| {
-        SettingsError::new(field("key_pem"), "holds no unencrypted private key in PEM")
-    })?;
-    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(|_| {
-        SettingsError::new(
-            field("key_pem"),
-            "is of a kind that TLS cannot use, expected RSA, P-256, P-384 or Ed25519",
-        )
-    })?;
-    let key = CertifiedKey::new(chain, key);
-    if let Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) =
-        key.keys_match()
-    {
-        return Err(SettingsError::new(
-            field("key_pem"),
-            "does not belong to the first certificate of certificate_pem",
-        ));
-    }
-    let mut options = HashMap::with_capacity(routes.len());
-    let mut route_limits = HashMap::new();
-    let mut tellings = Tellings::default();
-    for (at, route) in routes.iter().enumerate() {
-        let scope = limits::scope(&format!("routes[{index}][{at}].limits"), &route.limits)?;
-        if scope != ScopeLimits::default() {
-            route_limits.insert(route.path.clone(), scope);
-        }
-        let option = RouteOptions::new(route, &format!("routes[{index}][{at}]"))?;
-        if options
-            .insert(route.path.clone(), Arc::new(option))
-            .is_some()
-        {
-            return Err(SettingsError::new(
-                format!("routes[{index}][{at}].path"),
-                format!("{:?} is there twice", route.path),
-            ));
-        }
-        tellings.add(&format!("routes[{index}][{at}]"), &site.name, route, signer)?;
-    }
-    let mut pem = digest::Context::new(&digest::SHA256);
-    pem.update(&site.certificate_pem);
-    pem.update(&site.key_pem);
-    let mut digest = [0; 32];
-    digest.copy_from_slice(pem.finish().as_ref());
-    Ok(Site {
-        name: site.name.clone(),
-        key: Arc::new(key),
-        routes: options,
-        limits: ScopeLimits::default(),
-        route_limits,
-        tellings,
-        pem: digest,
-    })
 }
 
 fn checked_limits(wire: WireLimits) -> Result<Limits, SettingsError> {
@@ -440,6 +327,20 @@ fn checked_limits(wire: WireLimits) -> Result<Limits, SettingsError> {
         address: limits::bounds("limits.address", &wire.address)?,
         client: limits::bounds("limits.client", &wire.client)?,
     })
+}
+
+/// In seconds; `None` for no resumption.
+fn resumption(seconds: f64) -> Result<Option<u32>, SettingsError> {
+    // RFC 8446 4.6.1: seven days at most.
+    const MOST: f64 = 604_800.0;
+    match seconds {
+        0.0 => Ok(None),
+        0.001..=MOST => Ok(Some(seconds.ceil() as u32)),
+        _ => Err(SettingsError::new(
+            "resumption",
+            format!("is {seconds} seconds, expected 0 to 604800"),
+        )),
+    }
 }
 
 fn duration(name: &str, seconds: f64) -> Result<Duration, SettingsError> {

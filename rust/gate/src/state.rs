@@ -24,6 +24,7 @@ use crate::{
     discreet::discreet,
     event::Events,
     identity::Telling,
+    key_log::KeyLog,
     limits::{Limits, Scope},
     settings::{RouteOptions, Settings},
     tls::SiteTls,
@@ -85,6 +86,9 @@ impl State {
                 .map(|site| site_state(site, &config, counters))
                 .collect::<Result<Arc<[SiteState]>, Mismatch>>()?,
         };
+        for site in snapshot.sites() {
+            sites[site.index()].tls.hint(site, &snapshot);
+        }
         let portals = match same {
             Some(old) => old.portals.clone(),
             None => (snapshot.sites().iter())
@@ -163,6 +167,7 @@ pub(crate) struct Config {
     pub(crate) settings: Settings,
     pub(crate) timeouts_ms: TimeoutsMs,
     pub(crate) access: Arc<AccessLog>,
+    key_log: Option<Arc<KeyLog>>,
     /// In the order of the settings.
     sites: Vec<Arc<SiteTls>>,
     /// In the order of the settings, which routes refer to.
@@ -182,6 +187,12 @@ pub(crate) struct TimeoutsMs {
 impl Config {
     /// Makes one, keeping of `old` what is the same in both: tickets of sites, connections to upstreams, the access log.
     pub(crate) fn new(settings: Settings, old: Option<&Config>) -> std::io::Result<Config> {
+        let same_key_log = old.is_some_and(|old| old.settings.key_log == settings.key_log);
+        let key_log = match (&settings.key_log, old.filter(|_| same_key_log)) {
+            (None, _) => None,
+            (Some(_), Some(old)) => old.key_log.clone(),
+            (Some(path), None) => Some(Arc::new(KeyLog::open(path)?)),
+        };
         let sites = settings
             .sites
             .iter()
@@ -192,13 +203,16 @@ impl Config {
                         .sites
                         .iter()
                         .position(|other| other.name == site.name)?;
-                    Some(&old.sites[at]).filter(|_| {
-                        old.settings.sites[at].has_same_key(site)
-                            && old.settings.http2 == settings.http2
-                    })
+                    Some(&old.sites[at])
+                        .filter(|_| old.settings.sites[at].has_same_tls(site) && same_key_log)
                 });
-                same.cloned()
-                    .unwrap_or_else(|| Arc::new(SiteTls::new(site.key.clone(), settings.http2)))
+                same.cloned().unwrap_or_else(|| {
+                    Arc::new(SiteTls::new(
+                        site.key.clone(),
+                        site.tls.clone(),
+                        key_log.clone(),
+                    ))
+                })
             })
             .collect();
         let before = |name: &str| {
@@ -235,6 +249,7 @@ impl Config {
             settings,
             timeouts_ms,
             access,
+            key_log,
             sites,
             upstreams,
         })

@@ -9,10 +9,10 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
-use arc_swap::ArcSwap;
-use judge::{Reason, Verdict, record::OnRefusal};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use judge::{Reason, Snapshot, Verdict, record::OnRefusal};
 use rustls::{
-    CertificateError, Error, NamedGroup, ProtocolVersion, ServerConfig,
+    CertificateError, DistinguishedName, Error, NamedGroup, ProtocolVersion, ServerConfig,
     crypto::{
         ActiveKeyExchange, CompletedKeyExchange, CryptoProvider, SupportedKxGroup,
         aws_lc_rs::{self, kx_group},
@@ -22,7 +22,14 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use crate::{possession::Possession, state::State, tickets::ClientTickets};
+use crate::{
+    key_log::KeyLog,
+    possession::Possession,
+    settings::{Profile, TlsOptions},
+    standing::unix_now,
+    state::State,
+    tickets::{ClientTickets, TicketKeys},
+};
 
 /// How a site asks for a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,23 +54,67 @@ pub(crate) enum Groups {
     Hybrid,
 }
 
+/// Most bytes of names that go out with the request for a certificate: with them the server's first flight still fits into
+/// the 14 KiB that are sent without waiting for the client (RFC 6928).
+const MOST_HINT_BYTES: usize = 8 * 1024;
+
 /// The TLS configurations of a site, each made when it is first needed.
 #[derive(Debug)]
 pub(crate) struct SiteTls {
     key: Arc<CertifiedKey>,
-    http2: bool,
+    options: TlsOptions,
+    key_log: Option<Arc<KeyLog>>,
+    /// Of each way of asking.
+    tickets: [OnceLock<Option<Arc<TicketKeys>>>; 4],
+    unhinted: Asked,
+    /// Those that name authorities, where that is wanted and can be: they change with the snapshot.
+    hinted: ArcSwapOption<Asked>,
+}
+
+/// The configurations that name the same authorities, by the way of asking.
+#[derive(Debug, Default)]
+struct Asked {
+    names: Arc<[DistinguishedName]>,
     configs: [OnceLock<Option<Configs>>; 4],
 }
 
-/// One for each of [`Groups`], alike in all else; they share their tickets.
+/// One for each of [`Groups`], alike in all else.
 type Configs = [Arc<ServerConfig>; 2];
 
 impl SiteTls {
-    pub(crate) fn new(key: Arc<CertifiedKey>, http2: bool) -> Self {
+    pub(crate) fn new(
+        key: Arc<CertifiedKey>,
+        options: TlsOptions,
+        key_log: Option<Arc<KeyLog>>,
+    ) -> Self {
         SiteTls {
             key,
-            http2,
-            configs: Default::default(),
+            options,
+            key_log,
+            tickets: Default::default(),
+            unhinted: Asked::default(),
+            hinted: ArcSwapOption::empty(),
+        }
+    }
+
+    /// Takes note of the authorities whose clients `snapshot` admits at `site`, if they are to be named.
+    pub(crate) fn hint(&self, site: &judge::Site, snapshot: &Snapshot) {
+        if !self.options.ca_hints {
+            return;
+        }
+        let names = snapshot.issuer_names(site, unix_now(), MOST_HINT_BYTES);
+        let names = names.unwrap_or_default().into_iter();
+        let names: Arc<[_]> = names
+            .map(|name| DistinguishedName::from(name.to_vec()))
+            .collect();
+        let before = self.hinted.load();
+        let before = before.as_ref().map_or(&[][..], |asked| &asked.names);
+        let as_before = before.iter().map(|name| name.as_ref());
+        if !as_before.eq(names.iter().map(|name| name.as_ref())) {
+            let configs = Default::default();
+            let asked = Asked { names, configs };
+            let some = !asked.names.is_empty();
+            self.hinted.store(some.then(|| Arc::new(asked)));
         }
     }
 
@@ -81,59 +132,88 @@ impl SiteTls {
             (true, OnRefusal::Alert) => Asking::Alert,
             (true, OnRefusal::Page | OnRefusal::Close) => Asking::Defer,
         };
-        self.configs[asking as usize]
-            .get_or_init(|| self.make(asking, state).ok())
+        if self.options.ca_hints
+            && let Some(asked) = &*self.hinted.load()
+        {
+            return self.of(asked, asking, groups, state);
+        }
+        self.of(&self.unhinted, asking, groups, state)
+    }
+
+    fn of(
+        &self,
+        asked: &Asked,
+        asking: Asking,
+        groups: Groups,
+        state: &Arc<ArcSwap<State>>,
+    ) -> Option<Arc<ServerConfig>> {
+        let make = |groups| self.make(&asked.names, asking, groups, state);
+        asked.configs[asking as usize]
+            .get_or_init(|| Some([make(Groups::Classic).ok()?, make(Groups::Hybrid).ok()?]))
             .as_ref()
             .map(|configs| configs[groups as usize].clone())
     }
 
-    fn make(&self, asking: Asking, state: &Arc<ArcSwap<State>>) -> Result<Configs, Error> {
-        let ticketer = aws_lc_rs::Ticketer::new()?;
-        let ticketer = match asking {
-            Asking::No => ticketer,
-            _ => Arc::new(ClientTickets::new(ticketer, Arc::downgrade(state))),
-        };
-        let of = |groups| -> Result<Arc<ServerConfig>, Error> {
-            let mut config = self.without_tickets(asking, groups, state)?;
-            config.ticketer = ticketer.clone();
-            Ok(Arc::new(config))
-        };
-        Ok([of(Groups::Classic)?, of(Groups::Hybrid)?])
-    }
-
-    fn without_tickets(
+    fn make(
         &self,
+        names: &Arc<[DistinguishedName]>,
         asking: Asking,
         groups: Groups,
         state: &Arc<ArcSwap<State>>,
-    ) -> Result<ServerConfig, Error> {
+    ) -> Result<Arc<ServerConfig>, Error> {
         let provider = provider(groups);
+        let versions = match self.options.profile {
+            Profile::Modern => &[&rustls::version::TLS13][..],
+            Profile::Compatible => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        };
         let builder = ServerConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+            .with_protocol_versions(versions)?;
+        let names = names.clone();
         let builder = match asking {
             Asking::No => builder.with_no_client_auth(),
             Asking::Defer => {
-                builder.with_client_cert_verifier(Arc::new(Possession::deferring(provider)))
+                builder.with_client_cert_verifier(Arc::new(Possession::deferring(provider, names)))
             }
             Asking::Alert | Asking::AlertWithout => {
                 let state = Arc::downgrade(state); // the state holds this configuration
                 let objection = Box::new(move |chain: &[&[u8]], at| object(&state, chain, at));
                 let mandatory = asking == Asking::AlertWithout;
                 builder.with_client_cert_verifier(Arc::new(Possession::alerting(
-                    provider, mandatory, objection,
+                    provider, names, mandatory, objection,
                 )))
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(OneKey(self.key.clone())));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        if self.http2 {
+        if self.options.http2 {
             config.alpn_protocols.insert(0, b"h2".to_vec());
         }
         // Stateless tickets for both versions: nothing to keep, and nothing that another site could look up.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 1;
+        config.send_tls13_tickets = 0;
+        if let Some(keys) = self.ticket_keys(asking)? {
+            config.send_tls13_tickets = 1;
+            config.ticketer = match asking {
+                Asking::No => keys,
+                _ => Arc::new(ClientTickets::new(keys, Arc::downgrade(state))),
+            };
+        }
         config.max_early_data_size = 0; // RFC 8446 8: early data can be replayed
-        Ok(config)
+        if let Some(key_log) = &self.key_log {
+            config.key_log = key_log.clone();
+        }
+        Ok(Arc::new(config))
+    }
+
+    /// The same for all configurations of one way of asking; `None` where sessions are not resumed.
+    fn ticket_keys(&self, asking: Asking) -> Result<Option<Arc<TicketKeys>>, Error> {
+        let Some(life) = self.options.resumption else {
+            return Ok(None);
+        };
+        let keys = self.tickets[asking as usize]
+            .get_or_init(|| TicketKeys::new(life).ok().map(Arc::new))
+            .clone();
+        keys.map(Some).ok_or(Error::FailedToGetRandomBytes)
     }
 }
 

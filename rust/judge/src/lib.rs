@@ -25,6 +25,7 @@ mod delta;
 mod der;
 mod extensions;
 mod fault;
+mod hints;
 mod moment;
 mod name;
 mod names;

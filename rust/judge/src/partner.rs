@@ -288,6 +288,13 @@ impl Partners {
         self.by_id.get(&id)
     }
 
+    /// The subjects (DER) of all intermediates.
+    pub fn helper_names(&self) -> impl Iterator<Item = &[u8]> {
+        let partners = self.by_id.iter().map(|(_, partner)| partner);
+        let helpers = partners.flat_map(|partner| &partner.helpers);
+        helpers.map(|helper| &*helper.subject)
+    }
+
     /// Partners that may have a path for a certificate with the issuer `name` (DER).
     pub fn concerned(&self, name: &[u8]) -> impl Iterator<Item = u32> {
         let anchors = self

@@ -111,6 +111,12 @@ pub(crate) struct Pins {
 }
 
 impl Pins {
+    /// Whether there is one that counts at `at` or will.
+    pub fn any_counts(&self, at: i64) -> bool {
+        let counts = |pin: &Pin| pin.not_after != RETIRED && at <= i64::from(pin.not_after);
+        self.certificates.iter().any(counts) || self.keys.iter().any(counts)
+    }
+
     /// The pin of exactly this certificate or, without one, of its key.
     pub fn matching(&self, leaf: &Certificate<'_>) -> Option<&Pin> {
         self.certificates

@@ -161,6 +161,7 @@ class Runner:
             "sites": [site.name for site in self.config.sites],
             "configuration": str(self.config.file),
             "configuration_problem": self._problem,
+            "key_log": None if self.config.gate.key_log is None else str(self.config.gate.key_log),
             "certificates": {site: end.isoformat() for site, end in self.server_certificates.items()},
         }
 

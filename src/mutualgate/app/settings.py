@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
+
 from mutualgate import config as of_file
-from mutualgate.config import DEMO, PORTAL, Config, GateLimits, Rate, RouteLimits, SiteLimits, Upstream
+from mutualgate.config import DEMO, PORTAL, CaHints, Config, GateLimits, Rate, RouteLimits, SiteLimits, Upstream
 from mutualgate.gate import (
     Bounds,
     FieldRules,
@@ -33,7 +35,10 @@ def gate_settings(config: Config, sites: Sequence[SiteSettings], sockets: Path) 
         listen=[str(address) for address in gate.listen],
         plain_listen=[str(address) for address in gate.plain_listen],
         workers=gate.workers,
-        sites=list(sites),
+        sites=[
+            msgspec.structs.replace(made, tls_profile=str(site.tls_profile), ca_hints=site.ca_hints is CaHints.AUTO)
+            for site, made in zip(config.sites, sites, strict=True)
+        ],
         upstreams=[_upstream(config, service, sockets) for service in config.destinations],
         routes=[
             [
@@ -60,6 +65,8 @@ def gate_settings(config: Config, sites: Sequence[SiteSettings], sockets: Path) 
         access_log=str(gate.access_log),
         access_format=str(gate.access_format),
         http2=gate.http2,
+        resumption=gate.resumption.total_seconds(),
+        key_log="" if gate.key_log is None else str(gate.key_log),
         limits=Limits(
             max_header_bytes=gate.max_header_bytes,
             max_body_bytes=gate.max_body_bytes,

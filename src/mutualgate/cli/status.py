@@ -90,6 +90,8 @@ def _warnings(answer: Mapping[str, Any], now: datetime) -> list[str]:
     found = []
     if answer["configuration_problem"]:
         found.append(f"mutualgate.toml as it is now is not in force: {plain(answer['configuration_problem'])}")
+    if answer["key_log"]:
+        found.append(f"the secrets of all connections are written to {plain(answer['key_log'])}")
     if answer["store_epoch"] != answer["epoch"]:
         found.append(f"the gate is at epoch {answer['epoch']}, the store at {answer['store_epoch']}: see its log")
     for what, at, soon in sorted(_endings(answer), key=lambda ending: ending[1]):

@@ -39,6 +39,9 @@ def up(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Threads that serve; 0 for one on each core.")] = None,
     access_log: Annotated[str | None, typer.Option(help="A file, `-` for stdout, empty for none.")] = None,
+    key_log: Annotated[
+        str | None, typer.Option(help="A file for the secrets of all connections, to read recorded traffic.")
+    ] = None,
     dir: Dir = DEFAULT_DIR,
     json: Json = False,
 ) -> None:
@@ -69,6 +72,7 @@ def up(
             ops_listen=_listeners(ops_listen),
             workers=workers,
             access_log=access_log,
+            key_log=key_log,
             hosts=host or (),
             upstream=upstream,
         )

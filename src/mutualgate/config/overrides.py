@@ -16,7 +16,7 @@ from .settings import GATE
 from .shape import Config
 
 FLAGS = {"listen": "--listen", "plain_listen": "--plain-listen", "ops_listen": "--ops-listen", "workers": "--workers",
-         "access_log": "--access-log", "hosts": "--host", "upstream": "--upstream"}  # fmt: skip
+         "access_log": "--access-log", "key_log": "--key-log", "hosts": "--host", "upstream": "--upstream"}  # fmt: skip
 
 
 def with_overrides(
@@ -27,6 +27,7 @@ def with_overrides(
     ops_listen: str | Iterable[str] | None = None,
     workers: int | None = None,
     access_log: str | None = None,
+    key_log: str | None = None,
     hosts: Iterable[str] = (),
     upstream: str | None = None,
 ) -> Config:
@@ -43,7 +44,7 @@ def with_overrides(
             texts = [given] if isinstance(given, str) else list(given)
             changes[key] = tuple(dict.fromkeys(_read(Listener(), text, key) for text in texts))
     kinds = {setting.key: setting.kind for setting in GATE.settings}
-    for key, value in (("workers", workers), ("access_log", access_log)):
+    for key, value in (("workers", workers), ("access_log", access_log), ("key_log", key_log)):
         if value is not None:
             changes[key] = _read(kinds[key], value, key)
     if changes.get("listen") == ():

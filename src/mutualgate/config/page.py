@@ -70,6 +70,7 @@ def reference() -> str:
         '- `on_refusal = "alert"` at a site with a route that does not require a certificate, as those to the portal;',
         "- two upstreams of one name, or one named `demo` or `portal`; a route to a name that none has;",
         "- an item of `drain` that is none of `servers`;",
+        '- `ca_hints = "auto"` at a site with the portal, which has to see certificates that are not known yet;',
         "- an upstream that is a listener of the gate itself;",
         "- `server` of `[mail]` without `sender`, `username` without `password_file` or the other way round, a",
         "  password in the clear to another machine;",

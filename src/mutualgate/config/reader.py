@@ -212,6 +212,8 @@ class _Reader:
             raw = {**raw, "sites": [DEFAULT_SITE]}
         draft = self._table(ROOT, raw, ())
         for site_index, site in enumerate(draft.get("sites", ())):
+            if ("sites", site_index, "tls_profile") in self.absent:
+                site["tls_profile"] = draft.get("gate", {}).get("tls_profile")
             for index, route in enumerate(site.get("routes", ())):
                 place: Place = ("sites", site_index, "routes", index)
                 for key, outer in (("client_certificate", site), ("max_body_bytes", draft.get("gate", {}))):

@@ -12,7 +12,7 @@ from typing import Any
 from .messages import PERMANENT_REDIRECT
 from .network import DEMO, PORTAL, Address, Service, Upstream
 from .positions import Place
-from .shape import USUAL_DIALECTS, Dialect, Mode, OnRefusal, Security
+from .shape import USUAL_DIALECTS, CaHints, Dialect, Mode, OnRefusal, Security
 
 Draft = Mapping[str, Any]
 
@@ -39,6 +39,7 @@ def conflicts(draft: Draft) -> Iterator[Finding]:
         yield from _certificate(place, site)
         yield from _routes(place, site)
         yield from _refusal(place, site)
+        yield from _hints(place, site)
     yield from _upstreams(draft)
     yield from _loops(draft)
     yield from _mail(draft.get("mail", {}))
@@ -183,6 +184,16 @@ def _refusal(place: Place, site: Draft) -> Iterator[Finding]:
                           f'an alert ends the handshake before the path is known, but "{route.get("path", "?")}" '
                           f'has client_certificate = "{mode}"',
                           fix='Use "page" or "close", or require a certificate for all routes')  # fmt: skip
+
+
+def _hints(place: Place, site: Draft) -> Iterator[Finding]:
+    if site.get("ca_hints") is not CaHints.AUTO:
+        return
+    for _, route in _present(site.get("routes")):
+        if route.get("upstream") == PORTAL:
+            yield Finding((*place, "ca_hints"),
+                          "keeps browsers from showing the portal a certificate that nobody has accepted yet",
+                          fix='Use "off", or a site of its own for the portal')  # fmt: skip
 
 
 def _upstreams(draft: Draft) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from .kinds import SIZES, Choice, Duration, File, Flag, Kind, Log, Many, Often, 
 from .messages import PERMANENT_REDIRECT, Elsewhere, Fields, Status
 from .network import Host, Listener, PlainUrl, SecureUrl, ServerAddress, Service, UrlPath
 from .posting import HookUrl, Mailbox, MailServer
-from .shape import SETTABLE_MODES, AccessFormat, Balance, Dialect, Mode, OnRefusal, Security
+from .shape import SETTABLE_MODES, AccessFormat, Balance, CaHints, Dialect, Mode, OnRefusal, Security, TlsProfile
 
 KIB, MIB, TIB = SIZES["KiB"], SIZES["MiB"], SIZES["TiB"]
 MS, SECOND, MINUTE, HOUR, DAY = (timedelta(milliseconds=1), timedelta(seconds=1), timedelta(minutes=1),
@@ -112,6 +112,16 @@ GATE = Table(
                 "Where metrics and health are served, without TLS: keep it local. Empty: nowhere.", "[]"),
         Setting("workers", Whole(0, 256), "0", "Threads that serve connections. 0: one for each core.", "4"),
         Setting("http2", Flag(), "true", "Offer HTTP/2 to clients, besides HTTP/1.1.", "false"),
+        Setting("tls_profile", Choice(TlsProfile), '"compatible"',
+                "`compatible`: TLS 1.3, and TLS 1.2 with ephemeral keys and authenticated encryption; `modern`: TLS "
+                "1.3 alone.", '"modern"'),
+        Setting("resumption", Duration(0 * SECOND, 7 * DAY), '"12h"',
+                "How long a client can resume its TLS session in place of a full handshake. Its certificate is judged "
+                "again each time. `0s`: never.", '"0s"'),
+        Setting("key_log", File(), None,
+                "A file to which the secrets of all connections are written, for reading recorded traffic with "
+                "Wireshark. Whoever has it reads everything: for looking for a fault, and then no longer. Nobody but "
+                "its owner may be able to read it (mode 0600).", '"keys.log"', otherwise="none are written"),
         Setting("access_log", Log(), '"-"', "Where the access lines go: a file, `-` for stdout, empty for none.",
                 '"access.log"'),
         Setting("access_format", Choice(AccessFormat), '"text"', "How an access line is written.", '"json"'),
@@ -401,6 +411,12 @@ SITES = Table(
                 '"shop.pem"', otherwise="our authority issues one"),
         Setting("key", File(), None, "The private key of `certificate`, PEM, not encrypted.", '"shop.key"',
                 otherwise="our authority issues one"),
+        Setting("tls_profile", Choice(TlsProfile), None, "As for the gate, for this site.", '"modern"',
+                otherwise="that of the gate"),
+        Setting("ca_hints", Choice(CaHints), '"off"',
+                "`auto`: the request for a certificate names the authorities whose clients are admitted, so that a "
+                "browser offers no others; none where they take more than 8 KiB or a pin counts. Everybody can read "
+                "the names, before any proof. `off`: none are named.", '"auto"'),
         Setting("environment", ENVIRONMENT, '""',
                 "What the site is for. A pin or a partner's CA that is marked for an environment is admitted only at "
                 "sites of that one.", '"test"'),

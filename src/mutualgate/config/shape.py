@@ -48,6 +48,20 @@ class Dialect(StrEnum):
 USUAL_DIALECTS = (Dialect.RFC9440,)
 
 
+class TlsProfile(StrEnum):
+    """Which clients can shake hands at all."""
+
+    MODERN = "modern"
+    COMPATIBLE = "compatible"
+
+
+class CaHints(StrEnum):
+    """Whether authorities are named with the request for a certificate."""
+
+    OFF = "off"
+    AUTO = "auto"
+
+
 class AccessFormat(StrEnum):
     """How an access line is written."""
 
@@ -116,6 +130,10 @@ class GateConfig:
     ops_listen: tuple[Address, ...]
     workers: int
     http2: bool
+    tls_profile: TlsProfile
+    resumption: timedelta
+    """How long a session can be resumed; 0: not at all."""
+    key_log: Path | None
     access_log: Path | str
     """A file, `-` for stdout, or an empty string for none."""
     access_format: AccessFormat
@@ -228,6 +246,8 @@ class SiteConfig:
     on_refusal: OnRefusal
     certificate: Path | None
     key: Path | None
+    tls_profile: TlsProfile
+    ca_hints: CaHints
     environment: str
     """Pins and partners' CAs that are marked for an environment are admitted where it is this one."""
     limits: SiteLimits

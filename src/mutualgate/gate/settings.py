@@ -12,6 +12,8 @@ class SiteSettings(msgspec.Struct, frozen=True):
     name: str
     certificate_pem: bytes
     key_pem: bytes
+    tls_profile: str = "compatible"
+    ca_hints: bool = False
 
     def __repr__(self) -> str:
         return f"SiteSettings({self.name!r})"  # a key must not reach a log
@@ -130,6 +132,8 @@ class GateSettings(msgspec.Struct, frozen=True):
     timeouts: Timeouts = Timeouts()
     public_port: int | None = None
     http2: bool = True
+    resumption: float = 43_200.0
+    key_log: str = ""
 
     def encode(self) -> bytes:
         """As the data plane reads it."""

@@ -37,6 +37,8 @@ pub struct WireSettings {
     pub limits: WireLimits,
     pub timeouts: WireTimeouts,
     pub public_port: Option<u16>,
+    pub resumption: f64,
+    pub key_log: String,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -46,6 +48,8 @@ pub struct WireSite {
     pub certificate_pem: Vec<u8>,
     #[serde(with = "serde_bytes")]
     pub key_pem: Vec<u8>,
+    pub tls_profile: &'static str,
+    pub ca_hints: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -273,6 +277,8 @@ fn wire_settings(pki: &Pki, sites: &[SiteSpec], upstream: &Upstream) -> WireSett
                     name: site.name.into(),
                     certificate_pem,
                     key_pem,
+                    tls_profile: "compatible",
+                    ca_hints: false,
                 }
             })
             .collect(),
@@ -302,6 +308,8 @@ fn wire_settings(pki: &Pki, sites: &[SiteSpec], upstream: &Upstream) -> WireSett
             stall: 10.0,
         },
         public_port: None,
+        resumption: 3600.0,
+        key_log: String::new(),
     }
 }
 
