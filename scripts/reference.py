@@ -133,7 +133,7 @@ def _names(kind: str) -> Callable[[], str]:
 def written() -> list[str]:
     """The names that the gate writes to say who asks, from rust/gate/src/identity.rs and its dialects."""
     sources = [GATE / "identity.rs", *sorted((GATE / "identity").glob("*.rs"))]
-    apart = ("names.rs", "tests.rs", "forwarded.rs", "telling.rs")  # what others write, and where a request comes from
+    apart = ("names.rs", "tests.rs", "forwarded.rs")  # what others write, and where a request comes from
     names = r'"((?:client-cert|mutualgate|ssl|proxy|x-forwarded)[a-z_-]*)"'
     found = []
     for source in sources:

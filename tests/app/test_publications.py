@@ -1,5 +1,7 @@
 """What the plain listener serves."""
 
+import json
+
 import pytest
 from cryptography import x509
 from installation import Installation
@@ -23,6 +25,17 @@ def test_the_root_and_the_lists_are_served(installed: Installation) -> None:
     )
     before, now = (x509.load_der_x509_crl(one["/crl/issuing.crl"].body) for one in (files, after))
     assert (len(before), len(now)) == (0, 1)
+
+
+def test_the_keys_of_tokens_are_served_once_there_are_some(installed: Installation) -> None:
+    services = installed.services()
+    try:
+        key = services.token_keys.signing()
+        (file,) = [file for file in publications(services) if file.path == "/.well-known/mutualgate/jwks.json"]
+    finally:
+        services.close()
+    assert file.content_type == "application/jwk-set+json"
+    assert [one["kid"] for one in json.loads(file.body)["keys"]] == [key.key_id]
 
 
 @pytest.mark.parametrize("path", ["/crl/root.crl", "/crl/issuing.crl"])

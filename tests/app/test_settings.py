@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from mutualgate.app.settings import gate_settings
+from mutualgate.authorities.token_keys import TokenKey
 from mutualgate.config import parse
-from mutualgate.gate import Bounds, ScopeLimits, SiteSettings, UpstreamSettings
+from mutualgate.gate import Bounds, JwtSettings, ScopeLimits, SiteSettings, UpstreamSettings
 
 FILE = """
 [gate]
@@ -109,6 +110,18 @@ def test_an_upstream_is_passed_on_with_its_servers() -> None:
     assert [server.drain for server in upstream.servers] == [False, True]
     assert (upstream.waits.connect, upstream.waits.response, upstream.waits.total) == (None, 1.5, 60)
     assert alone == UpstreamSettings.at("http://127.0.0.1:1")
+
+
+def test_a_token_key_goes_along_and_is_never_shown() -> None:
+    text = FILE.replace('identity = ["nginx"]', 'identity = ["jwt"], jwt_audience = "orders"')
+    config = parse(text.replace("[gate]", '[gate]\njwt = { issuer = "https://gate.test", lifetime = "90s" }'))
+    assert config.signs_tokens
+    assert not parse(FILE).signs_tokens
+    settings = gate_settings(config, [], Path("/run"), TokenKey("kid", b"the key"))
+    assert settings.jwt == JwtSettings("https://gate.test", 90, "kid", b"the key")
+    assert settings.routes[0][2].jwt_audience == "orders"
+    assert "the key" not in repr(settings)
+    assert "the key" not in repr(TokenKey("kid", b"the key"))
 
 
 def test_our_own_services_are_reached_by_absolute_paths() -> None:

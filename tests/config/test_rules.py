@@ -122,6 +122,12 @@ RULES = [
         id="two dialects that CGI takes for one",
     ),
     pytest.param(
+        site() + route(more='jwt_audience = "orders"'),
+        site() + route(more='identity = ["jwt"]\njwt_audience = "orders"'),
+        ':8:16: sites[0].routes[0].jwt_audience: has no meaning without a token. Add "jwt" to `identity`',
+        id="an audience of nothing",
+    ),
+    pytest.param(
         site() + route(upstream="portal", more="identity = []"),
         site() + route(upstream="portal", more='identity = ["rfc9440"]'),
         ":8:12: sites[0].routes[0].identity: has no meaning for the portal. Leave it out",

@@ -59,7 +59,7 @@ def built(kind: str) -> Path:
 def _build(kind: str, out: Path) -> None:
     maven = ["mvn", "-q", "-B", "-f", str(SOURCES / kind / "pom.xml"), "dependency:copy-dependencies"]
     _run([*maven, f"-DoutputDirectory={out / 'lib'}"])
-    java = [*sorted((SOURCES / "service").glob("*.java")), SOURCES / kind / f"{MAINS[kind]}.java"]
+    java = sorted([*(SOURCES / "service").glob("*.java"), *(SOURCES / kind).glob("*.java")])
     _run(["javac", "-d", out / "classes", "-cp", f"{out / 'lib'}/*", *java])
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from end_to_end import java
 from end_to_end.forge import Identity
 from end_to_end.gate import Gate, running_gate
@@ -50,6 +51,7 @@ def behind(request: pytest.FixtureRequest) -> Behind:
 def before(kind: str, folder: Path) -> Iterator[Behind]:
     if problem := java.missing():
         pytest.skip(problem)
+    dialects = {"jetty": '["rfc9440", "jetty"]', "tomcat": '["tomcat"]'}[kind]
     with java.container(kind, folder / "container.log") as url:
         sites = f"""
 [[sites]]
@@ -59,6 +61,8 @@ routes = [
     {{ path = "/", upstream = "{url}" }},
     {{ path = "/public", upstream = "{url}", client_certificate = "off" }},
     {{ path = "/admin", upstream = "{url}", roles = ["admin"] }},
+    {{ path = "/certificate", upstream = "{url}", identity = {dialects} }},
+    {{ path = "/token", upstream = "{url}", identity = ["jwt"] }},
 ]
 """
         with running_gate(folder / "gate", sites) as gate:
@@ -73,6 +77,32 @@ def test_the_servlet_is_told_who_the_client_is(behind: Behind) -> None:
     assert headers["mutualgate-client"] == ["visitor"]
     assert headers["mutualgate-verdict"] == ["admitted"]
     assert headers["client-cert"][0].startswith(":MII")
+
+
+def test_the_container_knows_the_certificate_as_if_it_had_spoken_tls(behind: Behind) -> None:
+    """By Tomcat's SSLValve, and by Jetty's ForwardedRequestCustomizer and the customizer of docs/howto."""
+    with behind.gate.open(behind.client) as connection:
+        seen = connection.request("/certificate").json()
+        cipher = connection.tls.cipher()
+    der = behind.client.leaf().public_bytes(Encoding.DER)
+    assert cipher is not None
+    assert seen["sha256"] == hashlib.sha256(der).hexdigest()
+    assert "CN=visitor" in seen["subject"]
+    assert seen["cipher"] == cipher[0]
+    assert seen["key_bits"] == str(cipher[2])
+    assert len(seen["session"]) == 32
+
+
+def test_the_customizer_that_was_tried_is_the_one_of_the_page() -> None:
+    page = Path(__file__).parents[2] / "docs/howto/tell-the-service.md"
+    assert (java.SOURCES / "jetty/ClientCertCustomizer.java").read_text() in page.read_text()
+
+
+def test_nimbus_verifies_the_token_by_the_published_keys(behind: Behind) -> None:
+    keys = f"http://127.0.0.1:{behind.gate.plain_port}/.well-known/mutualgate/jwks.json"
+    seen = behind.gate.get(f"/token?keys={keys}", behind.client).json()
+    assert seen["good"] is True
+    assert (seen["claims"]["client"], seen["claims"]["aud"], seen["claims"]["iss"]) == ("visitor", "main", "mutualgate")
 
 
 def test_without_a_certificate_there_is_the_page(behind: Behind) -> None:

@@ -11,6 +11,7 @@ from mutualgate.gate import (
     Bounds,
     DataPlane,
     GateSettings,
+    JwtSettings,
     Limits,
     RouteSettings,
     ScopeLimits,
@@ -73,6 +74,12 @@ WRONG = {
     "burst": ({"limits": Limits(client=Bounds(handshakes=(1.0, 0)))}, r"limits\.client\.handshakes"),
     "count": ({"site_limits": [ScopeLimits(total=Bounds(connections=0))]}, r"site_limits\[0\]\.total\.connections"),
     "limits of sites": ({"site_limits": [SCOPE, SCOPE]}, "site_limits.*2"),
+    "no key": (
+        {"routes": [[RouteSettings("/", identity=["jwt"])]]},
+        r"jwt: is missing.*routes\[0\]\[0\]",
+    ),
+    "lifetime": ({"jwt": JwtSettings("i", 0, "k", b"")}, r"jwt\.lifetime.*0 seconds"),
+    "token key": ({"jwt": JwtSettings("i", 60, "k", b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n")}, r"jwt\.key_pem"),
     "dialect": ({"routes": [[RouteSettings("/", identity=["latin"])]]}, r"routes\[0\]\[0\]\.identity.*latin.*xfcc"),
     "certificate": ({"sites": [SiteSettings("main", b"nonsense", b"nonsense")]}, r"sites\[0\].*certificate"),
 }

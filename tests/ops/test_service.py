@@ -16,12 +16,17 @@ GOOD = Status(started=datetime(2026, 11, 24, tzinfo=UTC), epoch=1)
 
 
 def ask(
-    status: Callable[[], Status], path: str, *, host: str | None = None, method: str = "GET"
+    status: Callable[[], Status],
+    path: str,
+    *,
+    host: str | None = None,
+    method: str = "GET",
+    keys: Callable[[], bytes | None] = lambda: None,
 ) -> tuple[int, str, str]:
     async def run() -> tuple[int, str, str]:
         listener = tcp_socket("127.0.0.1", 0)
         port = listener.getsockname()[1]
-        async with serving(application(status, ["watch.example.org"]), listener):
+        async with serving(application(status, ["watch.example.org"], keys), listener):
             return await asyncio.to_thread(request, port)
 
     def request(port: int) -> tuple[int, str, str]:
@@ -40,6 +45,12 @@ def test_metrics_are_served() -> None:
     assert status == 200
     assert content_type.startswith("text/plain; version=0.0.4")
     assert "mutualgate_epoch 1\n" in body
+
+
+def test_the_keys_of_tokens_are_served_where_there_are_some() -> None:
+    path = "/.well-known/mutualgate/jwks.json"
+    assert ask(lambda: GOOD, path, keys=lambda: b'{"keys":[]}') == (200, '{"keys":[]}', "application/jwk-set+json")
+    assert ask(lambda: GOOD, path)[0] == 404
 
 
 def test_a_gate_that_serves_is_healthy() -> None:

@@ -1,4 +1,4 @@
-"""What the plain listener serves: the root, for whoever has to trust it, and the revocation lists."""
+"""What the plain listener serves: the root, for whoever has to trust it, the revocation lists, the keys of tokens."""
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -22,4 +22,7 @@ def publications(services: Services) -> list[Publication]:
         # RFC 5280 4.2.1.13 and RFC 2585 4.2: DER, application/pkix-crl; never past its nextUpdate.
         expires_at = int(crl.next_update.timestamp())
         files.append(Publication(f"/crl/{name}.crl", "application/pkix-crl", crl.der, expires_at))
+    keys = services.token_keys.published()
+    if keys is not None:
+        files.append(Publication("/.well-known/mutualgate/jwks.json", "application/jwk-set+json", keys, None))
     return files

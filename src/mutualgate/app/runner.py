@@ -28,6 +28,7 @@ from mutualgate.app.server_certificates import SiteCertificate, files_of, renewe
 from mutualgate.app.services import Services
 from mutualgate.app.settings import gate_settings
 from mutualgate.app.watched import Watched
+from mutualgate.authorities.token_keys import TokenKey
 from mutualgate.config import Config, Finding
 from mutualgate.errors import BadInput, MutualgateError
 from mutualgate.gate import DataPlane
@@ -65,7 +66,8 @@ class Runner:
         self.config = self._read_config()
         self._certificates = site_certificates(services, self.config)
         services.site_ends = lambda: self.server_certificates
-        settings = gate_settings(self.config, [site.settings for site in self._certificates], sockets)
+        self._token_key = self._find_token_key(self.config)
+        settings = gate_settings(self.config, [site.settings for site in self._certificates], sockets, self._token_key)
         self._plane = DataPlane(settings, snapshot.build(services.store, snapshot.site_records(self.config)))
         self._pump = Pump(self._plane, services.refusals, services.sightings)
 
@@ -184,6 +186,10 @@ class Runner:
         """The data plane's counters."""
         return self._plane.counters()
 
+    def token_keys(self) -> bytes | None:
+        """The set of keys that verify tokens, as JSON; None where no token was ever signed."""
+        return self._services.token_keys.published()
+
     @property
     def figures(self) -> Figures:
         """What was found out within the last minute, or nothing just after the start."""
@@ -199,8 +205,12 @@ class Runner:
         store = self._services.store
         delta = snapshot.delta(store, self._plane.epoch)
         if delta is None:
-            return self._plane.replace(snapshot.build(store, snapshot.site_records(self.config)))
-        return self._plane.apply(delta)
+            self._plane.replace(snapshot.build(store, snapshot.site_records(self.config)))
+        else:
+            self._plane.apply(delta)
+        if self._find_token_key(self.config) != self._token_key:
+            self._put_in_force(self.config, self._certificates)
+        return self._plane.epoch
 
     def _reload(self) -> None:
         config = self._read_config()
@@ -214,6 +224,7 @@ class Runner:
     def _renew(self) -> bool:
         """By the configuration in force, whatever the file says by now."""
         due = renewed(self._services, self.config, self._certificates)
+        due |= self._find_token_key(self.config) != self._token_key
         if due:
             issued = [
                 now if now.own else new
@@ -223,7 +234,8 @@ class Runner:
         return due
 
     def _put_in_force(self, config: Config, certificates: list[SiteCertificate]) -> None:
-        settings = gate_settings(config, [site.settings for site in certificates], self._sockets)
+        token_key = self._find_token_key(config)
+        settings = gate_settings(config, [site.settings for site in certificates], self._sockets, token_key)
         store, sites, since = self._services.store, snapshot.site_records(config), self._plane.epoch
         # An epoch of its own: every open connection is judged again, by the new routes.
         with store.transaction() as tx:
@@ -233,9 +245,12 @@ class Runner:
             self._plane.configure(settings, snapshot.build(store, sites), anew=True)
         else:
             self._plane.configure(settings, [delta])
-        self.config, self._certificates = config, certificates
+        self.config, self._certificates, self._token_key = config, certificates, token_key
         self._services.take(config)
         self._publishing_due.set()
+
+    def _find_token_key(self, config: Config) -> TokenKey | None:
+        return self._services.token_keys.signing() if config.signs_tokens else None
 
     def _read_config(self) -> Config:
         """Notes each file before it is read, so that what changes meanwhile is read again."""
@@ -274,7 +289,7 @@ class Runner:
         await asyncio.sleep(_KEEP_SECONDS)
         async with self._changing:
             if await asyncio.to_thread(self._renew):
-                log.info("the gate's certificate was renewed (epoch %d)", self._plane.epoch)
+                log.info("a certificate or the token key of the gate was renewed (epoch %d)", self._plane.epoch)
 
     async def _look_at_outbox(self) -> None:
         """Whoever changed the store may have put a letter there; those that failed are due again by and by."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mutualgate.authorities.keyring import KeyRing
     from mutualgate.authorities.keys import Passphrase
     from mutualgate.authorities.service import Authorities
+    from mutualgate.authorities.token_keys import TokenKeys
     from mutualgate.clients import Clients
     from mutualgate.enrolment import Enrolment, Invitations, Renewals, WrongTries
     from mutualgate.notices import Expiry, Outbox, Sender
@@ -119,8 +120,10 @@ class Services:
         return KeyRing(ask)
 
     def _has_keys(self) -> bool:
+        from mutualgate.authorities.token_keys import has_keys
+
         with self.store.reading() as tx:
-            return any(authority.has_key for authority in tx.authorities.all())
+            return has_keys(tx) or any(authority.has_key for authority in tx.authorities.all())
 
     @cached_property
     def policy(self) -> "Policy":
@@ -198,6 +201,12 @@ class Services:
         from mutualgate.authorities.service import Authorities
 
         return Authorities(self.store, self.keys, self.policy, self.by)
+
+    @cached_property
+    def token_keys(self) -> "TokenKeys":
+        from mutualgate.authorities.token_keys import TokenKeys
+
+        return TokenKeys(self.store, self.keys, self.by)
 
     @cached_property
     def enrolment(self) -> "Enrolment":

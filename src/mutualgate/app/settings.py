@@ -7,11 +7,13 @@ from pathlib import Path
 import msgspec
 
 from mutualgate import config as of_file
+from mutualgate.authorities.token_keys import TokenKey
 from mutualgate.config import DEMO, PORTAL, CaHints, Config, GateLimits, Rate, RouteLimits, SiteLimits, Upstream
 from mutualgate.gate import (
     Bounds,
     FieldRules,
     GateSettings,
+    JwtSettings,
     Limits,
     Redirect,
     RouteSettings,
@@ -27,8 +29,13 @@ BUILT_IN = {DEMO: "demo.sock", PORTAL: "portal.sock"}
 """The services of the gate's own, and the sockets on which they listen."""
 
 
-def gate_settings(config: Config, sites: Sequence[SiteSettings], sockets: Path) -> GateSettings:
-    """The settings of `config`; `sites` are in its order. The gate's own services listen in the folder `sockets`."""
+def gate_settings(
+    config: Config, sites: Sequence[SiteSettings], sockets: Path, token_key: TokenKey | None = None
+) -> GateSettings:
+    """The settings of `config`; `sites` are in its order. The gate's own services listen in the folder `sockets`.
+
+    `token_key` signs tokens; it has to be there if `config.signs_tokens`.
+    """
     gate = config.gate
     waits = gate.timeouts
     return GateSettings(
@@ -57,6 +64,7 @@ def gate_settings(config: Config, sites: Sequence[SiteSettings], sockets: Path) 
                     else Redirect(route.redirect, route.redirect_status, route.redirect_keep_path),
                     limits=_route_limits(route.limits),
                     identity=[str(dialect) for dialect in route.identity],
+                    jwt_audience=route.jwt_audience,
                 )
                 for route in site.routes
             ]
@@ -67,6 +75,9 @@ def gate_settings(config: Config, sites: Sequence[SiteSettings], sockets: Path) 
         http2=gate.http2,
         resumption=gate.resumption.total_seconds(),
         key_log="" if gate.key_log is None else str(gate.key_log),
+        jwt=None
+        if token_key is None
+        else JwtSettings(gate.jwt.issuer, int(gate.jwt.lifetime.total_seconds()), token_key.key_id, token_key.key_pem),
         limits=Limits(
             max_header_bytes=gate.max_header_bytes,
             max_body_bytes=gate.max_body_bytes,

@@ -19,6 +19,7 @@ from mutualgate.cli import (
     pins,
     refusals,
     status,
+    token_keys,
     trust,
     up,
 )
@@ -44,6 +45,7 @@ app.command("approve")(trust.approve)
 app.add_typer(clients.app, name="client")
 app.add_typer(invitations.app, name="invitation")
 app.add_typer(authorities.app, name="ca")
+app.add_typer(token_keys.app, name="token-key")
 app.add_typer(pins.app, name="pin")
 app.add_typer(partners.app, name="partner")
 app.add_typer(trust.app, name="trust")

@@ -104,7 +104,8 @@ async def _run(services: "Services", first: "FirstClient | None", sockets: Path,
             from mutualgate.ops.running import status_of
             from mutualgate.ops.service import application as ops
 
-            await stack.enter_async_context(serving.serving(ops(lambda: status_of(runner)), _ops_socket(address)))
+            watched = ops(lambda: status_of(runner), keys=runner.token_keys)
+            await stack.enter_async_context(serving.serving(watched, _ops_socket(address)))
         try:
             runner.start()
         except Unavailable as error:

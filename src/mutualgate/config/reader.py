@@ -25,6 +25,7 @@ from .shape import (
     Config,
     GateConfig,
     GateLimits,
+    JwtConfig,
     MailConfig,
     Mode,
     NoticesConfig,
@@ -315,6 +316,7 @@ def assemble(draft: Draft, path: Path) -> Config:
         **draft["gate"],
         "timeouts": Timeouts(**draft["gate"]["timeouts"]),
         "limits": GateLimits(**draft["gate"]["limits"]),
+        "jwt": JwtConfig(**draft["gate"]["jwt"]),
     }
     sites = (
         SiteConfig(

@@ -151,6 +151,8 @@ def _dialects(place: Place, route: Draft) -> Iterator[Finding]:
         yield Finding((*place, "identity"),
                       f'"{Dialect.NGINX}" and "{others[0]}" write the same names, with "-" and with "_", in two forms',
                       fix="Choose the one that the service reads")  # fmt: skip
+    if route.get("jwt_audience") is not None and "identity" in route and Dialect.JWT not in named:
+        yield Finding((*place, "jwt_audience"), "has no meaning without a token", fix='Add "jwt" to `identity`')
     if route.get("redirect") is not None and tuple(route.get("identity", USUAL_DIALECTS)) != USUAL_DIALECTS:
         yield Finding((*place, "identity"), "has no meaning for a redirect", fix="Leave it out")
 

@@ -98,6 +98,25 @@ GATE_LIMITS = Table(
     ),
 )  # fmt: skip
 
+TOKEN_NAME = Word("[!-~]+", "a name or an address without spaces", most=200, name="string")
+
+JWT = Table(
+    "gate.jwt",
+    'The tokens (JWT, ES256) by which routes with `identity = ["jwt"]` tell their upstream who the client is. The keys '
+    "that verify them are at `/.well-known/mutualgate/jwks.json` of `plain_listen` and `ops_listen`.",
+    (
+        Setting("issuer", TOKEN_NAME, '"mutualgate"', "The `iss` of tokens.", '"https://gate.example.com"'),
+        Setting(
+            "lifetime",
+            Duration(10 * SECOND, HOUR),
+            '"5m"',
+            "How long a token is good, whatever happens to the client meanwhile. It is renewed in time, and ends with "
+            "the certificate.",
+            '"1m"',
+        ),
+    ),
+)
+
 GATE = Table(
     "gate",
     "The listeners, limits and logs of the gate. Listeners and workers change at the next start, the rest at once.",
@@ -132,7 +151,7 @@ GATE = Table(
         Setting("max_connections", Whole(1, 1_000_000), "10000",
                 "Connections of clients at a time. Beyond, new ones are turned away.", "50000"),
     ),
-    (TIMEOUTS, GATE_LIMITS),
+    (TIMEOUTS, GATE_LIMITS, JWT),
 )  # fmt: skip
 
 AUTHORITY = Table(
@@ -357,8 +376,12 @@ ROUTES = Table(
         Setting("identity", Many(Choice(Dialect)), '["rfc9440"]',
                 "In which dialects the upstream is told who the client is, besides the `Mutualgate-` fields: `rfc9440` "
                 "(`Client-Cert`), `xfcc` (Envoy), `apache` (`SSL_CLIENT_*`), `nginx` (`ssl-client-*`), `traefik`, "
-                "`tomcat` (what SSLValve reads), `jetty` (what ForwardedRequestCustomizer reads).",
+                "`tomcat` (what SSLValve reads), `jetty` (what ForwardedRequestCustomizer reads), `jwt` (a signed "
+                "token in `Mutualgate-Jwt`).",
                 '["tomcat"]'),
+        Setting("jwt_audience", TOKEN_NAME, None,
+                "The `aud` of tokens: whom they are for, so that one upstream cannot show them to another.",
+                '"orders"', otherwise="the name of the site"),
         Setting("pass_identity_names", Flag(), "false",
                 "Let through what a client sends under names by which other proxies pass identities on "
                 "(`X-SSL-Client-Cert`, `X-Client-Subject` and the like), but for those of `identity`. Only for an "

@@ -43,6 +43,7 @@ class Dialect(StrEnum):
     TRAEFIK = "traefik"
     TOMCAT = "tomcat"
     JETTY = "jetty"
+    JWT = "jwt"
 
 
 USUAL_DIALECTS = (Dialect.RFC9440,)
@@ -122,6 +123,14 @@ class RouteLimits:
 
 
 @dataclass(frozen=True)
+class JwtConfig:
+    """What stands in the tokens that tell services who a client is."""
+
+    issuer: str
+    lifetime: timedelta
+
+
+@dataclass(frozen=True)
 class GateConfig:
     """The data plane. `workers` is 0 for one on each core; `max_body_bytes` is None for any size."""
 
@@ -142,6 +151,7 @@ class GateConfig:
     max_connections: int
     timeouts: Timeouts
     limits: GateLimits
+    jwt: JwtConfig
 
 
 @dataclass(frozen=True)
@@ -223,6 +233,8 @@ class RouteConfig:
     roles: tuple[str, ...]
     clients: tuple[str, ...]
     identity: tuple[Dialect, ...]
+    jwt_audience: str | None
+    """None for the name of the site."""
     pass_identity_names: bool
     tls_facts: bool
     max_body_bytes: int | None
@@ -279,6 +291,11 @@ class Config:
     sites: tuple[SiteConfig, ...]
     file: Path = field(compare=False)
     """Where it was read from, whether or not it is there."""
+
+    @property
+    def signs_tokens(self) -> bool:
+        """Whether the service of some route is told by a token who a client is."""
+        return any(Dialect.JWT in route.identity for site in self.sites for route in site.routes)
 
     @cached_property
     def destinations(self) -> tuple[Upstream, ...]:

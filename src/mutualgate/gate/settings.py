@@ -19,6 +19,18 @@ class SiteSettings(msgspec.Struct, frozen=True):
         return f"SiteSettings({self.name!r})"  # a key must not reach a log
 
 
+class JwtSettings(msgspec.Struct, frozen=True):
+    """What signs tokens about clients: a P-256 key (PKCS #8, PEM). `lifetime` is in whole seconds."""
+
+    issuer: str
+    lifetime: int
+    key_id: str
+    key_pem: bytes
+
+    def __repr__(self) -> str:
+        return f"JwtSettings({self.key_id!r})"  # a key must not reach a log
+
+
 class ServerSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """`http://host:port` or `unix:/path`. `drain`: it gets no new requests."""
 
@@ -94,6 +106,8 @@ class RouteSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     limits: ScopeLimits = ScopeLimits()
     identity: list[str] | None = None
     """Dialects; None for the usual ones."""
+    jwt_audience: str | None = None
+    """For whom tokens are; None for the site, by its name."""
 
 
 class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -134,6 +148,8 @@ class GateSettings(msgspec.Struct, frozen=True):
     http2: bool = True
     resumption: float = 43_200.0
     key_log: str = ""
+    jwt: JwtSettings | None = None
+    """There if a route wants tokens."""
 
     def encode(self) -> bytes:
         """As the data plane reads it."""

@@ -1,4 +1,4 @@
-"""`/metrics` and `/healthz`. No framework: two addresses that take no input."""
+"""`/metrics`, `/healthz` and the keys of tokens. No framework: three addresses that take no input."""
 
 import ipaddress
 import logging
@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TEXT: Final = "text/plain; charset=utf-8"
+JWK_SET: Final = "application/jwk-set+json"
 
 
-def application(status: Callable[[], Status], hosts: Collection[str] = ()) -> "ASGIApp":
+KEYS: Final = "/.well-known/mutualgate/jwks.json"
+
+
+def application(
+    status: Callable[[], Status], hosts: Collection[str] = (), keys: Callable[[], bytes | None] = lambda: None
+) -> "ASGIApp":
     """The service, as an ASGI application. `status` is asked for each request and should take no longer than a few
-    milliseconds; if it raises, the gate counts as not healthy.
+    milliseconds; if it raises, the gate counts as not healthy. `keys` gives the set that verifies tokens, if any.
 
     `hosts` are names, besides `localhost` and every IP address, under which it may be asked. A page from anywhere can
     make a name of its own lead to 127.0.0.1 (DNS rebinding) and read what a browser on this machine may read; an
@@ -31,7 +37,8 @@ def application(status: Callable[[], Status], hosts: Collection[str] = ()) -> "A
     async def service(scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] != "http":
             return
-        code, body, content_type = _answer(scope["method"], scope["path"], _host(scope["headers"]), known, status)
+        host = _host(scope["headers"])
+        code, body, content_type = _answer(scope["method"], scope["path"], host, known, status, keys)
         content = body.encode()
         headers = [
             (b"content-type", content_type.encode()),
@@ -48,15 +55,23 @@ def application(status: Callable[[], Status], hosts: Collection[str] = ()) -> "A
 
 
 def _answer(
-    method: str, path: str, host: str | None, known: set[str], status: Callable[[], Status]
+    method: str,
+    path: str,
+    host: str | None,
+    known: set[str],
+    status: Callable[[], Status],
+    keys: Callable[[], bytes | None],
 ) -> tuple[int, str, str]:
     if host is None or not _trusted(host, known):
         return 421, "This service is not known under that name; ask for an IP address or localhost.\n", TEXT
-    if path not in ("/metrics", "/healthz"):
+    if path not in ("/metrics", "/healthz", KEYS):
         return 404, "Here are /metrics and /healthz.\n", TEXT
     if method not in ("GET", "HEAD"):
         return 405, "Only GET and HEAD.\n", TEXT
     try:
+        if path == KEYS:
+            found = keys()
+            return (404, "No route tells by tokens.\n", TEXT) if found is None else (200, found.decode(), JWK_SET)
         now = status()
         if path == "/metrics":
             return 200, metrics.render(now), metrics.CONTENT_TYPE

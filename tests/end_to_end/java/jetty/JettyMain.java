@@ -2,6 +2,9 @@ import java.net.InetSocketAddress;
 import org.eclipse.jetty.ee10.servlet.ServletContextHandler;
 import org.eclipse.jetty.ee10.servlet.ServletHolder;
 import org.eclipse.jetty.ee10.websocket.jakarta.server.config.JakartaWebSocketServletContainerInitializer;
+import org.eclipse.jetty.server.ForwardedRequestCustomizer;
+import org.eclipse.jetty.server.HttpConfiguration;
+import org.eclipse.jetty.server.HttpConnectionFactory;
 import org.eclipse.jetty.server.Server;
 import org.eclipse.jetty.server.ServerConnector;
 
@@ -16,8 +19,12 @@ public final class JettyMain {
         }
         JakartaWebSocketServletContainerInitializer.configure(context, (servlet, container) -> container.addEndpoint(Echo.class));
         server.setHandler(context);
+        ServerConnector connector = (ServerConnector) server.getConnectors()[0];
+        HttpConfiguration configuration = connector.getConnectionFactory(HttpConnectionFactory.class).getHttpConfiguration();
+        configuration.addCustomizer(new ForwardedRequestCustomizer());
+        configuration.addCustomizer(new ClientCertCustomizer());
         server.start();
-        System.out.println("LISTENING " + ((ServerConnector) server.getConnectors()[0]).getLocalPort());
+        System.out.println("LISTENING " + connector.getLocalPort());
         server.join();
     }
 }

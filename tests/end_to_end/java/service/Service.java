@@ -1,3 +1,7 @@
+import com.nimbusds.jose.crypto.ECDSAVerifier;
+import com.nimbusds.jose.jwk.ECKey;
+import com.nimbusds.jose.jwk.JWKSet;
+import com.nimbusds.jwt.SignedJWT;
 import jakarta.servlet.http.HttpServlet;
 import jakarta.servlet.http.HttpServletRequest;
 import jakarta.servlet.http.HttpServletResponse;
@@ -5,9 +9,13 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
+import java.net.URI;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.security.cert.CertificateEncodingException;
+import java.security.cert.X509Certificate;
 import java.util.Collections;
+import java.util.Date;
 import java.util.HexFormat;
 
 /**
@@ -17,7 +25,9 @@ import java.util.HexFormat;
  */
 public final class Service extends HttpServlet {
     /** What the container maps, each to one instance of this class under that name. */
-    static final String[] MAPPINGS = {"hello", "public", "admin", "upload", "status", "chunked", "sse", "slow"};
+    static final String[] MAPPINGS = {
+        "hello", "public", "admin", "upload", "status", "chunked", "sse", "slow", "certificate", "token"
+    };
 
     private static final long serialVersionUID = 1L;
     private static final int PIECE_BYTES = 1 << 16;
@@ -30,6 +40,8 @@ public final class Service extends HttpServlet {
             case "chunked" -> chunked(response);
             case "sse" -> events(response);
             case "slow" -> slow(request, response);
+            case "certificate" -> certificate(request, response);
+            case "token" -> token(request, response);
             default -> echo(request, response);
         }
     }
@@ -96,6 +108,43 @@ public final class Service extends HttpServlet {
     private void slow(HttpServletRequest request, HttpServletResponse response) throws IOException {
         sleep(Long.parseLong(request.getParameter("ms")));
         echo(request, response);
+    }
+
+    /** What the container knows of the client's certificate and connection, as if it had spoken TLS itself. */
+    private static void certificate(HttpServletRequest request, HttpServletResponse response) throws IOException {
+        X509Certificate[] chain = (X509Certificate[]) request.getAttribute("jakarta.servlet.request.X509Certificate");
+        String digest = null;
+        if (chain != null) {
+            try {
+                MessageDigest sha256 = MessageDigest.getInstance("SHA-256");
+                digest = HexFormat.of().formatHex(sha256.digest(chain[0].getEncoded()));
+            } catch (NoSuchAlgorithmException | CertificateEncodingException e) {
+                throw new IllegalStateException(e);
+            }
+        }
+        json(response, "{\"sha256\":" + quote(digest)
+                + ",\"subject\":" + quote(chain == null ? null : chain[0].getSubjectX500Principal().getName())
+                + ",\"cipher\":" + quote(text(request, "cipher_suite"))
+                + ",\"key_bits\":" + quote(text(request, "key_size"))
+                + ",\"session\":" + quote(text(request, "ssl_session_id")) + "}");
+    }
+
+    private static String text(HttpServletRequest request, String attribute) {
+        Object value = request.getAttribute("jakarta.servlet.request." + attribute);
+        return value == null ? null : value.toString();
+    }
+
+    /** What the token says, once Nimbus has verified it by the set of keys at the address in `keys`. */
+    private static void token(HttpServletRequest request, HttpServletResponse response) throws IOException {
+        try {
+            SignedJWT token = SignedJWT.parse(request.getHeader("Mutualgate-Jwt"));
+            JWKSet keys = JWKSet.load(URI.create(request.getParameter("keys")).toURL());
+            ECKey key = keys.getKeyByKeyId(token.getHeader().getKeyID()).toECKey();
+            boolean good = token.verify(new ECDSAVerifier(key)) && new Date().before(token.getJWTClaimsSet().getExpirationTime());
+            json(response, "{\"good\":" + good + ",\"claims\":" + token.getJWTClaimsSet() + "}");
+        } catch (Exception e) {
+            throw new IOException(e);
+        }
     }
 
     private static void sleep(long milliseconds) {

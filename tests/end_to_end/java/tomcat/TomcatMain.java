@@ -3,6 +3,7 @@ import java.util.Set;
 import org.apache.catalina.Context;
 import org.apache.catalina.connector.Connector;
 import org.apache.catalina.startup.Tomcat;
+import org.apache.catalina.valves.SSLValve;
 import org.apache.tomcat.websocket.server.WsSci;
 
 /** A Tomcat as anybody would start it, on a free port of the loopback address, which it prints. */
@@ -14,6 +15,7 @@ public final class TomcatMain {
         connector.setProperty("address", "127.0.0.1");
         connector.setPort(0);
         tomcat.setConnector(connector);
+        tomcat.getHost().getPipeline().addValve(new SSLValve());
         Context context = tomcat.addContext("", null);
         for (String name : Service.MAPPINGS) {
             Tomcat.addServlet(context, name, "Service");
