@@ -117,7 +117,8 @@ def test_a_token_key_goes_along_and_is_never_shown() -> None:
     config = parse(text.replace("[gate]", '[gate]\njwt = { issuer = "https://gate.test", lifetime = "90s" }'))
     assert config.signs_tokens
     assert not parse(FILE).signs_tokens
-    settings = gate_settings(config, [], Path("/run"), TokenKey("kid", b"the key"))
+    site = SiteSettings("main", b"certificate", b"key")
+    settings = gate_settings(config, [site], Path("/run"), TokenKey("kid", b"the key"))
     assert settings.jwt == JwtSettings("https://gate.test", 90, "kid", b"the key")
     assert settings.routes[0][2].jwt_audience == "orders"
     assert "the key" not in repr(settings)
