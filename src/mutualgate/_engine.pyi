@@ -58,14 +58,16 @@ class Gate:
     """The running data plane, on threads of its own."""
 
     def __new__(cls, settings: bytes, snapshot: Snapshot) -> Gate: ...
-    def start(self) -> list[str]: ...  # the addresses it listens on
+    # Sockets that listen already: the service (tls, plain), the address of the settings, a descriptor, which it takes.
+    def start(self, given: list[tuple[str, str, int]] = []) -> list[str]: ...  # the addresses it listens on
+    def listening(self) -> list[tuple[str, str, int]]: ...  # as `start` takes them; the descriptors are the caller's
     def swap(self, snapshot: Snapshot) -> int: ...  # the epoch in force
     def configure(self, settings: bytes, snapshot: Snapshot) -> int: ...
     def publish(self, files: bytes) -> None: ...
     def events(self, max: int, wait_seconds: float) -> bytes: ...  # msgpack: list of events
     def counters(self) -> bytes: ...  # msgpack
     def reopen_access_log(self) -> None: ...
-    def stop(self, drain_seconds: float) -> bytes: ...  # msgpack: statistics of the stop
+    def stop(self, drain_seconds: float, in_turn: bool = False) -> bytes: ...  # msgpack: statistics of the stop
 
 def decide_batch(line: bytes) -> bytes:
     """Answers one question of `mutualgate decide --batch`, JSON to JSON."""

@@ -83,8 +83,11 @@ def later(make: "Callable[[], ASGIApp]") -> "ASGIApp":
 
 
 @contextlib.asynccontextmanager
-async def serving(application: "ASGIApp", listener: socket.socket) -> AsyncIterator[None]:
-    """Serves `application` on `listener` while the block runs, and closes both after it."""
+async def serving(application: "ASGIApp", listener: socket.socket) -> "AsyncIterator[Callable[[], None]]":
+    """Serves `application` on `listener` while the block runs, and closes both after it.
+
+    Gives what makes it take no more connections; those that are there go on.
+    """
     import uvicorn  # 0.1 s: only for whoever serves
 
     class Server(uvicorn.Server):
@@ -112,7 +115,12 @@ async def serving(application: "ASGIApp", listener: socket.socket) -> AsyncItera
             await asyncio.sleep(0.001)
         if running.done():
             running.result()
-        yield
+
+        def close() -> None:
+            for accepting in server.servers:
+                accepting.close()
+
+        yield close
     finally:
         server.should_exit = True
         await running

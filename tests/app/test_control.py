@@ -40,11 +40,12 @@ HANDLERS = {"status": status, "refused": refused, "defect": defect}
 
 def with_server(folder: Folder, do: Callable[[], Awaitable[None]]) -> None:
     async def run() -> None:
-        server = await control.serve(folder, HANDLERS)
-        try:
-            await do()
-        finally:
-            server.close()
+        with control.listener(folder) as listener:
+            server = await control.serve(listener, HANDLERS)
+            try:
+                await do()
+            finally:
+                server.close()
 
     asyncio.run(run())
 
@@ -132,8 +133,9 @@ def test_a_gate_that_is_about_to_start_is_waited_for(folder: Folder) -> None:
             asked = asyncio.create_task(asyncio.to_thread(control.ask, folder, "status"))
             await asyncio.sleep(0.2)
             assert not asked.done()
-            server = await control.serve(folder, HANDLERS)
-            assert await asked == {"epoch": 7}
-            server.close()
+            with control.listener(folder) as listener:
+                server = await control.serve(listener, HANDLERS)
+                assert await asked == {"epoch": 7}
+                server.close()
 
     asyncio.run(run())

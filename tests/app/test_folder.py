@@ -1,5 +1,6 @@
 """Where everything lies."""
 
+import os
 import socket
 import stat
 from pathlib import Path
@@ -49,4 +50,4 @@ def test_a_short_path_needs_no_other_place(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     with Folder(Path("gate")).sockets() as path:
         # A service behind the gate is named by an absolute path.
-        assert path == tmp_path / "gate" / "run"
+        assert path == tmp_path / "gate" / "run" / str(os.getpid())

@@ -1,5 +1,6 @@
 """What systemd is told, over real sockets."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -35,3 +36,24 @@ def test_without_systemd_nothing_happens(address: str | None, monkeypatch: pytes
     if address:
         monkeypatch.setenv("NOTIFY_SOCKET", address)
     notify.tell("READY=1")
+
+
+@pytest.mark.parametrize(
+    ("given", "whom", "seconds"),
+    [
+        ("30000000", "", 15.0),
+        ("30000000", "own", 15.0),
+        ("30000000", "1", None),
+        ("0", "", None),
+        ("soon", "", None),
+        (None, "", None),
+    ],
+)
+def test_the_watchdog_is_fed_twice_in_its_time(
+    given: str | None, whom: str, seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WATCHDOG_USEC", raising=False)
+    if given is not None:
+        monkeypatch.setenv("WATCHDOG_USEC", given)
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()) if whom == "own" else whom)
+    assert notify.watchdog_seconds() == seconds

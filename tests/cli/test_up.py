@@ -266,10 +266,10 @@ def test_systemd_is_told(installed: Installation, tmp_path: Path) -> None:
         listener.settimeout(SECONDS)
         flags = ["--dir", str(installed.folder.path)]
         with up(tmp_path, *flags, NOTIFY_SOCKET=str(tmp_path / "notify")) as gate:
-            assert listener.recv(100) == b"READY=1"
+            assert listener.recv(200).startswith(b"READY=1\nSTATUS=")
             gate.process.send_signal(signal.SIGHUP)
             assert listener.recv(100).startswith(b"RELOADING=1\n")
-            assert listener.recv(100) == b"READY=1"
+            assert listener.recv(200).startswith(b"READY=1\nSTATUS=")
             gate.process.send_signal(signal.SIGTERM)
             assert listener.recv(100) == b"STOPPING=1"
             assert gate.ended() == 0

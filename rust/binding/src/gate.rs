@@ -1,9 +1,10 @@
 //! Starting, feeding and stopping the data plane from Python.
 
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ::gate::{Gate as Running, Publication, Settings};
+use ::gate::{Farewell, Gate as Running, Listening, Publication, Service, Settings};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use serde::Deserialize;
@@ -20,6 +21,8 @@ pub struct Gate {
 enum State {
     Prepared(Box<Settings>, Arc<judge::Snapshot>),
     Running(Arc<Running>),
+    /// Who is there is still served, and judged by what changes.
+    Stopping(Arc<Running>),
     Stopped(Arc<Running>),
 }
 
@@ -46,15 +49,21 @@ impl Gate {
         })
     }
 
-    /// Opens the listeners; the addresses of TLS, with the ports that 0 became.
-    fn start(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+    /// Opens the listeners; the addresses of TLS, with the ports that 0 became. Sockets that listen already are given as
+    /// their service, the address that the settings name, and a descriptor, which is the gate's from now on.
+    #[pyo3(signature = (given = Vec::new()))]
+    fn start(&self, py: Python<'_>, given: Vec<(String, String, i32)>) -> PyResult<Vec<String>> {
+        let given = given
+            .into_iter()
+            .map(listening)
+            .collect::<PyResult<Vec<Listening>>>()?;
         py.detach(|| {
             let mut state = self.lock();
             let State::Prepared(settings, snapshot) = &*state else {
                 return Err(engine_error("the gate was started before"));
             };
-            let running =
-                Running::start((**settings).clone(), snapshot.clone()).map_err(engine_error)?;
+            let running = Running::start((**settings).clone(), snapshot.clone(), given)
+                .map_err(engine_error)?;
             let addresses = running
                 .addresses()
                 .iter()
@@ -65,9 +74,27 @@ impl Gate {
         })
     }
 
-    /// Puts a snapshot in force; its epoch.
+    /// The sockets that it accepts from, as `start` takes them; the descriptors are the caller's.
+    fn listening(&self) -> PyResult<Vec<(String, String, i32)>> {
+        let listening = self.running()?.listening().map_err(engine_error)?;
+        let row = |one: Listening| {
+            (
+                name(one.service).to_owned(),
+                one.wanted.to_string(),
+                one.socket.into_raw_fd(),
+            )
+        };
+        Ok(listening.into_iter().map(row).collect())
+    }
+
+    /// Puts a snapshot in force; its epoch. Also while it stops: who is still there is judged by it.
     fn swap(&self, py: Python<'_>, snapshot: &Snapshot) -> PyResult<u64> {
-        let running = self.running()?;
+        let running = match &*self.lock() {
+            State::Running(running) | State::Stopping(running) => running.clone(),
+            State::Prepared(..) | State::Stopped(_) => {
+                return Err(engine_error("the gate does not run"));
+            }
+        };
         py.detach(|| running.swap(snapshot.inner.clone()))
             .map_err(engine_error)
     }
@@ -135,16 +162,31 @@ impl Gate {
         Ok(())
     }
 
-    /// Stops and joins all threads; the counters at the end. A gate that does not run has nothing to stop.
-    fn stop<'py>(&self, py: Python<'py>, drain_seconds: f64) -> PyResult<Bound<'py, PyBytes>> {
+    /// Stops and joins all threads; the counters at the end. A gate that does not run has nothing to stop. `in_turn`: who
+    /// idles gets a moment for one more request, since another process accepts.
+    #[pyo3(signature = (drain_seconds, in_turn = false))]
+    fn stop<'py>(
+        &self,
+        py: Python<'py>,
+        drain_seconds: f64,
+        in_turn: bool,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let farewell = if in_turn {
+            Farewell::InTurn
+        } else {
+            Farewell::AtOnce
+        };
         let drain = seconds(drain_seconds)?;
         let Ok(running) = self.started() else {
             return Ok(PyBytes::new(py, &[EMPTY_MAP]));
         };
-        *self.lock() = State::Stopped(running.clone());
-        let counters = py
-            .detach(|| rmp_serde::to_vec_named(&running.stop(drain)))
-            .map_err(engine_error)?;
+        *self.lock() = State::Stopping(running.clone());
+        let counters = py.detach(|| {
+            let counters = running.stop(drain, farewell);
+            *self.lock() = State::Stopped(running);
+            rmp_serde::to_vec_named(&counters)
+        });
+        let counters = counters.map_err(engine_error)?;
         Ok(PyBytes::new(py, &counters))
     }
 }
@@ -158,17 +200,50 @@ impl Gate {
     fn running(&self) -> PyResult<Arc<Running>> {
         match &*self.lock() {
             State::Running(running) => Ok(running.clone()),
-            State::Prepared(..) | State::Stopped(_) => Err(engine_error("the gate does not run")),
+            State::Prepared(..) | State::Stopping(_) | State::Stopped(_) => {
+                Err(engine_error("the gate does not run"))
+            }
         }
     }
 
     /// The gate that runs or ran, for whoever wants to read what it has to tell.
     fn started(&self) -> PyResult<Arc<Running>> {
         match &*self.lock() {
-            State::Running(running) | State::Stopped(running) => Ok(running.clone()),
+            State::Running(running) | State::Stopping(running) | State::Stopped(running) => {
+                Ok(running.clone())
+            }
             State::Prepared(..) => Err(engine_error("the gate was not started")),
         }
     }
+}
+
+fn name(service: Service) -> &'static str {
+    match service {
+        Service::Tls => "tls",
+        Service::Plain => "plain",
+    }
+}
+
+fn listening((service, wanted, descriptor): (String, String, i32)) -> PyResult<Listening> {
+    if descriptor <= 2 {
+        return Err(engine_error(format!(
+            "{descriptor} is no descriptor of a socket"
+        )));
+    }
+    // SAFETY: the caller gives the descriptor away (`_engine.pyi`), so it is open and nobody else closes it; `Socket`
+    // needs no more of it than that.
+    let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    Ok(Listening {
+        service: match service.as_str() {
+            "tls" => Service::Tls,
+            "plain" => Service::Plain,
+            other => return Err(engine_error(format!("there is no service {other:?}"))),
+        },
+        wanted: wanted
+            .parse()
+            .map_err(|problem| engine_error(format!("{wanted:?}: {problem}")))?,
+        socket: socket.into(),
+    })
 }
 
 fn seconds(given: f64) -> PyResult<Duration> {

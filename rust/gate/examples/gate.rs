@@ -86,7 +86,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }]),
         ..Batch::default()
     }])?;
-    let gate = Gate::start(settings, Arc::new(snapshot))?;
+    let gate = Gate::start(settings, Arc::new(snapshot), Vec::new())?;
     writeln!(std::io::stdout(), "listening on {:?}", gate.addresses())?;
     loop {
         gate.events(1000, Duration::from_secs(3600));

@@ -43,6 +43,10 @@ const SILENT_MILLISECONDS: u32 = 400;
 /// for it again with each request.
 const PARK_MILLISECONDS: u32 = 200;
 
+/// How long an idle connection may bring one more request while another process has taken over, in milliseconds. A client
+/// that uses its connection does so within this; one that does not is told the end as after any idle time.
+const IN_TURN_MILLISECONDS: u32 = 3_000;
+
 /// HTTP/2 streams that a client may abandon in vain before its connection is cut (CVE-2023-44487): a browser that leaves a
 /// large page abandons dozens.
 const MAX_ABANDONED: u32 = 200;
@@ -80,6 +84,8 @@ pub(crate) struct Connection {
     pub(crate) stranger: Cell<bool>,
     served: Cell<u32>,
     abandoned: Cell<u32>,
+    /// Since when it idles while the gate drains, by the worker's clock; 0 for not.
+    leaving_since: Cell<u32>,
     /// Whether the worker's clock has asked for it to be parked.
     parking: Cell<bool>,
     /// Whether a request ended before all of it was read: there may be more of it to come.
@@ -155,6 +161,7 @@ impl Connection {
             stranger: Cell::new(false),
             served: Cell::new(0),
             abandoned: Cell::new(0),
+            leaving_since: Cell::new(0),
             parking: Cell::new(false),
             unread: Cell::new(false),
             ending: Cell::new(Ending::No),
@@ -251,6 +258,9 @@ impl Connection {
     /// Starts a request.
     pub(crate) fn begin(self: &Rc<Self>) -> Active {
         self.parking.set(false);
+        if self.worker.draining() {
+            self.drain();
+        }
         self.progress.enter(Phase::Active);
         self.running.set(self.running.get() + 1);
         let mut requests = self.requests.borrow_mut();
@@ -347,6 +357,14 @@ impl Connection {
             Phase::Active => None,
             Phase::Linger => Some(LINGER_MILLISECONDS),
         };
+        if self.worker.draining() && matches!(phase, Phase::Fresh | Phase::Idle) {
+            let since = self.leaving_since.get();
+            if since == 0 {
+                self.leaving_since.set(now);
+            } else if now.saturating_sub(since) > IN_TURN_MILLISECONDS {
+                self.drain();
+            }
+        }
         if phase == Phase::Idle && self.progress.phase_age(now) > PARK_MILLISECONDS {
             self.park();
         }
@@ -486,6 +504,15 @@ impl Connection {
     /// Ends the connection after what runs.
     pub(crate) fn drain(&self) {
         self.end(Ending::Soon);
+    }
+
+    /// Ends the connection where that loses nothing: HTTP/2 tells which requests were seen (RFC 9113 6.8). A client of
+    /// HTTP/1.1 that has read a head without `Connection: close` may have sent its next request: that is answered, and
+    /// says so. The clock sees to it that this does not take long.
+    pub(crate) fn drain_in_turn(&self) {
+        if self.met.is_h2 {
+            self.drain();
+        }
     }
 
     /// Ends the connection at once, with all that runs on it.

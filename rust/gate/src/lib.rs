@@ -48,6 +48,7 @@ mod websocket;
 mod worker;
 
 pub use limits::Met;
-pub use runtime::{Gate, GateError};
+pub use listener::{Listening, Service};
+pub use runtime::{Farewell, Gate, GateError};
 pub use settings::{Settings, SettingsError};
 pub use state::{Mismatch, Publication};

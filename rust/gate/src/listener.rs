@@ -1,4 +1,5 @@
 //! Sockets that clients connect to. Each worker has one of its own for each address; the kernel shares out connections.
+//! Those that systemd or the process before this one handed over are used as they are, by as many workers as there are.
 
 use std::{io, net::SocketAddr, rc::Rc, sync::atomic::Ordering, time::Duration};
 
@@ -15,13 +16,84 @@ const BACKLOG: i32 = 4096;
 
 /// Which of the gate's two services a socket belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Service {
+pub enum Service {
+    /// The gate itself.
     Tls,
+    /// What redirects to it.
     Plain,
 }
 
+/// A socket that listens, and what it is for.
+#[derive(Debug)]
+pub struct Listening {
+    /// Whose connections come from it.
+    pub service: Service,
+    /// The address that the settings name; its port may be 0.
+    pub wanted: SocketAddr,
+    /// The socket.
+    pub socket: std::net::TcpListener,
+}
+
+impl Listening {
+    /// The same socket once more, by a descriptor of its own.
+    pub(crate) fn again(&self) -> io::Result<Listening> {
+        Ok(Listening {
+            service: self.service,
+            wanted: self.wanted,
+            socket: self.socket.try_clone()?,
+        })
+    }
+}
+
+/// Opens `wanted` for `workers` workers, or takes what is there of it in `given`. Gives the address with its port, and the
+/// sockets: more than workers where there were more workers when they were opened.
+pub(crate) fn open(
+    service: Service,
+    wanted: SocketAddr,
+    workers: usize,
+    given: &mut Vec<Listening>,
+) -> io::Result<(SocketAddr, Vec<Listening>)> {
+    let is_it = |one: &Listening| {
+        one.service == service
+            && (one.wanted == wanted || one.socket.local_addr().is_ok_and(|is| is == wanted))
+    };
+    let address = given.iter().find(|one| is_it(one));
+    if let Some(address) = address.map(|one| one.socket.local_addr()).transpose()? {
+        // Two listeners at port 0 are asked for alike, and are two.
+        let sockets: Vec<Listening> = given
+            .extract_if(.., |one| {
+                is_it(one) && one.socket.local_addr().is_ok_and(|is| is == address)
+            })
+            .collect();
+        for one in &sockets {
+            one.socket.set_nonblocking(true)?;
+        }
+        return Ok((address, sockets));
+    }
+    let (address, sockets) = bind(wanted, workers)?;
+    let sockets = sockets.into_iter().map(|socket| Listening {
+        service,
+        wanted,
+        socket,
+    });
+    Ok((address, sockets.collect()))
+}
+
+/// Gives each worker a socket of `sockets`, and each socket a worker: what waits in one that nobody accepts from is lost.
+pub(crate) fn share_out(
+    sockets: &[Listening],
+    workers: &mut [Vec<(Service, std::net::TcpListener)>],
+) -> io::Result<()> {
+    let (many, count) = (sockets.len(), workers.len());
+    for index in 0..many.max(count) {
+        let one = &sockets[index % many];
+        workers[index % count].push((one.service, one.socket.try_clone()?));
+    }
+    Ok(())
+}
+
 /// Binds `address` for `workers` workers; a port of 0 becomes the same free one for all.
-pub(crate) fn bind(
+fn bind(
     address: SocketAddr,
     workers: usize,
 ) -> io::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
@@ -128,4 +200,52 @@ fn start(
 fn is_exhaustion(error: &io::Error) -> bool {
     // EMFILE, ENFILE, ENOBUFS, ENOMEM
     matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open_at(
+        port: u16,
+        workers: usize,
+        given: &mut Vec<Listening>,
+    ) -> (SocketAddr, Vec<Listening>) {
+        open(Service::Tls, ([127, 0, 0, 1], port).into(), workers, given).expect("a socket")
+    }
+
+    /// How many sockets each of `workers` workers gets of `sockets`.
+    fn shares(sockets: &[Listening], workers: usize) -> Vec<usize> {
+        let mut shares: Vec<_> = (0..workers).map(|_| Vec::new()).collect();
+        share_out(sockets, &mut shares).expect("descriptors");
+        shares.iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn every_worker_has_a_socket_and_every_socket_a_worker() {
+        let (_, three) = open_at(0, 3, &mut Vec::new());
+        assert_eq!(three.len(), 3);
+        assert_eq!(shares(&three, 3), [1, 1, 1]);
+        assert_eq!(shares(&three, 2), [2, 1]);
+        assert_eq!(shares(&three, 5), [1, 1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn what_is_given_is_taken_by_its_address_and_for_its_service() {
+        let (first, mut given) = open_at(0, 2, &mut Vec::new());
+        let (second, others) = open_at(0, 1, &mut Vec::new());
+        given.extend(others);
+        // As asked for with port 0: one listener after the other.
+        let (address, taken) = open_at(0, 2, &mut given);
+        assert_eq!((address, taken.len(), given.len()), (first, 2, 1));
+        // By the port that it became.
+        let (address, taken) = open_at(second.port(), 2, &mut given);
+        assert_eq!((address, taken.len(), given.len()), (second, 1, 0));
+        let mut plain = vec![Listening {
+            service: Service::Plain,
+            ..taken.into_iter().next().expect("one")
+        }];
+        let (address, _) = open_at(0, 1, &mut plain);
+        assert!(address != second && plain.len() == 1);
+    }
 }

@@ -28,7 +28,7 @@ use crate::{
     counters::{self, Counters},
     event::{Event, Events},
     limits::Limits,
-    listener::{self, Service},
+    listener::{self, Listening, Service},
     settings::Settings,
     state::{Config, Mismatch, Publication, Shared, State},
     worker::Worker,
@@ -71,28 +71,45 @@ pub struct Gate {
     change: Mutex<()>,
     addresses: Vec<SocketAddr>,
     plain_addresses: Vec<SocketAddr>,
+    /// For a process that is to go on with them; none once this one stops.
+    listening: Mutex<Vec<Listening>>,
+}
+
+/// How connections end when the gate stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    /// Those that idle end at once: nobody accepts new ones any more.
+    AtOnce,
+    /// Those that idle get a moment for one more request, whose answer says that it was the last: another process accepts
+    /// new ones, and no request is to be lost on its way.
+    InTurn,
 }
 
 impl Gate {
-    /// Binds all addresses, then serves `snapshot` on threads of its own.
-    pub fn start(settings: Settings, snapshot: Arc<Snapshot>) -> Result<Gate, GateError> {
+    /// Binds all addresses, then serves `snapshot` on threads of its own. Sockets of `given` are taken for the addresses
+    /// that they listen at; those that no address names are closed.
+    pub fn start(
+        settings: Settings,
+        snapshot: Arc<Snapshot>,
+        mut given: Vec<Listening>,
+    ) -> Result<Gate, GateError> {
         let counters = Arc::new(Counters::new());
         let workers = settings.workers;
         let mut sockets: Vec<Vec<(Service, std::net::TcpListener)>> =
             (0..workers).map(|_| Vec::new()).collect();
-        let mut bind = |wanted: &[SocketAddr], service| -> io::Result<Vec<SocketAddr>> {
+        let mut listening = Vec::new();
+        let mut open = |wanted: &[SocketAddr], service| -> io::Result<Vec<SocketAddr>> {
             let mut actual = Vec::with_capacity(wanted.len());
             for address in wanted {
-                let (address, listeners) = listener::bind(*address, workers)?;
+                let (address, opened) = listener::open(service, *address, workers, &mut given)?;
+                listener::share_out(&opened, &mut sockets)?;
                 actual.push(address);
-                for (of_worker, listener) in sockets.iter_mut().zip(listeners) {
-                    of_worker.push((service, listener));
-                }
+                listening.extend(opened);
             }
             Ok(actual)
         };
-        let addresses = bind(&settings.listen, Service::Tls)?;
-        let plain_addresses = bind(&settings.plain_listen, Service::Plain)?;
+        let addresses = open(&settings.listen, Service::Tls)?;
+        let plain_addresses = open(&settings.plain_listen, Service::Plain)?;
         let config = Arc::new(Config::new(settings, None)?);
         let state = Arc::new(ArcSwap::from_pointee(State::new(
             snapshot, config, None, &counters,
@@ -105,6 +122,7 @@ impl Gate {
             counters,
             connections: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            in_turn: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             changed: (0..workers).map(|_| Arc::new(Notify::new())).collect(),
             first_port: addresses.first().map_or(443, SocketAddr::port),
@@ -115,6 +133,7 @@ impl Gate {
             change: Mutex::default(),
             addresses,
             plain_addresses,
+            listening: Mutex::new(listening),
         };
         for (index, sockets) in sockets.into_iter().enumerate() {
             let thread = start_worker(gate.shared.clone(), index, sockets)?;
@@ -134,6 +153,13 @@ impl Gate {
     /// Where it listens for plain HTTP.
     pub fn plain_addresses(&self) -> &[SocketAddr] {
         &self.plain_addresses
+    }
+
+    /// The sockets that it accepts from, for a process that is to go on with them; none once it stops.
+    pub fn listening(&self) -> io::Result<Vec<Listening>> {
+        let listening = self.listening.lock();
+        let listening = listening.unwrap_or_else(PoisonError::into_inner);
+        listening.iter().map(Listening::again).collect()
     }
 
     /// Puts `snapshot` in force, and gives its epoch. The next handshake, the next request and all open streams are
@@ -226,7 +252,14 @@ impl Gate {
 
     /// Stops: accepts no more, lets requests end for up to `drain`, cuts what is left, joins all threads. Gives the
     /// counters as they were at the end. A second call does nothing more.
-    pub fn stop(&self, drain: Duration) -> counters::Snapshot {
+    pub fn stop(&self, drain: Duration, farewell: Farewell) -> counters::Snapshot {
+        self.listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        self.shared
+            .in_turn
+            .store(farewell == Farewell::InTurn, Ordering::Relaxed);
         self.shared.draining.store(true, Ordering::Relaxed);
         self.shared.announce();
         let mut threads =
@@ -252,7 +285,7 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        self.stop(Duration::ZERO);
+        self.stop(Duration::ZERO, Farewell::AtOnce);
     }
 }
 

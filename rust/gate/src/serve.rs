@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use http::{HeaderValue, StatusCode, header};
 use hyper::{
     body::Incoming,
     rt::Executor,
@@ -24,7 +25,7 @@ use crate::{
     counters::Handshake,
     handshake::shake,
     limits,
-    request::answer,
+    request::{Silence, answer},
     standing::{judge, unix_now},
     worker::{Open, Worker},
 };
@@ -101,7 +102,7 @@ async fn meet(
     if !connection.stranger.get() {
         limits::greet(&connection, &state, site);
     }
-    if worker.draining() {
+    if worker.draining() && !worker.drains_in_turn() {
         return None;
     }
     let io = ClientIo::new(tls, connection.progress.clone());
@@ -128,7 +129,18 @@ async fn serve_until_idle(
         let connection = connection.clone();
         // Boxed for each request: hyper keeps room for a future as long as the connection.
         service_fn(move |request: http::Request<Incoming>| {
-            Box::pin(answer(connection.clone(), request))
+            let connection = connection.clone();
+            Box::pin(async move {
+                let mut response = answer(connection.clone(), request).await?;
+                if connection.worker.draining()
+                    && response.status() != StatusCode::SWITCHING_PROTOCOLS
+                {
+                    response
+                        .headers_mut()
+                        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Silence>(response)
+            })
         })
     };
     let mut http = http1::Builder::new()

@@ -315,6 +315,8 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicUsize,
     /// Nothing new is accepted, and what is open ends with its current request.
     pub(crate) draining: AtomicBool,
+    /// While draining: another process accepts, and who idles here gets a moment for one more request.
+    pub(crate) in_turn: AtomicBool,
     /// Whatever is still open is cut.
     pub(crate) stopping: AtomicBool,
     /// One per worker: the state or one of the flags above has changed.

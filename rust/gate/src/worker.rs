@@ -74,6 +74,11 @@ impl Worker {
         self.shared.draining.load(Ordering::Relaxed)
     }
 
+    /// Whether connections that idle may bring one more request before they end.
+    pub(crate) fn drains_in_turn(&self) -> bool {
+        self.shared.in_turn.load(Ordering::Relaxed)
+    }
+
     /// Enters a connection whose handshake is done; it leaves when it is dropped.
     pub(crate) fn register(&self, connection: &Rc<Connection>) {
         let mut connections = self.connections.borrow_mut();
@@ -132,7 +137,11 @@ impl Worker {
             if self.draining() && !drained {
                 drained = true;
                 listeners.iter().for_each(JoinHandle::abort);
-                self.visit(|connection| connection.drain()).await;
+                if self.drains_in_turn() {
+                    self.visit(|connection| connection.drain_in_turn()).await;
+                } else {
+                    self.visit(|connection| connection.drain()).await;
+                }
             }
             if drained && self.open.get() == 0 {
                 return;

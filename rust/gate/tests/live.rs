@@ -232,7 +232,9 @@ async fn a_stop_lets_requests_end() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     let address = world.address();
     let gate = world.gate;
-    let stop = tokio::task::spawn_blocking(move || gate.stop(Duration::from_secs(5)));
+    let stop = tokio::task::spawn_blocking(move || {
+        gate.stop(Duration::from_secs(5), gate::Farewell::AtOnce)
+    });
     assert!(idle.ends().await);
     busy.send("cd").await;
     let response = busy.response().await.unwrap();

@@ -107,7 +107,9 @@ async fn it_ends_in_time_and_with_the_gate() {
     let world = World::with(routes(), |_| {}).await;
     let mut alice = idle(&world).await;
     let gate = world.gate;
-    let stop = tokio::task::spawn_blocking(move || gate.stop(Duration::from_secs(5)));
+    let stop = tokio::task::spawn_blocking(move || {
+        gate.stop(Duration::from_secs(5), gate::Farewell::AtOnce)
+    });
     assert!(alice.ends_well().await);
     assert_eq!(stop.await.unwrap().open_connections, 0);
 }

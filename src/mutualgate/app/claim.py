@@ -14,8 +14,17 @@ _TRIES, _PAUSE_SECONDS = 10, 0.02
 
 
 @contextmanager
-def claimed(folder: Folder) -> Iterator[None]:
-    """Holds the lock while the block runs. Raises `Unavailable` when another process has it."""
+def claimed(folder: Folder, held: int | None = None) -> Iterator[int]:
+    """Holds the lock while the block runs, and gives its descriptor. Raises `Unavailable` when another process has it.
+
+    `held` is the descriptor of a process that hands over: both hold the lock by it, and who lives longer keeps it.
+    """
+    if held is not None:
+        try:
+            yield held
+        finally:
+            os.close(held)
+        return
     try:
         descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -33,7 +42,7 @@ def claimed(folder: Folder) -> Iterator[None]:
             raise Unavailable(
                 "another process already runs this gate", where=str(folder.path), fix="Stop it, or use another --dir."
             )
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -79,7 +80,7 @@ def _answer(line: bytes, folder: Folder) -> dict[str, Any]:
     return answer
 
 
-async def serve(folder: Folder, handlers: Mapping[str, Handler]) -> asyncio.Server:
+def listener(folder: Folder) -> socket.socket:
     """Opens the socket, for whoever has claimed the folder: one that is there is of a process that was killed."""
     folder.control.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -89,18 +90,60 @@ async def serve(folder: Folder, handlers: Mapping[str, Handler]) -> asyncio.Serv
             listener.bind(address)
     finally:
         os.umask(before)
+    listener.listen(128)
+    return listener
 
-    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+class Server:
+    """Answers on a socket until it is closed. The socket stays open: another process may go on with it."""
+
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = handlers
+        self._answering: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def open(self, listener: socket.socket) -> None:
+        own = listener.dup()
+        own.setblocking(False)
+        if sys.version_info >= (3, 13):  # which would remove the file of a socket that is not its own
+            self._server = await asyncio.start_unix_server(
+                self._converse, sock=own, limit=_LINE_BYTES, cleanup_socket=False
+            )
+        else:
+            self._server = await asyncio.start_unix_server(self._converse, sock=own, limit=_LINE_BYTES)
+
+    def close(self) -> None:
+        """Takes no more connections."""
+        if self._server is not None:
+            self._server.close()
+
+    async def answered(self, seconds: float) -> None:
+        """Waits until what was asked has been answered, but not longer than that."""
+        if self._answering:
+            await asyncio.wait(self._answering, timeout=seconds)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while line := await reader.readline():
-                writer.write(json.dumps(await _handle(line, handlers)).encode() + b"\n")
-                await writer.drain()
+                answering = asyncio.ensure_future(self._answer(line, writer))
+                self._answering.add(answering)
+                answering.add_done_callback(self._answering.discard)
+                await answering
         except (OSError, ValueError):  # a line beyond the limit, or a peer that is gone
             pass
         finally:
             writer.close()
 
-    return await asyncio.start_unix_server(converse, sock=listener, limit=_LINE_BYTES)
+    async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(json.dumps(await _handle(line, self._handlers)).encode() + b"\n")
+        await writer.drain()
+
+
+async def serve(listener: socket.socket, handlers: Mapping[str, Handler]) -> Server:
+    """Answers on the socket from now on."""
+    server = Server(handlers)
+    await server.open(listener)
+    return server
 
 
 async def _handle(line: bytes, handlers: Mapping[str, Handler]) -> Mapping[str, Any]:

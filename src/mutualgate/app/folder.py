@@ -57,17 +57,23 @@ class Folder:
 
     @contextmanager
     def sockets(self) -> Iterator[Path]:
-        """The absolute path of a folder for the sockets of the gate's own services while the block runs, short enough
-        for everybody to open them."""
-        path = self.run.absolute()
+        """The absolute path of a folder for the sockets of this process's own services while the block runs, short
+        enough for everybody to open them. Two processes may run for a moment, when one succeeds the other."""
+        path = self.run.absolute() / str(os.getpid())
         if len(os.fsencode(path)) + _NAME_BYTES <= _SOCKET_PATH_BYTES:
-            yield path
-            return
-        short = tempfile.mkdtemp(prefix="mutualgate-")  # closed to others, as `run` is
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        else:
+            path = Path(tempfile.mkdtemp(prefix="mutualgate-"))  # closed to others, as `run` is
         try:
-            yield Path(short)
+            yield path
         finally:
-            shutil.rmtree(short, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)
+
+    def forget_sockets(self) -> None:
+        """Takes away what processes that were killed have left, where no other process runs."""
+        for left in self.run.iterdir():
+            if left.name.isdigit():
+                shutil.rmtree(left, ignore_errors=True)
 
     def exists(self) -> bool:
         """Whether an installation was set up here. Raises `BadInput` where nobody can tell."""

@@ -2,14 +2,15 @@
 
 Changes reach it in three ways: a command knocks on the control socket; the store is looked at now and then, for
 whoever could not knock; mutualgate.toml is read again when it changes or on SIGHUP. A state that cannot be used is
-reported and the last good one stays in force.
+reported and the last good one stays in force. `mutualgate restart` or SIGUSR2 has a new process succeed this one.
 """
 
 import asyncio
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
 from functools import partial
@@ -21,6 +22,8 @@ from mutualgate.app import control, notify
 from mutualgate.app.again import again
 from mutualgate.app.apart import apart
 from mutualgate.app.checks import certificates_fit, fields_fit
+from mutualgate.app.given import OPS, PLAIN, TLS, Given, Settled, settle, strangers
+from mutualgate.app.handover import Predecessor, Successor
 from mutualgate.app.overview import Figures, Overview, figures, overview
 from mutualgate.app.publications import publications
 from mutualgate.app.pump import Pump
@@ -30,8 +33,8 @@ from mutualgate.app.settings import gate_settings
 from mutualgate.app.watched import Watched
 from mutualgate.authorities.token_keys import TokenKey
 from mutualgate.config import Config, Finding
-from mutualgate.errors import BadInput, MutualgateError
-from mutualgate.gate import DataPlane
+from mutualgate.errors import BadInput, MutualgateError, Unavailable
+from mutualgate.gate import DataPlane, GateSettings
 from mutualgate.model import ChangeKind
 
 log = logging.getLogger("mutualgate")
@@ -42,17 +45,38 @@ _POST_SECONDS = 5.0
 _FETCH_SECONDS = 5.0
 _EXPIRY_SECONDS = 3600.0
 
+_CONTROL = "control"
+_LAST_ANSWERS_SECONDS = 2.0
+"""For the answers of the control socket when the process ends."""
+
 
 class Runner:
     """One running gate, of a folder that this process has claimed. `start`, then `run` until `stop` or a signal."""
 
-    def __init__(self, services: Services, sockets: Path) -> None:
+    def __init__(
+        self,
+        services: Services,
+        sockets: Path,
+        *,
+        given: Sequence[Given] = (),
+        claim: int | None = None,
+        predecessor: Predecessor | None = None,
+    ) -> None:
         """Reads everything and serves nothing yet. The gate's own services listen in the folder `sockets`.
 
-        Raises `BadInput` for what cannot be used.
+        `given` are sockets that listen already. `claim` is what the folder is claimed by: without it, no other process
+        can succeed this one. Raises `BadInput` for what cannot be used.
         """
         self._services = services
         self._sockets = sockets
+        self._claim = claim
+        self._predecessor = predecessor
+        self._successor: Successor | None = None
+        self._succeeding = asyncio.Lock()
+        self._held: list[Given] = []
+        self._when_succeeded: list[Callable[[], None]] = []
+        self._chores: list[asyncio.Task[None]] = []
+        self._server: control.Server | None = None
         self._started_at = services.clock()
         self._changing = asyncio.Lock()
         self._stopping = asyncio.Event()
@@ -64,54 +88,87 @@ class Runner:
         self._problem: str | None = None
         self.listening: list[str] = []
         self.config = self._read_config()
+        gate = self.config.gate
+        self._settled = {
+            service: settle(service, addresses, given)
+            for service, addresses in ((TLS, gate.listen), (PLAIN, gate.plain_listen), (OPS, gate.ops_listen))
+        }
+        for one in strangers(given, self._settled.values()):
+            raise BadInput(
+                f"a socket at {one.address} was handed over, and no setting names that address",
+                where=str(self.config.file),
+                fix="Name it in `gate.listen`, or give it a name in the socket unit (FileDescriptorName=tls)",
+            )
+        open_ = {one.listener for of_service in self._settled.values() for one in of_service.open}
+        self._unwanted = [one.listener for one in given if one.service in self._settled and one.listener not in open_]
+        self._in_place = {one.service for one in given if one.service and not one.wanted}
+        self._given = {one.service: one.listener for one in given if one.service not in self._settled}
         self._certificates = site_certificates(services, self.config)
         services.site_ends = lambda: self.server_certificates
         self._token_key = self._find_token_key(self.config)
-        settings = gate_settings(self.config, [site.settings for site in self._certificates], sockets, self._token_key)
+        settings = self._gate_settings(self.config, self._certificates, self._token_key)
         self._plane = DataPlane(settings, snapshot.build(services.store, snapshot.site_records(self.config)))
         self._pump = Pump(self._plane, services.refusals, services.sightings)
 
     def start(self) -> list[str]:
         """Opens the listeners and returns their addresses. Raises `Unavailable` where one cannot be had."""
+        if self._predecessor is not None and self._services.store.epoch() != self._plane.epoch:
+            self._sync()  # what a command changed since this process read the store is in force there, and must be here
         files = publications(self._services)
-        self.listening = self._services.listening = self._plane.start()
+        given = [one for service in (TLS, PLAIN) for one in self._settled[service].open]
+        for unwanted in self._unwanted:
+            unwanted.close()  # who connects there would wait for nobody
+        listening = [(one.service, one.wanted, one.listener.detach()) for one in given]
+        self.listening = self._services.listening = self._plane.start(listening)
         self._plane.publish(files)
         return self.listening
+
+    @property
+    def ops(self) -> Settled:
+        """Where metrics and health are served."""
+        return self._settled[OPS]
+
+    def hold_ops(self, wanted: str, listener: socket.socket) -> None:
+        """Notes a socket of the ops service, which the process that succeeds this one is to go on with."""
+        self._held.append(Given(OPS, "" if OPS in self._in_place else wanted, listener.dup()))
+
+    def when_succeeded(self, do: Callable[[], None]) -> None:
+        """Calls `do` once another process has taken over."""
+        self._when_succeeded.append(do)
 
     async def run(self, ready: Callable[[], Awaitable[None]]) -> Mapping[str, Any]:
         """Serves until stopped; calls `ready` once commands are heard. Returns the counts of the stop."""
         try:
             async with AsyncExitStack() as stack:
                 stack.enter_context(self._signals())
-                server = await control.serve(self._services.folder, {"sync": self._on_sync, "status": self._on_status})
-                stack.callback(lambda: self._services.folder.control.unlink(missing_ok=True))
-                stack.callback(server.close)
-                tasks = [
-                    asyncio.create_task(again(what, step, self._stopping))
-                    for what, step in (
-                        ("watching mutualgate.toml", self._look_at_files),
-                        ("watching the store", self._look_at_store),
-                        ("renewing the revocation lists", self._look_at_lists),
-                        ("renewing the gate's certificates", self._look_at_certificates),
-                        ("ending superseded certificates", self._look_at_superseded),
-                        ("sending letters", self._look_at_outbox),
-                        ("fetching partners' revocation lists", self._look_at_partners),
-                        ("looking at what expires", self._look_at_ends),
-                        ("counting what ends", self._count_ends),
-                    )
-                ]
+                listener = self._given.get(_CONTROL) or control.listener(self._services.folder)
+                stack.callback(listener.close)
+                stack.callback(self._forget_control)
+                self._held.append(Given(_CONTROL, "", listener))
+                if self._predecessor is not None:
+                    await self._predecessor.serving()  # from then on it follows what changes, and commands are heard
+                await self._begin_chores(listener)
                 pump = asyncio.create_task(again("keeping what happened", self._pump.step, self._stopping))
                 await ready()
-                notify.tell("READY=1")
+                notify.tell(f"READY=1\nSTATUS={self._sentence()}")
+                watchdog = asyncio.create_task(self._feed_watchdog())
+                stack.callback(watchdog.cancel)
                 await self._stopping.wait()
-                notify.tell("STOPPING=1")
-                for task in tasks:
-                    task.cancel()
-                self._services.sender.stop()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                follow = None
+                if self._successor is not None:
+                    # The service manager looks after the other process now, and must not hear that the service ends.
+                    follow = asyncio.create_task(self._successor.answer(self.sync))
+                else:
+                    notify.tell("STOPPING=1")
+                await self._end_chores()
+                drain = self.config.gate.timeouts.drain.total_seconds()
+                stopped = await asyncio.to_thread(self._plane.stop, drain, in_turn=self.succeeded)
+                if follow is not None:
+                    follow.cancel()
                 await pump
-                stopped = await asyncio.to_thread(self._plane.stop, self.config.gate.timeouts.drain.total_seconds())
                 await self._pump.step()  # what happened to those who were still there
+                if self._server is not None:
+                    await self._server.answered(_LAST_ANSWERS_SECONDS)
                 return stopped
         finally:
             await asyncio.to_thread(self._plane.stop, 0.0)
@@ -120,10 +177,65 @@ class Runner:
         """Ends `run`: what is under way is finished, within `drain`."""
         self._stopping.set()
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether another process has taken over."""
+        return self._successor is not None
+
+    async def succeed(self) -> int:
+        """Has a new process take over, and returns its pid; this one then ends what is under way, and `run` with it.
+
+        The program starts as it lies on the disk now, with the words that this process was started with. Raises
+        `Unavailable` if it does not come to serve; then this process goes on as if nothing had been.
+        """
+        try:
+            return await self._succeed()
+        except MutualgateError as error:
+            log.error("this process goes on: %s", error)
+            raise
+
+    async def _succeed(self) -> int:
+        async with self._succeeding:
+            if self._stopping.is_set():
+                raise Unavailable("the gate is about to end")
+            if self._claim is None or os.getpid() == 1:
+                raise Unavailable(
+                    "this process is the first of its container, which ends with it",
+                    fix="Start a second container, move the clients over, and stop this one",
+                )
+            successor = await self._start_successor(self._claim)
+            try:
+                await successor.prepared()
+            except BaseException:
+                successor.kill()
+                raise
+            await self._end_chores()
+            try:
+                await successor.serving()
+                if self._stopping.is_set():
+                    raise Unavailable("the gate is about to end")
+            except BaseException:
+                successor.kill()
+                if not self._stopping.is_set():
+                    await self._begin_chores(self._held[-1].listener)
+                raise
+            self._successor = successor
+            successor.leave()
+            # NotifyAccess=main: only the process that is the main one may say which one is.
+            notify.tell(f"MAINPID={successor.pid}")
+            await successor.yours()
+            log.info("process %d serves now; this one ends what is under way", successor.pid)
+            self._stopping.set()
+            for do in self._when_succeeded:
+                do()
+            return successor.pid
+
     async def sync(self) -> int:
         """Takes over what changed in the store; returns the epoch in force, which has it."""
         async with self._changing:
             epoch = await asyncio.to_thread(self._sync)
+        if self._predecessor is not None:
+            await self._predecessor.sync()
         # The list is for others; the gate itself judges by the snapshot, so nobody waits for it.
         self._publishing_due.set()
         self._letters_due.set()
@@ -199,6 +311,69 @@ class Runner:
         """What the store says now. Raises what the store raises."""
         return overview(self._services.store)
 
+    async def _begin_chores(self, listener: socket.socket) -> None:
+        """Hears commands, and does what is to be done again and again."""
+        handlers = {"sync": self._on_sync, "status": self._on_status, "restart": self._on_restart}
+        self._server = await control.serve(listener, handlers)
+        self._chores = [
+            asyncio.create_task(again(what, step, self._stopping))
+            for what, step in (
+                ("watching mutualgate.toml", self._look_at_files),
+                ("watching the store", self._look_at_store),
+                ("renewing the revocation lists", self._look_at_lists),
+                ("renewing the gate's certificates", self._look_at_certificates),
+                ("ending superseded certificates", self._look_at_superseded),
+                ("sending letters", self._look_at_outbox),
+                ("fetching partners' revocation lists", self._look_at_partners),
+                ("looking at what expires", self._look_at_ends),
+                ("counting what ends", self._count_ends),
+            )
+        ]
+
+    async def _end_chores(self) -> None:
+        """Leaves commands and chores to nobody, or to the process that goes on with them."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._chores:
+            task.cancel()
+        self._services.sender.stop()
+        self._services.__dict__.pop("sender", None)
+        await asyncio.gather(*self._chores, return_exceptions=True)
+
+    def _forget_control(self) -> None:
+        if not self.succeeded:
+            self._services.folder.control.unlink(missing_ok=True)
+
+    async def _start_successor(self, claim: int) -> Successor:
+        opened = [
+            Given(service, "" if service in self._in_place else wanted, socket.socket(fileno=descriptor))
+            for service, wanted, descriptor in self._plane.listening()
+        ]
+        try:
+            return await asyncio.to_thread(Successor.start, [*opened, *self._held], claim)
+        finally:
+            for one in opened:
+                one.listener.close()
+
+    async def _feed_watchdog(self) -> None:
+        """As long as the loop turns and the data plane answers."""
+        while (seconds := notify.watchdog_seconds()) is not None:
+            await asyncio.to_thread(self._plane.counters)
+            notify.tell("WATCHDOG=1")
+            await asyncio.sleep(seconds)
+
+    def _sentence(self) -> str:
+        """How the service is, for `systemctl status`."""
+        if self._problem is not None:
+            return f"mutualgate.toml as it is now is not in force: {self._problem}"
+        return f"{len(self.config.sites)} sites at {', '.join(self.listening)}"
+
+    def _gate_settings(
+        self, config: Config, certificates: Sequence[SiteCertificate], token_key: TokenKey | None
+    ) -> GateSettings:
+        listeners = self._settled[TLS].addresses, self._settled[PLAIN].addresses
+        return gate_settings(config, [site.settings for site in certificates], self._sockets, token_key, listeners)
+
     # Called in a thread, one at a time: `_changing` is held.
 
     def _sync(self) -> int:
@@ -235,7 +410,7 @@ class Runner:
 
     def _put_in_force(self, config: Config, certificates: list[SiteCertificate]) -> None:
         token_key = self._find_token_key(config)
-        settings = gate_settings(config, [site.settings for site in certificates], self._sockets, token_key)
+        settings = self._gate_settings(config, certificates, token_key)
         store, sites, since = self._services.store, snapshot.site_records(config), self._plane.epoch
         # An epoch of its own: every open connection is judged again, by the new routes.
         with store.transaction() as tx:
@@ -337,6 +512,9 @@ class Runner:
     def _find_figures(self) -> Figures:
         return figures(self._services.expiry, self._services.revocation)
 
+    async def _on_restart(self) -> Mapping[str, Any]:
+        return {"pid": os.getpid(), "successor": await self.succeed()}
+
     async def _on_sync(self) -> Mapping[str, Any]:
         return {"epoch": await self.sync()}
 
@@ -370,37 +548,50 @@ class Runner:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end the gate, a second one at once; SIGHUP has the configuration read again."""
+        """SIGTERM and SIGINT end the gate, a second one at once; SIGHUP has the configuration read again, SIGUSR2 a new
+        process take over."""
         loop = asyncio.get_running_loop()
-        reloading: set[asyncio.Task[None]] = set()
+        under_way: set[asyncio.Future[None]] = set()
 
         def end(number: signal.Signals) -> None:
             if self._stopping.is_set():
                 log.warning("stopped at once: what was under way is cut")
-                self._services.folder.control.unlink(missing_ok=True)
+                self._forget_control()
                 os._exit(128 + number)
             self.stop()
 
-        def hang_up() -> None:
-            task = asyncio.ensure_future(self._reload_as_told())
-            reloading.add(task)
-            task.add_done_callback(reloading.discard)
+        def does(step: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+            def start() -> None:
+                task = asyncio.ensure_future(step())
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+
+            return start
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, end, number)
-        loop.add_signal_handler(signal.SIGHUP, hang_up)
+        loop.add_signal_handler(signal.SIGHUP, does(self._reload_as_told))
+        loop.add_signal_handler(signal.SIGUSR2, does(self._succeed_as_told))
         try:
             yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
                 loop.remove_signal_handler(number)
+
+    async def _succeed_as_told(self) -> None:
+        try:
+            await self.succeed()
+        except MutualgateError:
+            pass  # the log has it
+        except Exception:
+            log.exception("this process goes on: no other could take over")
 
     async def _reload_as_told(self) -> None:
         notify.tell(notify.reloading())
         self._plane.reopen_access_log()  # whoever moved the log away says so by this signal
         self._problem = None  # whoever asks by hand is answered each time
         await self.reload()
-        notify.tell("READY=1")
+        notify.tell(f"READY=1\nSTATUS={self._sentence()}")
 
 
 def _fixed(before: Config, after: Config) -> list[str]:

@@ -30,17 +30,22 @@ BUILT_IN = {DEMO: "demo.sock", PORTAL: "portal.sock"}
 
 
 def gate_settings(
-    config: Config, sites: Sequence[SiteSettings], sockets: Path, token_key: TokenKey | None = None
+    config: Config,
+    sites: Sequence[SiteSettings],
+    sockets: Path,
+    token_key: TokenKey | None = None,
+    listeners: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> GateSettings:
     """The settings of `config`; `sites` are in its order. The gate's own services listen in the folder `sockets`.
 
-    `token_key` signs tokens; it has to be there if `config.signs_tokens`.
+    `token_key` signs tokens; it has to be there if `config.signs_tokens`. `listeners` are what was made of `listen` and
+    `plain_listen` where sockets were given.
     """
     gate = config.gate
     waits = gate.timeouts
     return GateSettings(
-        listen=[str(address) for address in gate.listen],
-        plain_listen=[str(address) for address in gate.plain_listen],
+        listen=[str(address) for address in gate.listen] if listeners is None else list(listeners[0]),
+        plain_listen=[str(address) for address in gate.plain_listen] if listeners is None else list(listeners[1]),
         workers=gate.workers,
         sites=[
             msgspec.structs.replace(made, tls_profile=str(site.tls_profile), ca_hints=site.ca_hints is CaHints.AUTO)

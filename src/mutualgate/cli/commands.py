@@ -18,7 +18,9 @@ from mutualgate.cli import (
     partners,
     pins,
     refusals,
+    restart,
     status,
+    systemd,
     token_keys,
     trust,
     up,
@@ -34,6 +36,8 @@ app = typer.Typer(
 )
 
 app.command("up")(up.up)
+app.command("restart")(restart.restart)
+app.command("systemd-unit")(systemd.systemd_unit)
 app.command("status")(status.status)
 app.command("check")(check.check)
 app.command("decide")(decide.decide)

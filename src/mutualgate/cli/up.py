@@ -1,6 +1,8 @@
 """`mutualgate up`: sets up what is missing and runs the gate."""
 
 import asyncio
+import logging
+import os
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,17 +12,22 @@ import typer
 from mutualgate.cli import opened
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import emit
-from mutualgate.errors import Unavailable
+from mutualgate.errors import MutualgateError, Unavailable
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from starlette.types import ASGIApp
 
     from mutualgate.app import Services
+    from mutualgate.app.given import Given
+    from mutualgate.app.handover import Predecessor
+    from mutualgate.app.runner import Runner
     from mutualgate.app.setup import FirstClient
-    from mutualgate.config import Address, Config, Upstream
+    from mutualgate.config import Config, Upstream
+
+log = logging.getLogger("mutualgate")
 
 _ANOTHER = "Stop what listens there, or choose another address: {flag}, or `{setting}` in mutualgate.toml."
 
@@ -50,6 +57,7 @@ def up(
     Flags hold for this run; --upstream, --listen and --host are written to mutualgate.toml when there is none yet.
     With --json the first line on standard output is one JSON object, once the gate is open; access lines follow it.
     SIGHUP: read mutualgate.toml again and open the access log anew. SIGTERM, Ctrl-C: finish what is under way, end.
+    SIGUSR2, or `mutualgate restart`: start again without turning anybody away.
 
     Examples:
     mutualgate up
@@ -57,6 +65,8 @@ def up(
     """
     from mutualgate.app import Folder, Services
     from mutualgate.app.claim import claimed
+    from mutualgate.app.given import from_systemd
+    from mutualgate.app.handover import Predecessor
     from mutualgate.app.setup import machine_hosts, set_up, write_config
     from mutualgate.cli.logs import log_to_stderr
     from mutualgate.config import with_overrides
@@ -78,34 +88,59 @@ def up(
         )
 
     log_to_stderr()
+    predecessor = Predecessor.of(os.environ)
     services = Services(folder, overrides=overrides)
     try:
-        with claimed(folder), folder.sockets() as sockets:
+        given = predecessor.given if predecessor else from_systemd(os.environ)
+        held = predecessor.claim if predecessor else None
+        with claimed(folder, held) as claim:
+            if predecessor is None:
+                folder.forget_sockets()
             # First runs only: later ones find the file, and flags change what it says for one run.
             write_config(folder, hosts=machine_hosts(host or ()), upstream=upstream, listen=listen or None)
             first = set_up(services)
-            asyncio.run(_run(services, first, sockets, as_json=json))
+
+            with folder.sockets() as sockets:
+                asyncio.run(_run(services, first, sockets, given, claim, predecessor, as_json=json))
+    except BaseException as error:
+        if predecessor is not None:
+            known = isinstance(error, MutualgateError)
+            predecessor.failed(str(error) if known else f"{type(error).__name__}: {error}")
+        raise
     finally:
         services.close()
 
 
-async def _run(services: "Services", first: "FirstClient | None", sockets: Path, *, as_json: bool) -> None:
+async def _run(
+    services: "Services",
+    first: "FirstClient | None",
+    sockets: Path,
+    given: "list[Given]",
+    claim: int,
+    predecessor: "Predecessor | None",
+    *,
+    as_json: bool,
+) -> None:
     from mutualgate import serving
     from mutualgate.app.runner import Runner
     from mutualgate.app.settings import BUILT_IN
 
-    runner = Runner(services, sockets)
+    runner = Runner(services, sockets, given=given, claim=claim, predecessor=predecessor)
+    if predecessor is not None:
+        await predecessor.prepared()
     async with AsyncExitStack() as stack:
         for own, make in _built_in(services).items():
             # One that no route leads to may get a route while the gate runs: then it is made.
             made = make() if own in runner.config.destinations else serving.later(make)
             await stack.enter_async_context(serving.serving(made, serving.unix_socket(sockets / BUILT_IN[own])))
-        for address in runner.config.gate.ops_listen:
+        for address, listener in _ops_sockets(runner):
             from mutualgate.ops.running import status_of
             from mutualgate.ops.service import application as ops
 
             watched = ops(lambda: status_of(runner), keys=runner.token_keys)
-            await stack.enter_async_context(serving.serving(watched, _ops_socket(address)))
+            runner.hold_ops(address, listener)
+            close = await stack.enter_async_context(serving.serving(watched, listener))
+            runner.when_succeeded(close)  # from then on the other process knows how the gate is
         try:
             runner.start()
         except Unavailable as error:
@@ -114,6 +149,11 @@ async def _run(services: "Services", first: "FirstClient | None", sockets: Path,
             ) from error
 
         async def ready() -> None:
+            if os.geteuid() == 0:
+                log.warning("the gate runs as root, which it never needs: see `Run under systemd` in the documents")
+            if predecessor is not None:
+                log.info("took over from process %d", predecessor.pid)
+                return  # what was said at the start has been said
             url = opened.url_of(runner)
             if as_json:
                 emit(opened.facts(services, runner, url, first), "", as_json, one_line=True)
@@ -140,11 +180,22 @@ def _built_in(services: "Services") -> "dict[Upstream, Callable[[], ASGIApp]]":
     return {DEMO: demo, PORTAL: portal}
 
 
-def _ops_socket(address: "Address") -> "socket.socket":
+def _ops_sockets(runner: "Runner") -> "Iterator[tuple[str, socket.socket]]":
+    """Those of the ops listeners, and the addresses that they stand for."""
+    given = {one.wanted: one.listener for one in runner.ops.open}
+    for text in runner.ops.addresses:
+        if text in given:
+            yield text, given[text]
+        else:
+            host, _, port = text.rpartition(":")
+            yield text, _ops_socket(host.strip("[]"), int(port))
+
+
+def _ops_socket(host: str, port: int) -> "socket.socket":
     from mutualgate.serving import tcp_socket
 
     try:
-        return tcp_socket(address.host, address.port)
+        return tcp_socket(host, port)
     except Unavailable as error:
         fix = _ANOTHER.format(flag="--ops-listen", setting="[gate] ops_listen")
         raise Unavailable(error.problem, where=error.where, fix=fix) from error

@@ -24,7 +24,8 @@ class DataPlane:
         """
         try:
             self._snapshot = _engine.Snapshot.build(batches)
-            self._gate = _engine.Gate(settings.encode(), self._snapshot)
+            self._settings: bytes | None = settings.encode()
+            self._gate = _engine.Gate(self._settings, self._snapshot)
         except EngineError as error:
             raise BadInput(str(error)) from error
 
@@ -38,26 +39,32 @@ class DataPlane:
         """What partners brought and the judge cannot use, a sentence each; it reads all of theirs."""
         return self._snapshot.problems()
 
-    def start(self) -> list[str]:
+    def start(self, given: Sequence[tuple[str, str, int]] = ()) -> list[str]:
         """Opens the listeners and returns their addresses, with the ports that port 0 became.
 
-        Raises `Unavailable` where an address cannot be had.
+        `given` are sockets that listen already: the service (`tls` or `plain`), the address of the settings that each
+        stands for, and its descriptor, which belongs to the data plane from then on. Raises `Unavailable` where an
+        address cannot be had.
         """
         try:
-            return self._gate.start()
+            listening = self._gate.start(list(given))
         except EngineError as error:
             raise Unavailable(str(error)) from error
+        self._settings = None  # they hold keys, and nobody needs them again
+        return listening
+
+    def listening(self) -> list[tuple[str, str, int]]:
+        """The sockets that it accepts from, as `start` takes them, by descriptors of the caller's own."""
+        with _ours():
+            return self._gate.listening()
 
     def apply(self, delta: bytes) -> int:
-        """Puts the next snapshot in force, in microseconds, and returns its epoch.
+        """Puts the next snapshot in force, in microseconds, and returns its epoch. Before `start`, it will be in force.
 
         Raises `Corrupt` for records that cannot be, and then all stays as it was.
         """
         with _ours():
-            snapshot = self._snapshot.apply(delta)
-            epoch = self._gate.swap(snapshot)
-        self._snapshot = snapshot
-        return epoch
+            return self._swap(self._snapshot.apply(delta))
 
     def configure(self, settings: GateSettings, batches: Iterable[bytes], *, anew: bool = False) -> int:
         """Puts new settings in force together with records: changes, or all of them `anew`. Connections stay.
@@ -79,8 +86,13 @@ class DataPlane:
     def replace(self, batches: Iterable[bytes]) -> int:
         """Puts a snapshot made anew in force: for a change too large to list. Raises as `apply` does."""
         with _ours():
-            snapshot = _engine.Snapshot.build(batches)
+            return self._swap(_engine.Snapshot.build(batches))
+
+    def _swap(self, snapshot: _engine.Snapshot) -> int:
+        if self._settings is None:
             epoch = self._gate.swap(snapshot)
+        else:
+            self._gate, epoch = _engine.Gate(self._settings, snapshot), snapshot.epoch
         self._snapshot = snapshot
         return epoch
 
@@ -106,10 +118,14 @@ class DataPlane:
         with _ours():
             self._gate.reopen_access_log()
 
-    def stop(self, drain_seconds: float) -> Mapping[str, Any]:
-        """Accepts nothing new, waits for what is under way for at most `drain_seconds`, then cuts it."""
+    def stop(self, drain_seconds: float, *, in_turn: bool = False) -> Mapping[str, Any]:
+        """Accepts nothing new, waits for what is under way for at most `drain_seconds`, then cuts it.
+
+        Connections that idle end at once, or `in_turn`: with their next request, or after a moment without one. That is
+        for a process whose listeners another one goes on with.
+        """
         with _ours():
-            stopped: dict[str, Any] = msgspec.msgpack.decode(self._gate.stop(drain_seconds))
+            stopped: dict[str, Any] = msgspec.msgpack.decode(self._gate.stop(drain_seconds, in_turn))
         return stopped
 
 

@@ -191,7 +191,7 @@ impl World {
             )])
             .unwrap(),
         );
-        let gate = Gate::start(checked(&settings), snapshot.clone()).unwrap();
+        let gate = Gate::start(checked(&settings), snapshot.clone(), Vec::new()).unwrap();
         World {
             pki,
             upstream,

@@ -1,0 +1,53 @@
+"""`mutualgate systemd-unit`: what it prints is what systemd takes."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mutualgate.cli.systemd import units
+
+ANALYZE = shutil.which("systemd-analyze")
+
+
+def files(folder: Path, text: str) -> list[Path]:
+    service, _, socket = text.partition("\n# /etc/systemd/system/mutualgate.socket")
+    (folder / "mutualgate.service").write_text(service)
+    if socket:
+        (folder / "mutualgate.socket").write_text(f"#{socket}")
+    return sorted(folder.glob("mutualgate.*"))
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed")
+@pytest.mark.parametrize("sockets", [[], ["443", "[::1]:8443"]])
+@pytest.mark.parametrize("where", ["/var/lib/mutualgate", "/srv/a gate"])
+def test_systemd_has_nothing_against_it(tmp_path: Path, sockets: list[str], where: str) -> None:
+    found = files(tmp_path, units(Path(where), "daemon", sockets))
+    assert len(found) == (2 if sockets else 1)
+    said = subprocess.run([str(ANALYZE), "verify", *map(str, found)], capture_output=True, text=True)
+    about = [line for line in said.stderr.splitlines() if "mutualgate" in line and "is not executable" not in line]
+    assert about == []
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed")
+@pytest.mark.parametrize("sockets", [[], ["443"]])
+def test_it_leaves_little_to_attack(tmp_path: Path, sockets: list[str]) -> None:
+    service = next(one for one in files(tmp_path, units(Path("/var/lib/mutualgate"), "mutualgate", sockets)))
+    said = subprocess.run(
+        [str(ANALYZE), "security", "--offline=true", "--no-pager", str(service)], capture_output=True, text=True
+    )
+    if "Overall exposure level" not in said.stdout:
+        pytest.skip(f"systemd-analyze cannot say: {said.stderr[:200]}")
+    level = float(said.stdout.rpartition("Overall exposure level for mutualgate.service:")[2].split()[0])
+    assert level <= 2.0
+
+
+def test_low_ports_need_no_root() -> None:
+    alone, with_socket = units(Path("/srv/gate"), "gate", []), units(Path("/srv/gate"), "gate", ["443"])
+    assert "User=gate\n" in alone
+    assert "AmbientCapabilities=CAP_NET_BIND_SERVICE\n" in alone
+    assert "AmbientCapabilities" not in with_socket
+    assert "FileDescriptorName=tls\n" in with_socket
+    assert "ListenStream=443\n" in with_socket
+    assert "ReadWritePaths=/srv/gate\n" in alone

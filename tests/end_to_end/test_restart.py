@@ -1,0 +1,243 @@
+"""`mutualgate restart` under load: nobody is turned away, no request fails, whatever becomes of the new process."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from end_to_end.forge import Identity
+from end_to_end.gate import Gate, running_gate
+from end_to_end.process import answers
+
+SITES = """
+[[sites]]
+name = "main"
+hosts = ["localhost"]
+routes = [{ path = "/", upstream = "demo" }, { path = "/join", upstream = "portal" }]
+"""
+SETTINGS = 'workers = 2\n[gate.timeouts]\ndrain = "40s"\n'
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    with running_gate(tmp_path / "gate", SITES, SETTINGS) as gate:
+        try:
+            yield gate
+        finally:
+            end(gate)
+
+
+def pid_of(gate: Gate) -> int:
+    return int(gate.command("status").json["pid"])
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"  # the first process of a test is nobody's to wait for before its end
+
+
+def gone(pid: int, seconds: float = 30) -> bool:
+    deadline = time.monotonic() + seconds
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not alive(pid)
+
+
+def end(gate: Gate) -> None:
+    """Stops whoever is the gate by now."""
+    answer = gate.command("status", check=False).json
+    if answer.get("running"):
+        os.kill(answer["pid"], signal.SIGTERM)
+        assert gone(answer["pid"])
+
+
+class Load:
+    """Clients that go on asking: some with a connection for each request, some with one that they keep."""
+
+    def __init__(self, gate: Gate, identity: Identity, fresh: int = 1, kept: int = 2) -> None:
+        self.failures: list[str] = []
+        self.done = 0
+        self._gate = gate
+        self._stop = threading.Event()
+        self._contexts = [gate.context(identity) for _ in range(fresh + kept)]
+        self._threads = [
+            threading.Thread(target=self._ask, args=(context, place >= fresh), daemon=True)
+            for place, context in enumerate(self._contexts)
+        ]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _ask(self, context: ssl.SSLContext, keep: bool) -> None:
+        connection = http.client.HTTPSConnection("localhost", self._gate.port, context=context, timeout=20)
+        while not self._stop.is_set():
+            try:
+                connection.request("GET", "/hello")
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status != 200:
+                    self.failures.append(f"status {answer.status}")
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(f"{'kept' if keep else 'new'}: {type(error).__name__}: {error}")
+                connection.close()  # the next request opens it again
+                continue
+            self.done += 1
+            if not keep:
+                connection.close()
+            self._stop.wait(0.005)
+        connection.close()
+
+
+def test_nobody_is_turned_away_by_restarts_under_load(gate: Gate) -> None:
+    anna = gate.client("anna")
+    pids = [pid_of(gate)]
+    with Load(gate, anna) as load:
+        for _ in range(2):
+            before = load.done
+            answer = gate.command("restart").json
+            assert answer["pid"] == pids[-1]
+            pids.append(answer["successor"])
+            assert pid_of(gate) == pids[-1]
+            assert gone(pids[-2]), "the old process did not end"
+            while load.done < before + 20:
+                time.sleep(0.02)
+            assert not load.failures
+    assert not load.failures
+    assert load.done > 40
+    assert len(set(pids)) == 3
+
+
+def test_a_new_process_that_is_killed_changes_nothing(gate: Gate) -> None:
+    """Wherever it is killed on its way, the old one goes on, with commands and all."""
+    anna, pid = gate.client("anna"), pid_of(gate)
+    with Load(gate, anna) as load:
+        for pause in (0.0, 0.5, 1.0):
+            thread = threading.Thread(target=gate.command, args=("restart",), kwargs={"check": False})
+            thread.start()
+            child = None
+            while child is None:
+                children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+                everywhere = [p.read_text().split() for p in Path(f"/proc/{pid}/task").glob("*/children")]
+                children = children or [one for some in everywhere for one in some]
+                child = next((int(one) for one in children if alive(int(one))), None)
+            time.sleep(pause)
+            if alive(child) and pid_of(gate) == pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+            thread.join()
+            pid = pid_of(gate)
+            gate.command("client", "add", f"client-{pause}")
+    assert not load.failures
+    assert "was ended by signal 9 before it was ready" in gate.program.text()
+
+
+def test_a_new_process_that_cannot_start_says_why_and_the_old_one_goes_on(gate: Gate) -> None:
+    anna, pid = gate.client("anna"), pid_of(gate)
+    good = (gate.folder / "mutualgate.toml").read_text()
+    (gate.folder / "mutualgate.toml").write_text(good + "\nnonsense = 1\n")
+    answer = gate.command("restart", check=False)
+    assert answer.code != 0
+    assert "the new process did not start" in answer.out
+    assert "nonsense" in answer.out
+    assert pid_of(gate) == pid
+    assert gate.get("/hello", anna).status == 200
+    # By the signal it is the same, and the log says why.
+    os.kill(pid, signal.SIGUSR2)
+    gate.program.wait_for(lambda: gate.program.text().count("this process goes on: the new process did not start") == 2)
+    (gate.folder / "mutualgate.toml").write_text(good)
+    assert gate.command("restart").json["pid"] == pid
+    assert gone(pid)
+
+
+def test_listeners_and_workers_change_with_a_restart(gate: Gate) -> None:
+    anna = gate.client("anna")
+    text = (gate.folder / "mutualgate.toml").read_text()
+    old_plain, old_ops = gate.plain_port, gate.ops_port
+    changed = text.replace("workers = 2", "workers = 1").replace(
+        f'ops_listen = ["127.0.0.1:{old_ops}"]', "ops_listen = []"
+    )
+    changed = changed.replace(f"127.0.0.1:{old_plain}", "127.0.0.1:0")
+    (gate.folder / "mutualgate.toml").write_text(changed)
+    with Load(gate, anna) as load:
+        gate.command("restart")
+        assert gone(gate.program.process.pid)
+    assert not load.failures
+    assert not answers(old_plain)
+    assert not answers(old_ops)
+    # And to more workers than there are sockets.
+    (gate.folder / "mutualgate.toml").write_text(text.replace("workers = 2", "workers = 4"))
+    with Load(gate, anna) as load:
+        gate.command("restart")
+    assert not load.failures
+    assert answers(old_plain)
+    assert answers(old_ops)
+
+
+def test_what_is_revoked_is_cut_off_in_the_process_that_ends_as_well(gate: Gate) -> None:
+    """What began before the restart goes on in the old process; a command speaks to the new one."""
+    anna, bob = gate.client("anna"), gate.client("bob")
+    old = pid_of(gate)
+    with ticking(gate, anna) as of_anna, ticking(gate, bob) as of_bob:
+        gate.command("restart")
+        assert alive(old)
+        assert gate.command("client", "revoke", "anna").json["in_force"]
+        assert ends(of_anna), "the revoked client's request goes on"
+        assert b"tick" in of_bob.recv(4096)
+        assert alive(old)
+    assert gone(old)
+
+
+@contextlib.contextmanager
+def ticking(gate: Gate, identity: Identity) -> Iterator[ssl.SSLSocket]:
+    """An answer that does not end."""
+    with socket.create_connection(("127.0.0.1", gate.port), 10) as tcp:
+        with gate.context(identity).wrap_socket(tcp, server_hostname="localhost") as tls:
+            tls.sendall(b"GET /ticks HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b"200 OK" in tls.recv(4096)
+            yield tls
+
+
+def ends(tls: ssl.SSLSocket) -> bool:
+    """Whether it is cut, after what has been sent before that."""
+    try:
+        return any(tls.recv(4096) == b"" for _ in range(45))
+    except (ssl.SSLEOFError, ConnectionError):
+        return True
+
+
+def test_a_long_path_of_the_folder_does(tmp_path: Path) -> None:
+    """Where the sockets of the gate's own services lie elsewhere, the new process finds them there."""
+    folder = tmp_path / ("long" * 25)
+    with running_gate(folder, SITES) as gate:
+        anna = gate.client("anna")
+        for _ in range(2):
+            old = gate.command("restart").json["pid"]
+            assert gone(old)
+            assert gate.get("/hello", anna).status == 200
+        end(gate)
+
+
+def test_one_stop_after_a_restart_is_enough(gate: Gate) -> None:
+    gate.command("restart")
+    assert gone(gate.program.process.pid)
+    end(gate)
+    assert not (gate.folder / "run" / "control.sock").exists()
+    assert not answers(gate.port)
+    assert gate.command("status", check=False).code == 1
