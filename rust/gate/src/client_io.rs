@@ -14,11 +14,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
-use tokio_rustls::server::TlsStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::tls_stream::TlsStream;
 
 /// Bytes that a parked connection reads at first: the head of most requests.
 const FIRST_BYTES: usize = 2048;
@@ -48,6 +46,8 @@ pub(crate) struct Progress {
     lingers: AtomicBool,
     /// Whether what was written may not be with the system yet.
     unflushed: AtomicBool,
+    /// Whether the client has been silent for a while since the handshake.
+    silent: AtomicBool,
 }
 
 impl Progress {
@@ -80,6 +80,11 @@ impl Progress {
             self.blocked.store(now.max(2), Relaxed);
         }
         now.saturating_sub(self.blocked.load(Relaxed))
+    }
+
+    /// Notes that nothing is asked for, so that nothing of the handshake waits for an answer.
+    pub(crate) fn silence(&self) {
+        self.silent.store(true, Relaxed);
     }
 
     /// Asks for the connection's end to be slow enough for the client to read the last response.
@@ -134,7 +139,7 @@ fn age(since: &AtomicU32, now: u32) -> u32 {
 /// The stream.
 pub(crate) struct ClientIo {
     /// Boxed: each future that this passes through would have room for it.
-    tls: Box<TlsStream<TcpStream>>,
+    tls: Box<TlsStream>,
     progress: Arc<Progress>,
     closed: bool,
     linger_left: usize,
@@ -143,7 +148,7 @@ pub(crate) struct ClientIo {
 }
 
 impl ClientIo {
-    pub(crate) fn new(tls: TlsStream<TcpStream>, progress: Arc<Progress>) -> Self {
+    pub(crate) fn new(tls: TlsStream, progress: Arc<Progress>) -> Self {
         // 256 KiB: what a client has typically sent before it reads that it should not have.
         ClientIo {
             tls: Box::new(tls),
@@ -194,6 +199,8 @@ impl AsyncRead for ClientIo {
         let result = Pin::new(&mut *self.tls).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             self.progress.received();
+        } else if self.progress.silent.load(Relaxed) {
+            self.tls.settle(cx);
         }
         result
     }

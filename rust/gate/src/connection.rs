@@ -344,6 +344,8 @@ impl Connection {
         let phase = self.progress.phase();
         if !self.told.get() && self.progress.phase_age(now) > SILENT_MILLISECONDS {
             self.tell("", "");
+            self.progress.silence();
+            self.wake();
         }
         let limit = match phase {
             Phase::Fresh | Phase::Header if self.stranger.get() => {

@@ -21,7 +21,6 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::{StartHandshake, server::TlsStream};
 
 use crate::{
     connection::Met,
@@ -29,7 +28,8 @@ use crate::{
     hello::{groups, is_plain_http, plain_http_answer},
     identity::TlsFacts,
     limits,
-    tls::Groups,
+    tls::{Groups, Suites},
+    tls_stream::TlsStream,
     worker::Worker,
 };
 
@@ -52,7 +52,7 @@ pub(crate) async fn shake(
     tcp: TcpStream,
     peer: SocketAddr,
     port: u16,
-) -> Result<(TlsStream<TcpStream>, Met), Handshake> {
+) -> Result<(TlsStream, Met), Handshake> {
     let limit = worker.state().config.settings.timeouts.handshake;
     let tls = match tokio::time::timeout(limit, accept(worker, tcp, port)).await {
         Ok(result) => result?,
@@ -66,7 +66,7 @@ async fn accept(
     worker: &Rc<Worker>,
     mut tcp: TcpStream,
     port: u16,
-) -> Result<TlsStream<TcpStream>, Handshake> {
+) -> Result<TlsStream, Handshake> {
     let (accepted, groups) = match first(&mut tcp).await {
         Ok(First::Hello(accepted, groups)) => (accepted, groups),
         Ok(First::Http(received)) => {
@@ -93,16 +93,27 @@ async fn accept(
         {
             return Err(Handshake::Limit);
         }
-        site.map(|site| (state.site(site).tls).config(site, groups, &worker.shared.state))
+        let suites = Suites::of(accepted.client_hello().cipher_suites());
+        let config = |site| {
+            let tls = &state.site(site).tls;
+            tls.config(site, groups, suites, &worker.shared.state)
+        };
+        site.map(config)
     };
     match config {
-        Some(Some(config)) => {
-            let start = StartHandshake::from_parts(*accepted, tcp);
-            let stream = start.into_stream_with(config, |session| {
-                session.set_buffer_limit(Some(BUFFER_LIMIT))
-            });
-            stream.await.map_err(|error| kind(&error))
-        }
+        Some(Some(config)) => match accepted.into_connection(config) {
+            Ok(mut session) => {
+                session.set_buffer_limit(Some(BUFFER_LIMIT));
+                let stream = TlsStream::shake(tcp, session).await;
+                stream.map_err(|error| kind(&error))
+            }
+            Err((_, mut alert)) => {
+                let mut bytes = Vec::new();
+                let _ = alert.write_all(&mut bytes);
+                last_words(tcp, &bytes).await;
+                Err(Handshake::Protocol)
+            }
+        },
         Some(None) => Err(Handshake::Other),
         None => {
             // No page of a site that was not asked for: whose certificate would it bear?
@@ -195,7 +206,7 @@ fn kind(error: &io::Error) -> Handshake {
     }
 }
 
-fn met(tls: &TlsStream<TcpStream>, peer: SocketAddr, port: u16) -> Met {
+fn met(tls: &TlsStream, peer: SocketAddr, port: u16) -> Met {
     let (_, session) = tls.get_ref();
     let version = match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",

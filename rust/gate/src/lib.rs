@@ -42,6 +42,7 @@ mod standing;
 mod state;
 mod tickets;
 mod tls;
+mod tls_stream;
 mod upload;
 mod upstream;
 mod websocket;

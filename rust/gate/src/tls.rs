@@ -12,7 +12,8 @@ use std::sync::{Arc, OnceLock, Weak};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use judge::{Reason, Snapshot, Verdict, record::OnRefusal};
 use rustls::{
-    CertificateError, DistinguishedName, Error, NamedGroup, ProtocolVersion, ServerConfig,
+    CertificateError, CipherSuite, DistinguishedName, Error, NamedGroup, ProtocolVersion,
+    ServerConfig,
     crypto::{
         ActiveKeyExchange, CompletedKeyExchange, CryptoProvider, SupportedKxGroup,
         aws_lc_rs::{self, kx_group},
@@ -54,6 +55,33 @@ pub(crate) enum Groups {
     Hybrid,
 }
 
+/// Whose order of cipher suites counts (RFC 8446 4.1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Suites {
+    /// Ours: those with AES-128 and SHA-256 first, which processors have instructions for. Clients with OpenSSL name AES-256
+    /// with SHA-384 first, and its key schedule costs as much as a signature.
+    Ours,
+    /// The client's, who has no instructions for AES.
+    Theirs,
+}
+
+impl Suites {
+    /// By what the client names first.
+    pub(crate) fn of(named: &[CipherSuite]) -> Suites {
+        let first = named.iter().find(|suite| !is_grease(suite));
+        match first.and_then(CipherSuite::as_str) {
+            Some(name) if name.contains("CHACHA20") => Suites::Theirs,
+            _ => Suites::Ours,
+        }
+    }
+}
+
+/// RFC 8701: values that stand for nothing, to keep servers used to what they do not know.
+fn is_grease(suite: &CipherSuite) -> bool {
+    let number = u16::from(*suite);
+    number & 0x0f0f == 0x0a0a && number >> 8 == number & 0xff
+}
+
 /// Most bytes of names that go out with the request for a certificate: with them the server's first flight still fits into
 /// the 14 KiB that are sent without waiting for the client (RFC 6928).
 const MOST_HINT_BYTES: usize = 8 * 1024;
@@ -78,8 +106,8 @@ struct Asked {
     configs: [OnceLock<Option<Configs>>; 4],
 }
 
-/// One for each of [`Groups`], alike in all else.
-type Configs = [Arc<ServerConfig>; 2];
+/// One for each of [`Groups`] with each of [`Suites`], alike in all else.
+type Configs = [[Arc<ServerConfig>; 2]; 2];
 
 impl SiteTls {
     pub(crate) fn new(
@@ -124,6 +152,7 @@ impl SiteTls {
         &self,
         site: &judge::Site,
         groups: Groups,
+        suites: Suites,
         state: &Arc<ArcSwap<State>>,
     ) -> Option<Arc<ServerConfig>> {
         let asking = match (site.asks(), site.on_refusal()) {
@@ -135,9 +164,9 @@ impl SiteTls {
         if self.options.ca_hints
             && let Some(asked) = &*self.hinted.load()
         {
-            return self.of(asked, asking, groups, state);
+            return self.of(asked, asking, groups, suites, state);
         }
-        self.of(&self.unhinted, asking, groups, state)
+        self.of(&self.unhinted, asking, groups, suites, state)
     }
 
     fn of(
@@ -145,13 +174,14 @@ impl SiteTls {
         asked: &Asked,
         asking: Asking,
         groups: Groups,
+        suites: Suites,
         state: &Arc<ArcSwap<State>>,
     ) -> Option<Arc<ServerConfig>> {
         let make = |groups| self.make(&asked.names, asking, groups, state);
         asked.configs[asking as usize]
             .get_or_init(|| Some([make(Groups::Classic).ok()?, make(Groups::Hybrid).ok()?]))
             .as_ref()
-            .map(|configs| configs[groups as usize].clone())
+            .map(|configs| configs[groups as usize][suites as usize].clone())
     }
 
     fn make(
@@ -160,7 +190,7 @@ impl SiteTls {
         asking: Asking,
         groups: Groups,
         state: &Arc<ArcSwap<State>>,
-    ) -> Result<Arc<ServerConfig>, Error> {
+    ) -> Result<[Arc<ServerConfig>; 2], Error> {
         let provider = provider(groups);
         let versions = match self.options.profile {
             Profile::Modern => &[&rustls::version::TLS13][..],
@@ -202,7 +232,10 @@ impl SiteTls {
         if let Some(key_log) = &self.key_log {
             config.key_log = key_log.clone();
         }
-        Ok(Arc::new(config))
+        config.ignore_client_order = true;
+        let mut theirs = config.clone();
+        theirs.ignore_client_order = false;
+        Ok([Arc::new(config), Arc::new(theirs)])
     }
 
     /// The same for all configurations of one way of asking; `None` where sessions are not resumed.
@@ -248,10 +281,14 @@ fn provider(groups: Groups) -> Arc<CryptoProvider> {
     static PROVIDERS: OnceLock<[Arc<CryptoProvider>; 2]> = OnceLock::new();
     let providers = PROVIDERS.get_or_init(|| {
         let with = |kx_groups| {
-            Arc::new(CryptoProvider {
-                kx_groups,
-                ..aws_lc_rs::default_provider()
-            })
+            let mut provider = aws_lc_rs::default_provider();
+            // Stable, and the version chooses among them before their order does.
+            provider.cipher_suites.sort_by_key(|suite| {
+                let name = suite.suite().as_str().unwrap_or_default();
+                !name.contains("AES_128")
+            });
+            provider.kx_groups = kx_groups;
+            Arc::new(provider)
         };
         [
             with(vec![
