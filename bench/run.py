@@ -6,6 +6,7 @@ README.md has the scenarios and the contract of a subject.
 
 import argparse
 import contextlib
+import dataclasses
 import importlib.util
 import json
 import os
@@ -98,7 +99,11 @@ def load_module(path):
 
 
 def raise_file_limit():
+    """120,000 where we may (D50k needs two for each connection of its server), else all that we may."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(hard, 120_000), max(hard, 120_000)))
+        return
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
@@ -224,22 +229,33 @@ def measure_once(subject, scenario, seconds, material, files, upstream_port):
         hints=wanted.get("hints", True),
         direct=wanted.get("direct", False),
         files=files,
+        connections=wanted.get("connections", Options.connections),
     )
-    folder, port = fresh_folder(f"{subject.NAME}-{scenario}"), process.free_port()
-    try:
-        with process.pinned(SERVER_CORE):
-            server = subject.start(folder, material, port, upstream_port, options)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise StartFailed(did_not_start(subject, scenario, str(error), folder)) from error
-    try:
-        if not process.wait_listening(server, port, START_SECONDS):
-            reason = f"status {server.returncode}" if server.poll() is not None else f"silent for {START_SECONDS} s"
-            raise StartFailed(did_not_start(subject, scenario, reason, folder))
-        rig = Rig(subject, server, folder, material, port, options, seconds)
-        probe(rig)
+
+    @contextlib.contextmanager
+    def running(workers):
+        folder, port = fresh_folder(f"{subject.NAME}-{scenario}"), process.free_port()
+        cores = (SERVER_CORE, LOAD_CORE)[:workers]
+        now = dataclasses.replace(options, workers=workers)
+        try:
+            with process.pinned(*cores):
+                server = subject.start(folder, material, port, upstream_port, now)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise StartFailed(did_not_start(subject, scenario, str(error), folder)) from error
+        try:
+            if not process.wait_listening(server, port, START_SECONDS):
+                reason = f"status {server.returncode}" if server.poll() is not None else f"silent for {START_SECONDS} s"
+                raise StartFailed(did_not_start(subject, scenario, reason, folder))
+            rig = Rig(subject, server, folder, material, port, now, seconds, running)
+            probe(rig)
+            yield rig
+        finally:
+            process.stop(server)
+
+    if SCENARIOS[scenario].unit == "times one":
+        return SCENARIOS[scenario].measure(Rig(subject, None, None, material, 0, options, seconds, running))
+    with running(1) as rig:
         return SCENARIOS[scenario].measure(rig)
-    finally:
-        process.stop(server)
 
 
 def did_not_start(subject, scenario, reason, folder):
@@ -274,7 +290,14 @@ def cell_text(scenario, readings, best):
     if value is None:
         return "INVALID: " + next(reading for reading in readings if not isinstance(reading, Reading))
     if SCENARIOS[scenario].unit == "failed":
-        return f"{sum(r.value for r in readings):.0f} of {sum(r.units for r in readings):,}"
+        still, with_reloads = (
+            statistics.median(r.detail[name] for r in readings) for name in ("still_p99_us", "p99_us")
+        )
+        failed = f"{sum(r.value for r in readings):.0f} of {sum(r.units for r in readings):,}"
+        return f"{failed}; p99 {number(with_reloads)} µs ({number(still)} without)"
+    if SCENARIOS[scenario].unit == "times one":
+        low, high = min(r.value for r in readings), max(r.value for r in readings)
+        return f"{value:.2f} ({low:.2f}-{high:.2f})"
     low, high = min(r.value for r in readings), max(r.value for r in readings)
     ratio = f" {value / best:.2f}x" if best else ""
     return f"{number(value)} ({number(low)}-{number(high)}){ratio}"

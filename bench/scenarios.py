@@ -16,7 +16,9 @@ import process
 
 HERE = Path(__file__).resolve().parent
 LOAD = HERE / "load" / "mtls-load"
-IDLE_CONNECTIONS = 5000
+MANY_CONNECTIONS = 50_000
+SOURCES = 4  # addresses 127.0.0.x that many connections come from: each has some 28,000 ports
+RELOADS = 20
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Options:
     hints: bool = True  # name the client CAs in the CertificateRequest
     direct: bool = False  # serve /1k and /10m (from `files`) itself instead of forwarding to the upstream
     files: Path | None = None  # the folder with the files 1k and 10m
-    workers: int = 1  # worker processes or threads; all of them share one core
+    workers: int = 1  # worker processes or threads
+    connections: int = 15_000  # open at once, at most
 
 
 @dataclass
@@ -42,6 +45,7 @@ class Rig:
     port: int
     options: Options
     seconds: float
+    beside: Callable[[int], Any] = None  # a context: a Rig of the same subject with so many workers, on as many cores
 
     def cpu(self):
         return process.cpu_seconds(self.process.pid)
@@ -155,43 +159,91 @@ def cpu_per_unit(mode, path="/1k", connections=16, warm_up=0.5, scale=1.0, resum
     return measure
 
 
-def idle_memory(rig):
-    """KiB per idle connection: the tree's Pss with the connections open minus before."""
+def two_workers(mode, connections):
+    """A measure: how many times as much two workers on two cores do as one on one, as far as the server decides it.
+
+    There are no cores left for the load, so throughput says nothing. What the server needs does: with two workers a
+    unit may cost more (locks, caches), and one worker may get more than its half. The reading is
+    2 x (CPU per unit with one worker / with two) x (mean / greatest CPU time of the two workers).
+    """
+
+    def measure(rig):
+        readings = {}
+        for workers in (1, 2):
+            with rig.beside(workers) as other:
+                before = process.thread_seconds(other.process.pid)
+                command = load_command(other, mode, "/1k", connections, extra=("-t", other.seconds, "-w", 0.5))
+                with started(command) as load:
+                    before = process.thread_seconds(other.process.pid)
+                    load.stdin.write("g")
+                    load.stdin.flush()
+                    result = json.loads(load.stdout.readline())
+                    after = process.thread_seconds(other.process.pid)
+            if result["errors"] or not result["units"]:
+                raise Invalid(f"{result['errors']} errors, {result['units']} units; {result['error']}")
+            spent = sorted((seconds - before.get(id, 0.0) for id, seconds in after.items()), reverse=True)
+            readings[workers] = (sum(spent) / result["units"], spent[:2], result)
+        (one, _, _), (two, (most, least), result) = readings[1], readings[2]
+        balance = (most + least) / 2 / most
+        detail = {"one_us": one * 1e6, "two_us": two * 1e6, "balance": balance}
+        return Reading(2 * one / two * balance, result["units"], detail)
+
+    return measure
+
+
+def idle_memory(connections):
+    """A measure: KiB per idle connection, the tree's Pss with the connections open minus before."""
+
+    def measure(rig):
+        return _idle_memory(rig, connections)
+
+    return measure
+
+
+def _idle_memory(rig, connections):
     warm = load_command(rig, "keepalive", connections=64, extra=("-t", 0.5))
     subprocess.run(warm, capture_output=True, check=True)
     time.sleep(1)
     before = process.pss_kib(rig.process.pid)
-    with started(load_command(rig, "idle", connections=IDLE_CONNECTIONS)) as load:
+    with started(load_command(rig, "idle", connections=connections, extra=("-b", SOURCES))) as load:
         time.sleep(1)
         after, alive = process.pss_kib(rig.process.pid), process.established(rig.port)
         load.stdin.close()
         result = json.loads(load.stdout.readline())
-    if result["errors"] or alive < IDLE_CONNECTIONS:
-        raise Invalid(f"{alive} of {IDLE_CONNECTIONS} connections alive, {result['errors']} errors; {result['error']}")
-    return Reading((after - before) / IDLE_CONNECTIONS, IDLE_CONNECTIONS, {"before_kib": before, "after_kib": after})
+    if result["errors"] or alive < connections:
+        raise Invalid(f"{alive} of {connections} connections alive, {result['errors']} errors; {result['error']}")
+    return Reading((after - before) / connections, connections, {"before_kib": before, "after_kib": after})
 
 
 def reloads(rig):
-    """Failed requests while the subject reloads every second under 32 keep-alive connections.
+    """Failed requests while the subject reloads 20 times under keep-alive load, and what that does to their latency.
 
-    Errors are the result here.
+    The load is open, at half of what the subject can: 32 connections at a fixed rate, for as long without reloads as
+    with them. Errors are the result here.
     """
-    seconds = max(5.0, rig.seconds)
-    before, count = rig.cpu(), 0
-    load = subprocess.Popen(
-        load_command(rig, "keepalive", connections=32, extra=("-t", seconds)), stdout=subprocess.PIPE, text=True
-    )
-    end = time.monotonic() + seconds - 0.5
-    while time.monotonic() < end:
-        time.sleep(1)
-        rig.subject.reload(rig.process, rig.folder, rig.pki, rig.options)
-        count += 1
-    result = json.loads(load.communicate()[0])
+    fastest = _latency(rig, ("-t", 1))
+    rate = fastest["units"] / fastest["seconds"] / 2
+    extra = ("-t", RELOADS * 0.5, "-r", round(rate))
+    still = _latency(rig, extra)
+    before = rig.cpu()
+    with subprocess.Popen(
+        load_command(rig, "keepalive", connections=32, extra=extra), stdout=subprocess.PIPE, text=True
+    ) as load:
+        for _ in range(RELOADS):
+            rig.subject.reload(rig.process, rig.folder, rig.pki, rig.options)
+            time.sleep(0.48)
+        result = json.loads(load.communicate()[0])
     if not result["units"]:
         raise Invalid(result["error"])
     if reason := one_request(rig):
-        raise Invalid(f"after {count} reloads: {reason}")
-    return Reading(result["errors"], result["units"], result | {"reloads": count, "cpu_seconds": rig.cpu() - before})
+        raise Invalid(f"after {RELOADS} reloads: {reason}")
+    detail = {"reloads": RELOADS, "rate": rate, "still_p99_us": still["p99_us"], "cpu_seconds": rig.cpu() - before}
+    return Reading(result["errors"], result["units"], result | detail)
+
+
+def _latency(rig, extra):
+    command = load_command(rig, "keepalive", connections=32, extra=extra)
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
 
 
 @dataclass(frozen=True)
@@ -219,7 +271,14 @@ SCENARIOS = {
         "µs/MiB",
         cpu_per_unit("keepalive", path="/10m", connections=4, scale=0.1),
     ),
-    "D": Scenario(f"memory per idle connection ({IDLE_CONNECTIONS:,})", "KiB", idle_memory),
+    "D": Scenario("memory per idle connection (5,000)", "KiB", idle_memory(5_000)),
+    "D50k": Scenario(
+        f"memory per idle connection ({MANY_CONNECTIONS:,})",
+        "KiB",
+        idle_memory(MANY_CONNECTIONS),
+        {"connections": MANY_CONNECTIONS + 1_000},
+    ),
+    "A4": Scenario("A, 4 at a time: what E and F compare with", "µs", _slow_handshakes),
     "E100k": Scenario("A with a CRL of 100,000", "µs", _slow_handshakes, {"crl": "crl-100000.pem"}),
     "E1M": Scenario("A with a CRL of 1,000,000", "µs", _slow_handshakes, {"crl": "crl-1000000.pem"}),
     "F1k": Scenario("A with 1,000 client CAs, hinted", "µs", _slow_handshakes, {"ca": "bundle-1000.pem"}),
@@ -227,5 +286,7 @@ SCENARIOS = {
     "F10k-nohint": Scenario(
         "A with 10,000 client CAs, not hinted", "µs", _slow_handshakes, {"ca": "bundle-10000.pem", "hints": False}
     ),
-    "H": Scenario("failed requests, reload every second", "failed", reloads),
+    "H": Scenario(f"failed requests, {RELOADS} reloads under load", "failed", reloads),
+    "2A": Scenario("A with two workers on two cores", "times one", two_workers("handshake", 64)),
+    "2B": Scenario("B with two workers on two cores, 256 connections", "times one", two_workers("keepalive", 256)),
 }

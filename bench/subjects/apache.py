@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 NAME = "apache"
-CAPABILITIES = {"A", "A2", "B", "B0", "C", "D", "E100k", "E1M", "F1k", "F10k", "F10k-nohint", "H"}
+CAPABILITIES = {"A", "A2", "B", "B0", "C", "D", "E100k", "E1M", "F1k", "F10k", "F10k-nohint", "H", "A4"}
 NOTES = {"F10k-nohint": "only the root is hinted (SSLCADNRequestFile)"}
 
 MODULES = ("mpm_event", "authz_core", "socache_shmcb", "ssl", "proxy", "proxy_http")

@@ -10,7 +10,24 @@ import subprocess
 from pathlib import Path
 
 NAME = "envoy"
-CAPABILITIES = {"A", "A2", "B", "B0", "C", "D", "E100k", "E1M", "F1k", "F10k", "F10k-nohint", "H"}
+CAPABILITIES = {
+    "A",
+    "A2",
+    "B",
+    "B0",
+    "C",
+    "D",
+    "E100k",
+    "E1M",
+    "F1k",
+    "F10k",
+    "F10k-nohint",
+    "H",
+    "A4",
+    "2A",
+    "2B",
+    "D50k",
+}
 NOTES = {
     "F10k-nohint": "no CA is hinted (suppress_client_ca_list)",
     "B0": "the body is held in memory (direct_response)",

@@ -6,13 +6,30 @@ import subprocess
 from pathlib import Path
 
 NAME = "haproxy"
-CAPABILITIES = {"A", "A2", "B", "B0", "C", "D", "E100k", "E1M", "F1k", "F10k", "F10k-nohint", "H"}
+CAPABILITIES = {
+    "A",
+    "A2",
+    "B",
+    "B0",
+    "C",
+    "D",
+    "E100k",
+    "E1M",
+    "F1k",
+    "F10k",
+    "F10k-nohint",
+    "H",
+    "A4",
+    "2A",
+    "2B",
+    "D50k",
+}
 NOTES = {"F10k-nohint": "no CA is hinted (no-ca-names)", "B0": "the body is held in memory (http-request return)"}
 
 CONFIG = """
 global
     nbthread {workers}
-    maxconn 9000
+    maxconn {connections}
     ssl-default-bind-options ssl-min-ver TLSv1.2
     stats socket {folder}/admin.sock mode 600 level admin expose-fd listeners
 
@@ -58,6 +75,7 @@ def start(folder, pki, port, upstream_port, options):
             more=more,
             action=action,
             workers=options.workers,
+            connections=options.connections,
         )
     )
     with open(Path(folder) / "log", "ab") as log:

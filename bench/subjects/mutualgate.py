@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 NAME = "mutualgate"
-CAPABILITIES = {"A", "A2", "B", "C", "D", "E100k", "E1M", "F1k", "F10k", "F10k-nohint", "H"}
+CAPABILITIES = {"A", "A2", "B", "C", "D", "E100k", "E1M", "F1k", "F10k", "F10k-nohint", "H", "A4", "2A", "2B", "D50k"}
 NO_HINTS = "names no CA in the handshake, whatever is asked: the cell is that of a server without hints"
 NOTES = {
     "F1k": NO_HINTS,
@@ -25,7 +25,7 @@ plain_listen = []
 ops_listen = []
 workers = {workers}
 access_log = ""
-max_connections = 15000
+max_connections = {connections}
 timeouts.idle = "1h"
 
 [[sites]]
@@ -52,6 +52,7 @@ def start(folder, pki, port, upstream_port, options):
             port=port,
             upstream_port=upstream_port,
             workers=options.workers,
+            connections=options.connections,
             certificate=json.dumps(f"{pki}/server.pem"),
             key=json.dumps(f"{pki}/server.key"),
         )

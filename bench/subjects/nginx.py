@@ -6,7 +6,24 @@ import subprocess
 from pathlib import Path
 
 NAME = "nginx"
-CAPABILITIES = {"A", "A2", "B", "B0", "C", "D", "E100k", "E1M", "F1k", "F10k", "F10k-nohint", "H"}
+CAPABILITIES = {
+    "A",
+    "A2",
+    "B",
+    "B0",
+    "C",
+    "D",
+    "E100k",
+    "E1M",
+    "F1k",
+    "F10k",
+    "F10k-nohint",
+    "H",
+    "A4",
+    "2A",
+    "2B",
+    "D50k",
+}
 NOTES = {
     "F10k-nohint": "nginx 1.22 needs one hinted CA: only the root is hinted, the bundle is ssl_trusted_certificate"
 }
@@ -18,7 +35,7 @@ worker_rlimit_nofile 20000;
 daemon off;
 pid {folder}/pid;
 error_log stderr warn;
-events {{ worker_connections 15000; }}
+events {{ worker_connections {connections}; }}
 http {{
     access_log off;
     sendfile on;
@@ -89,13 +106,16 @@ def start(folder, pki, port, upstream_port, options):
             trust=trust,
             location=location,
             workers=options.workers,
+            connections=options.connections,
         ),
     )
 
 
 def start_upstream(folder, port, files):
     """The static server behind every subject."""
-    return _run(folder, (COMMON + UPSTREAM).format(folder=folder, port=port, files=files, workers=1))
+    return _run(
+        folder, (COMMON + UPSTREAM).format(folder=folder, port=port, files=files, workers=1, connections=15_000)
+    )
 
 
 def reload(process, folder, pki, options):
