@@ -176,7 +176,7 @@ def test_upstreams(text: str, address: str) -> None:
         "http://a#b",
         "http://a:b",
         "http://a b",
-        "https://a:443",
+        "https://a:0",
         "a:80",
         "ftp://a",
         "unix:",

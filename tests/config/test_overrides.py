@@ -61,7 +61,7 @@ def test_without_flags_nothing_changes() -> None:
         ({"workers": -1}, "--workers: found the number -1"),
         ({"hosts": ["*.example"]}, "--host: found"),
         ({"hosts": ["b.example"]}, '--host: "b.example" already belongs to sites[0]'),
-        ({"upstream": "https://a"}, "--upstream: found an address with https://"),
+        ({"upstream": "https://a/x"}, '--upstream: found "https://a/x"'),
         ({"upstream": "http://127.0.0.1:3"}, "--upstream: there are 2 routes in mutualgate.toml"),
     ],
 )

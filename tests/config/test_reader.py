@@ -112,7 +112,8 @@ def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
     text = SITE + ROUTE + '[[sites.routes]]\npath = "/a"\nupstrem = "demo"\n'
     assert said(tmp_path, text) == [
         "mutualgate.toml:7:1: sites[0].routes[1]: `upstream` is missing; "
-        'expected "http://host:port", "unix:/path/of/a/socket", the name of an upstream, "demo" or "portal"',
+        'expected "http://host:port", "https://host:port", "unix:/path/of/a/socket", the name of an upstream, "demo" '
+        'or "portal"',
         'mutualgate.toml:9:1: sites[0].routes[1].upstrem: no such key; did you mean "upstream"?',
     ]
 

@@ -70,14 +70,14 @@ RULES = [
         site(more='certificate = "a.pem"') + route(),
         site(more='certificate = "a.pem"\nkey = "a.key"') + route(),
         ":4:15: sites[0].certificate: is given without `key`. "
-        "Add `key`, or leave both out for a certificate of our authority",
+        "Add `key`, or leave both out to use a certificate of our authority",
         id="a certificate without key",
     ),
     pytest.param(
         site(more='key = "a.key"') + route(),
         site() + route(),
         ":4:7: sites[0].key: is given without `certificate`. "
-        "Add `certificate`, or leave both out for a certificate of our authority",
+        "Add `certificate`, or leave both out to use a certificate of our authority",
         id="a key without certificate",
     ),
     pytest.param(
@@ -197,7 +197,8 @@ RULES = [
         site() + '[[sites.routes]]\npath = "/"\n',
         site() + '[[sites.routes]]\npath = "/"\nredirect = "/x"\n',
         ":5:1: sites[0].routes[0]: `upstream` is missing; "
-        'expected "http://host:port", "unix:/path/of/a/socket", the name of an upstream, "demo" or "portal"',
+        'expected "http://host:port", "https://host:port", "unix:/path/of/a/socket", the name of an upstream, "demo" '
+        'or "portal"',
         id="a route that leads nowhere",
     ),
     pytest.param(
@@ -261,6 +262,20 @@ RULES = [
         pool() + site() + route(upstream="app"),
         ':11:12: sites[0].routes[0].upstream: there is no upstream "ap". There are: app; or write "http://ap:80"',
         id="a route to an upstream that is not there",
+    ),
+    pytest.param(
+        pool(servers='"https://127.0.0.1:1"') + site() + route(),
+        pool(servers='"https://127.0.0.1:1"', more='tls = { ca_file = "system" }') + site() + route(),
+        ":3:11: upstreams[0].servers: has an address with https://, and nothing says whom to trust there. "
+        'Give `ca_file` under [upstreams.tls], a file or "system"',
+        id="TLS to whomever",
+    ),
+    pytest.param(
+        pool(more='tls = { ca_file = "a.pem", key = "a.key" }') + site() + route(),
+        pool(more='tls = { ca_file = "a.pem", key = "a.key", certificate = "a.pem" }') + site() + route(),
+        ":4:34: upstreams[0].tls.key: is given without `certificate`. Add `certificate`, or leave both out to show "
+        "none",
+        id="a key for upstreams without certificate",
     ),
     pytest.param(
         pool(more='drain = ["http://127.0.0.1:2"]') + site() + route(),

@@ -17,6 +17,7 @@ from mutualgate.config import (
     Timeouts,
     UpstreamConfig,
     UpstreamTimeouts,
+    UpstreamTls,
 )
 from mutualgate.config.kinds import Unfit
 from mutualgate.config.settings import ROOT, Setting, Table, tables
@@ -61,6 +62,7 @@ def test_every_setting_refuses_another_kind_of_value(setting: Setting) -> None:
         ("notices", NoticesConfig),
         ("upstreams", UpstreamConfig),
         ("upstreams.timeouts", UpstreamTimeouts),
+        ("upstreams.tls", UpstreamTls),
         ("sites", SiteConfig),
         ("sites.routes", RouteConfig),
     ],

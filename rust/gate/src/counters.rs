@@ -92,6 +92,8 @@ labels! {
         ResponseTimeout = "response_timeout",
         /// It broke the answer off.
         Incomplete = "incomplete",
+        /// Its certificate is not that of whom it should be.
+        Untrusted = "untrusted",
         /// None of its servers could be used.
         NoServer = "no_server",
         /// What it answered was not HTTP, or larger than the limits.

@@ -101,6 +101,14 @@ pub(crate) fn of_failure(failure: Failure) -> Option<(Document, Option<UpstreamE
             BODY_TOO_LARGE.document("The body is longer than this route takes."),
             None,
         ),
+        Failure::Refused => (
+            UPSTREAM_UNREACHABLE.document("It takes no requests now."),
+            Some(UpstreamError::Closed),
+        ),
+        Failure::Untrusted => (
+            UPSTREAM_FAILED.document("Its certificate does not verify."),
+            Some(UpstreamError::Untrusted),
+        ),
         Failure::NoServer => (
             UPSTREAM_UNREACHABLE.document("None of its servers can be used now."),
             Some(UpstreamError::NoServer),

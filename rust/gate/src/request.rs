@@ -364,7 +364,9 @@ async fn pass(
                 }
             }
             connection.receives(active.slot(), true);
-            relay::start(upgrade, exchange.into_link(), active, entry);
+            if let Some(link) = exchange.into_link() {
+                relay::start(upgrade, link, active, entry);
+            }
             Download::nothing()
         }
         (StatusCode::SWITCHING_PROTOCOLS, None) => {

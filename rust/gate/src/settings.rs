@@ -16,6 +16,7 @@ pub(crate) mod limits;
 mod route;
 mod site;
 pub(crate) mod upstream;
+pub(crate) mod upstream_tls;
 
 use identity::WireJwt;
 pub(crate) use limits::{Bounds, ScopeLimits};

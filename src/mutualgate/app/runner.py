@@ -30,6 +30,7 @@ from mutualgate.app.pump import Pump
 from mutualgate.app.server_certificates import SiteCertificate, files_of, renewed, site_certificates
 from mutualgate.app.services import Services
 from mutualgate.app.settings import gate_settings
+from mutualgate.app.upstream_tls import files_of_upstreams, upstreams_fit
 from mutualgate.app.watched import Watched
 from mutualgate.authorities.token_keys import TokenKey
 from mutualgate.config import Config, Finding
@@ -431,11 +432,11 @@ class Runner:
         """Notes each file before it is read, so that what changes meanwhile is read again."""
 
         def note(config: Config) -> list[Finding]:
-            self._watched.add(files_of(config))
+            self._watched.add([*files_of(config), *files_of_upstreams(config)])
             return []
 
         self._watched.note([self._services.folder.config])
-        return self._services.read_config(note, certificates_fit, fields_fit)
+        return self._services.read_config(note, certificates_fit, fields_fit, upstreams_fit)
 
     # Steps of the tasks in the background, and what the control socket is asked.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mutualgate.app.services import Services
 from mutualgate.authorities.keys import plain_key_pem, read_private_key
-from mutualgate.config import Config, SiteConfig
+from mutualgate.config import Config, SiteConfig, UpstreamTls
 from mutualgate.errors import BadInput
 from mutualgate.gate import SiteSettings
 from mutualgate.reading.bounded import read_file
@@ -40,8 +40,8 @@ def renewed(services: Services, config: Config, in_force: Sequence[SiteCertifica
     )
 
 
-def own_certificate(site: SiteConfig) -> tuple[bytes, bytes, datetime] | None:
-    """The site's own chain and key, PEM, and its notAfter; None where our authority issues it.
+def own_certificate(site: SiteConfig | UpstreamTls) -> tuple[bytes, bytes, datetime] | None:
+    """The own chain and key of a site, or of the gate at an upstream, PEM, and its notAfter; None where there is none.
 
     Raises `BadInput` that names the file: unreadable, no certificate, a key that is encrypted or another one's.
     """

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from mutualgate import config as of_file
+from mutualgate.app.upstream_tls import OF_SYSTEM, tls_settings
 from mutualgate.authorities.token_keys import TokenKey
 from mutualgate.config import DEMO, PORTAL, CaHints, Config, GateLimits, Rate, RouteLimits, SiteLimits, Upstream
 from mutualgate.gate import (
@@ -130,13 +131,15 @@ def _upstream(config: Config, service: Upstream, sockets: Path) -> UpstreamSetti
     if service in BUILT_IN:
         return UpstreamSettings.at(f"unix:{sockets.absolute() / BUILT_IN[service]}")
     if not service.is_name:
-        return UpstreamSettings.at(str(service))
+        return UpstreamSettings.at(str(service), tls_settings(OF_SYSTEM) if service.is_tls else None)
     (upstream,) = (upstream for upstream in config.upstreams if upstream.name == service.address)
     waits = upstream.timeouts
     return UpstreamSettings(
         name=upstream.name,
         servers=[ServerSettings(str(server), server in upstream.drain) for server in upstream.servers],
         balance=str(upstream.balance),
+        protocol=str(upstream.protocol),
+        tls=tls_settings(upstream.tls),
         waits=Waits(_seconds(waits.connect), _seconds(waits.response), _seconds(waits.total)),
     )
 

@@ -21,13 +21,14 @@ def check(
     """
     from mutualgate.app import Folder
     from mutualgate.app.checks import certificates_fit, clients_exist, fields_fit, secrets_fit
+    from mutualgate.app.upstream_tls import upstreams_fit
     from mutualgate.config import load, problems
 
     folder = Folder(dir)
     wanted = folder.config if file is None else file
     if not _is_there(wanted) and (file is not None or not folder.exists()):
         raise BadInput("there is no such file", where=str(wanted), expected="a mutualgate.toml")
-    wrong = problems(wanted, certificates_fit, fields_fit, secrets_fit, clients_exist(folder))
+    wrong = problems(wanted, certificates_fit, fields_fit, upstreams_fit, secrets_fit, clients_exist(folder))
     found = [
         {
             "file": problem.file,

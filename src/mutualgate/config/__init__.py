@@ -26,6 +26,7 @@ from .reader import Check, Problem, load, parse, problems
 from .rules import Finding
 from .settings import DEFAULT_HOSTS
 from .shape import (
+    SYSTEM,
     AccessFormat,
     AuthorityConfig,
     Balance,
@@ -40,6 +41,7 @@ from .shape import (
     NoticesConfig,
     OnRefusal,
     PortalConfig,
+    Protocol,
     RouteConfig,
     RouteLimits,
     Security,
@@ -48,12 +50,14 @@ from .shape import (
     Timeouts,
     UpstreamConfig,
     UpstreamTimeouts,
+    UpstreamTls,
 )
 
 __all__ = [
     "DEFAULT_HOSTS",
     "DEMO",
     "PORTAL",
+    "SYSTEM",
     "AccessFormat",
     "Address",
     "AuthorityConfig",
@@ -74,6 +78,7 @@ __all__ = [
     "Place",
     "PortalConfig",
     "Problem",
+    "Protocol",
     "Rate",
     "RouteConfig",
     "RouteLimits",
@@ -85,6 +90,7 @@ __all__ = [
     "Upstream",
     "UpstreamConfig",
     "UpstreamTimeouts",
+    "UpstreamTls",
     "default_file",
     "is_mailbox",
     "load",

@@ -264,6 +264,17 @@ class File:
 
 
 @dataclass(frozen=True)
+class Authorities:
+    """Certificates of CAs: a file, or `system` for those that the machine trusts."""
+
+    name: str = "file"
+    expected: str = 'the name of a file, or "system"'
+
+    def read(self, value: object, folder: Path) -> Path | str:
+        return text_of(value) if value == "system" else File().read(value, folder)
+
+
+@dataclass(frozen=True)
 class Log:
     """Where lines go: `-` is stdout, an empty string nowhere, anything else a file."""
 

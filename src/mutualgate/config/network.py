@@ -35,10 +35,15 @@ class Address:
 
 @dataclass(frozen=True)
 class Upstream:
-    """The service behind a route: `http://host:port`, `unix:/absolute/path`, the name of one of `[[upstreams]]`, or a
-    built-in one, `demo` or `portal`."""
+    """The service behind a route: an address with `http://`, `https://` or `unix:`, the name of one of `[[upstreams]]`,
+    or a built-in one, `demo` or `portal`."""
 
     address: str
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether its address begins with https."""
+        return self.address.startswith("https:")
 
     @property
     def is_name(self) -> bool:
@@ -113,18 +118,14 @@ class ServerAddress:
     """Kind of the address of one server, as an `Upstream`."""
 
     name: str = "server"
-    expected: str = '"http://host:port" or "unix:/path/of/a/socket"'
+    expected: str = '"http://host:port", "https://host:port" or "unix:/path/of/a/socket"'
 
     def read(self, value: object, folder: Path) -> Upstream:
         text = text_of(value)
         if text.startswith("unix:"):
             return _socket(text.removeprefix("unix:"), folder)
-        if text.lower().startswith("http://"):
+        if text.lower().startswith(("http://", "https://")):
             return _http(text)
-        if text.lower().startswith("https://"):
-            raise Unfit(
-                "found an address with https://", "A service on another machine needs a tunnel or a sidecar of its own"
-            )
         fix = f'Write "http://{text}"' if re.fullmatch(r"[A-Za-z0-9.-]+:[0-9]{1,5}", text) else None
         # What is no address may hold a password (user:password@host): it is not repeated.
         raise Unfit(found(value) if "@" not in text else "found something else", fix)
@@ -135,7 +136,9 @@ class Service:
     """Kind of an `Upstream`."""
 
     name: str = "upstream"
-    expected: str = '"http://host:port", "unix:/path/of/a/socket", the name of an upstream, "demo" or "portal"'
+    expected: str = (
+        '"http://host:port", "https://host:port", "unix:/path/of/a/socket", the name of an upstream, "demo" or "portal"'
+    )
 
     def read(self, value: object, folder: Path) -> Upstream:
         text = text_of(value)
@@ -285,7 +288,8 @@ def _http(text: str) -> Upstream:
         fix = "Leave out the path: requests are passed on with the path they came with" if parts.path else None
         raise Unfit(found(text), fix)
     name = host_name(host, text)
-    return Upstream(f"http://[{name}]:{port or 80}" if ":" in name else f"http://{name}:{port or 80}")
+    usual = 443 if parts.scheme == "https" else 80
+    return Upstream(f"{parts.scheme}://{f'[{name}]' if ':' in name else name}:{port or usual}")
 
 
 def _socket(text: str, folder: Path) -> Upstream:

@@ -37,6 +37,7 @@ from .shape import (
     Timeouts,
     UpstreamConfig,
     UpstreamTimeouts,
+    UpstreamTls,
 )
 
 MAX_FILE_BYTES = 1 << 20  # a thousand sites are a tenth of it; a file beyond is some other file
@@ -331,7 +332,9 @@ def assemble(draft: Draft, path: Path) -> Config:
         for site in draft["sites"]
     )
     upstreams = (
-        UpstreamConfig(**{**upstream, "timeouts": UpstreamTimeouts(**upstream["timeouts"])})
+        UpstreamConfig(
+            **{**upstream, "timeouts": UpstreamTimeouts(**upstream["timeouts"]), "tls": UpstreamTls(**upstream["tls"])}
+        )
         for upstream in draft["upstreams"]
     )
     return Config(

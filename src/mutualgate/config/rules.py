@@ -87,11 +87,11 @@ def _site_names(draft: Draft) -> Iterator[Finding]:
                               fix="Clients name no address in a handshake: list it at the first site")  # fmt: skip
 
 
-def _certificate(place: Place, site: Draft) -> Iterator[Finding]:
+def _certificate(place: Place, site: Draft, otherwise: str = "use a certificate of our authority") -> Iterator[Finding]:
     for given, missing in (("certificate", "key"), ("key", "certificate")):
         if site.get(given) is not None and missing in site and site[missing] is None:
             yield Finding((*place, given), f"is given without `{missing}`",
-                          fix=f"Add `{missing}`, or leave both out for a certificate of our authority")  # fmt: skip
+                          fix=f"Add `{missing}`, or leave both out to {otherwise}")  # fmt: skip
 
 
 def _routes(place: Place, site: Draft) -> Iterator[Finding]:
@@ -211,6 +211,11 @@ def _upstreams(draft: Draft) -> Iterator[Finding]:
         servers = [server for _, server in _present(upstream.get("servers"))]
         if len(servers) > MAX_SERVERS:
             yield Finding((*place, "servers"), f"has {len(servers)} servers, and {MAX_SERVERS} are the most")
+        tls = upstream.get("tls", {})
+        if any(server.is_tls for server in servers) and "ca_file" in tls and tls["ca_file"] is None:
+            yield Finding((*place, "servers"), "has an address with https://, and nothing says whom to trust there",
+                          fix='Give `ca_file` under [upstreams.tls], a file or "system"')  # fmt: skip
+        yield from _certificate((*place, "tls"), tls, "show none")
         for number, server in _present(upstream.get("drain")):
             if server not in servers:
                 yield Finding((*place, "drain", number), f"{server} is none of `servers`",

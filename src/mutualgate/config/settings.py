@@ -7,11 +7,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from .kinds import SIZES, Choice, Duration, File, Flag, Kind, Log, Many, Often, Size, Whole, Word
+from .kinds import SIZES, Authorities, Choice, Duration, File, Flag, Kind, Log, Many, Often, Size, Whole, Word
 from .messages import PERMANENT_REDIRECT, Elsewhere, Fields, Status
 from .network import Host, Listener, PlainUrl, SecureUrl, ServerAddress, Service, UrlPath
 from .posting import HookUrl, Mailbox, MailServer
-from .shape import SETTABLE_MODES, AccessFormat, Balance, CaHints, Dialect, Mode, OnRefusal, Security, TlsProfile
+from .shape import (
+    SETTABLE_MODES,
+    AccessFormat,
+    Balance,
+    CaHints,
+    Dialect,
+    Mode,
+    OnRefusal,
+    Protocol,
+    Security,
+    TlsProfile,
+)
 
 KIB, MIB, TIB = SIZES["KiB"], SIZES["MiB"], SIZES["TiB"]
 MS, SECOND, MINUTE, HOUR, DAY = (timedelta(milliseconds=1), timedelta(seconds=1), timedelta(minutes=1),
@@ -289,6 +300,25 @@ NOTICES = Table(
     ),
 )
 
+UPSTREAM_TLS = Table(
+    "upstreams.tls",
+    "Whom to trust behind the addresses of `servers` that begin with `https://`, and what to show there. The files are "
+    "read again when they change.",
+    (
+        Setting("ca_file", Authorities(), None,
+                "The authorities of the servers' certificates, PEM, or `system` for those that this machine trusts. "
+                "Must be given where a server has an address with `https://`.", '"app-ca.pem"',
+                otherwise="no server is reached by TLS"),
+        Setting("server_name", Host(), None, "The name to ask for (SNI), which the certificates must have.",
+                '"app.internal"', otherwise="that in the address of the server"),
+        Setting("certificate", File(), None,
+                "The gate's certificate and chain, PEM, for servers that ask for one. Given together with `key`.",
+                '"gate.pem"', otherwise="the gate shows none"),
+        Setting("key", File(), None, "The private key of `certificate`, PEM, not encrypted.", '"gate.key"',
+                otherwise="the gate shows none"),
+    ),
+)  # fmt: skip
+
 UPSTREAM_TIMEOUTS = Table(
     "upstreams.timeouts",
     "How long the gate waits for this upstream.",
@@ -312,10 +342,13 @@ UPSTREAMS = Table(
                 "Which server gets a request. `round_robin`: one after the other; `least_requests`: of two drawn by "
                 "lot, the one with fewer requests under way; `client_hash`: the same one for the same client, by its "
                 "address where it is nobody.", '"least_requests"'),
+        Setting("protocol", Choice(Protocol), '"http/1.1"',
+                "What the servers speak. `h2`: HTTP/2, over TLS by ALPN, in the clear with prior knowledge; requests "
+                "share connections, as gRPC wants it.", '"h2"'),
         Setting("drain", Many(ServerAddress()), "[]",
                 "Those of `servers` that get no new requests. What runs there ends.", '["http://10.0.0.2:8080"]'),
     ),
-    (UPSTREAM_TIMEOUTS,),
+    (UPSTREAM_TLS, UPSTREAM_TIMEOUTS),
     repeated=True,
     optional=True,
 )  # fmt: skip
@@ -361,7 +394,8 @@ ROUTES = Table(
                 "The path and all below it, by whole segments: `/admin` covers `/admin/x`, not `/administer`.",
                 '"/admin"'),
         Setting("upstream", Service(), None,
-                "The service behind: `http://host:port`, `unix:/path`, the name of one of `[[upstreams]]`, or one of "
+                "The service behind: `http://host:port`, `https://host:port` with a certificate of an authority that "
+                "this machine trusts, `unix:/path`, the name of one of `[[upstreams]]`, or one of "
                 "the gate's own: `demo`, to try it, "
                 "and `portal`, the pages on which clients come in. The portal hears of everybody, also of whom is "
                 "refused elsewhere, so its routes take no `client_certificate`, `roles` or `clients`.",

@@ -200,6 +200,30 @@ class Balance(StrEnum):
     CLIENT_HASH = "client_hash"
 
 
+class Protocol(StrEnum):
+    """What the servers of an upstream speak."""
+
+    HTTP_1 = "http/1.1"
+    HTTP_2 = "h2"
+
+
+SYSTEM = "system"
+"""In place of a file with CAs: those that this machine trusts."""
+
+
+@dataclass(frozen=True)
+class UpstreamTls:
+    """Whom to trust behind `https://`, and what to show. `certificate` and `key` are both None, or neither.
+
+    `ca_file` is None where no server has such an address; `server_name` is None for the name in the address.
+    """
+
+    ca_file: Path | str | None
+    server_name: str | None
+    certificate: Path | None
+    key: Path | None
+
+
 @dataclass(frozen=True)
 class UpstreamTimeouts:
     """How long the gate waits for an upstream; None for what the gate says, and for no limit in all."""
@@ -216,7 +240,9 @@ class UpstreamConfig:
     name: str
     servers: tuple[Upstream, ...]
     balance: Balance
+    protocol: Protocol
     drain: tuple[Upstream, ...]
+    tls: UpstreamTls
     timeouts: UpstreamTimeouts
 
 

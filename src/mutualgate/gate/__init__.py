@@ -13,6 +13,7 @@ from mutualgate.gate.settings import (
     ServerSettings,
     SiteSettings,
     Timeouts,
+    TlsSettings,
     UpstreamSettings,
     Waits,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "ServerSettings",
     "SiteSettings",
     "Timeouts",
+    "TlsSettings",
     "UpstreamSettings",
     "Verdict",
     "Waits",

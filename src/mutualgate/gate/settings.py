@@ -46,18 +46,32 @@ class Waits(msgspec.Struct, frozen=True, omit_defaults=True):
     total: float | None = None
 
 
+class TlsSettings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """TLS to servers: whom to trust, the name to find there, what to show; all but the name is PEM."""
+
+    ca_pem: bytes
+    server_name: str | None = None
+    certificate_pem: bytes | None = None
+    key_pem: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"TlsSettings({self.server_name!r})"  # a key must not reach a log
+
+
 class UpstreamSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """Servers that can stand in for each other; its `name` is in access lines and metrics."""
 
     name: str
     servers: list[ServerSettings]
     balance: str = "round_robin"
+    protocol: str = "http/1.1"
+    tls: TlsSettings | None = None
     waits: Waits = Waits()
 
     @classmethod
-    def at(cls, address: str) -> "UpstreamSettings":
+    def at(cls, address: str, tls: TlsSettings | None = None) -> "UpstreamSettings":
         """One server, as most upstreams are."""
-        return cls(address, [ServerSettings(address)])
+        return cls(address, [ServerSettings(address)], tls=tls)
 
 
 class FieldRules(msgspec.Struct, frozen=True, omit_defaults=True):

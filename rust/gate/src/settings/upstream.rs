@@ -4,7 +4,10 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 
-use super::SettingsError;
+use super::{
+    SettingsError,
+    upstream_tls::{self, Tls, WireTls},
+};
 
 /// Most servers of one upstream: each choice looks at all of them.
 const MAX_SERVERS: usize = 64;
@@ -12,17 +15,21 @@ const MAX_SERVERS: usize = 64;
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Address {
-    Tcp { host: String, port: u16 },
+    Tcp { host: String, port: u16, tls: bool },
     Unix(PathBuf),
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Address::Tcp { host, port } if host.contains(':') => {
-                write!(f, "http://[{host}]:{port}")
+            Address::Tcp { host, port, tls } => {
+                let scheme = if *tls { "https" } else { "http" };
+                if host.contains(':') {
+                    write!(f, "{scheme}://[{host}]:{port}")
+                } else {
+                    write!(f, "{scheme}://{host}:{port}")
+                }
             }
-            Address::Tcp { host, port } => write!(f, "http://{host}:{port}"),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -35,6 +42,9 @@ pub(crate) struct Upstream {
     pub(crate) name: String,
     pub(crate) servers: Vec<Server>,
     pub(crate) balance: Balance,
+    pub(crate) protocol: Protocol,
+    /// For those of its servers whose address begins with `https`.
+    pub(crate) tls: Option<Tls>,
     pub(crate) waits: Waits,
 }
 
@@ -58,6 +68,16 @@ pub(crate) enum Balance {
     ClientHash,
 }
 
+/// What its servers speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: over TLS by ALPN, in the clear with prior knowledge (RFC 9113 3.2, 3.3).
+    Http2,
+}
+
 /// How long an upstream is waited for, where it differs from the rest.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Waits {
@@ -75,6 +95,10 @@ pub(super) struct WireUpstream {
     servers: Vec<WireServer>,
     #[serde(default)]
     balance: String,
+    #[serde(default)]
+    protocol: String,
+    #[serde(default)]
+    tls: Option<WireTls>,
     #[serde(default)]
     waits: WireWaits,
 }
@@ -133,6 +157,27 @@ pub(super) fn checked(index: usize, wire: &WireUpstream) -> Result<Upstream, Set
             ));
         }
     };
+    let protocol = match wire.protocol.as_str() {
+        "" | "http/1.1" => Protocol::Http1,
+        "h2" => Protocol::Http2,
+        other => {
+            return Err(SettingsError::new(
+                field("protocol"),
+                format!("is {other:?}, expected \"http/1.1\" or \"h2\""),
+            ));
+        }
+    };
+    let tls_field = |name: &str| field(&format!("tls.{name}"));
+    let tls = (wire.tls.as_ref())
+        .map(|tls| upstream_tls::checked(&tls_field, tls, protocol))
+        .transpose()?;
+    let has_tls = |server: &Server| matches!(server.address, Address::Tcp { tls: true, .. });
+    if tls.is_none() && servers.iter().any(has_tls) {
+        return Err(SettingsError::new(
+            field("tls"),
+            "is missing, and a server has an address with https://",
+        ));
+    }
     let wait = |name: &str, seconds: Option<f64>| {
         seconds
             .map(|seconds| super::seconds(field(&format!("waits.{name}")), seconds))
@@ -142,6 +187,8 @@ pub(super) fn checked(index: usize, wire: &WireUpstream) -> Result<Upstream, Set
         name: wire.name.clone(),
         servers,
         balance,
+        protocol,
+        tls,
         waits: Waits {
             connect: wait("connect", wire.waits.connect)?,
             response: wait("response", wire.waits.response)?,
@@ -151,7 +198,8 @@ pub(super) fn checked(index: usize, wire: &WireUpstream) -> Result<Upstream, Set
 }
 
 fn address(text: &str) -> Result<Address, String> {
-    let wrong = || format!("is {text:?}, expected http://host:port or unix:/path");
+    let wrong =
+        || format!("is {text:?}, expected http://host:port, https://host:port or unix:/path");
     if let Some(path) = text.strip_prefix("unix:") {
         return if path.starts_with('/') {
             Ok(Address::Unix(path.into()))
@@ -159,7 +207,11 @@ fn address(text: &str) -> Result<Address, String> {
             Err(wrong())
         };
     }
-    let rest = text.strip_prefix("http://").ok_or_else(wrong)?;
+    let (tls, rest) = match text.split_once("://") {
+        Some(("http", rest)) => (false, rest),
+        Some(("https", rest)) => (true, rest),
+        _ => return Err(wrong()),
+    };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let authority: http::uri::Authority = rest.parse().map_err(|_| wrong())?;
     if rest.contains('@') || authority.host().is_empty() {
@@ -171,7 +223,8 @@ fn address(text: &str) -> Result<Address, String> {
         .trim_end_matches(']');
     Ok(Address::Tcp {
         host: host.to_owned(),
-        port: authority.port_u16().unwrap_or(80),
+        port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+        tls,
     })
 }
 
@@ -185,6 +238,7 @@ mod tests {
             Ok(Address::Tcp {
                 host: host.into(),
                 port,
+                tls: false,
             })
         };
         assert_eq!(address("http://127.0.0.1:8080"), tcp("127.0.0.1", 8080));
@@ -195,7 +249,7 @@ mod tests {
             Ok(Address::Unix("/run/app.sock".into()))
         );
         for wrong in [
-            "https://app",
+            "ftp://app",
             "http://user@app",
             "http://",
             "unix:app.sock",

@@ -9,7 +9,15 @@ use std::{
     },
 };
 
-use crate::{counters::Sharded, settings::upstream::Address};
+use rustls::pki_types::ServerName;
+
+use crate::{
+    counters::Sharded,
+    settings::{
+        upstream::{Address, Protocol, Upstream},
+        upstream_tls::Tls,
+    },
+};
 
 /// Where to connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +45,8 @@ pub(crate) struct Endpoint {
     /// The server as it is set.
     pub(super) server: Address,
     pub(super) target: Target,
+    pub(super) protocol: Protocol,
+    pub(super) tls: Option<Secured>,
     /// What stands for it where clients are spread by hash: the same in every process.
     pub(super) hash: u64,
     /// Requests under way; counted only where there is a choice.
@@ -48,13 +58,15 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn new(server: &Address, target: Target) -> Arc<Endpoint> {
+    pub(super) fn new(upstream: &Upstream, server: &Address, target: Target) -> Arc<Endpoint> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let hash = super::choose::hash_of(format!("{server} {target:?}").as_bytes());
         Arc::new(Endpoint {
             id: NEXT.fetch_add(1, Relaxed),
             server: server.clone(),
             target,
+            protocol: upstream.protocol,
+            tls: Secured::of(upstream, server),
             hash,
             active: AtomicUsize::new(0),
             requests: Sharded::default(),
@@ -64,15 +76,24 @@ impl Endpoint {
     }
 
     /// The place of a server for which nothing has to be looked up, or for which nothing has been yet.
-    pub(super) fn of_server(server: &Address) -> Arc<Endpoint> {
+    pub(super) fn of_server(upstream: &Upstream, server: &Address) -> Arc<Endpoint> {
         let target = match server {
-            Address::Tcp { host, port } => match host.parse() {
+            Address::Tcp { host, port, .. } => match host.parse() {
                 Ok(ip) => Target::Ip(SocketAddr::new(ip, *port)),
                 Err(_) => Target::Name(host.clone(), *port),
             },
             Address::Unix(path) => Target::Unix(path.clone()),
         };
-        Endpoint::new(server, target)
+        Endpoint::new(upstream, server, target)
+    }
+
+    /// Whether it is one of `server` as `upstream` is set.
+    pub(super) fn is_of(&self, upstream: &Upstream, server: &Address) -> bool {
+        !self.is_retired()
+            && self.server == *server
+            && self.protocol == upstream.protocol
+            && self.tls.as_ref().map(|mine| &mine.tls)
+                == upstream.tls.as_ref().filter(|_| is_tls(server))
     }
 
     /// Requests under way.
@@ -117,6 +138,34 @@ impl fmt::Debug for Endpoint {
             .field("target", &self.target)
             .finish_non_exhaustive()
     }
+}
+
+/// TLS to a place, and whom it has to be.
+#[derive(Debug)]
+pub(super) struct Secured {
+    pub(super) tls: Tls,
+    pub(super) name: ServerName<'static>,
+}
+
+impl Secured {
+    fn of(upstream: &Upstream, server: &Address) -> Option<Secured> {
+        let Address::Tcp {
+            host, tls: true, ..
+        } = server
+        else {
+            return None;
+        };
+        let tls = upstream.tls.clone()?;
+        let name = match &tls.server_name {
+            Some(name) => name.clone(),
+            None => ServerName::try_from(host.clone()).ok()?,
+        };
+        Some(Secured { tls, name })
+    }
+}
+
+fn is_tls(server: &Address) -> bool {
+    matches!(server, Address::Tcp { tls: true, .. })
 }
 
 /// A request under way at a place; dropped, it is over.

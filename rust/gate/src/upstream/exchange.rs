@@ -47,6 +47,10 @@ pub(crate) enum Failure {
     ClientGone,
     /// No server of the upstream can be used now.
     NoServer,
+    /// The upstream said that it does not take this request (RFC 9113 8.7).
+    Refused,
+    /// Its certificate is not that of whom it should be.
+    Untrusted,
 }
 
 impl From<BadResponse> for Failure {
@@ -85,7 +89,7 @@ pub(crate) type OnInterim<'a> = dyn FnMut(StatusCode, HeaderMap) + 'a;
 
 /// A request on its way, and its response.
 #[derive(Debug)]
-pub(crate) struct Exchange {
+pub(crate) struct Http1 {
     link: Box<Link>,
     request: Request,
     head_sent: usize,
@@ -126,9 +130,9 @@ impl Outbox {
     }
 }
 
-impl Exchange {
+impl Http1 {
     pub(super) fn new(link: Box<Link>, request: Request) -> Self {
-        Exchange {
+        Http1 {
             link,
             request,
             head_sent: 0,
@@ -301,10 +305,11 @@ impl Exchange {
                 match self.poll_upload(cx)? {
                     Poll::Ready(true) => {}
                     Poll::Ready(false) if self.head_sent == self.request.head.len() => {
-                        return Poll::Ready(Ok(()));
+                        return self.poll_flush(cx).map(Ok);
                     }
                     // The head does not wait for a body that is not there yet.
                     Poll::Pending if self.head_sent == self.request.head.len() => {
+                        ready!(self.poll_flush(cx));
                         return Poll::Pending;
                     }
                     Poll::Ready(false) | Poll::Pending => {}
@@ -314,6 +319,14 @@ impl Exchange {
                 self.write_broken = true;
             }
         }
+    }
+
+    /// TLS may hold back what did not fit at once.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if ready!(Pin::new(&mut self.link.stream).poll_flush(cx)).is_err() {
+            self.write_broken = true;
+        }
+        Poll::Ready(())
     }
 
     /// Moves the next part of the body to the outbox; `false` if there is none left.

@@ -85,11 +85,11 @@ impl Upstream {
             .flat_map(|server| {
                 let known: Vec<Arc<Endpoint>> = (before.iter())
                     .map(|member| &member.endpoint)
-                    .filter(|endpoint| endpoint.server == server.address && !endpoint.is_retired())
+                    .filter(|endpoint| endpoint.is_of(setting, &server.address))
                     .cloned()
                     .collect();
                 let endpoints = if known.is_empty() {
-                    vec![Endpoint::of_server(&server.address)]
+                    vec![Endpoint::of_server(setting, &server.address)]
                 } else {
                     known
                 };

@@ -1,26 +1,31 @@
 //! Forwarding: a permitted request goes to its upstream, and the response comes back as a stream.
 //!
-//! Knows HTTP/1.1 towards upstreams, connections and their reuse. Does not know who may pass: it wants to see a permit.
+//! Knows HTTP/1.1 and HTTP/2 towards upstreams, connections and their reuse. Does not know who may pass: it wants to see a permit.
 //! After any error or doubt a connection is closed and not used again, so that nobody gets another's response.
 
 mod choose;
 mod endpoint;
 mod exchange;
 mod group;
+mod http2;
 mod pool;
 mod request_head;
 mod response;
 mod stream;
 
-use std::{rc::Rc, sync::Arc};
+use std::{
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use http::request::Parts;
+use http::{request::Parts, uri::Scheme};
 use judge::Permit;
 use tokio::time::{Instant, timeout, timeout_at};
 
 pub(crate) use self::{
     choose::Asker,
-    exchange::{Exchange, Failure},
+    exchange::Failure,
     group::Upstream,
     pool::{Link, Pools},
     request_head::{Additions, BodyKind, block},
@@ -29,10 +34,11 @@ pub(crate) use self::{
 };
 use self::{
     endpoint::{Endpoint, UnderWay},
-    exchange::{OnInterim, Request},
+    exchange::{Http1, OnInterim, Request},
     group::Tried,
+    http2::Http2,
 };
-use crate::{upload::Upload, worker::Worker};
+use crate::{settings::upstream::Protocol, upload::Upload, worker::Worker};
 
 /// A request as it leaves the gate.
 pub(crate) struct Outgoing<'a> {
@@ -113,27 +119,42 @@ async fn attempt(
     worker: &Rc<Worker>,
     upstream: &Upstream,
     endpoint: &Arc<Endpoint>,
+    request: Request,
+    on_interim: &mut OnInterim<'_>,
+) -> Result<(Head, Exchange), (Failure, Option<Request>)> {
+    let under_way = (upstream.only.is_none()).then(|| UnderWay::new(endpoint));
+    endpoint.count_request();
+    let answered = match endpoint.protocol {
+        Protocol::Http1 => http1(worker, upstream, endpoint, request, on_interim).await,
+        // Boxed: HTTP/1.1 does not pay for its size.
+        Protocol::Http2 => Box::pin(http2(worker, upstream, endpoint, request, on_interim)).await,
+    };
+    answered.map(|(head, mut exchange)| {
+        exchange.counted(under_way);
+        (head, exchange)
+    })
+}
+
+async fn http1(
+    worker: &Rc<Worker>,
+    upstream: &Upstream,
+    endpoint: &Arc<Endpoint>,
     mut request: Request,
     on_interim: &mut OnInterim<'_>,
 ) -> Result<(Head, Exchange), (Failure, Option<Request>)> {
-    let mut under_way = (upstream.only.is_none()).then(|| UnderWay::new(endpoint));
-    endpoint.count_request();
     let mut kept = worker.pools.take(endpoint);
     loop {
         let (link, reused) = match kept.take() {
             Some(link) => (link, true),
             None => match connect(upstream, endpoint).await {
-                Ok(link) => (link, false),
+                Ok(stream) => (Link::new(stream, endpoint.clone()), false),
                 // Nothing was sent.
                 Err(failure) => return Err((failure, Some(request))),
             },
         };
-        let mut exchange = Exchange::new(link, request);
+        let mut exchange = Http1::new(link, request);
         match (exchange.response(upstream.waits.response, on_interim)).await {
-            Ok(head) => {
-                exchange.counted(under_way.take());
-                return Ok((head, exchange));
-            }
+            Ok(head) => return Ok((head, Exchange::Http1(exchange))),
             // The upstream may close an idle connection in the very moment in which it is used again: nobody's fault.
             Err(Failure::Closed) if reused && exchange.may_repeat() => {
                 request = exchange.into_request();
@@ -143,10 +164,151 @@ async fn attempt(
     }
 }
 
-async fn connect(upstream: &Upstream, endpoint: &Arc<Endpoint>) -> Result<Box<Link>, Failure> {
-    match timeout(upstream.waits.connect, Stream::connect(&endpoint.target)).await {
-        Ok(Ok(stream)) => Ok(Link::new(stream, endpoint.clone())),
-        Ok(Err(error)) => Err(Failure::Unreachable(error.kind())),
+async fn http2(
+    worker: &Rc<Worker>,
+    upstream: &Upstream,
+    endpoint: &Arc<Endpoint>,
+    mut request: Request,
+    on_interim: &mut OnInterim<'_>,
+) -> Result<(Head, Exchange), (Failure, Option<Request>)> {
+    // What a connection does not take, since it is about to end, another one may.
+    let mut again = true;
+    loop {
+        // Whoever waits for another's attempt does not wait longer than for its own.
+        let place = timeout(upstream.waits.connect, place(worker, upstream, endpoint)).await;
+        let (place, reused) = match place.unwrap_or(Err(Failure::ConnectTimeout)) {
+            Ok(place) => place,
+            Err(failure) => return Err((failure, Some(request))),
+        };
+        let opened = timeout(upstream.waits.connect, Http2::open(place, request)).await;
+        let mut exchange = match opened {
+            Ok(Ok(exchange)) => exchange,
+            Ok(Err((Failure::Refused, back))) if again => {
+                again = false;
+                request = back;
+                continue;
+            }
+            Ok(Err((failure, back))) => return Err((failure, Some(back))),
+            Err(_) => return Err((Failure::ConnectTimeout, None)),
+        };
+        let failure = match (exchange.response(upstream.waits.response, on_interim)).await {
+            Ok(head) => return Ok((head, Exchange::Http2(Box::new(exchange)))),
+            Err(failure) => failure,
+        };
+        let not_taken = failure == Failure::Refused;
+        if !(not_taken || (failure == Failure::Closed && reused)) || !exchange.may_repeat(failure) {
+            return Err((failure, None));
+        }
+        request = exchange.into_request();
+        if !again {
+            return Err((failure, not_taken.then_some(request)));
+        }
+        again = false;
+    }
+}
+
+/// A place for a request on a connection over HTTP/2, and whether that was open before.
+async fn place(
+    worker: &Rc<Worker>,
+    upstream: &Upstream,
+    endpoint: &Arc<Endpoint>,
+) -> Result<(http2::Place, bool), Failure> {
+    if let Some(open) = worker.pools.shared(endpoint) {
+        return Ok((open.enter(), true));
+    }
+    let opening = worker.pools.opening(endpoint);
+    let _one = opening.lock().await;
+    if let Some(open) = worker.pools.shared(endpoint) {
+        return Ok((open.enter(), true));
+    }
+    let stream = connect(upstream, endpoint).await?;
+    let scheme = match stream {
+        Stream::Tls(_) => Scheme::HTTPS,
+        Stream::Tcp(_) | Stream::Unix(_) => Scheme::HTTP,
+    };
+    let connection = http2::Connection::start(stream, scheme).await?;
+    let place = connection.enter();
+    worker.pools.share(endpoint, connection, worker.now());
+    Ok((place, false))
+}
+
+async fn connect(upstream: &Upstream, endpoint: &Endpoint) -> Result<Stream, Failure> {
+    match timeout(upstream.waits.connect, Stream::connect(endpoint)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(
+            match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+                Some(rustls::Error::InvalidCertificate(_)) => Failure::Untrusted,
+                _ => Failure::Unreachable(error.kind()),
+            },
+        ),
         Err(_) => Err(Failure::ConnectTimeout),
+    }
+}
+
+/// A request on its way, and its response.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the usual one: a box would be an allocation for each request"
+)]
+pub(crate) enum Exchange {
+    Http1(Http1),
+    Http2(Box<Http2>),
+}
+
+impl Exchange {
+    /// Lets it count as under way until it is dropped.
+    fn counted(&mut self, under_way: Option<UnderWay>) {
+        match self {
+            Exchange::Http1(exchange) => exchange.counted(under_way),
+            Exchange::Http2(exchange) => exchange.counted(under_way),
+        }
+    }
+
+    /// Lets the response be broken off at `deadline`.
+    fn end_by(&mut self, deadline: Instant) {
+        match self {
+            Exchange::Http1(exchange) => exchange.end_by(deadline),
+            Exchange::Http2(exchange) => exchange.end_by(deadline),
+        }
+    }
+
+    /// The next piece of the response's body; the request's goes on meanwhile.
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Failure>> {
+        match self {
+            Exchange::Http1(exchange) => exchange.poll_piece(cx),
+            Exchange::Http2(exchange) => exchange.poll_piece(cx),
+        }
+    }
+
+    /// Whether the response has come to its end.
+    pub(crate) fn is_done(&self) -> bool {
+        match self {
+            Exchange::Http1(exchange) => exchange.is_done(),
+            Exchange::Http2(exchange) => exchange.is_done(),
+        }
+    }
+
+    /// How many bytes the response's body has left, if that is known.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match self {
+            Exchange::Http1(exchange) => exchange.length(),
+            Exchange::Http2(exchange) => exchange.length(),
+        }
+    }
+
+    /// Gives the connection back, if the next request may use it.
+    pub(crate) fn finish(self, pools: &Pools, now: u32, limit: usize) {
+        if let Exchange::Http1(exchange) = self {
+            exchange.finish(pools, now, limit);
+        }
+    }
+
+    /// The connection, for what is no HTTP any more; HTTP/2 has none to give.
+    pub(crate) fn into_link(self) -> Option<Box<Link>> {
+        match self {
+            Exchange::Http1(exchange) => Some(exchange.into_link()),
+            Exchange::Http2(_) => None,
+        }
     }
 }

@@ -92,15 +92,26 @@ pub(crate) fn write(out: &mut Vec<u8>, parts: &Parts, additions: &Additions<'_>)
 /// Trailers, after the last chunk.
 pub(crate) fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
     for (name, value) in trailers {
-        // RFC 9110 6.5.1: what frames or routes a message has no place in its trailers.
-        if !(is_left_out(name)
-            || name.as_str() == "authorization"
-            || name.as_str() == "trailer"
-            || *name == COOKIE)
-        {
+        if !has_no_place_in_trailers(name) {
             field(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
+}
+
+/// The trailers that may be passed on.
+pub(crate) fn clean_trailers(trailers: &HeaderMap) -> HeaderMap {
+    (trailers.iter())
+        .filter(|(name, _)| !has_no_place_in_trailers(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// RFC 9110 6.5.1: what frames or routes a message has no place in its trailers.
+fn has_no_place_in_trailers(name: &HeaderName) -> bool {
+    is_left_out(name)
+        || name.as_str() == "authorization"
+        || name.as_str() == "trailer"
+        || *name == COOKIE
 }
 
 /// Serialises fields once, for heads to come.

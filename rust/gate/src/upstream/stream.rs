@@ -1,4 +1,4 @@
-//! A byte stream to an upstream: TCP or a Unix socket.
+//! A byte stream to an upstream: TCP, with TLS or without, or a Unix socket.
 
 use std::{
     future::Future,
@@ -13,24 +13,39 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use super::endpoint::Target;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::endpoint::{Endpoint, Target};
+use crate::settings::upstream::Protocol;
 
 /// A connected stream.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
-    pub(super) async fn connect(target: &Target) -> io::Result<Stream> {
-        let tcp = match target {
+    /// Connects, and over TLS makes sure who is there.
+    pub(super) async fn connect(endpoint: &Endpoint) -> io::Result<Stream> {
+        let tcp = match &endpoint.target {
             Target::Ip(address) => TcpStream::connect(address).await?,
             Target::Name(host, port) => TcpStream::connect((host.as_str(), *port)).await?,
             Target::Unix(path) => return Ok(Stream::Unix(UnixStream::connect(path).await?)),
         };
         tcp.set_nodelay(true)?;
-        Ok(Stream::Tcp(tcp))
+        let Some(secured) = &endpoint.tls else {
+            return Ok(Stream::Tcp(tcp));
+        };
+        let connector = TlsConnector::from(secured.tls.config.clone());
+        let tls = Box::pin(connector.connect(secured.name.clone(), tcp)).await?;
+        if endpoint.protocol == Protocol::Http2
+            && tls.get_ref().1.alpn_protocol() != Some(b"h2".as_slice())
+        {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        Ok(Stream::Tls(Box::new(tls)))
     }
 
     /// Reads what there is into the free part of `buffer`.
@@ -43,12 +58,13 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => pin!(stream.read_buf(buffer)).poll(cx),
             Stream::Unix(stream) => pin!(stream.read_buf(buffer)).poll(cx),
+            Stream::Tls(stream) => pin!(stream.read_buf(buffer)).poll(cx),
         }
     }
 
     /// Whether the other side has neither closed nor said anything: what an idle connection must be to be used again.
     /// Costs no system call unless something has happened.
-    pub(super) fn is_quiet(&self) -> bool {
+    pub(super) fn is_quiet(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         let mut byte = [0; 1];
         let read = match self {
@@ -60,6 +76,13 @@ impl Stream {
                 Poll::Pending => return true,
                 Poll::Ready(_) => stream.try_read(&mut byte),
             },
+            // Tickets and key updates may have come: they are no data.
+            Stream::Tls(stream) => {
+                let mut buffer = ReadBuf::new(&mut byte);
+                return Pin::new(stream)
+                    .poll_read(&mut cx, &mut buffer)
+                    .is_pending();
+            }
         };
         matches!(read, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
     }
@@ -74,6 +97,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -87,6 +111,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -98,6 +123,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -105,14 +131,18 @@ impl AsyncWrite for Stream {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(_) | Stream::Unix(_) => Poll::Ready(Ok(())),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

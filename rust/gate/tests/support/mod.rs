@@ -57,7 +57,20 @@ pub struct WireUpstream {
     pub name: String,
     pub servers: Vec<WireServer>,
     pub balance: &'static str,
+    pub protocol: &'static str,
+    pub tls: Option<WireTls>,
     pub waits: WireWaits,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct WireTls {
+    #[serde(with = "serde_bytes")]
+    pub ca_pem: Vec<u8>,
+    pub server_name: Option<String>,
+    #[serde(with = "serde_bytes")]
+    pub certificate_pem: Option<Vec<u8>>,
+    #[serde(with = "serde_bytes")]
+    pub key_pem: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -85,6 +98,8 @@ impl WireUpstream {
                 })
                 .collect(),
             balance: "round_robin",
+            protocol: "http/1.1",
+            tls: None,
             waits: WireWaits::default(),
         }
     }

@@ -1,0 +1,426 @@
+//! HTTP/2 to upstreams (RFC 9113): connections that many requests share, and one request and its response on a stream.
+//!
+//! The head is the one that HTTP/1.1 would have, read back: what is added to a request and left out of it is decided in one
+//! place. Data flows as fast as its reader takes it, both ways.
+
+use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use h2::{
+    Reason, RecvStream, SendStream,
+    client::{ResponseFuture, SendRequest},
+};
+use http::{
+    HeaderName, HeaderValue, Method, StatusCode, Uri,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE},
+    uri::Scheme,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, Sleep},
+};
+
+use super::{
+    endpoint::UnderWay,
+    exchange::{Failure, OnInterim, Request},
+    request_head,
+    response::{Framing, Head, Piece},
+};
+use crate::upload::{Part, UploadError};
+
+/// Most requests at a time on one connection.
+const MAX_STREAMS: usize = 100;
+/// What a server may send of one response before somebody takes it. Enough for a fast network, and so much of all streams
+/// together that clients which take nothing hold up no other.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * MAX_STREAMS as u32;
+/// Longest head of a response.
+const MAX_HEAD_BYTES: u32 = 64 * 1024;
+/// What waits for a server to take it, of each request.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// A connection on which requests run side by side.
+#[derive(Clone)]
+pub(super) struct Connection {
+    send: SendRequest<Bytes>,
+    scheme: Scheme,
+    active: Rc<Cell<usize>>,
+    /// Nothing new is sent on it: it has ended, or there was doubt.
+    closed: Rc<Cell<bool>>,
+}
+
+impl Connection {
+    /// Begins HTTP/2 on `stream`; the connection runs until its last request is over and nobody keeps it.
+    pub(super) async fn start<S>(stream: S, scheme: Scheme) -> Result<Connection, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let (send, connection) = h2::client::Builder::new()
+            .initial_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_header_list_size(MAX_HEAD_BYTES)
+            .max_send_buffer_size(SEND_BUFFER_BYTES)
+            .enable_push(false)
+            .handshake(stream)
+            .await
+            .map_err(|error| failure_of(&error))?;
+        let closed = Rc::new(Cell::new(false));
+        let ended = closed.clone();
+        tokio::task::spawn_local(async move {
+            let _ = connection.await;
+            ended.set(true);
+        });
+        Ok(Connection {
+            send,
+            scheme,
+            active: Rc::default(),
+            closed,
+        })
+    }
+
+    /// Whether another request may be sent on it.
+    pub(super) fn has_room(&self) -> bool {
+        !self.closed.get()
+            && self.active.get() < MAX_STREAMS.min(self.send.current_max_send_streams().max(1))
+    }
+
+    /// Whether nobody needs it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.active.get() == 0
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    /// A place for a request, which counts until it is dropped.
+    pub(super) fn enter(&self) -> Place {
+        self.active.set(self.active.get() + 1);
+        Place(self.clone())
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("active", &self.active)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request's place on a connection.
+#[derive(Debug)]
+pub(super) struct Place(Connection);
+
+impl Place {
+    /// Sends nothing new on this connection: what runs ends.
+    pub(super) fn doubt(&self) {
+        self.0.closed.set(true);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.active.set(self.0.active.get() - 1);
+    }
+}
+
+/// A request on its way, and its response.
+#[derive(Debug)]
+pub(crate) struct Http2 {
+    request: Request,
+    place: Place,
+    send: SendStream<Bytes>,
+    response: ResponseFuture,
+    body: Option<RecvStream>,
+    /// Data of the request's body for which there is no room yet.
+    data: Bytes,
+    sent_body: bool,
+    moved: u64,
+    write_broken: bool,
+    /// What is left of the response's body, where it was said how long it is.
+    left: Option<u64>,
+    data_done: bool,
+    done: bool,
+    limit: Option<Pin<Box<Sleep>>>,
+    _under_way: Option<UnderWay>,
+}
+
+impl Http2 {
+    /// Sends the head of `request`; gives it back where the connection takes no more requests, or none like it.
+    pub(super) async fn open(place: Place, request: Request) -> Result<Http2, (Failure, Request)> {
+        let Some(head) = head_of(&request.head, &place.0.scheme) else {
+            let failure = Failure::Bad("the request cannot be said in HTTP/2");
+            return Err((failure, request));
+        };
+        let mut send = place.0.send.clone();
+        let opened = match poll_fn(|cx| send.poll_ready(cx)).await {
+            Ok(()) => send.send_request(head, request.upload.is_none()),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok((response, send)) => Ok(Http2 {
+                request,
+                place,
+                send,
+                response,
+                body: None,
+                data: Bytes::new(),
+                sent_body: false,
+                moved: 0,
+                write_broken: false,
+                left: None,
+                data_done: false,
+                done: false,
+                limit: None,
+                _under_way: None,
+            }),
+            Err(_) => {
+                place.doubt();
+                Err((Failure::Refused, request))
+            }
+        }
+    }
+
+    pub(super) fn into_request(self) -> Request {
+        self.request
+    }
+
+    pub(super) fn counted(&mut self, under_way: Option<UnderWay>) {
+        self._under_way = under_way;
+    }
+
+    pub(super) fn end_by(&mut self, deadline: Instant) {
+        self.limit = Some(Box::pin(tokio::time::sleep_until(deadline)));
+    }
+
+    /// As for HTTP/1.1; what the server has not taken (RFC 9113 8.7) may be sent again whatever it is.
+    pub(super) fn may_repeat(&self, failure: Failure) -> bool {
+        !self.sent_body
+            && self.data.is_empty()
+            && (failure == Failure::Refused
+                || self.request.is_uploading()
+                || self.request.method.is_idempotent())
+    }
+
+    /// The head of the response, for which to wait as [`super::exchange::Http1::response`] does.
+    pub(super) async fn response(
+        &mut self,
+        patience: Duration,
+        on_interim: &mut OnInterim<'_>,
+    ) -> Result<Head, Failure> {
+        let mut limit = pin!(tokio::time::sleep(patience));
+        let mut moved = 0;
+        let response = poll_fn(|cx| {
+            if let Poll::Ready(Err(failure)) = self.poll_send(cx) {
+                return Poll::Ready(Err(failure));
+            }
+            while let Poll::Ready(Some(interim)) = self.response.poll_informational(cx) {
+                let Ok(interim) = interim else { break };
+                let (head, ()) = interim.into_parts();
+                on_interim(head.status, head.headers);
+            }
+            if let Poll::Ready(response) = Pin::new(&mut self.response).poll(cx) {
+                return Poll::Ready(response.map_err(|error| failure_of(&error)));
+            }
+            let waits_for_client = self.request.upload.is_some() && self.data.is_empty();
+            if self.moved != moved || (waits_for_client && limit.is_elapsed()) {
+                moved = self.moved;
+                limit.as_mut().reset(Instant::now() + patience);
+            }
+            match limit.as_mut().poll(cx) {
+                Poll::Ready(()) if !waits_for_client => {
+                    // The connection may be dead rather than the request slow.
+                    self.place.doubt();
+                    Poll::Ready(Err(Failure::ResponseTimeout))
+                }
+                Poll::Ready(()) | Poll::Pending => Poll::Pending,
+            }
+        })
+        .await?;
+        let (head, body) = response.into_parts();
+        let mut headers = head.headers;
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Failure::Bad("its status is 101, which HTTP/2 has not")); // RFC 9113 8.6
+        }
+        if head.status == StatusCode::NO_CONTENT {
+            headers.remove(CONTENT_LENGTH); // RFC 9110 8.6: must not be there
+        }
+        self.done = body.is_end_stream();
+        self.left = headers
+            .get(CONTENT_LENGTH)
+            .filter(|_| self.request.method != Method::HEAD)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        self.body = Some(body);
+        Ok(Head {
+            status: head.status,
+            headers,
+            framing: Framing::UntilClose,
+            keep_alive: false,
+        })
+    }
+
+    /// The next piece of the response's body; the request's goes on meanwhile.
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Failure>> {
+        if let Some(limit) = &mut self.limit
+            && limit.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(Failure::ResponseTimeout));
+        }
+        if let Poll::Ready(Err(failure)) = self.poll_send(cx) {
+            return Poll::Ready(Err(failure));
+        }
+        let Some(body) = self.body.as_mut().filter(|_| !self.done) else {
+            return Poll::Ready(Ok(Piece::End));
+        };
+        while !self.data_done {
+            match ready!(body.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // Whoever asks for a piece takes it: there is room for as much again.
+                    let _ = body.flow_control().release_capacity(data.len());
+                    if let Some(left) = &mut self.left {
+                        *left = left.saturating_sub(data.len() as u64);
+                    }
+                    if !data.is_empty() {
+                        return Poll::Ready(Ok(Piece::Data(data)));
+                    }
+                }
+                Some(Err(_)) => return Poll::Ready(Err(Failure::Broken)),
+                None => self.data_done = true,
+            }
+        }
+        let trailers = ready!(body.poll_trailers(cx)).map_err(|_| Failure::Broken)?;
+        self.done = true;
+        Poll::Ready(Ok(trailers.map_or(Piece::End, Piece::Trailers)))
+    }
+
+    /// Whether the response has come to its end.
+    pub(super) fn is_done(&self) -> bool {
+        self.done || self.body.as_ref().is_some_and(RecvStream::is_end_stream)
+    }
+
+    /// How many bytes the response's body has left, if that is known.
+    pub(super) fn length(&self) -> Option<u64> {
+        if self.is_done() { Some(0) } else { self.left }
+    }
+
+    /// Sends what there is of the body; ready when all of it is sent or the server takes no more.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        loop {
+            if self.write_broken {
+                return Poll::Ready(Ok(()));
+            }
+            if !self.data.is_empty() {
+                self.send.reserve_capacity(self.data.len());
+                while self.send.capacity() == 0 {
+                    if !matches!(ready!(self.send.poll_capacity(cx)), Some(Ok(_))) {
+                        self.write_broken = true; // A response may be there all the same.
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                let room = self.send.capacity().min(self.data.len());
+                let data = self.data.split_to(room);
+                self.sent_body = true;
+                self.moved += room as u64;
+                self.write_broken = self.send.send_data(data, false).is_err();
+                continue;
+            }
+            let Some(upload) = &mut self.request.upload else {
+                return Poll::Ready(Ok(()));
+            };
+            let sent = match ready!(upload.poll_part(cx)) {
+                Ok(Part::Data(data)) => {
+                    self.data = data;
+                    continue;
+                }
+                Ok(Part::End(None)) => self.send.send_data(Bytes::new(), true),
+                Ok(Part::End(Some(trailers))) => {
+                    let trailers = request_head::clean_trailers(&trailers);
+                    self.send.send_trailers(trailers)
+                }
+                Err(error) => {
+                    self.send.send_reset(Reason::CANCEL);
+                    return Poll::Ready(Err(match error {
+                        UploadError::TooLarge => Failure::BodyTooLarge,
+                        UploadError::Broken => Failure::ClientGone,
+                    }));
+                }
+            };
+            self.sent_body = true;
+            self.moved += 1;
+            self.request.upload = None;
+            self.write_broken = sent.is_err();
+        }
+    }
+}
+
+/// Reads back the head that HTTP/1.1 would have.
+fn head_of(head: &[u8], scheme: &Scheme) -> Option<http::Request<()>> {
+    let head = Bytes::copy_from_slice(head);
+    let mut fields = [httparse::EMPTY_HEADER; 256];
+    let mut parsed = httparse::Request::new(&mut fields);
+    parsed
+        .parse(&head)
+        .ok()
+        .filter(httparse::Status::is_complete)?;
+    let mut request = http::Request::new(());
+    *request.version_mut() = http::Version::HTTP_2;
+    *request.method_mut() = parsed.method?.parse().ok()?;
+    let mut authority = "";
+    for field in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        match name {
+            HOST => authority = str::from_utf8(field.value).ok()?,
+            // RFC 9113 8.2.2.
+            CONNECTION | TRANSFER_ENCODING | UPGRADE => {}
+            name => {
+                let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value)).ok()?;
+                request.headers_mut().append(name, value);
+            }
+        }
+    }
+    *request.uri_mut() = Uri::builder()
+        .scheme(scheme.clone())
+        .authority(authority)
+        .path_and_query(parsed.path?)
+        .build()
+        .ok()?;
+    Some(request)
+}
+
+/// Why there is no response.
+fn failure_of(error: &h2::Error) -> Failure {
+    let refused = error.reason() == Some(Reason::REFUSED_STREAM);
+    // A GOAWAY without an error reaches only the requests that it names as not taken (RFC 9113 6.8).
+    let left_out = error.is_go_away() && error.reason() == Some(Reason::NO_ERROR);
+    if error.is_remote() && (refused || left_out) {
+        Failure::Refused
+    } else if error.is_io() {
+        Failure::Closed
+    } else if error.is_remote() {
+        Failure::Broken
+    } else {
+        Failure::Bad("it breaks HTTP/2")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_read_back_without_what_concerns_a_connection() {
+        let head = b"GET /x?y=z HTTP/1.1\r\nhost: a.test\r\naccept: */*\r\ntransfer-encoding: chunked\r\nconnection: te\r\nte: trailers\r\nclient-cert: :b3Vycw==:\r\n\r\n";
+        let head = head_of(head, &Scheme::HTTPS).unwrap();
+        assert_eq!(head.uri(), "https://a.test/x?y=z");
+        let names: Vec<&str> = head.headers().keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["accept", "te", "client-cert"]);
+    }
+}

@@ -1,0 +1,383 @@
+//! HTTP/2 and TLS towards upstreams: what arrives there, what comes back, and who is believed.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use h2::{Reason, RecvStream, server};
+use http::{HeaderMap, Response};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use judge::record::Mode;
+use rustls::{
+    RootCertStore, ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+use support::{WireTls, WireUpstream, World, client::Hello, pki::Pki, route, site};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpListener,
+};
+use tokio_rustls::TlsAcceptor;
+
+/// A server that speaks HTTP/2 alone; answers by path.
+#[derive(Clone, Default)]
+struct Server {
+    connections: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
+    resets: Arc<AtomicUsize>,
+}
+
+impl Server {
+    async fn start(&self, tls: Option<TlsAcceptor>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = self.clone();
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                server.connections.fetch_add(1, SeqCst);
+                let (server, tls) = (server.clone(), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => server.serve(tcp).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(tcp).await {
+                                server.serve(stream).await;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let Ok(mut connection) = server::handshake(stream).await else {
+            return;
+        };
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            let nth = self.requests.fetch_add(1, SeqCst);
+            let path = request.uri().path().to_owned();
+            match path.as_str() {
+                "/reset" => respond.send_reset(Reason::INTERNAL_ERROR),
+                "/refuse-once" if nth == 0 => respond.send_reset(Reason::REFUSED_STREAM),
+                "/goaway" => {
+                    respond.send_response(Response::new(()), true).unwrap();
+                    connection.graceful_shutdown();
+                }
+                _ => {
+                    let server = self.clone();
+                    tokio::spawn(async move { server.answer(path, request, respond).await });
+                }
+            }
+        }
+    }
+
+    async fn answer(
+        self,
+        path: String,
+        request: http::Request<RecvStream>,
+        mut respond: server::SendResponse<Bytes>,
+    ) {
+        if path == "/hints" {
+            let early = Response::builder().status(103).body(()).unwrap();
+            let _ = respond.send_informational(early);
+        }
+        if path == "/silent" {
+            let mut body = respond.send_response(Response::new(()), false).unwrap();
+            let _ = std::future::poll_fn(|cx| body.poll_reset(cx)).await;
+            self.resets.fetch_add(1, SeqCst);
+            return;
+        }
+        let (parts, mut body) = request.into_parts();
+        let mut received = Vec::new();
+        while let Some(Ok(data)) = body.data().await {
+            let _ = body.flow_control().release_capacity(data.len());
+            received.extend_from_slice(&data);
+        }
+        let trailers = body.trailers().await.ok().flatten().unwrap_or_default();
+        let mut send = respond.send_response(Response::new(()), false).unwrap();
+        let text = match path.as_str() {
+            "/big" => vec![b'x'; 10 * 1024 * 1024],
+            "/half" => {
+                let _ = send.send_data(Bytes::from_static(b"half"), false);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                return send.send_reset(Reason::INTERNAL_ERROR);
+            }
+            "/slow" => {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                b"slow".to_vec()
+            }
+            _ => format!(
+                "{} {}\n{:?}\n{} bytes\n{trailers:?}",
+                parts.method,
+                parts.uri,
+                parts.headers,
+                received.len()
+            )
+            .into_bytes(),
+        };
+        send.reserve_capacity(text.len());
+        let mut text = Bytes::from(text);
+        while !text.is_empty() {
+            send.reserve_capacity(text.len());
+            while send.capacity() == 0 {
+                if std::future::poll_fn(|cx| send.poll_capacity(cx))
+                    .await
+                    .is_none()
+                {
+                    return;
+                }
+            }
+            let part = text.split_to(send.capacity().min(text.len()));
+            send.send_data(part, false).unwrap();
+        }
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", "0".parse().unwrap());
+        let _ = send.send_trailers(trailers);
+    }
+}
+
+async fn world(upstream: WireUpstream) -> World {
+    let sites = vec![site("a.test", vec![route("/", Mode::Required)])];
+    World::with(sites, |settings| settings.upstreams[0] = upstream).await
+}
+
+async fn in_the_clear() -> (Server, World) {
+    let server = Server::default();
+    let address = server.start(None).await;
+    let world = world(WireUpstream {
+        protocol: "h2",
+        ..WireUpstream::at(&[format!("http://{address}")])
+    })
+    .await;
+    (server, world)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_share_a_connection_with_bodies_and_trailers_both_ways() {
+    let (server, world) = in_the_clear().await;
+    let mut alice = world.alice().await;
+    alice
+        .send("PUT /x?y=z HTTP/1.1\r\nHost: a.test\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\nClient-Cert: forged\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\nClient_Cert: forged\r\nCookie: a\r\n\r\n")
+        .await;
+    let response = alice.response().await.unwrap();
+    let text = response.text();
+    assert_eq!(response.status, 200);
+    assert!(text.starts_with("PUT http://a.test/x?y=z\n"), "{text}");
+    assert!(
+        text.contains("\"mutualgate-client-id\": \"1\"") && text.contains("\"te\": \"trailers\""),
+        "{text}"
+    );
+    assert!(text.contains("3 bytes\n{\"x-sum\": \"1\"}"), "{text}");
+    assert!(
+        !text.contains("forged") && !text.contains("connection"),
+        "{text}"
+    );
+    // Many at a time, on one connection.
+    let mut waiting = Vec::new();
+    for _ in 0..8 {
+        let mut client = world.alice().await;
+        waiting.push(tokio::spawn(
+            async move { client.get("/slow").await.text() },
+        ));
+    }
+    for one in waiting {
+        assert_eq!(one.await.unwrap(), "slow");
+    }
+    assert_eq!(alice.get("/big").await.body.len(), 10 * 1024 * 1024);
+    assert_eq!(alice.get("/hints").await.status, 200);
+    assert_eq!(server.connections.load(SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_does_not_take_is_sent_again_and_what_it_breaks_off_is_not() {
+    let (server, world) = in_the_clear().await;
+    let mut alice = world.alice().await;
+    alice
+        .send("POST /refuse-once HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    assert_eq!(alice.response().await.unwrap().status, 200);
+    assert_eq!(server.requests.load(SeqCst), 2);
+    assert_eq!(alice.get("/reset").await.status, 502);
+    assert_eq!(server.requests.load(SeqCst), 3);
+    // After a GOAWAY the next request opens another connection.
+    assert_eq!(alice.get("/goaway").await.status, 200);
+    assert_eq!(alice.get("/x").await.status, 200);
+    assert_eq!(server.connections.load(SeqCst), 2);
+    alice
+        .send("GET /half HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .await;
+    assert!(alice.response().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_resets_its_stream_and_no_other() {
+    let (server, world) = in_the_clear().await;
+    let mut alice = world.alice().await;
+    alice
+        .send("GET /silent HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .await;
+    let requests = server.requests.clone();
+    support::eventually("the request is there", || requests.load(SeqCst) == 1).await;
+    drop(alice);
+    let resets = server.resets.clone();
+    support::eventually("the stream is reset", || resets.load(SeqCst) == 1).await;
+    assert_eq!(world.alice().await.get("/x").await.status, 200);
+    assert_eq!(server.connections.load(SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_reach_a_client_over_http_2_as_grpc_wants_it() {
+    let (_, world) = in_the_clear().await;
+    let hello = Hello::new("a.test").identity(&world.alice).alpn("h2");
+    let tls = TokioIo::new(world.connect(hello).await.tls);
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), tls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::builder()
+        .method("POST")
+        .uri("https://a.test/svc/Call")
+        .header("te", "trailers")
+        .body(Full::new(Bytes::from_static(b"\0\0\0\0\x01x")))
+        .unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    let body = response.into_body().collect().await.unwrap();
+    assert_eq!(body.trailers().unwrap()["grpc-status"], "0");
+    let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+    assert!(
+        text.starts_with("POST http://a.test/svc/Call\n") && text.contains("6 bytes"),
+        "{text}"
+    );
+}
+
+/// A TLS server for `localhost` that asks for a certificate of `clients`.
+fn acceptor(pki: &Pki, clients: &Pki, alpn: &str) -> TlsAcceptor {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(clients.root()).unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .unwrap();
+    let (certificate, key) = pki.server(&["localhost"]);
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(
+            CertificateDer::pem_slice_iter(&certificate)
+                .collect::<Result<_, _>>()
+                .unwrap(),
+            PrivateKeyDer::from_pem_slice(&key).unwrap(),
+        )
+        .unwrap();
+    config.alpn_protocols = vec![alpn.into()];
+    TlsAcceptor::from(Arc::new(config))
+}
+
+fn pem(label: &str, der: &[u8]) -> Vec<u8> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    format!(
+        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+        STANDARD.encode(der)
+    )
+    .into_bytes()
+}
+
+fn tls(ca: &Pki, own: Option<&Pki>) -> WireTls {
+    let own = own.map(|pki| pki.client("gate"));
+    WireTls {
+        ca_pem: pem("CERTIFICATE", &ca.authority_der()),
+        server_name: Some("localhost".into()),
+        certificate_pem: own.as_ref().map(|own| pem("CERTIFICATE", &own.chain[0])),
+        key_pem: own.map(|own| pem("PRIVATE KEY", own.key.secret_der())),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_believed_by_its_certificate_and_sees_ours() {
+    let (house, other, gates) = (
+        Pki::named("House"),
+        Pki::named("Other"),
+        Pki::named("Gates"),
+    );
+    let server = Server::default();
+    let address = server.start(Some(acceptor(&house, &gates, "h2"))).await;
+    let upstream = |tls| WireUpstream {
+        protocol: "h2",
+        tls: Some(tls),
+        ..WireUpstream::at(&[format!("https://{address}")])
+    };
+    let mut right = world(upstream(tls(&house, Some(&gates)))).await;
+    let mut alice = right.alice().await;
+    let text = alice.get("/x").await.text();
+    assert!(text.starts_with("GET https://a.test/x\n"), "{text}");
+    // Other settings of TLS never use a connection that was opened with these.
+    right.settings.upstreams[0].tls = Some(tls(&other, Some(&gates)));
+    right
+        .gate
+        .configure(support::checked(&right.settings), right.snapshot.clone())
+        .unwrap();
+    let response = alice.get("/x").await;
+    assert_eq!(response.status, 502);
+    assert!(response.text().contains("certificate does not verify"));
+    let wrong_name = WireTls {
+        server_name: Some("elsewhere".into()),
+        ..tls(&house, Some(&gates))
+    };
+    for wrong in [wrong_name, tls(&house, None), tls(&house, Some(&other))] {
+        let response = world(upstream(wrong)).await.alice().await.get("/x").await;
+        assert!(response.status >= 502, "{}", response.status);
+    }
+    assert_eq!(server.requests.load(SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_1_over_tls_keeps_its_connection() {
+    let (house, gates) = (Pki::named("House"), Pki::named("Gates"));
+    let acceptor = acceptor(&house, &gates, "http/1.1");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut stream = acceptor.accept(tcp).await.unwrap();
+        let mut taken = 0;
+        let mut bytes = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = stream.read(&mut bytes).await {
+            taken += count;
+            if bytes[..count].ends_with(b"\r\n\r\n") || bytes[..count].ends_with(b"END") {
+                let body = format!("{}", taken > 1_000_000);
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+                stream.write_all((head + &body).as_bytes()).await.unwrap();
+                stream.flush().await.unwrap();
+            }
+        }
+    });
+    let world = world(WireUpstream {
+        tls: Some(tls(&house, Some(&gates))),
+        ..WireUpstream::at(&[format!("https://{address}")])
+    })
+    .await;
+    let mut alice = world.alice().await;
+    assert_eq!(alice.get("/x").await.text(), "false");
+    let body = "x".repeat(2_000_000) + "END";
+    alice
+        .send(&format!(
+            "POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await;
+    assert_eq!(alice.response().await.unwrap().text(), "true");
+}
