@@ -12,9 +12,13 @@ FILE = """
 listen = ["127.0.0.1:1", "[::1]:2"]
 access_format = "text"
 max_header_bytes = "16 KiB"
+memory_limit = "1 GiB"
 
 [gate.limits]
 address_connections = 100
+min_body_rate = "1 KiB"
+min_read_rate = "2 KiB"
+slow_grace = "5s"
 address_handshakes = "20/s burst 50"
 client_requests = "600/m"
 
@@ -43,6 +47,8 @@ def test_everything_is_passed_on_with_its_unit() -> None:
     assert settings.access_format == "text"
     assert settings.limits.max_header_bytes == 16 * 1024
     assert settings.timeouts.connect == 1.5
+    assert (settings.limits.min_body_rate, settings.limits.min_read_rate, settings.timeouts.slow) == (1024, 2048, 5.0)
+    assert settings.limits.memory == 1 << 30
     assert settings.limits.address == Bounds(100, (20.0, 50))
     assert settings.limits.client == Bounds(requests=(10.0, 10))
     assert settings.site_limits == [ScopeLimits(Bounds(requests=(7.0, 7)), Bounds(5))]

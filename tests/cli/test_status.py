@@ -36,6 +36,8 @@ ANSWER: dict[str, Any] = {
         "verdicts": [["no_certificate", 3], ["expired", 2], ["revoked", 0], ["admitted", 90], ["anonymous", 4]],
         "upstream_errors": [["connect", 1], ["closed", 0]],
         "limited": [["client_requests", 7], ["address_requests", 0]],
+        "memory_bytes": 123 << 20,
+        "memory_stage": 0,
         "limited_most": [
             {
                 "limit": "client_requests",
@@ -78,6 +80,7 @@ def test_what_matters_is_there() -> None:
         "upstream errors": "1 connect",
         "turned away at": "7 client_requests",
         "most of them": "batch 7 times at client_requests, last 2027-01-15 08:00:00 UTC",
+        "memory": "123 MiB",
         "ends next": "the revocation list of issuing: 2026-11-29 03:00 UTC",
     }
 

@@ -19,6 +19,8 @@ COUNTERS: dict[str, Any] = {
     "verdicts": [["no_certificate", 3], ["expired", 1], ["admitted", 7], ["anonymous", 4]],
     "upstream_errors": [["connect", 1]],
     "limited": [["client_requests", 4]],
+    "memory_bytes": 1 << 27,
+    "memory_stage": 1,
     "requests": [
         {
             "site": "shop",

@@ -15,14 +15,14 @@ use judge::{Admission, Reason, Site, Verdict, record::Mode};
 
 use crate::{
     client_io::{Phase, Progress},
-    counters::Flow,
+    counters::{Flow, Limit},
     event::Scene,
     identity::{
         Dialects, Hop,
         link::{self, Link},
     },
     ledger,
-    limits::{Held, Over},
+    limits::{self, Held, Over, Pace, Slowest},
     standing::{Standing, judge, unix_now},
     state::{State, TimeoutsMs},
     upstream::block,
@@ -46,6 +46,9 @@ const PARK_MILLISECONDS: u32 = 200;
 /// How long an idle connection may bring one more request while another process has taken over, in milliseconds. A client
 /// that uses its connection does so within this; one that does not is told the end as after any idle time.
 const IN_TURN_MILLISECONDS: u32 = 3_000;
+
+/// What is idle, or stuck, for less is not closed to make room, in milliseconds.
+const SPARED_MILLISECONDS: u32 = 500;
 
 /// HTTP/2 streams that a client may abandon in vain before its connection is cut (CVE-2023-44487): a browser that leaves a
 /// large page abandons dozens.
@@ -115,6 +118,12 @@ struct Running {
     waits_since: u32,
     /// Since when the client does not take what there is of the answer; likewise. A closed HTTP/2 window blocks no socket.
     owed_since: u32,
+    /// How fast its body comes.
+    upload: Pace,
+    /// How fast its answer is taken.
+    download: Pace,
+    /// The client says things when there is something to say: how fast is its own affair.
+    converses: bool,
 }
 
 /// A permit is given for a place; when trust changes, it is asked for again.
@@ -270,6 +279,9 @@ impl Connection {
             answering: false,
             waits_since: 0,
             owed_since: 0,
+            upload: Pace::default(),
+            download: Pace::default(),
+            converses: false,
         });
         let slot = match requests.iter().position(Option::is_none) {
             Some(slot) => slot,
@@ -316,6 +328,27 @@ impl Connection {
     pub(crate) fn owes(&self, slot: usize, owes: bool) {
         if let Some(Some(running)) = self.requests.borrow_mut().get_mut(slot) {
             running.owed_since = u32::from(owes);
+        }
+    }
+
+    /// Notes that the request in `slot` is one of a conversation, which has its own pace.
+    pub(crate) fn converses(&self, slot: usize) {
+        if let Some(Some(running)) = self.requests.borrow_mut().get_mut(slot) {
+            running.converses = true;
+        }
+    }
+
+    /// Notes that `bytes` of the body of the request in `slot` have come.
+    pub(crate) fn came(&self, slot: usize, bytes: usize) {
+        if let Some(Some(running)) = self.requests.borrow_mut().get_mut(slot) {
+            running.upload.moved(bytes);
+        }
+    }
+
+    /// Notes that the client takes `bytes` of the answer to the request in `slot`.
+    pub(crate) fn took(&self, slot: usize, bytes: usize) {
+        if let Some(Some(running)) = self.requests.borrow_mut().get_mut(slot) {
+            running.download.moved(bytes);
         }
     }
 
@@ -385,9 +418,29 @@ impl Connection {
         } else if is_overdue
             || self.progress.blocked_age(now) > stall
             || self.is_stalled(now, stall)
+            || self.is_slow(now, timeouts.slowest)
         {
             self.cut();
         }
+    }
+
+    /// For how long it has been idle at `now`, in milliseconds; `None` if it is not, or only just.
+    pub(crate) fn idle_for(&self, now: u32) -> Option<u32> {
+        let is_idle = self.running.get() == 0
+            && self.progress.phase() == Phase::Idle
+            && self.ending.get() == Ending::No;
+        Some(self.progress.phase_age(now)).filter(|age| is_idle && *age > SPARED_MILLISECONDS)
+    }
+
+    /// For how long the client has neither said nor taken anything of what it owes or is owed, likewise.
+    pub(crate) fn stuck_for(&self, now: u32) -> Option<u32> {
+        let since = |since: u32| now.saturating_sub(if since > 1 { since } else { now });
+        let requests = self.requests.borrow();
+        let longest = requests.iter().flatten();
+        let longest =
+            longest.map(|running| since(running.waits_since).max(since(running.owed_since)));
+        (longest.chain([self.progress.blocked_age(now)]).max())
+            .filter(|age| *age > SPARED_MILLISECONDS)
     }
 
     fn is_stalled(&self, now: u32, limit: u32) -> bool {
@@ -402,6 +455,29 @@ impl Connection {
             let waits = is_overdue(&mut running.waits_since);
             is_overdue(&mut running.owed_since) || waits
         })
+    }
+
+    /// Whether a client sends or takes more slowly than it may; counted.
+    fn is_slow(&self, now: u32, slowest: Slowest) -> bool {
+        let grace = if self.is_admitted() {
+            slowest.grace
+        } else {
+            slowest.grace.min(STRANGER_MILLISECONDS)
+        };
+        let slow = (self.requests.borrow_mut().iter_mut().flatten()).find_map(|running| {
+            let waits = running.waits_since != 0 && !running.converses;
+            let owed = running.owed_since != 0;
+            if (running.upload).is_too_slow(now, waits, slowest.body, grace) {
+                return Some(Limit::MinBodyRate);
+            }
+            (running.download)
+                .is_too_slow(now, owed, slowest.read, grace)
+                .then_some(Limit::MinReadRate)
+        });
+        if let Some(limit) = slow {
+            limits::slow(self, limit);
+        }
+        slow.is_some()
     }
 
     /// Asks again for what runs, since trust or routes have changed; cuts the connection if any of it would be refused now.

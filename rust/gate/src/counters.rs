@@ -122,6 +122,18 @@ labels! {
     Limit {
         /// Connections of all together.
         MaxConnections = "max_connections",
+        /// Idle connections that were closed to make room.
+        Spared = "idle_connections",
+        /// New connections while memory was short.
+        MemoryConnections = "memory_connections",
+        /// Requests while memory was short.
+        MemoryRequests = "memory_requests",
+        /// Connections that were cut while memory was short.
+        MemoryCuts = "memory_cuts",
+        /// A body that came too slowly.
+        MinBodyRate = "min_body_rate",
+        /// An answer that was taken too slowly.
+        MinReadRate = "min_read_rate",
         /// Connections of one address.
         AddressConnections = "address_connections",
         /// New connections of one address.
@@ -337,6 +349,8 @@ impl Counters {
             }),
             limited_most: Vec::new(),
             servers: Vec::new(),
+            memory_bytes: None,
+            memory_stage: 0,
             requests: requests.collect(),
             latency_bounds_us: LATENCY_BUCKETS_US.to_vec(),
             open_connections: self.open_now(),
@@ -459,6 +473,10 @@ pub struct Snapshot {
     pub limited_most: Vec<Met>,
     /// Servers of all upstreams; those that are in no configuration any more are not counted any more.
     pub servers: Vec<ServerReport>,
+    /// Bytes of the process in memory; `None` where the system does not say.
+    pub memory_bytes: Option<u64>,
+    /// How short memory is: 0 not, 1 idle connections are closed, 2 none is taken, 3 requests are turned away.
+    pub memory_stage: u8,
     /// Requests by route.
     pub requests: Vec<RouteRequests>,
     /// [`LATENCY_BUCKETS_US`].

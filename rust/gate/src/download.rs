@@ -101,7 +101,8 @@ impl Download {
     }
 
     fn sent(&mut self, bytes: usize) {
-        if let Some((_, entry)) = &mut self.request {
+        if let Some((active, entry)) = &mut self.request {
+            active.connection.took(active.slot(), bytes);
             entry.sent(bytes as u64);
         }
     }

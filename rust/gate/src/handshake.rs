@@ -53,10 +53,9 @@ pub(crate) async fn shake(
     peer: SocketAddr,
     port: u16,
 ) -> Result<(TlsStream, Met), Handshake> {
-    let limit = worker.state().config.settings.timeouts.handshake;
-    let tls = match tokio::time::timeout(limit, accept(worker, tcp, port)).await {
-        Ok(result) => result?,
-        Err(_) => return Err(Handshake::Timeout),
+    let tls = match limits::patiently(worker, accept(worker, tcp, port)).await {
+        Some(result) => result?,
+        None => return Err(Handshake::Timeout),
     };
     let met = met(&tls, peer, port);
     Ok((tls, met))

@@ -48,7 +48,7 @@ mod upstream;
 mod websocket;
 mod worker;
 
-pub use limits::Met;
+pub use limits::{Met, give_back_by};
 pub use listener::{Listening, Service};
 pub use runtime::{Farewell, Gate, GateError};
 pub use settings::{Settings, SettingsError};

@@ -41,6 +41,8 @@ problems! {
         "Send less, or ask the operator to raise max_body_bytes of this route.";
     TOO_MANY_REQUESTS = TOO_MANY_REQUESTS, "too_many_requests", "This is more than one may ask of the gate at a time",
         "Try again after the seconds that Retry-After gives, and more slowly; the operator can raise the limit.";
+    OVERLOADED = SERVICE_UNAVAILABLE, "overloaded", "The gate is too busy",
+        "Try again after the seconds that Retry-After gives; if it stays so, tell the operator.";
     UPSTREAM_UNREACHABLE = SERVICE_UNAVAILABLE, "upstream_unreachable", "The service behind the gate cannot be reached",
         "Try again soon; if it stays so, tell the operator that the service does not accept connections.";
     UPSTREAM_FAILED = BAD_GATEWAY, "upstream_failed", "The service behind the gate did not answer properly",

@@ -134,7 +134,10 @@ fn clear(
             stranger: true,
         });
     }
-    limits::ask(connection, state).map_err(|over| wrong(over.document()))?;
+    limits::ask(connection, state).map_err(|over| TurnedAway::Wrong {
+        document: Box::new(over.document()),
+        stranger: stranger || over.ends_connection(),
+    })?;
     if let Some(protocol) = parts.extensions.get::<Protocol>() {
         // RFC 8441 4, RFC 9220 3
         if !websocket::is_websocket(protocol) {
@@ -287,6 +290,12 @@ async fn pass(
             entry.received(),
         )),
     };
+    if upload.is_some()
+        && cleared.permit.admission().is_some()
+        && limits::is_conversation(&parts.headers)
+    {
+        connection.converses(active.slot());
+    }
     let upgrade = upgrade.filter(|_| kind == BodyKind::None);
     let elsewhere = match &standing.verdict {
         Verdict::Admitted(admission) if cleared.shown && cleared.permit.admission().is_none() => {

@@ -27,7 +27,7 @@ use tokio::{
 use crate::{
     counters::{self, Counters},
     event::{Event, Events},
-    limits::Limits,
+    limits::{self, Limits},
     listener::{self, Listening, Service},
     settings::Settings,
     state::{Config, Mismatch, Publication, Shared, State},
@@ -239,6 +239,8 @@ impl Gate {
         let config = self.shared.state.load().config.clone();
         let dropped = self.shared.events.dropped();
         counters::Snapshot {
+            memory_bytes: limits::resident(),
+            memory_stage: self.shared.limits.memory_stage(),
             limited_most: self.shared.limits.met(),
             servers: config.servers(),
             ..(self.shared.counters).snapshot(dropped, config.access.lost())

@@ -76,6 +76,12 @@ pub(crate) struct Limits {
     pub(crate) max_body_bytes: Option<u64>,
     pub(crate) max_connections: usize,
     pub(crate) max_idle_upstream: usize,
+    /// Bytes per second that a body has to come with; 0 for any.
+    pub(crate) min_body_rate: u32,
+    /// Bytes per second that an answer has to be taken with; 0 for any.
+    pub(crate) min_read_rate: u32,
+    /// Bytes of memory that the process may have.
+    pub(crate) memory: Option<u64>,
     /// Of one address.
     pub(crate) address: Bounds,
     /// Of one client.
@@ -94,6 +100,8 @@ pub(crate) struct Timeouts {
     pub(crate) response: Duration,
     /// Without a byte from a client that owes a body, or taken by a client that is owed one.
     pub(crate) stall: Duration,
+    /// How far a client may fall behind the rates that are asked for.
+    pub(crate) slow: Duration,
 }
 
 impl Settings {
@@ -170,6 +178,9 @@ struct WireLimits {
     max_body_bytes: Option<u64>,
     max_connections: usize,
     max_idle_upstream: usize,
+    min_body_rate: u32,
+    min_read_rate: u32,
+    memory: Option<u64>,
     address: limits::WireBounds,
     client: limits::WireBounds,
 }
@@ -182,6 +193,9 @@ impl Default for WireLimits {
             max_body_bytes: None,
             max_connections: 50_000,
             max_idle_upstream: 256,
+            min_body_rate: 240,
+            min_read_rate: 240,
+            memory: None,
             address: limits::WireBounds::default(),
             client: limits::WireBounds::default(),
         }
@@ -197,6 +211,7 @@ struct WireTimeouts {
     connect: f64,
     response: f64,
     stall: f64,
+    slow: f64,
 }
 
 impl Default for WireTimeouts {
@@ -208,6 +223,7 @@ impl Default for WireTimeouts {
             connect: 5.0,
             response: 120.0,
             stall: 60.0,
+            slow: 60.0,
         }
     }
 }
@@ -300,6 +316,7 @@ impl TryFrom<Wire> for Settings {
                 connect: duration("connect", wire.timeouts.connect)?,
                 response: duration("response", wire.timeouts.response)?,
                 stall: duration("stall", wire.timeouts.stall)?,
+                slow: duration("slow", wire.timeouts.slow)?,
             },
             public_port: wire.public_port,
             key_log: (!wire.key_log.is_empty()).then(|| wire.key_log.into()),
@@ -325,6 +342,9 @@ fn checked_limits(wire: WireLimits) -> Result<Limits, SettingsError> {
         max_body_bytes: wire.max_body_bytes,
         max_connections: wire.max_connections,
         max_idle_upstream: wire.max_idle_upstream,
+        min_body_rate: wire.min_body_rate,
+        min_read_rate: wire.min_read_rate,
+        memory: wire.memory,
         address: limits::bounds("limits.address", &wire.address)?,
         client: limits::bounds("limits.client", &wire.client)?,
     })

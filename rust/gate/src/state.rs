@@ -25,7 +25,7 @@ use crate::{
     event::Events,
     identity::Telling,
     key_log::KeyLog,
-    limits::{Limits, Scope},
+    limits::{Limits, Scope, Slowest},
     settings::{RouteOptions, Settings},
     tls::SiteTls,
 };
@@ -182,6 +182,7 @@ pub(crate) struct TimeoutsMs {
     pub(crate) header: u32,
     pub(crate) idle: u32,
     pub(crate) stall: u32,
+    pub(crate) slowest: Slowest,
 }
 
 impl Config {
@@ -242,6 +243,11 @@ impl Config {
             header: milliseconds(settings.timeouts.header),
             idle: milliseconds(settings.timeouts.idle),
             stall: milliseconds(settings.timeouts.stall),
+            slowest: Slowest {
+                body: settings.limits.min_body_rate,
+                read: settings.limits.min_read_rate,
+                grace: milliseconds(settings.timeouts.slow),
+            },
         };
         let scopes = scopes(&settings, old);
         Ok(Config {

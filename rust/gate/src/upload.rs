@@ -111,6 +111,7 @@ impl Upload {
                     };
                     self.left = left;
                     self.received.set(self.received.get() + data.len() as u64);
+                    self.connection.came(self.slot, data.len());
                     return Poll::Ready(Ok(Part::Data(data)));
                 }
                 Err(frame) => {

@@ -16,7 +16,7 @@ use tokio::{sync::Notify, task::JoinHandle};
 use crate::{
     connection::Connection,
     counters,
-    limits::Held,
+    limits::{self, Held},
     random::RequestIds,
     state::{Shared, State},
     upstream::Pools,
@@ -126,7 +126,7 @@ impl Worker {
                 _ = ticks.tick() => {
                     let elapsed = self.started.elapsed().as_millis();
                     self.now.set(u32::try_from(elapsed).unwrap_or(u32::MAX).max(2));
-                    let timeouts = self.state().config.timeouts_ms;
+                    let timeouts = limits::tick(&self, &self.state());
                     self.visit(|connection| connection.check_clock(self.now(), timeouts)).await;
                     self.pools.expire(self.now());
                 }
@@ -153,6 +153,24 @@ impl Worker {
                 seen = state;
             }
         }
+    }
+
+    /// Of those connections for which `time` gives one, the `most` (of how many there are) with the longest.
+    pub(crate) fn longest(
+        &self,
+        most: impl Fn(usize) -> usize,
+        time: impl Fn(&Connection) -> Option<u32>,
+    ) -> Vec<Rc<Connection>> {
+        let mut found: Vec<(u32, Rc<Connection>)> = (self.connections.borrow().iter())
+            .filter_map(Weak::upgrade)
+            .filter_map(|connection| Some((time(&connection)?, connection)))
+            .collect();
+        found.sort_unstable_by_key(|(time, _)| std::cmp::Reverse(*time));
+        found.truncate(most(found.len()));
+        found
+            .into_iter()
+            .map(|(_, connection)| connection)
+            .collect()
     }
 
     /// Calls `look` for every connection, a few at a time. One that moves meanwhile is seen on its next request at the latest.

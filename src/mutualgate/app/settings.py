@@ -88,6 +88,9 @@ def gate_settings(
             max_header_bytes=gate.max_header_bytes,
             max_body_bytes=gate.max_body_bytes,
             max_connections=gate.max_connections,
+            memory=gate.memory_limit,
+            min_body_rate=gate.limits.min_body_rate,
+            min_read_rate=gate.limits.min_read_rate,
             address=_address(gate.limits),
             client=_client(gate.limits),
         ),
@@ -98,6 +101,7 @@ def gate_settings(
             idle=waits.idle.total_seconds(),
             connect=waits.connect.total_seconds(),
             response=waits.response.total_seconds(),
+            slow=gate.limits.slow_grace.total_seconds(),
         ),
     )
 

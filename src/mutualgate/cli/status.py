@@ -14,6 +14,8 @@ _SOON_FOR_LISTS = timedelta(hours=12)
 # Of those that met limits most often; --json has up to 64.
 _MOST = 3
 
+_STAGES = ("", "idle connections are closed", "no new connections are taken", "requests are turned away")
+
 
 def status(dir: Dir = DEFAULT_DIR, json: Json = False) -> int:
     """Show the running gate: where it listens, its epoch, what it served and refused. Exit status 1: none runs.
@@ -57,6 +59,7 @@ def text(answer: Mapping[str, Any], now: datetime) -> str:
         ("refused for", _counts(verdicts.items())),
         ("upstream errors", _counts(counters["upstream_errors"])),
         *_limited(counters),
+        *_memory(counters),
     ]
     expiring = _expiring(answer["expiring"])
     rows += [("expiring", expiring)] if expiring else []
@@ -74,6 +77,11 @@ def _limited(counters: Mapping[str, Any]) -> list[tuple[str, str]]:
         for one in counters["limited_most"][:_MOST]
     ]
     return [("turned away at", _counts(counters["limited"])), ("most of them", "; ".join(most))]
+
+
+def _memory(counters: Mapping[str, Any]) -> list[tuple[str, str]]:
+    used = counters.get("memory_bytes")
+    return [] if used is None else [("memory", f"{used >> 20} MiB")]
 
 
 def _time(seconds: int) -> str:
@@ -110,6 +118,8 @@ def _warnings(answer: Mapping[str, Any], now: datetime) -> list[str]:
         found.append(f"{letters['dead']} letters could not be sent and were given up: mutualgate notices list")
     if letters["waiting"] and letters["error"]:
         found.append(f"{letters['waiting']} letters wait: {plain(letters['error'])}")
+    if stage := answer["counters"].get("memory_stage"):
+        found.append(f"memory is short: {_STAGES[stage]}; see gate.memory_limit")
     for name, of in (("dropped_refusals", "refusals"), ("dropped_access_lines", "access lines")):
         if answer["counters"].get(name):
             found.append(f"{answer['counters'][name]} {of} were dropped: they came faster than they could be written")

@@ -106,6 +106,14 @@ GATE_LIMITS = Table(
         Setting("client_connections", COUNT, '"unlimited"', "Connections of one client at a time.", "50"),
         Setting("client_handshakes", RATE, '"unlimited"', "New connections of one client.", '"10/s burst 20"'),
         Setting("client_requests", RATE, '"unlimited"', "Requests of one client.", '"100/s burst 200"'),
+        Setting("min_body_rate", Size(0, MIB), '"240 B"',
+                "What has to come of a body in a second, while the service waits for it. Slower for longer than "
+                "`slow_grace`: the connection is cut. Not asked of gRPC of clients, nor once the answer has begun. "
+                "0: no rate.", '"1 KiB"'),
+        Setting("min_read_rate", Size(0, MIB), '"240 B"',
+                "What a client has to take of an answer in a second, while there is some for it. Likewise.", '"1 KiB"'),
+        Setting("slow_grace", WAIT, '"60s"',
+                "How far a client may fall behind these rates. Who is not admitted has 5 s at most.", '"30s"'),
     ),
 )  # fmt: skip
 
@@ -160,7 +168,12 @@ GATE = Table(
         Setting("max_body_bytes", Size(0, TIB, unlimited=True), '"unlimited"',
                 "The largest body of a request. Beyond: 413. A route can say otherwise.", '"100 MiB"'),
         Setting("max_connections", Whole(1, 1_000_000), "10000",
-                "Connections of clients at a time. Beyond, new ones are turned away.", "50000"),
+                "Connections of clients at a time. From nine tenths on, idle ones are closed, the oldest first; "
+                "beyond, new ones are turned away.", "50000"),
+        Setting("memory_limit", Size(32 * MIB, TIB, unlimited=True), '"unlimited"',
+                "Memory that the process may have. From 80 % on it gives up what can be spared, from 95 % on it "
+                "answers 503, and it stays up. What it has without clients counts: see `mutualgate status`.",
+                '"1 GiB"'),
     ),
     (TIMEOUTS, GATE_LIMITS, JWT),
 )  # fmt: skip

@@ -100,6 +100,10 @@ class GateLimits:
     client_connections: int | None
     client_handshakes: Rate | None
     client_requests: Rate | None
+    min_body_rate: int
+    """Bytes per second; 0 for any."""
+    min_read_rate: int
+    slow_grace: timedelta
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,7 @@ class GateConfig:
     max_header_bytes: int
     max_body_bytes: int | None
     max_connections: int
+    memory_limit: int | None
     timeouts: Timeouts
     limits: GateLimits
     jwt: JwtConfig

@@ -129,12 +129,16 @@ class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
     max_body_bytes: int | None = None
     max_connections: int = 50_000
     max_idle_upstream: int = 256
+    min_body_rate: int = 240
+    min_read_rate: int = 240
+    memory: int | None = None
     address: Bounds = Bounds()
     client: Bounds = Bounds()
 
 
 class Timeouts(msgspec.Struct, frozen=True):
-    """`stall`: without a byte from a client that owes a body, or taken by a client that is owed one."""
+    """`stall`: without a byte from a client that owes a body, or taken by a client that is owed one. `slow`: how far a
+    client may fall behind the rates of `Limits`."""
 
     handshake: float = 10.0
     header: float = 15.0
@@ -142,6 +146,7 @@ class Timeouts(msgspec.Struct, frozen=True):
     connect: float = 5.0
     response: float = 120.0
     stall: float = 60.0
+    slow: float = 60.0
 
 
 class GateSettings(msgspec.Struct, frozen=True):

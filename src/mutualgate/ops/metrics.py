@@ -208,12 +208,28 @@ METRICS: tuple[Metric, ...] = (
         _labelled("handshakes", "end"),
     ),
     Metric(
+        "mutualgate_memory_bytes",
+        "gauge",
+        "Memory of the process.",
+        {},
+        _counter("memory_bytes"),
+    ),
+    Metric(
+        "mutualgate_memory_stage",
+        "gauge",
+        "How short memory is: 0 not, 1 idle connections are closed, 2 no new ones are taken, 3 requests get 503. Alert "
+        "above 0.",
+        {},
+        _counter("memory_stage"),
+    ),
+    Metric(
         "mutualgate_limited_total",
         "counter",
         "Connections and requests that were turned away because of a limit; `mutualgate status` says whose.",
         {
-            "limit": "the limit, as its setting is called: `address_…` and `client_…` of `[gate.limits]`, `site_…`, "
-            "`route_…`, or `max_connections`"
+            "limit": "the limit, as its setting is called: `address_…`, `client_…`, `min_…_rate` of `[gate.limits]`; "
+            "`site_…`, `route_…`, `max_connections`; `idle_connections` closed to make room; `memory_…` turned away or "
+            "cut for want of memory"
         },
         _labelled("limited", "limit"),
     ),

@@ -6,29 +6,37 @@
 
 use std::{
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::Ordering::Relaxed},
     time::Instant,
 };
 
+use http::{HeaderMap, header::CONTENT_TYPE};
 use judge::Admission;
 
 use crate::{
+    client_io::Phase,
     connection::Connection,
     counters::{Counters, Handshake, Limit},
     problem,
     refusal::Document,
     settings::{Bounds, Settings},
-    state::{SiteState, State},
+    state::{SiteState, State, TimeoutsMs},
     worker::{Open, Worker},
 };
 
 mod most;
+mod pace;
+mod pressure;
 mod rate;
 mod scope;
 mod table;
 
 pub use most::Met;
 use most::{Most, Who};
+pub(crate) use pace::{Pace, Slowest};
+pub use pressure::give_back_by;
+pub(crate) use pressure::resident;
+use pressure::{Pressure, Stage};
 pub(crate) use rate::Rate;
 pub(crate) use scope::Scope;
 use table::{Key, Place, Table, Which};
@@ -47,6 +55,7 @@ const SOON_SECONDS: u32 = 2;
 pub(crate) struct Limits {
     counters: Arc<Counters>,
     most: Most,
+    pressure: Pressure,
     began: Instant,
     addresses: OnceLock<Table>,
     clients: OnceLock<Table>,
@@ -75,6 +84,7 @@ impl Limits {
         Arc::new(Limits {
             counters,
             most: Most::default(),
+            pressure: Pressure::default(),
             began: Instant::now(),
             addresses: OnceLock::new(),
             clients: OnceLock::new(),
@@ -84,6 +94,11 @@ impl Limits {
     /// Who met limits most.
     pub(crate) fn met(&self) -> Vec<Met> {
         self.most.list()
+    }
+
+    /// How short memory is: see [`Stage`].
+    pub(crate) fn memory_stage(&self) -> u8 {
+        self.pressure.stage() as u8
     }
 
     /// Nanoseconds since a second before the start: what was never used lies in the past.
@@ -148,8 +163,19 @@ impl Over {
         }
     }
 
+    /// Whether the connection ends with the answer.
+    pub(crate) fn ends_connection(self) -> bool {
+        self.limit == Limit::MemoryRequests
+    }
+
     /// What the client reads.
     pub(crate) fn document(self) -> Document {
+        if self.limit == Limit::MemoryRequests {
+            return Document {
+                retry_after: Some(self.retry_after),
+                ..problem::OVERLOADED.document("Its memory is all in use.")
+            };
+        }
         let detail = match self.limit {
             Limit::AddressRequests => {
                 "There are more requests from this address than one may make in the time."
@@ -213,6 +239,11 @@ fn counted(address: IpAddr) -> IpAddr {
 /// where it is to be dropped without a word.
 pub(crate) fn arrive(worker: &Worker, open: &mut Open, peer: IpAddr) -> bool {
     let state = worker.state();
+    if worker.shared.limits.pressure.stage() >= Stage::Closed {
+        worker.shared.counters.handshake(Handshake::Limit);
+        (worker.shared.limits).count(Limit::MemoryConnections, Who::Everybody);
+        return false;
+    }
     let settings = &state.config.settings;
     let bounds = settings.limits.address;
     if bounds.connections.is_none() && bounds.handshakes.is_none() {
@@ -255,6 +286,72 @@ pub(crate) fn arrive(worker: &Worker, open: &mut Open, peer: IpAddr) -> bool {
 pub(crate) fn full(worker: &Worker) {
     worker.shared.counters.handshake(Handshake::Limit);
     (worker.shared.limits).count(Limit::MaxConnections, Who::Everybody);
+}
+
+/// The times that the worker's clock is to give. Called with each of its ticks: measures memory, if it is limited, and
+/// closes what can be spared if there is too little of it, or of room for connections.
+pub(crate) fn tick(worker: &Worker, state: &State) -> TimeoutsMs {
+    let (limits, times) = (&worker.shared.limits, state.config.timeouts_ms);
+    let since = u32::try_from(limits.began.elapsed().as_millis()).unwrap_or(u32::MAX);
+    limits
+        .pressure
+        .look(since, state.config.settings.limits.memory);
+    if !is_pressed(worker, state) {
+        return times;
+    }
+    let (now, is_short) = (worker.now(), limits.pressure.stage() > Stage::Calm);
+    let most = state.config.settings.limits.max_connections;
+    // Of connections just enough for others to come in; of memory what makes a difference soon.
+    let spare = if is_short {
+        |found: usize| (found / 8).max(16)
+    } else {
+        |_| 0
+    };
+    let over = worker
+        .shared
+        .connections
+        .load(Relaxed)
+        .saturating_sub(most - most / 5);
+    for connection in worker.longest(
+        |found| spare(found).max(over),
+        |connection| connection.idle_for(now),
+    ) {
+        limits.count(Limit::Spared, Who::Everybody);
+        connection.progress.enter(Phase::Linger);
+        connection.drain();
+    }
+    if limits.pressure.stage() >= Stage::Closed {
+        for connection in worker.longest(spare, |connection| connection.stuck_for(now)) {
+            limits.count(Limit::MemoryCuts, Who::Everybody);
+            connection.cut();
+        }
+    }
+    pressure::hurried(times)
+}
+
+/// Whether memory is short, or room for connections.
+fn is_pressed(worker: &Worker, state: &State) -> bool {
+    let most = state.config.settings.limits.max_connections;
+    worker.shared.limits.pressure.stage() > Stage::Calm
+        || worker.shared.connections.load(Relaxed) >= most - most / 10
+}
+
+/// Does `work`, a handshake, within the time that the settings give or, while there is pressure, a short one: then those who
+/// hold a place without saying who they are make room for others.
+pub(crate) async fn patiently<T>(worker: &Worker, work: impl Future<Output = T>) -> Option<T> {
+    let mut left = worker.state().config.settings.timeouts.handshake;
+    let mut work = std::pin::pin!(work);
+    while !left.is_zero() {
+        let step = left.min(pressure::HURRY);
+        if let Ok(done) = tokio::time::timeout(step, work.as_mut()).await {
+            return Some(done);
+        }
+        left -= step;
+        if is_pressed(worker, &worker.state()) {
+            return None;
+        }
+    }
+    None
 }
 
 /// Whether one more handshake may be made for a site, asked when its name is known and before keys are used.
@@ -345,11 +442,15 @@ fn hold(
 
 /// Whether a request may go on to be judged.
 pub(crate) fn ask(connection: &Connection, state: &State) -> Result<(), Over> {
+    let limits = &connection.worker.shared.limits;
+    if limits.pressure.stage() == Stage::Shedding {
+        limits.count(Limit::MemoryRequests, Who::Everybody);
+        return Err(Over::soon(Limit::MemoryRequests));
+    }
     let settings = &state.config.settings;
     let Some(rate) = settings.limits.address.requests else {
         return Ok(());
     };
-    let limits = &connection.worker.shared.limits;
     let (table, address) = (
         limits.addresses(settings),
         counted(connection.met.peer.ip()),
@@ -402,6 +503,24 @@ pub(crate) fn permitted(
         }
     }
     Ok(())
+}
+
+/// Counts a connection that is cut since its client is too slow.
+pub(crate) fn slow(connection: &Connection, limit: Limit) {
+    let standing = connection.known();
+    let admission = match &standing.verdict {
+        judge::Verdict::Admitted(admission) => Some(admission),
+        judge::Verdict::Refused(_) => None,
+    };
+    let who = Caller::of(connection, admission).who();
+    connection.worker.shared.limits.count(limit, who);
+}
+
+/// Whether a request's body is a stream of messages that come when there is something to say: gRPC, whose calls may stay
+/// open for days.
+pub(crate) fn is_conversation(headers: &HeaderMap) -> bool {
+    (headers.get(CONTENT_TYPE))
+        .is_some_and(|media| media.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// Who asks: a client or, without an admitted certificate, an address.
