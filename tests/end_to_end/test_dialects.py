@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
-from urllib.parse import quote_plus, unquote, unquote_plus
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 import pytest
 from cryptography import x509
@@ -222,6 +222,48 @@ def test_envoy_s_field_in_full(scene: Scene) -> None:
         ';URI=spiffe://example.com/alice;URI="https://example.com/a?b=c;d"'
         ";DNS=alice.example.com;DNS=two.example.com"
     )
+
+
+def test_nginx_s_fields_in_full(scene: Scene) -> None:
+    request, leaf = scene.told("nginx", scene.plain), scene.plain.leaf()
+    pem = leaf.public_bytes(Encoding.PEM).decode()
+    told = {name: value for name, value in request.headers if name.startswith("ssl-")}
+    assert told == {
+        "ssl-client-verify": "SUCCESS",
+        "ssl-client-subject-dn": "emailAddress=alice@example.com,CN=alice,OU=Shop 2,OU=Works,O=Example Ltd,L=Town,"
+        "ST=Some State,C=DE",
+        "ssl-client-issuer-dn": "CN=Example Issuing",
+        "ssl-client-serial": "0BADCAFE00",
+        "ssl-client-fingerprint": hashlib.sha1(leaf.public_bytes(Encoding.DER)).hexdigest(),
+        "ssl-client-cert": quote(pem, safe=""),
+    }
+
+
+def test_apache_s_fields_in_full(scene: Scene) -> None:
+    identity = with_root(scene, scene.plain)
+    request, leaf = scene.told("apache", identity), scene.plain.leaf()
+    told = {name: value for name, value in request.headers if name.startswith("ssl_")}
+    begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+    pems = [
+        one.public_bytes(Encoding.PEM).decode().strip().replace("\n", " ") for one in (leaf, scene.adopted.certificate)
+    ]
+    assert told == {
+        "ssl_client_verify": "SUCCESS",
+        "ssl_client_m_version": "3",
+        "ssl_client_m_serial": "0BADCAFE00",
+        "ssl_client_v_start": f"{begin:%b} {begin.day:2} {begin:%H:%M:%S %Y} GMT",
+        "ssl_client_v_end": f"{end:%b} {end.day:2} {end:%H:%M:%S %Y} GMT",
+        "ssl_client_s_dn": "emailAddress=alice@example.com,CN=alice,OU=Shop 2,OU=Works,O=Example Ltd,L=Town,"
+        "ST=Some State,C=DE",
+        "ssl_client_i_dn": "CN=Example Issuing",
+        "ssl_client_s_dn_cn": "alice",
+        "ssl_client_i_dn_cn": "Example Issuing",
+        "ssl_client_san_dns_0": "alice.example.com",
+        "ssl_client_san_dns_1": "two.example.com",
+        "ssl_client_san_email_0": "alice@example.com",
+        "ssl_client_cert": pems[0],
+        "ssl_client_cert_chain_0": pems[1],
+    }
 
 
 def test_traefik_s_fields_in_full(scene: Scene) -> None:

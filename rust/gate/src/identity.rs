@@ -32,7 +32,7 @@ use fields::Fields;
 pub use fields::OMITTED;
 pub use forwarded::Hop;
 pub use names::{Kind, NAMES, Name, canonical_name, is, kind};
-pub(crate) use telling::Telling;
+pub(crate) use telling::{ANONYMOUS, Telling};
 pub(crate) use token::Signer;
 
 /// RFC 9440 2.2.

@@ -23,7 +23,7 @@ use crate::{
     connection::{Active, Connection},
     download::Download,
     event::Shown,
-    identity::Telling,
+    identity::{ANONYMOUS, Dialects, Telling},
     ledger::Entry,
     limits, problem,
     refusal::Document,
@@ -51,7 +51,7 @@ struct Cleared {
     hop: Rc<[u8]>,
     /// The target to send, where it is not the one that came.
     rewritten: Option<PathAndQuery>,
-    telling: Arc<Telling>,
+    telling: Option<Arc<Telling>>,
     options: Arc<RouteOptions>,
     max_body_bytes: Option<u64>,
     /// Whether the service hears of what was shown and refused.
@@ -199,10 +199,12 @@ fn clear(
             },
         );
     };
+    let of_connection =
+        (settings.telling.as_ref()).map_or(Dialects::NONE, |telling| telling.of_connection());
     Ok(Cleared {
         permit,
         upstream,
-        hop: connection.hop(authority.text, settings.telling.of_connection()),
+        hop: connection.hop(authority.text, of_connection),
         rewritten,
         telling: settings.telling.clone(),
         options: options.clone(),
@@ -305,9 +307,12 @@ async fn pass(
     };
     let told = match (&elsewhere, cleared.permit.admission()) {
         (Some(fields), _) => Told::Usual(fields),
-        (None, Some(_)) => standing.told(&cleared.telling),
+        (None, Some(_)) => standing.told(cleared.telling.as_ref()),
         (None, None) if cleared.shown => Told::Usual(standing.fields()),
-        (None, None) => Told::Usual(cleared.telling.anonymous()),
+        (None, None) => Told::Usual(match &cleared.telling {
+            Some(telling) => telling.anonymous(),
+            None => ANONYMOUS,
+        }),
     };
     let additions = Additions {
         hop: &cleared.hop,

@@ -106,12 +106,11 @@ impl Standing {
 }
 
 impl Standing {
-    /// The fields for a service that is told as in `how`; as [`Standing::fields`] where that is the usual way, and where
-    /// nobody was admitted.
-    pub(crate) fn told(&self, how: &Arc<Telling>) -> Told<'_> {
-        let admission = match &self.verdict {
-            Verdict::Admitted(admission) if !how.is_default() => admission,
-            _ => return Told::Usual(self.fields()),
+    /// The fields for a service that is told as in `how`; without it, and where nobody was admitted, as
+    /// [`Standing::fields`].
+    pub(crate) fn told(&self, how: Option<&Arc<Telling>>) -> Told<'_> {
+        let (Verdict::Admitted(admission), Some(how)) = (&self.verdict, how) else {
+            return Told::Usual(self.fields());
         };
         let at = unix_now();
         let mut said = self.said.borrow_mut();
@@ -379,7 +378,7 @@ mod tests {
     fn what_a_service_is_told_is_made_once_and_a_token_again() {
         let (standings, snapshot) = (Standings::default(), snapshot(1));
         let standing = standings.judge(&chain(), AT, &snapshot);
-        let own = |telling: &Arc<Telling>| match standing.told(telling) {
+        let own = |telling: &Arc<Telling>| match standing.told(Some(telling)) {
             Told::Own(fields) => fields,
             Told::Usual(_) => panic!("not in its own way"),
         };
@@ -394,10 +393,7 @@ mod tests {
             own(&Arc::new(Telling::new(Dialects::NONE, None)));
         }
         assert_eq!(standing.said.borrow().len(), MAX_SAID);
-        let usual = Arc::new(Telling::new(Dialects::DEFAULT, None));
-        assert!(
-            matches!(standing.told(&usual), Told::Usual(fields) if fields == standing.fields())
-        );
+        assert!(matches!(standing.told(None), Told::Usual(fields) if fields == standing.fields()));
     }
 
     #[test]

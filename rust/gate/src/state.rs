@@ -54,7 +54,8 @@ pub(crate) struct SiteState {
 #[derive(Debug)]
 pub(crate) struct RouteState {
     pub(crate) options: Arc<RouteOptions>,
-    pub(crate) telling: Arc<Telling>,
+    /// `None` for the usual way.
+    pub(crate) telling: Option<Arc<Telling>>,
     /// `None` where the gate answers itself: with a redirect.
     pub(crate) upstream: Option<Arc<Upstream>>,
     pub(crate) counted: Slot,

@@ -22,7 +22,10 @@ use crate::upstream::block;
 
 const TOKEN: HeaderName = HeaderName::from_static("mutualgate-jwt");
 
-/// In which dialects a service is told, and what its tokens need.
+/// The fields for a request that is forwarded for nobody, to a service that is told as is usual.
+pub(crate) const ANONYMOUS: &[u8] = b"mutualgate-verdict: anonymous\r\n";
+
+/// In which dialects a service is told, where it is not the usual one, and what its tokens need.
 #[derive(Debug)]
 pub(crate) struct Telling {
     dialects: Dialects,
@@ -48,11 +51,6 @@ impl Telling {
             token,
             anonymous: lines(&fields.finish()),
         }
-    }
-
-    /// What every service is told that nobody said more about.
-    pub(crate) fn is_default(&self) -> bool {
-        self.dialects == Dialects::DEFAULT
     }
 
     /// The dialects that have something to say about the connection.
@@ -138,4 +136,15 @@ impl Telling {
 
 fn lines(fields: &[(HeaderName, HeaderValue)]) -> Box<[u8]> {
     block(fields.iter().map(|(name, value)| (name, value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_words_about_nobody_are_those_of_the_usual_dialect() {
+        assert_eq!(Telling::new(Dialects::DEFAULT, None).anonymous(), ANONYMOUS);
+        assert_eq!(lines(Written::anonymous().fields()), ANONYMOUS.into());
+    }
 }

@@ -148,3 +148,25 @@ fn query_escape(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{query_escape, value};
+
+    #[test]
+    fn no_value_ends_its_quotes_or_its_part() {
+        assert_eq!(
+            value("a\",CN=b;\\100%\r\n\u{e5}", true),
+            "a%22%2CCN=b%3B%5C100%25%0D%0A%C3%A5"
+        );
+        assert_eq!(value("https://a/%20?b=c", false), "https://a/%20?b=c");
+    }
+
+    #[test]
+    fn a_query_is_escaped_as_go_does_it() {
+        assert_eq!(
+            query_escape("Subject=\"CN=a b\";~-_."),
+            "Subject%3D%22CN%3Da+b%22%3B~-_."
+        );
+    }
+}

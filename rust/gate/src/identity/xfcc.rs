@@ -89,3 +89,21 @@ fn value(text: &str) -> String {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::value;
+
+    #[test]
+    fn what_separates_is_quoted_and_what_ends_a_quote_is_escaped() {
+        for (name, written) in [
+            ("spiffe://example.com/alice", "spiffe://example.com/alice"),
+            ("https://a/?b=c;d,e", "\"https://a/?b=c;d,e\""),
+            ("x\";URI=y", "\"x%22;URI=y\""),
+            ("x\\", "x%5C"),
+            ("a b\r\n\0\u{e5}", "a%20b%0D%0A%00%C3%A5"),
+        ] {
+            assert_eq!(value(name), written);
+        }
+    }
+}

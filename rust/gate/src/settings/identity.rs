@@ -55,16 +55,13 @@ impl WireJwt {
     }
 }
 
-/// By the prefix of the route; routes that say the same share one, so that it is said once.
+/// By the prefix of the route, without those that are told as is usual; routes that say the same share one, so that it is said once.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tellings(HashMap<String, Arc<Telling>>);
 
 impl Tellings {
-    pub(super) fn of(&self, path: &str) -> Arc<Telling> {
-        match self.0.get(path) {
-            Some(telling) => telling.clone(),
-            None => Arc::new(Telling::new(Dialects::DEFAULT, None)),
-        }
+    pub(super) fn of(&self, path: &str) -> Option<Arc<Telling>> {
+        self.0.get(path).cloned()
     }
 
     pub(super) fn add(
@@ -78,6 +75,9 @@ impl Tellings {
             None => Dialects::DEFAULT,
             Some(words) => dialects(&format!("{field}.identity"), words)?,
         };
+        if dialects == Dialects::DEFAULT {
+            return Ok(());
+        }
         let token = if dialects.has(Dialect::Jwt) {
             let signer = signer.ok_or_else(|| {
                 SettingsError::new("jwt", format!("is missing, but {field}.identity wants it"))

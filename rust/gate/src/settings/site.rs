@@ -53,8 +53,8 @@ pub(crate) enum Profile {
 }
 
 impl Site {
-    /// What the service behind the route at `path` is told about clients.
-    pub(crate) fn telling(&self, path: &str) -> Arc<Telling> {
+    /// What the service behind the route at `path` is told about clients; `None` for the usual.
+    pub(crate) fn telling(&self, path: &str) -> Option<Arc<Telling>> {
         self.tellings.of(path)
     }
 
