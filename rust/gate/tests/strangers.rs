@@ -134,6 +134,29 @@ async fn slow_clients_are_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_may_be_silent_once_its_answer_has_begun() {
+    let world = World::with(
+        vec![site("a.test", vec![route("/", Mode::Required)])],
+        impatient(),
+    )
+    .await;
+    let mut alice = world.alice().await;
+    alice
+        .send("POST /duplex HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await;
+    assert!(alice.until("ready\r\n").await.is_some());
+    alice.send("3\r\none\r\n").await;
+    assert!(alice.until("heard\r\n").await.is_some());
+    // Many times longer than a body that is owed is waited for.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    alice.send("3\r\ntwo\r\n").await;
+    assert!(alice.until("heard\r\n").await.is_some());
+    let upstream = world.upstream.clone();
+    drop(alice);
+    eventually("the upstream hears of the end", || upstream.open() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_takes_nothing_is_cut() {
     let world = World::with(
         vec![site("a.test", vec![route("/", Mode::Required)])],

@@ -89,6 +89,20 @@ impl Upstream {
                 stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig").await?;
                 return Ok(());
             }
+            if path == "/duplex" {
+                // As a stream of gRPC: it answers before the request has come to its end, and each part of it.
+                self.requests.lock().unwrap().push(head);
+                stream
+                    .write_all(
+                        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nready\r\n",
+                    )
+                    .await?;
+                let mut bytes = [0; 1024];
+                while stream.read(&mut bytes).await? > 0 {
+                    stream.write_all(b"5\r\nheard\r\n").await?;
+                }
+                return Ok(());
+            }
             let body_end = if let Some(at) = lower.find("content-length: ") {
                 let digits: String = lower[at + 16..]
                     .chars()
