@@ -1,6 +1,8 @@
 //! For which host a request is (RFC 9110 7.2), and nothing that two readers could take for two hosts.
 
-use http::{HeaderMap, Uri, header::HOST};
+use http::{Uri, header::HOST};
+
+use crate::fields::Fields;
 
 /// The host and port that a request names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,24 +15,20 @@ pub(crate) struct Authority<'a> {
 
 /// Reads it from the target and the `Host` field, which must agree where both are there (RFC 9113 8.3.1, RFC 9112 3.2.2).
 /// The error is the rest of a sentence that begins with "The request".
-pub(crate) fn of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Authority<'a>, &'static str> {
+pub(crate) fn of<'a>(uri: &'a Uri, fields: &'a Fields) -> Result<Authority<'a>, &'static str> {
     if uri
         .scheme_str()
         .is_some_and(|scheme| !scheme.eq_ignore_ascii_case("https"))
     {
         return Err("is not for https");
     }
-    let mut fields = headers.get_all(HOST).iter();
-    let field = fields.next();
-    if fields.next().is_some() {
+    let mut hosts = fields.all(&HOST);
+    let field = hosts.next();
+    if hosts.next().is_some() {
         return Err("has more than one Host field");
     }
     let field = field
-        .map(|value| {
-            value
-                .to_str()
-                .map_err(|_| "has a Host field that is no host")
-        })
+        .map(|value| str::from_utf8(value).map_err(|_| "has a Host field that is no host"))
         .transpose()?;
     let target = uri.authority().map(http::uri::Authority::as_str);
     let text = match (target, field) {
@@ -65,7 +63,7 @@ mod tests {
     use super::*;
 
     fn read(uri: &str, hosts: &[&str]) -> Result<(String, String), &'static str> {
-        let mut headers = HeaderMap::new();
+        let mut headers = http::HeaderMap::new();
         for host in hosts {
             headers.append(
                 HOST,
@@ -73,7 +71,8 @@ mod tests {
             );
         }
         let uri: Uri = uri.parse().map_err(|_| "test")?;
-        of(&uri, &headers).map(|authority| (authority.text.to_owned(), authority.host.to_owned()))
+        of(&uri, &headers.into())
+            .map(|authority| (authority.text.to_owned(), authority.host.to_owned()))
     }
 
     #[test]

@@ -13,13 +13,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::tls_stream::TlsStream;
-
-/// Bytes that a parked connection reads at first: the head of most requests.
-const FIRST_BYTES: usize = 2048;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +94,7 @@ impl Progress {
         !self.unflushed.load(Relaxed) && self.blocked.load(Relaxed) == 0
     }
 
-    fn received(&self) {
+    pub(crate) fn received(&self) {
         if matches!(self.phase(), Phase::Idle | Phase::Fresh) {
             self.enter(Phase::Header);
         }
@@ -165,20 +162,57 @@ impl ClientIo {
         self.early = Bytes::copy_from_slice(bytes);
     }
 
-    /// Waits for more from the client, with as little memory as can be; `false` when no more comes.
-    pub(crate) fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        if !self.early.is_empty() {
-            return Poll::Ready(true);
+    /// Notes that a request has begun to come.
+    pub(crate) fn received(&self) {
+        self.progress.received();
+    }
+
+    /// Waits until there may be something to read, without room for it.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let (tcp, session) = self.tls.get_ref();
+        if session.wants_read() {
+            tcp.poll_read_ready(cx).map(|_| ())
+        } else {
+            Poll::Ready(())
         }
-        let mut bytes = [0; FIRST_BYTES];
-        let mut buffer = ReadBuf::new(&mut bytes);
-        match ready!(Pin::new(&mut *self).poll_read(cx, &mut buffer)) {
-            Ok(()) if !buffer.filled().is_empty() => {
-                self.early = Bytes::copy_from_slice(buffer.filled());
-                Poll::Ready(true)
+    }
+
+    /// Reads what there is to the end of `inbox`, until it holds `limit` bytes; 0 at the end.
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        inbox: &mut BytesMut,
+        limit: usize,
+    ) -> Poll<io::Result<usize>> {
+        let before = inbox.len();
+        let end = loop {
+            // Asking TLS costs more than asking the socket.
+            if self.poll_readable(cx).is_pending() {
+                break Poll::Pending;
             }
-            Ok(()) | Err(_) => Poll::Ready(false),
+            match Pin::new(&mut *self.tls).poll_fill_buf(cx) {
+                Poll::Ready(Ok(bytes)) if !bytes.is_empty() => {
+                    inbox.extend_from_slice(bytes);
+                    let count = bytes.len();
+                    Pin::new(&mut *self.tls).consume(count);
+                    if inbox.len() >= limit {
+                        break Poll::Pending;
+                    }
+                }
+                Poll::Ready(result) => break Poll::Ready(result.map(|_| 0)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        let count = inbox.len() - before;
+        if count > 0 {
+            self.progress.received();
+            // An error, too, is there again when it is asked for.
+            return Poll::Ready(Ok(count));
         }
+        if self.progress.silent.load(Relaxed) {
+            self.tls.settle(cx);
+        }
+        end
     }
 }
 

@@ -51,7 +51,7 @@ impl Download {
             source: Source::Own(bytes),
             request: Some((active, entry)),
         };
-        if download.is_end_stream() {
+        if download.is_over() {
             download.end();
         } else {
             download.owes(true);
@@ -108,16 +108,11 @@ impl Download {
     }
 }
 
-impl Body for Download {
-    type Data = Bytes;
-    type Error = BrokenOff;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+impl Download {
+    /// The next piece.
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, BrokenOff>> {
         let piece = match &mut self.source {
-            Source::Nothing => return Poll::Ready(None),
+            Source::Nothing => return Poll::Ready(Ok(Piece::End)),
             Source::Own(bytes) => Ok(Piece::Data(std::mem::take(bytes))),
             Source::Upstream { exchange, .. } => match exchange.poll_piece(cx) {
                 Poll::Ready(piece) => piece,
@@ -130,20 +125,16 @@ impl Body for Download {
         Poll::Ready(match piece {
             Ok(Piece::Data(bytes)) => {
                 self.sent(bytes.len());
-                if self.is_end_stream() {
+                if self.is_over() {
                     self.end();
                 } else {
                     self.owes(true);
                 }
-                Some(Ok(Frame::data(bytes)))
+                Ok(Piece::Data(bytes))
             }
-            Ok(Piece::Trailers(trailers)) => {
+            Ok(last) => {
                 self.end();
-                Some(Ok(Frame::trailers(trailers)))
-            }
-            Ok(Piece::End) => {
-                self.end();
-                None
+                Ok(last)
             }
             Err(_) => {
                 if let Some((active, _)) = &self.request {
@@ -155,12 +146,18 @@ impl Body for Download {
                         .upstream_error(UpstreamError::Incomplete);
                 }
                 self.source = Source::Nothing;
-                Some(Err(BrokenOff))
+                Err(BrokenOff)
             }
         })
     }
 
-    fn is_end_stream(&self) -> bool {
+    /// Whether these are our own words.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self.source, Source::Own(_))
+    }
+
+    /// Whether there is nothing more.
+    pub(crate) fn is_over(&self) -> bool {
         match &self.source {
             Source::Nothing => true,
             Source::Own(bytes) => bytes.is_empty(),
@@ -168,14 +165,38 @@ impl Body for Download {
         }
     }
 
-    fn size_hint(&self) -> SizeHint {
+    /// How many bytes are left, if that is known.
+    pub(crate) fn length(&self) -> Option<u64> {
         match &self.source {
-            Source::Nothing => SizeHint::with_exact(0),
-            Source::Own(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Source::Upstream { exchange, .. } => exchange
-                .length()
-                .map(SizeHint::with_exact)
-                .unwrap_or_default(),
+            Source::Nothing => Some(0),
+            Source::Own(bytes) => Some(bytes.len() as u64),
+            Source::Upstream { exchange, .. } => exchange.length(),
         }
+    }
+}
+
+/// For HTTP/2.
+impl Body for Download {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        self.poll_piece(cx).map(|piece| match piece {
+            Ok(Piece::Data(bytes)) => Some(Ok(Frame::data(bytes))),
+            Ok(Piece::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
+            Ok(Piece::End) => None,
+            Err(broken_off) => Some(Err(broken_off)),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length().map(SizeHint::with_exact).unwrap_or_default()
     }
 }

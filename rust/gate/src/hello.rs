@@ -6,11 +6,13 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
+use http::{HeaderValue, Method};
 use httparse::{EMPTY_HEADER, Request};
 use rustls::NamedGroup;
 
 use crate::{
+    fields::Fields,
+    http1::write_last,
     octets::{take, take_counted, take_number},
     problem,
     state::State,
@@ -113,8 +115,8 @@ pub(crate) fn is_plain_http(received: &[u8]) -> bool {
 /// What somebody is told who asks in plain HTTP where TLS is spoken. Whatever was asked for is not looked at, and nobody
 /// is led on: it came in the clear, and that should be noticed.
 pub(crate) fn plain_http_answer(state: &State, port: u16, received: &[u8]) -> Vec<u8> {
-    let mut fields = [EMPTY_HEADER; MOST_FIELDS];
-    let mut request = Request::new(&mut fields);
+    let mut room = [EMPTY_HEADER; MOST_FIELDS];
+    let mut request = Request::new(&mut room);
     // However far it got: all that is wanted is a host, to name the address, and how to say it.
     let _ = request.parse(received);
     let field = |name: &str| {
@@ -131,37 +133,17 @@ pub(crate) fn plain_http_answer(state: &State, port: u16, received: &[u8]) -> Ve
         (Some(host), port) => format!("What is wanted here is https://{host}:{port}/."),
         (None, _) => "The request came without TLS.".to_owned(),
     };
-    let mut headers = HeaderMap::new();
+    let mut fields = Fields::default();
     if let Some(accept) = field("accept").and_then(|value| HeaderValue::from_bytes(value).ok()) {
-        headers.insert(http::header::ACCEPT, accept);
+        fields.append(http::header::ACCEPT, accept);
     }
     let method = match request.method {
         Some("HEAD") => Method::HEAD,
         _ => Method::GET,
     };
-    written(
-        problem::NEEDS_TLS
-            .document(detail)
-            .answer(&method, &headers),
-    )
-}
-
-fn written(mut response: Response<bytes::Bytes>) -> Vec<u8> {
-    let close = HeaderValue::from_static("close");
-    response
-        .headers_mut()
-        .insert(HeaderName::from_static("connection"), close);
-    let status = response.status();
-    let reason = status.canonical_reason().unwrap_or_default();
-    let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
-    for (name, value) in response.headers() {
-        bytes.extend_from_slice(name.as_str().as_bytes());
-        bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(value.as_bytes());
-        bytes.extend_from_slice(b"\r\n");
-    }
-    bytes.extend_from_slice(b"\r\n");
-    bytes.extend_from_slice(response.body());
+    let document = problem::NEEDS_TLS.document(detail);
+    let mut bytes = Vec::new();
+    write_last(&mut bytes, document.answer(&method, &fields));
     bytes
 }
 

@@ -98,7 +98,8 @@ pub fn strip(headers: &mut HeaderMap, pass_identity_names: bool) {
     }
 }
 
-fn removed(name: &str, pass_identity_names: bool) -> bool {
+/// Whether a client's field of this name, in any case, is removed.
+pub(crate) fn removed(name: impl AsRef<[u8]>, pass_identity_names: bool) -> bool {
     match kind(name) {
         None => false,
         Some(Kind::Ours | Kind::Hop) => true,

@@ -14,6 +14,7 @@ use crate::{
     access::{Line, Outcome},
     connection::Connection,
     counters::{Counters, Flow, Slot},
+    message::RequestHead,
     random::RequestId,
     refusal::RefusalId,
     standing::Standing,
@@ -63,19 +64,19 @@ enum Decided {
 }
 
 impl Entry {
-    pub(crate) fn new<B>(
+    pub(crate) fn new(
         connection: &Rc<Connection>,
         state: &Arc<State>,
         standing: &Rc<Standing>,
-        request: &http::Request<B>,
+        request: &RequestHead,
     ) -> Entry {
         let details = state.config.access.is_on().then(|| {
             Box::new(Details {
                 at: unix_milliseconds(),
                 state: state.clone(),
-                method: request.method().clone(),
-                target: request.uri().path_and_query().cloned(),
-                version: request.version(),
+                method: request.method.clone(),
+                target: request.uri.path_and_query().cloned(),
+                version: request.version,
                 site: None,
                 standing: standing.clone(),
                 decided: Decided::Nothing,

@@ -1,8 +1,8 @@
 //! The data plane: listeners, TLS, connections, proxying. Who is admitted it asks `judge`.
 //!
 //! The map, as a request walks it: [`runtime`] starts workers, `listener` accepts, `handshake` meets a client (`tls`, and
-//! `possession` for its proof), `serve` has it judged (`standing`), `connection` keeps that up to date, `request` finds
-//! the route and asks for a permit, [`identity`] says who it is, `upstream` forwards, `download` brings the answer back.
+//! `possession` for its proof), `serve` has it judged (`standing`), `connection` keeps that up to date, `http1` reads
+//! heads (hyper those of HTTP/2), `request` finds the route and asks for a permit, [`identity`] says who it is, `upstream` forwards, `download` brings the answer back.
 //! Whoever is turned away reads [`refusal`]; what happened is in [`event`], [`counters`] and [`access`].
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -24,12 +24,15 @@ mod authority;
 mod client_io;
 mod connection;
 mod download;
+mod fields;
 mod handshake;
 mod hello;
+mod http1;
 mod key_log;
 mod ledger;
 mod limits;
 mod listener;
+mod message;
 mod octets;
 mod plain;
 mod possession;
@@ -38,6 +41,7 @@ mod random;
 mod relay;
 mod request;
 mod serve;
+mod spare;
 mod standing;
 mod state;
 mod tickets;
@@ -48,6 +52,7 @@ mod upstream;
 mod websocket;
 mod worker;
 
+pub use http1::trial;
 pub use limits::{Met, give_back_by};
 pub use listener::{Listening, Service};
 pub use runtime::{Farewell, Gate, GateError};

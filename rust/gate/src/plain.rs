@@ -2,23 +2,26 @@
 //!
 //! Forwards nothing, reads no body, knows no client.
 
-use std::{convert::Infallible, rc::Rc, time::Duration};
+use std::{io, rc::Rc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
+    HeaderValue, Method, Response, StatusCode,
     header::{
-        ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION,
-        X_CONTENT_TYPE_OPTIONS,
+        ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, X_CONTENT_TYPE_OPTIONS,
     },
 };
-use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
 use crate::{
-    authority, problem,
+    authority,
+    http1::{BadRequest, Heads, refusal, write_last},
+    message::RequestHead,
+    problem,
     refusal::Document,
     standing::unix_now,
     state::Publication,
@@ -28,42 +31,83 @@ use crate::{
 /// The longest a client may take for all it wants here; a CRL of 50 MB at 200 kB/s fits.
 const LIFETIME: Duration = Duration::from_secs(300);
 
+/// Longest head of a request here, in bytes.
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// How long the client has to read the last words.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What of a body that nobody reads is taken meanwhile, in bytes.
+const WASTE_BYTES: usize = 256 * 1024;
+
 /// Serves one connection, one request.
-pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, open: Open) {
+pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, open: Open) {
     let _open = open;
-    let header = worker.state().config.settings.timeouts.header;
-    let service = service_fn(move |request: Request<Incoming>| {
-        let response = answer(&worker, &request);
-        async move { Ok::<_, Infallible>(response) }
-    });
-    let http = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header)
-        .max_buf_size(16 * 1024)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
     // Whatever went wrong, there is nobody left to tell.
-    let _ = tokio::time::timeout(LIFETIME, http).await;
+    let _ = timeout(LIFETIME, talk(&worker, &mut stream)).await;
+    let _ = timeout(LINGER, linger(&mut stream)).await;
 }
 
-fn answer<B>(worker: &Worker, request: &Request<B>) -> Response<Full<Bytes>> {
+async fn talk(worker: &Worker, stream: &mut TcpStream) -> io::Result<()> {
+    let limit = worker.state().config.settings.timeouts.header;
+    let response = match timeout(limit, read(stream)).await?? {
+        Ok(Some(head)) => answer(worker, &head),
+        Ok(None) => return Ok(()),
+        Err(bad) => refusal(bad),
+    };
+    let body = response.body().clone();
+    let mut head = Vec::with_capacity(1024);
+    write_last(&mut head, response.map(|_| Bytes::new()));
+    stream.write_all(&head).await?;
+    stream.write_all(&body).await
+}
+
+/// Reads a head; `None` if there is none.
+async fn read(stream: &mut TcpStream) -> io::Result<Result<Option<RequestHead>, BadRequest>> {
+    let mut inbox = BytesMut::with_capacity(2048);
+    let mut heads = Heads::default();
+    loop {
+        match heads.take(&mut inbox, HEAD_BYTES) {
+            Ok(Some(request)) => return Ok(Ok(Some(request.head))),
+            Ok(None) => {}
+            Err(bad) => return Ok(Err(bad)),
+        }
+        if stream.read_buf(&mut inbox).await? == 0 {
+            return Ok(Ok(None));
+        }
+    }
+}
+
+/// Ends the connection without a reset that would overtake the last words.
+async fn linger(stream: &mut TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut waste = [0; 2048];
+    let mut left = WASTE_BYTES;
+    while left > 0 {
+        let count = stream.read(&mut waste).await?;
+        if count == 0 {
+            break;
+        }
+        left = left.saturating_sub(count);
+    }
+    Ok(())
+}
+
+fn answer(worker: &Worker, request: &RequestHead) -> Response<Bytes> {
     let publications = worker.shared.publications.load();
-    let mut response = match publications.get(request.uri().path()) {
+    let mut response = match publications.get(request.uri.path()) {
         Some(publication) => published(publication, request),
         None => redirect(worker, request),
     };
-    response
-        .headers_mut()
-        .insert(CONNECTION, HeaderValue::from_static("close"));
     response
         .headers_mut()
         .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
-fn published<B>(publication: &Publication, request: &Request<B>) -> Response<Full<Bytes>> {
-    let is_head = request.method() == Method::HEAD;
-    if !is_head && request.method() != Method::GET {
+fn published(publication: &Publication, request: &RequestHead) -> Response<Bytes> {
+    let is_head = request.method == Method::HEAD;
+    if !is_head && request.method != Method::GET {
         let mut response = say(
             problem::METHOD_NOT_ALLOWED.document("This file can be read with GET and HEAD."),
             request,
@@ -89,7 +133,7 @@ fn published<B>(publication: &Publication, request: &Request<B>) -> Response<Ful
     } else {
         publication.bytes.clone()
     };
-    let mut response = Response::new(Full::new(body));
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(publication.bytes.len()));
     if let Ok(media) = HeaderValue::from_str(&publication.content_type) {
@@ -106,11 +150,11 @@ fn published<B>(publication: &Publication, request: &Request<B>) -> Response<Ful
 }
 
 /// RFC 9110 15.4.9: to the same address over HTTPS, for hosts that we serve and no other, lest we be a way to anywhere.
-fn redirect<B>(worker: &Worker, request: &Request<B>) -> Response<Full<Bytes>> {
+fn redirect(worker: &Worker, request: &RequestHead) -> Response<Bytes> {
     let state = worker.state();
-    let host = match request.uri().authority() {
+    let host = match request.uri.authority() {
         Some(_) => Err("has a host in its target"),
-        None => authority::of(request.uri(), request.headers()),
+        None => authority::of(&request.uri, &request.fields),
     };
     let authority = match host {
         Ok(authority) => authority,
@@ -128,7 +172,7 @@ fn redirect<B>(worker: &Worker, request: &Request<B>) -> Response<Full<Bytes>> {
             request,
         );
     };
-    if let Err(why) = site.route(request.uri().path()) {
+    if let Err(why) = site.route(request.uri.path()) {
         return say(
             problem::AMBIGUOUS_PATH.document(format!("The path {why}.")),
             request,
@@ -139,7 +183,7 @@ fn redirect<B>(worker: &Worker, request: &Request<B>) -> Response<Full<Bytes>> {
         port => format!(":{port}"),
     };
     let target = request
-        .uri()
+        .uri
         .path_and_query()
         .map_or("/", |target| target.as_str());
     let Ok(location) = HeaderValue::try_from(format!("https://{}{port}{target}", authority.host))
@@ -149,14 +193,15 @@ fn redirect<B>(worker: &Worker, request: &Request<B>) -> Response<Full<Bytes>> {
             request,
         );
     };
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
     response.headers_mut().insert(LOCATION, location);
     response
+        .headers_mut()
+        .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    response
 }
 
-fn say<B>(document: Document, request: &Request<B>) -> Response<Full<Bytes>> {
-    document
-        .answer(request.method(), request.headers())
-        .map(Full::new)
+fn say(document: Document, request: &RequestHead) -> Response<Bytes> {
+    document.answer(&request.method, &request.fields)
 }

@@ -35,6 +35,14 @@ problems! {
         "CONNECT and TRACE are never forwarded.";
     UNKNOWN_PROTOCOL = NOT_IMPLEMENTED, "unknown_protocol", "This protocol is not served here",
         "Over HTTP/2, CONNECT opens WebSockets and nothing else.";
+    BAD_REQUEST = BAD_REQUEST, "bad_request", "This request can be read in more than one way, or in none",
+        "Send HTTP as RFC 9112 has it; if a browser or a library made this request, tell the operator.";
+    HEAD_TOO_LARGE = REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", "The request's header fields are too large",
+        "Send fewer or shorter fields (cookies are the usual cause), or ask the operator to raise max_header_bytes.";
+    URI_TOO_LONG = URI_TOO_LONG, "uri_too_long", "This address is too long",
+        "Send long data in the body of a request, or ask the operator to raise max_header_bytes.";
+    VERSION_NOT_SUPPORTED = HTTP_VERSION_NOT_SUPPORTED, "version_not_supported", "This version of HTTP is not spoken here",
+        "Use HTTP/1.1 or HTTP/2.";
     BAD_LENGTH = BAD_REQUEST, "bad_length", "The length of the request's body is no length",
         "Send a Content-Length that is the number of bytes that follow.";
     BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body_too_large", "The request's body is too large",
@@ -114,6 +122,10 @@ pub(crate) fn of_failure(failure: Failure) -> Option<(Document, Option<UpstreamE
         Failure::NoServer => (
             UPSTREAM_UNREACHABLE.document("None of its servers can be used now."),
             Some(UpstreamError::NoServer),
+        ),
+        Failure::BadBody => (
+            BAD_REQUEST.document("The chunks of the request's body are none."),
+            None,
         ),
         Failure::ClientGone => return None,
     })

@@ -10,7 +10,7 @@ use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
+    HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{
         CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
         REFERRER_POLICY, RETRY_AFTER, USER_AGENT, VARY, X_CONTENT_TYPE_OPTIONS,
@@ -24,6 +24,7 @@ mod browser;
 mod grpc;
 mod id;
 
+use crate::fields::Fields;
 use browser::Guide;
 pub use id::RefusalId;
 
@@ -88,11 +89,11 @@ impl Document {
         }
     }
 
-    /// The answer to a request with `method` and `headers`: HTML if it prefers that, else problem+json; for gRPC a status of
-    /// its own. The body of an
-    /// answer to HEAD is empty, with the length that it would have; the length is always given (HTTP/1.0).
-    pub fn answer(&self, method: &Method, headers: &HeaderMap) -> Response<Bytes> {
-        if let Some(content_type) = grpc::asked(headers) {
+    /// The answer to a request with `method` and the fields `asked`: HTML if it prefers that, else problem+json; for gRPC a
+    /// status of its own. The body of an answer to HEAD is empty, with the length that it would have; the length is always
+    /// given (HTTP/1.0).
+    pub(crate) fn answer(&self, method: &Method, asked: &Fields) -> Response<Bytes> {
+        if let Some(content_type) = grpc::asked(asked) {
             return self.marked(grpc::answer(
                 content_type,
                 self.status,
@@ -100,9 +101,9 @@ impl Document {
                 self.detail(),
             ));
         }
-        let html = accept::prefers_html(headers);
+        let html = accept::prefers_html(asked);
         let body = if html {
-            self.page(headers)
+            self.page(asked)
         } else {
             self.problem()
         };
@@ -170,10 +171,10 @@ impl Document {
     }
 
     /// The page.
-    fn page(&self, headers: &HeaderMap) -> String {
-        let user_agent = headers
-            .get(USER_AGENT)
-            .and_then(|value| value.to_str().ok())
+    fn page(&self, asked: &Fields) -> String {
+        let user_agent = asked
+            .get(&USER_AGENT)
+            .and_then(|value| str::from_utf8(value).ok())
             .unwrap_or_default();
         let first = Guide::of(user_agent);
         let page = Page {

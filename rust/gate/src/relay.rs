@@ -1,44 +1,61 @@
-//! A connection that has become a WebSocket: bytes both ways, until one side ends or the client is no longer admitted.
+//! A connection that has become a WebSocket: bytes both ways, until one side ends.
 
 use std::future::poll_fn;
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncWriteExt, copy_bidirectional_with_sizes};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional_with_sizes};
 
 use crate::{connection::Active, ledger::Entry, upstream::Link};
 
 /// Room for each direction: a frame of a chat fits, and a thousand sockets cost 16 MiB.
 const BUFFER_BYTES: usize = 8 * 1024;
 
-/// Starts the relay; it holds the request until it ends.
-pub(crate) fn start(upgrade: OnUpgrade, link: Box<Link>, mut active: Active, mut entry: Entry) {
-    tokio::task::spawn_local(async move {
-        let connection = active.connection.clone();
-        let relay = async {
-            let Ok(upgraded) = upgrade.await else { return };
-            let mut client = TokioIo::new(upgraded);
-            let (mut upstream, early) = link.into_parts();
-            if client.write_all(&early).await.is_err() {
-                return;
-            }
-            let copied = copy_bidirectional_with_sizes(
-                &mut client,
-                &mut upstream,
-                BUFFER_BYTES,
-                BUFFER_BYTES,
-            )
-            .await;
-            if let Ok((received, sent)) = copied {
-                entry.received().set(received);
-                entry.sent(sent);
-            }
-        };
-        tokio::select! {
-            biased;
-            () = poll_fn(|cx| connection.poll_cut(cx)) => {}
-            () = relay => {}
+/// What a request became that switched protocols. When it is dropped, the request is over and its entry is written.
+pub(crate) struct Relay {
+    link: Box<Link>,
+    active: Active,
+    entry: Entry,
+}
+
+impl Relay {
+    pub(crate) fn new(link: Box<Link>, active: Active, entry: Entry) -> Relay {
+        Relay {
+            link,
+            active,
+            entry,
         }
-        active.complete();
-    });
+    }
+
+    /// Relays until one side ends. Whoever drives this ends it when the client is no longer admitted.
+    pub(crate) async fn run(mut self, mut client: impl AsyncRead + AsyncWrite + Unpin) {
+        let (mut upstream, early) = self.link.into_parts();
+        if client.write_all(&early).await.is_err() {
+            return;
+        }
+        let copied =
+            copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER_BYTES, BUFFER_BYTES);
+        if let Ok((received, sent)) = copied.await {
+            self.entry.received().set(received);
+            self.entry.sent(sent);
+        }
+        self.active.complete();
+    }
+
+    /// Relays in a task of its own, over a stream of HTTP/2.
+    pub(crate) fn start(self, upgrade: OnUpgrade) {
+        tokio::task::spawn_local(async move {
+            let connection = self.active.connection.clone();
+            let relay = async {
+                if let Ok(upgraded) = upgrade.await {
+                    self.run(TokioIo::new(upgraded)).await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = poll_fn(|cx| connection.poll_cut(cx)) => {}
+                () = relay => {}
+            }
+        });
+    }
 }

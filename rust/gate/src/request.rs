@@ -6,13 +6,10 @@ use std::{rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{CONNECTION, CONTENT_LENGTH, LOCATION},
-    request::Parts,
+    HeaderName, HeaderValue, Method, StatusCode,
+    header::{CONTENT_LENGTH, LOCATION},
     uri::PathAndQuery,
 };
-use http_body::Body;
-use hyper::{body::Incoming, ext::Protocol, upgrade::OnUpgrade};
 use judge::{
     Permit, Reason, Refusal, Site, Verdict,
     record::{Mode, OnRefusal},
@@ -23,11 +20,15 @@ use crate::{
     connection::{Active, Connection},
     download::Download,
     event::Shown,
+    fields::Fields,
+    http1::Wire,
     identity::{ANONYMOUS, Dialects, Telling},
     ledger::Entry,
-    limits, problem,
+    limits,
+    message::{Answer, Body, RequestHead, Rest},
+    problem,
     refusal::Document,
-    relay,
+    relay::Relay,
     settings::RouteOptions,
     standing::{Standing, Told},
     state::{State, Upstream},
@@ -79,38 +80,41 @@ enum TurnedAway {
     },
 }
 
-/// Answers a request of `connection`.
+/// Answers a request of `connection`. Interim responses go to `interim`, where the client understands them.
 pub(crate) async fn answer(
     connection: Rc<Connection>,
-    mut request: Request<Incoming>,
-) -> Result<Response<Download>, Silence> {
+    head: RequestHead,
+    body: Body,
+    interim: Option<Rc<Wire>>,
+) -> Result<Answer, Silence> {
     let active = connection.begin();
     let state = connection.worker.state();
     let standing = connection.standing(&state);
     if !connection.is_told() {
-        let authority = authority::of(request.uri(), request.headers());
+        let authority = authority::of(&head.uri, &head.fields);
         connection.tell(
             authority.map_or("", |authority| authority.host),
-            request.uri().path(),
+            head.uri.path(),
         );
     }
-    let mut entry = Entry::new(&connection, &state, &standing, &request);
-    let upgrade = websocket::asked(&request).map(|asked| (asked, hyper::upgrade::on(&mut request)));
-    let (parts, body) = request.into_parts();
-    match clear(&connection, &state, &standing, &parts, &mut entry) {
+    let mut entry = Entry::new(&connection, &state, &standing, &head);
+    match clear(&connection, &state, &standing, &head, &mut entry) {
         Ok(cleared) => {
-            let target = parts
+            let target = head
                 .uri
                 .path_and_query()
                 .cloned()
                 .unwrap_or(http::uri::PathAndQuery::from_static("/"));
             active.granted(target, cleared.permit.admission().cloned());
             pass(
-                cleared, &state, &standing, parts, body, upgrade, active, entry,
+                cleared, &state, &standing, head, body, interim, active, entry,
             )
             .await
         }
-        Err(turned_away) => turn_away(turned_away, &standing, &parts, active, entry),
+        Err(turned_away) => {
+            let body = body.kind();
+            turn_away(turned_away, &standing, &head, body, active, entry)
+        }
     }
 }
 
@@ -119,7 +123,7 @@ fn clear(
     connection: &Connection,
     state: &State,
     standing: &Standing,
-    parts: &Parts,
+    head: &RequestHead,
     entry: &mut Entry,
 ) -> Result<Cleared, TurnedAway> {
     let site = connection.site(state);
@@ -138,24 +142,24 @@ fn clear(
         document: Box::new(over.document()),
         stranger: stranger || over.ends_connection(),
     })?;
-    if let Some(protocol) = parts.extensions.get::<Protocol>() {
+    if let Some(protocol) = &head.protocol {
         // RFC 8441 4, RFC 9220 3
         if !websocket::is_websocket(protocol) {
             return Err(wrong(problem::UNKNOWN_PROTOCOL.document(
                 "An extended CONNECT for another protocol than websocket is not served.",
             )));
         }
-    } else if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+    } else if head.method == Method::CONNECT || head.method == Method::TRACE {
         return Err(wrong(
-            problem::METHOD_NOT_ALLOWED.document(format!("{} is not allowed.", parts.method)),
+            problem::METHOD_NOT_ALLOWED.document(format!("{} is not allowed.", head.method)),
         ));
     }
-    let authority = authority::of(&parts.uri, &parts.headers)
+    let authority = authority::of(&head.uri, &head.fields)
         .map_err(|why| wrong(problem::BAD_HOST.document(format!("The request {why}."))))?;
     let site = the_one_site(site, state.snapshot.site_of(authority.host))?;
     entry.site(site);
     let route = site
-        .route(parts.uri.path())
+        .route(head.uri.path())
         .map_err(|why| wrong(problem::AMBIGUOUS_PATH.document(format!("The path {why}."))))?
         .ok_or_else(|| {
             wrong(problem::NO_ROUTE.document("No route of this site begins like it."))
@@ -179,12 +183,12 @@ fn clear(
     }
     let options = &settings.options;
     let too_long = || wrong(problem::AMBIGUOUS_PATH.document("The path is too long."));
-    let rewritten = match (&options.rewrite, parts.uri.path_and_query()) {
+    let rewritten = match (&options.rewrite, head.uri.path_and_query()) {
         (Some(rewrite), Some(target)) => Some(rewrite.apply(target).ok_or_else(too_long)?),
         _ => None,
     };
     let Some(upstream) = settings.upstream.clone() else {
-        let target = rewritten.as_ref().or(parts.uri.path_and_query());
+        let target = rewritten.as_ref().or(head.uri.path_and_query());
         let redirect = options.redirect.as_ref().zip(target);
         return Err(
             match redirect
@@ -247,45 +251,39 @@ async fn pass(
     cleared: Cleared,
     state: &Arc<State>,
     standing: &Standing,
-    mut parts: Parts,
-    body: Incoming,
-    upgrade: Option<(Asked, OnUpgrade)>,
+    mut head: RequestHead,
+    body: Body,
+    interim: Option<Rc<Wire>>,
     active: Active,
     mut entry: Entry,
-) -> Result<Response<Download>, Silence> {
+) -> Result<Answer, Silence> {
     let connection = active.connection.clone();
-    let connect = matches!(upgrade, Some((Asked::Connect, _)));
-    let kind = if connect {
-        BodyKind::None
-    } else {
-        body_kind(&parts, &body)
-    };
+    let kind = body.kind();
+    let upgrade = websocket::asked(&head).filter(|_| kind == BodyKind::None);
     // RFC 9112 11.2: a number that wraps, or is negative, in the integers of a reader behind would be another length.
     if let BodyKind::Length(length) = kind
         && i64::try_from(length).is_err()
     {
         let document =
             problem::BAD_LENGTH.document(format!("{length} bytes are more than there can be."));
-        return Ok(own_answer(document, false, &parts, active, entry));
+        return Ok(own_answer(document, false, &head, kind, active, entry));
     }
     if let (BodyKind::Length(length), Some(limit)) = (kind, cleared.max_body_bytes)
         && length > limit
     {
         let document = problem::BODY_TOO_LARGE
             .document(format!("It has {length} bytes, and {limit} are allowed."));
-        return Ok(own_answer(document, false, &parts, active, entry));
+        return Ok(own_answer(document, false, &head, kind, active, entry));
     }
-    cleared.options.strip(&mut parts.headers);
     if let Some(target) = cleared.rewritten {
         // Without the authority, which is in `hop`: what is left is no longer tied to the target that came.
-        parts.uri = target.into();
+        head.uri = target.into();
     }
-    let key = connect.then(|| Key::translate(&mut parts));
+    let key = (upgrade == Some(Asked::Connect)).then(|| Key::translate(&mut head));
     let upload = match kind {
         BodyKind::None | BodyKind::Length(0) => None,
         BodyKind::Length(_) | BodyKind::Chunked => Some(Upload::new(
             body,
-            kind == BodyKind::Chunked,
             cleared.max_body_bytes,
             cleared.options.clone(),
             &active,
@@ -294,11 +292,10 @@ async fn pass(
     };
     if upload.is_some()
         && cleared.permit.admission().is_some()
-        && limits::is_conversation(&parts.headers)
+        && limits::is_conversation(&head.fields)
     {
         connection.converses(active.slot());
     }
-    let upgrade = upgrade.filter(|_| kind == BodyKind::None);
     let elsewhere = match &standing.verdict {
         Verdict::Admitted(admission) if cleared.shown && cleared.permit.admission().is_none() => {
             Some(standing.fields_elsewhere(admission.environment().unwrap_or_default()))
@@ -319,7 +316,7 @@ async fn pass(
         body: kind,
         upgrade: upgrade.is_some(),
         identity: &told,
-        rules: &cleared.options.request_fields,
+        options: &cleared.options,
         facts: cleared.options.tls_facts.then_some(&connection.met.facts),
         request_id: entry.request_id,
     };
@@ -328,113 +325,108 @@ async fn pass(
         None => Asker::Nobody(connection.met.peer.ip()),
     };
     let worker = &connection.worker;
+    let mut hint = |status, fields: Fields| {
+        if let Some(wire) = &interim {
+            wire.hint(status, &fields);
+        }
+    };
     let outgoing = Outgoing {
-        parts: &parts,
+        head: &head,
         additions: &additions,
         upload,
         asker,
-        on_interim: &mut |_, _| {},
+        on_interim: &mut hint,
     };
-    let (head, exchange) = match forward(&cleared.permit, worker, &cleared.upstream, outgoing).await
-    {
-        Ok(answered) => answered,
-        Err(failure) => {
-            let Some((document, counted)) = problem::of_failure(failure) else {
-                return Err(Silence);
-            };
-            if let Some(error) = counted {
-                worker.shared.counters.upstream_error(error);
-            }
-            return Ok(own_answer(document, false, &parts, active, entry));
-        }
-    };
-    let mut response = Response::new(());
-    *response.status_mut() = head.status;
-    *response.headers_mut() = head.headers;
-    cleared
-        .options
-        .response_fields
-        .apply(response.headers_mut());
-    entry.status(head.status);
-    connection.answers(active.slot());
-    if cleared.shown && wants_close(response.headers_mut()) {
-        come_again(&connection, &mut response);
-    }
-    let download = match (head.status, upgrade) {
-        (StatusCode::SWITCHING_PROTOCOLS, Some((_, upgrade))) => {
-            match key {
-                None => drop(
-                    response
-                        .headers_mut()
-                        .insert(CONNECTION, HeaderValue::from_static("upgrade")),
-                ),
-                Some(key) if key.is_answered(response.headers_mut()) => {
-                    *response.status_mut() = StatusCode::OK;
+    let (mut answered, exchange) =
+        match forward(&cleared.permit, worker, &cleared.upstream, outgoing).await {
+            Ok(answered) => answered,
+            Err(failure) => {
+                let Some((document, counted)) = problem::of_failure(failure) else {
+                    return Err(Silence);
+                };
+                if let Some(error) = counted {
+                    worker.shared.counters.upstream_error(error);
                 }
-                Some(_) => {
+                return Ok(own_answer(document, false, &head, kind, active, entry));
+            }
+        };
+    cleared.options.response_fields.apply(&mut answered.fields);
+    entry.status(answered.status);
+    connection.answers(active.slot());
+    if cleared.shown && wants_close(&mut answered.fields) {
+        connection.drain();
+    }
+    let rest = match (answered.status, upgrade) {
+        (StatusCode::SWITCHING_PROTOCOLS, Some(_)) => {
+            if let Some(key) = key {
+                if !key.is_answered(&mut answered.fields) {
                     let document =
                         problem::UPSTREAM_FAILED.document("It switched to something else.");
-                    return Ok(own_answer(document, false, &parts, active, entry));
+                    return Ok(own_answer(document, false, &head, kind, active, entry));
                 }
+                answered.status = StatusCode::OK;
             }
             connection.receives(active.slot(), true);
-            if let Some(link) = exchange.into_link() {
-                relay::start(upgrade, link, active, entry);
-            }
-            Download::nothing()
+            let Some(link) = exchange.into_link() else {
+                return Err(Silence);
+            };
+            Rest::Relay(Relay::new(link, active, entry))
         }
         (StatusCode::SWITCHING_PROTOCOLS, None) => {
             let document = problem::UPSTREAM_FAILED.document("It switched protocols unasked.");
-            return Ok(own_answer(document, false, &parts, active, entry));
+            return Ok(own_answer(document, false, &head, kind, active, entry));
         }
         // RFC 8441 5: to the client a success would be a WebSocket.
-        (status, Some((Asked::Connect, _))) if status.is_success() => {
+        (status, Some(Asked::Connect)) if status.is_success() => {
             let document = problem::UPSTREAM_FAILED.document("It did not switch protocols.");
-            return Ok(own_answer(document, false, &parts, active, entry));
+            return Ok(own_answer(document, false, &head, kind, active, entry));
         }
         _ => {
             let limit = state.config.settings.limits.max_idle_upstream;
-            Download::of_upstream(exchange, limit, active, entry)
+            Rest::Body(Download::of_upstream(exchange, limit, active, entry))
         }
     };
-    Ok(response.map(|()| download))
+    Ok(Answer {
+        status: answered.status,
+        fields: answered.fields,
+        rest,
+    })
 }
 
 /// Tells the client why its request goes no further.
 fn turn_away(
     turned_away: TurnedAway,
     standing: &Standing,
-    parts: &Parts,
+    head: &RequestHead,
+    body: BodyKind,
     active: Active,
     mut entry: Entry,
-) -> Result<Response<Download>, Silence> {
+) -> Result<Answer, Silence> {
     let connection = &active.connection;
     match turned_away {
         TurnedAway::Wrong { document, stranger } => {
-            Ok(own_answer(*document, stranger, parts, active, entry))
+            Ok(own_answer(*document, stranger, head, body, active, entry))
         }
         TurnedAway::Elsewhere {
             status,
             location,
             options,
         } => {
-            let mut response = Response::new(Bytes::new());
-            *response.status_mut() = status;
-            response.headers_mut().insert(LOCATION, location);
-            response
-                .headers_mut()
-                .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-            options.response_fields.apply(response.headers_mut());
+            let mut fields = Fields::default();
+            fields.append(LOCATION, location);
+            fields.append(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            options.response_fields.apply(&mut fields);
             entry.status(status);
-            Ok(said(response, false, parts, active, entry))
+            let bytes = Bytes::new();
+            Ok(said(status, fields, bytes, false, body, active, entry))
         }
         TurnedAway::Refused { refusal, site, how } => {
             let shared = &connection.worker.shared;
             shared.counters.refused(refusal.reason);
             let host =
-                authority::of(&parts.uri, &parts.headers).map_or("", |authority| authority.host);
+                authority::of(&head.uri, &head.fields).map_or("", |authority| authority.host);
             let state = connection.worker.state();
-            let path = state.discreet(parts.uri.path());
+            let path = state.discreet(head.uri.path());
             let scene = connection.scene(site.as_deref().unwrap_or_default(), host, &path);
             let id = shared
                 .events
@@ -449,7 +441,8 @@ fn turn_away(
             Ok(own_answer(
                 document,
                 !standing.is_admitted(),
-                parts,
+                head,
+                body,
                 active,
                 entry,
             ))
@@ -477,66 +470,50 @@ pub(crate) fn shown(standing: &Standing) -> Option<Shown<'_>> {
 fn own_answer(
     document: Document,
     stranger: bool,
-    parts: &Parts,
+    head: &RequestHead,
+    body: BodyKind,
     active: Active,
     mut entry: Entry,
-) -> Response<Download> {
+) -> Answer {
     if entry.is_undecided() {
         entry.refused(document.code, None);
     }
     // For clients of gRPC the answer has another one.
     entry.status(document.status);
-    let response = document.answer(&parts.method, &parts.headers);
-    said(response, stranger, parts, active, entry)
+    let (parts, bytes) = document.answer(&head.method, &head.fields).into_parts();
+    let fields = parts.headers.into();
+    said(parts.status, fields, bytes, stranger, body, active, entry)
 }
 
 /// Sends what the gate says itself.
 fn said(
-    mut response: Response<Bytes>,
+    status: StatusCode,
+    fields: Fields,
+    bytes: Bytes,
     stranger: bool,
-    parts: &Parts,
+    body: BodyKind,
     active: Active,
     entry: Entry,
-) -> Response<Download> {
+) -> Answer {
     let connection = active.connection.clone();
-    if stranger || has_body(&parts.headers) {
+    // It does not wait for a body.
+    if stranger || body != BodyKind::None {
         connection.progress.linger();
     }
     if stranger {
-        come_again(&connection, &mut response);
+        // The next request comes with a handshake of its own (RFC 9112 9.6, RFC 9113 6.8).
+        connection.drain();
     }
-    response.map(|bytes| Download::own(bytes, active, entry))
-}
-
-/// Ends the connection with this answer: the next request comes with a handshake of its own (RFC 9112 9.6, RFC 9113 6.8).
-fn come_again<B>(connection: &Connection, response: &mut Response<B>) {
-    if !connection.met.is_h2 {
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+    Answer {
+        status,
+        fields,
+        rest: Rest::Body(Download::own(bytes, active, entry)),
     }
-    connection.drain();
 }
 
 /// Takes out what the portal says when its visitor is to choose a certificate anew, which takes another handshake.
-fn wants_close(headers: &mut HeaderMap) -> bool {
-    headers.remove(CLOSE).is_some_and(|value| value == "yes")
-}
-
-/// Whether a body was announced, which an answer of our own does not wait for.
-fn has_body(headers: &HeaderMap) -> bool {
-    headers.contains_key(CONTENT_LENGTH) || headers.contains_key(http::header::TRANSFER_ENCODING)
-}
-
-fn body_kind(parts: &Parts, body: &Incoming) -> BodyKind {
-    if body.is_end_stream() {
-        return if parts.headers.contains_key(CONTENT_LENGTH) {
-            BodyKind::Length(0)
-        } else {
-            BodyKind::None
-        };
-    }
-    body.size_hint()
-        .exact()
-        .map_or(BodyKind::Chunked, BodyKind::Length)
+fn wants_close(fields: &mut Fields) -> bool {
+    let wants = fields.get(&CLOSE).is_some_and(|value| value == b"yes");
+    fields.remove(&CLOSE);
+    wants
 }

@@ -6,7 +6,10 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, uri::PathAndQuery};
 
-use crate::identity::{self, Kind};
+use crate::{
+    fields::Fields,
+    identity::{self, Kind},
+};
 
 /// What is done to the fields of a request or of a response.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -150,8 +153,8 @@ impl FieldRules {
         }
     }
 
-    /// Whether fields of this name (lower case) go.
-    pub(crate) fn drops(&self, name: &str) -> bool {
+    /// Whether fields of this name, in any case, go.
+    pub(crate) fn drops(&self, name: impl AsRef<[u8]> + Copy) -> bool {
         self.dropped.iter().any(|one| identity::is(one, name))
     }
 
@@ -181,11 +184,13 @@ impl FieldRules {
         &self.added
     }
 
-    /// Applies the rules to a head that is kept as a map.
-    pub(crate) fn apply(&self, headers: &mut HeaderMap) {
-        self.strip(headers);
+    /// Applies the rules to a head.
+    pub(crate) fn apply(&self, fields: &mut Fields) {
+        if !self.dropped.is_empty() {
+            fields.retain(|name| !self.drops(name));
+        }
         for (name, value) in &self.added {
-            headers.append(name.clone(), value.clone());
+            fields.append(name.clone(), value.clone());
         }
     }
 }
@@ -369,13 +374,14 @@ mod tests {
         ] {
             headers.append(name, HeaderValue::from_static(value));
         }
-        rules.apply(&mut headers);
-        let mut left: Vec<_> = headers
-            .iter()
-            .map(|(n, v)| (n.as_str(), v.as_bytes()))
-            .collect();
+        let mut fields = Fields::from(headers);
+        rules.apply(&mut fields);
+        let mut left: Vec<_> = fields.iter().collect();
         left.sort_unstable();
-        assert_eq!(left, [("x-debugger", &b"kept"[..]), ("x-tenant", b"a")]);
+        assert_eq!(
+            left,
+            [(&b"x-debugger"[..], &b"kept"[..]), (b"x-tenant", b"a")]
+        );
         assert_eq!(rules.bytes(), b"x-tenant: a\r\n");
     }
 

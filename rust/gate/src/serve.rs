@@ -3,38 +3,35 @@
 use std::{
     future::{Future, poll_fn},
     net::SocketAddr,
-    pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::Poll,
 };
 
-use http::{HeaderValue, StatusCode, header};
+use http::{Method, header::CONTENT_LENGTH};
+use http_body::Body as _;
 use hyper::{
-    body::Incoming,
-    rt::Executor,
-    server::conn::{http1, http2},
-    service::service_fn,
+    body::Incoming, ext::Protocol, rt::Executor, server::conn::http2, service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use judge::{Verdict, record::OnRefusal};
-use tokio::{io::AsyncWrite, net::TcpStream};
+use tokio::net::TcpStream;
 
 use crate::{
     client_io::ClientIo,
     connection::{Connection, Ending},
     counters::Handshake,
+    download::Download,
     handshake::shake,
-    limits,
+    http1, limits,
+    message::{Body, RequestHead, Rest},
     request::{Silence, answer},
     standing::{judge, unix_now},
+    upstream::BodyKind,
     worker::{Open, Worker},
 };
 
 /// Header bytes that a client may send who was refused before it said anything.
 const STRANGER_HEADER_BYTES: usize = 8 * 1024;
-
-/// Most header fields of a request.
-const MAX_FIELDS: usize = 100;
 
 /// Serves a client from its first byte to its last.
 pub(crate) async fn serve(
@@ -52,7 +49,7 @@ pub(crate) async fn serve(
     if connection.met.is_h2 {
         Box::pin(serve_h2(io, connection, header_bytes)).await;
     } else {
-        serve_h1(io, connection, header_bytes).await;
+        http1::serve(io, connection, header_bytes).await;
     }
 }
 
@@ -109,90 +106,10 @@ async fn meet(
     Some((io, connection, header_bytes))
 }
 
-async fn serve_h1(mut io: ClientIo, connection: Rc<Connection>, header_bytes: usize) {
-    // Boxed, and gone while the connection is parked: HTTP takes 20 KiB, most of them buffers.
-    while let Some(idle) = Box::pin(serve_until_idle(io, &connection, header_bytes)).await {
-        io = idle;
-        if !wait(&connection, &mut io).await {
-            return;
-        }
-    }
-}
-
-/// Serves requests until the connection ends, or idles for a while: then it is given back.
-async fn serve_until_idle(
-    io: ClientIo,
-    connection: &Rc<Connection>,
-    header_bytes: usize,
-) -> Option<ClientIo> {
-    let service = {
-        let connection = connection.clone();
-        // Boxed for each request: hyper keeps room for a future as long as the connection.
-        service_fn(move |request: http::Request<Incoming>| {
-            let connection = connection.clone();
-            Box::pin(async move {
-                let mut response = answer(connection.clone(), request).await?;
-                if connection.worker.draining()
-                    && response.status() != StatusCode::SWITCHING_PROTOCOLS
-                {
-                    response
-                        .headers_mut()
-                        .insert(header::CONNECTION, HeaderValue::from_static("close"));
-                }
-                Ok::<_, Silence>(response)
-            })
-        })
-    };
-    let mut http = http1::Builder::new()
-        .max_headers(MAX_FIELDS)
-        .max_header_size(header_bytes)
-        // Bounds what is read ahead of a slow upstream and what waits for a slow client.
-        .max_buf_size(64 * 1024)
-        // The worker's clock watches; a timer per request would cost more.
-        .header_read_timeout(None)
-        .serve_connection(TokioIo::new(io), service)
-        .with_upgrades();
-    let end = drive(connection, |cx, end| {
-        if end {
-            Pin::new(&mut http).graceful_shutdown();
-        }
-        Pin::new(&mut http).poll(cx).map(|_| ())
-    })
-    .await;
-    if end == End::Over {
-        return None;
-    }
-    let parts = http.into_parts()?;
-    let mut io = parts.io.into_inner();
-    io.put_back(&parts.read_buf);
-    Some(io)
-}
-
-/// Waits for the next request of a parked connection; `false` if there is none, and then the connection is closed.
-async fn wait(connection: &Connection, io: &mut ClientIo) -> bool {
-    let mut closing = false;
-    poll_fn(|cx| {
-        let ending = connection.ending(cx);
-        if ending == Ending::Now {
-            return Poll::Ready(false);
-        }
-        closing |= ending == Ending::Soon;
-        if !closing {
-            match io.poll_more(cx) {
-                Poll::Ready(true) => return Poll::Ready(true),
-                Poll::Ready(false) => closing = true,
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        Pin::new(&mut *io).poll_shutdown(cx).map(|_| false)
-    })
-    .await
-}
-
 async fn serve_h2(io: ClientIo, connection: Rc<Connection>, header_bytes: usize) {
     let service = {
         let connection = connection.clone();
-        service_fn(move |request: http::Request<Incoming>| answer(connection.clone(), request))
+        service_fn(move |request: http::Request<Incoming>| answer_h2(connection.clone(), request))
     };
     let http = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
@@ -208,56 +125,76 @@ async fn serve_h2(io: ClientIo, connection: Rc<Connection>, header_bytes: usize)
         .serve_connection(TokioIo::new(io), service);
     // HTTP/2 is large and rarer; boxed, it does not make HTTP/1.1 pay for it.
     let mut http = Box::pin(http);
-    drive(&connection, |cx, end| {
-        if end {
-            http.as_mut().graceful_shutdown();
-        }
-        http.as_mut().poll(cx).map(|_| ())
-    })
-    .await;
-}
-
-/// How HTTP on a connection ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// With the connection.
-    Over,
-    /// It may be parked.
-    Parked,
-}
-
-/// Polls a connection until it is over, or is to be, or may be parked; `poll` is told once to let it end.
-async fn drive(
-    connection: &Connection,
-    mut poll: impl FnMut(&mut Context<'_>, bool) -> Poll<()>,
-) -> End {
     let mut told = false;
     poll_fn(|cx| {
         loop {
-            match connection.ending(cx) {
-                Ending::Now => return Poll::Ready(End::Over),
-                Ending::Soon if !told => {
-                    told = true;
-                    if poll(cx, true).is_ready() {
-                        return Poll::Ready(End::Over);
-                    }
-                }
-                Ending::Soon | Ending::No => {
-                    if poll(cx, false).is_ready() {
-                        return Poll::Ready(End::Over);
-                    }
-                }
+            let ending = connection.ending(cx);
+            if ending == Ending::Now {
+                return Poll::Ready(());
+            }
+            if ending == Ending::Soon && !told {
+                told = true;
+                http.as_mut().graceful_shutdown();
+            }
+            if http.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
             }
             // What was polled may have asked for the end itself.
             match connection.ending(cx) {
                 Ending::Soon if !told => {}
-                Ending::Now => return Poll::Ready(End::Over),
-                Ending::No if connection.is_parkable() => return Poll::Ready(End::Parked),
+                Ending::Now => return Poll::Ready(()),
                 _ => return Poll::Pending,
             }
         }
     })
-    .await
+    .await;
+}
+
+/// Answers a stream.
+async fn answer_h2(
+    connection: Rc<Connection>,
+    mut request: http::Request<Incoming>,
+) -> Result<http::Response<Download>, Silence> {
+    let is_connect = request.method() == Method::CONNECT;
+    let upgrade = is_connect.then(|| hyper::upgrade::on(&mut request));
+    let (mut parts, incoming) = request.into_parts();
+    let kind = match incoming.size_hint().exact() {
+        _ if is_connect => BodyKind::None,
+        _ if incoming.is_end_stream() => {
+            if parts.headers.contains_key(CONTENT_LENGTH) {
+                BodyKind::Length(0)
+            } else {
+                BodyKind::None
+            }
+        }
+        Some(length) => BodyKind::Length(length),
+        None => BodyKind::Chunked,
+    };
+    let body = match kind {
+        BodyKind::None => Body::None,
+        _ => Body::Http2(incoming, kind),
+    };
+    let head = RequestHead {
+        method: parts.method,
+        uri: parts.uri,
+        version: parts.version,
+        protocol: parts.extensions.remove::<Protocol>(),
+        fields: parts.headers.into(),
+    };
+    let answered = answer(connection, head, body, None).await?;
+    let download = match (answered.rest, upgrade) {
+        (Rest::Body(download), _) => download,
+        (Rest::Relay(relay), Some(upgrade)) => {
+            relay.start(upgrade);
+            Download::nothing()
+        }
+        // Nothing but an extended CONNECT is switched.
+        (Rest::Relay(_), None) => return Err(Silence),
+    };
+    let mut response = http::Response::new(download);
+    *response.status_mut() = answered.status;
+    *response.headers_mut() = answered.fields.into_map();
+    Ok(response)
 }
 
 /// Runs HTTP/2 streams on the thread of their connection.

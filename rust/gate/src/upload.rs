@@ -10,12 +10,14 @@ use std::{
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body::Body;
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use crate::{
     connection::{Active, Connection},
+    message::Body,
     settings::RouteOptions,
+    upstream::{BodyKind, Piece},
 };
 
 /// A part of a body.
@@ -31,13 +33,15 @@ pub(crate) enum Part {
 pub(crate) enum UploadError {
     /// It is longer than the route takes.
     TooLarge,
-    /// The client closed, or broke HTTP.
+    /// The client closed.
     Broken,
+    /// It is framed in a way that is no HTTP.
+    Malformed,
 }
 
 /// A client's body.
 pub(crate) struct Upload {
-    body: Incoming,
+    body: Body,
     chunked: bool,
     left: u64,
     options: Arc<RouteOptions>,
@@ -57,8 +61,7 @@ impl std::fmt::Debug for Upload {
 impl Upload {
     /// A body of at most `limit` bytes; the connection of `active` watches for stalls.
     pub(crate) fn new(
-        body: Incoming,
-        chunked: bool,
+        body: Body,
         limit: Option<u64>,
         options: Arc<RouteOptions>,
         active: &Active,
@@ -68,8 +71,8 @@ impl Upload {
         let left = limit.unwrap_or(u64::MAX);
         connection.receives(active.slot(), true);
         Upload {
+            chunked: body.kind() == BodyKind::Chunked,
             body,
-            chunked,
             left,
             options,
             connection,
@@ -85,27 +88,16 @@ impl Upload {
     /// The next part; the client is asked for more (`100 Continue`, window updates) only by this.
     pub(crate) fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, UploadError>> {
         loop {
-            let frame = match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Pending => {
-                    self.connection.waits_for_body(self.slot, true);
-                    return Poll::Pending;
-                }
-                ready => {
-                    self.connection.waits_for_body(self.slot, false);
-                    ready!(ready)
-                }
+            let piece = match &mut self.body {
+                Body::None => Poll::Ready(Ok(Piece::End)),
+                Body::Http1(wire, _) => wire.poll_piece(cx),
+                Body::Http2(incoming, _) => poll_frame(incoming, cx),
             };
-            let frame = match frame {
-                None => {
-                    self.connection.receives(self.slot, false);
-                    return Poll::Ready(Ok(Part::End(None)));
-                }
-                Some(Ok(frame)) => frame,
-                Some(Err(_)) => return Poll::Ready(Err(UploadError::Broken)),
-            };
-            match frame.into_data() {
-                Ok(data) if data.is_empty() => {}
-                Ok(data) => {
+            self.connection
+                .waits_for_body(self.slot, piece.is_pending());
+            match ready!(piece) {
+                Ok(Piece::Data(data)) if data.is_empty() => {}
+                Ok(Piece::Data(data)) => {
                     let Some(left) = self.left.checked_sub(data.len() as u64) else {
                         return Poll::Ready(Err(UploadError::TooLarge));
                     };
@@ -114,14 +106,31 @@ impl Upload {
                     self.connection.came(self.slot, data.len());
                     return Poll::Ready(Ok(Part::Data(data)));
                 }
-                Err(frame) => {
-                    if let Ok(mut trailers) = frame.into_trailers() {
-                        self.connection.receives(self.slot, false);
-                        self.options.strip(&mut trailers);
-                        return Poll::Ready(Ok(Part::End(Some(trailers))));
-                    }
+                Ok(Piece::End) => {
+                    self.connection.receives(self.slot, false);
+                    return Poll::Ready(Ok(Part::End(None)));
                 }
+                Ok(Piece::Trailers(mut trailers)) => {
+                    self.connection.receives(self.slot, false);
+                    self.options.strip(&mut trailers);
+                    return Poll::Ready(Ok(Part::End(Some(trailers))));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
+}
+
+fn poll_frame(body: &mut Incoming, cx: &mut Context<'_>) -> Poll<Result<Piece, UploadError>> {
+    Pin::new(body).poll_frame(cx).map(|frame| match frame {
+        None => Ok(Piece::End),
+        Some(Err(_)) => Err(UploadError::Broken),
+        Some(Ok(frame)) => Ok(match frame.into_data() {
+            Ok(data) => Piece::Data(data),
+            Err(frame) => frame.into_trailers().map_or_else(
+                |_| Piece::Data(Bytes::new()), // no kind of frame that there is
+                Piece::Trailers,
+            ),
+        }),
+    })
 }

@@ -5,11 +5,15 @@
 use aws_lc_rs::{digest, rand};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
+    HeaderName, HeaderValue, Method, Version,
     header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
-    request::Parts,
 };
 use hyper::ext::Protocol;
+
+use crate::{
+    fields::{Fields, items},
+    message::RequestHead,
+};
 
 /// How it was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,22 +24,21 @@ pub(crate) enum Asked {
     Connect,
 }
 
-/// Whether `request` asks for a WebSocket.
-pub(crate) fn asked<B>(request: &Request<B>) -> Option<Asked> {
-    if request.method() == Method::CONNECT {
-        return is_websocket(request.extensions().get()?).then_some(Asked::Connect);
+/// Whether a request asks for a WebSocket.
+pub(crate) fn asked(head: &RequestHead) -> Option<Asked> {
+    if head.method == Method::CONNECT {
+        return is_websocket(head.protocol.as_ref()?).then_some(Asked::Connect);
     }
-    let upgrade = request.headers().get(UPGRADE)?;
+    let upgrade = head.fields.get(&UPGRADE)?;
     // RFC 6455 4.2.1
-    let asks = request.method() == Method::GET
-        && request.version() == Version::HTTP_11
-        && upgrade.as_bytes().eq_ignore_ascii_case(b"websocket")
-        && request
-            .headers()
-            .get_all(CONNECTION)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
+    let asks = head.method == Method::GET
+        && head.version == Version::HTTP_11
+        && upgrade.eq_ignore_ascii_case(b"websocket")
+        && head
+            .fields
+            .all(&CONNECTION)
+            .flat_map(items)
+            .any(|item| item.eq_ignore_ascii_case(b"upgrade"));
     asks.then_some(Asked::Upgrade)
 }
 
@@ -53,14 +56,15 @@ impl Key {
     /// Makes an extended CONNECT the GET that asks for an upgrade (RFC 8441 5).
     ///
     /// No more than 16 random bytes could be at fault, and then the upstream's answer is.
-    pub(crate) fn translate(parts: &mut Parts) -> Key {
+    pub(crate) fn translate(head: &mut RequestHead) -> Key {
         let mut nonce = [0; 16];
         let _ = rand::fill(&mut nonce);
         let key = STANDARD.encode(nonce);
-        parts.method = Method::GET;
-        parts.headers.remove(SEC_WEBSOCKET_ACCEPT);
+        head.method = Method::GET;
+        head.fields.remove(&SEC_WEBSOCKET_ACCEPT);
+        head.fields.remove(&SEC_WEBSOCKET_KEY);
         if let Ok(value) = HeaderValue::from_str(&key) {
-            parts.headers.insert(SEC_WEBSOCKET_KEY, value);
+            head.fields.append(SEC_WEBSOCKET_KEY, value);
         }
         // RFC 6455 4.2.2; SHA-1 proves nothing here but that a WebSocket was meant.
         let digest = digest::digest(
@@ -72,18 +76,18 @@ impl Key {
         }
     }
 
-    /// Whether the upstream has answered it (RFC 6455 4.1). Takes what concerns HTTP/1.1 alone out of `headers`.
-    pub(crate) fn is_answered(&self, headers: &mut HeaderMap) -> bool {
+    /// Whether the upstream has answered it (RFC 6455 4.1). Takes what concerns HTTP/1.1 alone out of `fields`.
+    pub(crate) fn is_answered(&self, fields: &mut Fields) -> bool {
         const OF_HTTP_1: [HeaderName; 4] =
             [SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE, CONNECTION];
-        let accepts = headers
-            .get(SEC_WEBSOCKET_ACCEPT)
-            .is_some_and(|value| value.as_bytes() == self.accept.as_bytes());
-        let is_websocket = headers
-            .get(UPGRADE)
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-        for name in OF_HTTP_1 {
-            headers.remove(name);
+        let accepts = fields
+            .get(&SEC_WEBSOCKET_ACCEPT)
+            .is_some_and(|value| value == self.accept.as_bytes());
+        let is_websocket = fields
+            .get(&UPGRADE)
+            .is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
+        for name in &OF_HTTP_1 {
+            fields.remove(name);
         }
         accepts && is_websocket
     }

@@ -200,9 +200,9 @@ pub static NAMES: &[Name] = &[
     identity("x-xfcc*", "Envoy recipes"),
 ];
 
-/// Finds out what the name of a header field (lower case, as `http` keeps it) stands for; `None` for any other field.
-pub fn kind(name: &str) -> Option<Kind> {
-    let name = name.as_bytes();
+/// Finds out what the name of a header field, in any case, stands for; `None` for any other field.
+pub fn kind(name: impl AsRef<[u8]>) -> Option<Kind> {
+    let name = name.as_ref();
     let (start, end) = INDEX[usize::from(key(name))];
     let entries = &NAMES[usize::from(start)..usize::from(end)];
     entries
@@ -217,9 +217,10 @@ pub fn canonical_name(name: &str) -> Box<[u8]> {
 }
 
 /// Whether `name` reads as `canonical_name` does.
-pub fn is(canonical_name: &[u8], name: &str) -> bool {
+pub fn is(canonical_name: &[u8], name: impl AsRef<[u8]>) -> bool {
+    let name = name.as_ref();
     canonical_name.len() == name.len()
-        && (canonical_name.iter().zip(name.bytes())).all(|(&want, byte)| want == canonical(byte))
+        && (canonical_name.iter().zip(name)).all(|(&want, &byte)| want == canonical(byte))
 }
 
 /// By what the catalogue is indexed: the first character of a name, or the third one of the many that begin with `x-`.

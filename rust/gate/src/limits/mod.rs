@@ -10,13 +10,14 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderMap, header::CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use judge::Admission;
 
 use crate::{
     client_io::Phase,
     connection::Connection,
     counters::{Counters, Handshake, Limit},
+    fields::Fields,
     problem,
     refusal::Document,
     settings::{Bounds, Settings},
@@ -518,9 +519,8 @@ pub(crate) fn slow(connection: &Connection, limit: Limit) {
 
 /// Whether a request's body is a stream of messages that come when there is something to say: gRPC, whose calls may stay
 /// open for days.
-pub(crate) fn is_conversation(headers: &HeaderMap) -> bool {
-    (headers.get(CONTENT_TYPE))
-        .is_some_and(|media| media.as_bytes().starts_with(b"application/grpc"))
+pub(crate) fn is_conversation(fields: &Fields) -> bool {
+    (fields.get(&CONTENT_TYPE)).is_some_and(|media| media.starts_with(b"application/grpc"))
 }
 
 /// Who asks: a client or, without an admitted certificate, an address.

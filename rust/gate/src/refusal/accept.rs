@@ -1,16 +1,17 @@
 //! Whether a client would rather have a page or a problem document (RFC 9110 12.5.1).
 
-use http::{HeaderMap, header::ACCEPT};
+use http::header::ACCEPT;
+
+use crate::fields::Fields;
 
 /// Says whether the client prefers HTML: it names it, and with no lower weight than JSON. Programs that take anything,
 /// or say nothing, get the document that they can read.
-pub(super) fn prefers_html(headers: &HeaderMap) -> bool {
+pub(super) fn prefers_html(fields: &Fields) -> bool {
     let mut html = Preference::default();
     let mut json = Preference::default();
-    let values = headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let values = fields
+        .all(&ACCEPT)
+        .filter_map(|value| str::from_utf8(value).ok());
     for (position, range) in values.flat_map(|value| value.split(',')).enumerate() {
         let mut parts = range.split(';').map(str::trim);
         let media = parts.next().unwrap_or_default().to_ascii_lowercase();
@@ -106,18 +107,18 @@ mod tests {
             ("image/png", false),
             (",;q=1,,/;;", false),
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT, accept.parse().expect("a value"));
-            assert_eq!(prefers_html(&headers), html, "{accept}");
+            let mut fields = Fields::default();
+            fields.append(ACCEPT, accept.parse().expect("a value"));
+            assert_eq!(prefers_html(&fields), html, "{accept}");
         }
-        assert!(!prefers_html(&HeaderMap::new()));
+        assert!(!prefers_html(&Fields::default()));
     }
 
     #[test]
     fn several_fields_are_one_list() {
-        let mut headers = HeaderMap::new();
-        headers.append(ACCEPT, "application/json;q=0.5".parse().expect("a value"));
-        headers.append(ACCEPT, "text/html".parse().expect("a value"));
-        assert!(prefers_html(&headers));
+        let mut fields = Fields::default();
+        fields.append(ACCEPT, "application/json;q=0.5".parse().expect("a value"));
+        fields.append(ACCEPT, "text/html".parse().expect("a value"));
+        assert!(prefers_html(&fields));
     }
 }

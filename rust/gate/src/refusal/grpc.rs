@@ -5,32 +5,35 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    HeaderName, HeaderValue, Response, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 use judge::Reason;
+
+use crate::fields::Fields;
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// The content type of a request that speaks gRPC, or its relative for browsers.
-pub(super) fn asked(headers: &HeaderMap) -> Option<&HeaderValue> {
-    let value = headers.get(CONTENT_TYPE)?;
-    let rest = value.as_bytes().strip_prefix(b"application/grpc")?;
+pub(super) fn asked(fields: &Fields) -> Option<HeaderValue> {
+    let value = fields.get(&CONTENT_TYPE)?;
+    let rest = value.strip_prefix(b"application/grpc")?;
     // application/grpc, application/grpc+proto, application/grpc-web-text; ...
-    matches!(rest.first(), None | Some(b'+' | b'-' | b';')).then_some(value)
+    let is_grpc = matches!(rest.first(), None | Some(b'+' | b'-' | b';'));
+    HeaderValue::from_bytes(value).ok().filter(|_| is_grpc)
 }
 
 /// What says `detail` of a failure that would be `status` and `code` over HTTP.
 pub(super) fn answer(
-    content_type: &HeaderValue,
+    content_type: HeaderValue,
     status: StatusCode,
     code: &str,
     detail: &str,
 ) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     let fields = response.headers_mut();
-    fields.insert(CONTENT_TYPE, content_type.clone());
+    fields.insert(CONTENT_TYPE, content_type);
     fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     fields.insert(STATUS, HeaderValue::from(grpc_status(status, code)));
     if let Ok(message) = HeaderValue::from_str(&escaped(detail)) {
@@ -95,9 +98,9 @@ mod tests {
     #[test]
     fn requests() {
         let is_grpc = |text: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(text));
-            asked(&headers).is_some()
+            let mut fields = Fields::default();
+            fields.append(CONTENT_TYPE, HeaderValue::from_static(text));
+            asked(&fields).is_some()
         };
         for text in [
             "application/grpc",

@@ -19,11 +19,12 @@ fn document(code: &'static str) -> Document {
     }
 }
 
-fn asked(fields: &[(HeaderName, &str)]) -> HeaderMap {
+fn asked(wanted: &[(HeaderName, &str)]) -> Fields {
+    let mut fields = Fields::default();
+    for (name, value) in wanted {
+        fields.append(name.clone(), value.parse().expect("a value"));
+    }
     fields
-        .iter()
-        .map(|(name, value)| (name.clone(), value.parse().expect("a value")))
-        .collect()
 }
 
 fn page(document: &Document, user_agent: &str) -> String {
@@ -34,7 +35,7 @@ fn page(document: &Document, user_agent: &str) -> String {
 }
 
 fn problem(document: &Document) -> serde_json::Value {
-    let response = document.answer(&Method::GET, &HeaderMap::new());
+    let response = document.answer(&Method::GET, &Fields::default());
     assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
     serde_json::from_slice(response.body()).expect("JSON")
 }
@@ -240,7 +241,7 @@ fn hostile_text_stays_text() {
         assert!(!heading.contains(['<', '>', '"', '\'']), "{heading}");
         assert_eq!(problem(&document)["detail"], text);
         assert_eq!(
-            document.answer(&Method::GET, &HeaderMap::new()).headers()["mutualgate-reason"],
+            document.answer(&Method::GET, &Fields::default()).headers()["mutualgate-reason"],
             "revoked"
         );
     }
@@ -291,7 +292,7 @@ fn failures_that_are_no_refusals_have_no_reference() {
     assert!(!page(&document, CHROME).contains("Reference"));
     assert!(
         !document
-            .answer(&Method::GET, &HeaderMap::new())
+            .answer(&Method::GET, &Fields::default())
             .headers()
             .contains_key("mutualgate-refusal")
     );

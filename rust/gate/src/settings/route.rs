@@ -109,7 +109,12 @@ impl RouteOptions {
         })
     }
 
-    /// Takes away what a client sent, in its header or trailers, and may not say here.
+    /// Whether a client may not send a field of this name, in any case.
+    pub(crate) fn strips(&self, name: &[u8]) -> bool {
+        identity::removed(name, self.pass_identity_names) || self.request_fields.drops(name)
+    }
+
+    /// Takes away what a client sent in its trailers and may not say here.
     pub(crate) fn strip(&self, headers: &mut HeaderMap) {
         identity::strip(headers, self.pass_identity_names);
         self.request_fields.strip(headers);

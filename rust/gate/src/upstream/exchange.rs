@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use tokio::{
     io::AsyncWrite,
     time::{Instant, Sleep},
@@ -21,7 +21,11 @@ use super::{
     request_head,
     response::{self, BadResponse, Framing, Head, Piece},
 };
-use crate::upload::{Part, Upload, UploadError};
+use crate::{
+    fields::Fields,
+    spare::Buffer,
+    upload::{Part, Upload, UploadError},
+};
 
 /// Most bytes of a body that are read at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -43,8 +47,10 @@ pub(crate) enum Failure {
     ResponseTimeout,
     /// The client's body is longer than the route takes.
     BodyTooLarge,
-    /// The client's body ended early or broke HTTP.
+    /// The client's body ended early.
     ClientGone,
+    /// The client's body is framed in a way that is no HTTP.
+    BadBody,
     /// No server of the upstream can be used now.
     NoServer,
     /// The upstream said that it does not take this request (RFC 9113 8.7).
@@ -63,13 +69,13 @@ impl From<BadResponse> for Failure {
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) method: Method,
-    pub(super) head: Vec<u8>,
+    pub(super) head: Buffer,
     pub(super) upload: Option<Upload>,
     outbox: Outbox,
 }
 
 impl Request {
-    pub(super) fn new(method: Method, head: Vec<u8>, upload: Option<Upload>) -> Request {
+    pub(super) fn new(method: Method, head: Buffer, upload: Option<Upload>) -> Request {
         Request {
             method,
             head,
@@ -85,7 +91,7 @@ impl Request {
 }
 
 /// What is done with an interim response (RFC 9110 15.2): its status and fields.
-pub(crate) type OnInterim<'a> = dyn FnMut(StatusCode, HeaderMap) + 'a;
+pub(crate) type OnInterim<'a> = dyn FnMut(StatusCode, Fields) + 'a;
 
 /// A request on its way, and its response.
 #[derive(Debug)]
@@ -212,7 +218,7 @@ impl Http1 {
                 if !head.is_interim() {
                     return Poll::Ready(Ok(head));
                 }
-                on_interim(head.status, head.headers);
+                on_interim(head.status, head.fields);
             }
             if ready!(self.poll_read(cx))? == 0 {
                 return Poll::Ready(Err(if self.heard {
@@ -338,6 +344,7 @@ impl Http1 {
             Ok(part) => part,
             Err(UploadError::TooLarge) => return Poll::Ready(Err(Failure::BodyTooLarge)),
             Err(UploadError::Broken) => return Poll::Ready(Err(Failure::ClientGone)),
+            Err(UploadError::Malformed) => return Poll::Ready(Err(Failure::BadBody)),
         };
         let chunked = upload.is_chunked();
         self.request.outbox.before.clear();

@@ -225,7 +225,7 @@ impl Http2 {
             while let Poll::Ready(Some(interim)) = self.response.poll_informational(cx) {
                 let Ok(interim) = interim else { break };
                 let (head, ()) = interim.into_parts();
-                on_interim(head.status, head.headers);
+                on_interim(head.status, head.headers.into());
             }
             if let Poll::Ready(response) = Pin::new(&mut self.response).poll(cx) {
                 return Poll::Ready(response.map_err(|error| failure_of(&error)));
@@ -261,7 +261,7 @@ impl Http2 {
         self.body = Some(body);
         Ok(Head {
             status: head.status,
-            headers,
+            fields: headers.into(),
             framing: Framing::UntilClose,
             keep_alive: false,
         })
@@ -350,6 +350,7 @@ impl Http2 {
                     return Poll::Ready(Err(match error {
                         UploadError::TooLarge => Failure::BodyTooLarge,
                         UploadError::Broken => Failure::ClientGone,
+                        UploadError::Malformed => Failure::BadBody,
                     }));
                 }
             };

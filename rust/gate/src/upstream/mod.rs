@@ -19,7 +19,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{request::Parts, uri::Scheme};
+use http::uri::Scheme;
 use judge::Permit;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -28,8 +28,8 @@ pub(crate) use self::{
     exchange::Failure,
     group::Upstream,
     pool::{Link, Pools},
-    request_head::{Additions, BodyKind, block},
-    response::{Head, Piece},
+    request_head::{Additions, BodyKind, block, decimal, write as write_head, write_trailers},
+    response::{Framing, Head, Piece, digits},
     stream::Stream,
 };
 use self::{
@@ -38,11 +38,14 @@ use self::{
     group::Tried,
     http2::Http2,
 };
-use crate::{settings::upstream::Protocol, upload::Upload, worker::Worker};
+use crate::{
+    message::RequestHead, settings::upstream::Protocol, spare::Buffer, upload::Upload,
+    worker::Worker,
+};
 
 /// A request as it leaves the gate.
 pub(crate) struct Outgoing<'a> {
-    pub(crate) parts: &'a Parts,
+    pub(crate) head: &'a RequestHead,
     pub(crate) additions: &'a Additions<'a>,
     pub(crate) upload: Option<Upload>,
     pub(crate) asker: Asker,
@@ -57,9 +60,9 @@ pub(crate) async fn forward(
     upstream: &Upstream,
     outgoing: Outgoing<'_>,
 ) -> Result<(Head, Exchange), Failure> {
-    let mut head = Vec::with_capacity(2048);
-    request_head::write(&mut head, outgoing.parts, outgoing.additions);
-    let request = Request::new(outgoing.parts.method.clone(), head, outgoing.upload);
+    let mut head = Buffer::new();
+    request_head::write(&mut head, outgoing.head, outgoing.additions);
+    let request = Request::new(outgoing.head.method.clone(), head, outgoing.upload);
     let answer = send(
         worker,
         upstream,

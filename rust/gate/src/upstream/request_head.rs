@@ -1,18 +1,20 @@
 //! The head of a request, as it is sent to an upstream: HTTP/1.1, whatever the client spoke.
 //!
 //! Leaves out what concerns only the client's connection and what the gate writes itself, so that nothing has to be
-//! copied or removed first. Names of identities are gone before ([`crate::identity::strip`]); ours come last, as bytes.
+//! copied or removed first. So are the names that the route strips, those of identities first; ours come last, as bytes.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
-    header::{
-        CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-        TE, TRANSFER_ENCODING, UPGRADE,
-    },
-    request::Parts,
+    header::{CONNECTION, COOKIE},
 };
 
-use crate::{identity, random::RequestId, rules::FieldRules};
+use crate::{
+    fields::{Fields, items},
+    identity,
+    message::RequestHead,
+    random::RequestId,
+    settings::RouteOptions,
+};
 
 /// How the body is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,46 +34,66 @@ pub(crate) struct Additions<'a> {
     pub(crate) upgrade: bool,
     /// Who asks: fields, each with its CRLF.
     pub(crate) identity: &'a [u8],
-    /// What the route adds.
-    pub(crate) rules: &'a FieldRules,
+    /// What the route changes.
+    pub(crate) options: &'a RouteOptions,
     /// The connection's TLS facts, where the route wants them.
     pub(crate) facts: Option<&'a HeaderValue>,
     pub(crate) request_id: RequestId,
 }
 
 /// Writes the head to the end of `out`.
-pub(crate) fn write(out: &mut Vec<u8>, parts: &Parts, additions: &Additions<'_>) {
-    out.extend_from_slice(parts.method.as_str().as_bytes());
+pub(crate) fn write(out: &mut Vec<u8>, head: &RequestHead, additions: &Additions<'_>) {
+    out.extend_from_slice(head.method.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(
-        parts
-            .uri
+        head.uri
             .path_and_query()
             .map_or("/", |target| target.as_str())
             .as_bytes(),
     );
     out.extend_from_slice(b" HTTP/1.1\r\n");
     out.extend_from_slice(additions.hop); // RFC 9110 7.2: Host comes first
-    let nominated = Nominated::of(&parts.headers);
-    for (name, value) in &parts.headers {
-        if !(is_left_out(name) || nominated.contains(name)) {
-            field(out, name.as_str().as_bytes(), value.as_bytes());
+    let connection = Nominated::of(&head.fields);
+    let mut trailers = false;
+    let mut cookies = false;
+    for (name, value) in head.fields.iter() {
+        let left_out = left_out(name);
+        if left_out == LeftOut::Yes || connection.contains(name) || additions.options.strips(name) {
+            continue;
+        }
+        match left_out {
+            LeftOut::Cookie => cookies = true,
+            LeftOut::Te => {
+                trailers |= items(value).any(|item| item.eq_ignore_ascii_case(b"trailers"));
+            }
+            _ if name.eq_ignore_ascii_case(b"trailer") => {
+                announcement(out, value, additions.options);
+            }
+            _ => {
+                lower(out, name);
+                rest_of_field(out, value);
+            }
         }
     }
-    cookies(out, parts);
+    if cookies {
+        cookie(out, &head.fields);
+    }
     match additions.body {
         BodyKind::None => {}
-        BodyKind::Length(length) => field(out, b"content-length", length.to_string().as_bytes()),
+        BodyKind::Length(length) => {
+            out.extend_from_slice(b"content-length: ");
+            decimal(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
         BodyKind::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }
-    let trailers = accepts_trailers(&parts.headers);
     match (additions.upgrade, trailers) {
         (true, _) => out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n"),
         (false, true) => out.extend_from_slice(b"connection: te\r\nte: trailers\r\n"),
         (false, false) => {}
     }
     // RFC 9110 7.6.3: the version that was received.
-    out.extend_from_slice(match parts.version {
+    out.extend_from_slice(match head.version {
         Version::HTTP_2 => b"via: 2 mutualgate\r\n",
         Version::HTTP_10 => b"via: 1.0 mutualgate\r\n",
         _ => b"via: 1.1 mutualgate\r\n",
@@ -81,7 +103,7 @@ pub(crate) fn write(out: &mut Vec<u8>, parts: &Parts, additions: &Additions<'_>)
         b"x-request-id",
         additions.request_id.as_str().as_bytes(),
     );
-    out.extend_from_slice(additions.rules.bytes());
+    out.extend_from_slice(additions.options.request_fields.bytes());
     out.extend_from_slice(additions.identity);
     if let Some(facts) = additions.facts {
         field(out, identity::TLS.as_str().as_bytes(), facts.as_bytes());
@@ -108,10 +130,8 @@ pub(crate) fn clean_trailers(trailers: &HeaderMap) -> HeaderMap {
 
 /// RFC 9110 6.5.1: what frames or routes a message has no place in its trailers.
 fn has_no_place_in_trailers(name: &HeaderName) -> bool {
-    is_left_out(name)
-        || name.as_str() == "authorization"
-        || name.as_str() == "trailer"
-        || *name == COOKIE
+    left_out(name.as_str().as_bytes()) != LeftOut::No
+        || matches!(name.as_str(), "authorization" | "trailer" | "set-cookie")
 }
 
 /// Serialises fields once, for heads to come.
@@ -127,66 +147,108 @@ pub(crate) fn block<'a>(
 
 fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
+    rest_of_field(out, value);
+}
+
+fn rest_of_field(out: &mut Vec<u8>, value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 
-/// RFC 9110 7.6.1, and what [`write`] writes itself.
-fn is_left_out(name: &HeaderName) -> bool {
-    match *name {
-        CONNECTION | CONTENT_LENGTH | EXPECT | HOST | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION
-        | TE | TRANSFER_ENCODING | UPGRADE | COOKIE => true,
-        _ => matches!(
-            name.as_str(),
-            "keep-alive" | "proxy-connection" | "http2-settings" | "x-request-id"
-        ),
+fn lower(out: &mut Vec<u8>, name: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(name);
+    out[start..].make_ascii_lowercase();
+}
+
+/// Writes a number in decimal digits.
+pub(crate) fn decimal(out: &mut Vec<u8>, number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut left = number;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
     }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// Whether a field is not copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LeftOut {
+    No,
+    Yes,
+    /// RFC 9113 8.2.3: all of them become one.
+    Cookie,
+    Te,
+}
+
+/// RFC 9110 7.6.1, and what [`write`] writes itself.
+fn left_out(name: &[u8]) -> LeftOut {
+    let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
+    let out = match name.len() {
+        2 if is("te") => return LeftOut::Te,
+        4 => is("host"),
+        6 if is("cookie") => return LeftOut::Cookie,
+        6 => is("expect"),
+        7 => is("upgrade"),
+        10 => is("connection") || is("keep-alive"),
+        12 => is("x-request-id"),
+        14 => is("content-length") || is("http2-settings"),
+        16 => is("proxy-connection"),
+        17 => is("transfer-encoding"),
+        18 => is("proxy-authenticate"),
+        19 => is("proxy-authorization"),
+        _ => false,
+    };
+    if out { LeftOut::Yes } else { LeftOut::No }
 }
 
 /// RFC 9113 8.2.3: HTTP/2 may split cookies, HTTP/1.1 has them in one field.
-fn cookies(out: &mut Vec<u8>, parts: &Parts) {
-    let mut cookies = parts.headers.get_all(COOKIE).iter();
-    let Some(first) = cookies.next() else { return };
-    out.extend_from_slice(b"cookie: ");
-    out.extend_from_slice(first.as_bytes());
-    for cookie in cookies {
-        out.extend_from_slice(b"; ");
-        out.extend_from_slice(cookie.as_bytes());
+fn cookie(out: &mut Vec<u8>, fields: &Fields) {
+    let mut before: &[u8] = b"cookie: ";
+    for cookie in fields.all(&COOKIE) {
+        out.extend_from_slice(before);
+        out.extend_from_slice(cookie);
+        before = b"; ";
     }
     out.extend_from_slice(b"\r\n");
 }
 
-fn accepts_trailers(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(TE)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+/// RFC 9110 6.6.2: what trailers are announced, without those that will not be passed on.
+fn announcement(out: &mut Vec<u8>, value: &[u8], options: &RouteOptions) {
+    let mut before: &[u8] = b"trailer: ";
+    for name in items(value).filter(|name| !options.strips(name)) {
+        out.extend_from_slice(before);
+        lower(out, name);
+        before = b", ";
+    }
+    if before == b", " {
+        out.extend_from_slice(b"\r\n");
+    }
 }
 
 /// The fields that the client's `Connection` field names. Ours are written afterwards, so it cannot remove them.
-struct Nominated(Vec<HeaderName>);
+struct Nominated<'a>(Vec<&'a [u8]>);
 
-impl Nominated {
-    fn of(headers: &HeaderMap) -> Nominated {
+impl<'a> Nominated<'a> {
+    fn of(fields: &'a Fields) -> Nominated<'a> {
         let mut names = Vec::new();
-        for token in headers
-            .get_all(CONNECTION)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        {
-            let token = token.trim_ascii();
-            if !(token.eq_ignore_ascii_case(b"keep-alive") || token.eq_ignore_ascii_case(b"close"))
-            {
-                names.extend(HeaderName::from_bytes(token));
-            }
+        for value in fields.all(&CONNECTION) {
+            names.extend(items(value).filter(|item| {
+                !(item.eq_ignore_ascii_case(b"keep-alive") || item.eq_ignore_ascii_case(b"close"))
+            }));
         }
         Nominated(names)
     }
 
-    fn contains(&self, name: &HeaderName) -> bool {
-        !self.0.is_empty() && self.0.contains(name)
+    fn contains(&self, name: &[u8]) -> bool {
+        self.0.iter().any(|item| item.eq_ignore_ascii_case(name))
     }
 }
 
@@ -201,11 +263,19 @@ mod tests {
             body: BodyKind::None,
             upgrade: false,
             identity: b"client-cert: :b3Vycw==:\r\n",
-            rules: &FieldRules::default(),
+            options: &RouteOptions::default(),
             facts: None,
             request_id: crate::random::RequestIds::new().next(),
         };
-        write(&mut out, &request.into_parts().0, &additions);
+        let parts = request.into_parts().0;
+        let head = RequestHead {
+            method: parts.method,
+            uri: parts.uri,
+            version: parts.version,
+            protocol: None,
+            fields: parts.headers.into(),
+        };
+        write(&mut out, &head, &additions);
         String::from_utf8_lossy(&out).into_owned()
     }
 

@@ -5,8 +5,10 @@
 use bytes::{Buf, Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
+    header::{CONTENT_LENGTH, UPGRADE},
 };
+
+use crate::fields::{Fields, Places, items};
 
 /// Most header fields of a response.
 const MAX_FIELDS: usize = 128;
@@ -14,6 +16,8 @@ const MAX_FIELDS: usize = 128;
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Longest line with the size of a chunk; extensions are read over.
 const MAX_SIZE_LINE_BYTES: usize = 4096;
+/// Most bytes of chunk extensions in one body: they are dropped, and cost whoever sends them more than anybody gains.
+const MAX_EXTENSION_BYTES: u32 = 16 * 1024;
 
 /// A response that cannot be passed on: why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +28,7 @@ pub(crate) struct BadResponse(pub(crate) &'static str);
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
     /// Without what concerns only the connection between the gate and the upstream.
-    pub(crate) headers: HeaderMap,
+    pub(crate) fields: Fields,
     pub(crate) framing: Framing,
     pub(crate) keep_alive: bool,
 }
@@ -61,36 +65,28 @@ fn take_any_head(inbox: &mut BytesMut, method: &Method) -> Result<Option<Head>, 
         .and_then(|code| StatusCode::from_u16(code).ok())
         .ok_or(BadResponse("its status is no number from 100 to 999"))?;
     let http_11 = parsed.version == Some(1);
-    // Values share the memory of the head instead of being copied one by one.
-    let base = inbox.as_ptr() as usize;
-    let mut places = [(0u32, 0u32); MAX_FIELDS];
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
-    let mut names: Vec<HeaderName> = Vec::with_capacity(parsed.headers.len());
-    for (place, field) in places.iter_mut().zip(parsed.headers.iter()) {
-        let start = field.value.as_ptr() as usize - base;
-        *place = (start as u32, (start + field.value.len()) as u32);
-        names.push(
-            HeaderName::from_bytes(field.name.as_bytes())
-                .map_err(|_| BadResponse("a field's name is none"))?,
-        );
-    }
-    let head = inbox.split_to(length).freeze();
+    let mut places = Places::of(inbox);
     let mut reading = Reading::default();
-    for (name, (start, end)) in names.into_iter().zip(places) {
-        let value = HeaderValue::from_maybe_shared(head.slice(start as usize..end as usize))
-            .map_err(|_| BadResponse("a field's value is none"))?;
-        reading.field(&mut headers, name, value)?;
+    let mut nominated: Vec<HeaderName> = Vec::new();
+    for field in parsed.headers.iter() {
+        let name = field.name.as_bytes();
+        if reading.field(name, field.value, &mut nominated)? {
+            places.push(name, field.value);
+        }
     }
     let framing = reading.framing(method, status)?;
-    if reading.nominated {
-        remove_nominated(&mut headers);
+    let mut fields = places.into_fields(inbox.split_to(length).freeze());
+    for name in &nominated {
+        // The length is ours to keep.
+        if *name != CONTENT_LENGTH && *name != UPGRADE {
+            fields.remove(name);
+        }
     }
-    headers.remove(CONNECTION);
-    if status != StatusCode::SWITCHING_PROTOCOLS {
-        headers.remove(UPGRADE);
+    if reading.upgrade && status != StatusCode::SWITCHING_PROTOCOLS {
+        fields.remove(&UPGRADE);
     }
     if status == StatusCode::NO_CONTENT || status.is_informational() {
-        headers.remove(CONTENT_LENGTH); // RFC 9110 8.6: must not be there
+        fields.remove(&CONTENT_LENGTH); // RFC 9110 8.6: must not be there
     }
     let keep_alive = (if http_11 {
         !reading.close
@@ -99,7 +95,7 @@ fn take_any_head(inbox: &mut BytesMut, method: &Method) -> Result<Option<Head>, 
     }) && framing != Framing::UntilClose;
     Ok(Some(Head {
         status,
-        headers,
+        fields,
         framing,
         keep_alive,
     }))
@@ -111,58 +107,53 @@ struct Reading {
     chunked: bool,
     close: bool,
     keep_alive: bool,
-    nominated: bool,
+    upgrade: bool,
 }
 
 impl Reading {
+    /// Reads a field; whether it is passed on.
     fn field(
         &mut self,
-        headers: &mut HeaderMap,
-        name: HeaderName,
-        value: HeaderValue,
-    ) -> Result<(), BadResponse> {
-        match name {
-            CONTENT_LENGTH => {
-                let length = digits(value.as_bytes())
-                    .ok_or(BadResponse("its Content-Length is no number"))?;
-                if self
-                    .length
-                    .replace(length)
-                    .is_some_and(|before| before != length)
-                {
-                    return Err(BadResponse("it has two lengths"));
-                }
-                headers.insert(name, value);
-                return Ok(());
-            }
-            TRANSFER_ENCODING => {
-                // RFC 9112 6.1: nothing but chunked was offered, and twice chunked is a way to hide a body.
-                if self.chunked || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
-                    return Err(BadResponse("its Transfer-Encoding is not chunked"));
-                }
-                self.chunked = true;
-                return Ok(());
-            }
-            CONNECTION => {
-                for token in value
-                    .as_bytes()
-                    .split(|byte| *byte == b',')
-                    .map(<[u8]>::trim_ascii)
-                {
+        name: &[u8],
+        value: &[u8],
+        nominated: &mut Vec<HeaderName>,
+    ) -> Result<bool, BadResponse> {
+        let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
+        match name.len() {
+            7 => self.upgrade |= is("upgrade"),
+            10 if is("connection") => {
+                for token in items(value) {
                     if token.eq_ignore_ascii_case(b"close") {
                         self.close = true;
                     } else if token.eq_ignore_ascii_case(b"keep-alive") {
                         self.keep_alive = true;
-                    } else if !token.eq_ignore_ascii_case(b"upgrade") {
-                        self.nominated = true;
+                    } else {
+                        nominated.extend(HeaderName::from_bytes(token));
                     }
                 }
+                return Ok(false);
             }
-            _ if matches!(name.as_str(), "keep-alive" | "proxy-connection") => return Ok(()),
+            10 => return Ok(!is("keep-alive")),
+            14 if is("content-length") => {
+                let length = digits(value).ok_or(BadResponse("its Content-Length is no number"))?;
+                match self.length.replace(length) {
+                    None => {}
+                    Some(before) if before == length => return Ok(false),
+                    Some(_) => return Err(BadResponse("it has two lengths")),
+                }
+            }
+            16 => return Ok(!is("proxy-connection")),
+            17 if is("transfer-encoding") => {
+                // RFC 9112 6.1: nothing but chunked was offered, and twice chunked is a way to hide a body.
+                if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(BadResponse("its Transfer-Encoding is not chunked"));
+                }
+                self.chunked = true;
+                return Ok(false);
+            }
             _ => {}
         }
-        headers.append(name, value);
-        Ok(())
+        Ok(true)
     }
 
     /// RFC 9112 6.3.
@@ -179,28 +170,14 @@ impl Reading {
         Ok(match self.length {
             _ if bodiless => Framing::Length(0),
             Some(length) => Framing::Length(length),
-            None if self.chunked => Framing::Chunked(Chunk::Size),
+            None if self.chunked => Framing::CHUNKED,
             None => Framing::UntilClose,
         })
     }
 }
 
-/// Removes what the upstream's `Connection` field names; the length is ours to keep.
-fn remove_nominated(headers: &mut HeaderMap) {
-    let values: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
-    for token in values
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-    {
-        match HeaderName::from_bytes(token.trim_ascii()) {
-            Ok(CONTENT_LENGTH | UPGRADE) | Err(_) => {}
-            Ok(name) => drop(headers.remove(name)),
-        }
-    }
-}
-
 /// A number in decimal digits and nothing else, within 64 bits.
-fn digits(text: &[u8]) -> Option<u64> {
+pub(crate) fn digits(text: &[u8]) -> Option<u64> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -212,7 +189,11 @@ fn digits(text: &[u8]) -> Option<u64> {
 pub(crate) enum Framing {
     /// So many bytes are left.
     Length(u64),
-    Chunked(Chunk),
+    Chunked {
+        next: Chunk,
+        /// Bytes of chunk extensions so far.
+        extensions: u32,
+    },
     UntilClose,
 }
 
@@ -236,9 +217,22 @@ pub(crate) enum Piece {
 }
 
 impl Framing {
+    /// In chunks, of which none has come yet.
+    pub(crate) const CHUNKED: Framing = Framing::Chunked {
+        next: Chunk::Size,
+        extensions: 0,
+    };
+
     /// Whether nothing is left.
     pub(crate) fn is_done(&self) -> bool {
-        matches!(self, Framing::Length(0) | Framing::Chunked(Chunk::Done))
+        matches!(
+            self,
+            Framing::Length(0)
+                | Framing::Chunked {
+                    next: Chunk::Done,
+                    ..
+                }
+        )
     }
 
     /// Whether the body may end where the connection does.
@@ -249,31 +243,34 @@ impl Framing {
     /// How much can usefully be read at once.
     pub(crate) fn expected(&self) -> usize {
         match self {
-            Framing::Length(left) | Framing::Chunked(Chunk::Data(left)) => {
-                usize::try_from(*left).unwrap_or(usize::MAX)
-            }
+            Framing::Length(left)
+            | Framing::Chunked {
+                next: Chunk::Data(left),
+                ..
+            } => usize::try_from(*left).unwrap_or(usize::MAX),
             _ => 0,
         }
     }
 
     /// Takes the next piece off `inbox`; `None` if more has to be read first.
     pub(crate) fn take(&mut self, inbox: &mut BytesMut) -> Result<Option<Piece>, BadResponse> {
+        let (next, extensions) = match self {
+            Framing::Length(0) => return Ok(Some(Piece::End)),
+            Framing::Length(left) => return Ok(take_data(inbox, left)),
+            Framing::UntilClose => return Ok(take_data(inbox, &mut { u64::MAX })),
+            Framing::Chunked { next, extensions } => (next, extensions),
+        };
         loop {
-            match self {
-                Framing::Length(0) | Framing::Chunked(Chunk::Done) => return Ok(Some(Piece::End)),
-                Framing::UntilClose => return Ok(data(inbox, usize::MAX)),
-                Framing::Length(left) | Framing::Chunked(Chunk::Data(left)) => {
-                    let piece = data(inbox, usize::try_from(*left).unwrap_or(usize::MAX));
-                    let Some(Piece::Data(bytes)) = &piece else {
-                        return Ok(None);
-                    };
-                    *left -= bytes.len() as u64;
-                    if *self == Framing::Chunked(Chunk::Data(0)) {
-                        *self = Framing::Chunked(Chunk::DataEnd);
+            match next {
+                Chunk::Done => return Ok(Some(Piece::End)),
+                Chunk::Data(left) => {
+                    let piece = take_data(inbox, left);
+                    if *left == 0 {
+                        *next = Chunk::DataEnd;
                     }
                     return Ok(piece);
                 }
-                Framing::Chunked(Chunk::DataEnd) => {
+                Chunk::DataEnd => {
                     if inbox.len() < 2 {
                         return Ok(None);
                     }
@@ -281,18 +278,18 @@ impl Framing {
                         return Err(BadResponse("a chunk is longer than it says"));
                     }
                     inbox.advance(2);
-                    *self = Framing::Chunked(Chunk::Size);
+                    *next = Chunk::Size;
                 }
-                Framing::Chunked(Chunk::Size) => match take_size(inbox)? {
+                Chunk::Size => match take_size(inbox, extensions)? {
                     None => return Ok(None),
-                    Some(0) => *self = Framing::Chunked(Chunk::Trailers),
-                    Some(size) => *self = Framing::Chunked(Chunk::Data(size)),
+                    Some(0) => *next = Chunk::Trailers,
+                    Some(size) => *next = Chunk::Data(size),
                 },
-                Framing::Chunked(Chunk::Trailers) => {
+                Chunk::Trailers => {
                     let Some(trailers) = take_trailers(inbox)? else {
                         return Ok(None);
                     };
-                    *self = Framing::Chunked(Chunk::Done);
+                    *next = Chunk::Done;
                     if !trailers.is_empty() {
                         return Ok(Some(Piece::Trailers(trailers)));
                     }
@@ -302,13 +299,17 @@ impl Framing {
     }
 }
 
-fn data(inbox: &mut BytesMut, at_most: usize) -> Option<Piece> {
-    let length = inbox.len().min(at_most);
+/// Takes at most `left` bytes of data, and counts them off.
+fn take_data(inbox: &mut BytesMut, left: &mut u64) -> Option<Piece> {
+    let length = inbox
+        .len()
+        .min(usize::try_from(*left).unwrap_or(usize::MAX));
+    *left -= length as u64;
     (length > 0).then(|| Piece::Data(inbox.split_to(length).freeze()))
 }
 
 /// RFC 9112 7.1: hexadecimal digits, perhaps extensions, CRLF.
-fn take_size(inbox: &mut BytesMut) -> Result<Option<u64>, BadResponse> {
+fn take_size(inbox: &mut BytesMut, extensions: &mut u32) -> Result<Option<u64>, BadResponse> {
     let Some(end) = inbox
         .iter()
         .take(MAX_SIZE_LINE_BYTES)
@@ -326,11 +327,12 @@ fn take_size(inbox: &mut BytesMut) -> Result<Option<u64>, BadResponse> {
     if line.contains(&b'\r') {
         return Err(BadResponse("the size of a chunk has a CR in it"));
     }
-    let size = line
-        .split(|byte| *byte == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii_end();
+    let size = line.split(|byte| *byte == b';').next().unwrap_or_default();
+    *extensions += (line.len() - size.len()) as u32;
+    if *extensions > MAX_EXTENSION_BYTES {
+        return Err(BadResponse("it has too many chunk extensions"));
+    }
+    let size = size.trim_ascii_end();
     if size.is_empty() || size.len() > 16 || !size.iter().all(u8::is_ascii_hexdigit) {
         return Err(BadResponse("the size of a chunk is no number"));
     }
@@ -349,6 +351,13 @@ fn take_trailers(inbox: &mut BytesMut) -> Result<Option<HeaderMap>, BadResponse>
         Ok(httparse::Status::Partial) if inbox.len() <= MAX_HEAD_BYTES => return Ok(None),
         _ => return Err(BadResponse("its trailers are no HTTP/1.1")),
     };
+    // RFC 9112 2.2: a lone LF may end a line for some readers, and for others not.
+    if inbox[..length]
+        .split_inclusive(|byte| *byte == b'\n')
+        .any(|line| !line.ends_with(b"\r\n"))
+    {
+        return Err(BadResponse("its trailers have a line that ends without CR"));
+    }
     let mut trailers = HeaderMap::new();
     for field in fields {
         let name = HeaderName::from_bytes(field.name.as_bytes())
@@ -371,7 +380,7 @@ mod tests {
 
     fn body(text: &str) -> Result<String, BadResponse> {
         let mut inbox = BytesMut::from(text);
-        let mut framing = Framing::Chunked(Chunk::Size);
+        let mut framing = Framing::CHUNKED;
         let mut out = String::new();
         loop {
             match framing.take(&mut inbox)? {
@@ -391,7 +400,7 @@ mod tests {
         let head = head
             .ok()
             .flatten()
-            .map(|head| (head.keep_alive, head.framing, head.headers.len()));
+            .map(|head| (head.keep_alive, head.framing, head.fields.iter().count()));
         assert_eq!(head, Some((false, Framing::Length(3), 2)));
     }
 

@@ -313,8 +313,13 @@ impl Client {
 
     /// The next final response; `None` if the connection ends first.
     pub async fn response(&mut self) -> Option<Response> {
-        let head = self.until("\r\n\r\n").await?;
-        let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let (head, status) = loop {
+            let head = self.until("\r\n\r\n").await?;
+            let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+            if status >= 200 || status == 101 {
+                break (head, status);
+            }
+        };
         let mut response = Response {
             status,
             head,
