@@ -11,6 +11,7 @@ invented certificates: nothing that is measured parses them.
 
 import argparse
 import hashlib
+import json
 import os
 import shutil
 import sqlite3
@@ -185,7 +186,10 @@ def _fill(database: sqlite3.Connection, ids: range, issuing: int, now: int) -> N
 
 
 def start(folder: Path) -> None:
-    """Seconds from the command to the open gate, and its memory."""
+    """Seconds to read the store and build what the judge reads, and until the gate is open; memory of both."""
+    loading = [sys.executable, str(Path(__file__).with_name("scale.py")), "--load", str(folder)]
+    loaded = json.loads(subprocess.run(loading, capture_output=True, text=True, check=True).stdout)
+    print(f"snapshot: read and built in {loaded['seconds']:.1f} s, {loaded['megabytes']:,.0f} MB more")
     begun = time.perf_counter()
     with subprocess.Popen(
         [*PROGRAM, "up", "--dir", str(folder), "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
