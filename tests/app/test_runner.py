@@ -311,6 +311,120 @@ def test_a_certificate_that_is_replaced_is_shown_to_the_next_client(installed: I
     asyncio.run(run())
 
 
+def _written_anew(folder: Path, server: pki.Issued) -> None:
+    server.write(folder / "live", "site")
+
+
+def _renamed_over(folder: Path, server: pki.Issued) -> None:
+    for new in server.write(folder, "new"):
+        new.replace(folder / "live" / f"site{new.suffix}")
+
+
+def _folder_swapped(folder: Path, server: pki.Issued) -> None:
+    """As Kubernetes does with a mounted secret, and certbot with its links."""
+    another = folder / "archive-2"
+    another.mkdir()
+    server.write(another, "site")
+    link = folder / "new"
+    link.symlink_to(another)
+    link.replace(folder / "live")
+
+
+WAYS = {"written anew": _written_anew, "renamed over": _renamed_over, "folder swapped": _folder_swapped}
+
+
+@pytest.mark.parametrize("file", ["as it was", "broken", "for the next start"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_certificate_is_replaced_in_every_way_without_a_command_or_a_lost_connection(
+    way: str, file: str, installed: Installation
+) -> None:
+    now = pki.real_now()
+    root = pki.ca("their root", now=now)
+    first, second = (pki.server(root, "localhost", now=now) for _ in range(2))
+    folder = installed.folder.path
+    (folder / "archive").mkdir()
+    first.write(folder / "archive", "site")
+    (folder / "live").symlink_to(folder / "archive")
+    text = CONFIG + 'certificate = "live/site.crt"\nkey = "live/site.key"\n'
+    installed.config.write_text(text)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(installed.pem())
+
+    async def run() -> None:
+        async with running(installed) as runner:
+            visitor = Visitor(installed, runner)
+            if file != "as it was":
+                wrong = "nonsense" if file == "broken" else text.replace("127.0.0.1:0", "127.0.0.1:1")
+                installed.config.write_text(wrong)
+                await until(lambda: _problem(runner, True))
+            kept = http.client.HTTPSConnection("localhost", visitor.port, context=context)
+            await asyncio.to_thread(kept.connect)
+            sock = kept.sock
+            assert await asyncio.to_thread(_status, kept) == 200
+            WAYS[way](folder, second)
+
+            async def replaced() -> bool:
+                found = await asyncio.to_thread(visitor.server_certificate)
+                return found.serial_number == second.certificate.serial_number
+
+            await until(replaced)
+            assert await asyncio.to_thread(_status, kept) == 200
+            assert kept.sock is sock
+            kept.close()
+            assert (runner.status()["configuration_problem"] is not None) == (file != "as it was")
+
+    asyncio.run(run())
+
+
+def _status(connection: http.client.HTTPSConnection) -> int:
+    connection.request("GET", "/hello")
+    response = connection.getresponse()
+    response.read()
+    return response.status
+
+
+def test_half_a_pair_keeps_the_old_one_and_says_so(installed: Installation) -> None:
+    now = pki.real_now()
+    root = pki.ca("their root", now=now)
+    first, second = (pki.server(root, "localhost", now=now) for _ in range(2))
+    path, key = first.write(installed.folder.path, "site")
+    installed.config.write_text(CONFIG + f'certificate = "{path.name}"\nkey = "{key.name}"\n')
+
+    async def run() -> None:
+        async with running(installed) as runner:
+            visitor = Visitor(installed, runner)
+            path.write_bytes(second.pem)
+            await until(lambda: _problem(runner, True))
+            assert "the key does not belong" in runner.status()["configuration_problem"]
+            found = await asyncio.to_thread(visitor.server_certificate)
+            assert found.serial_number == first.certificate.serial_number
+            key.write_bytes(second.key_pem)
+            await until(lambda: _problem(runner, False))
+            found = await asyncio.to_thread(visitor.server_certificate)
+            assert found.serial_number == second.certificate.serial_number
+
+    asyncio.run(run())
+
+
+def test_a_new_authority_signs_the_gate_s_certificate_at_once(installed: Installation) -> None:
+    """By the time the command that made it has its answer."""
+
+    async def run() -> None:
+        async with running(installed) as runner:
+            visitor = Visitor(installed, runner)
+            before = await asyncio.to_thread(visitor.server_certificate)
+            other = installed.services()
+            await asyncio.to_thread(other.authorities.rotate_issuing)
+            other.close()
+            await runner.sync()
+            after = await asyncio.to_thread(visitor.server_certificate)
+            assert after.issuer != before.issuer
+            assert runner.server_certificates["main"] == after.not_valid_after_utc
+
+    asyncio.run(run())
+
+
 def test_our_own_certificate_is_renewed_when_due_whatever_the_file_says(
     installed: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from installation import Installation
 
 from mutualgate.app import Services
-from mutualgate.app.server_certificates import files_of, own_certificate, renewed, site_certificates
+from mutualgate.app.server_certificates import files_of, own_certificate, reissued, reread, site_certificates
 from mutualgate.clock import system_clock
 from mutualgate.config import Config
 from mutualgate.errors import BadInput
@@ -36,13 +36,14 @@ def test_it_is_renewed_in_the_last_third_of_its_life(installed: Installation) ->
     services = installed.services()
     try:
         in_force = site_certificates(services, services.config)
-        assert not renewed(services, services.config, in_force)
+        assert reissued(services, services.config, in_force) == in_force
         life = in_force[0].not_after - services.clock()
         later = Services(installed.folder, clock=lambda: system_clock() + life * 0.7, environment={})
-        assert renewed(later, services.config, in_force)
+        due = reissued(later, services.config, in_force)
+        assert due != in_force
         # Also for who comes second: another process has issued it, this one still has the old one in force.
-        assert renewed(later, services.config, in_force)
-        assert not renewed(later, services.config, site_certificates(later, services.config))
+        assert reissued(later, services.config, in_force) == due
+        assert site_certificates(later, services.config) == due
         later.close()
     finally:
         services.close()
@@ -56,8 +57,26 @@ def test_own_files_are_taken_as_they_are(installed: Installation, tmp_path: Path
     (made,) = site_certificates(services, config)
     assert made.own
     assert made.settings.certificate_pem == certificate.read_bytes()
-    assert not renewed(services, config, [made])
+    assert reissued(services, config, [made]) == [made]
     assert files_of(config) == [certificate, key]
+    services.close()
+
+
+def test_files_are_read_again_where_they_can_be_used(installed: Installation, tmp_path: Path) -> None:
+    root = pki.ca("their root")
+    certificate, key = pki.server(root, "localhost").write(tmp_path, "server")
+    config = own(installed, certificate, key)
+    services = installed.services()
+    in_force = site_certificates(services, config)
+    assert reread(config, in_force) == in_force
+    other = pki.server(root, "localhost")
+    certificate.write_bytes(other.pem)  # the key is still the old one's
+    assert reread(config, in_force) == in_force
+    other.write(tmp_path, "server")
+    (found,) = reread(config, in_force)
+    assert found.settings.certificate_pem == other.pem
+    key.unlink()
+    assert reread(config, [found]) == [found]
     services.close()
 
 

@@ -27,7 +27,7 @@ from mutualgate.app.handover import Predecessor, Successor
 from mutualgate.app.overview import Figures, Overview, figures, overview
 from mutualgate.app.publications import publications
 from mutualgate.app.pump import Pump
-from mutualgate.app.server_certificates import SiteCertificate, files_of, renewed, site_certificates
+from mutualgate.app.server_certificates import SiteCertificate, files_of, reissued, reread, site_certificates
 from mutualgate.app.services import Services
 from mutualgate.app.settings import gate_settings
 from mutualgate.app.upstream_tls import files_of_upstreams, upstreams_fit
@@ -86,6 +86,8 @@ class Runner:
         self._figures = Figures()
         self._counting_due = asyncio.Event()
         self._watched = Watched()
+        self._shown: list[Path] = []
+        """The files of the certificates in force: watched, whatever becomes of mutualgate.toml."""
         self._problem: str | None = None
         self.listening: list[str] = []
         self.config = self._read_config()
@@ -105,6 +107,7 @@ class Runner:
         self._in_place = {one.service for one in given if one.service and not one.wanted}
         self._given = {one.service: one.listener for one in given if one.service not in self._settled}
         self._certificates = site_certificates(services, self.config)
+        self._shown = files_of(self.config)
         services.site_ends = lambda: self.server_certificates
         self._token_key = self._find_token_key(self.config)
         settings = self._gate_settings(self.config, self._certificates, self._token_key)
@@ -379,6 +382,7 @@ class Runner:
 
     def _sync(self) -> int:
         store = self._services.store
+        authorities_changed = snapshot.has_changed(store, self._plane.epoch, ChangeKind.AUTHORITY)
         delta = snapshot.delta(store, self._plane.epoch)
         if delta is None:
             self._plane.replace(snapshot.build(store, snapshot.site_records(self.config)))
@@ -386,6 +390,12 @@ class Runner:
             self._plane.apply(delta)
         if self._find_token_key(self.config) != self._token_key:
             self._put_in_force(self.config, self._certificates)
+        if authorities_changed:
+            # A new authority signs the sites' certificates, too: who trusts it alone should not have to wait.
+            try:
+                self._renew()
+            except MutualgateError as error:
+                log.error("the gate's certificate stays as it was, and is tried again: %s", error)
         return self._plane.epoch
 
     def _reload(self) -> None:
@@ -399,15 +409,18 @@ class Runner:
 
     def _renew(self) -> bool:
         """By the configuration in force, whatever the file says by now."""
-        due = renewed(self._services, self.config, self._certificates)
-        due |= self._find_token_key(self.config) != self._token_key
-        if due:
-            issued = [
-                now if now.own else new
-                for now, new in zip(self._certificates, site_certificates(self._services, self.config), strict=True)
-            ]
-            self._put_in_force(self.config, issued)
-        return due
+        return self._show(reissued(self._services, self.config, self._certificates))
+
+    def _reread(self) -> bool:
+        """Likewise: what is wrong in the file must not keep out a certificate that was put in place of another."""
+        return self._show(reread(self.config, self._certificates))
+
+    def _show(self, certificates: list[SiteCertificate]) -> bool:
+        """Whether they are others than those in force; then they are in force now."""
+        if certificates == self._certificates and self._find_token_key(self.config) == self._token_key:
+            return False
+        self._put_in_force(self.config, certificates)
+        return True
 
     def _put_in_force(self, config: Config, certificates: list[SiteCertificate]) -> None:
         token_key = self._find_token_key(config)
@@ -422,6 +435,7 @@ class Runner:
         else:
             self._plane.configure(settings, [delta])
         self.config, self._certificates, self._token_key = config, certificates, token_key
+        self._shown = files_of(config)
         self._services.take(config)
         self._publishing_due.set()
 
@@ -435,15 +449,17 @@ class Runner:
             self._watched.add([*files_of(config), *files_of_upstreams(config)])
             return []
 
-        self._watched.note([self._services.folder.config])
+        self._watched.note([self._services.folder.config, *self._shown])
         return self._services.read_config(note, certificates_fit, fields_fit, upstreams_fit)
 
     # Steps of the tasks in the background, and what the control socket is asked.
 
     async def _look_at_files(self) -> None:
         await asyncio.sleep(_LOOK_SECONDS)
-        if await asyncio.to_thread(self._watched.changed):
-            await self.reload()
+        if await asyncio.to_thread(self._watched.changed) and not await self.reload():
+            async with self._changing:
+                if await asyncio.to_thread(self._reread):
+                    log.info("certificates were read again (epoch %d)", self._plane.epoch)
 
     async def _look_at_store(self) -> None:
         await asyncio.sleep(_LOOK_SECONDS)

@@ -32,12 +32,21 @@ def site_certificates(services: Services, config: Config) -> list[SiteCertificat
     return [_own(site) or _issued(services, site) for site in config.sites]
 
 
-def renewed(services: Services, config: Config, in_force: Sequence[SiteCertificate]) -> bool:
-    """Whether a certificate from our authority has to take the place of one that is `in_force`; it is issued then."""
-    return any(
-        not now.own and _issued(services, site).settings != now.settings
-        for site, now in zip(config.sites, in_force, strict=True)
-    )
+def reissued(services: Services, config: Config, in_force: Sequence[SiteCertificate]) -> list[SiteCertificate]:
+    """Those that are `in_force`, but of our authority's the ones that are due now; they are issued then."""
+    return [now if now.own else _issued(services, site) for site, now in zip(config.sites, in_force, strict=True)]
+
+
+def reread(config: Config, in_force: Sequence[SiteCertificate]) -> list[SiteCertificate]:
+    """Those that are `in_force`, but as their files are now, where those can be used."""
+    return [_reread(site) or now if now.own else now for site, now in zip(config.sites, in_force, strict=True)]
+
+
+def _reread(site: SiteConfig) -> SiteCertificate | None:
+    try:
+        return _own(site)
+    except BadInput:
+        return None
 
 
 def own_certificate(site: SiteConfig | UpstreamTls) -> tuple[bytes, bytes, datetime] | None:

@@ -81,6 +81,13 @@ def delta(store: Store, since: int, sites: Sequence[SiteRecord] | None = None) -
         return encode(_batch(tx, changes, None if sites is None else list(sites)))
 
 
+def has_changed(store: Store, since: int, kind: ChangeKind) -> bool:
+    """Whether a record of `kind` changed after the epoch `since`, or may have, where the feed does not reach back."""
+    with store.reading() as tx:
+        changes = tx.changes.since(since)
+    return changes is None or any(change.kind is kind for change in changes)
+
+
 def _batch(tx: Transaction, changes: Iterable[Change], sites: list[SiteRecord] | None) -> Batch:
     keys: dict[ChangeKind, dict[str, None]] = {kind: {} for kind in ChangeKind}
     for change in changes:
