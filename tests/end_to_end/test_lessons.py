@@ -23,19 +23,40 @@ LESSONS: dict[int, tuple[str, list[str]]] = {
             "test_revocation:test_a_session_that_is_resumed_is_judged_by_today_s_trust",
             "test_revocation:test_a_certificate_that_expires_while_its_session_lives_is_refused",
             "test_revocation:test_a_session_made_without_a_certificate_stays_without_one",
+            "test_resumption:test_a_session_ends_with_the_authority_that_vouched_for_it",
+            "test_resumption:test_a_certificate_that_ends_while_its_ticket_lives_is_asked_for_again",
+            "test_resumption:test_a_session_of_when_no_certificate_was_needed_ends_when_one_is",
         ],
     ),
     3: (
         "the good one stays good when resumed",
-        ["test_revocation:test_a_resumed_session_has_the_same_verdict_and_headers_as_a_full_handshake"],
+        [
+            "test_revocation:test_a_resumed_session_has_the_same_verdict_and_headers_as_a_full_handshake",
+            "test_resumption:test_an_epoch_alone_takes_no_session_away",
+            "test_resumption:test_every_worker_opens_the_tickets_of_the_other",
+        ],
     ),
-    4: ("tickets of another version", ["test_revocation:test_a_ticket_of_one_version_is_worth_nothing_in_the_other"]),
+    4: (
+        "tickets of another version, keys that are known or never changed",
+        [
+            "test_revocation:test_a_ticket_of_one_version_is_worth_nothing_in_the_other",
+            "test_resumption:test_a_ticket_says_nothing_in_another_version",
+            "test_resumption:test_a_ticket_is_too_old_once_its_key_is_gone",
+            "test_resumption:test_a_ticket_of_before_the_start_is_worth_nothing_after",
+        ],
+    ),
     5: (
         "SNI and Host disagree",
         ["test_sites:test_http_1", "test_sites:test_http_2", "test_sites:test_http_2_names_one_host"],
     ),
     6: ("spellings of a name", ["test_sites:test_http_1", "test_sites:test_an_unknown_name_gets_no_handshake"]),
-    7: ("a ClientHello in pieces", ["test_lessons:test_7_the_pieces_of_a_client_hello_change_nothing"]),
+    7: (
+        "a ClientHello in pieces",
+        [
+            "test_lessons:test_7_the_pieces_of_a_client_hello_change_nothing",
+            "test_tls:test_a_client_hello_cut_anywhere_is_the_same",
+        ],
+    ),
     8: (
         "conflicts that fall back to a default",
         [

@@ -6,14 +6,18 @@ import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from end_to_end import forge, raw
 from end_to_end.estate import Estate
 from end_to_end.forge import Identity
 from end_to_end.gate import Gate, running_gate
-from end_to_end.raw import SECONDS, Connection
+from end_to_end.raw import SECONDS, Connection, Fragmented
 from end_to_end.recorder import Recorder
 
 GO_CLIENT = Path(__file__).parents[1] / "readers" / "tls"
@@ -140,8 +144,8 @@ routes = [{{ path = "/", upstream = "{upstream}" }}]
 def strict(tmp_path_factory: pytest.TempPathFactory, upstream: Recorder) -> Iterator[tuple[Gate, Identity]]:
     """A gate that names authorities, is modern in part, never resumes, and writes secrets for who looks for a fault."""
     folder = tmp_path_factory.mktemp("strict")
-    settings = 'resumption = "0s"\n'
-    with running_gate(folder / "gate", SITES.format(upstream=upstream.url), settings, "--key-log", "keys.log") as gate:
+    settings, keys = 'resumption = "0s"\n', str(folder / "keys.log")
+    with running_gate(folder / "gate", SITES.format(upstream=upstream.url), settings, "--key-log", keys) as gate:
         yield gate, gate.client("reader")
 
 
@@ -201,3 +205,103 @@ def test_no_variable_of_the_environment_makes_it_write_secrets(
         assert gate.get("/", gate.client("reader")).status == 200
         assert gate.command("status").json["key_log"] is None
     assert not (tmp_path / "keys").exists()
+
+
+# Lesson 7: what comes in pieces is read as what comes at once.
+
+
+@pytest.mark.parametrize("way", ["on the wire", "in records"])
+def test_a_client_hello_cut_anywhere_is_the_same(way: str, estate: Estate, operator: Identity) -> None:
+    """Site `b` wants a role, so whoever took it for another site would say so."""
+    tls = estate.gate.context(operator)
+    lengths: list[int] = []
+
+    def cut_at(position: int) -> Callable[[bytes], Iterable[bytes]]:
+        def cut(hello: bytes) -> Iterable[bytes]:
+            lengths.append(len(hello))
+            return [hello[:position], hello[position:]] if way == "on the wire" else raw.records(hello, [position])
+
+        return cut
+
+    position = 1
+    while not lengths or position < lengths[0] - 5:
+        with Connection(Fragmented(estate.gate.port, tls, "b.test", cut_at(position))) as connection:
+            assert connection.request("/", host="b.test").status == 200, position
+        position += 3
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda version: version.name)
+def test_the_longest_chain_that_is_read_and_the_shortest_that_is_not(
+    version: ssl.TLSVersion, estate: Estate, tmp_path: Path
+) -> None:
+    """32 KiB in all, in as many records as TLS makes of them; beyond it a refusal, not a failure."""
+    for size, reason in ((30_000, None), (33_000, "malformed"), (60_000, "malformed")):
+        extension = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), bytes(size))
+        identity = forge.leaf(tmp_path, estate.adopted, f"large {size}", extensions=[(extension, False)])
+        with Connection.open(estate.gate.port, estate.gate.context(identity, version=version)) as connection:
+            assert connection.request("/").reason == reason, size
+
+
+def test_a_client_that_shakes_hands_slowly_is_served_in_time(estate: Estate, alice: Identity) -> None:
+    def cut(hello: bytes) -> Iterator[bytes]:
+        for start in range(0, len(hello), 50):
+            time.sleep(0.05)
+            yield hello[start : start + 50]
+
+    with Connection(Fragmented(estate.gate.port, estate.gate.context(alice), "localhost", cut)) as connection:
+        assert connection.request("/").status == 200
+
+
+NAMES = {
+    b"LOCALHOST": "served",
+    b"localhost.": "served",
+    b"127.0.0.1": "served or refused",
+    b"": "refused",
+    b"local\x00host": "refused",
+    b"localhost\xff": "refused",
+    b"*.test": "refused",
+    b"a" * 300: "refused",
+    b"localhost:8443": "refused",
+}
+
+
+@pytest.mark.parametrize("name", NAMES, ids=repr)
+def test_a_name_in_an_odd_form_is_the_same_site_or_none(name: bytes, estate: Estate) -> None:
+    """RFC 6066 3: a DNS name, without a dot at its end; OpenSSL sends whatever it is told."""
+    hello = _hello_with(estate, name)
+    with socket.create_connection(("127.0.0.1", estate.gate.port), SECONDS) as client:
+        client.sendall(hello)
+        answer = client.recv(5)
+    kind = {b"\x16": "served", b"\x15": "refused", b"": "refused"}[answer[:1]]
+    assert kind in NAMES[name].split(" or ")
+    assert estate.gate.get("/", estate.alice).status == 200
+
+
+def _hello_with(estate: Estate, name: bytes) -> bytes:
+    """A ClientHello of OpenSSL's, in whose server_name stands `name`."""
+    placeholder = "placeholder.test"
+    outgoing = ssl.MemoryBIO()
+    half = estate.gate.context(None).wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=placeholder)
+    with suppress(ssl.SSLWantReadError):
+        half.do_handshake()
+    hello = outgoing.read()
+    old = placeholder.encode()
+    at = hello.index(old)
+    grown = len(name) - len(old)
+
+    def longer(data: bytes, position: int, octets: int) -> bytes:
+        value = int.from_bytes(data[position : position + octets]) + grown
+        return data[:position] + value.to_bytes(octets) + data[position + octets :]
+
+    # Of the name, its list, the extension; of the record and the message; of all extensions, wherever they begin.
+    for position, octets in ((at - 2, 2), (at - 5, 2), (at - 7, 2), (3, 2), (6, 3), (_extensions_of(hello), 2)):
+        hello = longer(hello, position, octets)
+    return hello.replace(old, name)
+
+
+def _extensions_of(hello: bytes) -> int:
+    """Where the length of the extensions stands: behind version, random, session id, suites and compression."""
+    position = 5 + 4 + 2 + 32
+    position += 1 + hello[position]
+    position += 2 + int.from_bytes(hello[position : position + 2])
+    return position + 1 + hello[position]
