@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mutualgate.config.kinds import Unfit
-from mutualgate.config.network import Address, Host, Listener, PlainUrl, Service, UrlPath
+from mutualgate.config.network import Address, Host, Listener, Network, PlainUrl, Service, UrlPath
 
 HERE = Path("/folder")
 
@@ -268,3 +268,29 @@ def test_the_address_of_revocation_lists() -> None:
     ):
         with pytest.raises(Unfit):
             PlainUrl().read(text, HERE)
+
+
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7/32", "192.0.2.7"),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("2001:DB8::/32", "2001:db8::/32"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+    ],
+)
+def test_networks_have_one_spelling(text: str, network: str) -> None:
+    assert Network().read(text, HERE) == network
+
+
+@pytest.mark.parametrize("text", ["", "host", "10.0.0.0/33", "10.0.0", "10.0.0.1-10.0.0.9", "::1/129", 7])
+def test_what_is_no_network(text: object) -> None:
+    with pytest.raises(Unfit):
+        Network().read(text, HERE)
+
+
+def test_a_network_that_is_meant_is_told() -> None:
+    with pytest.raises(Unfit) as caught:
+        Network().read("10.0.0.7/8", HERE)
+    assert caught.value.fix == 'Write "10.0.0.0/8"'

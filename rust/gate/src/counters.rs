@@ -64,6 +64,8 @@ labels! {
         Protocol = "protocol",
         /// The client spoke HTTP without TLS.
         PlainHttp = "plain_http",
+        /// There was no PROXY header where the settings ask for one.
+        ProxyHeader = "proxy_header",
         /// The client asked for a name that no site has.
         UnknownName = "unknown_name",
         /// The client did not prove that it holds the key of its certificate.

@@ -7,7 +7,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
-    limits, plain, serve,
+    counters::Handshake,
+    limits, plain,
+    proxy_protocol::{self, Source},
+    serve,
     worker::{Open, Worker},
 };
 
@@ -157,10 +160,22 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, service: S
                     limits::full(&worker);
                     continue;
                 };
-                if !limits::arrive(&worker, &mut open, peer.ip()) {
+                if expects_header(&worker, peer) {
+                    let worker = Rc::clone(&worker);
+                    drop(tokio::task::spawn_local(async move {
+                        let mut stream = stream;
+                        let Some(client) = behind(&worker, &mut stream, peer).await else {
+                            return;
+                        };
+                        if limits::arrive(&worker, &mut open, client.ip()) {
+                            start(&worker, stream, client, port, open, service);
+                        }
+                    }));
                     continue;
                 }
-                start(&worker, stream, peer, port, open, service);
+                if limits::arrive(&worker, &mut open, peer.ip()) {
+                    start(&worker, stream, peer, port, open, service);
+                }
             }
             // Out of descriptors or memory: waiting helps, spinning does not. All other errors concern one connection.
             Err(error) if is_exhaustion(&error) => {
@@ -172,6 +187,28 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, service: S
             return;
         }
     }
+}
+
+/// Whether connections of `peer` begin with a PROXY header.
+fn expects_header(worker: &Worker, peer: SocketAddr) -> bool {
+    let state = worker.state();
+    let from = &state.config.settings.proxy_protocol_from;
+    !from.is_empty() && from.iter().any(|network| network.contains(peer.ip()))
+}
+
+/// The client behind `peer`, as the PROXY header says; `None` without one, or where it does not come in the time of a
+/// handshake.
+async fn behind(worker: &Worker, stream: &mut TcpStream, peer: SocketAddr) -> Option<SocketAddr> {
+    let limit = worker.state().config.settings.timeouts.handshake;
+    let end = match tokio::time::timeout(limit, proxy_protocol::read(stream)).await {
+        Ok(Ok(Source::Client(client))) => return Some(client),
+        Ok(Ok(Source::Peer)) => return Some(peer),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Handshake::ProxyHeader,
+        Ok(Err(_)) => Handshake::Closed,
+        Err(_) => Handshake::Timeout,
+    };
+    worker.shared.counters.handshake(end);
+    None
 }
 
 fn start(

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 mod identity;
 pub(crate) mod limits;
+mod listener;
 mod route;
 mod site;
 pub(crate) mod upstream;
@@ -20,6 +21,7 @@ pub(crate) mod upstream_tls;
 
 use identity::WireJwt;
 pub(crate) use limits::{Bounds, ScopeLimits};
+use listener::Network;
 pub(crate) use route::RouteOptions;
 use route::WireRoute;
 pub(crate) use site::{Profile, Site, TlsOptions};
@@ -60,6 +62,8 @@ pub struct Settings {
     pub(crate) public_port: Option<u16>,
     /// Where the secrets of all connections are written, for somebody who has to read what they say.
     pub(crate) key_log: Option<PathBuf>,
+    /// Whose connections begin with a PROXY header.
+    pub(crate) proxy_protocol_from: Vec<Network>,
 }
 
 /// Where access lines go, and how they look.
@@ -135,6 +139,8 @@ struct Wire {
     /// One per site, in the order of `sites`; empty for none.
     #[serde(default)]
     site_limits: Vec<limits::WireScope>,
+    #[serde(default)]
+    proxy_protocol_from: Vec<String>,
     #[serde(default)]
     access_log: String,
     #[serde(default = "json")]
@@ -291,6 +297,10 @@ impl TryFrom<Wire> for Settings {
         };
         Ok(Settings {
             plain_listen: addresses("plain_listen", &wire.plain_listen)?,
+            proxy_protocol_from: listener::networks(
+                "proxy_protocol_from",
+                &wire.proxy_protocol_from,
+            )?,
             workers: match wire.workers {
                 0 => std::thread::available_parallelism().map_or(1, usize::from),
                 1..=1024 => wire.workers,

@@ -48,6 +48,7 @@ def gate_settings(
         listen=[str(address) for address in gate.listen] if listeners is None else list(listeners[0]),
         plain_listen=[str(address) for address in gate.plain_listen] if listeners is None else list(listeners[1]),
         workers=gate.workers,
+        proxy_protocol_from=list(gate.proxy_protocol_from),
         sites=[
             msgspec.structs.replace(made, tls_profile=str(site.tls_profile), ca_hints=site.ca_hints is CaHints.AUTO)
             for site, made in zip(config.sites, sites, strict=True)

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -90,6 +91,25 @@ class Listener:
         except ValueError:
             fix = f'Write "0.0.0.0:{port}" for all addresses' if host in ("", "*") else None
             raise Unfit(found(value), fix) from None
+
+
+@dataclass(frozen=True)
+class Network:
+    """Kind of an IP address, or a network of them, as text."""
+
+    name: str = "network"
+    expected: str = 'an IP address or a network such as "192.0.2.7" or "10.0.0.0/24"'
+
+    def read(self, value: object, folder: Path) -> str:
+        text = text_of(value)
+        try:
+            network = ipaddress.ip_network(text)
+        except ValueError:
+            fix = None
+            with suppress(ValueError):  # it has bits beyond its prefix
+                fix = f'Write "{ipaddress.ip_network(text, strict=False)}"'
+            raise Unfit(found(value), fix) from None
+        return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from .kinds import SIZES, Authorities, Choice, Duration, File, Flag, Kind, Log, Many, Often, Size, Whole, Word
 from .messages import PERMANENT_REDIRECT, Elsewhere, Fields, Status
-from .network import Host, Listener, PlainUrl, SecureUrl, ServerAddress, Service, UrlPath
+from .network import Host, Listener, Network, PlainUrl, SecureUrl, ServerAddress, Service, UrlPath
 from .posting import HookUrl, Mailbox, MailServer
 from .shape import (
     SETTABLE_MODES,
@@ -149,6 +149,10 @@ GATE = Table(
         Setting("ops_listen", Many(Listener()), '["127.0.0.1:9480"]',
                 "Where metrics and health are served, without TLS: keep it local. Empty: nowhere.", "[]"),
         Setting("workers", Whole(0, 256), "0", "Threads that serve connections. 0: one for each core.", "4"),
+        Setting("proxy_protocol_from", Many(Network()), "[]",
+                "Load balancers in front: addresses and networks whose connections begin with a PROXY header (version "
+                "1 or 2) and nothing else. The client that it names counts everywhere as the peer. From all others a "
+                "header is an error.", '["10.0.0.0/24", "192.0.2.7"]'),
         Setting("http2", Flag(), "true", "Offer HTTP/2 to clients, besides HTTP/1.1.", "false"),
         Setting("tls_profile", Choice(TlsProfile), '"compatible"',
                 "`compatible`: TLS 1.3, and TLS 1.2 with ephemeral keys and authenticated encryption; `modern`: TLS "

@@ -142,6 +142,8 @@ class GateConfig:
     plain_listen: tuple[Address, ...]
     ops_listen: tuple[Address, ...]
     workers: int
+    proxy_protocol_from: tuple[str, ...]
+    """Addresses and networks whose connections begin with a PROXY header."""
     http2: bool
     tls_profile: TlsProfile
     resumption: timedelta

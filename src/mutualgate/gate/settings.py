@@ -158,6 +158,8 @@ class GateSettings(msgspec.Struct, frozen=True):
     sites: list[SiteSettings]
     upstreams: list[UpstreamSettings]
     routes: list[list[RouteSettings]]
+    proxy_protocol_from: list[str] = []
+    """Networks whose connections begin with a PROXY header."""
     access_log: str = "-"
     access_format: str = "json"
     limits: Limits = Limits()
