@@ -112,10 +112,10 @@ def test_many_that_take_nothing_do_not_fill_the_memory(short: Short) -> None:
             # While memory is short, no connection is taken.
             with suppress(OSError):
                 gluttons.enter_context(glutton(short))
-        short.gate.program.wait_for(lambda: short.limited("memory_cuts") > before, 20)
+        short.gate.program.wait_for(lambda: short.limited("memory_cuts") > before, 40)
         assert short.gate.program.process.poll() is None
         # Those that hold on are cut, and there is room for others.
-        short.gate.program.wait_for(short.is_served, 20)
+        short.gate.program.wait_for(short.is_served, 40)
     short.until_stage(0)
     assert short.is_served()
     short.allow("unlimited")
@@ -123,7 +123,7 @@ def test_many_that_take_nothing_do_not_fill_the_memory(short: Short) -> None:
 
 def test_who_comes_while_there_is_no_memory_is_told_when_to_come_again(short: Short) -> None:
     for _ in range(5):  # On a busy machine a connection may idle for long enough to be closed before it asks again.
-        short.gate.program.wait_for(short.is_served, 20)
+        short.gate.program.wait_for(short.is_served, 40)
         with short.gate.open(short.somebody) as connection, suppress(ConnectionResetError):
             answer = connection.request("/")
             assert answer.status == 200
@@ -142,7 +142,7 @@ def test_who_comes_while_there_is_no_memory_is_told_when_to_come_again(short: Sh
     assert not short.is_served()
     assert short.limited("memory_connections") >= 1
     short.allow("unlimited")
-    short.gate.program.wait_for(short.is_served, 20)
+    short.gate.program.wait_for(short.is_served, 40)
     assert short.counters()["memory_stage"] == 0
 
 
@@ -166,7 +166,7 @@ def test_idle_connections_make_room_for_others(tmp_path_factory: pytest.TempPath
         short = Short(gate, gate.client("somebody"), "")
         idle = []
         for _ in range(20):
-            gate.program.wait_for(short.is_served, 20)
+            gate.program.wait_for(short.is_served, 40)
             idle.append(stack.enter_context(gate.open(short.somebody)))
             assert idle[-1].request("/").status == 200
         assert idle[0].closed()

@@ -164,12 +164,13 @@ def test_what_is_beyond_is_a_page_and_the_connection_goes_on(limited: Limited) -
 
 def test_requests_of_an_address_are_limited_whoever_makes_them(limited: Limited) -> None:
     address = new_address()
-    assert statuses([limited.get("/", limited.client(), address) for _ in range(8)]) == [200] * 8
+    one, other = limited.client(), limited.client()
+    assert statuses([limited.get("/", client, address) for client in (one, other) * 4]) == [200] * 8
     # Strangers count, too.
     assert statuses([limited.get("/", None, address) for _ in range(7)]) == [403] * 7
-    assert_turned_away(limited.get("/", limited.client(), address))
+    assert_turned_away(limited.get("/", one, address))
     assert_turned_away(limited.get("/", None, address))
-    assert limited.get("/", limited.client()).status == 200
+    assert limited.get("/", one).status == 200
     assert ("address_requests", address) in limited.most()
 
 
@@ -181,7 +182,8 @@ def test_requests_over_http2_count_one_by_one(limited: Limited) -> None:
 
 
 def test_all_requests_to_a_route_are_limited_together(limited: Limited) -> None:
-    responses = [limited.get("/all", limited.client()) for _ in range(6)]
+    one, other = limited.client(), limited.client()
+    responses = [limited.get("/all", client) for client in (one, other) * 3]
     assert statuses(responses) == [200] * 4 + [429] * 2
     assert_turned_away(responses[-1])
 
@@ -206,10 +208,11 @@ def test_one_that_floods_takes_nothing_from_the_others(limited: Limited) -> None
 def test_connections_of_an_address_are_limited_before_tls(limited: Limited) -> None:
     address = new_address()
     with ExitStack() as open_ones:
-        first = [open_ones.enter_context(limited.open(limited.client(), address)) for _ in range(6)]
+        clients = (limited.client(), limited.client()) * 3
+        first = [open_ones.enter_context(limited.open(client, address)) for client in clients]
         assert not can_connect(limited, address)
         assert [connection.request("/").status for connection in first] == [200] * 6
-        assert limited.get("/", limited.client()).status == 200
+        assert limited.get("/", clients[0]).status == 200
     assert limited.limited()["address_connections"] >= 1
     assert ("address_connections", address) in limited.most()
     # What is closed counts no longer.
@@ -255,11 +258,12 @@ def test_connections_of_a_client_to_a_site_are_limited(limited: Limited) -> None
 
 def test_connections_to_a_site_are_limited(limited: Limited) -> None:
     with ExitStack() as open_ones:
+        one, other = limited.client(), limited.client()
         for _ in range(3):
-            open_ones.enter_context(limited.open(limited.client(), new_address(), "full.test"))
+            open_ones.enter_context(limited.open(one, new_address(), "full.test"))
         # Strangers take nothing of it: they are refused for what they are.
         assert limited.get("/", None, host="full.test").status == 403
-        assert_turned_away(limited.get("/", limited.client(), host="full.test"))
+        assert_turned_away(limited.get("/", other, host="full.test"))
     assert limited.limited()["site_connections"] >= 1
 
 
