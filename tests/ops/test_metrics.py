@@ -38,6 +38,8 @@ COUNTERS: dict[str, Any] = {
             "state": "up",
             "requests": 10 + host,
             "failures": host,
+            "retries": 0,
+            "ejections": 3,
         }
         for host in (1, 2)
     ],
@@ -122,6 +124,8 @@ def test_servers_are_told_apart_by_where_they_are_reached() -> None:
     where = {"upstream": "app", "server": "http://app:80", "address": "192.0.2.2:80"}
     assert value("mutualgate_upstream_requests_total", **where) == 12
     assert value("mutualgate_upstream_failures_total", **where) == 2
+    assert value("mutualgate_upstream_ejections_total", **where) == 3
+    assert value("mutualgate_upstream_up", **where) == 1
 
 
 def test_latencies_are_a_histogram_in_seconds() -> None:

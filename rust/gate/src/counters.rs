@@ -452,12 +452,16 @@ pub struct ServerReport {
     pub server: String,
     /// Where it is reached: differs from `server` where that is a name.
     pub address: String,
-    /// `up` or `drain`.
+    /// `up`, `drain`, `down` where checks say so, `ejected` for a while after failures.
     pub state: &'static str,
     /// Requests that were sent there.
     pub requests: u64,
     /// Those that it did not answer.
     pub failures: u64,
+    /// Those of them that were sent to another server then.
+    pub retries: u64,
+    /// How often it was left out for its failures.
+    pub ejections: u64,
 }
 
 /// All numbers at one moment, as the control plane reads them (`rmp_serde::to_vec_named`).

@@ -119,8 +119,11 @@ pub(crate) fn of_failure(failure: Failure) -> Option<(Document, Option<UpstreamE
             UPSTREAM_FAILED.document("Its certificate does not verify."),
             Some(UpstreamError::Untrusted),
         ),
-        Failure::NoServer => (
-            UPSTREAM_UNREACHABLE.document("None of its servers can be used now."),
+        Failure::NoServer(seconds) => (
+            Document {
+                retry_after: Some(seconds),
+                ..UPSTREAM_UNREACHABLE.document("None of its servers can be used now.")
+            },
             Some(UpstreamError::NoServer),
         ),
         Failure::BadBody => (

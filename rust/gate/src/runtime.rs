@@ -342,5 +342,8 @@ async fn work(
     if ready.send(Ok(())).is_err() {
         return;
     }
+    if index == 0 {
+        tokio::task::spawn_local(crate::upstream::keep(Rc::clone(&worker)));
+    }
     worker.watch(changed, listeners).await;
 }

@@ -264,6 +264,11 @@ impl Config {
 }
 
 impl Config {
+    /// All upstreams.
+    pub(crate) fn upstreams(&self) -> &[Arc<Upstream>] {
+        &self.upstreams
+    }
+
     /// All servers, as they are now.
     pub(crate) fn servers(&self) -> Vec<ServerReport> {
         (self.upstreams.iter())

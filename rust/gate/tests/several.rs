@@ -5,7 +5,8 @@ mod support;
 
 use judge::record::Mode;
 use support::{
-    WireUpstream, World, checked, client::Hello, eventually, route, site, upstream::Upstream,
+    WireHealth, WireUpstream, World, checked, client::Hello, eventually, route, site,
+    upstream::Upstream,
 };
 
 /// Nobody listens there.
@@ -203,4 +204,130 @@ async fn an_upstream_has_limits_of_time_of_its_own() {
         .await;
     assert!(alice.response().await.is_none());
     eventually("the connection is given up", || servers[0].open() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_without_an_answer_goes_to_another_server_if_it_may_be_repeated() {
+    let servers = servers(3).await;
+    let world = world(at(&servers)).await;
+    let mut alice = world.alice().await;
+    // Both servers that are asked close without an answer.
+    assert_eq!(alice.get("/close").await.status, 502);
+    assert_eq!(counts(&servers).iter().sum::<usize>(), 2);
+    // A POST that was sent may have had an effect.
+    alice
+        .send("POST /close HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\nhi")
+        .await;
+    assert_eq!(alice.response().await.unwrap().status, 502);
+    alice
+        .send("POST /close HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    assert_eq!(alice.response().await.unwrap().status, 502);
+    assert_eq!(counts(&servers).iter().sum::<usize>(), 4);
+    let report = world.gate.counters().servers;
+    assert_eq!(report.iter().map(|one| one.retries).sum::<u64>(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sick_servers_are_not_stormed() {
+    let servers = servers(2).await;
+    let mut upstream = at(&servers);
+    upstream.ejection.failures = 0;
+    let world = world(upstream).await;
+    let mut alice = world.alice().await;
+    for _ in 0..50 {
+        assert_eq!(alice.get("/close").await.status, 502);
+    }
+    // 3 to begin with, 20 %, and 3 each second.
+    let sent = counts(&servers).iter().sum::<usize>();
+    assert!((60..90).contains(&sent), "{sent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_fails_is_left_out_for_a_while() {
+    let servers = servers(1).await;
+    let mut upstream = WireUpstream::at(&[NOWHERE.into(), url(&servers[0])]);
+    upstream.ejection.failures = 2;
+    let world = world(upstream).await;
+    let mut alice = world.alice().await;
+    for _ in 0..20 {
+        assert_eq!(alice.get("/x").await.status, 200);
+    }
+    let nowhere = world.gate.counters().servers[0].clone();
+    assert_eq!((nowhere.state, nowhere.ejections), ("ejected", 1));
+    assert_eq!(nowhere.requests, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_are_asked_how_they_are() {
+    let servers = servers(2).await;
+    let mut upstream = at(&servers);
+    upstream.servers[1].address = NOWHERE.into();
+    upstream.health = Some(WireHealth {
+        path: Some("/health".into()),
+        status: vec![200],
+        interval: 0.1,
+        timeout: 1.0,
+        rise: 1,
+        fall: 2,
+    });
+    let mut world = world(upstream).await;
+    let state = |world: &World, at: usize| world.gate.counters().servers[at].state;
+    eventually("one is down", || state(&world, 1) == "down").await;
+    assert_eq!(state(&world, 0), "up");
+    let asked = servers[0].requests();
+    assert!(
+        asked[0].starts_with("GET /health HTTP/1.1\r\nhost: 127.0.0.1:"),
+        "{}",
+        asked[0]
+    );
+    let mut alice = world.alice().await;
+    for _ in 0..4 {
+        assert_eq!(alice.get("/x").await.status, 200);
+    }
+    assert_eq!(world.gate.counters().servers[1].requests, 0);
+    // Another answer is none, and then there is nobody left.
+    world.settings.upstreams[0].health.as_mut().unwrap().status = vec![204];
+    world
+        .gate
+        .configure(checked(&world.settings), world.snapshot.clone())
+        .unwrap();
+    eventually("both are down", || state(&world, 0) == "down").await;
+    let response = alice.get("/x").await;
+    assert_eq!(response.status, 503);
+    assert!(
+        response
+            .head
+            .to_ascii_lowercase()
+            .contains("retry-after: 1\r\n"),
+        "{}",
+        response.head
+    );
+    // A connection is enough.
+    world.settings.upstreams[0].health.as_mut().unwrap().path = None;
+    world
+        .gate
+        .configure(checked(&world.settings), world.snapshot.clone())
+        .unwrap();
+    eventually("one is well again", || state(&world, 0) == "up").await;
+    assert_eq!(alice.get("/x").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_looked_up_and_all_its_addresses_are_used() {
+    let servers = servers(1).await;
+    let mut upstream = at(&servers);
+    upstream.servers[0].address = format!("http://localhost:{}", servers[0].address.port());
+    let world = world(upstream).await;
+    eventually("the name has an address", || {
+        let servers = world.gate.counters().servers;
+        servers
+            .iter()
+            .all(|one| !one.address.starts_with("localhost"))
+            && servers
+                .iter()
+                .any(|one| one.address.starts_with("127.0.0.1:"))
+    })
+    .await;
+    assert_eq!(world.alice().await.get("/x").await.status, 200);
 }

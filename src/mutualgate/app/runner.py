@@ -317,7 +317,12 @@ class Runner:
 
     async def _begin_chores(self, listener: socket.socket) -> None:
         """Hears commands, and does what is to be done again and again."""
-        handlers = {"sync": self._on_sync, "status": self._on_status, "restart": self._on_restart}
+        handlers = {
+            "sync": self._on_sync,
+            "status": self._on_status,
+            "upstreams": self._on_upstreams,
+            "restart": self._on_restart,
+        }
         self._server = await control.serve(listener, handlers)
         self._chores = [
             asyncio.create_task(again(what, step, self._stopping))
@@ -534,6 +539,9 @@ class Runner:
 
     async def _on_sync(self) -> Mapping[str, Any]:
         return {"epoch": await self.sync()}
+
+    async def _on_upstreams(self) -> Mapping[str, Any]:
+        return {"servers": self._plane.counters()["servers"]}
 
     async def _on_status(self) -> Mapping[str, Any]:
         seen = await asyncio.to_thread(self.overview)

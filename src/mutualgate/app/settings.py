@@ -9,14 +9,29 @@ import msgspec
 from mutualgate import config as of_file
 from mutualgate.app.upstream_tls import OF_SYSTEM, tls_settings
 from mutualgate.authorities.token_keys import TokenKey
-from mutualgate.config import DEMO, PORTAL, CaHints, Config, GateLimits, Rate, RouteLimits, SiteLimits, Upstream
+from mutualgate.config import (
+    DEMO,
+    PORTAL,
+    CaHints,
+    Config,
+    GateLimits,
+    Rate,
+    RouteLimits,
+    SiteLimits,
+    Upstream,
+    UpstreamHealth,
+)
+from mutualgate.config.shape import Check as UpstreamCheck
 from mutualgate.gate import (
     Bounds,
+    Ejection,
     FieldRules,
     GateSettings,
+    Health,
     JwtSettings,
     Limits,
     Redirect,
+    Retries,
     RouteSettings,
     ScopeLimits,
     ServerSettings,
@@ -146,6 +161,26 @@ def _upstream(config: Config, service: Upstream, sockets: Path) -> UpstreamSetti
         protocol=str(upstream.protocol),
         tls=tls_settings(upstream.tls),
         waits=Waits(_seconds(waits.connect), _seconds(waits.response), _seconds(waits.total)),
+        retries=Retries(upstream.retries.most, upstream.retries.percent, upstream.retries.per_second),
+        ejection=Ejection(
+            upstream.ejection.failures, upstream.ejection.time.total_seconds(), upstream.ejection.most_percent
+        ),
+        slow_start=upstream.slow_start.total_seconds(),
+        resolve=upstream.resolve.total_seconds(),
+        health=_health(upstream.health),
+    )
+
+
+def _health(health: UpstreamHealth) -> Health | None:
+    if health.check is UpstreamCheck.OFF:
+        return None
+    return Health(
+        path=health.path if health.check is UpstreamCheck.HTTP else None,
+        status=list(health.status),
+        interval=health.interval.total_seconds(),
+        timeout=health.timeout.total_seconds(),
+        rise=health.rise,
+        fall=health.fall,
     )
 
 

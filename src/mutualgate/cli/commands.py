@@ -24,6 +24,7 @@ from mutualgate.cli import (
     token_keys,
     trust,
     up,
+    upstreams,
 )
 
 app = typer.Typer(
@@ -58,6 +59,7 @@ app.add_typer(apache.import_app, name="import")
 app.add_typer(audit.app, name="audit")
 app.command("expiring")(expiry.expiring)
 app.add_typer(notices.app, name="notices")
+app.add_typer(upstreams.app, name="upstream")
 
 
 def _version(wanted: bool) -> None:

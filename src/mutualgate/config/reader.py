@@ -36,6 +36,9 @@ from .shape import (
     SiteLimits,
     Timeouts,
     UpstreamConfig,
+    UpstreamEjection,
+    UpstreamHealth,
+    UpstreamRetries,
     UpstreamTimeouts,
     UpstreamTls,
 )
@@ -333,7 +336,14 @@ def assemble(draft: Draft, path: Path) -> Config:
     )
     upstreams = (
         UpstreamConfig(
-            **{**upstream, "timeouts": UpstreamTimeouts(**upstream["timeouts"]), "tls": UpstreamTls(**upstream["tls"])}
+            **{
+                **upstream,
+                "tls": UpstreamTls(**upstream["tls"]),
+                "timeouts": UpstreamTimeouts(**upstream["timeouts"]),
+                "retries": UpstreamRetries(**upstream["retries"]),
+                "ejection": UpstreamEjection(**upstream["ejection"]),
+                "health": UpstreamHealth(**upstream["health"]),
+            }
         )
         for upstream in draft["upstreams"]
     )

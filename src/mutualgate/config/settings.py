@@ -16,6 +16,7 @@ from .shape import (
     AccessFormat,
     Balance,
     CaHints,
+    Check,
     Dialect,
     Mode,
     OnRefusal,
@@ -348,6 +349,46 @@ UPSTREAM_TIMEOUTS = Table(
     ),
 )  # fmt: skip
 
+UPSTREAM_RETRIES = Table(
+    "upstreams.retries",
+    "When a request is sent to another server after one gave no answer: idempotent ones, and those that were not sent "
+    "as a whole, as long as nothing of their body is gone. A server that cannot be connected to is passed over beside "
+    "this.",
+    (
+        Setting("most", Whole(0, 3), "1", "How often one request is sent again.", "0"),
+        Setting("percent", Whole(0, 100), "20", "Of all requests, that may be sent again.", "5"),
+        Setting("per_second", Whole(0, 1000), "3", "Requests that may be sent again each second on top of that.", "10"),
+    ),
+)
+
+UPSTREAM_EJECTION = Table(
+    "upstreams.ejection",
+    "When a server that gives no answers is left out for a while.",
+    (
+        Setting("failures", Whole(0, 1000), "5", "So many in a row. 0: never.", "3"),
+        Setting("time", Duration(100 * MS, HOUR), '"30s"',
+                "For how long; each time after that by as much longer, up to ten times.", '"10s"'),
+        Setting("most_percent", Whole(0, 100), "50", "Of all servers, that may be left out at a time; never all.",
+                "30"),
+    ),
+)  # fmt: skip
+
+UPSTREAM_HEALTH = Table(
+    "upstreams.health",
+    "Servers are asked how they are, and not used while they are not well.",
+    (
+        Setting("check", Choice(Check), '"off"',
+                "`tcp`: it takes a connection (and proves who it is, over TLS); `http`: it answers a GET.", '"http"'),
+        Setting("path", UrlPath(), '"/"', "What is asked for.", '"/health"'),
+        Setting("status", Many(Whole(100, 599), 1), "[200, 204]", "The answers of a server that is well.", "[200]"),
+        Setting("interval", Duration(100 * MS, HOUR), '"10s"',
+                "From one question to the next; up to a tenth more or less.", '"2s"'),
+        Setting("timeout", WAIT, '"2s"', "How long an answer may take.", '"500ms"'),
+        Setting("rise", Whole(1, 100), "2", "Good answers in a row until it is used again.", "1"),
+        Setting("fall", Whole(1, 100), "3", "Bad ones in a row until it is not used any more.", "2"),
+    ),
+)  # fmt: skip
+
 UPSTREAMS = Table(
     "upstreams",
     "Several servers that can stand in for each other, under a name that routes use as their `upstream`.",
@@ -364,8 +405,13 @@ UPSTREAMS = Table(
                 "share connections, as gRPC wants it.", '"h2"'),
         Setting("drain", Many(ServerAddress()), "[]",
                 "Those of `servers` that get no new requests. What runs there ends.", '["http://10.0.0.2:8080"]'),
+        Setting("slow_start", Duration(0 * SECOND, HOUR), '"10s"',
+                "How long a server that comes back, or appears under a name, gets less than its share; not with "
+                "`client_hash`.", '"1m"'),
+        Setting("resolve", Duration(SECOND, DAY), '"10s"',
+                "How often names of servers are looked up again; all their addresses are used.", '"1m"'),
     ),
-    (UPSTREAM_TLS, UPSTREAM_TIMEOUTS),
+    (UPSTREAM_TLS, UPSTREAM_TIMEOUTS, UPSTREAM_RETRIES, UPSTREAM_EJECTION, UPSTREAM_HEALTH),
     repeated=True,
     optional=True,
 )  # fmt: skip

@@ -240,6 +240,45 @@ class UpstreamTimeouts:
     total: timedelta | None
 
 
+class Check(StrEnum):
+    """How servers are asked how they are."""
+
+    OFF = "off"
+    TCP = "tcp"
+    HTTP = "http"
+
+
+@dataclass(frozen=True)
+class UpstreamHealth:
+    """How servers are asked how they are, and what they have to answer."""
+
+    check: Check
+    path: str
+    status: tuple[int, ...]
+    interval: timedelta
+    timeout: timedelta
+    rise: int
+    fall: int
+
+
+@dataclass(frozen=True)
+class UpstreamRetries:
+    """How often a request may be sent to another server: `most` times, for `percent` of all and `per_second` more."""
+
+    most: int
+    percent: int
+    per_second: int
+
+
+@dataclass(frozen=True)
+class UpstreamEjection:
+    """When a server that fails is left out; `failures` is 0 for never."""
+
+    failures: int
+    time: timedelta
+    most_percent: int
+
+
 @dataclass(frozen=True)
 class UpstreamConfig:
     """Servers that can stand in for each other, under a name that routes use. `drain` is a part of `servers`."""
@@ -249,8 +288,13 @@ class UpstreamConfig:
     balance: Balance
     protocol: Protocol
     drain: tuple[Upstream, ...]
+    slow_start: timedelta
+    resolve: timedelta
     tls: UpstreamTls
     timeouts: UpstreamTimeouts
+    retries: UpstreamRetries
+    ejection: UpstreamEjection
+    health: UpstreamHealth
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,29 @@ class TlsSettings(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"TlsSettings({self.server_name!r})"  # a key must not reach a log
 
 
+class Retries(msgspec.Struct, frozen=True):
+    most: int = 1
+    percent: int = 20
+    per_second: int = 3
+
+
+class Ejection(msgspec.Struct, frozen=True):
+    failures: int = 5
+    time: float = 30.0
+    most_percent: int = 50
+
+
+class Health(msgspec.Struct, frozen=True):
+    """How servers are asked how they are; without a `path` a connection is enough."""
+
+    path: str | None
+    status: list[int]
+    interval: float
+    timeout: float
+    rise: int
+    fall: int
+
+
 class UpstreamSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """Servers that can stand in for each other; its `name` is in access lines and metrics."""
 
@@ -67,6 +90,11 @@ class UpstreamSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     protocol: str = "http/1.1"
     tls: TlsSettings | None = None
     waits: Waits = Waits()
+    retries: Retries = Retries()
+    ejection: Ejection = Ejection()
+    slow_start: float = 0.0
+    resolve: float = 10.0
+    health: Health | None = None
 
     @classmethod
     def at(cls, address: str, tls: TlsSettings | None = None) -> "UpstreamSettings":

@@ -108,6 +108,11 @@ def _servers(field: str) -> Callable[[Status], Samples]:
     return samples
 
 
+def _servers_up(status: Status) -> Samples:
+    for server in status.counters.get("servers", ()):
+        yield "", tuple((label, str(server[label])) for label in _SERVER), int(server["state"] == "up")
+
+
 def _where(route: Mapping[str, Any]) -> Labels:
     return ("site", str(route["site"])), ("route", str(route["route"]))
 
@@ -274,6 +279,27 @@ METRICS: tuple[Metric, ...] = (
         "Requests that a server of an upstream did not answer.",
         _SERVER,
         _servers("failures"),
+    ),
+    Metric(
+        "mutualgate_upstream_retries_total",
+        "counter",
+        "Requests that were sent to another server after this one gave no answer.",
+        _SERVER,
+        _servers("retries"),
+    ),
+    Metric(
+        "mutualgate_upstream_ejections_total",
+        "counter",
+        "How often a server was left out for its failures.",
+        _SERVER,
+        _servers("ejections"),
+    ),
+    Metric(
+        "mutualgate_upstream_up",
+        "gauge",
+        "1 while a server gets requests, 0 while it drains, is not well or is left out.",
+        _SERVER,
+        _servers_up,
     ),
     Metric("mutualgate_connections", "gauge", "Connections that are open.", {}, _counter("open_connections")),
     Metric(

@@ -46,6 +46,48 @@ pub(crate) struct Upstream {
     /// For those of its servers whose address begins with `https`.
     pub(crate) tls: Option<Tls>,
     pub(crate) waits: Waits,
+    pub(crate) retries: Retries,
+    pub(crate) ejection: Ejection,
+    /// How long a server that comes back, or is new, gets less than its share.
+    pub(crate) slow_start: Duration,
+    /// How often names are looked up again.
+    pub(crate) resolve: Duration,
+    pub(crate) health: Option<Health>,
+}
+
+/// How often a request may be sent to another server, beside those that could not be connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Retries {
+    /// For one request.
+    pub(crate) most: usize,
+    /// Of all requests, in percent.
+    pub(crate) percent: u32,
+    /// On top of that, each second.
+    pub(crate) per_second: u32,
+}
+
+/// When a server that fails is left out for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ejection {
+    /// Failures without a success between them; 0: never.
+    pub(crate) failures: u32,
+    /// The first time; each time after it grows by as much.
+    pub(crate) time: Duration,
+    /// Of all servers, in percent, that may be out for their failures.
+    pub(crate) most_percent: u32,
+}
+
+/// How servers are asked how they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Health {
+    /// What is asked for by GET; `None`: a connection is enough.
+    pub(crate) path: Option<String>,
+    pub(crate) status: Vec<u16>,
+    pub(crate) interval: Duration,
+    pub(crate) timeout: Duration,
+    /// Good answers in a row until it is used again, and bad ones until it is not.
+    pub(crate) rise: u32,
+    pub(crate) fall: u32,
 }
 
 /// A server of an upstream.
@@ -101,6 +143,67 @@ pub(super) struct WireUpstream {
     tls: Option<WireTls>,
     #[serde(default)]
     waits: WireWaits,
+    #[serde(default)]
+    retries: WireRetries,
+    #[serde(default)]
+    ejection: WireEjection,
+    #[serde(default)]
+    slow_start: f64,
+    #[serde(default = "ten")]
+    resolve: f64,
+    #[serde(default)]
+    health: Option<WireHealth>,
+}
+
+fn ten() -> f64 {
+    10.0
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WireRetries {
+    most: usize,
+    percent: u32,
+    per_second: u32,
+}
+
+impl Default for WireRetries {
+    fn default() -> Self {
+        WireRetries {
+            most: 1,
+            percent: 20,
+            per_second: 3,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WireEjection {
+    failures: u32,
+    time: f64,
+    most_percent: u32,
+}
+
+impl Default for WireEjection {
+    fn default() -> Self {
+        WireEjection {
+            failures: 5,
+            time: 30.0,
+            most_percent: 50,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireHealth {
+    path: Option<String>,
+    status: Vec<u16>,
+    interval: f64,
+    timeout: f64,
+    rise: u32,
+    fall: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -183,6 +286,25 @@ pub(super) fn checked(index: usize, wire: &WireUpstream) -> Result<Upstream, Set
             .map(|seconds| super::seconds(field(&format!("waits.{name}")), seconds))
             .transpose()
     };
+    let wait_of = |name: &str, seconds: f64| super::seconds(field(name), seconds);
+    let health = (wire.health.as_ref())
+        .map(|health| {
+            if (health.path.as_ref()).is_some_and(|path| !is_plain_path(path)) {
+                return Err(SettingsError::new(
+                    field("health.path"),
+                    "is no path such as /health",
+                ));
+            }
+            Ok(Health {
+                path: health.path.clone(),
+                status: health.status.clone(),
+                interval: wait_of("health.interval", health.interval)?,
+                timeout: wait_of("health.timeout", health.timeout)?,
+                rise: health.rise.max(1),
+                fall: health.fall.max(1),
+            })
+        })
+        .transpose()?;
     Ok(Upstream {
         name: wire.name.clone(),
         servers,
@@ -194,7 +316,25 @@ pub(super) fn checked(index: usize, wire: &WireUpstream) -> Result<Upstream, Set
             response: wait("response", wire.waits.response)?,
             total: wait("total", wire.waits.total)?,
         },
+        retries: Retries {
+            most: wire.retries.most,
+            percent: wire.retries.percent.min(100),
+            per_second: wire.retries.per_second,
+        },
+        ejection: Ejection {
+            failures: wire.ejection.failures,
+            time: wait_of("ejection.time", wire.ejection.time)?,
+            most_percent: wire.ejection.most_percent.min(100),
+        },
+        slow_start: Duration::from_secs_f64(wire.slow_start.clamp(0.0, 100_000.0)),
+        resolve: wait_of("resolve", wire.resolve)?,
+        health,
     })
+}
+
+/// Nothing in it can end the line that it stands in.
+fn is_plain_path(path: &str) -> bool {
+    path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn address(text: &str) -> Result<Address, String> {

@@ -51,12 +51,30 @@ pub(crate) enum Failure {
     ClientGone,
     /// The client's body is framed in a way that is no HTTP.
     BadBody,
-    /// No server of the upstream can be used now.
-    NoServer,
+    /// No server of the upstream can be used now; in how many seconds to ask again.
+    NoServer(u32),
     /// The upstream said that it does not take this request (RFC 9113 8.7).
     Refused,
     /// Its certificate is not that of whom it should be.
     Untrusted,
+}
+
+impl Failure {
+    /// Whether there was not even a connection.
+    pub(super) fn is_before_request(self) -> bool {
+        matches!(
+            self,
+            Failure::Unreachable(_) | Failure::ConnectTimeout | Failure::Untrusted
+        )
+    }
+
+    /// Whether the server gave no answer that could be passed on, and another one may.
+    pub(super) fn is_without_answer(self) -> bool {
+        matches!(
+            self,
+            Failure::Closed | Failure::Broken | Failure::Bad(_) | Failure::Refused
+        )
+    }
 }
 
 impl From<BadResponse> for Failure {

@@ -8,12 +8,14 @@ mod endpoint;
 mod exchange;
 mod group;
 mod http2;
+mod keep;
 mod pool;
 mod request_head;
 mod response;
 mod stream;
 
 use std::{
+    cell::Cell,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
@@ -27,6 +29,7 @@ pub(crate) use self::{
     choose::Asker,
     exchange::Failure,
     group::Upstream,
+    keep::keep,
     pool::{Link, Pools},
     request_head::{Additions, BodyKind, block, decimal, write as write_head, write_trailers},
     response::{Framing, Head, Piece, digits},
@@ -89,29 +92,55 @@ async fn send(
     on_interim: &mut OnInterim<'_>,
 ) -> Result<(Head, Exchange), Failure> {
     let mut tried = Tried::default();
-    let mut failure = Failure::NoServer;
+    let mut failure = None;
+    let mut retries = 0;
+    // Once the client has heard of the answer, nobody else gives another.
+    let heard = Cell::new(false);
+    let mut hear = |status, headers| {
+        heard.set(true);
+        on_interim(status, headers);
+    };
     loop {
         let chosen;
         let endpoint = match &upstream.only {
             Some(only) => only,
             None => {
                 let Some(next) = upstream.choose(asker, &tried) else {
-                    return Err(failure);
+                    return Err(
+                        failure.unwrap_or_else(|| Failure::NoServer(upstream.retry_after()))
+                    );
                 };
                 chosen = next;
                 &chosen
             }
         };
-        match attempt(worker, upstream, endpoint, request, on_interim).await {
-            Ok(answered) => return Ok(answered),
+        match attempt(worker, upstream, endpoint, request, &mut hear).await {
+            Ok(answered) => {
+                endpoint.succeeded();
+                return Ok(answered);
+            }
             Err((why, again)) => {
-                endpoint.count_failure();
-                failure = why;
+                failure = Some(why);
+                if !matches!(
+                    why,
+                    Failure::BodyTooLarge | Failure::BadBody | Failure::ClientGone
+                ) {
+                    upstream.failed(endpoint);
+                }
                 tried.push(endpoint);
-                request = match again {
-                    Some(request) if upstream.only.is_none() && !tried.is_full() => request,
-                    _ => return Err(failure),
+                let Some(again) = again.filter(|_| upstream.only.is_none() && !tried.is_full())
+                else {
+                    return Err(why);
                 };
+                // What was not even connected to is passed over; all else has a budget.
+                if !why.is_before_request() {
+                    if heard.get() || retries == upstream.retries.most || !upstream.may_retry() {
+                        return Err(why);
+                    }
+                    retries += 1;
+                    endpoint.count_retry();
+                }
+                request = again;
             }
         }
     }
@@ -162,7 +191,10 @@ async fn http1(
             Err(Failure::Closed) if reused && exchange.may_repeat() => {
                 request = exchange.into_request();
             }
-            Err(failure) => return Err((failure, None)),
+            Err(failure) => {
+                let again = failure.is_without_answer() && exchange.may_repeat();
+                return Err((failure, again.then(|| exchange.into_request())));
+            }
         }
     }
 }
@@ -198,13 +230,13 @@ async fn http2(
             Ok(head) => return Ok((head, Exchange::Http2(Box::new(exchange)))),
             Err(failure) => failure,
         };
-        let not_taken = failure == Failure::Refused;
-        if !(not_taken || (failure == Failure::Closed && reused)) || !exchange.may_repeat(failure) {
+        if !failure.is_without_answer() || !exchange.may_repeat(failure) {
             return Err((failure, None));
         }
         request = exchange.into_request();
-        if !again {
-            return Err((failure, not_taken.then_some(request)));
+        let same_server = failure == Failure::Refused || (failure == Failure::Closed && reused);
+        if !(again && same_server) {
+            return Err((failure, Some(request)));
         }
         again = false;
     }

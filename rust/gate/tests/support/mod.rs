@@ -60,6 +60,25 @@ pub struct WireUpstream {
     pub protocol: &'static str,
     pub tls: Option<WireTls>,
     pub waits: WireWaits,
+    pub ejection: WireEjection,
+    pub health: Option<WireHealth>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct WireEjection {
+    pub failures: u32,
+    pub time: f64,
+    pub most_percent: u32,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct WireHealth {
+    pub path: Option<String>,
+    pub status: Vec<u16>,
+    pub interval: f64,
+    pub timeout: f64,
+    pub rise: u32,
+    pub fall: u32,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -101,6 +120,12 @@ impl WireUpstream {
             protocol: "http/1.1",
             tls: None,
             waits: WireWaits::default(),
+            ejection: WireEjection {
+                failures: 5,
+                time: 30.0,
+                most_percent: 50,
+            },
+            health: None,
         }
     }
 }
