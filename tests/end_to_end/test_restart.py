@@ -22,7 +22,7 @@ name = "main"
 hosts = ["localhost"]
 routes = [{ path = "/", upstream = "demo" }, { path = "/join", upstream = "portal" }]
 """
-SETTINGS = 'workers = 2\n[gate.timeouts]\ndrain = "40s"\n'
+SETTINGS = 'workers = 2\n[gate.timeouts]\ndrain = "300s"\n'
 
 
 @pytest.fixture
