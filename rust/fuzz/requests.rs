@@ -19,6 +19,9 @@ pub fn requests(data: &[u8]) {
     }
     for request in whole.requests.iter().filter(|request| request.is_whole) {
         let again = read(&request.forwarded, usize::MAX);
+        if again.refused == Some(431) {
+            continue; // a head just within the bounds, and with the gate's own fields beyond them
+        }
         assert_eq!(again.refused, None, "{request:?}");
         assert_eq!(told(&again), [without_forwarded(request)], "{request:?}");
         check_fields(&request.forwarded);

@@ -108,6 +108,7 @@ def test_a_field_that_http_1_reads_otherwise(field: tuple[str, str], estate: Est
         pytest.param([*pseudo(), *pseudo()], id="all of it twice"),
         pytest.param(pseudo(path=""), id="an empty path"),
         pytest.param(pseudo(path="x"), id="a path without a slash"),
+        pytest.param(pseudo(path="?x"), id="a query for a path"),
         pytest.param(pseudo(path="*"), id="a star"),
         pytest.param(pseudo(path="https://b.test/x"), id="a whole address for a path"),
         pytest.param(pseudo(path="//b.test/x"), id="a host for a path"),

@@ -158,6 +158,12 @@ fn clear(
         .map_err(|why| wrong(problem::BAD_HOST.document(format!("The request {why}."))))?;
     let site = the_one_site(site, state.snapshot.site_of(authority.host))?;
     entry.site(site);
+    // What is read as `/` here is not sent on as `?x`.
+    if (head.uri.path_and_query()).is_some_and(|target| target.as_str().starts_with('?')) {
+        return Err(wrong(
+            problem::AMBIGUOUS_PATH.document("The path does not begin with /."),
+        ));
+    }
     let route = site
         .route(head.uri.path())
         .map_err(|why| wrong(problem::AMBIGUOUS_PATH.document(format!("The path {why}."))))?

@@ -138,6 +138,11 @@ async fn an_absolute_target_is_the_same_request() {
         seen.starts_with("GET /x?y=z HTTP/1.1\r\nhost: a.test\r\n"),
         "{seen}"
     );
+    alice
+        .send("GET https://a.test?y=z HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .await;
+    let seen = alice.response().await.unwrap().text();
+    assert!(seen.starts_with("GET /?y=z HTTP/1.1\r\n"), "{seen}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

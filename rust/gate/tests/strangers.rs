@@ -284,7 +284,7 @@ async fn a_certificate_without_its_key_is_no_proof() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_tls_ends() {
+async fn who_speaks_http_where_tls_is_spoken_is_told() {
     let world = World::new().await;
     let mut plain = tokio::net::TcpStream::connect(world.address())
         .await
@@ -295,5 +295,6 @@ async fn what_is_no_tls_ends() {
         .unwrap();
     let mut bytes = vec![];
     let _ = plain.read_to_end(&mut bytes).await;
-    assert!(!bytes.starts_with(b"HTTP"));
+    assert!(bytes.starts_with(b"HTTP/1.1 400 "));
+    assert!(world.upstream.requests().is_empty());
 }

@@ -4,7 +4,7 @@
 //! with it: a lone LF, a folded line, a length beside chunks, a length that is said twice.
 
 use bytes::BytesMut;
-use http::{Method, Uri, Version};
+use http::{Method, Uri, Version, uri::PathAndQuery};
 
 use crate::{
     fields::{Fields, Places, items},
@@ -111,7 +111,8 @@ fn take(inbox: &mut BytesMut, limit: usize) -> Result<Option<Request>, BadReques
     let target = at(target)..at(target) + target.len();
     let bytes = inbox.split_to(length).freeze();
     let uri = Uri::from_maybe_shared(bytes.slice(target))
-        .map_err(|_| bad("The request has a target that is no address."))?;
+        .map_err(|_| bad("The request has a target that is no address."))
+        .and_then(with_path)?;
     Ok(Some(Request {
         head: RequestHead {
             method,
@@ -133,6 +134,19 @@ fn take(inbox: &mut BytesMut, limit: usize) -> Result<Option<Request>, BadReques
         },
         expects: reading.expects && http_11 && !framing.is_done(),
     }))
+}
+
+/// RFC 3986 6.2.3: an address without a path, as in `https://a.test?x`, is one of `/`.
+fn with_path(uri: Uri) -> Result<Uri, BadRequest> {
+    let query = match uri.path_and_query() {
+        Some(target) if target.as_str().starts_with('?') => target.as_str(),
+        _ => return Ok(uri),
+    };
+    let target = PathAndQuery::try_from(format!("/{query}"))
+        .map_err(|_| bad("The request has a target that is no address."))?;
+    let mut parts = uri.into_parts();
+    parts.path_and_query = Some(target);
+    Uri::from_parts(parts).map_err(|_| bad("The request has a target that is no address."))
 }
 
 /// Whether the end of a head can be in these bytes.
