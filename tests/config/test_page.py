@@ -47,7 +47,7 @@ def test_what_the_first_file_comments_out_can_be_put_back_in() -> None:
     settings = {setting.key for table in tables() for setting in table.settings}
     lines = []
     # What only goes without another setting of the file.
-    alternatives = {"strip_prefix", "redirect", "redirect_status", "redirect_keep_path"}
+    alternatives = {"strip_prefix", "redirect", "redirect_status", "redirect_keep_path", "jwt_audience"}
     for line in default_file().splitlines():
         key = line.removeprefix("# ").partition(" = ")[0]
         lines.append(line.removeprefix("# ") if key in settings - alternatives else line)

@@ -121,7 +121,7 @@ def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
 def test_a_key_in_the_wrong_table_is_told_where_it_belongs(tmp_path: Path) -> None:
     assert said(tmp_path, 'listen = ["127.0.0.1:8443"]\n[gate]\npath = "/"\nzzz = 1\n"a b" = 2\n') == [
         "mutualgate.toml:1:1: listen: no such key. It belongs under [gate]",
-        "mutualgate.toml:3:1: gate.path: no such key. It belongs under [[sites.routes]]",
+        "mutualgate.toml:3:1: gate.path: no such key. It belongs under [upstreams.health] or [[sites.routes]]",
         "mutualgate.toml:4:1: gate.zzz: no such key. There are: listen, plain_listen, ops_listen, workers, "
         "proxy_protocol_from, http2, tls_profile, resumption, key_log, access_log, access_format, "
         "max_header_bytes, max_body_bytes, max_connections, memory_limit, timeouts, limits, jwt",
