@@ -19,6 +19,9 @@ declare -A PACKAGES=(
   [apache2]=apache2
   [javac]=default-jdk-headless
   [mvn]=maven
+  [psql]=postgresql
+  [redis-server]=redis-server
+  [redis-cli]=redis-tools
 )
 
 missing() {

@@ -294,3 +294,32 @@ def test_a_network_that_is_meant_is_told() -> None:
     with pytest.raises(Unfit) as caught:
         Network().read("10.0.0.7/8", HERE)
     assert caught.value.fix == 'Write "10.0.0.0/8"'
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "stream", "server"),
+    [
+        ("tcp://127.0.0.1:6379", "tcp://127.0.0.1:6379", "tcp", "tcp://127.0.0.1:6379"),
+        ("TCP://Cache:06379", "tcp://cache:6379", "tcp", "tcp://cache:6379"),
+        ("postgresql://[::1]:5432", "postgresql://[::1]:5432", "postgresql", "tcp://[::1]:5432"),
+        ("tcp+unix:/run/cache.sock", "tcp+unix:/run/cache.sock", "tcp", "unix:/run/cache.sock"),
+        ("postgresql+unix:run/.s.PGSQL.5432", "postgresql+unix:/folder/run/.s.PGSQL.5432", "postgresql",
+         "unix:/folder/run/.s.PGSQL.5432"),
+        ("http://127.0.0.1:1", "http://127.0.0.1:1", None, "http://127.0.0.1:1"),
+        ("tcp", "tcp", None, "tcp"),
+    ],
+)  # fmt: skip
+def test_upstreams_that_are_no_http(text: str, address: str, stream: str | None, server: str) -> None:
+    upstream = Service().read(text, HERE)
+    assert (str(upstream), upstream.stream, upstream.server) == (address, stream, server)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["tcp:", "tcp://", "tcp://db", "tcp://db:0", "tcp://db:65536", "tcp://db:1/", "tcp:db:1", "tcp+unix:",
+     "tcp+unix:a/", "mysql://db:3306", "postgresql://u:p@db:5432", "postgresql://db:5432/shop"],
+)  # fmt: skip
+def test_what_is_no_upstream_beyond_http(text: str) -> None:
+    with pytest.raises(Unfit) as unfit:
+        Service().read(text, HERE)
+    assert "u:p" not in str(unfit.value.problem)

@@ -296,6 +296,46 @@ RULES = [
         ":3:11: upstreams[0].servers: has 65 servers, and 64 are the most",
         id="too many servers",
     ),
+    pytest.param(
+        site(more='on_refusal = "alert"') + route(upstream="tcp://127.0.0.1:6379") + route("/x"),
+        site(more='on_refusal = "alert"') + route(upstream="tcp://127.0.0.1:6379"),
+        ":7:12: sites[0].routes[0].upstream: tcp://127.0.0.1:6379 is no HTTP, and the site has other routes. "
+        "Give it a site of its own, with a host of its own",
+        id="what is no HTTP beside another route",
+    ),
+    pytest.param(
+        site(more='on_refusal = "close"') + route("/db", upstream="postgresql://127.0.0.1:5432"),
+        site(more='on_refusal = "close"') + route("/", upstream="postgresql://127.0.0.1:5432"),
+        ':6:8: sites[0].routes[0].path: has no meaning for what is no HTTP. Use "/"',
+        id="a path for what is no HTTP",
+    ),
+    pytest.param(
+        site() + route(upstream="tcp://127.0.0.1:6379"),
+        site(more='on_refusal = "close"') + route(upstream="tcp://127.0.0.1:6379"),
+        ':1:1: sites[0].on_refusal: "page" has no meaning for tcp://127.0.0.1:6379, which is no HTTP. '
+        'Set on_refusal = "alert", or "close"',
+        id="a page for what is no HTTP",
+    ),
+    pytest.param(
+        site(more='on_refusal = "close"') + route(more='client_certificate = "off"', upstream="tcp://127.0.0.1:1"),
+        site(more='on_refusal = "close"') + route(more='client_certificate = "required"', upstream="tcp://127.0.0.1:1"),
+        ":8:22: sites[0].routes[0].client_certificate: has to be required for tcp://127.0.0.1:1, which is no HTTP. "
+        'Set client_certificate = "required"',
+        id="what is no HTTP for everybody",
+    ),
+    pytest.param(
+        site(more='on_refusal = "close"') + route(more="tls_facts = true", upstream="tcp://127.0.0.1:1"),
+        site(more='on_refusal = "close"') + route(more='roles = ["dba"]', upstream="tcp://127.0.0.1:1"),
+        ":8:13: sites[0].routes[0].tls_facts: has no meaning for what is no HTTP. Leave it out",
+        id="header fields for what is no HTTP",
+    ),
+    pytest.param(
+        site(more='on_refusal = "close"') + route(upstream="tcp://127.0.0.1:8443"),
+        site(more='on_refusal = "close"') + route(upstream="tcp://127.0.0.1:8444"),
+        ":7:12: sites[0].routes[0].upstream: tcp://127.0.0.1:8443 is the gate's own listen. "
+        "Name the service behind the gate",
+        id="what is no HTTP, and the gate itself",
+    ),
 ]
 
 

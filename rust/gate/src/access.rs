@@ -98,8 +98,8 @@ pub struct Line<'a> {
     pub path: &'a str,
     /// Whether there was a query. Its values are secrets often enough.
     pub has_query: bool,
-    /// The version of HTTP.
-    pub protocol: http::Version,
+    /// The version of HTTP; `None` for what is passed on unread.
+    pub protocol: Option<http::Version>,
     /// The status of the answer; 0 for none, when the client went away.
     pub status: u16,
     /// Bytes of the request's body.

@@ -156,6 +156,11 @@ impl ClientIo {
         }
     }
 
+    /// Says that we have nothing more to say; the client may go on.
+    pub(crate) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.tls).poll_shutdown(cx)
+    }
+
     /// Puts back what was read and not used.
     pub(crate) fn put_back(&mut self, bytes: &[u8]) {
         // Copied: even an empty part keeps the buffer that it is a part of.

@@ -75,6 +75,8 @@ pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
     pub(crate) slot: Cell<usize>,
     pub(crate) met: Met,
+    /// Whether what comes through TLS is passed on unread.
+    pub(crate) is_stream: bool,
     pub(crate) progress: Arc<Progress>,
     /// The fields about where a request comes from, for the authority that was asked for last.
     hop: RefCell<Option<KnownHop>>,
@@ -157,10 +159,16 @@ pub(crate) enum Ending {
 
 impl Connection {
     /// Enters the connection at its worker.
-    pub(crate) fn new(worker: Rc<Worker>, met: Met, standing: Rc<Standing>) -> Rc<Connection> {
+    pub(crate) fn new(
+        worker: Rc<Worker>,
+        met: Met,
+        standing: Rc<Standing>,
+        is_stream: bool,
+    ) -> Rc<Connection> {
         let connection = Rc::new(Connection {
             slot: Cell::new(0),
             met,
+            is_stream,
             progress: Arc::default(),
             hop: RefCell::default(),
             session: OnceCell::new(),

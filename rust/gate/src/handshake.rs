@@ -27,7 +27,7 @@ use crate::{
     counters::Handshake,
     hello::{groups, is_plain_http, plain_http_answer},
     identity::TlsFacts,
-    limits,
+    limits, postgresql,
     tls::{Groups, Suites},
     tls_stream::TlsStream,
     worker::Worker,
@@ -46,26 +46,30 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Most bytes that TLS buffers for a client that reads slowly.
 const BUFFER_LIMIT: usize = 64 * 1024;
 
-/// Shakes hands, within the time that the settings give. The error is how it is counted.
+/// Shakes hands, within the time that the settings give; says, too, whether what comes through TLS is passed on unread.
+/// The error is how it is counted.
 pub(crate) async fn shake(
     worker: &Rc<Worker>,
     tcp: TcpStream,
     peer: SocketAddr,
     port: u16,
-) -> Result<(TlsStream, Met), Handshake> {
-    let tls = match limits::patiently(worker, accept(worker, tcp, port)).await {
+) -> Result<(TlsStream, Met, bool), Handshake> {
+    let (tls, is_stream) = match limits::patiently(worker, accept(worker, tcp, port)).await {
         Some(result) => result?,
         None => return Err(Handshake::Timeout),
     };
     let met = met(&tls, peer, port);
-    Ok((tls, met))
+    Ok((tls, met, is_stream))
 }
 
 async fn accept(
     worker: &Rc<Worker>,
     mut tcp: TcpStream,
     port: u16,
-) -> Result<TlsStream, Handshake> {
+) -> Result<(TlsStream, bool), Handshake> {
+    if worker.state().config.starts_postgresql {
+        postgresql::start(&mut tcp).await?;
+    }
     let (accepted, groups) = match first(&mut tcp).await {
         Ok(First::Hello(accepted, groups)) => (accepted, groups),
         Ok(First::Http(received)) => {
@@ -97,14 +101,16 @@ async fn accept(
             let tls = &state.site(site).tls;
             tls.config(site, groups, suites, &worker.shared.state)
         };
-        site.map(config)
+        site.map(|site| (config(site), state.site(site).is_stream))
     };
     match config {
-        Some(Some(config)) => match accepted.into_connection(config) {
+        Some((Some(config), is_stream)) => match accepted.into_connection(config) {
             Ok(mut session) => {
                 session.set_buffer_limit(Some(BUFFER_LIMIT));
                 let stream = TlsStream::shake(tcp, session).await;
-                stream.map_err(|error| kind(&error))
+                stream
+                    .map(|stream| (stream, is_stream))
+                    .map_err(|error| kind(&error))
             }
             Err((_, mut alert)) => {
                 let mut bytes = Vec::new();
@@ -113,7 +119,7 @@ async fn accept(
                 Err(Handshake::Protocol)
             }
         },
-        Some(None) => Err(Handshake::Other),
+        Some((None, _)) => Err(Handshake::Other),
         None => {
             // No page of a site that was not asked for: whose certificate would it bear?
             last_words(tcp, &UNRECOGNIZED_NAME).await;

@@ -157,6 +157,10 @@ fn clear(
     let authority = authority::of(&head.uri, &head.fields)
         .map_err(|why| wrong(problem::BAD_HOST.document(format!("The request {why}."))))?;
     let site = the_one_site(site, state.snapshot.site_of(authority.host))?;
+    if state.site(site).is_stream {
+        // It has become one since the handshake.
+        the_one_site(None, None)?;
+    }
     entry.site(site);
     // What is read as `/` here is not sent on as `?x`.
     if (head.uri.path_and_query()).is_some_and(|target| target.as_str().starts_with('?')) {

@@ -26,6 +26,7 @@ use crate::{
     message::{Body, RequestHead, Rest},
     request::{Silence, answer},
     standing::{judge, unix_now},
+    stream,
     upstream::BodyKind,
     worker::{Open, Worker},
 };
@@ -46,7 +47,9 @@ pub(crate) async fn serve(
     let Some((io, connection, header_bytes)) = Box::pin(meet(worker, tcp, peer, port)).await else {
         return;
     };
-    if connection.met.is_h2 {
+    if connection.is_stream {
+        stream::serve(io, connection).await;
+    } else if connection.met.is_h2 {
         Box::pin(serve_h2(io, connection, header_bytes)).await;
     } else {
         http1::serve(io, connection, header_bytes).await;
@@ -61,7 +64,7 @@ async fn meet(
     port: u16,
 ) -> Option<(ClientIo, Rc<Connection>, usize)> {
     let counters = worker.shared.counters.clone();
-    let (tls, met) = match shake(&worker, tcp, peer, port).await {
+    let (tls, met, is_stream) = match shake(&worker, tcp, peer, port).await {
         Ok(met) => met,
         Err(end) => {
             counters.handshake(end);
@@ -77,13 +80,13 @@ async fn meet(
     let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
     // Resumed or not: the session brings the chain, and what it is worth is decided now.
     let standing = judge(chain, unix_now(), &state.snapshot);
-    let connection = Connection::new(worker.clone(), met, standing.clone());
+    let connection = Connection::new(worker.clone(), met, standing.clone(), is_stream);
     let site = connection.site(&state);
     let mut header_bytes = state.config.settings.limits.max_header_bytes;
     if let (Verdict::Refused(refusal), Some(site)) = (&standing.verdict, site)
         && site.requires()
     {
-        if site.on_refusal() != OnRefusal::Page {
+        if site.on_refusal() != OnRefusal::Page || connection.is_stream {
             counters.refused(refusal.reason);
             let scene = connection.scene(site.name(), "", "");
             worker.shared.events.refused(

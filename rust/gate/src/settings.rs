@@ -24,7 +24,7 @@ pub(crate) use limits::{Bounds, ScopeLimits};
 use listener::Network;
 pub(crate) use route::RouteOptions;
 use route::WireRoute;
-pub(crate) use site::{Profile, Site, TlsOptions};
+pub(crate) use site::{Profile, Site, Speaks, TlsOptions};
 use site::{WireSite, checked_site};
 
 use crate::access::{Format, Target};
@@ -106,6 +106,8 @@ pub(crate) struct Timeouts {
     pub(crate) stall: Duration,
     /// How far a client may fall behind the rates that are asked for.
     pub(crate) slow: Duration,
+    /// Without a byte in either direction of what is passed on unread.
+    pub(crate) stream_idle: Duration,
 }
 
 impl Settings {
@@ -218,6 +220,7 @@ struct WireTimeouts {
     response: f64,
     stall: f64,
     slow: f64,
+    stream_idle: f64,
 }
 
 impl Default for WireTimeouts {
@@ -230,6 +233,7 @@ impl Default for WireTimeouts {
             response: 120.0,
             stall: 60.0,
             slow: 60.0,
+            stream_idle: 3600.0,
         }
     }
 }
@@ -327,6 +331,7 @@ impl TryFrom<Wire> for Settings {
                 response: duration("response", wire.timeouts.response)?,
                 stall: duration("stall", wire.timeouts.stall)?,
                 slow: duration("slow", wire.timeouts.slow)?,
+                stream_idle: duration("stream_idle", wire.timeouts.stream_idle)?,
             },
             public_port: wire.public_port,
             key_log: (!wire.key_log.is_empty()).then(|| wire.key_log.into()),

@@ -26,7 +26,7 @@ use crate::{
     identity::Telling,
     key_log::KeyLog,
     limits::{Limits, Scope, Slowest},
-    settings::{RouteOptions, Settings},
+    settings::{RouteOptions, Settings, Speaks},
     tls::SiteTls,
 };
 
@@ -47,6 +47,8 @@ pub(crate) struct State {
 pub(crate) struct SiteState {
     pub(crate) tls: Arc<SiteTls>,
     pub(crate) limits: Option<Arc<Scope>>,
+    /// Whether what comes through TLS is passed on unread, to the upstream of its only route.
+    pub(crate) is_stream: bool,
     routes: Box<[RouteState]>,
 }
 
@@ -135,6 +137,10 @@ fn site_state(
         .position(|settings| settings.name == name))
     .ok_or_else(|| Mismatch(format!("site {name} has no settings")))?;
     let options = &config.settings.sites[at].routes;
+    let is_stream = config.settings.sites[at].tls.speaks.is_stream();
+    if is_stream && site.routes().len() != 1 {
+        return Err(Mismatch(format!("site {name} needs one route")));
+    }
     let routes = site.routes().iter().map(|route| {
         let path = route.path();
         let options = options.get(path).cloned().unwrap_or_default();
@@ -145,6 +151,12 @@ fn site_state(
             return Err(Mismatch(format!(
                 "site {name}, route {path}: there is no upstream {:?}",
                 route.upstream()
+            )));
+        }
+        // HTTP never goes to what speaks something else, nor the other way round.
+        if upstream.map_or(is_stream, |upstream| upstream.is_stream() != is_stream) {
+            return Err(Mismatch(format!(
+                "site {name}, route {path}: its upstream speaks something else"
             )));
         }
         Ok(RouteState {
@@ -158,6 +170,7 @@ fn site_state(
     Ok(SiteState {
         tls: config.sites[at].clone(),
         limits: config.scope(name, ""),
+        is_stream,
         routes: routes.collect::<Result<_, Mismatch>>()?,
     })
 }
@@ -169,6 +182,8 @@ pub(crate) struct Config {
     pub(crate) timeouts_ms: TimeoutsMs,
     pub(crate) access: Arc<AccessLog>,
     key_log: Option<Arc<KeyLog>>,
+    /// Whether clients may ask for TLS in the way of PostgreSQL.
+    pub(crate) starts_postgresql: bool,
     /// In the order of the settings.
     sites: Vec<Arc<SiteTls>>,
     /// In the order of the settings, which routes refer to.
@@ -251,7 +266,10 @@ impl Config {
             },
         };
         let scopes = scopes(&settings, old);
+        let starts_postgresql =
+            (settings.sites.iter()).any(|site| site.tls.speaks == Speaks::Postgresql);
         Ok(Config {
+            starts_postgresql,
             scopes,
             settings,
             timeouts_ms,

@@ -26,7 +26,7 @@ use rustls::{
 use crate::{
     key_log::KeyLog,
     possession::Possession,
-    settings::{Profile, TlsOptions},
+    settings::{Profile, Speaks, TlsOptions},
     standing::unix_now,
     state::State,
     tickets::{ClientTickets, TicketKeys},
@@ -164,20 +164,21 @@ impl SiteTls {
         if self.options.ca_hints
             && let Some(asked) = &*self.hinted.load()
         {
-            return self.of(asked, asking, groups, suites, state);
+            return self.of(asked, site, asking, groups, suites, state);
         }
-        self.of(&self.unhinted, asking, groups, suites, state)
+        self.of(&self.unhinted, site, asking, groups, suites, state)
     }
 
     fn of(
         &self,
         asked: &Asked,
+        site: &judge::Site,
         asking: Asking,
         groups: Groups,
         suites: Suites,
         state: &Arc<ArcSwap<State>>,
     ) -> Option<Arc<ServerConfig>> {
-        let make = |groups| self.make(&asked.names, asking, groups, state);
+        let make = |groups| self.make(&asked.names, site.name(), asking, groups, state);
         asked.configs[asking as usize]
             .get_or_init(|| Some([make(Groups::Classic).ok()?, make(Groups::Hybrid).ok()?]))
             .as_ref()
@@ -187,6 +188,7 @@ impl SiteTls {
     fn make(
         &self,
         names: &Arc<[DistinguishedName]>,
+        site: &str,
         asking: Asking,
         groups: Groups,
         state: &Arc<ArcSwap<State>>,
@@ -206,7 +208,9 @@ impl SiteTls {
             }
             Asking::Alert | Asking::AlertWithout => {
                 let state = Arc::downgrade(state); // the state holds this configuration
-                let objection = Box::new(move |chain: &[&[u8]], at| object(&state, chain, at));
+                let only = self.options.speaks.is_stream().then(|| site.to_owned());
+                let objection =
+                    Box::new(move |chain: &[&[u8]], at| object(&state, only.as_deref(), chain, at));
                 let mandatory = asking == Asking::AlertWithout;
                 builder.with_client_cert_verifier(Arc::new(Possession::alerting(
                     provider, names, mandatory, objection,
@@ -214,10 +218,13 @@ impl SiteTls {
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(OneKey(self.key.clone())));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        if self.options.http2 {
-            config.alpn_protocols.insert(0, b"h2".to_vec());
-        }
+        config.alpn_protocols = match self.options.speaks {
+            Speaks::Http if self.options.http2 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            Speaks::Http => vec![b"http/1.1".to_vec()],
+            Speaks::Tcp => Vec::new(),
+            // Registered for connections that begin with TLS at once.
+            Speaks::Postgresql => vec![b"postgresql".to_vec()],
+        };
         // Stateless tickets for both versions: nothing to keep, and nothing that another site could look up.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -240,7 +247,9 @@ impl SiteTls {
 
     /// The same for all configurations of one way of asking; `None` where sessions are not resumed.
     fn ticket_keys(&self, asking: Asking) -> Result<Option<Arc<TicketKeys>>, Error> {
-        let Some(life) = self.options.resumption else {
+        // A session that is resumed has no handshake that could end with an alert, and nobody reads a page.
+        let is_stream = self.options.speaks.is_stream();
+        let Some(life) = self.options.resumption.filter(|_| !is_stream) else {
             return Ok(None);
         };
         let keys = self.tickets[asking as usize]
@@ -250,14 +259,32 @@ impl SiteTls {
     }
 }
 
-/// What the judge has against a chain that a client of an alerting site shows.
-fn object(state: &Weak<ArcSwap<State>>, chain: &[&[u8]], at: i64) -> Result<(), CertificateError> {
+/// What the judge has against a chain that a client of an alerting site shows. Where the site has one route only, named
+/// `only`, who may not pass there has no business in it.
+fn object(
+    state: &Weak<ArcSwap<State>>,
+    only: Option<&str>,
+    chain: &[&[u8]],
+    at: i64,
+) -> Result<(), CertificateError> {
     let Some(state) = state.upgrade() else {
         return Err(CertificateError::ApplicationVerificationFailure);
     };
-    match judge::decide(chain, at, &state.load_full().snapshot) {
-        Verdict::Admitted(_) => Ok(()),
-        Verdict::Refused(refusal) => Err(alert(refusal.reason)),
+    let snapshot = &state.load_full().snapshot;
+    let verdict = judge::decide(chain, at, snapshot);
+    if let Verdict::Refused(refusal) = &verdict {
+        return Err(alert(refusal.reason));
+    }
+    let Some(name) = only else {
+        return Ok(());
+    };
+    let site = snapshot.sites().iter().find(|site| site.name() == name);
+    match site.and_then(|site| site.routes().first()) {
+        Some(route) => match judge::authorize(&verdict, route) {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(alert(refusal.reason)),
+        },
+        None => Err(CertificateError::ApplicationVerificationFailure),
     }
 }
 

@@ -65,7 +65,12 @@ def gate_settings(
         workers=gate.workers,
         proxy_protocol_from=list(gate.proxy_protocol_from),
         sites=[
-            msgspec.structs.replace(made, tls_profile=str(site.tls_profile), ca_hints=site.ca_hints is CaHints.AUTO)
+            msgspec.structs.replace(
+                made,
+                tls_profile=str(site.tls_profile),
+                ca_hints=site.ca_hints is CaHints.AUTO,
+                speaks=site.stream or "http",
+            )
             for site, made in zip(config.sites, sites, strict=True)
         ],
         upstreams=[_upstream(config, service, sockets) for service in config.destinations],
@@ -118,6 +123,7 @@ def gate_settings(
             connect=waits.connect.total_seconds(),
             response=waits.response.total_seconds(),
             slow=gate.limits.slow_grace.total_seconds(),
+            stream_idle=waits.stream_idle.total_seconds(),
         ),
     )
 
@@ -150,6 +156,8 @@ def _route_limits(limits: RouteLimits) -> ScopeLimits:
 def _upstream(config: Config, service: Upstream, sockets: Path) -> UpstreamSettings:
     if service in BUILT_IN:
         return UpstreamSettings.at(f"unix:{sockets.absolute() / BUILT_IN[service]}")
+    if service.stream:
+        return UpstreamSettings.streaming(str(service), service.server)
     if not service.is_name:
         return UpstreamSettings.at(str(service), tls_settings(OF_SYSTEM) if service.is_tls else None)
     (upstream,) = (upstream for upstream in config.upstreams if upstream.name == service.address)

@@ -13,6 +13,7 @@ from .kinds import Unfit, found, text_of
 MAX_HOST = 253  # octets; RFC 1035 2.3.4, without the root's dot
 MAX_LABEL = 63
 MAX_SOCKET_PATH = 107  # bytes; sun_path of Linux less the NUL
+STREAMS = ("tcp", "postgresql")  # schemes of services whose bytes the gate does not read
 
 
 @dataclass(frozen=True, order=True)
@@ -37,7 +38,8 @@ class Address:
 @dataclass(frozen=True)
 class Upstream:
     """The service behind a route: an address with `http://`, `https://` or `unix:`, the name of one of `[[upstreams]]`,
-    or a built-in one, `demo` or `portal`."""
+    or a built-in one, `demo` or `portal`. With `tcp://`, `postgresql://`, `tcp+unix:` or `postgresql+unix:` it is one
+    whose bytes the gate does not read."""
 
     address: str
 
@@ -47,6 +49,19 @@ class Upstream:
         return self.address.startswith("https:")
 
     @property
+    def stream(self) -> str | None:
+        """What a service speaks whose bytes the gate does not read, `tcp` or `postgresql`."""
+        scheme = self.address.partition(":")[0].removesuffix("+unix")
+        return scheme if ":" in self.address and scheme in STREAMS else None
+
+    @property
+    def server(self) -> str:
+        """Where it listens: `unix:/path` or `scheme://host:port`, with `tcp` where the gate does not read its bytes."""
+        if self.stream is None:
+            return self.address
+        return f"unix:{self.socket}" if self.socket else f"tcp{self.address.removeprefix(self.stream)}"
+
+    @property
     def is_name(self) -> bool:
         """Whether it names one of `[[upstreams]]`."""
         return ":" not in self.address and self not in (DEMO, PORTAL)
@@ -54,7 +69,8 @@ class Upstream:
     @property
     def socket(self) -> Path | None:
         """The unix socket, if it is one."""
-        return Path(self.address.removeprefix("unix:")) if self.address.startswith("unix:") else None
+        scheme, _, path = self.address.partition(":")
+        return Path(path) if scheme in ("unix", *(f"{stream}+unix" for stream in STREAMS)) else None
 
     def __str__(self) -> str:
         return self.address
@@ -162,6 +178,11 @@ class Service:
 
     def read(self, value: object, folder: Path) -> Upstream:
         text = text_of(value)
+        scheme, colon, rest = text.partition(":")
+        if colon and (stream := scheme.lower()).removesuffix("+unix") in STREAMS:
+            if stream.endswith("+unix"):
+                return Upstream(f"{stream}:{_socket(rest, folder).socket}")
+            return _stream(stream, rest, text)
         # Whether a name is one of `[[upstreams]]` is a question of the rules.
         return Upstream(text) if UPSTREAM_NAME.fullmatch(text) else ServerAddress().read(value, folder)
 
@@ -310,6 +331,19 @@ def _http(text: str) -> Upstream:
     name = host_name(host, text)
     usual = 443 if parts.scheme == "https" else 80
     return Upstream(f"{parts.scheme}://{f'[{name}]' if ':' in name else name}:{port or usual}")
+
+
+def _stream(scheme: str, rest: str, text: str) -> Upstream:
+    fix = "User, password and database are the client's to say: the gate wants host and port"
+    if "@" in text:  # it may hold a password: it is not repeated
+        raise Unfit("found a user name in the address", fix)
+    match = re.fullmatch(r"//(\[[0-9a-fA-F:.]+\]|[^\[\]:/?#]+):([0-9]{1,5})", rest)
+    if not match:
+        raise Unfit(found(text), f'Write it like "{scheme}://127.0.0.1:5432"')
+    if not _port(match[2]):
+        raise Unfit(f"{found(text)}, and ports go from 1 to 65535")
+    host = host_name(match[1].strip("[]"), text)
+    return Upstream(f"{scheme}://{f'[{host}]' if ':' in host else host}:{int(match[2])}")
 
 
 def _socket(text: str, folder: Path) -> Upstream:

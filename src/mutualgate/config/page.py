@@ -46,7 +46,8 @@ def reference() -> str:
         '| address | IP address and port: `"127.0.0.1:8443"`, `"[::1]:8443"`; `localhost` is `127.0.0.1` |',
         "| host | a DNS name or an IP address, without port; other letters than ASCII become A-labels; no wildcards |",
         '| server | `"http://host:port"`, `"https://host:port"` or `"unix:/path/of/a/socket"` |',
-        '| upstream | as a server; or the name of one of `[[upstreams]]`, `"demo"` or `"portal"` |',
+        '| upstream | as a server; or the name of one of `[[upstreams]]`, `"demo"` or `"portal"`; for what is no HTTP '
+        '`"tcp://host:port"`, `"postgresql://host:port"`, `"tcp+unix:/path"` or `"postgresql+unix:/path"` |',
         "| path | whole segments of letters, digits and `- . _ ~`, no `/` at the end: they have one spelling only |",
         "| file | a name, relative to the folder of `mutualgate.toml` |",
         "",
@@ -73,6 +74,8 @@ def reference() -> str:
         "- an item of `drain` that is none of `servers`;",
         '- `ca_hints = "auto"` at a site with the portal, which has to see certificates that are not known yet;',
         "- an upstream that is a listener of the gate itself;",
+        "- `tcp://` or `postgresql://` beside another route of the site, with another path than `/`, with",
+        '  `on_refusal = "page"`, without a required certificate, or with anything that changes headers or paths;',
         "- `server` of `[mail]` without `sender`, `username` without `password_file` or the other way round, a",
         "  password in the clear to another machine;",
         "- `to` of `[notices]` without a mail server, `webhook` without `secret_file` or the other way round.",

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from .messages import PERMANENT_REDIRECT
-from .network import DEMO, PORTAL, Address, Service, Upstream
+from .network import DEMO, PORTAL, STREAMS, Address, Service, Upstream
 from .positions import Place
 from .shape import USUAL_DIALECTS, CaHints, Dialect, Mode, OnRefusal, Security
 
 Draft = Mapping[str, Any]
 
 MAX_SERVERS = 64  # of one upstream; the data plane holds it too
+OF_HTTP = ("request_headers", "response_headers", "strip_prefix", "replace_prefix", "pass_identity_names", "tls_facts")
 LISTENERS = ("listen", "plain_listen", "ops_listen")
 
 
@@ -39,6 +40,7 @@ def conflicts(draft: Draft) -> Iterator[Finding]:
         yield from _certificate(place, site)
         yield from _routes(place, site)
         yield from _refusal(place, site)
+        yield from _stream(place, site)
         yield from _hints(place, site)
     yield from _upstreams(draft)
     yield from _loops(draft)
@@ -188,6 +190,32 @@ def _refusal(place: Place, site: Draft) -> Iterator[Finding]:
                           fix='Use "page" or "close", or require a certificate for all routes')  # fmt: skip
 
 
+def _stream(place: Place, site: Draft) -> Iterator[Finding]:
+    """What is no HTTP has no paths, no header fields and no pages."""
+    routes = list(_present(site.get("routes")))
+    for index, route in routes:
+        upstream = route.get("upstream")
+        if upstream is None or upstream.stream is None:
+            continue
+        here: Place = (*place, "routes", index)
+        if len(site.get("routes") or ()) > 1:
+            yield Finding((*here, "upstream"), f"{upstream} is no HTTP, and the site has other routes",
+                          fix="Give it a site of its own, with a host of its own")  # fmt: skip
+        if route.get("path") not in (None, "/"):
+            yield Finding((*here, "path"), "has no meaning for what is no HTTP", fix='Use "/"')
+        if site.get("on_refusal") is OnRefusal.PAGE:
+            yield Finding((*place, "on_refusal"), f'"page" has no meaning for {upstream}, which is no HTTP',
+                          fix='Set on_refusal = "alert", or "close"')  # fmt: skip
+        if route.get("client_certificate") not in (None, Mode.REQUIRED):
+            yield Finding((*here, "client_certificate"), f"has to be required for {upstream}, which is no HTTP",
+                          fix='Set client_certificate = "required"')  # fmt: skip
+        for key in OF_HTTP:
+            if route.get(key):
+                yield Finding((*here, key), "has no meaning for what is no HTTP", fix="Leave it out")
+        if tuple(route.get("identity", USUAL_DIALECTS)) != USUAL_DIALECTS:
+            yield Finding((*here, "identity"), "has no meaning for what is no HTTP", fix="Leave it out")
+
+
 def _hints(place: Place, site: Draft) -> Iterator[Finding]:
     if site.get("ca_hints") is not CaHints.AUTO:
         return
@@ -236,7 +264,8 @@ def _services(draft: Draft) -> Iterator[tuple[Place, Upstream]]:
 
 def _loops(draft: Draft) -> Iterator[Finding]:
     gate = draft.get("gate", {})
-    own = {f"http://{address}": key for key in LISTENERS for _, address in _present(gate.get(key)) if address.port}
+    own = {f"{scheme}://{address}": key for key in LISTENERS for _, address in _present(gate.get(key)) if address.port
+           for scheme in ("http", *STREAMS)}  # fmt: skip
     places = list(_services(draft))
     for index, upstream in _present(draft.get("upstreams")):
         places += ((("upstreams", index, "servers", number), server)

@@ -87,6 +87,14 @@ TIMEOUTS = Table(
         Setting(
             "response", WAIT, '"60s"', "From the end of a request to the header of the upstream's response.", '"10m"'
         ),
+        Setting(
+            "stream_idle",
+            WAIT,
+            '"1h"',
+            "A connection to a service that is no HTTP (`tcp://`, `postgresql://`), without a byte in either "
+            "direction.",
+            '"8h"',
+        ),
         Setting("drain", Duration(0 * SECOND, DAY), '"10s"', "What is under way when the gate stops.", '"30s"'),
     ),
 )
@@ -461,7 +469,9 @@ ROUTES = Table(
                 "this machine trusts, `unix:/path`, the name of one of `[[upstreams]]`, or one of "
                 "the gate's own: `demo`, to try it, "
                 "and `portal`, the pages on which clients come in. The portal hears of everybody, also of whom is "
-                "refused elsewhere, so its routes take no `client_certificate`, `roles` or `clients`.",
+                "refused elsewhere, so its routes take no `client_certificate`, `roles` or `clients`. What is no HTTP "
+                "is `tcp://host:port` or `postgresql://host:port` (`tcp+unix:/path`, `postgresql+unix:/path`): "
+                "the only route of its site, with the path `/`.",
                 '"http://127.0.0.1:8080"', otherwise="must be given, unless there is `redirect`"),
         Setting("client_certificate", MODE, None, "As for the site, for this path.", '"optional"',
                 otherwise="that of the site"),

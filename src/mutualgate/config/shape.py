@@ -87,6 +87,7 @@ class Timeouts:
     idle: timedelta
     connect: timedelta
     response: timedelta
+    stream_idle: timedelta
     drain: timedelta
 
 
@@ -341,6 +342,11 @@ class SiteConfig:
     """Pins and partners' CAs that are marked for an environment are admitted where it is this one."""
     limits: SiteLimits
     routes: tuple[RouteConfig, ...]
+
+    @property
+    def stream(self) -> str | None:
+        """What its clients speak where that is no HTTP: `tcp` or `postgresql`. Then it has one route."""
+        return next((route.upstream.stream for route in self.routes if route.upstream), None)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ class SiteSettings(msgspec.Struct, frozen=True):
     key_pem: bytes
     tls_profile: str = "compatible"
     ca_hints: bool = False
+    speaks: str = "http"
+    """Or `tcp` or `postgresql`: what clients say is passed on unread."""
 
     def __repr__(self) -> str:
         return f"SiteSettings({self.name!r})"  # a key must not reach a log
@@ -32,7 +34,10 @@ class JwtSettings(msgspec.Struct, frozen=True):
 
 
 class ServerSettings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`http://host:port` or `unix:/path`. `drain`: it gets no new requests."""
+    """`http://host:port` or `unix:/path`, or `tcp://host:port` where the protocol is `stream`.
+
+    `drain`: it gets no new requests.
+    """
 
     address: str
     drain: bool = False
@@ -95,6 +100,11 @@ class UpstreamSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     slow_start: float = 0.0
     resolve: float = 10.0
     health: Health | None = None
+
+    @classmethod
+    def streaming(cls, name: str, address: str) -> "UpstreamSettings":
+        """One server that speaks something which the gate does not read."""
+        return cls(name, [ServerSettings(address)], protocol="stream")
 
     @classmethod
     def at(cls, address: str, tls: TlsSettings | None = None) -> "UpstreamSettings":
@@ -166,7 +176,7 @@ class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Timeouts(msgspec.Struct, frozen=True):
     """`stall`: without a byte from a client that owes a body, or taken by a client that is owed one. `slow`: how far a
-    client may fall behind the rates of `Limits`."""
+    client may fall behind the rates of `Limits`. `stream_idle`: without a byte of what is passed on unread."""
 
     handshake: float = 10.0
     header: float = 15.0
@@ -175,6 +185,7 @@ class Timeouts(msgspec.Struct, frozen=True):
     response: float = 120.0
     stall: float = 60.0
     slow: float = 60.0
+    stream_idle: float = 3600.0
 
 
 class GateSettings(msgspec.Struct, frozen=True):

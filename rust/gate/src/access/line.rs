@@ -268,7 +268,10 @@ fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-fn protocol(version: Version) -> &'static str {
+fn protocol(version: Option<Version>) -> &'static str {
+    let Some(version) = version else {
+        return "TCP";
+    };
     match version {
         Version::HTTP_09 => "HTTP/0.9",
         Version::HTTP_10 => "HTTP/1.0",

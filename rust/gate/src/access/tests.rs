@@ -11,7 +11,7 @@ fn line<'a>() -> Line<'a> {
         method: "GET",
         path: "/hello",
         has_query: true,
-        protocol: http::Version::HTTP_2,
+        protocol: Some(http::Version::HTTP_2),
         status: 200,
         bytes_in: 3,
         bytes_out: 512,

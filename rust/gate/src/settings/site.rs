@@ -32,6 +32,7 @@ pub(crate) struct Site {
 /// What TLS of a site allows, beside its certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TlsOptions {
+    pub(crate) speaks: Speaks,
     /// Whether HTTP/2 is offered besides HTTP/1.1.
     pub(crate) http2: bool,
     pub(crate) profile: Profile,
@@ -39,6 +40,26 @@ pub(crate) struct TlsOptions {
     pub(crate) ca_hints: bool,
     /// How long a session can be resumed, in seconds; `None`: not at all.
     pub(crate) resumption: Option<u32>,
+}
+
+/// What goes through TLS at a site.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Speaks {
+    /// HTTP, which the gate reads.
+    #[default]
+    Http,
+    /// Anything: the gate passes it on as it comes.
+    Tcp,
+    /// Likewise, and clients may ask for TLS in the way of PostgreSQL.
+    Postgresql,
+}
+
+impl Speaks {
+    /// Whether the gate passes bytes on without reading them.
+    pub(crate) fn is_stream(self) -> bool {
+        self != Speaks::Http
+    }
 }
 
 /// Which clients can connect at all.
@@ -76,6 +97,8 @@ pub(super) struct WireSite {
     tls_profile: Profile,
     #[serde(default)]
     ca_hints: bool,
+    #[serde(default)]
+    speaks: Speaks,
 }
 
 // No derive: a key must not reach a log by way of `{:?}`.
@@ -157,6 +180,7 @@ pub(super) fn checked_site(
         route_limits,
         tellings,
         tls: TlsOptions {
+            speaks: site.speaks,
             http2,
             profile: site.tls_profile,
             ca_hints: site.ca_hints,

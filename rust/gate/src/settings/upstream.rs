@@ -118,6 +118,8 @@ pub(crate) enum Protocol {
     Http1,
     /// HTTP/2: over TLS by ALPN, in the clear with prior knowledge (RFC 9113 3.2, 3.3).
     Http2,
+    /// Something else, which the gate does not read.
+    Stream,
 }
 
 /// How long an upstream is waited for, where it differs from the rest.
@@ -233,7 +235,7 @@ pub(super) fn checked(index: usize, wire: &WireUpstream) -> Result<Upstream, Set
     }
     let mut servers: Vec<Server> = Vec::with_capacity(wire.servers.len());
     for (at, server) in wire.servers.iter().enumerate() {
-        let address = address(&server.address).map_err(|problem| {
+        let address = address(&server.address, &wire.protocol).map_err(|problem| {
             SettingsError::new(field(&format!("servers[{at}].address")), problem)
         })?;
         if servers.iter().any(|other| other.address == address) {
@@ -263,10 +265,11 @@ pub(super) fn checked(index: usize, wire: &WireUpstream) -> Result<Upstream, Set
     let protocol = match wire.protocol.as_str() {
         "" | "http/1.1" => Protocol::Http1,
         "h2" => Protocol::Http2,
+        "stream" => Protocol::Stream,
         other => {
             return Err(SettingsError::new(
                 field("protocol"),
-                format!("is {other:?}, expected \"http/1.1\" or \"h2\""),
+                format!("is {other:?}, expected \"http/1.1\", \"h2\" or \"stream\""),
             ));
         }
     };
@@ -337,9 +340,17 @@ fn is_plain_path(path: &str) -> bool {
     path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn address(text: &str) -> Result<Address, String> {
-    let wrong =
-        || format!("is {text:?}, expected http://host:port, https://host:port or unix:/path");
+/// The address of a server that speaks `protocol`.
+fn address(text: &str, protocol: &str) -> Result<Address, String> {
+    let is_stream = protocol == "stream";
+    let wrong = || {
+        let expected = if is_stream {
+            "tcp://host:port or unix:/path"
+        } else {
+            "http://host:port, https://host:port or unix:/path"
+        };
+        format!("is {text:?}, expected {expected}")
+    };
     if let Some(path) = text.strip_prefix("unix:") {
         return if path.starts_with('/') {
             Ok(Address::Unix(path.into()))
@@ -348,13 +359,16 @@ fn address(text: &str) -> Result<Address, String> {
         };
     }
     let (tls, rest) = match text.split_once("://") {
-        Some(("http", rest)) => (false, rest),
-        Some(("https", rest)) => (true, rest),
+        Some(("http", rest)) if !is_stream => (false, rest),
+        Some(("https", rest)) if !is_stream => (true, rest),
+        // No port is usual for all that this may be.
+        Some(("tcp", rest)) if is_stream && !rest.ends_with('/') => (false, rest),
         _ => return Err(wrong()),
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let authority: http::uri::Authority = rest.parse().map_err(|_| wrong())?;
-    if rest.contains('@') || authority.host().is_empty() {
+    let has_port = authority.port_u16().is_some();
+    if rest.contains('@') || authority.host().is_empty() || (is_stream && !has_port) {
         return Err(wrong());
     }
     let host = authority
@@ -381,11 +395,11 @@ mod tests {
                 tls: false,
             })
         };
-        assert_eq!(address("http://127.0.0.1:8080"), tcp("127.0.0.1", 8080));
-        assert_eq!(address("http://[::1]:8080"), tcp("::1", 8080));
-        assert_eq!(address("http://app/"), tcp("app", 80));
+        assert_eq!(address("http://127.0.0.1:8080", ""), tcp("127.0.0.1", 8080));
+        assert_eq!(address("http://[::1]:8080", ""), tcp("::1", 8080));
+        assert_eq!(address("http://app/", ""), tcp("app", 80));
         assert_eq!(
-            address("unix:/run/app.sock"),
+            address("unix:/run/app.sock", ""),
             Ok(Address::Unix("/run/app.sock".into()))
         );
         for wrong in [
@@ -395,8 +409,13 @@ mod tests {
             "unix:app.sock",
             "app:80",
             "http://app/path",
+            "tcp://app:5432",
         ] {
-            assert!(address(wrong).is_err(), "{wrong}");
+            assert!(address(wrong, "").is_err(), "{wrong}");
+        }
+        assert_eq!(address("tcp://db:5432", "stream"), tcp("db", 5432));
+        for wrong in ["tcp://db", "tcp://db:5432/", "http://db:80", "tcp://u@db:1"] {
+            assert!(address(wrong, "stream").is_err(), "{wrong}");
         }
     }
 }

@@ -99,10 +99,11 @@ pub(super) fn checked(
             ));
         }
     };
-    config.alpn_protocols = vec![match protocol {
-        Protocol::Http1 => b"http/1.1".to_vec(),
-        Protocol::Http2 => b"h2".to_vec(),
-    }];
+    config.alpn_protocols = match protocol {
+        Protocol::Http1 => vec![b"http/1.1".to_vec()],
+        Protocol::Http2 => vec![b"h2".to_vec()],
+        Protocol::Stream => Vec::new(),
+    };
     let server_name = (wire.server_name.clone())
         .map(ServerName::try_from)
         .transpose()

@@ -256,6 +256,14 @@ impl Endpoint {
         }
     }
 
+    /// The server as it is set.
+    pub(super) fn label(&self) -> String {
+        match (&self.server, self.protocol) {
+            (Address::Tcp { .. }, Protocol::Stream) => format!("tcp://{}", self.authority()),
+            (server, _) => server.to_string(),
+        }
+    }
+
     /// What a check names as its host.
     pub(super) fn authority(&self) -> String {
         match &self.server {

@@ -19,7 +19,7 @@ use crate::{
     counters::ServerReport,
     settings::{
         Timeouts,
-        upstream::{Address, Balance, Ejection, Health, Retries, Upstream as Setting},
+        upstream::{Address, Balance, Ejection, Health, Protocol, Retries, Upstream as Setting},
     },
 };
 
@@ -170,7 +170,7 @@ impl Upstream {
         (self.members.load().iter())
             .map(|member| ServerReport {
                 upstream: self.label.to_string(),
-                server: member.endpoint.server.to_string(),
+                server: member.endpoint.label(),
                 address: member.endpoint.target.to_string(),
                 state: if member.drain {
                     "drain"
@@ -238,6 +238,11 @@ impl Upstream {
             }
         }
         .cloned()
+    }
+
+    /// Whether it speaks something that the gate does not read.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.setting.protocol == Protocol::Stream
     }
 
     /// Notes that a server did not answer: too often in a row, and it is left out, but never too many of them.
@@ -413,6 +418,7 @@ mod tests {
             response: second,
             stall: second,
             slow: second,
+            stream_idle: second,
         }
     }
 

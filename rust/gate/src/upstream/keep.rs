@@ -128,6 +128,7 @@ async fn status_of(
             let mut exchange = opened.map_err(|(failure, _)| failure)?;
             exchange.response(patience, &mut |_, _| {}).await?
         }
+        Protocol::Stream => return Err(Failure::Unreachable(std::io::ErrorKind::Unsupported)),
     };
     Ok(head.status.as_u16())
 }

@@ -16,6 +16,7 @@ mod stream;
 
 use std::{
     cell::Cell,
+    io::ErrorKind,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
@@ -27,6 +28,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 pub(crate) use self::{
     choose::Asker,
+    endpoint::UnderWay,
     exchange::Failure,
     group::Upstream,
     keep::keep,
@@ -36,7 +38,7 @@ pub(crate) use self::{
     stream::Stream,
 };
 use self::{
-    endpoint::{Endpoint, UnderWay},
+    endpoint::Endpoint,
     exchange::{Http1, OnInterim, Request},
     group::Tried,
     http2::Http2,
@@ -81,6 +83,41 @@ pub(crate) async fn forward(
         (timeout_at(deadline, answer).await).unwrap_or(Err(Failure::ResponseTimeout))?;
     exchange.end_by(deadline);
     Ok((head, exchange))
+}
+
+/// Connects to a server that speaks something which the gate does not read; to one after the other, until one answers.
+/// Held on to, the second of what it gives counts the connection.
+pub(crate) async fn open(
+    _permit: &Permit,
+    upstream: &Upstream,
+    asker: Asker,
+) -> Result<(Stream, UnderWay), Failure> {
+    let mut tried = Tried::default();
+    let mut failure = None;
+    loop {
+        let Some(endpoint) = (match &upstream.only {
+            Some(only) => Some(only.clone()),
+            None => upstream.choose(asker, &tried),
+        }) else {
+            return Err(failure.unwrap_or_else(|| Failure::NoServer(upstream.retry_after())));
+        };
+        let under_way = UnderWay::new(&endpoint);
+        endpoint.count_request();
+        match connect(upstream, &endpoint).await {
+            Ok(stream) => {
+                endpoint.succeeded();
+                return Ok((stream, under_way));
+            }
+            Err(why) => {
+                upstream.failed(&endpoint);
+                tried.push(&endpoint);
+                if upstream.only.is_some() || tried.is_full() {
+                    return Err(why);
+                }
+                failure = Some(why);
+            }
+        }
+    }
 }
 
 /// Sends a request to one server after the other, until one answers.
@@ -160,6 +197,8 @@ async fn attempt(
         Protocol::Http1 => http1(worker, upstream, endpoint, request, on_interim).await,
         // Boxed: HTTP/1.1 does not pay for its size.
         Protocol::Http2 => Box::pin(http2(worker, upstream, endpoint, request, on_interim)).await,
+        // The settings see to it that no request goes there.
+        Protocol::Stream => Err((Failure::Unreachable(ErrorKind::Unsupported), None)),
     };
     answered.map(|(head, mut exchange)| {
         exchange.counted(under_way);
