@@ -8,6 +8,7 @@ from pki import ca, leaf
 from mutualgate.app.settings import gate_settings
 from mutualgate.app.upstream_tls import OF_SYSTEM, files_of_upstreams, tls_settings, upstreams_fit
 from mutualgate.config import Config, UpstreamTls, parse
+from mutualgate.gate.settings import SiteSettings
 
 FILE = """
 [[upstreams]]
@@ -34,7 +35,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def test_files_are_passed_on(config: Config, tmp_path: Path) -> None:
-    (upstream,) = gate_settings(config, [], tmp_path).upstreams
+    (upstream,) = gate_settings(config, [SiteSettings("main", b"", b"")], tmp_path).upstreams
     assert upstream.protocol == "h2"
     assert upstream.tls is not None
     assert upstream.tls.ca_pem == (tmp_path / "ca.pem").read_bytes()

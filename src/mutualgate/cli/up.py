@@ -149,8 +149,6 @@ async def _run(
             ) from error
 
         async def ready() -> None:
-            if os.geteuid() == 0:
-                log.warning("the gate runs as root, which it never needs: see `Run under systemd` in the documents")
             if predecessor is not None:
                 log.info("took over from process %d", predecessor.pid)
                 return  # what was said at the start has been said
