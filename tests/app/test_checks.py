@@ -63,7 +63,7 @@ def test_a_secret_that_others_may_read_is_placed(installed: Installation) -> Non
     [
         ('request_headers = {set = {"client_cert" = "x"}}', "client_cert is the gate's own, and nobody else writes it"),
         ('request_headers = {add = {"X-Forwarded-For" = "x"}}', "says where a request comes from"),
-        ('request_headers = {set = {"SSL_CLIENT_S_DN" = "x"}}', "the gate alone says who a client is"),
+        ('request_headers = {set = {"X-SSL-Client-Cert" = "x"}}', "the gate alone says who a client is"),
         ('request_headers = {set = {"Transfer_Encoding" = "x"}}', "frames the message"),
         ('request_headers = {remove = ["Host"]}', "is written by the gate"),
         ('response_headers = {remove = ["Mutualgate-Reason"]}', "is the gate's own"),
@@ -79,6 +79,6 @@ def test_a_rule_for_what_only_the_gate_writes_is_placed(rules: str, sentence: st
 
 
 def test_rules_for_other_fields_are_fine(installed: Installation) -> None:
-    rules = 'request_headers = {set = {"Authorization" = "x"}, remove = ["SSL_CLIENT_S_DN", "Cookie"]}'
+    rules = 'request_headers = {set = {"Authorization" = "x"}, remove = ["X-SSL-Client-Cert", "Cookie"]}'
     file(installed, f'[[sites.routes]]\npath = "/"\nupstream = "demo"\n{rules}')
     assert problems(installed.config, fields_fit) == []

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -164,7 +165,9 @@ def test_the_service_s_own_errors_pass_unchanged(status: int, behind: Behind) ->
         direct = connection.request(f"/status/{status}", host="localhost")
     through = behind.gate.get(f"/status/{status}", behind.client)
     assert through.status == direct.status == status
-    assert through.body == direct.body
+    # Jetty's page has the address in it, and knows by which one the client came.
+    address = re.compile(rb"https?://localhost(:[0-9]+)?/")
+    assert address.sub(b"/", through.body) == address.sub(b"/", direct.body)
     assert through.header("content-type") == direct.header("content-type")
 
 
