@@ -243,5 +243,5 @@ def test_one_stream_does_not_end_anothers_request(estate: Estate, alice: Identit
             assert client.answer(second).status == 200
     (request,) = estate.recorder.marked(whole)
     assert request.body == b""
-    assert all(request.body == b"" for request in estate.recorder.marked(broken))
+    assert all(request.body in (b"", b"half of it") for request in estate.recorder.marked(broken))
     check(estate, alice, broken)

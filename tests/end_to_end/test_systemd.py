@@ -46,6 +46,8 @@ class Manager:
         with contextlib.suppress(OSError):
             while True:
                 data, ancillary, _, _ = self._socket.recvmsg(4096, 256)
+                if not data:
+                    return  # shut down
                 self._queue.put((int.from_bytes(ancillary[0][2][:4], sys.byteorder), data.decode()))
 
     def hear(self, what: str, seconds: float = 60) -> tuple[int, str]:

@@ -200,7 +200,7 @@ def test_files_are_published_until_they_expire(world: World) -> None:
     plane.publish([Publication("/a", "text/plain", b"first", None), Publication("/b", "text/plain", b"old", AT - 1)])
     assert fetched(port, "/a") == (200, b"first")
     assert fetched(port, "/b")[0] != 200
-    plane.publish([Publication("/a", "text/plain", b"second", AT + 600)])
+    plane.publish([Publication("/a", "text/plain", b"second", AT + 86_400)])
     assert fetched(port, "/a") == (200, b"second")
     plane.stop(0)
 
