@@ -59,7 +59,7 @@ class Gate:
 
     def __new__(cls, settings: bytes, snapshot: Snapshot) -> Gate: ...
     # Sockets that listen already: the service (tls, plain), the address of the settings, a descriptor, which it takes.
-    def start(self, given: list[tuple[str, str, int]] = []) -> list[str]: ...  # the addresses it listens on
+    def start(self, given: list[tuple[str, str, int]] = ...) -> list[str]: ...  # the addresses it listens on
     def listening(self) -> list[tuple[str, str, int]]: ...  # as `start` takes them; the descriptors are the caller's
     def swap(self, snapshot: Snapshot) -> int: ...  # the epoch in force
     def configure(self, settings: bytes, snapshot: Snapshot) -> int: ...
