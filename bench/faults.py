@@ -1,7 +1,6 @@
 """What goes wrong while the soak runs (soak.py): a fault is a function of a Site, and returns what is to be said of it.
 
-Everything is on loopback, bounded in number and time, and ends by itself. A fault that could cost an honest client a
-request says so by `costs`: for how many seconds after its begin an error is put down to it.
+Everything is on loopback, bounded in number and time, and ends by itself. None of it may cost a client a request.
 """
 
 import contextlib
@@ -70,8 +69,6 @@ class Site:
 class Fault:
     name: str
     do: Callable[[Site], str]
-    costs: float = 0.0
-    """Seconds after the begin in which a lost request is the fault's."""
 
 
 def upstream_dies(site):
