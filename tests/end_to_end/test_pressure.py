@@ -4,9 +4,11 @@ import asyncio
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,10 +26,18 @@ class Endless:
     """A service whose answers never end, for as many as ask."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        server = self._loop.run_until_complete(asyncio.start_server(self._answer, "127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._begun: Future[tuple[str, Callable[[], object]]] = Future()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread.start()
+        self.url, self._end = self._begun.result()
+
+    async def _serve(self) -> None:
+        loop, end = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self._begun.set_result((url, partial(loop.call_soon_threadsafe, end.set)))
+        await end.wait()
+        server.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
@@ -38,7 +48,8 @@ class Endless:
                 await writer.drain()
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._end()
+        self._thread.join()
 
 
 @dataclass
@@ -84,10 +95,9 @@ hosts = ["localhost"]
 routes = [{{ path = "/", upstream = "{upstream.url}" }}, {{ path = "/endless", upstream = "{endless.url}" }}]
 """
     settings = 'workers = 2\naccess_log = ""\nmemory_limit = "unlimited"\n[gate.limits]\nmin_read_rate = "0 B"\n'
-    with running_gate(folder / "gate", sites, settings) as gate:
+    with closing(endless), running_gate(folder / "gate", sites, settings) as gate:
         text = (gate.folder / "mutualgate.toml").read_text()
         yield Short(gate, gate.client("somebody"), text)
-    endless.close()
 
 
 def glutton(short: Short) -> Connection:
