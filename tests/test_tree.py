@@ -62,6 +62,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "portal/operator_invitations.py": ("portal/test_operator.py", "as portal/operator_clients.py"),
     "portal/operator_pins.py": ("portal/test_operator.py", "as portal/operator_clients.py"),
     "portal/operator_refusals.py": ("portal/test_operator.py", "as portal/operator_clients.py"),
+    "portal/operator_changes.py": ("portal/test_trying.py", "beside what a change would do"),
     "partners/finding.py": ("partners/test_service.py", "a name that means nobody is asserted in the service's calls"),
     "portal/operator_partners.py": ("portal/test_partner.py", "beside what partners may do themselves"),
     "portal/offices.py": ("portal/test_partner.py", "asked as a partner and as an operator"),

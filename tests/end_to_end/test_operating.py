@@ -101,11 +101,50 @@ def test_an_operator_s_day(gate: Gate, tmp_path: Path, screenshots: Path) -> Non
         assert "Let it in?" in page.inner_text("main")
         page.screenshot(path=screenshots / "operate-refusal.png", full_page=True)
         page.fill("#client", "eve")
+        page.click("text=See what it would do")
+        page.wait_for_selector("text=It would let in 1")
         page.check("input[name=sure]")
-        page.click("text=Let it in >> nth=-1")
+        page.click("button:has-text('Let it in')")
         page.wait_for_selector("h1:has-text('eve')")
-    # The very next request.
-    assert gate.get("/hello", stranger).status == 200
+        # The very next request.
+        assert gate.get("/hello", stranger).status == 200
+
+        page.click("text=Changes")
+        page.click("tr:has-text('eve') >> text=Take back")
+        page.wait_for_selector("text=It would lock out 1 of")
+        page.check("input[name=sure]")
+        page.click("button:has-text('Take it back')")
+        page.wait_for_selector("text=taken back")
+    assert_refused(gate.get("/hello", stranger), "unknown_issuer")
+
+
+def test_an_operator_sees_what_a_change_would_do(
+    gate: Gate, acme_ca: makers.Authority, tmp_path: Path, screenshots: Path
+) -> None:
+    """What comes in under a CA is locked out by retiring it: so says the page, and so it is."""
+    api = makers.openssl_leaf(tmp_path, "/CN=x", acme_ca, "subjectAltName=DNS:api.acme.example")
+    assert gate.get("/hello", api).status == 200
+    with browsers.chromium_session(at_home(gate, tmp_path, "olga")) as page:
+
+        def says() -> bool:
+            operate(gate, page, "/partners/acme/cas/1/retire")
+            return "api.acme.example" in page.inner_text("main")
+
+        browsers.wait_until(says)
+        assert re.search(r"It would lock out 1 of \d+ client", page.inner_text("main"))
+        page.screenshot(path=screenshots / "operate-trial.png", full_page=True)
+        page.check("input[name=sure]")
+        page.click("main button.danger")
+        page.wait_for_load_state()
+        assert_refused(gate.get("/hello", api), "unknown_issuer")
+        operate(gate, page, "/changes")
+        page.click("text=Take back")
+        page.wait_for_selector("text=It would let in 1")
+        page.check("input[name=sure]")
+        page.click("button:has-text('Take it back')")
+        page.wait_for_selector("text=taken back")
+        page.screenshot(path=screenshots / "operate-changes.png", full_page=True)
+    assert gate.get("/hello", api).status == 200
 
 
 def test_a_partner_s_administrator_lets_its_own_in(
@@ -141,6 +180,8 @@ def test_no_page_of_theirs_hinders_anybody(gate: Gate, tmp_path: Path, screensho
         *("", "/clients", "/clients?search=zzz", "/clients/olga", "/clients/olga/revoke", "/clients/olga/accept"),
         *("/invite", "/invitations", "/invitations/1", "/refusals", "/expiring", "/partners", "/partners/acme"),
         *("/partners/acme/clients", "/partners/acme/cas", "/partners/acme/cas/1", "/partners/acme/cas/1/retire"),
+        *("/changes", "/partners/acme/names/replace?rule=dns%3A*.acme.example&anchor="),
+        "/partners/acme/names/remove?rule=dns%3A*.acme.example&anchor=",
     ]
     for look in LOOKS:
         with browsers.chromium_session(operator, **look) as page:

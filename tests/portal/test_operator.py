@@ -229,7 +229,11 @@ def test_a_certificate_is_shown_before_it_is_accepted(portal: "ASGIApp", service
     digest = own.certificate.fingerprint(hashes.SHA256()).hex()
     assert digest in page.words.replace(" ", "")
     assert services.pins.list("anna") == []
-    (pem,) = re.findall(r'name="text" value="([^"]+)"', page.text)
+    assert "It would lock out nobody and let in nobody who was seen." in page.words
+    see(services.store, own.chain_der, at=services.clock(), reason="unknown_issuer", subject="CN=laptop of anna")
+    assert "It would let in 1 anna ." in post(portal, "/clients/anna/accept", text=own.pem.decode()).words
+    assert services.pins.list("anna") == []
+    (pem,) = set(re.findall(r'name="text" value="([^"]+)"', page.text))
     assert post(portal, "/clients/anna/accept", text=unescape(pem), sure="yes", kind="key").status == 303
     ((pin, _),) = services.pins.list("anna")
     assert (pin.kind, pin.certificate) == ("key", own.der)
@@ -253,9 +257,12 @@ def test_a_pin_is_retired_and_renewed(portal: "ASGIApp", services: Services) -> 
     assert post(portal, f"/pins/{pin.id}/retire").status == 400
     assert post(portal, f"/pins/{pin.id}/retire", sure="yes").headers["Location"].endswith("/clients/anna")
     assert services.pins.get(pin.id).state == "retired"
-    assert post(portal, f"/pins/{pin.id}/renew").status == 303
+    assert "Renew the pin" in get(portal, f"/pins/{pin.id}/renew").words
+    assert post(portal, f"/pins/{pin.id}/renew").status == 400
+    assert services.pins.get(pin.id).state == "retired"
+    assert post(portal, f"/pins/{pin.id}/renew", sure="yes").status == 303
     assert services.pins.get(pin.id).state == "active"
-    for path in ("/pins/999/retire", "/pins/x/retire"):
+    for path in ("/pins/999/retire", "/pins/x/retire", f"/pins/{pin.id}/jump"):
         assert get(portal, path).status == 404
 
 
@@ -294,8 +301,18 @@ def test_a_refusal_becomes_a_client_after_everything_was_shown(portal: "ASGIApp"
     assert "Let it in?" in page.words
     assert own.certificate.fingerprint(hashes.SHA256()).hex() in page.words.replace(" ", "")
     assert "Look twice" in page.words  # it calls itself as the operator is called
-    assert post(portal, f"/refusals/{refusal}", client="laptop").status == 400
-    assert "box was not ticked" in post(portal, f"/refusals/{refusal}", client="laptop").words
+    asked = post(portal, f"/refusals/{refusal}", client="laptop", roles="staff", kind="key")
+    assert "Let CN=somebody in as laptop?" in asked.words
+    assert "It would let in 1 laptop ." in asked.words
+    assert own.certificate.fingerprint(hashes.SHA256()).hex() in asked.words.replace(" ", "")
+    assert set(re.findall(r'type="hidden" name="(\w+)" value="(\w+)"', asked.text)) == {
+        ("client", "laptop"),
+        ("roles", "staff"),
+        ("kind", "key"),
+    }
+    assert services.pins.list() == []
+    wrong = post(portal, f"/refusals/{refusal}")
+    assert (wrong.status, "Nobody was let in" in wrong.words) == (400, True)
     assert post(portal, f"/refusals/{refusal}", sure="yes").status == 400
     done = post(portal, f"/refusals/{refusal}", client="laptop", roles="staff", kind="key", sure="yes")
     assert done.headers["Location"] == "/join/operator/clients/laptop"

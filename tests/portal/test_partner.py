@@ -263,7 +263,10 @@ def test_an_operator_adds_a_partner(portal: "ASGIApp", services: Services) -> No
 def test_an_operator_looks_after_any_of_them(portal: "ASGIApp", companies: Companies, services: Services) -> None:
     assert "CN=globex issuing CA" in operator(portal, "/globex").words
     assert operator(portal, "/nobody").status == 404
-    assert operator(portal, "/globex/names", names="email:*@globex.example").status == 303
+    more = {"names": "email:*@globex.example", "anchor": ""}
+    assert "Let globex vouch for this name?" in operator(portal, "/globex/names", **more).words
+    assert len(services.partners.show(GLOBEX).rules) == 1
+    assert operator(portal, "/globex/names", **more, sure="yes").status == 303
     assert "email:*@globex.example" in operator(portal, "/globex").words
     question = operator(portal, "/globex/names/remove?rule=email%3A*%40globex.example&anchor=")
     assert "Take email:*@globex.example away from globex?" in question.words
@@ -272,7 +275,9 @@ def test_an_operator_looks_after_any_of_them(portal: "ASGIApp", companies: Compa
     assert operator(portal, "/globex/names/remove", **form).status == 400
     assert operator(portal, "/globex/names/remove", sure="yes", **form).status == 303
     assert [rule.text for rule in services.partners.show(GLOBEX).rules] == ["dns:*.globex.example"]
-    operator(portal, "/globex/admits", admits="listed")
+    assert "Admit under globex who was enumerated?" in operator(portal, "/globex/admits", admits="listed").words
+    assert services.partners.get(GLOBEX).admits == "approval"
+    operator(portal, "/globex/admits", admits="listed", sure="yes")
     operator(portal, "/globex/roles", roles="orders")
     assert services.partners.get(GLOBEX).admits == "listed"
     assert services.partners.get(GLOBEX).roles == ("orders",)
@@ -292,8 +297,11 @@ def test_an_operator_lets_a_claim_count_without_proof_only_in_so_many_words(
 ) -> None:
     anchor = companies.claim(ACME, pki.ca("acme next CA"))
     assert "CN=acme next CA" in operator(portal, "").words
-    assert operator(portal, f"/acme/cas/{anchor.id}/approve", x="y").status == 409
-    assert operator(portal, f"/acme/cas/{anchor.id}/approve", without_proof="yes").status == 303
+    assert "count without a proof?" in operator(portal, f"/acme/cas/{anchor.id}/approve").words
+    assert operator(portal, f"/acme/cas/{anchor.id}/approve", without_proof="yes").status == 400
+    assert operator(portal, f"/acme/cas/{anchor.id}/approve", sure="yes").status == 409
+    assert services.partners.anchors.list(ACME)[1].state == "pending"
+    assert operator(portal, f"/acme/cas/{anchor.id}/approve", without_proof="yes", sure="yes").status == 303
     assert services.partners.anchors.list(ACME)[1].state == "active"
     terms = {"depth": "1", "revocation": "fail", "environment": "test", "leaf_limit": "30", "sure": "yes"}
     pem = pki.ca("acme third CA").pem.decode()

@@ -4,8 +4,9 @@ Tries changes on a store that keeps nothing, and asks the judge about every chai
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from mutualgate import audit, snapshot
@@ -37,7 +38,10 @@ class Affected:
 
 @dataclass(frozen=True)
 class Tried:
-    """What a change would do. `clients` came in lately; those `locked_out` would not any more, with any certificate."""
+    """What a change would do. `clients` came in lately; those `locked_out` would not any more, with any certificate.
+
+    Not `whole`: there were more certificates than were to be looked at, and these are the ones that came last.
+    """
 
     since: datetime
     certificates: int
@@ -46,6 +50,7 @@ class Tried:
     let_in: tuple[str, ...]
     affected: tuple[Affected, ...]
     assumed: tuple[str, ...]
+    whole: bool = True
 
 
 class Trust:
@@ -54,8 +59,10 @@ class Trust:
     def __init__(self, services: "Services") -> None:
         self._services = services
 
-    def try_(self, change: "Callable[[Services], object]", *, back: timedelta = LOOKED_BACK) -> Tried:
-        """Makes `change` where nothing is kept, and judges anew what was seen since `back` ago.
+    def try_(
+        self, change: "Callable[[Services], object]", *, back: timedelta = LOOKED_BACK, most: int | None = None
+    ) -> Tried:
+        """Makes `change` where nothing is kept, and judges anew what was seen since `back` ago, `most` of it.
 
         A CA that would wait for its proof counts as proved. Raises what `change` raises.
         """
@@ -73,7 +80,9 @@ class Trust:
             after = _brought_up(before, tried.epoch(), snapshot.delta(tried, before.epoch), tried, sites)
         hosts = {site.name: site.hosts[0] for site in self._services.config.sites}
         with store.reading() as tx:
-            return _compared(tx.seen.since(now - back), before, after, hosts, now, now - back, assumed)
+            seen = iter(tx.seen.since(now - back))
+            found = _compared(islice(seen, most), before, after, hosts, now, now - back, assumed)
+            return replace(found, whole=next(seen, None) is None)
 
     def undo(self, id: int | None = None) -> TrustChange:
         """Takes a change back, the last one unless it is named. It is a change itself, and audited.
@@ -102,12 +111,17 @@ class Trust:
             audit.record(tx, now, self._services.by, "trust.undo", f"change {change.id}", facts)
         return change
 
-    def list(self, limit: int = 20) -> list[TrustChange]:
-        """The newest changes, newest first; `limit` is 1 to 1,000."""
+    def list(self, limit: int = 20, *, before: int | None = None) -> list[TrustChange]:
+        """The newest changes, newest first, those before the id `before`; `limit` is 1 to 1,000."""
         if not 1 <= limit <= 1_000:
             raise BadInput(f"{limit} changes are not possible", expected="1 to 1,000")
         with self._services.store.reading() as tx:
-            return tx.trust.recent(limit)
+            return tx.trust.recent(limit, before=before)
+
+    def last(self) -> TrustChange | None:
+        """The newest one that was not taken back: what `undo` takes back."""
+        with self._services.store.reading() as tx:
+            return tx.trust.last()
 
 
 def _brought_up(

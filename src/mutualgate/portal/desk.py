@@ -1,5 +1,6 @@
 """A view in, an endpoint out: every request passes the guard, and every error becomes an answer, in one place."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
@@ -38,6 +39,8 @@ class Desk:
         self.services = services
         self.clock = clock
         self._key: bytes | None = None
+        self.trying = asyncio.Lock()
+        """Held while a change is tried: what is judged then takes a whole core."""
 
     def route(self, path: str, **views: View) -> Route:
         """The address `path` with a view for each method: `desk.route("/me", get=show, post=renew)`.

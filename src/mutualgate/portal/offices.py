@@ -4,6 +4,7 @@ An `Office` says whose desk it is: the operator's, where any partner is looked a
 comes from who is signed in and never from the address alone. What only operators may is refused here for the others.
 """
 
+import contextlib
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from mutualgate.model import Anchor, AnchorState, MemberState, PartnerName
 from mutualgate.partners.under import let_in_under, refused_under
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
-from mutualgate.portal.operator import PAGE_ROWS, At, acting, number_of, part, query
+from mutualgate.portal.guard import Form
+from mutualgate.portal.operator import PAGE_ROWS, At, acting, is_sure, number_of, part, query
 from mutualgate.portal.operator_pins import given_file, pem_of
+from mutualgate.portal.trying import Change, Preview, preview
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 MEMBERS_SHOWN: Final = 20
 """Clients of a partner on its own page; there is a list of all of them."""
+TERMS: Final = ("depth", "revocation", "leaf_limit", "environment", "shared")
+"""Fields on which terms an operator takes a CA."""
 LATELY: Final = timedelta(days=30)
 """For so long after its end a certificate is listed among those that end."""
 
@@ -152,7 +157,13 @@ async def new_ca(asked: Asked, office: Office) -> Response:
     """Asks for the CA's certificate."""
 
     def read(services: "Services") -> dict[str, Any]:
-        return {"partner": services.partners.get(office.partner), "sentences": (), "pem": "", "terms": None}
+        return {
+            "partner": services.partners.get(office.partner),
+            "sentences": (),
+            "pem": "",
+            "terms": None,
+            "trial": None,
+        }
 
     return await _shown(asked, office, "partner/claim.html.j2", read)
 
@@ -162,8 +173,8 @@ async def claim(asked: Asked, office: Office) -> Response:
     form = await asked.form()
     data = given_file(form)
 
-    if form.text("sure", 8) == "yes":
-        terms = _terms(asked, office, form.values)
+    terms = _terms(asked, office, form.values)
+    if is_sure(form):
         made = await asked.call(acting(asked).partners.anchors.claim, office.partner, data, "the certificate", terms)
         return answers.see_other(asked, *office.base, "cas", str(made.anchor.id))
 
@@ -173,9 +184,17 @@ async def claim(asked: Asked, office: Office) -> Response:
         partner = services.partners.get(office.partner)
         sentences = services.partners.anchors.look_at(data, "the file")
         pem = pem_of(explain(bytearray(data), "the file", now=services.clock()).der)
-        return {"partner": partner, "sentences": sentences, "pem": pem, "terms": True}
+        hidden = {"text": pem, **{name: form.text(name, 64) for name in TERMS}}
+        return {"partner": partner, "sentences": sentences, "pem": pem, "terms": True, "hidden": hidden}
 
-    return await _shown(asked, office, "partner/claim.html.j2", read)
+    values = await asked.call(read, acting(asked))
+    values["trial"] = await _tried(
+        asked,
+        office,
+        lambda tried: tried.partners.anchors.claim(office.partner, data, "the certificate", terms),
+        form,
+    )
+    return await _shown(asked, office, "partner/claim.html.j2", lambda _: values)
 
 
 async def ca(asked: Asked, office: Office) -> Response:
@@ -185,7 +204,16 @@ async def ca(asked: Asked, office: Office) -> Response:
         partner, anchor = _anchor(services, asked, office)
         return {"partner": partner, "anchor": anchor, "state": anchor.state_at(services.clock())}
 
-    return await _shown(asked, office, "partner/ca.html.j2", read)
+    values, id = await asked.call(read, acting(asked)), number_of(asked, "id")
+
+    def count(tried: "Services") -> None:
+        # While the key is another partner's the claim waits, and does nothing.
+        with contextlib.suppress(Conflict):
+            tried.partners.anchors.approve(office.partner, id, without_proof=True)
+
+    pending = values["state"] is AnchorState.PENDING
+    values["trial"] = await _tried(asked, office, count) if pending else None
+    return await _shown(asked, office, "partner/ca.html.j2", lambda _: values)
 
 
 async def prove(asked: Asked, office: Office) -> Response:
@@ -203,7 +231,11 @@ async def ask_to_retire(asked: Asked, office: Office) -> Response:
         partner, anchor = _anchor(services, asked, office)
         return {"partner": partner, "anchor": anchor, "state": anchor.state_at(services.clock())}
 
-    return await _shown(asked, office, "partner/retire.html.j2", read)
+    values, id = await asked.call(read, acting(asked)), number_of(asked, "id")
+    counts = values["state"] not in (AnchorState.PENDING, AnchorState.RETIRED)
+    retire_it: Change = lambda tried: tried.partners.anchors.retire(office.partner, id)  # noqa: E731
+    values["trial"] = await _tried(asked, office, retire_it) if counts else None
+    return await _shown(asked, office, "partner/retire.html.j2", lambda _: values)
 
 
 async def retire(asked: Asked, office: Office) -> Response:
@@ -224,6 +256,11 @@ async def retire(asked: Asked, office: Office) -> Response:
 
 
 # For both faces.
+
+
+async def _tried(asked: Asked, office: Office, change: Change, form: Form | None = None) -> Preview | None:
+    """What a change would do, for operators: others' clients are among those whom it may concern."""
+    return await preview(asked, acting(asked), change, form) if office.operator else None
 
 
 async def _shown(

@@ -18,6 +18,7 @@ from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk, View
 from mutualgate.portal.guard import Form, NotAllowed
+from mutualgate.portal.trying import Change, preview
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -35,6 +36,7 @@ TABS = (
     ("refusals", "Refused", ("refusals",)),
     ("partners", "Partners", ("partners",)),
     ("expiring", "Expiring", ("expiring",)),
+    ("changes", "Changes", ("changes",)),
 )
 """Name, label and path of each part."""
 
@@ -42,6 +44,7 @@ TABS = (
 def routes(desk: Desk) -> list[BaseRoute]:
     """All addresses of the operator."""
     from mutualgate.portal import (
+        operator_changes,
         operator_clients,
         operator_invitations,
         operator_partners,
@@ -61,6 +64,7 @@ def routes(desk: Desk) -> list[BaseRoute]:
         *operator_invitations.routes(at),
         *operator_refusals.routes(at),
         *operator_partners.routes(at),
+        *operator_changes.routes(at),
     ]
 
 
@@ -136,18 +140,43 @@ def acting(asked: Asked) -> "Services":
     return asked.desk.services.acting(asked.visitor.client)
 
 
-async def sure(asked: Asked, here: str, read: "Callable[[Services], dict[str, Any]]") -> Response:
-    """The page that asks before something is done: `read` gives `heading`, `says`, `button` and the way `back`."""
-    usual = {"cuts": True, "what": "", "hidden": {}, "reasons": (), "oneself": False, "here": here}
-    return await shown(asked, "operator/sure.html.j2", lambda services: {**usual, **read(services)})
+async def sure(
+    asked: Asked,
+    here: str,
+    read: "Callable[[Services], dict[str, Any]]",
+    change: Change | None = None,
+    form: Form | None = None,
+) -> Response:
+    """The page that asks before something is done: `read` gives `heading`, `says`, `button` and the way `back`.
+
+    With `change`, what it would do to who came in lately stands on it. `form` is what the page was asked for with, if
+    not by its address alone. Raises what the change raises.
+    """
+    usual = {
+        "cuts": True,
+        "what": "",
+        "hidden": {},
+        "reasons": (),
+        "oneself": False,
+        "here": here,
+        "tick": "I am sure",
+        "method": "get" if form is None else "post",
+    }
+    trial = None if change is None else await preview(asked, acting(asked), change, form)
+    return await shown(asked, "operator/sure.html.j2", lambda services: {**usual, "trial": trial, **read(services)})
 
 
 async def said_yes(asked: Asked) -> Form:
     """The form of that page. Raises BadInput unless the box was ticked."""
     form = await asked.form()
-    if form.text("sure", 8) != "yes":
+    if not is_sure(form):
         raise BadInput("nothing was done: the box was not ticked", expected="the box that says that you are sure")
     return form
+
+
+def is_sure(form: Form) -> bool:
+    """Whether the box was ticked that says so."""
+    return form.text("sure", 8) == "yes"
 
 
 def query(asked: Asked, name: str, limit: int = SEARCH_LIMIT) -> str:

@@ -11,7 +11,19 @@ from mutualgate.model import PartnerAdmits
 from mutualgate.portal import answers, offices
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.offices import Office
-from mutualgate.portal.operator import PAGE_ROWS, At, acting, number, number_of, part, query, said_yes, shown, sure
+from mutualgate.portal.operator import (
+    PAGE_ROWS,
+    At,
+    acting,
+    is_sure,
+    number,
+    number_of,
+    part,
+    query,
+    said_yes,
+    shown,
+    sure,
+)
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -42,7 +54,8 @@ def routes(at: At) -> list[BaseRoute]:
         at(f"{PREFIX}/roles", post=roles),
         at(f"{PREFIX}/names", post=permit),
         at(f"{PREFIX}/names/remove", get=ask_to_forbid, post=forbid),
-        at(f"{PREFIX}/cas/{{id}}/approve", post=approve),
+        at(f"{PREFIX}/names/replace", get=ask_to_replace, post=replace),
+        at(f"{PREFIX}/cas/{{id}}/approve", get=ask_to_approve, post=approve),
         at(f"{PREFIX}/{{step}}", get=ask, post=do),
     ]
 
@@ -98,9 +111,22 @@ async def add(asked: Asked) -> Response:
 
 
 async def admits(asked: Asked) -> Response:
-    """Which of its clients come in."""
+    """Which of its clients come in: what that would do, then it is done."""
     name, form = part(asked, "partner"), await asked.form()
-    await asked.call(acting(asked).partners.set_admits, name, _admits(form.text("admits", 16)))
+    which = _admits(form.text("admits", 16))
+
+    def read(services: "Services") -> dict[str, Any]:
+        return {
+            "heading": f"Admit under {name} {ADMITS[which].partition(';')[0]}?",
+            "says": f"Of its clients comes in {ADMITS[which]}.",
+            "button": "Change it",
+            "back": ("partners", name),
+            "hidden": {"admits": which},
+        }
+
+    if not is_sure(form):
+        return await sure(asked, "partners", read, lambda tried: tried.partners.set_admits(name, which), form)
+    await asked.call(acting(asked).partners.set_admits, name, which)
     return answers.see_other(asked, "operator", "partners", name)
 
 
@@ -112,11 +138,31 @@ async def roles(asked: Asked) -> Response:
 
 
 async def permit(asked: Asked) -> Response:
-    """Lets it vouch for more names; under one CA alone, if one is chosen."""
+    """Lets it vouch for more names, under one CA alone, if one is chosen: what that would do, then it is done."""
     name, form = part(asked, "partner"), await asked.form()
     anchor, wide = _anchor(form.text("anchor", 18)), form.text("wide", 8) == "yes"
-    names = _lines(form.text("names", 8192))
-    await asked.call(acting(asked).partners.permit, name, names, anchor=anchor, wide=wide)
+    text = form.text("names", 8192)
+    names = _lines(text)
+
+    def do(services: "Services") -> object:
+        return services.partners.permit(name, names, anchor=anchor, wide=wide)
+
+    def read(services: "Services") -> dict[str, Any]:
+        return {
+            "heading": f"Let {name} vouch for {'this name' if len(names) == 1 else f'these {len(names)} names'}?",
+            "says": f"Under its CA {anchor} alone." if anchor else "Under any of its CAs.",
+            "button": "Permit",
+            "cuts": False,
+            "back": ("partners", name),
+            "what": names,
+            "hidden": {"names": text, "anchor": anchor or "", **({"wide": "yes"} if wide else {})},
+        }
+
+    if not names:
+        raise BadInput("no name was given", expected="one a line, such as dns:*.acme.example")
+    if not is_sure(form):
+        return await sure(asked, "partners", read, do, form)
+    await asked.call(do, acting(asked))
     return answers.see_other(asked, "operator", "partners", name)
 
 
@@ -125,9 +171,7 @@ async def ask_to_forbid(asked: Asked) -> Response:
     name, rule, anchor = part(asked, "partner"), query(asked, "rule", 1100), query(asked, "anchor", 18)
 
     def read(services: "Services") -> dict[str, Any]:
-        there = services.partners.show(name).rules
-        if not any(one.text == rule and str(one.anchor or "") == anchor for one in there):
-            raise NotFound("there is no such rule")
+        _there(services, name, rule, anchor)
         return {
             "heading": f"Take {rule} away from {name}?",
             "says": "Who comes in by this rule alone is refused from now on. Open connections are cut.",
@@ -137,7 +181,8 @@ async def ask_to_forbid(asked: Asked) -> Response:
             "hidden": {"rule": rule, "anchor": anchor},
         }
 
-    return await sure(asked, "partners", read)
+    number = _anchor(anchor)
+    return await sure(asked, "partners", read, lambda tried: tried.partners.forbid(name, [rule], anchor=number))
 
 
 async def forbid(asked: Asked) -> Response:
@@ -148,9 +193,78 @@ async def forbid(asked: Asked) -> Response:
     return answers.see_other(asked, "operator", "partners", name)
 
 
+async def ask_to_replace(asked: Asked) -> Response:
+    """By which names, such as narrower ones."""
+    name, rule, anchor = part(asked, "partner"), query(asked, "rule", 1100), query(asked, "anchor", 18)
+
+    def read(services: "Services") -> dict[str, Any]:
+        _there(services, name, rule, anchor)
+        return {"partner": services.partners.get(name), "rule": rule, "anchor": anchor}
+
+    return await shown(asked, "operator/replace.html.j2", read)
+
+
+async def replace(asked: Asked) -> Response:
+    """Replaces a rule by others: what that would do, then it is done. Who is under both notices nothing."""
+    name, form = part(asked, "partner"), await asked.form()
+    rule, text, number = form.text("rule", 1100), form.text("names", 8192), form.text("anchor", 18)
+    names, anchor = _lines(text), _anchor(number)
+    if not names or rule in names:
+        raise BadInput("nothing is given in its place", expected="other names, one a line")
+
+    def do(services: "Services") -> None:
+        _there(services, name, rule, number)
+        services.partners.permit(name, names, anchor=anchor)
+        services.partners.forbid(name, [rule], anchor=anchor)
+
+    def read(services: "Services") -> dict[str, Any]:
+        return {
+            "heading": f"Replace {rule} of {name}?",
+            "says": "In its place come the names below. They are two changes: more names, and one taken away.",
+            "button": "Replace it",
+            "back": ("partners", name),
+            "what": names,
+            "hidden": {"rule": rule, "anchor": number, "names": text},
+        }
+
+    if not is_sure(form):
+        return await sure(asked, "partners", read, do, form)
+    await asked.call(do, acting(asked))
+    return answers.see_other(asked, "operator", "partners", name)
+
+
+def _there(services: "Services", name: str, rule: str, anchor: str) -> None:
+    """Raises NotFound for a rule that the partner does not have."""
+    if not any(one.text == rule and str(one.anchor or "") == anchor for one in services.partners.show(name).rules):
+        raise NotFound("there is no such rule")
+
+
+async def ask_to_approve(asked: Asked) -> Response:
+    """What letting a claim count without proof does."""
+    name, id = part(asked, "partner"), number_of(asked, "id")
+
+    def read(services: "Services") -> dict[str, Any]:
+        anchor = next((one for one in services.partners.anchors.list(name) if one.id == id), None)
+        if anchor is None:
+            raise NotFound("there is no such CA")
+        return {
+            "heading": f"Let the CA {anchor.subject} of {name} count without a proof?",
+            "says": "A certificate of a CA is public: whoever handed it in need not control it. The audit log will say "
+            "that nobody proved it.",
+            "button": "Let it count",
+            "back": ("partners", name, "cas", str(id)),
+            "hidden": {"without_proof": "yes"},
+            "tick": f"I know on another way that {name} controls it",
+        }
+
+    return await sure(
+        asked, "partners", read, lambda tried: tried.partners.anchors.approve(name, id, without_proof=True)
+    )
+
+
 async def approve(asked: Asked) -> Response:
     """Lets a claim count without proof, if that was said in so many words."""
-    name, id, form = part(asked, "partner"), number_of(asked, "id"), await asked.form()
+    name, id, form = part(asked, "partner"), number_of(asked, "id"), await said_yes(asked)
     proof = form.text("without_proof", 8) == "yes"
     await asked.call(acting(asked).partners.anchors.approve, name, id, without_proof=proof)
     return answers.see_other(asked, "operator", "partners", name, "cas", str(id))
@@ -158,7 +272,7 @@ async def approve(asked: Asked) -> Response:
 
 async def ask(asked: Asked) -> Response:
     """What a step does."""
-    name, (heading, says, button) = part(asked, "partner"), _step(asked)
+    name, step, (heading, says, button) = part(asked, "partner"), part(asked, "step"), _step(asked)
 
     def read(services: "Services") -> dict[str, Any]:
         partner = services.partners.get(name)
@@ -170,7 +284,7 @@ async def ask(asked: Asked) -> Response:
             "back": ("partners", str(partner.name)),
         }
 
-    return await sure(asked, "partners", read)
+    return await sure(asked, "partners", read, lambda tried: _step_of(tried, step)(name))
 
 
 async def do(asked: Asked) -> Response:
@@ -178,14 +292,13 @@ async def do(asked: Asked) -> Response:
     _step(asked)
     name, step = part(asked, "partner"), part(asked, "step")
     await said_yes(asked)
-    service = acting(asked).partners
-    steps: dict[str, Callable[[str], object]] = {
-        "suspend": service.suspend,
-        "resume": service.resume,
-        "remove": service.remove,
-    }
-    await asked.call(steps[step], name)
+    await asked.call(_step_of(acting(asked), step), name)
     return answers.see_other(asked, "operator", "partners", *(() if step == "remove" else (name,)))
+
+
+def _step_of(services: "Services", step: str) -> Callable[[str], object]:
+    service = services.partners
+    return {"suspend": service.suspend, "resume": service.resume, "remove": service.remove}[step]
 
 
 def _step(asked: Asked) -> tuple[str, str, str]:

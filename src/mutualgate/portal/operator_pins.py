@@ -1,5 +1,6 @@
 """The operator's pages about a client's own certificates: to look at one before it is accepted, to retire, to renew."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cryptography import x509
@@ -7,12 +8,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from mutualgate.errors import BadInput
-from mutualgate.model import PinKind
+from mutualgate.errors import BadInput, NotFound
+from mutualgate.model import Pin, PinKind
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.guard import Form
-from mutualgate.portal.operator import At, acting, number_of, part, said_yes, shown, sure
+from mutualgate.portal.operator import At, acting, is_sure, number_of, part, said_yes, shown, sure
+from mutualgate.portal.trying import preview
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -23,12 +25,40 @@ KINDS: Final = {
 }
 
 
+@dataclass(frozen=True)
+class Step:
+    """What is done with a pin that is there."""
+
+    name: str
+    question: str
+    button: str
+    says: str
+
+
+STEPS: Final = {
+    step.name: step
+    for step in (
+        Step(
+            "retire",
+            "Retire the pin {} of {}?",
+            "Retire",
+            "It is refused from now on, and its holder reads why. A retired pin can be renewed.",
+        ),
+        Step(
+            "renew",
+            "Renew the pin {} of {}?",
+            "Renew",
+            "It counts for another 398 days, or until the certificate ends; a retired one comes in again.",
+        ),
+    )
+}
+
+
 def routes(at: At) -> list[BaseRoute]:
     """The addresses."""
     return [
         at("/clients/{name}/accept", get=form, post=accept),
-        at("/pins/{id}/retire", get=ask, post=retire),
-        at("/pins/{id}/renew", post=renew),
+        at("/pins/{id}/{step}", get=ask, post=do),
     ]
 
 
@@ -43,9 +73,8 @@ async def form(asked: Asked) -> Response:
 async def accept(asked: Asked) -> Response:
     """Shows what a file is; once that was seen and the box ticked, pins it."""
     name, given = part(asked, "name"), await asked.form()
-    data = given_file(given)
-    if given.text("sure", 8) == "yes":
-        kind = kind_of(given.text("kind", 16))
+    data, kind = given_file(given), kind_of(given.text("kind", 16))
+    if is_sure(given):
         await asked.call(acting(asked).pins.add, name, data, "the certificate", kind=kind)
         return answers.see_other(asked, "operator", "clients", name)
 
@@ -54,52 +83,56 @@ async def accept(asked: Asked) -> Response:
 
         client = services.clients.get(name)
         what = explain(bytearray(data), "the file", now=services.clock())
-        return {"client": client, "what": what, "pem": pem_of(what.der), "kinds": KINDS}
+        return {"client": client, "what": what, "pem": pem_of(what.der), "kinds": KINDS, "kind": kind}
 
-    return await shown(asked, "operator/accept.html.j2", read)
+    values = await asked.call(read, acting(asked))
+    trial = await preview(
+        asked, acting(asked), lambda tried: tried.pins.add(name, data, "the certificate", kind=kind), given
+    )
+    return await shown(asked, "operator/accept.html.j2", lambda _: {**values, "trial": trial})
 
 
 async def ask(asked: Asked) -> Response:
-    """What retiring a pin does."""
-    id = number_of(asked, "id")
+    """What retiring a pin does, or giving it a new end."""
+    id, step = number_of(asked, "id"), _step(asked)
+    pin, name = await asked.call(_pin, asked.desk.services, id)
 
     def read(services: "Services") -> dict[str, Any]:
-        pin = services.pins.get(id)
-        with services.store.reading() as tx:
-            client = tx.clients.get(pin.client)
-        name = "" if client is None else str(client.name)
         return {
-            "heading": f"Retire the pin {id} of {name}?",
-            "says": "It is refused from now on, and its holder reads why. A retired pin can be renewed.",
-            "button": "Retire",
+            "heading": step.question.format(id, name),
+            "says": step.says,
+            "button": step.button,
+            "cuts": step.name == "retire",
             "back": ("clients", name),
             "what": f"{pin.subject or 'a key'}, until {answers.day(pin.not_after)}",
         }
 
-    return await sure(asked, "clients", read)
+    return await sure(asked, "clients", read, lambda tried: getattr(tried.pins, step.name)(id))
 
 
-async def retire(asked: Asked) -> Response:
-    """Ends it now."""
+async def do(asked: Asked) -> Response:
+    """Does it."""
+    id, step = number_of(asked, "id"), _step(asked)
     await said_yes(asked)
-    return await _done(asked, "retire")
+    services = acting(asked)
+    await asked.call(services.pins.retire if step.name == "retire" else services.pins.renew, id)
+    _, name = await asked.call(_pin, services, id)
+    return answers.see_other(asked, "operator", "clients", name)
 
 
-async def renew(asked: Asked) -> Response:
-    """Gives it a new end."""
-    return await _done(asked, "renew")
+def _pin(services: "Services", id: int) -> tuple[Pin, str]:
+    """A pin, and whose it is."""
+    pin = services.pins.get(id)
+    with services.store.reading() as tx:
+        client = tx.clients.get(pin.client)
+    return pin, "" if client is None else str(client.name)
 
 
-async def _done(asked: Asked, step: str) -> Response:
-    services, id = acting(asked), number_of(asked, "id")
-
-    def do() -> str:
-        pin = services.pins.retire(id) if step == "retire" else services.pins.renew(id)
-        with services.store.reading() as tx:
-            client = tx.clients.get(pin.client)
-        return "" if client is None else str(client.name)
-
-    return answers.see_other(asked, "operator", "clients", await asked.call(do))
+def _step(asked: Asked) -> Step:
+    found = STEPS.get(part(asked, "step"))
+    if found is None:
+        raise NotFound("there is no such page")
+    return found
 
 
 def given_file(given: Form) -> bytes:

@@ -7,13 +7,15 @@ from starlette.routing import BaseRoute
 
 from mutualgate.errors import BadInput, MutualgateError, NotFound
 from mutualgate.gate import reasons
+from mutualgate.model import PinKind
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
-from mutualgate.portal.operator import At, acting, part, query, shown
+from mutualgate.portal.operator import At, acting, is_sure, part, query, shown, sure
 from mutualgate.portal.operator_pins import KINDS, kind_of
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
+    from mutualgate.app.approving import Approved
 
 MOST = 100
 """Refusals on the page; the newest are what somebody just telephoned about."""
@@ -46,19 +48,20 @@ async def refusal(asked: Asked) -> Response:
 
 
 async def approve(asked: Asked) -> Response:
-    """Lets it in, as whom the form says; or shows the page again with what is wrong."""
+    """Says what letting it in would do, as whom the form says, and asks; then lets it in. Or what is wrong."""
     id, form = part(asked, "id"), await asked.form()
-    name, roles = form.text("client", 64), form.text("roles", 1024)
+    name, roles, kind = form.text("client", 64), form.text("roles", 1024), kind_of(form.text("kind", 16))
+
+    def let_in(services: "Services") -> "Approved":
+        wanted = roles.replace(",", " ").split() if roles else None
+        return services.approvals.approve(id, client=name or None, roles=wanted, kind=kind)
+
     try:
-        if form.text("sure", 8) != "yes":
-            raise BadInput("nothing was done: the box was not ticked", expected="the box that says that you are sure")
-        approved = await asked.call(
-            acting(asked).approvals.approve,
-            id,
-            client=name or None,
-            roles=roles.replace(",", " ").split() if roles else None,
-            kind=kind_of(form.text("kind", 16)),
-        )
+        if is_sure(form):
+            approved = await asked.call(let_in, acting(asked))
+            return answers.see_other(asked, "operator", "clients", str(approved.client.name))
+        hidden = {"client": name, "roles": roles, "kind": kind}
+        return await sure(asked, "refusals", lambda services: _asked(services, id, hidden), let_in, form)
     except MutualgateError as error:
         wrong = {"problem": error.problem, "expected": error.expected, "fix": error.fix}
         values = {"client": name, "roles": roles}
@@ -68,7 +71,26 @@ async def approve(asked: Asked) -> Response:
             lambda services: {**_one(services, id), "wrong": wrong, "values": values},
             status=400,
         )
-    return answers.see_other(asked, "operator", "clients", str(approved.client.name))
+
+
+def _asked(services: "Services", id: str, hidden: dict[str, str]) -> dict[str, Any]:
+    candidate = services.approvals.look(id)
+    whom = hidden["client"] or candidate.member or "a client"
+    if candidate.member:
+        what = f"As {candidate.member} of the partner {candidate.partner.name if candidate.partner else ''}."
+    else:
+        what = f"What counts from now on: {KINDS[PinKind(hidden['kind'])]}."
+    digest = answers.groups(candidate.seen.fingerprint.hex())
+    return {
+        "heading": f"Let {candidate.seen.subject or 'this certificate'} in as {whom}?",
+        "says": f"Whoever showed it holds its key. SHA-256 of the certificate: {digest}",
+        "button": "Let it in",
+        "cuts": False,
+        "back": ("refusals", id),
+        "what": what + (f" Roles of a new client: {hidden['roles']}." if hidden["roles"] else ""),
+        "hidden": hidden,
+        "tick": "I know whose it is",
+    }
 
 
 def _one(services: "Services", id: str) -> dict[str, Any]:

@@ -129,10 +129,12 @@ class Trust:
             self._connection.execute(delete(schema.trust_change).where(schema.trust_change.c.id <= id - KEPT))
         return id
 
-    def recent(self, limit: int) -> list[TrustChange]:
-        """The newest, at most `limit`, newest first."""
+    def recent(self, limit: int, *, before: int | None = None) -> list[TrustChange]:
+        """The newest, at most `limit`, newest first, those before the id `before`."""
         changes = schema.trust_change
         query = select(changes.c.id, changes.c.at, changes.c.by, changes.c.what, changes.c.undone)
+        if before is not None:
+            query = query.where(changes.c.id < before)
         return [TrustChange(*row) for row in self._connection.execute(query.order_by(changes.c.id.desc()).limit(limit))]
 
     def get(self, id: int) -> TrustChange | None:

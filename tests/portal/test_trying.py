@@ -1,0 +1,226 @@
+"""What a change of trust would do stands on the page that asks, which changes nothing; the last one is taken back."""
+
+import re
+from typing import TYPE_CHECKING
+
+import pki
+import pytest
+from portal.asking import Answer, admitted, ask
+from rows import see
+
+from mutualgate.app import Services
+from mutualgate.model import PartnerAdmits
+from mutualgate.portal import trying
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+OPERATOR = admitted("olga", [b"x"], roles=("admin",))
+
+
+def get(portal: "ASGIApp", path: str) -> Answer:
+    return ask(portal, f"/join/operator{path}", OPERATOR)
+
+
+def post(portal: "ASGIApp", path: str, **form: str) -> Answer:
+    return ask(portal, f"/join/operator{path}", OPERATOR, form=form)
+
+
+@pytest.fixture
+def acme(services: Services) -> pki.Issued:
+    """The CA of the partner acme, under which three clients came in; a fourth has a name that is not permitted."""
+    ca = pki.ca("acme issuing")
+    services.clients.add("olga", roles=["admin"])
+    services.partners.add("acme", names=["dns:*.acme.example"], admits=PartnerAdmits.RULE)
+    anchor = services.partners.anchors.claim("acme", ca.pem).anchor
+    services.partners.anchors.approve("acme", anchor.id, without_proof=True)
+    for name in ("a.acme.example", "b.acme.example", "c.test.acme.example"):
+        services.partners.members.add("acme", f"dns:{name}")
+        shown(services, ca, name)
+    shown(services, ca, "d.other.example")
+    return ca
+
+
+def shown(services: Services, ca: pki.Issued | None, name: str) -> pki.Issued:
+    leaf = pki.leaf(ca, name, sans=[name], days=30)
+    see(services.store, leaf.chain_der, at=services.clock(), subject=f"CN={name}")
+    return leaf
+
+
+OUT = "It would lock out 3 of 3 clients a.acme.example , b.acme.example , c.test.acme.example ."
+IN = "It would let in 1 acme ."
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "says"),
+    [
+        ("/partners/acme/cas/1/retire", None, OUT),
+        ("/partners/acme/names/remove?rule=dns%3A*.acme.example&anchor=", None, OUT),
+        ("/partners/acme/suspend", None, OUT),
+        ("/partners/acme/remove", None, OUT),
+        ("/partners/acme/admits", {"admits": "listed"}, "lock out nobody and let in nobody who was seen."),
+        ("/partners/acme/names", {"names": "dns:d.other.example"}, IN),
+        (
+            "/partners/acme/names/replace",
+            {"rule": "dns:*.acme.example", "anchor": "", "names": "dns:a.acme.example\r\ndns:*.test.acme.example"},
+            "It would lock out 1 of 3 clients b.acme.example .",
+        ),
+    ],
+)
+def test_the_page_that_asks_says_what_it_would_do(
+    portal: "ASGIApp", services: Services, acme: pki.Issued, path: str, form: dict[str, str] | None, says: str
+) -> None:
+    before = services.store.epoch()
+    page = get(portal, path) if form is None else post(portal, path, **form)
+    assert page.status == 200
+    assert "Judged anew: 4 certificates seen since" in page.words
+    assert says in page.words
+    assert services.store.epoch() == before
+
+
+def test_a_ca_is_tried_before_it_is_claimed_and_before_it_counts(
+    portal: "ASGIApp", services: Services, acme: pki.Issued
+) -> None:
+    new = pki.ca("acme next")
+    shown(services, new, "x.acme.example")
+    path, pem = "/partners/acme/cas", new.pem.decode()
+    page = post(portal, path, text=pem, environment="nowhere", leaf_limit="20")
+    assert "As if acme had proved that it controls CN=acme next." in page.words
+    assert "It would lock out nobody and let in nobody, but one certificate would be judged otherwise." in page.words
+    # By the terms that were chosen, which stay chosen.
+    assert 'value="nowhere"' in page.text
+    page = post(portal, path, text=pem)
+    assert "CN=x.acme.example" in page.words
+    assert "in as acme" in page.words
+    anchor = services.partners.anchors.claim("acme", new.pem).anchor
+    for place in (f"/partners/acme/cas/{anchor.id}", f"/partners/acme/cas/{anchor.id}/approve"):
+        assert "in as acme" in get(portal, place).words
+    assert services.partners.anchors.list("acme")[1].state == "pending"
+
+
+def test_a_claim_to_another_s_key_changes_nothing(portal: "ASGIApp", services: Services, acme: pki.Issued) -> None:
+    services.partners.add("umbrella", names=["dns:*.acme.example"])
+    anchor = services.partners.anchors.claim("umbrella", acme.pem).anchor
+    page = get(portal, f"/partners/umbrella/cas/{anchor.id}")
+    assert "lock out nobody and let in nobody who was seen." in page.words
+    assert get(portal, f"/partners/umbrella/cas/{anchor.id}/approve").status == 409
+
+
+def test_a_pin_is_tried_before_it_is_retired(portal: "ASGIApp", services: Services) -> None:
+    services.clients.add("olga", roles=["admin"])
+    own = shown(services, None, "own")
+    pin = services.pins.add("olga", own.pem)
+    page = get(portal, f"/pins/{pin.id}/retire")
+    assert "It would lock out 1 of 1 client olga ." in page.words
+    assert "You are among them" in page.words
+    assert services.pins.get(pin.id).state == "active"
+    services.pins.retire(pin.id)
+    assert "It would let in 1 olga ." in get(portal, f"/pins/{pin.id}/renew").words
+
+
+def test_a_rule_is_replaced_by_a_narrower_one(portal: "ASGIApp", services: Services, acme: pki.Issued) -> None:
+    path, rule = "/partners/acme/names/replace", {"rule": "dns:*.acme.example", "anchor": ""}
+    assert "Replace dns:*.acme.example" in get(portal, f"{path}?rule=dns%3A*.acme.example&anchor=").words
+    for wrong in ({"names": ""}, {"names": "dns:*.acme.example"}, {"names": "nonsense"}):
+        assert post(portal, path, **rule, **wrong, sure="yes").status == 400
+    assert post(portal, path, rule="dns:x.example", anchor="", names="dns:y.example", sure="yes").status == 404
+    assert post(portal, path, **rule, names="dns:a.acme.example", sure="yes").status == 303
+    assert [one.text for one in services.partners.show("acme").rules] == ["dns:a.acme.example"]
+
+
+def many(services: Services, ca: pki.Issued, count: int) -> None:
+    for number in range(count):
+        shown(services, ca, f"m{number:03d}.acme.example")
+
+
+def test_what_is_long_is_paged_and_bounded(
+    portal: "ASGIApp", services: Services, acme: pki.Issued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trying, "ROWS", 5)
+    many(services, acme, 9)
+    first = get(portal, "/partners/acme/cas/1/retire")
+    assert "The 13 certificates that would be judged otherwise" in first.words
+    assert "1 to 5 of 13" in first.words
+    assert first.text.count('data-label="Now"') == 5
+    assert 'name="page" value="2"' in first.text
+    last = get(portal, "/partners/acme/cas/1/retire?page=3")
+    assert "11 to 13 of 13" in last.words
+    assert get(portal, "/partners/acme/cas/1/retire?page=99").text == last.text
+    assert get(portal, "/partners/acme/cas/1/retire?page=x").status == 400
+    second = post(portal, "/partners/acme/names", names="dns:d.other.example", page="1")
+    assert "The certificate that would be judged otherwise" in second.words
+    monkeypatch.setattr(trying, "MOST_TRIED", 6)
+    some = get(portal, "/partners/acme/cas/1/retire")
+    assert "Judged anew: the 6 that came last of the certificates seen since" in some.words
+    assert "The 6 certificates" in some.words
+
+
+def test_many_clients_are_counted_and_some_of_them_named(
+    portal: "ASGIApp", services: Services, acme: pki.Issued
+) -> None:
+    for number in range(25):
+        services.partners.members.add("acme", f"dns:m{number:03d}.acme.example")
+    many(services, acme, 25)
+    page = get(portal, "/partners/acme/cas/1/retire")
+    assert "It would lock out 28 of 28 clients" in page.words
+    assert "m016.acme.example and 8 more" in page.words
+
+
+# --- the way back ---
+
+
+def test_the_last_change_is_taken_back_after_what_that_does_was_shown(
+    portal: "ASGIApp", services: Services, acme: pki.Issued
+) -> None:
+    services.partners.anchors.retire("acme", 1)
+    last, before = services.trust.list(2)
+    page = get(portal, "/changes")
+    assert "partner ca retire acme 1" in page.words
+    assert re.findall(r"/changes/(\d+)/undo", page.text) == [str(last.id)]
+    asked = get(portal, f"/changes/{last.id}/undo")
+    assert "It would let in 3" in asked.words
+    assert services.partners.anchors.list("acme")[0].state == "retired"
+    assert post(portal, f"/changes/{last.id}/undo").status == 400
+    for id, status in ((before.id, 409), (last.id + 1, 404)):
+        assert get(portal, f"/changes/{id}/undo").status == status
+        assert post(portal, f"/changes/{id}/undo", sure="yes").status == status
+    assert services.partners.anchors.list("acme")[0].state == "retired"
+    assert post(portal, f"/changes/{last.id}/undo", sure="yes").headers["Location"] == "/join/operator/changes"
+    assert services.partners.anchors.list("acme")[0].state == "active"
+    page = get(portal, "/changes")
+    assert "taken back" in page.words
+    assert re.findall(r"/changes/(\d+)/undo", page.text) == [str(before.id)]
+    with services.store.reading() as tx:
+        entry = tx.audit.last()
+    assert entry is not None
+    assert (entry.by, entry.action) == ("olga", "trust.undo")
+
+
+def test_changes_are_paged(portal: "ASGIApp", services: Services) -> None:
+    assert "None so far." in get(portal, "/changes").words
+    assert get(portal, "/changes/1/undo").status == 404
+    services.partners.add("acme")
+    for number in range(60):
+        services.partners.permit("acme", [f"dns:n{number:02d}.acme.example"])
+    first = get(portal, "/changes")
+    assert "dns:n59.acme.example" in first.words
+    assert "dns:n09.acme.example" not in first.words
+    (before,) = re.findall(r"\?before=(\d+)", first.text)
+    second = get(portal, f"/changes?before={before}")
+    assert "dns:n09.acme.example" in second.words
+    assert "partner add acme" in second.words
+    assert "To the newest" in second.words
+
+
+def test_they_are_for_operators_alone(portal: "ASGIApp", services: Services, acme: pki.Issued) -> None:
+    services.partners.anchors.retire("acme", 1)
+    id = services.trust.list(1)[0].id
+    worker = admitted("anna", [b"x"], client_id=7, roles=("staff",))
+    for path in ("/changes", f"/changes/{id}/undo", "/partners/acme/names/replace?rule=x"):
+        answer = ask(portal, f"/join/operator{path}", worker)
+        assert (answer.status, "acme issuing" in answer.text) == (403, False)
+    assert ask(portal, f"/join/operator/changes/{id}/undo", worker, form={"sure": "yes"}).status == 403
+    fields = {"Sec-Fetch-Site": "cross-site", "Content-Type": "application/x-www-form-urlencoded"}
+    other = ask(portal, f"/join/operator/changes/{id}/undo", OPERATOR, method="POST", body=b"sure=yes", **fields)
+    assert other.status == 403
+    assert services.partners.anchors.list("acme")[0].state == "retired"
