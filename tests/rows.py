@@ -129,6 +129,7 @@ def claim(of: Partner, text: str = "ca", state: AnchorState = AnchorState.ACTIVE
         revocation=RevocationMode.GRACE,
         grace=timedelta(hours=24),
         leaf_limit=timedelta(days=90),
+        policy="1.2.3.4",
     )
 
 

@@ -120,6 +120,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
                 this_update: AT - 1,
                 next_update: AT + 1,
             }],
+            policy: String::new(),
         }],
         members: vec![MemberRecord {
             partner: 1,

@@ -127,6 +127,23 @@ def test_a_ca_below_the_one_that_is_trusted(cli: Run, tmp_path: Path) -> None:
     assert cli("decide", "--cert", leaf, "--json").json["verdict"] == "refused"
 
 
+def test_only_what_is_issued_under_a_policy(cli: Run, tmp_path: Path) -> None:
+    now = pki.real_now()
+    ca, policy = pki.ca("acme policies", now=now), "1.3.6.1.4.1.99999.1"
+    (tmp_path / "ca.pem").write_bytes(ca.pem)
+    cli("partner", "add", "acme", "--names", "dns:*.acme.example", "--admits", "rule")
+    added = cli("partner", "ca", "add", "acme", tmp_path / "ca.pem", "--policy", policy, "--json")
+    assert added.json["policy"] == policy
+    cli("partner", "ca", "approve", "acme", "1", "--without-proof")
+    refused = decide(cli, tmp_path, ca, "a.acme.example")
+    assert refused["reason"] == "path_invalid"
+    assert f"under the certificate policy {policy}, which its authority has to follow here" in refused["detail"]
+    assert policy in cli("partner", "ca", "list", "acme").out
+    assert code(cli("partner", "ca", "set", "acme", "1", "--policy", "2.5.29.32.0", "--json")) == "bad_policy"
+    cli("partner", "ca", "set", "acme", "1", "--policy", "")
+    assert decide(cli, tmp_path, ca, "a.acme.example")["verdict"] == "admitted"
+
+
 def test_a_claim_waits_and_is_seen(cli: Run, tmp_path: Path) -> None:
     cli("partner", "add", "acme")
     (tmp_path / "ca.pem").write_bytes(pki.ca("ca", now=pki.real_now()).pem)

@@ -2,7 +2,7 @@ import pytest
 
 from mutualgate.errors import BadInput
 from mutualgate.model import PartnerName
-from mutualgate.model.partner import environment
+from mutualgate.model.partner import certificate_policy, environment
 
 
 @pytest.mark.parametrize("name", ["acme", "a", "acme-2", "x" * 63])
@@ -21,3 +21,21 @@ def test_an_environment_is_a_short_word_or_nothing() -> None:
     for text in ("Test", "a b", "x" * 33, "-"):
         with pytest.raises(BadInput, match="environment"):
             environment(text)
+
+
+def test_a_certificate_policy_is_an_object_identifier_or_nothing() -> None:
+    legal = ["", "1.2.3.4", "0.4.0.194112.1.4", "2.23.140.1.2.1", "2.999"]
+    assert [certificate_policy(text) for text in legal] == legal
+    for text in (
+        "1",
+        "1.",
+        "3.1",
+        "1.40",
+        "1.02",
+        "1.2.x",
+        "2.5.29.32.0",
+        "1.2." + "1." * 70 + "1",
+        "1.2.18446744073709551616",
+    ):
+        with pytest.raises(BadInput, match="certificate policy"):
+            certificate_policy(text)

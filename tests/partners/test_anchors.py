@@ -240,6 +240,7 @@ def test_our_keys_and_clients_keys_are_no_partners_cas(
         (Terms(depth=1), "no CA below itself"),
         (Terms(sub_cas=(b"x" * 32,)), "none may be"),
         (Terms(environment="Test!"), "environment"),
+        (Terms(policy="1.2.x"), "certificate policy"),
         (Terms(grace=timedelta(days=31)), "out of bounds"),
         (Terms(expired_grace=timedelta(days=-1)), "out of bounds"),
     ],
@@ -257,13 +258,15 @@ def test_terms_change_and_are_told(partners: Partners, store: Store) -> None:
     def change(terms: Terms) -> Terms:
         from dataclasses import replace
 
-        return replace(terms, depth=1, sub_cas=sub, revocation=RevocationMode.FAIL, environment="test")
+        return replace(
+            terms, depth=1, sub_cas=sub, revocation=RevocationMode.FAIL, environment="test", policy="1.2.3.4"
+        )
 
     changed = partners.anchors.set("acme", anchor.id, change)
     assert (changed.depth, changed.sub_cas, changed.environment) == (1, sub, "test")
     with store.reading() as tx:
-        ((_, _, _, _, _, _, depth, keys, environment, mode, _, _),) = tx.partners.plain_anchors([anchor.id])
-    assert (depth, keys, environment, mode) == (1, [sub[0]], "test", "fail")
+        ((_, _, _, _, _, _, depth, keys, environment, mode, _, _, policy),) = tx.partners.plain_anchors([anchor.id])
+    assert (depth, keys, environment, mode, policy) == (1, [sub[0]], "test", "fail", "1.2.3.4")
 
 
 def test_a_ca_retires_at_once_or_on_a_day(partners: Partners, store: Store, clock: Hands, acme_ca: pki.Issued) -> None:

@@ -1,13 +1,16 @@
 """Makes the vectors about what clients and partners brought: pins, partners' CAs, names, revocations.
 
-As `make.py`, which makes the others; run this one again after a change of a rule about those.
+As `make.py`, which makes the others; run this one again after a change of a rule about those: all of them, or the files
+that are named, `make_brought.py policies`.
 """
 
 import hashlib
 import ipaddress
 import json
+import sys
 from pathlib import Path
 
+from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -840,6 +843,95 @@ def crl_expired():
     ]
 
 
+def policies():
+    """R9: what is issued under one certificate policy alone."""
+    required, other, any_policy = "1.3.6.1.4.1.99999.1", "1.3.6.1.4.1.99999.2", "2.5.29.32.0"
+
+    def under(*policies, critical=False):
+        wanted = [x509.PolicyInformation(ObjectIdentifier(one), ["https://acme.example/cps"]) for one in policies]
+        return (x509.CertificatePolicies(wanted), critical)
+
+    def raw(oid, value, critical=False):
+        return (x509.UnrecognizedExtension(ObjectIdentifier(oid), bytes.fromhex(value)), critical)
+
+    def ca(*extra, title="Acme Sub CA", issuer=CA):
+        return make(title, issuer, ca=True, extra=extra)
+
+    pair = {"issuer_domain_policy": required, "subject_domain_policy": other}
+    mapping = asn1_x509.PolicyMappings([pair]).dump().hex()
+    needs = (x509.PolicyConstraints(0, None), True)
+    named, other_one, whatever = under(required), under(other), under(any_policy)
+    direct, deep = [anchor(CA, policy=required)], [anchor(CA, depth=1, policy=required)]
+    strict_ca = make("Strict CA", ca=True, extra=[(x509.InhibitAnyPolicy(0), True)])
+    needy_ca = make("Needy CA", ca=True, extra=[needs])
+
+    def refused(title, chain, blame=0, **more):
+        more.setdefault("anchors", deep)
+        return vector(title, chain, "path_invalid", blame=blame, partners=acme(), **more)
+
+    def passes(title, chain, **more):
+        return vouched(title, chain, acme(), more.pop("anchors", deep), **more)
+
+    def below(issuer, *extra):
+        return [leaf(issuer, extra=extra), issuer]
+
+    return [
+        passes("under the policy", [leaf(extra=[named])], anchors=direct),
+        passes("under it and another", [leaf(extra=[under(other, required, critical=True)])], anchors=direct),
+        refused("under another", [leaf(extra=[other_one])], anchors=direct),
+        refused("under none", [leaf()], anchors=direct),
+        refused("a leaf under any", [leaf(extra=[whatever])], anchors=direct),
+        refused("one that begins like it", [leaf(extra=[under(required + ".1")])], anchors=direct),
+        refused("policies that cannot be read", [leaf(extra=[raw("2.5.29.32", "3006300406022a")])], anchors=direct),
+        vouched("and no policy is required", [leaf()], acme(), [anchor(CA)]),
+        vouched(
+            "unreadable, and no policy is required",
+            [leaf(extra=[raw("2.5.29.32", "3006300406022a")])],
+            acme(),
+            [anchor(CA)],
+        ),
+        passes("a CA between that is under it", below(ca(named), named)),
+        passes("a CA between that is under any", below(ca(whatever), named)),
+        refused("a CA between that is under another", below(ca(other_one), named), blame=1),
+        refused("a CA between that is under none", below(ca(), named), blame=1),
+        refused("only the CA between is under it", below(ca(named))),
+        refused(
+            "a CA between that maps it to another",
+            below(ca(named, raw("2.5.29.33", mapping, True)), named),
+            blame=1,
+        ),
+        refused(
+            "any, under a CA that forbids it",
+            below(make("Acme Sub CA", strict_ca, ca=True, extra=[whatever]), named),
+            blame=1,
+            anchors=[anchor(strict_ca, depth=1, policy=required)],
+        ),
+        passes(
+            "named, under a CA that forbids any",
+            below(make("Acme Sub CA", strict_ca, ca=True, extra=[named]), named),
+            anchors=[anchor(strict_ca, depth=1, policy=required)],
+        ),
+        passes("required by the CA between, too", below(ca(named, needs), named)),
+        refused("required by the CA between alone", below(ca(named, needs), named), 1, anchors=[anchor(CA, depth=1)]),
+        passes(
+            "required by the anchor, too",
+            [leaf(needy_ca, extra=[named])],
+            anchors=[anchor(needy_ca, policy=required)],
+        ),
+        refused(
+            "required by the anchor alone", [leaf(needy_ca, extra=[named])], blame=None, anchors=[anchor(needy_ca)]
+        ),
+        vector(
+            "a policy that is none vouches for nobody",
+            [leaf(extra=[named])],
+            "unknown_issuer",
+            known=False,
+            partners=acme(),
+            anchors=[anchor(CA, policy="no policy")],
+        ),
+    ]
+
+
 def main():
     files = {
         "pins": pins(),
@@ -848,8 +940,10 @@ def main():
         "partners": partners(),
         "crl_missing": crl_missing(),
         "crl_expired": crl_expired(),
+        "policies": policies(),
     }
-    for file, vectors in files.items():
+    for file in sys.argv[1:] or files:
+        vectors = files[file]
         (HERE / f"{file}.json").write_text(json.dumps(vectors, indent=1) + "\n")
 
 

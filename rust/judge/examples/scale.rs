@@ -232,6 +232,7 @@ fn anchor(id: u32) -> AnchorRecord {
         grace_seconds: 0,
         leaf_limit_seconds: 0,
         lists: vec![],
+        policy: String::new(),
     }
 }
 

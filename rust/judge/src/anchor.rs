@@ -11,6 +11,7 @@ use crate::{
     fault::Fault,
     key::{KeyFault, provable},
     partner::Terms,
+    policy,
     record::Admits,
     rules::{self, Purposes},
     shards::{AsIs, Fingerprint, Shards, sha256},
@@ -54,6 +55,10 @@ pub(crate) struct Anchor {
     pub purposes: Option<Purposes>,
     /// Whether name constraints have to be read from `der`.
     pub constrained: bool,
+    /// Whether it requires a certificate policy of all below it.
+    pub needs_policy: bool,
+    /// For how many CAs below it anyPolicy counts.
+    pub any_policy_below: u32,
     /// Why nothing can be built on it.
     pub fault: Option<Fault>,
     pub key_fault: Option<KeyFault>,
@@ -114,6 +119,8 @@ impl Anchor {
                 .and_then(|basic| basic.path_len_constraint),
             purposes: Purposes::of(&certificate),
             constrained: extensions.name_constraints.is_some(),
+            needs_policy: rules::needs_policy(&certificate),
+            any_policy_below: policy::any_policy_below(&certificate).unwrap_or(u32::MAX),
             fault: rules::anchor_fault(&certificate, profile),
             key_fault: provable(certificate.spki).err(),
         })

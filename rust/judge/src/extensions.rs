@@ -25,6 +25,10 @@ pub(crate) struct Extensions<'a> {
     pub alternative_names_critical: bool,
     pub name_constraints: Option<NameConstraints<'a>>,
     pub name_constraints_critical: bool,
+    /// These three are read only by who requires a policy: without one nothing hangs on them.
+    pub policies: Option<&'a [u8]>,
+    pub policy_mappings: Option<&'a [u8]>,
+    pub inhibit_any_policy: Option<&'a [u8]>,
     pub policy_constraints: Option<PolicyConstraints>,
     pub policy_constraints_critical: bool,
     pub subject_key_id: Option<&'a [u8]>,
@@ -137,15 +141,11 @@ impl<'a> Extensions<'a> {
                 self.authority_key_id = Some(id.key_identifier.map(|key| key.0));
                 self.refuse_critical(critical, "authorityKeyIdentifier", "4.2.1.1");
             }
-            // Read by nobody: without policyConstraints no policy is required, so they cannot make a path invalid.
-            Some(
-                [
-                    ISSUER_ALTERNATIVE_NAMES
-                    | CERTIFICATE_POLICIES
-                    | POLICY_MAPPINGS
-                    | INHIBIT_ANY_POLICY,
-                ],
-            ) => {}
+            Some([CERTIFICATE_POLICIES]) => self.policies = Some(value),
+            Some([POLICY_MAPPINGS]) => self.policy_mappings = Some(value),
+            Some([INHIBIT_ANY_POLICY]) => self.inhibit_any_policy = Some(value),
+            // Read by nobody: no rule is about an issuer's other names.
+            Some([ISSUER_ALTERNATIVE_NAMES]) => {}
             _ if extension.oid.as_bytes() == AUTHORITY_INFO_ACCESS => {
                 whole(AuthorityInfoAccess::from_der(value))?;
                 self.refuse_critical(critical, "authorityInfoAccess", "4.2.2.1");

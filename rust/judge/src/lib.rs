@@ -33,6 +33,7 @@ mod partner;
 mod path;
 mod path_rule;
 mod pin;
+mod policy;
 mod revocation;
 mod rules;
 mod shards;

@@ -15,6 +15,7 @@ use crate::{
     fault::Fault,
     moment,
     names::Rules,
+    policy::Policy,
     record::{AnchorRecord, PartnerAdmits, PartnerRecord, RevocationPolicy},
     shards::{AsIs, Fingerprint, Shards, sha256},
     sorted::{Entry, Sorted},
@@ -106,6 +107,8 @@ pub(crate) struct Terms {
     pub depth: usize,
     /// SHA-256 of the keys of those that may be; empty for any.
     sub_cas: Box<[Fingerprint]>,
+    /// What every certificate below it has to be issued under.
+    pub policy: Option<Policy>,
     pub environment: Option<Arc<str>>,
     revocation: RevocationPolicy,
     grace_seconds: i64,
@@ -133,6 +136,13 @@ impl Terms {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| "lists a CA by something that is no SHA-256".to_owned())?;
         sub_cas.sort();
+        let policy = match record.policy.as_str() {
+            "" => None,
+            text => Some(
+                Policy::read(text)
+                    .ok_or("requires a policy that is no object identifier".to_owned())?,
+            ),
+        };
         let mut lists: Vec<List> = record
             .lists
             .iter()
@@ -152,6 +162,7 @@ impl Terms {
             shared: record.shared,
             depth: usize::from(record.depth),
             sub_cas: sub_cas.into(),
+            policy,
             environment,
             revocation: record.revocation,
             grace_seconds: match record.revocation {

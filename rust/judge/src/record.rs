@@ -256,6 +256,9 @@ pub struct AnchorRecord {
     pub leaf_limit_seconds: i64,
     /// The lists and OCSP answers that were verified and taken in.
     pub lists: Vec<ListRecord>,
+    /// The certificate policy, an object identifier with dots, that all below it has to be issued under; empty for none.
+    #[serde(default)]
+    pub policy: String,
 }
 
 /// What has to be known about revocation under a partner's CA. What is known to be revoked is refused with any.

@@ -111,18 +111,20 @@ fn common_fault(certificate: &Certificate<'_>, profile: Profile) -> Option<Strin
     if let Some(fault) = &extensions.fault {
         return Some(fault.clone());
     }
-    if let Some(policy) = &extensions.policy_constraints {
-        // RFC 5280 4.2.1.11. No policy is known here, so a path that needs one ends here (6.1.5 (g)).
-        if policy.require_explicit_policy.is_some() {
-            return Some(
-                "requires a certificate policy, and none is configured (RFC 5280 4.2.1.11)".into(),
-            );
-        }
-        if !extensions.policy_constraints_critical && profile == Profile::Rfc5280 {
-            return Some("has policy constraints that are not critical (RFC 5280 4.2.1.11)".into());
-        }
+    if extensions.policy_constraints.is_some()
+        && !extensions.policy_constraints_critical
+        && profile == Profile::Rfc5280
+    {
+        return Some("has policy constraints that are not critical (RFC 5280 4.2.1.11)".into());
     }
     names_fault(certificate, profile)
+}
+
+/// Whether all below it has to be issued under a policy (RFC 5280 4.2.1.11). Where none is known, a path that needs one ends
+/// (6.1.5 (g)).
+pub(crate) fn needs_policy(certificate: &Certificate<'_>) -> bool {
+    let constraints = certificate.extensions.policy_constraints.as_ref();
+    constraints.is_some_and(|constraints| constraints.require_explicit_policy.is_some())
 }
 
 /// RFC 5280 4.1.2.2: a positive integer of at most 20 octets. Not asked of an anchor, whose serial number nothing refers to;

@@ -119,6 +119,7 @@ impl<'q> Question<'q> {
         if let Some(terms) = &anchor.terms {
             terms.check(indexes, certificates)?;
         }
+        self.check_policy(indexes, anchor)?;
         if anchor.path_length.is_some_and(|length| below > length) {
             return Err(Fault::of_anchor(
                 Reason::PathInvalid,
@@ -154,6 +155,27 @@ impl<'q> Question<'q> {
             if let Some(constraints) = &certificate.extensions.name_constraints {
                 check(constraints, indexes)?;
             }
+        }
+        Ok(())
+    }
+
+    /// RFC 5280 6.1.5 (g): the policy that was agreed with a partner, or none, which is not enough for who requires one.
+    fn check_policy(&self, indexes: &[usize], anchor: &Anchor) -> Result<(), Fault> {
+        let required = anchor
+            .terms
+            .as_ref()
+            .and_then(|terms| terms.policy.as_ref());
+        if let Some(policy) = required {
+            return policy.check(indexes, self.certificates, anchor.any_policy_below);
+        }
+        let missing = "requires a certificate policy, and none is configured (RFC 5280 4.2.1.11)";
+        for &index in indexes {
+            if rules::needs_policy(self.certificates[index]) {
+                return Err(Fault::of(Reason::PathInvalid, index, missing));
+            }
+        }
+        if anchor.needs_policy {
+            return Err(Fault::of_anchor(Reason::PathInvalid, missing));
         }
         Ok(())
     }

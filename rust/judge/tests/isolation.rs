@@ -72,10 +72,12 @@ struct Chain {
 struct Anchored {
     ca: Ca,
     depth: u8,
-    policy: RevocationPolicy,
+    revocation: RevocationPolicy,
     /// nextUpdate of a list of all, relative to now.
     list: Option<i64>,
     ended: bool,
+    /// Whether it is to follow a policy, which no certificate here says it does.
+    policy: bool,
 }
 
 /// What one partner brings.
@@ -175,13 +177,15 @@ fn side(own: &'static [usize]) -> impl Strategy<Value = Side> {
         policy,
         list,
         prop_oneof![6 => Just(false), 1 => Just(true)],
+        prop_oneof![6 => Just(false), 1 => Just(true)],
     )
-        .prop_map(|(ca, depth, policy, list, ended)| Anchored {
+        .prop_map(|(ca, depth, revocation, list, ended, policy)| Anchored {
             ca,
             depth,
-            policy,
+            revocation,
             list,
             ended,
+            policy,
         });
     let admits = select(vec![
         PartnerAdmits::Rule,
@@ -247,7 +251,7 @@ fn batch(side: &Side, id: u32, name: usize, client: u64) -> Batch {
         depth: one.depth,
         sub_cas: vec![],
         environment: String::new(),
-        revocation: one.policy,
+        revocation: one.revocation,
         grace_seconds: 60,
         leaf_limit_seconds: i64::MAX,
         lists: one
@@ -259,6 +263,7 @@ fn batch(side: &Side, id: u32, name: usize, client: u64) -> Batch {
             })
             .into_iter()
             .collect(),
+        policy: if one.policy { "1.2.3.4" } else { "" }.into(),
     };
     let mut anchors: Vec<AnchorRecord> = (0..)
         .zip(&side.anchors)
@@ -285,9 +290,10 @@ fn batch(side: &Side, id: u32, name: usize, client: u64) -> Batch {
         let one = Anchored {
             ca,
             depth: 0,
-            policy: RevocationPolicy::Ignore,
+            revocation: RevocationPolicy::Ignore,
             list: None,
             ended: false,
+            policy: false,
         };
         anchors.push(anchor(99, &one, true));
         rules.push(rule(host.into(), Some(first + 99)));
@@ -445,9 +451,10 @@ fn plain(says: bool) -> (Chain, Side) {
     let anchored = Anchored {
         ca,
         depth: 0,
-        policy: RevocationPolicy::Ignore,
+        revocation: RevocationPolicy::Ignore,
         list: None,
         ended: false,
+        policy: false,
     };
     let side = Side {
         anchors: vec![anchored],
@@ -543,7 +550,7 @@ fn a_verdict_ends_with_the_list_that_it_rests_on() {
         (RevocationPolicy::Fail, AT + 100),
         (RevocationPolicy::Grace, AT + 160),
     ] {
-        mine.anchors[0].policy = policy;
+        mine.anchors[0].revocation = policy;
         assert_eq!(until(&mine), end);
     }
 }

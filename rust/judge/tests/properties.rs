@@ -311,6 +311,7 @@ impl Whole {
                     grace_seconds: 0,
                     leaf_limit_seconds: 0,
                     lists: lists.into_iter().map(list).collect(),
+                    policy: String::new(),
                 };
                 self.anchors.insert(id, record.clone());
                 delta.anchors.push(record);

@@ -38,6 +38,10 @@ Revocation = Annotated[
 ]
 Grace = Annotated[str | None, typer.Option(help="With grace: how late a list may be, such as 24h.")]
 LeafLimit = Annotated[str | None, typer.Option(help="With ignore: how long a certificate may be valid, such as 90d.")]
+Policy = Annotated[
+    str | None,
+    typer.Option(help="Only what is issued under this certificate policy, such as 1.3.6.1.4.1.99999.1; empty for any."),
+]
 ExpiredGrace = Annotated[str | None, typer.Option(help="How long the CA counts past its own end, such as 7d.")]
 
 
@@ -55,6 +59,7 @@ def add(
     grace: Grace = None,
     leaf_limit: LeafLimit = None,
     expired_grace: ExpiredGrace = None,
+    policy: Policy = None,
     dir: Dir = DEFAULT_DIR,
     json: Json = False,
 ) -> None:
@@ -69,7 +74,8 @@ def add(
 
     data = read_file(file)
     terms = _changed(
-        replace(Terms(), shared=shared), depth, sub_ca, environment, revocation, grace, leaf_limit, expired_grace
+        replace(Terms(), shared=shared),
+        *(depth, sub_ca, environment, policy, revocation, grace, leaf_limit, expired_grace),
     )
 
     def do(services: "Services") -> "Claimed":
@@ -161,6 +167,7 @@ def set_(
     grace: Grace = None,
     leaf_limit: LeafLimit = None,
     expired_grace: ExpiredGrace = None,
+    policy: Policy = None,
     dir: Dir = DEFAULT_DIR,
     json: Json = False,
 ) -> None:
@@ -175,7 +182,9 @@ def set_(
         lambda services: services.partners.anchors.set(
             partner,
             number,
-            lambda terms: _changed(terms, depth, sub_ca, environment, revocation, grace, leaf_limit, expired_grace),
+            lambda terms: _changed(
+                terms, depth, sub_ca, environment, policy, revocation, grace, leaf_limit, expired_grace
+            ),
         ),
     )
     emit({**as_dict(anchor, None), **force.facts}, f"The CA {number} is changed; {force.sentence}.", json)
@@ -309,6 +318,7 @@ def _changed(
     depth: int | None,
     sub_ca: list[str] | None,
     environment: str | None,
+    policy: str | None,
     revocation: str | None,
     grace: str | None,
     leaf_limit: str | None,
@@ -323,6 +333,8 @@ def _changed(
         terms = replace(terms, sub_cas=tuple(_key(one) for one in sub_ca))
     if environment is not None:
         terms = replace(terms, environment=environment)
+    if policy is not None:
+        terms = replace(terms, policy=policy)
     if revocation is not None:
         terms = replace(terms, revocation=choice(RevocationMode, revocation, "--revocation"))
     late, longest, past = (
@@ -362,11 +374,12 @@ def as_table(anchors: "Sequence[Anchor]", now: datetime) -> str:
             "yes" if one.shared else "no",
             one.environment or "any",
             one.revocation,
+            one.policy or "any",
             plain(one.subject),
         )
         for one in anchors
     ]
-    return table(("CA", "state", "until", "depth", "shared", "environment", "revocation", "subject"), rows)
+    return table(("CA", "state", "until", "depth", "shared", "environment", "revocation", "policy", "subject"), rows)
 
 
 def as_dict(anchor: "Anchor", now: datetime | None) -> dict[str, Any]:
@@ -380,6 +393,7 @@ def as_dict(anchor: "Anchor", now: datetime | None) -> dict[str, Any]:
         "depth": anchor.depth,
         "sub_cas": [key.hex() for key in anchor.sub_cas],
         "environment": anchor.environment,
+        "policy": anchor.policy,
         "not_before": anchor.not_before.isoformat(),
         "not_after": anchor.not_after.isoformat(),
         "retire_at": None if anchor.retire_at is None else anchor.retire_at.isoformat(),

@@ -11,6 +11,11 @@ from mutualgate.model.names import Role, shown
 _PARTNER = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _ENVIRONMENT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 
+_POLICY = re.compile(r"[012](?:\.(?:0|[1-9][0-9]*))+")
+
+ANY_POLICY = "2.5.29.32.0"
+"""Names no policy, so that none can be required by it."""
+POLICY_LIMIT = 128
 MEMBER_NAME_LIMIT = 320
 """Characters of a name inside a partner: the longest address that mail allows; a distinguished name has to fit, too."""
 
@@ -37,6 +42,20 @@ def environment(text: str) -> str:
             f"{shown(text)} cannot be an environment",
             expected="1 to 32 lower-case ASCII letters, digits or '-', such as 'test'; or nothing, for all",
             code="bad_environment",
+        )
+    return text
+
+
+def certificate_policy(text: str) -> str:
+    """A certificate policy (RFC 5280 4.2.1.4): an object identifier with dots; empty for none. Raises `BadInput`."""
+    arcs = [int(arc) for arc in text.split(".")] if _POLICY.fullmatch(text) else []
+    # X.660 5: the first arc is 0, 1 or 2, and below 0 and 1 there are 40. Longer arcs than 64 bits are in no policy.
+    legal = bool(arcs) and (arcs[0] == 2 or arcs[1] < 40) and max(arcs) < 2**64 and text != ANY_POLICY
+    if text and (len(text) > POLICY_LIMIT or not legal):
+        raise BadInput(
+            f"{shown(text)} cannot be a certificate policy",
+            expected="an object identifier with dots, such as 1.3.6.1.4.1.99999.1; or nothing, for none",
+            code="bad_policy",
         )
     return text
 
@@ -125,8 +144,9 @@ class Anchor:
     """A partner's CA. `spki`, SHA-256 of its SubjectPublicKeyInfo, identifies it; equal subjects are legal.
 
     `not_before` and `not_after` are its certificate's; `depth` further CAs may stand below it, only those in `sub_cas`
-    (SHA-256 of their keys) unless that is empty. `challenge` is what a certificate under it has to say until
-    `challenge_expires` to prove that the partner controls it.
+    (SHA-256 of their keys) unless that is empty. `policy` is the certificate policy, an object identifier with dots,
+    that all below it has to be issued under; empty for none. `challenge` is what a certificate under it has to say
+    until `challenge_expires` to prove that the partner controls it.
     """
 
     id: int
@@ -150,6 +170,7 @@ class Anchor:
     revocation: RevocationMode
     grace: timedelta
     leaf_limit: timedelta
+    policy: str = ""
 
     @property
     def last_moment(self) -> datetime:

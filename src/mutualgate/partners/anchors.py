@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model import Anchor, AnchorState, Partner, RevocationMode
+from mutualgate.model.partner import certificate_policy
 from mutualgate.model.partner import environment as legal_environment
 from mutualgate.partners import ca
 from mutualgate.partners.finding import find, subject
@@ -55,6 +56,7 @@ class Terms:
     grace: timedelta = DEFAULT_GRACE
     leaf_limit: timedelta = DEFAULT_LEAF_LIMIT
     expired_grace: timedelta = timedelta(0)
+    policy: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ class Anchors:
                     revocation=terms.revocation,
                     grace=terms.grace,
                     leaf_limit=terms.leaf_limit,
+                    policy=terms.policy,
                 ),
                 found.subject_hash,
             )
@@ -242,6 +245,7 @@ class Anchors:
                 grace=terms.grace,
                 leaf_limit=terms.leaf_limit,
                 expired_grace=terms.expired_grace,
+                policy=terms.policy,
             )
             tx.partners.set_anchor(done)
             self._record(tx, now, "anchor.terms", partner, done, {})
@@ -395,6 +399,7 @@ class Anchors:
             "depth": anchor.depth,
             "environment": anchor.environment,
             "revocation": str(anchor.revocation),
+            "policy": anchor.policy,
             **more,
         }
         audit.record(tx, at, self._by, action, subject(partner), facts)
@@ -416,6 +421,7 @@ def terms_of(anchor: Anchor) -> Terms:
         grace=anchor.grace,
         leaf_limit=anchor.leaf_limit,
         expired_grace=anchor.expired_grace,
+        policy=anchor.policy,
     )
 
 
@@ -437,6 +443,7 @@ def vouching(tx: Transaction, chain: Sequence[x509.Certificate]) -> list[Anchor]
 
 def _check_terms(terms: Terms, found: ca.Ca, where: str) -> None:
     legal_environment(terms.environment)
+    certificate_policy(terms.policy)
     if not 0 <= terms.depth <= DEEPEST:
         raise BadInput(
             f"a depth of {terms.depth} is not possible", where="--depth", expected="0 or 1", code="bad_depth"

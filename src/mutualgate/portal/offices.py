@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MEMBERS_SHOWN: Final = 20
 """Clients of a partner on its own page; there is a list of all of them."""
-TERMS: Final = ("depth", "revocation", "leaf_limit", "environment", "shared")
+TERMS: Final = ("depth", "revocation", "leaf_limit", "environment", "policy", "shared")
 """Fields on which terms an operator takes a CA."""
 LATELY: Final = timedelta(days=30)
 """For so long after its end a certificate is listed among those that end."""
@@ -318,6 +318,7 @@ def _terms(asked: Asked, office: Office, values: Any) -> "Terms":
         depth=1 if text("depth") == "1" else 0,
         shared=text("shared") == "yes",
         environment=text("environment"),
+        policy=text("policy"),
         revocation=mode,
         leaf_limit=timedelta(days=int(days)),
     )

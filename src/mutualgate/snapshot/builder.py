@@ -194,7 +194,9 @@ def partner_record(one: PlainPartner) -> PartnerRecord:
 def anchor_records(tx: Transaction, anchors: Sequence[PlainAnchor]) -> list[AnchorRecord]:
     """CAs of partners, each with the lists and answers that are in force for it."""
     lists = tx.foreign.plain_lists([one[0] for one in anchors])
-    return [AnchorRecord(*one, [ListRecord(*entry) for entry in lists.get(one[0], ())]) for one in anchors]
+    return [
+        AnchorRecord(*one[:12], [ListRecord(*entry) for entry in lists.get(one[0], ())], *one[12:]) for one in anchors
+    ]
 
 
 def revocation_record(entry: Revocation) -> RevocationRecord:

@@ -81,6 +81,7 @@ class AnchorRecord(msgspec.Struct, array_like=True, frozen=True):
     grace_seconds: int
     leaf_limit_seconds: int
     lists: list[ListRecord]
+    policy: str = ""
 
 
 class MemberRecord(msgspec.Struct, array_like=True, frozen=True):

@@ -34,9 +34,9 @@ PlainRule = tuple[str, str, int | None]
 """Kind, pattern, and the CA that it is bound to."""
 PlainPartner = tuple[int, str, str, int, bool, list[PlainRule], list[bytes]]
 """Id, name, what it admits, its own client, whether suspended, rules, helping intermediates (DER)."""
-PlainAnchor = tuple[int, int, bytes, int, int, bool, int, list[bytes], str, str, int, int]
+PlainAnchor = tuple[int, int, bytes, int, int, bool, int, list[bytes], str, str, int, int, str]
 """Id, partner, certificate, from and until in Unix seconds, shared, depth, keys of CAs below it, environment,
-revocation, seconds of grace, seconds that a leaf may live."""
+revocation, seconds of grace, seconds that a leaf may live, certificate policy."""
 PlainMember = tuple[int, str, int]
 """Partner, name, client."""
 
@@ -480,6 +480,7 @@ def _anchor_values(one: Anchor) -> dict[str, Any]:
         "revocation": str(one.revocation),
         "grace_seconds": int(one.grace.total_seconds()),
         "leaf_limit_seconds": int(one.leaf_limit.total_seconds()),
+        "policy": one.policy,
     }
 
 
@@ -506,6 +507,7 @@ def _anchor(row: Row[Any]) -> Anchor:
         revocation=RevocationMode(row.revocation),
         grace=timedelta(seconds=row.grace_seconds),
         leaf_limit=timedelta(seconds=row.leaf_limit_seconds),
+        policy=row.policy,
     )
 
 
@@ -523,6 +525,7 @@ def _plain_anchor(one: Anchor) -> PlainAnchor:
         str(one.revocation),
         int(one.grace.total_seconds()),
         int(one.leaf_limit.total_seconds()),
+        one.policy,
     )
 
 

@@ -311,6 +311,8 @@ anchor = Table(
     Column("revocation", String(16), nullable=False),
     Column("grace_seconds", Integer, nullable=False),
     Column("leaf_limit_seconds", Integer, nullable=False),
+    # The certificate policy that all below it has to be issued under: dots; empty for none.
+    Column("policy", String(128), nullable=False),
     UniqueConstraint("partner", "spki"),
     sqlite_autoincrement=True,
 )

@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 from end_to_end import forge
 from end_to_end.forge import CLIENT_AUTH, DAY, Identity
 from end_to_end.hostile import makers
-from end_to_end.hostile.scene import Scene
+from end_to_end.hostile.scene import POLICY, Scene
 from end_to_end.hostile.table import By, Way, row
 
 # --- R1: another's name ---
@@ -248,6 +248,27 @@ def unlisted_sub_ca(scene: Scene) -> str:
     below = makers.openssl_ca(scene.new, "/CN=Picky other", scene.ca("picky"))
     names = "subjectAltName=DNS:api.picky.example"
     return scene.show(makers.openssl_leaf(scene.new, "/CN=x", below, names, chain=[below.certificate_file]))
+
+
+@row("R9", "not under the policy that was agreed on", by=By.OPENSSL, way=Way.HANDSHAKE, expected="path_invalid")
+def another_policy(scene: Scene) -> str:
+    names = ("subjectAltName=DNS:api.regulated.example", "certificatePolicies=1.3.6.1.4.1.99999.2,2.5.29.32.0")
+    return scene.show(makers.openssl_leaf(scene.new, "/CN=x", scene.ca("regulated"), *names))
+
+
+@row("R9", "a CA between that is not under the policy", by=By.OPENSSL, way=Way.HANDSHAKE, expected="path_invalid")
+def another_policy_above(scene: Scene) -> str:
+    below = makers.openssl_ca(scene.new, "/CN=Regulated sub", scene.ca("regulated"))
+    names = ("subjectAltName=DNS:api.regulated.example", f"certificatePolicies={POLICY}")
+    return scene.show(makers.openssl_leaf(scene.new, "/CN=x", below, *names, chain=[below.certificate_file]))
+
+
+@row("R9", "under the policy, and the CA between under any", by=By.OPENSSL, way=Way.HANDSHAKE, expected="admitted")
+def the_policy(scene: Scene) -> str:
+    wish = (*makers.CA, "certificatePolicies=2.5.29.32.0")
+    below = makers.openssl_ca(scene.new, "/CN=Regulated sub", scene.ca("regulated"), extensions=wish)
+    names = ("subjectAltName=DNS:api.regulated.example", f"certificatePolicies={POLICY}")
+    return scene.show(makers.openssl_leaf(scene.new, "/CN=x", below, *names, chain=[below.certificate_file]))
 
 
 @row("R9", "a sister CA under the same root", by=By.GO, way=Way.HANDSHAKE, expected="unknown_issuer")

@@ -43,6 +43,9 @@ routes = [
 """
 
 
+POLICY = "1.3.6.1.4.1.99999.1"
+"""What the partner `regulated` issues under."""
+
 PKCS10: Headers = (("Content-Type", "application/pkcs10"), ("Accept", "application/json"))
 """A CSR from a program."""
 
@@ -259,6 +262,7 @@ def companies(folder: Path) -> dict[str, Company]:
         "nameless": Company(ca("Nameless"), ()),
         "short": of("short", "--leaf-limit", "3650d", days=40),
         "picky": Company(picky, ("dns:*.picky.example",), ("--depth", "1", "--sub-ca", spki)),
+        "regulated": of("regulated", "--depth", "1", "--policy", POLICY),
         "careful": of("careful", "--revocation", "fail"),
         "listed": of("listed", "--revocation", "fail"),
         "parted": of("parted", "--revocation", "fail"),

@@ -171,6 +171,7 @@ def upgrade() -> None:
         sa.Column("revocation", sa.String(length=16), nullable=False),
         sa.Column("grace_seconds", sa.Integer(), nullable=False),
         sa.Column("leaf_limit_seconds", sa.Integer(), nullable=False),
+        sa.Column("policy", sa.String(length=128), nullable=False),
         sa.ForeignKeyConstraint(["partner"], ["partner.id"], name="fk_anchor_partner"),
         sa.PrimaryKeyConstraint("id", name="pk_anchor"),
         sa.UniqueConstraint("partner", "spki", name="uq_anchor_partner_spki"),
