@@ -118,6 +118,29 @@ def test_an_upstream_is_passed_on_with_its_servers() -> None:
     assert alone == UpstreamSettings.at("http://127.0.0.1:1")
 
 
+STREAMS = """
+[[upstreams]]
+name = "db"
+servers = ["postgresql://127.0.0.1:1", "postgresql+unix:db.sock"]
+drain = ["postgresql+unix:db.sock"]
+send_proxy = "v2"
+
+[[sites]]
+name = "main"
+hosts = ["localhost"]
+on_refusal = "close"
+routes = [{ path = "/", upstream = "db" }]
+"""
+
+
+def test_servers_of_what_is_no_http_make_the_site_one() -> None:
+    settings = gate_settings(parse(STREAMS), [MAIN], Path("/run"))
+    (upstream,) = settings.upstreams
+    assert (upstream.protocol, upstream.send_proxy, settings.sites[0].speaks) == ("stream", "v2", "postgresql")
+    assert [server.address for server in upstream.servers] == ["tcp://127.0.0.1:1", f"unix:{Path.cwd()}/db.sock"]
+    assert [server.drain for server in upstream.servers] == [False, True]
+
+
 def test_a_token_key_goes_along_and_is_never_shown() -> None:
     text = FILE.replace('identity = ["nginx"]', 'identity = ["jwt"], jwt_audience = "orders"')
     config = parse(text.replace("[gate]", '[gate]\njwt = { issuer = "https://gate.test", lifetime = "90s" }'))

@@ -297,6 +297,39 @@ RULES = [
         id="too many servers",
     ),
     pytest.param(
+        pool(servers='"tcp://127.0.0.1:1", "http://127.0.0.1:2"'),
+        pool(servers='"tcp://127.0.0.1:1", "tcp+unix:/run/app"'),
+        ":3:33: upstreams[0].servers[1]: http://127.0.0.1:2 does not speak what tcp://127.0.0.1:1 does. "
+        "Give it an upstream of its own",
+        id="servers that cannot stand in for each other",
+    ),
+    pytest.param(
+        pool(servers='"tcp://127.0.0.1:1"', more='protocol = "h2"'),
+        pool(servers='"tcp://127.0.0.1:1"', more='balance = "client_hash"'),
+        ":4:12: upstreams[0].protocol: has no meaning for what is no HTTP. Leave it out",
+        id="HTTP/2 to what is no HTTP",
+    ),
+    pytest.param(
+        pool(servers='"tcp://127.0.0.1:1"', more='health = {check = "http"}'),
+        pool(servers='"tcp://127.0.0.1:1"', more='health = {check = "tcp"}'),
+        ':4:19: upstreams[0].health.check: "http" asks what is no HTTP. Use "tcp"',
+        id="a question in HTTP to what is none",
+    ),
+    pytest.param(
+        pool(more='protocol = "h2"\nsend_proxy = "v2"'),
+        pool(more='protocol = "http/1.1"\nsend_proxy = "v2"'),
+        ':5:14: upstreams[0].send_proxy: names one client for a connection, and over "h2" many share one. '
+        'Set protocol = "http/1.1", or leave send_proxy out',
+        id="a PROXY header where clients share connections",
+    ),
+    pytest.param(
+        pool("db", '"tcp://127.0.0.1:1"') + site() + route(upstream="db"),
+        pool("db", '"tcp://127.0.0.1:1"') + site(more='on_refusal = "close"') + route(upstream="db"),
+        ':5:1: sites[0].on_refusal: "page" has no meaning for db, which is no HTTP. '
+        'Set on_refusal = "alert", or "close"',
+        id="a page for a pool of what is no HTTP",
+    ),
+    pytest.param(
         site(more='on_refusal = "alert"') + route(upstream="tcp://127.0.0.1:6379") + route("/x"),
         site(more='on_refusal = "alert"') + route(upstream="tcp://127.0.0.1:6379"),
         ":7:12: sites[0].routes[0].upstream: tcp://127.0.0.1:6379 is no HTTP, and the site has other routes. "

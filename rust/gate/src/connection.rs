@@ -21,11 +21,12 @@ use crate::{
         Dialects, Hop,
         link::{self, Link},
     },
+    introduction::Introduction,
     ledger,
     limits::{self, Held, Over, Pace, Slowest},
     standing::{Standing, judge, unix_now},
     state::{State, TimeoutsMs},
-    upstream::block,
+    upstream::{Preface, Upstream, block},
     worker::Worker,
 };
 
@@ -57,6 +58,8 @@ const MAX_ABANDONED: u32 = 200;
 /// What the handshake told.
 pub(crate) struct Met {
     pub(crate) peer: SocketAddr,
+    /// What the client has connected to, here or at the balancer that sent it.
+    pub(crate) local: SocketAddr,
     pub(crate) port: u16,
     /// The name that the client asked for; empty for none.
     pub(crate) sni: Box<str>,
@@ -82,6 +85,8 @@ pub(crate) struct Connection {
     hop: RefCell<Option<KnownHop>>,
     /// What services are told that want to tell connections apart; made when one asks.
     session: OnceCell<Box<str>>,
+    /// What it needs where a service wants the PROXY header; made when one asks.
+    introduction: OnceCell<Box<Introduction>>,
     standing: RefCell<Rc<Standing>>,
     requests: RefCell<Vec<Option<Running>>>,
     running: Cell<usize>,
@@ -172,6 +177,7 @@ impl Connection {
             progress: Arc::default(),
             hop: RefCell::default(),
             session: OnceCell::new(),
+            introduction: OnceCell::new(),
             standing: RefCell::new(standing),
             requests: RefCell::default(),
             running: Cell::new(0),
@@ -270,6 +276,19 @@ impl Connection {
         .into();
         *hop = Some((authority.into(), dialects, fields.clone()));
         fields
+    }
+
+    /// How a server of `upstream` is told about the client, if it wants to be: as `admission`, or as nobody.
+    pub(crate) fn introduce(
+        &self,
+        upstream: &Upstream,
+        standing: &Standing,
+        admission: Option<&Arc<Admission>>,
+    ) -> Option<Rc<Preface>> {
+        let version = upstream.send_proxy?;
+        let introduction = (self.introduction)
+            .get_or_init(|| Box::new(Introduction::new(self.worker.pools.owner())));
+        Some(introduction.of(version, &self.met, &standing.chain, admission))
     }
 
     /// Starts a request.
@@ -638,6 +657,9 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.tell("", "");
+        if let Some(introduction) = self.introduction.get() {
+            self.worker.pools.forget(introduction.owner());
+        }
         self.worker.forget(self.slot.get());
     }
 }

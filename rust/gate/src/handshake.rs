@@ -6,7 +6,6 @@ use std::{
     future::poll_fn,
     io,
     mem::MaybeUninit,
-    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     task::{Poll, ready},
@@ -28,6 +27,7 @@ use crate::{
     hello::{groups, is_plain_http, plain_http_answer},
     identity::TlsFacts,
     limits, postgresql,
+    proxy_protocol::Ends,
     tls::{Groups, Suites},
     tls_stream::TlsStream,
     worker::Worker,
@@ -51,14 +51,14 @@ const BUFFER_LIMIT: usize = 64 * 1024;
 pub(crate) async fn shake(
     worker: &Rc<Worker>,
     tcp: TcpStream,
-    peer: SocketAddr,
+    ends: Ends,
     port: u16,
 ) -> Result<(TlsStream, Met, bool), Handshake> {
     let (tls, is_stream) = match limits::patiently(worker, accept(worker, tcp, port)).await {
         Some(result) => result?,
         None => return Err(Handshake::Timeout),
     };
-    let met = met(&tls, peer, port);
+    let met = met(&tls, ends, port);
     Ok((tls, met, is_stream))
 }
 
@@ -211,7 +211,7 @@ fn kind(error: &io::Error) -> Handshake {
     }
 }
 
-fn met(tls: &TlsStream, peer: SocketAddr, port: u16) -> Met {
+fn met(tls: &TlsStream, ends: Ends, port: u16) -> Met {
     let (_, session) = tls.get_ref();
     let version = match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -241,7 +241,8 @@ fn met(tls: &TlsStream, peer: SocketAddr, port: u16) -> Met {
         alpn,
     };
     Met {
-        peer,
+        peer: ends.source,
+        local: ends.destination,
         port,
         facts: facts.value(),
         sni: sni.into(),

@@ -16,7 +16,7 @@ mod dialect;
 mod encode;
 mod fields;
 mod forwarded;
-mod leaf;
+pub(crate) mod leaf;
 pub(crate) mod link;
 mod names;
 mod nginx;

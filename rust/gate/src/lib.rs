@@ -15,6 +15,7 @@ pub mod event;
 #[cfg(test)]
 mod fixtures;
 pub mod identity;
+mod introduction;
 pub mod proxy_protocol;
 pub mod refusal;
 pub mod rules;

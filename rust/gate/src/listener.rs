@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::{
     counters::Handshake,
     limits, plain,
-    proxy_protocol::{self, Source},
+    proxy_protocol::{self, Ends, Source},
     serve,
     worker::{Open, Worker},
 };
@@ -149,7 +149,8 @@ fn listen(socket: &Socket) -> io::Result<()> {
 
 /// Accepts until the gate drains.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, service: Service) {
-    let port = listener.local_addr().map_or(0, |address| address.port());
+    let here = listener.local_addr();
+    let port = here.as_ref().map_or(0, SocketAddr::port);
     // What is accepted has it from the listener: a system call less for each.
     let _ = socket2::SockRef::from(&listener).set_tcp_nodelay(true);
     loop {
@@ -160,21 +161,28 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, service: S
                     limits::full(&worker);
                     continue;
                 };
+                let ends = Ends {
+                    source: peer,
+                    destination: match &here {
+                        Ok(here) if !here.ip().is_unspecified() => *here,
+                        _ => stream.local_addr().unwrap_or((peer.ip(), port).into()),
+                    },
+                };
                 if expects_header(&worker, peer) {
                     let worker = Rc::clone(&worker);
                     drop(tokio::task::spawn_local(async move {
                         let mut stream = stream;
-                        let Some(client) = behind(&worker, &mut stream, peer).await else {
+                        let Some(ends) = behind(&worker, &mut stream, ends).await else {
                             return;
                         };
-                        if limits::arrive(&worker, &mut open, client.ip()) {
-                            start(&worker, stream, client, port, open, service);
+                        if limits::arrive(&worker, &mut open, ends.source.ip()) {
+                            start(&worker, stream, ends, port, open, service);
                         }
                     }));
                     continue;
                 }
                 if limits::arrive(&worker, &mut open, peer.ip()) {
-                    start(&worker, stream, peer, port, open, service);
+                    start(&worker, stream, ends, port, open, service);
                 }
             }
             // Out of descriptors or memory: waiting helps, spinning does not. All other errors concern one connection.
@@ -196,13 +204,13 @@ fn expects_header(worker: &Worker, peer: SocketAddr) -> bool {
     !from.is_empty() && from.iter().any(|network| network.contains(peer.ip()))
 }
 
-/// The client behind `peer`, as the PROXY header says; `None` without one, or where it does not come in the time of a
+/// The client behind the peer, as the PROXY header says; `None` without one, or where it does not come in the time of a
 /// handshake.
-async fn behind(worker: &Worker, stream: &mut TcpStream, peer: SocketAddr) -> Option<SocketAddr> {
+async fn behind(worker: &Worker, stream: &mut TcpStream, ends: Ends) -> Option<Ends> {
     let limit = worker.state().config.settings.timeouts.handshake;
     let end = match tokio::time::timeout(limit, proxy_protocol::read(stream)).await {
         Ok(Ok(Source::Client(client))) => return Some(client),
-        Ok(Ok(Source::Peer)) => return Some(peer),
+        Ok(Ok(Source::Peer)) => return Some(ends),
         Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Handshake::ProxyHeader,
         Ok(Err(_)) => Handshake::Closed,
         Err(_) => Handshake::Timeout,
@@ -214,7 +222,7 @@ async fn behind(worker: &Worker, stream: &mut TcpStream, peer: SocketAddr) -> Op
 fn start(
     worker: &Rc<Worker>,
     stream: TcpStream,
-    peer: SocketAddr,
+    ends: Ends,
     port: u16,
     open: Open,
     service: Service,
@@ -223,7 +231,7 @@ fn start(
         Service::Tls => drop(tokio::task::spawn_local(serve::serve(
             worker.clone(),
             stream,
-            peer,
+            ends,
             port,
             open,
         ))),

@@ -1,8 +1,10 @@
 //! The PROXY protocol, versions 1 and 2, as load balancers begin a connection with it: who the client really is.
 //!
-//! Knows the header (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>) and how to read it and not a byte
-//! more. Does not know from whom it is taken: only where the settings name the peer (`proxy_protocol_from`), and there it
+//! Knows the header (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>), how to read it and not a byte more,
+//! and how to write one ([`write`]). Does not know from whom it is taken: only where the settings name the peer (`proxy_protocol_from`), and there it
 //! must be. Where it is not expected, its first bytes are no TLS, as ever.
+
+pub(crate) mod write;
 
 use std::{
     io,
@@ -21,11 +23,20 @@ const LONGEST_LINE: usize = 107;
 /// skipped.
 const MOST_ADDITION: usize = 4096;
 
+/// The two ends of a client's connection: where it comes from, and where it leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// The client.
+    pub source: SocketAddr,
+    /// What it has connected to.
+    pub destination: SocketAddr,
+}
+
 /// Who sent the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// The client that the balancer names.
-    Client(SocketAddr),
+    /// The client that the balancer names, and what that has connected to.
+    Client(Ends),
     /// The balancer itself (LOCAL: its health check), or one of whom it knows nothing.
     Peer,
 }
@@ -115,9 +126,11 @@ fn version_1(line: &[u8]) -> Result<Source, NoHeader> {
                 _ => return Err(NoHeader),
             };
             let source = address(source).ok_or(NoHeader)?;
-            address(destination).ok_or(NoHeader)?;
-            port(destination_port)?;
-            Ok(Source::Client((source, port(source_port)?).into()))
+            let destination = address(destination).ok_or(NoHeader)?;
+            Ok(Source::Client(Ends {
+                source: (source, port(source_port)?).into(),
+                destination: (destination, port(destination_port)?).into(),
+            }))
         }
         _ => Err(NoHeader),
     }
@@ -144,18 +157,22 @@ fn version_2(bytes: &[u8]) -> Result<Source, NoHeader> {
         0x21 => false,
         _ => return Err(NoHeader),
     };
-    let (source, additions) = match head[13] {
+    let (ends, additions) = match head[13] {
         0x11 => {
             let (at, additions) = rest.split_at_checked(12).ok_or(NoHeader)?;
-            let source = Ipv4Addr::new(at[0], at[1], at[2], at[3]);
-            let port = u16::from_be_bytes([at[8], at[9]]);
-            (Some(SocketAddr::from((source, port))), additions)
+            let ends = Ends {
+                source: end::<4>(at, 0, 8).ok_or(NoHeader)?,
+                destination: end::<4>(at, 4, 10).ok_or(NoHeader)?,
+            };
+            (Some(ends), additions)
         }
         0x21 => {
             let (at, additions) = rest.split_at_checked(36).ok_or(NoHeader)?;
-            let source: [u8; 16] = at[..16].try_into().map_err(|_| NoHeader)?;
-            let port = u16::from_be_bytes([at[32], at[33]]);
-            (Some(SocketAddr::from((source, port))), additions)
+            let ends = Ends {
+                source: end::<16>(at, 0, 32).ok_or(NoHeader)?,
+                destination: end::<16>(at, 16, 34).ok_or(NoHeader)?,
+            };
+            (Some(ends), additions)
         }
         // A unix socket has no address that anybody could use.
         0x31 => (None, rest.split_at_checked(216).ok_or(NoHeader)?.1),
@@ -165,10 +182,20 @@ fn version_2(bytes: &[u8]) -> Result<Source, NoHeader> {
         _ => return Err(NoHeader),
     };
     well_formed(additions)?;
-    Ok(match source {
-        Some(source) if !is_local => Source::Client(source),
+    Ok(match ends {
+        Some(ends) if !is_local => Source::Client(ends),
         _ => Source::Peer,
     })
+}
+
+/// The address of `N` bytes at `address`, with the port at `port`.
+fn end<const N: usize>(at: &[u8], address: usize, port: usize) -> Option<SocketAddr>
+where
+    IpAddr: From<[u8; N]>,
+{
+    let octets: [u8; N] = at.get(address..address + N)?.try_into().ok()?;
+    let port = at.get(port..port + 2)?.try_into().ok()?;
+    Some((IpAddr::from(octets), u16::from_be_bytes(port)).into())
 }
 
 /// Section 2.2.7: a type, two bytes of length, the value.
@@ -196,8 +223,11 @@ mod tests {
         .concat()
     }
 
-    fn client(text: &str) -> Result<Source, NoHeader> {
-        Ok(Source::Client(text.parse().expect("an address")))
+    fn client(source: &str, destination: &str) -> Result<Source, NoHeader> {
+        Ok(Source::Client(Ends {
+            source: source.parse().expect("an address"),
+            destination: destination.parse().expect("an address"),
+        }))
     }
 
     const IPV4: [u8; 12] = [192, 0, 2, 7, 203, 0, 113, 1, 0xdc, 0x04, 0x01, 0xbb];
@@ -207,11 +237,11 @@ mod tests {
         let parse = |text: &str| parse(text.as_bytes());
         assert_eq!(
             parse("PROXY TCP4 192.0.2.7 203.0.113.1 56324 443\r\n"),
-            client("192.0.2.7:56324")
+            client("192.0.2.7:56324", "203.0.113.1:443")
         );
         assert_eq!(
             parse("PROXY TCP6 2001:db8::7 2001:db8::1 56324 443\r\n"),
-            client("[2001:db8::7]:56324")
+            client("[2001:db8::7]:56324", "[2001:db8::1]:443")
         );
         assert_eq!(parse("PROXY UNKNOWN\r\n"), Ok(Source::Peer));
         assert_eq!(parse("PROXY UNKNOWN ff::1 what ever\r\n"), Ok(Source::Peer));
@@ -250,14 +280,26 @@ mod tests {
 
     #[test]
     fn version_2_is_read() {
-        assert_eq!(parse(&v2(0x21, 0x11, &IPV4)), client("192.0.2.7:56324"));
+        assert_eq!(
+            parse(&v2(0x21, 0x11, &IPV4)),
+            client("192.0.2.7:56324", "203.0.113.1:443")
+        );
         let mut ipv6 = [0; 36];
         ipv6[..4].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
         ipv6[15] = 7;
+        ipv6[16..20].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
+        ipv6[31] = 1;
         ipv6[32..34].copy_from_slice(&56324_u16.to_be_bytes());
-        assert_eq!(parse(&v2(0x21, 0x21, &ipv6)), client("[2001:db8::7]:56324"));
+        ipv6[34..].copy_from_slice(&443_u16.to_be_bytes());
+        assert_eq!(
+            parse(&v2(0x21, 0x21, &ipv6)),
+            client("[2001:db8::7]:56324", "[2001:db8::1]:443")
+        );
         let remarks = [&IPV4[..], &[0x02, 0, 3, b'a', b'b', b'c', 0x04, 0, 0]].concat();
-        assert_eq!(parse(&v2(0x21, 0x11, &remarks)), client("192.0.2.7:56324"));
+        assert_eq!(
+            parse(&v2(0x21, 0x11, &remarks)),
+            client("192.0.2.7:56324", "203.0.113.1:443")
+        );
         for peer in [
             v2(0x20, 0x00, &[]),
             v2(0x20, 0x11, &IPV4),
@@ -312,7 +354,10 @@ mod tests {
                         .expect("sent");
                 };
                 let (source, ()) = tokio::join!(read(&mut far), sending);
-                assert_eq!(source.map_err(|_| NoHeader), client("192.0.2.7:56324"));
+                assert_eq!(
+                    source.map_err(|_| NoHeader),
+                    client("192.0.2.7:56324", "203.0.113.1:443")
+                );
                 let mut rest = [0; 13];
                 far.read_exact(&mut rest).await.expect("the rest");
                 assert_eq!(&rest, b"\x16\x03\x01 and so on");

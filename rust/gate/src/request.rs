@@ -345,6 +345,7 @@ async fn pass(
         additions: &additions,
         upload,
         asker,
+        preface: connection.introduce(&cleared.upstream, standing, cleared.permit.admission()),
         on_interim: &mut hint,
     };
     let (mut answered, exchange) =

@@ -2,7 +2,6 @@
 
 use std::{
     future::{Future, poll_fn},
-    net::SocketAddr,
     rc::Rc,
     task::Poll,
 };
@@ -24,6 +23,7 @@ use crate::{
     handshake::shake,
     http1, limits,
     message::{Body, RequestHead, Rest},
+    proxy_protocol::Ends,
     request::{Silence, answer},
     standing::{judge, unix_now},
     stream,
@@ -35,16 +35,10 @@ use crate::{
 const STRANGER_HEADER_BYTES: usize = 8 * 1024;
 
 /// Serves a client from its first byte to its last.
-pub(crate) async fn serve(
-    worker: Rc<Worker>,
-    tcp: TcpStream,
-    peer: SocketAddr,
-    port: u16,
-    open: Open,
-) {
+pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, ends: Ends, port: u16, open: Open) {
     let _open = open;
     // Boxed, so that the memory of a handshake is given back before the connection idles.
-    let Some((io, connection, header_bytes)) = Box::pin(meet(worker, tcp, peer, port)).await else {
+    let Some((io, connection, header_bytes)) = Box::pin(meet(worker, tcp, ends, port)).await else {
         return;
     };
     if connection.is_stream {
@@ -60,11 +54,11 @@ pub(crate) async fn serve(
 async fn meet(
     worker: Rc<Worker>,
     tcp: TcpStream,
-    peer: SocketAddr,
+    ends: Ends,
     port: u16,
 ) -> Option<(ClientIo, Rc<Connection>, usize)> {
     let counters = worker.shared.counters.clone();
-    let (tls, met, is_stream) = match shake(&worker, tcp, peer, port).await {
+    let (tls, met, is_stream) = match shake(&worker, tcp, ends, port).await {
         Ok(met) => met,
         Err(end) => {
             counters.handshake(end);

@@ -102,9 +102,10 @@ async fn pass(mut io: ClientIo, connection: Rc<Connection>) {
         None => Asker::Nobody(connection.met.peer.ip()),
     };
     let idle = state.config.settings.timeouts.stream_idle;
+    let preface = connection.introduce(&upstream, &standing, permit.admission());
     // What lives long does not keep what was in force when it began.
     drop((standing, state));
-    let (mut stream, _under_way) = match open(&permit, &upstream, asker).await {
+    let (mut stream, _under_way) = match open(&permit, &upstream, asker, preface.as_deref()).await {
         Ok(opened) => opened,
         Err(failure) => {
             if let Some((document, counted)) = problem::of_failure(failure) {

@@ -69,7 +69,7 @@ def gate_settings(
                 made,
                 tls_profile=str(site.tls_profile),
                 ca_hints=site.ca_hints is CaHints.AUTO,
-                speaks=site.stream or "http",
+                speaks=config.stream_of(site) or "http",
             )
             for site, made in zip(config.sites, sites, strict=True)
         ],
@@ -164,9 +164,9 @@ def _upstream(config: Config, service: Upstream, sockets: Path) -> UpstreamSetti
     waits = upstream.timeouts
     return UpstreamSettings(
         name=upstream.name,
-        servers=[ServerSettings(str(server), server in upstream.drain) for server in upstream.servers],
+        servers=[ServerSettings(server.server, server in upstream.drain) for server in upstream.servers],
         balance=str(upstream.balance),
-        protocol=str(upstream.protocol),
+        protocol="stream" if upstream.stream else str(upstream.protocol),
         tls=tls_settings(upstream.tls),
         waits=Waits(_seconds(waits.connect), _seconds(waits.response), _seconds(waits.total)),
         retries=Retries(upstream.retries.most, upstream.retries.percent, upstream.retries.per_second),
@@ -176,6 +176,7 @@ def _upstream(config: Config, service: Upstream, sockets: Path) -> UpstreamSetti
         slow_start=upstream.slow_start.total_seconds(),
         resolve=upstream.resolve.total_seconds(),
         health=_health(upstream.health),
+        send_proxy=str(upstream.send_proxy),
     )
 
 

@@ -158,6 +158,11 @@ class ServerAddress:
 
     def read(self, value: object, folder: Path) -> Upstream:
         text = text_of(value)
+        scheme, colon, rest = text.partition(":")
+        if colon and (stream := scheme.lower()).removesuffix("+unix") in STREAMS:
+            if stream.endswith("+unix"):
+                return Upstream(f"{stream}:{_socket(rest, folder).socket}")
+            return _stream(stream, rest, text)
         if text.startswith("unix:"):
             return _socket(text.removeprefix("unix:"), folder)
         if text.lower().startswith(("http://", "https://")):
@@ -178,11 +183,6 @@ class Service:
 
     def read(self, value: object, folder: Path) -> Upstream:
         text = text_of(value)
-        scheme, colon, rest = text.partition(":")
-        if colon and (stream := scheme.lower()).removesuffix("+unix") in STREAMS:
-            if stream.endswith("+unix"):
-                return Upstream(f"{stream}:{_socket(rest, folder).socket}")
-            return _stream(stream, rest, text)
         # Whether a name is one of `[[upstreams]]` is a question of the rules.
         return Upstream(text) if UPSTREAM_NAME.fullmatch(text) else ServerAddress().read(value, folder)
 

@@ -45,9 +45,9 @@ def reference() -> str:
         "without `burst`: what comes in a second, at least 1 |",
         '| address | IP address and port: `"127.0.0.1:8443"`, `"[::1]:8443"`; `localhost` is `127.0.0.1` |',
         "| host | a DNS name or an IP address, without port; other letters than ASCII become A-labels; no wildcards |",
-        '| server | `"http://host:port"`, `"https://host:port"` or `"unix:/path/of/a/socket"` |',
-        '| upstream | as a server; or the name of one of `[[upstreams]]`, `"demo"` or `"portal"`; for what is no HTTP '
+        '| server | `"http://host:port"`, `"https://host:port"` or `"unix:/path/of/a/socket"`; for what is no HTTP '
         '`"tcp://host:port"`, `"postgresql://host:port"`, `"tcp+unix:/path"` or `"postgresql+unix:/path"` |',
+        '| upstream | as a server; or the name of one of `[[upstreams]]`, `"demo"` or `"portal"` |',
         "| path | whole segments of letters, digits and `- . _ ~`, no `/` at the end: they have one spelling only |",
         "| file | a name, relative to the folder of `mutualgate.toml` |",
         "",
@@ -72,6 +72,9 @@ def reference() -> str:
         "- two upstreams of one name, or one named `demo` or `portal`; a route to a name that none has;",
         "- a server with `https://` where `ca_file` of `[upstreams.tls]` does not say whom to trust;",
         "- an item of `drain` that is none of `servers`;",
+        "- servers of one upstream that do not all speak HTTP, or all the same other thing; `h2` or a check by `http`",
+        "  where that is no HTTP;",
+        '- `send_proxy` with `protocol = "h2"`: many clients share such a connection;',
         '- `ca_hints = "auto"` at a site with the portal, which has to see certificates that are not known yet;',
         "- an upstream that is a listener of the gate itself;",
         "- `tcp://` or `postgresql://` beside another route of the site, with another path than `/`, with",

@@ -5,14 +5,14 @@ one wrong value does not hide the conflicts of the others.
 """
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .messages import PERMANENT_REDIRECT
 from .network import DEMO, PORTAL, STREAMS, Address, Service, Upstream
 from .positions import Place
-from .shape import USUAL_DIALECTS, CaHints, Dialect, Mode, OnRefusal, Security
+from .shape import USUAL_DIALECTS, CaHints, Check, Dialect, Mode, OnRefusal, Protocol, Security, SendProxy
 
 Draft = Mapping[str, Any]
 
@@ -35,12 +35,13 @@ def conflicts(draft: Draft) -> Iterator[Finding]:
     """Everything in `draft` that contradicts something else in it."""
     yield from _listeners(draft.get("gate", {}))
     yield from _site_names(draft)
+    pools = {upstream.get("name"): _speaks(upstream) for _, upstream in _present(draft.get("upstreams"))}
     for index, site in enumerate(_sites(draft)):
         place: Place = ("sites", index)
         yield from _certificate(place, site)
         yield from _routes(place, site)
         yield from _refusal(place, site)
-        yield from _stream(place, site)
+        yield from _stream(place, site, pools)
         yield from _hints(place, site)
     yield from _upstreams(draft)
     yield from _loops(draft)
@@ -190,12 +191,17 @@ def _refusal(place: Place, site: Draft) -> Iterator[Finding]:
                           fix='Use "page" or "close", or require a certificate for all routes')  # fmt: skip
 
 
-def _stream(place: Place, site: Draft) -> Iterator[Finding]:
+def _speaks(upstream: Draft) -> str | None:
+    """What the servers of an upstream speak where that is no HTTP."""
+    return next((server.stream for _, server in _present(upstream.get("servers"))), None)
+
+
+def _stream(place: Place, site: Draft, pools: Mapping[Any, str | None]) -> Iterator[Finding]:
     """What is no HTTP has no paths, no header fields and no pages."""
     routes = list(_present(site.get("routes")))
     for index, route in routes:
         upstream = route.get("upstream")
-        if upstream is None or upstream.stream is None:
+        if upstream is None or (upstream.stream or pools.get(upstream.address)) is None:
             continue
         here: Place = (*place, "routes", index)
         if len(site.get("routes") or ()) > 1:
@@ -239,6 +245,7 @@ def _upstreams(draft: Draft) -> Iterator[Finding]:
         servers = [server for _, server in _present(upstream.get("servers"))]
         if len(servers) > MAX_SERVERS:
             yield Finding((*place, "servers"), f"has {len(servers)} servers, and {MAX_SERVERS} are the most")
+        yield from _one_protocol(place, upstream, servers)
         tls = upstream.get("tls", {})
         if any(server.is_tls for server in servers) and "ca_file" in tls and tls["ca_file"] is None:
             yield Finding((*place, "servers"), "has an address with https://, and nothing says whom to trust there",
@@ -252,6 +259,23 @@ def _upstreams(draft: Draft) -> Iterator[Finding]:
         if service.is_name and service.address not in names:
             near = f"There are: {', '.join(names)}" if names else "Give it under [[upstreams]]"
             yield Finding(place, f'there is no upstream "{service}"', fix=f'{near}; or write "http://{service}:80"')
+
+
+def _one_protocol(place: Place, upstream: Draft, servers: Sequence[Upstream]) -> Iterator[Finding]:
+    """Servers that stand in for each other speak the same."""
+    stream, is_h2 = _speaks(upstream), upstream.get("protocol") is Protocol.HTTP_2
+    for number, server in _present(upstream.get("servers")):
+        if server.stream != stream:
+            yield Finding((*place, "servers", number), f"{server} does not speak what {servers[0]} does",
+                          fix="Give it an upstream of its own")  # fmt: skip
+    if stream is not None:
+        if is_h2:
+            yield Finding((*place, "protocol"), "has no meaning for what is no HTTP", fix="Leave it out")
+        if upstream.get("health", {}).get("check") is Check.HTTP:
+            yield Finding((*place, "health", "check"), '"http" asks what is no HTTP', fix='Use "tcp"')
+    elif is_h2 and upstream.get("send_proxy", SendProxy.OFF) is not SendProxy.OFF:
+        yield Finding((*place, "send_proxy"), 'names one client for a connection, and over "h2" many share one',
+                      fix='Set protocol = "http/1.1", or leave send_proxy out')  # fmt: skip
 
 
 def _services(draft: Draft) -> Iterator[tuple[Place, Upstream]]:

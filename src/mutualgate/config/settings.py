@@ -22,6 +22,7 @@ from .shape import (
     OnRefusal,
     Protocol,
     Security,
+    SendProxy,
     TlsProfile,
 )
 
@@ -402,7 +403,9 @@ UPSTREAMS = Table(
     "Several servers that can stand in for each other, under a name that routes use as their `upstream`.",
     (
         Setting("name", SITE_NAME, None, "What routes, logs and metrics call it. Not `demo` or `portal`.", '"app"'),
-        Setting("servers", Many(ServerAddress(), 1), None, "Where its servers listen; at most 64.",
+        Setting("servers", Many(ServerAddress(), 1), None,
+                "Where its servers listen; at most 64. For what is no HTTP all of them begin with `tcp` or all with "
+                "`postgresql`, as the `upstream` of a route does.",
                 '["http://10.0.0.1:8080", "http://10.0.0.2:8080", "unix:/run/app.sock"]'),
         Setting("balance", Choice(Balance), '"round_robin"',
                 "Which server gets a request. `round_robin`: one after the other; `least_requests`: of two drawn by "
@@ -411,6 +414,10 @@ UPSTREAMS = Table(
         Setting("protocol", Choice(Protocol), '"http/1.1"',
                 "What the servers speak. `h2`: HTTP/2, over TLS by ALPN, in the clear with prior knowledge; requests "
                 "share connections, as gRPC wants it.", '"h2"'),
+        Setting("send_proxy", Choice(SendProxy), '"off"',
+                "Begin each connection to the servers with a PROXY header that names the client's address and the one "
+                "it connected to: `v1`, a line; `v2`, bytes, which also say what was admitted. The servers have to "
+                "expect it. A connection then belongs to one of a client and is not shared; not with `h2`.", '"v2"'),
         Setting("drain", Many(ServerAddress()), "[]",
                 "Those of `servers` that get no new requests. What runs there ends.", '["http://10.0.0.2:8080"]'),
         Setting("slow_start", Duration(0 * SECOND, HOUR), '"10s"',

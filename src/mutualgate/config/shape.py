@@ -215,6 +215,14 @@ class Protocol(StrEnum):
     HTTP_2 = "h2"
 
 
+class SendProxy(StrEnum):
+    """Whether connections to the servers of an upstream begin with a PROXY header, and of which version."""
+
+    OFF = "off"
+    V1 = "v1"
+    V2 = "v2"
+
+
 SYSTEM = "system"
 """In place of a file with CAs: those that this machine trusts."""
 
@@ -288,6 +296,7 @@ class UpstreamConfig:
     servers: tuple[Upstream, ...]
     balance: Balance
     protocol: Protocol
+    send_proxy: SendProxy
     drain: tuple[Upstream, ...]
     slow_start: timedelta
     resolve: timedelta
@@ -296,6 +305,11 @@ class UpstreamConfig:
     retries: UpstreamRetries
     ejection: UpstreamEjection
     health: UpstreamHealth
+
+    @property
+    def stream(self) -> str | None:
+        """What its servers speak where the gate does not read it: `tcp` or `postgresql`."""
+        return next((server.stream for server in self.servers), None)
 
 
 @dataclass(frozen=True)
@@ -343,11 +357,6 @@ class SiteConfig:
     limits: SiteLimits
     routes: tuple[RouteConfig, ...]
 
-    @property
-    def stream(self) -> str | None:
-        """What its clients speak where that is no HTTP: `tcp` or `postgresql`. Then it has one route."""
-        return next((route.upstream.stream for route in self.routes if route.upstream), None)
-
 
 @dataclass(frozen=True)
 class PortalConfig:
@@ -379,6 +388,15 @@ class Config:
     def signs_tokens(self) -> bool:
         """Whether the service of some route is told by a token who a client is."""
         return any(Dialect.JWT in route.identity for site in self.sites for route in site.routes)
+
+    def stream_of(self, site: SiteConfig) -> str | None:
+        """What the clients of `site` speak where that is no HTTP: `tcp` or `postgresql`. Then it has one route."""
+        service = next((route.upstream for route in site.routes if route.upstream), None)
+        if service is None:
+            return None
+        if not service.is_name:
+            return service.stream
+        return next((upstream.stream for upstream in self.upstreams if upstream.name == service.address), None)
 
     @cached_property
     def destinations(self) -> tuple[Upstream, ...]:

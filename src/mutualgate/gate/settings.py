@@ -100,6 +100,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     slow_start: float = 0.0
     resolve: float = 10.0
     health: Health | None = None
+    send_proxy: str = "off"
 
     @classmethod
     def streaming(cls, name: str, address: str) -> "UpstreamSettings":

@@ -53,6 +53,15 @@ pub(crate) struct Upstream {
     /// How often names are looked up again.
     pub(crate) resolve: Duration,
     pub(crate) health: Option<Health>,
+    /// Whether each connection begins with a PROXY header.
+    pub(crate) send_proxy: Option<SendProxy>,
+}
+
+/// Which version of the PROXY protocol servers are spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SendProxy {
+    V1,
+    V2,
 }
 
 /// How often a request may be sent to another server, beside those that could not be connected to.
@@ -155,6 +164,8 @@ pub(super) struct WireUpstream {
     resolve: f64,
     #[serde(default)]
     health: Option<WireHealth>,
+    #[serde(default)]
+    send_proxy: String,
 }
 
 fn ten() -> f64 {
@@ -273,6 +284,23 @@ pub(super) fn checked(index: usize, wire: &WireUpstream) -> Result<Upstream, Set
             ));
         }
     };
+    let send_proxy = match wire.send_proxy.as_str() {
+        "" | "off" => None,
+        "v1" => Some(SendProxy::V1),
+        "v2" => Some(SendProxy::V2),
+        other => {
+            return Err(SettingsError::new(
+                field("send_proxy"),
+                format!("is {other:?}, expected \"off\", \"v1\" or \"v2\""),
+            ));
+        }
+    };
+    if send_proxy.is_some() && protocol == Protocol::Http2 {
+        return Err(SettingsError::new(
+            field("send_proxy"),
+            "names one client, and over h2 many share a connection",
+        ));
+    }
     let tls_field = |name: &str| field(&format!("tls.{name}"));
     let tls = (wire.tls.as_ref())
         .map(|tls| upstream_tls::checked(&tls_field, tls, protocol))
@@ -332,6 +360,7 @@ pub(super) fn checked(index: usize, wire: &WireUpstream) -> Result<Upstream, Set
         slow_start: Duration::from_secs_f64(wire.slow_start.clamp(0.0, 100_000.0)),
         resolve: wait_of("resolve", wire.resolve)?,
         health,
+        send_proxy,
     })
 }
 

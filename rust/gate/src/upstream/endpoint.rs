@@ -15,7 +15,7 @@ use rustls::pki_types::ServerName;
 use crate::{
     counters::Sharded,
     settings::{
-        upstream::{Address, Health, Protocol, Upstream},
+        upstream::{Address, Health, Protocol, SendProxy, Upstream},
         upstream_tls::Tls,
     },
 };
@@ -57,6 +57,7 @@ pub(crate) struct Endpoint {
     pub(super) server: Address,
     pub(super) target: Target,
     pub(super) protocol: Protocol,
+    pub(super) send_proxy: Option<SendProxy>,
     pub(super) tls: Option<Secured>,
     /// What stands for it where clients are spread by hash: the same in every process.
     pub(super) hash: u64,
@@ -90,6 +91,7 @@ impl Endpoint {
             server: server.clone(),
             target,
             protocol: upstream.protocol,
+            send_proxy: upstream.send_proxy,
             tls: Secured::of(upstream, server),
             hash,
             active: AtomicUsize::new(0),
@@ -125,6 +127,7 @@ impl Endpoint {
         !self.is_retired()
             && self.server == *server
             && self.protocol == upstream.protocol
+            && self.send_proxy == upstream.send_proxy
             && self.tls.as_ref().map(|mine| &mine.tls)
                 == upstream.tls.as_ref().filter(|_| is_tls(server))
     }

@@ -4,6 +4,7 @@ use std::{
     future::{Future, poll_fn},
     io::{self, IoSlice},
     pin::{Pin, pin},
+    rc::Rc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -17,7 +18,7 @@ use tokio::{
 
 use super::{
     endpoint::UnderWay,
-    pool::{INBOX_BYTES, Link, Pools},
+    pool::{INBOX_BYTES, Link, Pools, Preface},
     request_head,
     response::{self, BadResponse, Framing, Head, Piece},
 };
@@ -89,15 +90,23 @@ pub(super) struct Request {
     pub(super) method: Method,
     pub(super) head: Buffer,
     pub(super) upload: Option<Upload>,
+    /// What a connection begins with that carries it.
+    pub(super) preface: Option<Rc<Preface>>,
     outbox: Outbox,
 }
 
 impl Request {
-    pub(super) fn new(method: Method, head: Buffer, upload: Option<Upload>) -> Request {
+    pub(super) fn new(
+        method: Method,
+        head: Buffer,
+        upload: Option<Upload>,
+        preface: Option<Rc<Preface>>,
+    ) -> Request {
         Request {
             method,
             head,
             upload,
+            preface,
             outbox: Outbox::default(),
         }
     }

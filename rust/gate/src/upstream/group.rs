@@ -19,7 +19,9 @@ use crate::{
     counters::ServerReport,
     settings::{
         Timeouts,
-        upstream::{Address, Balance, Ejection, Health, Protocol, Retries, Upstream as Setting},
+        upstream::{
+            Address, Balance, Ejection, Health, Protocol, Retries, SendProxy, Upstream as Setting,
+        },
     },
 };
 
@@ -39,6 +41,8 @@ pub(crate) struct Upstream {
     pub(super) slow_start: Duration,
     pub(super) resolve: Duration,
     pub(super) health: Option<Health>,
+    /// Whether each connection begins with a PROXY header, and belongs to one client's.
+    pub(crate) send_proxy: Option<SendProxy>,
     budget: Mutex<Budget>,
     setting: Setting,
 }
@@ -143,6 +147,7 @@ impl Upstream {
             slow_start: setting.slow_start,
             resolve: setting.resolve,
             health: setting.health.clone(),
+            send_proxy: setting.send_proxy,
             budget: Mutex::new(Budget {
                 left: u64::from(setting.retries.per_second) * 100,
                 requests: 0,
@@ -370,13 +375,13 @@ fn is_ip(host: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::settings::upstream::{Protocol, Server};
 
     const NAME: &str = "app.test";
 
-    fn upstream() -> Upstream {
+    pub(in crate::upstream) fn upstream() -> Upstream {
         let server = |address| Server {
             address,
             drain: false,
@@ -404,6 +409,7 @@ mod tests {
             slow_start: Duration::ZERO,
             resolve: Duration::from_secs(10),
             health: None,
+            send_proxy: None,
         };
         Upstream::new(&setting, &timeouts(), None)
     }

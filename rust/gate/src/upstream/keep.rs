@@ -15,6 +15,7 @@ use super::{
     http2::{self, Http2},
 };
 use crate::{
+    proxy_protocol::write,
     settings::upstream::{Address, Health, Protocol},
     spare::Buffer,
     worker::Worker,
@@ -90,7 +91,8 @@ async fn check(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>) {
 }
 
 async fn is_well(health: &Health, endpoint: &Arc<Endpoint>) -> bool {
-    let Ok(stream) = Stream::connect(endpoint).await else {
+    let header = endpoint.send_proxy.map_or(&[][..], write::local);
+    let Ok(stream) = Stream::connect(endpoint, header).await else {
         return false;
     };
     let Some(path) = &health.path else {
@@ -112,10 +114,10 @@ async fn status_of(
         endpoint.authority()
     );
     bytes.extend_from_slice(head.as_bytes());
-    let request = Request::new(Method::GET, bytes, None);
+    let request = Request::new(Method::GET, bytes, None, None);
     let head = match endpoint.protocol {
         Protocol::Http1 => {
-            let mut exchange = Http1::new(Link::new(stream, endpoint.clone()), request);
+            let mut exchange = Http1::new(Link::new(stream, endpoint.clone(), None), request);
             exchange.response(patience, &mut |_, _| {}).await?
         }
         Protocol::Http2 => {

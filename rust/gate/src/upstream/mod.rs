@@ -32,7 +32,7 @@ pub(crate) use self::{
     exchange::Failure,
     group::Upstream,
     keep::keep,
-    pool::{Link, Pools},
+    pool::{Link, Pools, Preface},
     request_head::{Additions, BodyKind, block, decimal, write as write_head, write_trailers},
     response::{Framing, Head, Piece, digits},
     stream::Stream,
@@ -54,6 +54,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) additions: &'a Additions<'a>,
     pub(crate) upload: Option<Upload>,
     pub(crate) asker: Asker,
+    /// Of one client's connection, where the upstream wants it.
+    pub(crate) preface: Option<Rc<Preface>>,
     /// Hears of each interim response, in their order, while the final one is waited for.
     pub(crate) on_interim: &'a mut OnInterim<'a>,
 }
@@ -67,7 +69,12 @@ pub(crate) async fn forward(
 ) -> Result<(Head, Exchange), Failure> {
     let mut head = Buffer::new();
     request_head::write(&mut head, outgoing.head, outgoing.additions);
-    let request = Request::new(outgoing.head.method.clone(), head, outgoing.upload);
+    let request = Request::new(
+        outgoing.head.method.clone(),
+        head,
+        outgoing.upload,
+        outgoing.preface,
+    );
     let answer = send(
         worker,
         upstream,
@@ -86,11 +93,13 @@ pub(crate) async fn forward(
 }
 
 /// Connects to a server that speaks something which the gate does not read; to one after the other, until one answers.
-/// Held on to, the second of what it gives counts the connection.
+/// `preface` is of the client's connection, where the upstream wants one. Held on to, the second of what it gives counts the
+/// connection.
 pub(crate) async fn open(
     _permit: &Permit,
     upstream: &Upstream,
     asker: Asker,
+    preface: Option<&Preface>,
 ) -> Result<(Stream, UnderWay), Failure> {
     let mut tried = Tried::default();
     let mut failure = None;
@@ -103,7 +112,7 @@ pub(crate) async fn open(
         };
         let under_way = UnderWay::new(&endpoint);
         endpoint.count_request();
-        match connect(upstream, &endpoint).await {
+        match connect(upstream, &endpoint, preface).await {
             Ok(stream) => {
                 endpoint.succeeded();
                 return Ok((stream, under_way));
@@ -213,12 +222,15 @@ async fn http1(
     mut request: Request,
     on_interim: &mut OnInterim<'_>,
 ) -> Result<(Head, Exchange), (Failure, Option<Request>)> {
-    let mut kept = worker.pools.take(endpoint);
+    let mut kept = worker.pools.take(endpoint, request.preface.as_deref());
     loop {
         let (link, reused) = match kept.take() {
             Some(link) => (link, true),
-            None => match connect(upstream, endpoint).await {
-                Ok(stream) => (Link::new(stream, endpoint.clone()), false),
+            None => match connect(upstream, endpoint, request.preface.as_deref()).await {
+                Ok(stream) => {
+                    let preface = request.preface.clone();
+                    (Link::new(stream, endpoint.clone(), preface), false)
+                }
                 // Nothing was sent.
                 Err(failure) => return Err((failure, Some(request))),
             },
@@ -295,7 +307,8 @@ async fn place(
     if let Some(open) = worker.pools.shared(endpoint) {
         return Ok((open.enter(), true));
     }
-    let stream = connect(upstream, endpoint).await?;
+    // The settings see to it that none of its connections belongs to one client.
+    let stream = connect(upstream, endpoint, None).await?;
     let scheme = match stream {
         Stream::Tls(_) => Scheme::HTTPS,
         Stream::Tcp(_) | Stream::Unix(_) => Scheme::HTTP,
@@ -306,8 +319,13 @@ async fn place(
     Ok((place, false))
 }
 
-async fn connect(upstream: &Upstream, endpoint: &Endpoint) -> Result<Stream, Failure> {
-    match timeout(upstream.waits.connect, Stream::connect(endpoint)).await {
+async fn connect(
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    preface: Option<&Preface>,
+) -> Result<Stream, Failure> {
+    let header = preface.map_or(&[][..], |preface| &preface.header);
+    match timeout(upstream.waits.connect, Stream::connect(endpoint, header)).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(
             match error.get_ref().and_then(|inner| inner.downcast_ref()) {

@@ -1,6 +1,11 @@
 //! Idle connections to upstreams, kept by one worker for itself.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+};
 
 use bytes::BytesMut;
 use tokio::sync::Mutex;
@@ -13,6 +18,14 @@ const IDLE_MILLISECONDS: u32 = 30_000;
 /// Room for a head and a small body, so that most responses take one read.
 pub(super) const INBOX_BYTES: usize = 8 * 1024;
 
+/// What a connection begins with that belongs to one client's connection: a PROXY header.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Preface {
+    /// The client's connection, by [`Pools::owner`].
+    pub(crate) owner: u64,
+    pub(crate) header: Box<[u8]>,
+}
+
 /// A connection and what was read from it but not yet looked at.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -20,13 +33,20 @@ pub(crate) struct Link {
     pub(super) inbox: BytesMut,
     /// Where it leads.
     pub(super) endpoint: Arc<Endpoint>,
+    /// What it began with.
+    preface: Option<Rc<Preface>>,
 }
 
 impl Link {
-    pub(super) fn new(stream: Stream, endpoint: Arc<Endpoint>) -> Box<Link> {
+    pub(super) fn new(
+        stream: Stream,
+        endpoint: Arc<Endpoint>,
+        preface: Option<Rc<Preface>>,
+    ) -> Box<Link> {
         Box::new(Link {
             stream,
             endpoint,
+            preface,
             inbox: BytesMut::with_capacity(INBOX_BYTES),
         })
     }
@@ -46,6 +66,9 @@ struct Idle {
 #[derive(Default)]
 pub(crate) struct Pools {
     idle: RefCell<HashMap<usize, Vec<Idle>>>,
+    /// Those that belong to one client's connection, by its number.
+    owned: RefCell<HashMap<u64, Vec<Idle>>>,
+    last_owner: Cell<u64>,
     shared: RefCell<HashMap<usize, Shared>>,
 }
 
@@ -63,11 +86,43 @@ struct One {
 }
 
 impl Pools {
-    /// A connection that is still open, as far as we have heard.
-    pub(super) fn take(&self, endpoint: &Endpoint) -> Option<Box<Link>> {
+    /// A number for a client's connection: what it begins with [`Preface`] is kept for it alone.
+    pub(crate) fn owner(&self) -> u64 {
+        self.last_owner.set(self.last_owner.get() + 1);
+        self.last_owner.get()
+    }
+
+    /// Closes what was kept for a client's connection that has ended.
+    pub(crate) fn forget(&self, owner: u64) {
+        self.owned.borrow_mut().remove(&owner);
+    }
+
+    /// A connection that is still open, as far as we have heard, and that began with `preface`.
+    pub(super) fn take(&self, endpoint: &Endpoint, preface: Option<&Preface>) -> Option<Box<Link>> {
+        if let Some(preface) = preface {
+            return self.take_owned(endpoint, preface);
+        }
         let mut pools = self.idle.borrow_mut();
         let pool = pools.get_mut(&endpoint.id)?;
         while let Some(mut idle) = pool.pop() {
+            if idle.link.stream.is_quiet() {
+                return Some(idle.link);
+            }
+        }
+        None
+    }
+
+    /// A server takes what comes on a connection for what the client of its header says: the same one goes on, and
+    /// nobody else. The header is looked at whole, since a client can become another one.
+    fn take_owned(&self, endpoint: &Endpoint, preface: &Preface) -> Option<Box<Link>> {
+        let mut owned = self.owned.borrow_mut();
+        let pool = owned.get_mut(&preface.owner)?;
+        let fits = |idle: &Idle| {
+            idle.link.endpoint.id == endpoint.id
+                && (idle.link.preface.as_deref()).is_some_and(|began| began == preface)
+        };
+        while let Some(at) = pool.iter().rposition(fits) {
+            let mut idle = pool.swap_remove(at);
             if idle.link.stream.is_quiet() {
                 return Some(idle.link);
             }
@@ -111,8 +166,17 @@ impl Pools {
         if link.endpoint.is_retired() {
             return;
         }
-        let mut pools = self.idle.borrow_mut();
-        let pool = pools.entry(link.endpoint.id).or_default();
+        let (mut idle, mut owned);
+        let pool = match &link.preface {
+            None => {
+                idle = self.idle.borrow_mut();
+                idle.entry(link.endpoint.id).or_default()
+            }
+            Some(preface) => {
+                owned = self.owned.borrow_mut();
+                owned.entry(preface.owner).or_default()
+            }
+        };
         if pool.len() < limit {
             if link.inbox.capacity() > 4 * INBOX_BYTES {
                 link.inbox = BytesMut::with_capacity(INBOX_BYTES);
@@ -123,14 +187,16 @@ impl Pools {
 
     /// Closes those that have waited too long, that the upstream has closed, or whose place is gone.
     pub(crate) fn expire(&self, now: u32) {
-        self.idle.borrow_mut().retain(|_, pool| {
+        let stays = |pool: &mut Vec<Idle>| {
             pool.retain_mut(|idle| {
                 now.saturating_sub(idle.since) < IDLE_MILLISECONDS
                     && !idle.link.endpoint.is_retired()
                     && idle.link.stream.is_quiet()
             });
             !pool.is_empty()
-        });
+        };
+        self.idle.borrow_mut().retain(|_, pool| stays(pool));
+        self.owned.borrow_mut().retain(|_, pool| stays(pool));
         self.shared.borrow_mut().retain(|_, pool| {
             pool.connections.retain_mut(|one| {
                 if !one.connection.is_idle() {
@@ -142,5 +208,73 @@ impl Pools {
             });
             !pool.connections.is_empty()
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::upstream::group::tests::upstream;
+
+    fn preface(owner: u64, header: &[u8]) -> Rc<Preface> {
+        Rc::new(Preface {
+            owner,
+            header: header.into(),
+        })
+    }
+
+    /// Which of connections that began so are given to whom.
+    #[tokio::test]
+    async fn what_began_with_a_clients_header_is_that_clients_alone() {
+        let pools = Pools::default();
+        let endpoints = upstream().endpoints();
+        let mut far = Vec::new();
+        let mut keep = |preface: Option<&Rc<Preface>>| {
+            let (near, other) = UnixStream::pair().expect("a pair");
+            far.push(other);
+            let link = Link::new(Stream::Unix(near), endpoints[0].clone(), preface.cloned());
+            pools.keep(link, 0, 8);
+        };
+        let takes = |preface: Option<&Rc<Preface>>| {
+            let preface = preface.map(Rc::as_ref);
+            pools.take(&endpoints[0], preface).is_some()
+        };
+        let (first, second) = (pools.owner(), pools.owner());
+        assert_ne!(first, second);
+        let anna = preface(first, b"anna");
+        keep(Some(&anna));
+        keep(Some(&preface(second, b"bert")));
+        // Another client, though its header were the same; the same one, admitted as another; and who names nobody.
+        assert!(!takes(Some(&preface(pools.owner(), b"anna"))));
+        assert!(!takes(Some(&preface(first, b"bert"))));
+        assert!(!takes(None));
+        assert!(pools.take(&endpoints[1], Some(&anna)).is_none());
+        assert!(takes(Some(&preface(first, b"anna"))));
+        assert!(!takes(Some(&anna)));
+        // Nobody names somebody on a connection of all.
+        keep(None);
+        assert!(!takes(Some(&anna)));
+        assert!(takes(None));
+    }
+
+    #[tokio::test]
+    async fn it_ends_with_the_clients_connection() {
+        let pools = Pools::default();
+        let endpoints = upstream().endpoints();
+        let preface = preface(pools.owner(), b"anna");
+        let (near, mut far) = UnixStream::pair().expect("a pair");
+        let link = Link::new(
+            Stream::Unix(near),
+            endpoints[0].clone(),
+            Some(preface.clone()),
+        );
+        pools.keep(link, 0, 8);
+        pools.forget(preface.owner);
+        let mut byte = [0];
+        let read = tokio::io::AsyncReadExt::read(&mut far, &mut byte);
+        assert_eq!(read.await.expect("its end"), 0);
+        assert!(pools.take(&endpoints[0], Some(&preface)).is_none());
     }
 }

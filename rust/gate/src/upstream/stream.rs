@@ -9,7 +9,7 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
@@ -27,14 +27,23 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Connects, and over TLS makes sure who is there.
-    pub(super) async fn connect(endpoint: &Endpoint) -> io::Result<Stream> {
-        let tcp = match &endpoint.target {
+    /// Connects, says `header` before all else, and over TLS makes sure who is there.
+    pub(super) async fn connect(endpoint: &Endpoint, header: &[u8]) -> io::Result<Stream> {
+        let mut tcp = match &endpoint.target {
             Target::Ip(address) => TcpStream::connect(address).await?,
             Target::Name(host, port) => TcpStream::connect((host.as_str(), *port)).await?,
-            Target::Unix(path) => return Ok(Stream::Unix(UnixStream::connect(path).await?)),
+            Target::Unix(path) => {
+                let mut unix = UnixStream::connect(path).await?;
+                if !header.is_empty() {
+                    unix.write_all(header).await?;
+                }
+                return Ok(Stream::Unix(unix));
+            }
         };
         tcp.set_nodelay(true)?;
+        if !header.is_empty() {
+            tcp.write_all(header).await?;
+        }
         let Some(secured) = &endpoint.tls else {
             return Ok(Stream::Tcp(tcp));
         };
