@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +42,7 @@ class Publisher:
     asked: list[Asked] = field(default_factory=list)
     answer: Callable[[bytes], bytes] | None = None
     """Makes the answer to a POST of its body."""
+    scheme: str = "http"
 
     def put(self, path: str, data: bytes, **more: object) -> str:
         """Publishes `data`; returns the address, by the loopback's name."""
@@ -49,7 +51,7 @@ class Publisher:
 
     def url(self, path: str = "/") -> str:
         """An address here."""
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"{self.scheme}://127.0.0.1:{self.port}{path}"
 
     def count(self, path: str) -> int:
         """How often it was asked for."""
@@ -57,9 +59,9 @@ class Publisher:
 
 
 @contextmanager
-def publisher() -> Iterator[Publisher]:
-    """Runs one."""
-    kept = Publisher()
+def publisher(tls: ssl.SSLContext | None = None) -> Iterator[Publisher]:
+    """Runs one, by https with `tls`."""
+    kept = Publisher(scheme="http" if tls is None else "https")
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -115,6 +117,8 @@ def publisher() -> Iterator[Publisher]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     kept.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()

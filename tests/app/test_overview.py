@@ -27,7 +27,7 @@ def test_figures_name_no_client(installed: Installation) -> None:
     services = installed.services()
     try:
         services.partners.add("acme")
-        found = figures(services.expiry, services.revocation)
+        found = figures(services.expiry, services.revocation, services.key_sets)
     finally:
         services.close()
     assert {one.kind for one in found.expiring} == set(ExpiryKind)

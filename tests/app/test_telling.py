@@ -1,5 +1,45 @@
+import json
+from pathlib import Path
+
 import pki
+import pytest
 from installation import Installation
+from published import https_publisher, jwk, jwks
+
+
+def test_operators_and_the_client_are_told_of_new_keys(
+    installed: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R27: the client alone knows whether it was it."""
+    (installed.folder.path / "secret").write_text("a secret for tests of the webhook\n")
+    (installed.folder.path / "secret").chmod(0o600)
+    installed.config.write_text(
+        installed.config.read_text()
+        + """
+[mail]
+server = "127.0.0.1:2525"
+sender = "gate@gate.example"
+
+[notices]
+to = ["ops@gate.example"]
+webhook = "https://hook.example/a"
+secret_file = "secret"
+"""
+    )
+    services = installed.services()
+    services.clients.set_contact("first-client", "anna@first.example")
+    with https_publisher(tmp_path, monkeypatch) as server:
+        services.key_sets.watch("first-client", server.put("/a", jwks(jwk(pki.fresh_key()))), private=True)
+        assert services.key_sets.fetch_now("first-client").problem is None
+    letters = {letter.recipient: letter for letter in services.outbox.list()}
+    assert set(letters) == {"ops@gate.example", "anna@first.example", "hook.example"}
+    assert letters["ops@gate.example"].subject == "mutualgate: first-client published other keys"
+    assert "mutualgate client keys list first-client" in letters["ops@gate.example"].body
+    assert "tell whoever runs the gate at once" in letters["anna@first.example"].body
+    notice = json.loads(letters["hook.example"].body)
+    assert (notice["event"], notice["facts"]["client"]) == ("client_keys", "first-client")
+    assert [one["state"] for one in notice["facts"]["keys"]] == ["waiting"]
+    services.close()
 
 
 def test_two_partners_that_claim_one_ca_are_told(installed: Installation) -> None:

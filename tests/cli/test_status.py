@@ -30,6 +30,7 @@ ANSWER: dict[str, Any] = {
     "expiring": [{"kind": "credential", "nearest": None, "within": {"30": 0}}],
     "partner_lists": [{"partner": "acme", "ca": 3, "problem": None}],
     "partner_problems": [],
+    "key_sets": {"sets": 2, "failing": 0, "oldest_seconds": 60, "keys": {"waiting": 0}, "problems": []},
     "letters": {"waiting": 0, "dead": 0, "oldest": None, "error": ""},
     "counters": {
         "handshakes": [["full", 50], ["resumed", 7], ["timeout", 0]],
@@ -121,6 +122,14 @@ def test_what_matters_is_there() -> None:
         (
             {"partner_lists": [{"partner": "acme", "ca": 3, "problem": "crl.acme.example answers 503"}]},
             "revocation under CA 3 of the partner acme: crl.acme.example answers 503",
+        ),
+        (
+            {"key_sets": {"keys": {"waiting": 0}, "problems": [["anna", "a\x1b.example answers 503"]]}},
+            "the published keys of anna: a\\x1b.example answers 503",
+        ),
+        (
+            {"key_sets": {"keys": {"waiting": 4}, "problems": []}},
+            "4 published keys wait for their time: mutualgate client keys list",
         ),
     ],
 )

@@ -11,6 +11,7 @@ from mutualgate.model import ExpiryKind
 from mutualgate.notices.expiry import Summary
 from mutualgate.ops.metrics import METRICS, Metric, render
 from mutualgate.ops.status import Ending, Status
+from mutualgate.partners.key_sets import KeySetFigures
 
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -72,6 +73,7 @@ STATUS = Status(
             "errors": 0,
         },
     ),
+    key_sets=KeySetFigures(sets=3, failing=1, oldest_seconds=77, keys={"waiting": 5}),
     letters={"waiting": 3, "dead": 1},
     counters=COUNTERS,
 )
@@ -107,6 +109,10 @@ def test_each_number_has_its_place() -> None:
     assert value("mutualgate_events_dropped_total", kind="notice") == 2
     assert value("mutualgate_certificate_not_after_seconds", kind="site", name="main") == START.timestamp()
     assert value("mutualgate_crl_next_update_seconds", authority="issuing") == START.timestamp()
+    assert value("mutualgate_key_sets", state="read") == 2
+    assert value("mutualgate_key_sets", state="failing") == 1
+    assert value("mutualgate_key_sets_oldest_seconds") == 77
+    assert value("mutualgate_published_keys", state="waiting") == 5
 
 
 def test_a_refusal_is_never_counted_as_an_admission() -> None:

@@ -1,12 +1,13 @@
 """What the store says of an installation at one moment, for those who watch it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from mutualgate.model import LetterCount
 from mutualgate.notices.expiry import Expiry, Summary
+from mutualgate.partners.key_sets import KeySetFigures, KeySets
 from mutualgate.partners.revocation import AnchorRevocation, PartnerRevocation
 from mutualgate.store import Store
 
@@ -32,6 +33,8 @@ class Figures:
     partner_lists: Sequence[Mapping[str, Any]] = ()
     """For each CA of a partner that is asked about revocation: `partner`, `ca`, `mode`, `lists`, `entries`,
     `next_update` (the earliest, ISO 8601), `age_seconds` (of the oldest), `errors` and a `problem` if there is one."""
+    key_sets: KeySetFigures = field(default_factory=KeySetFigures)
+    """Of clients that publish their keys."""
 
 
 def overview(store: Store) -> Overview:
@@ -48,9 +51,9 @@ def overview(store: Store) -> Overview:
         )
 
 
-def figures(expiry: Expiry, revocation: PartnerRevocation) -> Figures:
+def figures(expiry: Expiry, revocation: PartnerRevocation, key_sets: KeySets) -> Figures:
     """As they are now. Raises what the store raises."""
-    return Figures(expiry.summary(), [_partner_list(one) for one in revocation.overview()])
+    return Figures(expiry.summary(), [_partner_list(one) for one in revocation.overview()], key_sets.figures())
 
 
 def _partner_list(one: AnchorRevocation) -> dict[str, Any]:

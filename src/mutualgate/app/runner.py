@@ -12,6 +12,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -334,6 +335,7 @@ class Runner:
                 ("ending superseded certificates", self._look_at_superseded),
                 ("sending letters", self._look_at_outbox),
                 ("fetching partners' revocation lists", self._look_at_partners),
+                ("fetching clients' keys", self._look_at_key_sets),
                 ("looking at what expires", self._look_at_ends),
                 ("counting what ends", self._count_ends),
             )
@@ -515,6 +517,14 @@ class Runner:
             *(apart(partial(fetch.ask, anchor)) for anchor in anchors),
         )
 
+    async def _look_at_key_sets(self) -> None:
+        """Those that are due, side by side. What came of them, the look at the store takes over."""
+        await asyncio.sleep(_FETCH_SECONDS)
+        key_sets = self._services.key_sets
+        due = await asyncio.to_thread(key_sets.due)
+        if await asyncio.gather(*(apart(partial(key_sets.fetch, one)) for one in due)):
+            self._letters_due.set()
+
     async def _look_at_ends(self) -> None:
         """Once at the start, and each hour: whoever is to be told, is told in the hour."""
         if await asyncio.to_thread(self._services.expiry.tell):
@@ -532,7 +542,7 @@ class Runner:
         self._counting_due.clear()
 
     def _find_figures(self) -> Figures:
-        return figures(self._services.expiry, self._services.revocation)
+        return figures(self._services.expiry, self._services.revocation, self._services.key_sets)
 
     async def _on_restart(self) -> Mapping[str, Any]:
         return {"pid": os.getpid(), "successor": await self.succeed()}
@@ -561,6 +571,7 @@ class Runner:
                 for one in found.expiring
             ],
             "partner_lists": [dict(one) for one in found.partner_lists],
+            "key_sets": asdict(found.key_sets),
             "partner_problems": await asyncio.to_thread(lambda: self._plane.problems),
             "letters": {
                 "waiting": seen.letters.waiting,

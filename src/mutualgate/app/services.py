@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mutualgate.clients import Clients
     from mutualgate.enrolment import Enrolment, Invitations, Renewals, WrongTries
     from mutualgate.notices import Expiry, Outbox, Sender
+    from mutualgate.partners.key_sets import KeySets
     from mutualgate.partners.pins import Pins
     from mutualgate.partners.revocation import PartnerRevocation
     from mutualgate.partners.revocation_fetch import RevocationFetch
@@ -95,6 +96,7 @@ class Services:
             "outbox",
             "sender",
             "partners",
+            "key_sets",
         ):
             self.__dict__.pop(made_of_it, None)
 
@@ -163,6 +165,14 @@ class Services:
         from mutualgate.partners.pins import Pins
 
         return Pins(self.store, self.by)
+
+    @cached_property
+    def key_sets(self) -> "KeySets":
+        """Clients that publish their keys by a URL."""
+        from mutualgate.app.telling import teller_of_keys
+        from mutualgate.partners.key_sets import KeySets
+
+        return KeySets(self.store, self.by, teller_of_keys(self.config, self.outbox))
 
     @cached_property
     def partners(self) -> "Partners":

@@ -1,9 +1,11 @@
 """Tells partners, and whoever watches the gate, of what concerns them: letters in the outbox, where mail is set up."""
 
 from mutualgate.config import Config, is_mailbox
-from mutualgate.model import Partner
+from mutualgate.model import Client, Partner
 from mutualgate.notices import Outbox
 from mutualgate.partners.anchors import Tell
+from mutualgate.partners.key_sets import Notice
+from mutualgate.partners.key_sets import Tell as TellOfKeys
 from mutualgate.store import Transaction
 
 
@@ -17,5 +19,28 @@ def teller(config: Config, outbox: Outbox) -> Tell:
         for to in dict.fromkeys((*contacts, *config.notices.to)):
             if is_mailbox(to):
                 outbox.put(tx, "mail", to, subject, f"Partner {partner.name}: {body}\n", f"{once}:{to}"[:160])
+
+    return tell
+
+
+def teller_of_keys(config: Config, outbox: Outbox) -> TellOfKeys:
+    """What tells those that `[notices]` names, and the client by its contact, of the keys that it published.
+
+    The client is told since it alone knows whether it was it.
+    """
+
+    def tell(tx: Transaction, client: Client, notice: Notice) -> None:
+        said = "\n".join(notice.lines)
+        more = f"See them, approve or decline: mutualgate client keys list {client.name}"
+        text = f"{notice.facts['url']}\n\n{said}\n\n{more}\n"
+        outbox.tell(tx, "client_keys", f"mutualgate: {notice.subject}", text, notice.facts, notice.once)
+        if not (config.notices.contacts and outbox.sends_mail and is_mailbox(client.contact)):
+            return
+        body = (
+            f"At {notice.facts['url']}, the keys of {client.name} changed:\n\n{said}\n\n"
+            "If that was not you, tell whoever runs the gate at once.\n\n"
+            "You get this letter since your address is the contact of this client.\n"
+        )
+        outbox.put(tx, "mail", client.contact, notice.subject, body, f"{notice.once}:holder")
 
     return tell

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mutualgate.cli import client_keys
 from mutualgate.cli.files import read_file, refuse_existing, write_file
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, new_group
 from mutualgate.cli.output import DONE, emit, plain, table
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mutualgate.model import Client, Credential, Revocation
 
 app = new_group("Clients: add, sign, suspend, revoke.")
+app.add_typer(client_keys.app, name="keys")
 
 Name = Annotated[str, typer.Argument(help="The client's name.")]
 Roles = Annotated[list[str] | None, typer.Option("--role", help="A role; may be given several times.")]

@@ -112,6 +112,10 @@ def _warnings(answer: Mapping[str, Any], now: datetime) -> list[str]:
             found.append(
                 f"revocation under CA {one['ca']} of the partner {plain(one['partner'])}: {plain(one['problem'])}"
             )
+    for client, problem in answer["key_sets"]["problems"]:
+        found.append(f"the published keys of {plain(client)}: {plain(problem)}")
+    if waiting := answer["key_sets"]["keys"].get("waiting"):
+        found.append(f"{waiting} published keys wait for their time: mutualgate client keys list")
     found += [f"nobody is let in by it: {plain(problem)}" for problem in answer["partner_problems"]]
     letters = answer["letters"]
     if letters["dead"]:

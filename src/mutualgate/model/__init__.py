@@ -17,6 +17,7 @@ from mutualgate.model.foreign import (
     SourceState,
 )
 from mutualgate.model.invitation import Invitation, InvitationState, Way
+from mutualgate.model.key_set import KeySet, KeyState, PublishedKey
 from mutualgate.model.letter import Letter, LetterCount, LetterKind, LetterState
 from mutualgate.model.names import AuthorityName, ClientName, Role
 from mutualgate.model.partner import (
@@ -61,6 +62,8 @@ __all__ = [
     "Intermediate",
     "Invitation",
     "InvitationState",
+    "KeySet",
+    "KeyState",
     "Letter",
     "LetterCount",
     "LetterKind",
@@ -78,6 +81,7 @@ __all__ = [
     "Pin",
     "PinKind",
     "PinState",
+    "PublishedKey",
     "RefusalRecord",
     "Revocation",
     "RevocationMode",

@@ -161,6 +161,18 @@ def _partner_lists(field: str) -> Callable[[Status], Samples]:
     return samples
 
 
+def _key_sets(status: Status) -> Samples:
+    if status.key_sets is not None:
+        yield "", (("state", "read"),), status.key_sets.sets - status.key_sets.failing
+        yield "", (("state", "failing"),), status.key_sets.failing
+
+
+def _published_keys(status: Status) -> Samples:
+    if status.key_sets is not None:
+        for state, number in status.key_sets.keys.items():
+            yield "", (("state", state),), number
+
+
 def _nearest(status: Status) -> Samples:
     for one in status.expiring:
         if one.nearest is not None:
@@ -387,6 +399,27 @@ METRICS: tuple[Metric, ...] = (
         "Addresses of a partner's CA that could not be fetched when they were tried last.",
         _PARTNER_AND_CA,
         _partner_lists("errors"),
+    ),
+    Metric(
+        "mutualgate_key_sets",
+        "gauge",
+        "Clients whose published keys are watched; alert on any that is failing for long.",
+        {"state": "read, or failing: could not be fetched or used when it was tried last"},
+        _key_sets,
+    ),
+    Metric(
+        "mutualgate_key_sets_oldest_seconds",
+        "gauge",
+        "How long ago the published keys were read that were not read for the longest time.",
+        {},
+        _one(lambda s: None if s.key_sets is None else s.key_sets.oldest_seconds),
+    ),
+    Metric(
+        "mutualgate_published_keys",
+        "gauge",
+        "Keys that watched clients published, by what became of them.",
+        {"state": "waiting, pinned, declined, refused or withdrawn"},
+        _published_keys,
     ),
 )
 """Everything that `/metrics` shows, in its order; the reference page is made of it."""

@@ -18,6 +18,7 @@ def status_of(runner: Runner) -> Status:
         endings=endings,
         expiring=runner.figures.expiring,
         partner_lists=runner.figures.partner_lists,
+        key_sets=runner.figures.key_sets,
         letters={"waiting": seen.letters.waiting, "dead": seen.letters.dead},
         counters=runner.counters(),
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from mutualgate.notices.expiry import Summary
+from mutualgate.partners.key_sets import KeySetFigures
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Status:
     """How many letters wait and how many were given up; the states of `LetterState`."""
     partner_lists: Sequence[Mapping[str, Any]] = ()
     """How it stands with what partners' CAs revoked: see `app.overview.Figures`."""
+    key_sets: KeySetFigures | None = None
+    """How it stands with clients that publish their keys; None where that is not known yet."""
     expiring: Sequence[Summary] = ()
     """What ends, in figures; of clients, too, so no name is in it."""
     counters: Mapping[str, Any] = field(default_factory=dict)

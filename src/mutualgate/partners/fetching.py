@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from mutualgate import __version__
 from mutualgate.errors import Unavailable
@@ -24,6 +25,8 @@ MAX_ANSWER_BYTES = 64 * 1024
 CONNECT_SECONDS = 10.0
 TOTAL_SECONDS = 120.0
 """For all of it: a server that sends a byte now and then holds nobody up for longer."""
+FIRST_RETRY = timedelta(minutes=1)
+LAST_RETRY = timedelta(hours=1)
 _CHUNK = 64 * 1024
 
 Resolve = Callable[[str, int], list[str]]
@@ -37,6 +40,11 @@ class Fetched:
     data: bytes | None = field(repr=False)
     etag: str = ""
     modified: str = ""
+
+
+def retry(failures: int) -> timedelta:
+    """After so many failures, how long until the next try: a minute, two, four, up to an hour."""
+    return min(FIRST_RETRY * (1 << min(failures - 1, 20)), LAST_RETRY)
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -55,11 +63,15 @@ def fetch(
     content_type: str = "",
     max_bytes: int = MAX_LIST_BYTES,
     total_seconds: float = TOTAL_SECONDS,
+    signed: bool = True,
     resolve: Resolve = resolve,
 ) -> Fetched:
-    """GETs `location`, or POSTs `body` there. Raises `Unavailable` with one sentence for everything that goes wrong."""
+    """GETs `location`, or POSTs `body` there. Raises `Unavailable` with one sentence for everything that goes wrong.
+
+    `signed`: what comes proves by itself whose it is, whatever it came by.
+    """
     until = time.monotonic() + total_seconds
-    connection = _Connection(location, _connect(location, private, resolve, until))
+    connection = _Connection(location, _connect(location, private, signed, resolve, until))
     # http.client waits for each part of the answer by itself: this ends all of it.
     watch = threading.Timer(max(0.0, until - time.monotonic()), connection.cut)
     watch.daemon = True
@@ -135,7 +147,7 @@ class _Connection(http.client.HTTPConnection):
             self.sock.shutdown(socket.SHUT_RDWR)
 
 
-def _connect(location: Location, private: bool, resolve: Resolve, until: float) -> socket.socket:
+def _connect(location: Location, private: bool, signed: bool, resolve: Resolve, until: float) -> socket.socket:
     """Resolves once and connects to what came: a name that means something else a moment later gains nothing."""
     try:
         texts = resolve(location.host, location.port)
@@ -175,7 +187,7 @@ def _connect(location: Location, private: bool, resolve: Resolve, until: float) 
             raise _failed(
                 location,
                 f"has a certificate that is not trusted ({shown(error.verify_message, 80)})",
-                "Lists are signed: an http address will do",
+                "Lists are signed: an http address will do" if signed else None,
             ) from error
         except OSError as error:
             sock.close()

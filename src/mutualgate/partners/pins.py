@@ -156,21 +156,9 @@ def record(
 
     Raises `BadInput` and `Conflict` as `Pins.add` does; the transaction must then be given up.
     """
-    states.check_usable(client)
-    where = what.subject or "the key"
-    if kind is PinKind.CERTIFICATE and what.certificate is None:
-        raise BadInput("a key alone cannot be pinned as a certificate", expected="--key, or a certificate")
     tag = legal_environment(environment)
-    end = _end(kind, what.certificate, at, not_after, where)
-    digest = what.spki if kind is PinKind.KEY else what.fingerprint
-    assert digest is not None  # noqa: S101 - a certificate has one, and without one it is a key
-    _nobody_elses(tx, client, what, kind, digest)
-    if sum(pin.state is PinState.ACTIVE for pin in tx.pins.of_client(client.id)) >= MOST_PER_CLIENT:
-        raise Conflict(
-            f"the client '{client.name}' has {MOST_PER_CLIENT} pins already",
-            fix="Retire some: mutualgate pin list, mutualgate pin retire",
-            code="too_many_pins",
-        )
+    digest, end = check(tx, client, what, at=at, kind=kind, not_after=not_after)
+    tx.credentials.own_key(client, what.spki)
     watch = tx.trust.watch()
     if replaces is not None:
         watch.changes("pin", replaces)
@@ -194,6 +182,36 @@ def record(
     _audit(tx, at, by, "pin.add", client, pin)
     tx.trust.record(at, by, f"pin add {client.name} ({kind} {digest.hex()[:16]}…)", watch)
     return pin
+
+
+def check(
+    tx: Transaction,
+    client: Client,
+    what: Material,
+    *,
+    at: datetime,
+    kind: PinKind,
+    not_after: datetime | None = None,
+) -> tuple[bytes, datetime]:
+    """What a pin of `what` would compare, and when it would end. Changes nothing.
+
+    Raises `BadInput` and `Conflict` where `client` may not have it.
+    """
+    states.check_usable(client)
+    where = what.subject or "the key"
+    if kind is PinKind.CERTIFICATE and what.certificate is None:
+        raise BadInput("a key alone cannot be pinned as a certificate", expected="--key, or a certificate")
+    end = _end(kind, what.certificate, at, not_after, where)
+    digest = what.spki if kind is PinKind.KEY else what.fingerprint
+    assert digest is not None  # noqa: S101 - a certificate has one, and without one it is a key
+    _nobody_elses(tx, client, what, kind, digest)
+    if sum(pin.state is PinState.ACTIVE for pin in tx.pins.of_client(client.id)) >= MOST_PER_CLIENT:
+        raise Conflict(
+            f"the client '{client.name}' has {MOST_PER_CLIENT} pins already",
+            fix="Retire some: mutualgate pin list, mutualgate pin retire",
+            code="too_many_pins",
+        )
+    return digest, end
 
 
 def _nobody_elses(tx: Transaction, client: Client, what: Material, kind: PinKind, digest: bytes) -> None:
@@ -235,7 +253,7 @@ def _nobody_elses(tx: Transaction, client: Client, what: Material, kind: PinKind
             fix="Add the authority's certificates with: mutualgate ca adopt --issued",
             code="certificate_known",
         )
-    tx.credentials.own_key(client, what.spki)
+    tx.credentials.check_key(client, what.spki)
 
 
 def _is_ours(tx: Transaction, certificate: x509.Certificate) -> bool:

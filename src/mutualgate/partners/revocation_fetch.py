@@ -40,8 +40,6 @@ log = logging.getLogger("mutualgate")
 SHORTEST = timedelta(minutes=5)
 LONGEST = timedelta(hours=24)
 """From one fetch that went well to the next: half of what is left until nextUpdate, within these."""
-FIRST_RETRY = timedelta(minutes=1)
-LAST_RETRY = timedelta(hours=1)
 AT_ONCE = 4
 """Fetches side by side: one slow server does not hold up the others."""
 QUESTIONS_AT_ONCE = 50
@@ -208,7 +206,7 @@ class RevocationFetch:
         now = self._store.clock()
         if answer is None:
             failures = before.failures + 1
-            return replace(before, next_ask=now + _retry(failures), failures=failures, error=problem or "")
+            return replace(before, next_ask=now + fetching.retry(failures), failures=failures, error=problem or "")
         return OcspAnswer(
             before.anchor,
             before.serial,
@@ -247,7 +245,7 @@ class RevocationFetch:
     def _failed(self, source: RevocationSource, partner: Partner, problem: str) -> Outcome:
         now = self._store.clock()
         failures = source.failures + 1
-        due = now + _retry(failures) if source.kind is SourceKind.CRL else None
+        due = now + fetching.retry(failures) if source.kind is SourceKind.CRL else None
         done = replace(source, failures=failures, error=problem[:1_000], next_fetch=due)
         self._keep(done)
         if failures == 1:
@@ -273,7 +271,3 @@ def _counts(anchor: Anchor, partner: Partner, now: datetime) -> bool:
 
 def _half(left: timedelta) -> timedelta:
     return min(max(left / 2, SHORTEST), LONGEST)
-
-
-def _retry(failures: int) -> timedelta:
-    return min(FIRST_RETRY * (1 << min(failures - 1, 20)), LAST_RETRY)

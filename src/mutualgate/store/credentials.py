@@ -136,18 +136,22 @@ class Credentials:
 
     def own_key(self, owner: Client, spki: bytes) -> None:
         """Notes that the key is `owner`'s. Raises `Conflict` when it is another client's, a gone one's too."""
-        holder = self.key_owner(spki)
-        if holder is None:
+        if not self.check_key(owner, spki):
             self._connection.execute(insert(key_owner).values(spki=spki, client=owner.id))
-        elif holder != owner.id:
-            name = self._connection.execute(select(client.c.name).where(client.c.id == holder)).scalar_one()
-            raise Conflict(
-                f"the client '{name}' uses this key",
-                expected="a key of its own for each client",
-                fix="Make a new key and a new CSR",
-                code="key_in_use",
-                facts={"client": holder},
-            )
+
+    def check_key(self, owner: Client, spki: bytes) -> bool:
+        """Whether the key is noted as `owner`'s. Raises `Conflict` when it is another client's, a gone one's too."""
+        holder = self.key_owner(spki)
+        if holder is None or holder == owner.id:
+            return holder is not None
+        name = self._connection.execute(select(client.c.name).where(client.c.id == holder)).scalar_one()
+        raise Conflict(
+            f"the client '{name}' uses this key",
+            expected="a key of its own for each client",
+            fix="Make a new key and a new CSR",
+            code="key_in_use",
+            facts={"client": holder},
+        )
 
     def disown_key(self, owner: int, spki: bytes) -> None:
         """The key is nobody's again, unless a credential or a pin of `owner` has it."""

@@ -265,6 +265,46 @@ pin = Table(
     sqlite_autoincrement=True,
 )
 
+# Where a client publishes its keys, if it does (RFC 7517), and how that is taken.
+key_set = Table(
+    "key_set",
+    metadata,
+    Column("client", Id, ForeignKey("client.id"), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("private", Integer, nullable=False),
+    Column("environment", String(32), nullable=False),
+    Column("hold_seconds", Integer, nullable=False),
+    Column("every_seconds", Integer, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("fetched", Moment),
+    Column("next_fetch", Moment, nullable=False, index=True),
+    Column("failures", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    # What of the set could not be used, a sentence in each line.
+    Column("left_out", Text, nullable=False),
+)
+
+# A key that a client published, and what became of it. Not a pin, and told to no judge: it may be one later.
+published_key = Table(
+    "published_key",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("client", Id, ForeignKey("client.id"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    # The certificate or the SubjectPublicKeyInfo, DER.
+    Column("material", LargeBinary, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    # Since when it stands in the set without a break; when it left.
+    Column("since", Moment, nullable=False),
+    Column("gone", Moment),
+    Column("pin", Id),
+    Column("detail", Text, nullable=False),
+    UniqueConstraint("client", "kind", "digest"),
+    sqlite_autoincrement=True,
+)
+
 partner = Table(
     "partner",
     metadata,

@@ -18,6 +18,7 @@ from mutualgate.store.crls import Crls
 from mutualgate.store.expiring import ExpiringRows
 from mutualgate.store.foreign import Foreign
 from mutualgate.store.invitations import Invitations
+from mutualgate.store.key_sets import KeySets
 from mutualgate.store.migrate import bring_up_to_date
 from mutualgate.store.outbox import Outbox
 from mutualgate.store.partners import Partners
@@ -39,6 +40,7 @@ class Transaction:
         self.credentials = Credentials(connection, self.changes)
         self.authorities = Authorities(connection, self.changes)
         self.pins = Pins(connection, self.changes)
+        self.key_sets = KeySets(connection)
         self.partners = Partners(connection, self.changes)
         self.invitations = Invitations(connection)
         self.revocations = Revocations(connection, self.changes)

@@ -63,6 +63,43 @@ def upgrade() -> None:
     op.create_index("ix_seen_not_after", "seen", ["not_after"], unique=False)
     op.create_index("ix_seen_spki", "seen", ["spki"], unique=False)
     op.create_table(
+        "key_set",
+        sa.Column("client", Id, nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("private", sa.Integer(), nullable=False),
+        sa.Column("environment", sa.String(length=32), nullable=False),
+        sa.Column("hold_seconds", sa.Integer(), nullable=False),
+        sa.Column("every_seconds", sa.Integer(), nullable=False),
+        sa.Column("created", Moment(), nullable=False),
+        sa.Column("fetched", Moment(), nullable=True),
+        sa.Column("next_fetch", Moment(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=False),
+        sa.Column("left_out", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["client"], ["client.id"], name="fk_key_set_client"),
+        sa.PrimaryKeyConstraint("client", name="pk_key_set"),
+    )
+    op.create_index("ix_key_set_next_fetch", "key_set", ["next_fetch"], unique=False)
+    op.create_table(
+        "published_key",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("client", Id, nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("material", sa.LargeBinary(), nullable=False),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("since", Moment(), nullable=False),
+        sa.Column("gone", Moment(), nullable=True),
+        sa.Column("pin", Id, nullable=True),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["client"], ["client.id"], name="fk_published_key_client"),
+        sa.PrimaryKeyConstraint("id", name="pk_published_key"),
+        sa.UniqueConstraint("client", "kind", "digest", name="uq_published_key_client_kind_digest"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_published_key_state", "published_key", ["state"], unique=False)
+    op.create_table(
         "trust_change",
         sa.Column("id", Id, nullable=False),
         sa.Column("at", Moment(), nullable=False),

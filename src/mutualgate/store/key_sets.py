@@ -1,0 +1,180 @@
+"""What clients publish themselves, in the store. No judge reads any of it: a key that is to count becomes a pin."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
+
+from mutualgate.model import ClientState, KeySet, KeyState, PinKind, PublishedKey
+from mutualgate.store.schema import client, key_set, published_key
+
+
+class KeySets:
+    """Finds and keeps them. Which key may become whose pin, the services know."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    # Sets
+
+    def put(self, wanted: KeySet) -> None:
+        """Writes a client's set, in the place of the one that it had."""
+        values: dict[str, Any] = {
+            "url": wanted.url,
+            "private": int(wanted.private),
+            "environment": wanted.environment,
+            "hold_seconds": wanted.hold // timedelta(seconds=1),
+            "every_seconds": wanted.every // timedelta(seconds=1),
+            "created": wanted.created,
+            "fetched": wanted.fetched,
+            "next_fetch": wanted.next_fetch,
+            "failures": wanted.failures,
+            "error": wanted.error,
+            "left_out": "\n".join(wanted.left_out),
+        }
+        changed = self._connection.execute(update(key_set).where(key_set.c.client == wanted.client).values(**values))
+        if changed.rowcount == 0:
+            self._connection.execute(insert(key_set).values(client=wanted.client, **values))
+
+    def get(self, client: int) -> KeySet | None:
+        """The one of this client."""
+        return next(iter(self._sets(select(key_set).where(key_set.c.client == client))), None)
+
+    def remove(self, client: int) -> None:
+        """Takes a client's set away, with all its keys. Pins stay."""
+        self._connection.execute(delete(published_key).where(published_key.c.client == client))
+        self._connection.execute(delete(key_set).where(key_set.c.client == client))
+
+    def due(self, at: datetime, limit: int) -> list[KeySet]:
+        """Those that are to be fetched at `at`, the longest due first. Not those of suspended clients, or gone ones."""
+        return self._sets(
+            self._of_present()
+            .where(key_set.c.next_fetch <= at)
+            .order_by(key_set.c.next_fetch, key_set.c.client)
+            .limit(limit)
+        )
+
+    def watched(self) -> list[tuple[KeySet, str]]:
+        """All of clients that are neither suspended nor gone, each with the client's name; by client."""
+        query = self._of_present().add_columns(client.c.name).order_by(key_set.c.client)
+        return [(_set(row), row.name) for row in self._connection.execute(query)]
+
+    def count_keys(self) -> dict[KeyState, int]:
+        """How many keys there are in each state, of clients that are neither suspended nor gone."""
+        query = (
+            select(published_key.c.state, func.count())
+            .join(client, client.c.id == published_key.c.client)
+            .where(client.c.state.in_(_PRESENT))
+            .group_by(published_key.c.state)
+        )
+        return {KeyState(state): int(number) for state, number in self._connection.execute(query)}
+
+    def count_waiting(self) -> dict[int, int]:
+        """How many keys wait, by client; without those of whom none does."""
+        query = select(published_key.c.client, func.count()).where(published_key.c.state == str(KeyState.WAITING))
+        return {id: int(number) for id, number in self._connection.execute(query.group_by(published_key.c.client))}
+
+    # Keys
+
+    def add_key(
+        self,
+        client: int,
+        *,
+        kind: PinKind,
+        digest: bytes,
+        material: bytes,
+        label: str,
+        state: KeyState,
+        at: datetime,
+        pin: int | None,
+        detail: str,
+    ) -> PublishedKey:
+        """Adds one that stands in the set since `at`."""
+        result = self._connection.execute(
+            insert(published_key).values(
+                client=client,
+                kind=str(kind),
+                digest=digest,
+                material=material,
+                label=label,
+                state=str(state),
+                since=at,
+                gone=None,
+                pin=pin,
+                detail=detail,
+            )
+        )
+        id = int(result.inserted_primary_key[0])  # type: ignore[index]
+        return PublishedKey(id, client, kind, digest, material, label, state, at, None, pin, detail)
+
+    def set_key(self, wanted: PublishedKey) -> None:
+        """Writes all of a key that can change: its state, when it came and went, its pin and the detail."""
+        self._connection.execute(
+            update(published_key)
+            .where(published_key.c.id == wanted.id)
+            .values(
+                state=str(wanted.state),
+                since=wanted.since,
+                gone=wanted.gone,
+                pin=wanted.pin,
+                detail=wanted.detail,
+            )
+        )
+
+    def key(self, id: int) -> PublishedKey | None:
+        """The one with this id."""
+        return next(iter(self._keys(select(published_key).where(published_key.c.id == id))), None)
+
+    def keys_of(self, client: int) -> list[PublishedKey]:
+        """A client's, in the order in which they were found."""
+        query = select(published_key).where(published_key.c.client == client)
+        return self._keys(query.order_by(published_key.c.id))
+
+    def forget_keys(self, ids: Iterable[int]) -> None:
+        """Takes a few away."""
+        self._connection.execute(delete(published_key).where(published_key.c.id.in_(list(ids))))
+
+    def _of_present(self) -> Select[Any]:
+        return select(key_set).join(client, client.c.id == key_set.c.client).where(client.c.state.in_(_PRESENT))
+
+    def _sets(self, query: Select[Any]) -> list[KeySet]:
+        return [_set(row) for row in self._connection.execute(query)]
+
+    def _keys(self, query: Select[Any]) -> list[PublishedKey]:
+        return [
+            PublishedKey(
+                id=row.id,
+                client=row.client,
+                kind=PinKind(row.kind),
+                digest=row.digest,
+                material=row.material,
+                label=row.label,
+                state=KeyState(row.state),
+                since=row.since,
+                gone=row.gone,
+                pin=row.pin,
+                detail=row.detail,
+            )
+            for row in self._connection.execute(query)
+        ]
+
+
+_PRESENT = (str(ClientState.ACTIVE), str(ClientState.INVITED))
+
+
+def _set(row: Any) -> KeySet:
+    return KeySet(
+        client=row.client,
+        url=row.url,
+        private=bool(row.private),
+        environment=row.environment,
+        hold=timedelta(seconds=row.hold_seconds),
+        every=timedelta(seconds=row.every_seconds),
+        created=row.created,
+        fetched=row.fetched,
+        next_fetch=row.next_fetch,
+        failures=row.failures,
+        error=row.error,
+        left_out=tuple(row.left_out.splitlines()),
+    )
