@@ -53,7 +53,7 @@ def main():
     arguments = parser.parse_args()
     run.os.environ["PATH"] += run.os.pathsep + "/usr/sbin"
     run.os.sched_setaffinity(0, {run.LOAD_CORE})
-    run.raise_file_limit()
+    process.raise_file_limit()
     material, files = run.prepare_pki(arguments.scenarios), run.prepare_files()
     PROFILES.mkdir(exist_ok=True)
     with run.upstream(files) as upstream_port:

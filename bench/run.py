@@ -11,7 +11,6 @@ import importlib.util
 import json
 import os
 import platform
-import resource
 import shutil
 import statistics
 import subprocess
@@ -39,7 +38,7 @@ def main():
     subjects = load_subjects(arguments)
     os.environ["PATH"] += os.pathsep + "/usr/sbin"  # where Debian keeps servers, outside a user's PATH
     os.sched_setaffinity(0, {LOAD_CORE})
-    raise_file_limit()
+    process.raise_file_limit()
     material = prepare_pki(arguments.scenarios)
     files = prepare_files()
     floor = measure_floor(material) if "A" in arguments.scenarios else None
@@ -96,15 +95,6 @@ def load_module(path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def raise_file_limit():
-    """120,000 where we may (D50k needs two for each connection of its server), else all that we may."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(hard, 120_000), max(hard, 120_000)))
-        return
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def prepare_pki(scenarios):
@@ -321,6 +311,8 @@ def table(subjects, arguments, cells, floor):
         )
         if scenario == "A":
             rows += derived_rows(names, cells, floor)
+        if scenario.startswith(("E", "F")):
+            rows += compared_with_a4(scenario, names, cells)
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     if floor:
         lines += [
@@ -359,6 +351,21 @@ def derived_rows(names, cells, floor):
     if floor:
         rows.append(["A / floor", "x", *(f"{full[n] / floor['server_us']:.2f}" if full[n] else "n/a" for n in names)])
     return rows
+
+
+def compared_with_a4(scenario, names, cells):
+    """What the revocations or CAs of a scenario cost: its figure as a multiple of A4, if that was measured."""
+    plain = {name: value_of(cells.get(("A4", name))) for name in names}
+    much = {name: value_of(cells.get((scenario, name))) for name in names}
+    if not any(plain.values()):
+        return []
+    return [
+        [
+            f"{scenario} / A4",
+            "x",
+            *(f"{much[name] / plain[name]:.2f}" if much[name] and plain[name] else "n/a" for name in names),
+        ]
+    ]
 
 
 def version_of(subject):

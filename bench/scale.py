@@ -1,12 +1,13 @@
-"""What many partners and pins cost: loading them, memory, a handshake, and one more of them.
+"""What many partners, pins and revocations cost: loading them, memory, a handshake, and one more of them.
 
-    .venv/bin/python bench/scale.py                               # 10,000 partners and 1,000,000 pins
-    .venv/bin/python bench/scale.py --partners 100 --pins 1000
+    .venv/bin/python bench/scale.py                    # 10,000 partners and 1,000,000 pins; 1,000,000 revocations
+    .venv/bin/python bench/scale.py --partners 100 --pins 1000 --revocations 1000
 
 Every partner has a CA with a key of its own and a name rule; the pins are digests: the judge knows no more of them. The
-same is measured with one partner and one pin, which shows what size itself costs. A handshake is a full one, TLS 1.3
-and one request, by a client in another process; the figure is the gate's CPU time, which keeps the verdict on a
-certificate it has seen. A judgement is one by the judge alone, which keeps none.
+same is measured with one partner and one pin, which shows what size itself costs; then with those and the revocations,
+which are of the gate's own authority, as after a million certificates that were revoked one by one. A handshake is a
+full one, TLS 1.3 and one request, by a client in another process; the figure is the gate's CPU time, which keeps the
+verdict on a certificate it has seen. A judgement is one by the judge alone, which keeps none.
 """
 
 import argparse
@@ -92,18 +93,21 @@ class Installation:
     pinned: Pair
     under_partner: Pair
     stranger: Pair
+    revocations: int
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--partners", type=int, default=10_000)
     parser.add_argument("--pins", type=int, default=1_000_000)
+    parser.add_argument("--revocations", type=int, default=1_000_000)
     parser.add_argument("--handshakes", type=int, default=400)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mutualgate-bench-") as folder:
-        for partners, pins in ((1, 1), (options.partners, options.pins)):
-            print(f"\n{partners:,} partners, {pins:,} pins", flush=True)
-            made = installation(Path(folder) / f"{partners}-{pins}", partners, pins)
+        sizes = ((1, 1, 0), (options.partners, options.pins, 0), (1, 1, options.revocations))
+        for number, (partners, pins, revocations) in enumerate(sizes):
+            print(f"\n{partners:,} partners, {pins:,} pins, {revocations:,} revocations", flush=True)
+            made = installation(Path(folder) / str(number), partners, pins, revocations)
             measure(made, options.handshakes)
 
 
@@ -121,6 +125,9 @@ def measure(made: Installation, handshakes: int) -> None:
         loaded = json.loads(said)
         print(f"  snapshot: read and built      {loaded['seconds']:10.2f} s, {loaded['megabytes']:,.0f} MB more")
         print(f"  gate: from command to open    {ready:10.2f} s, {resident(gate.pid):,.0f} MB in all")
+        print(
+            f"  one revocation more, applied  {loaded['revocation']:10.3f} ms (at most {loaded['revocation_most']:.3f})"
+        )
         for name, micros in zip(people, loaded["judgements"], strict=True):
             print(f"  judgement, {name:8}           {micros:10.1f} us of CPU")
         for name, pair in people.items():
@@ -155,10 +162,11 @@ def running(made: Installation) -> Iterator[tuple[subprocess.Popen[str], float]]
 
 
 def load(folder: Path, files: list[Path]) -> None:
-    """Reads the store and builds the snapshot, in a process of its own; prints seconds, growth of memory, and what it
-    costs to judge the certificates in `files`."""
+    """Reads the store and builds the snapshot, in a process of its own; prints seconds, growth of memory, what it
+    costs to judge the certificates in `files`, and how long one revocation more takes."""
     from mutualgate import snapshot
     from mutualgate.gate import Judge
+    from mutualgate.snapshot import records
 
     services = Services(Folder(folder))
     sites = snapshot.site_records(services.config)
@@ -173,7 +181,15 @@ def load(folder: Path, files: list[Path]) -> None:
         for _ in range(JUDGEMENTS):
             judge.decide(chain, at)
         costs.append((time.process_time() - begun) / JUDGEMENTS * 1e6)
-    print(json.dumps({"seconds": took, "megabytes": grown, "judgements": costs}))
+    applied, first = [], judge.epoch + 1
+    for number in range(ONES_MORE):
+        one = records.RevocationRecord(authority=1, serial=digest("one more", number)[:16], at=at, reason=1)
+        delta = records.encode(records.Batch(epoch=first + number, revocations=[one]))
+        begun = time.perf_counter()
+        judge = judge.after(delta)
+        applied.append((time.perf_counter() - begun) * 1e3)
+    said = {"seconds": took, "megabytes": grown, "judgements": costs}
+    print(json.dumps(said | {"revocation": statistics.median(applied), "revocation_most": max(applied)}))
 
 
 def handshake_cost(made: Installation, pid: int, identity: Path, count: int) -> float:
@@ -240,8 +256,8 @@ def environment() -> dict[str, str]:
 # --- made ---
 
 
-def installation(path: Path, partners: int, pins: int) -> Installation:
-    """A folder with so many partners and pins; one of each is real."""
+def installation(path: Path, partners: int, pins: int, revocations: int) -> Installation:
+    """A folder with so many of each; a partner and a pin are real."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = int(listener.getsockname()[1])
     folder = Folder(path)
@@ -256,6 +272,7 @@ def installation(path: Path, partners: int, pins: int) -> Installation:
     now = int(services.clock().timestamp() * 1e6)
     with sqlite3.connect(folder.store) as database:
         fill(database, partners - 1, pins - 1, now)
+        revoke(database, revocations, now)
     database.close()
     services.partners.add("last", names=["dns:*.last.example"])
     claim = services.partners.anchors.claim("last", ca.pem).anchor
@@ -264,7 +281,7 @@ def installation(path: Path, partners: int, pins: int) -> Installation:
 
     services.partners.set_admits("last", PartnerAdmits.RULE)
     services.close()
-    return Installation(folder, port, pinned, leaf(ca, "api.last.example"), leaf(None, "stranger"))
+    return Installation(folder, port, pinned, leaf(ca, "api.last.example"), leaf(None, "stranger"), revocations)
 
 
 def fill(database: sqlite3.Connection, partners: int, pins: int, now: int) -> None:
@@ -298,14 +315,21 @@ def fill(database: sqlite3.Connection, partners: int, pins: int, now: int) -> No
         database.execute(
             "INSERT INTO anchor (partner, certificate, spki, subject_hash, subject, state, shared, depth, sub_cas,"
             " environment, not_before, not_after, expired_grace_seconds, created, revocation, grace_seconds,"
-            " leaf_limit_seconds, policy) VALUES (?, ?, ?, ?, ?, 'active', 0, 0, '', '', ?, ?, 0, ?, 'ignore', 0,"
-            " 7776000, '')",
+            " leaf_limit_seconds) VALUES (?, ?, ?, ?, ?, 'active', 0, 0, '', '', ?, ?, 0, ?, 'ignore', 0, 7776000)",
             (base + n, ca.der, hashlib.sha256(public).digest(), subject, f"CN=CA {n}", now, now + 5 * year, now),
         )
         database.execute(
             "INSERT INTO name_rule (partner, kind, pattern, created) VALUES (?, 'dns', ?, ?)",
             (base + n, f"*.{name}.example", now),
         )
+    database.commit()
+
+
+def revoke(database: sqlite3.Connection, count: int, now: int) -> None:
+    """So many serials of the first authority, as long as it makes them."""
+    (authority,) = database.execute("SELECT min(id) FROM authority").fetchone()
+    rows = ((authority, digest("serial", n)[:16], now, 1) for n in range(count))
+    database.executemany("INSERT INTO revocation (authority, serial, at, reason) VALUES (?, ?, ?, ?)", rows)
     database.commit()
 
 

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 NAME = "caddy"
-CAPABILITIES = {"A", "B", "B0", "C", "D", "F1k", "F10k", "H", "A4", "2A", "2B", "D50k"}
+CAPABILITIES = {"A", "B", "B0", "C", "D", "F1k", "F10k", "H", "A4", "2A", "2B", "Dmany"}
 NOTES = {
     "A2": "sends no session ticket once client certificates are required",
     "H": "through the admin socket, forced although nothing changed",

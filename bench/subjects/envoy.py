@@ -26,7 +26,7 @@ CAPABILITIES = {
     "A4",
     "2A",
     "2B",
-    "D50k",
+    "Dmany",
 }
 NOTES = {
     "F10k-nohint": "no CA is hinted (suppress_client_ca_list)",

@@ -22,7 +22,7 @@ CAPABILITIES = {
     "A4",
     "2A",
     "2B",
-    "D50k",
+    "Dmany",
 }
 NOTES = {"F10k-nohint": "no CA is hinted (no-ca-names)", "B0": "the body is held in memory (http-request return)"}
 

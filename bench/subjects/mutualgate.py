@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 NAME = "mutualgate"
-CAPABILITIES = {"A", "A2", "B", "C", "D", "E100k", "E1M", "F1k", "F10k", "F10k-nohint", "H", "A4", "2A", "2B", "D50k"}
+CAPABILITIES = {"A", "A2", "B", "C", "D", "E100k", "E1M", "F1k", "F10k", "F10k-nohint", "H", "A4", "2A", "2B", "Dmany"}
 NO_HINTS = "names no CA in the handshake, whatever is asked: the cell is that of a server without hints"
 NOTES = {
     "F1k": NO_HINTS,

@@ -22,7 +22,7 @@ CAPABILITIES = {
     "A4",
     "2A",
     "2B",
-    "D50k",
+    "Dmany",
 }
 NOTES = {
     "F10k-nohint": "nginx 1.22 needs one hinted CA: only the root is hinted, the bundle is ssl_trusted_certificate"
@@ -31,7 +31,6 @@ NOTES = {
 COMMON = """
 user root;
 worker_processes {workers};
-worker_rlimit_nofile 20000;
 daemon off;
 pid {folder}/pid;
 error_log stderr warn;

@@ -7,6 +7,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,20 @@ def test_the_plain_listener_asks_for_it_too(gate: Gate) -> None:
             plain.sendall(start + b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
             with contextlib.suppress(ConnectionResetError):
                 assert plain.recv(4096).startswith(b"HTTP/1.1 308") is answered
+
+
+def test_limits_of_an_address_are_those_of_the_client_and_not_of_the_balancer(
+    tmp_path: Path, recorder: Recorder
+) -> None:
+    settings = f'proxy_protocol_from = ["127.0.0.1"]\n{HANDSHAKE}[gate.limits]\naddress_connections = 2\n'
+    with running_gate(tmp_path / "gate", SITES.format(upstream=recorder.url), settings) as gate, ExitStack() as stack:
+        anna = gate.client("anna")
+        for address in ("203.0.113.1", "203.0.113.2", "203.0.113.1", "203.0.113.3"):
+            connection = stack.enter_context(through(gate, v2(address), anna))
+            assert connection.request("/").status == 200
+        with pytest.raises((ssl.SSLError, OSError)):
+            through(gate, v2("203.0.113.1"), anna)
+        assert stack.enter_context(through(gate, v2("203.0.113.2"), anna)).request("/").status == 200
 
 
 def test_from_others_a_header_is_no_tls(gate: Gate, anna: Identity) -> None:
