@@ -182,11 +182,10 @@ def commands() -> str:
 
 def leaves() -> Iterator[tuple[str, Any]]:
     """Each command that does something, with the words that call it."""
-    import typer
-
     from mutualgate.cli.commands import app
+    from mutualgate.cli.group import built
 
-    yield from _leaves("mutualgate", typer.main.get_command(app))
+    yield from _leaves("mutualgate", built(app))
 
 
 def _leaves(path: str, command: Any) -> Iterator[tuple[str, Any]]:

@@ -14,9 +14,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-import typer
 
 from mutualgate.cli.commands import app
+from mutualgate.cli.group import built
 from mutualgate.config import parse
 from mutualgate.config.settings import tables
 from mutualgate.errors import BadInput
@@ -216,13 +216,13 @@ def _without_what_stands_before(line: str) -> str:
 
 
 def _words() -> set[str]:
-    return set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    return set(built(app).commands)
 
 
 def parse_command(text: str, in_sentence: bool = False) -> None:
     """Raises what the parser of the real command has against a line; nothing is run."""
     words = shlex.split(re.sub(r"\s+([#<>|&]|2>).*$", "", text))[1:]
-    command: Any = typer.main.get_command(app)
+    command: Any = built(app)
     if words[0].startswith("--"):
         assert words[0] in {option for parameter in command.params for option in parameter.opts}
         return

@@ -8,27 +8,28 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
 from commands import Run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from installation import Installation
+from typer.core import TyperGroup
 
 from mutualgate.cli.commands import app
+from mutualgate.cli.group import built
 from mutualgate.errors import Unavailable
 
 PROGRAM = [sys.executable, "-m", "mutualgate"]
 
 
-def words_of_all(group: typer.Typer = app, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    for command in group.registered_commands:
-        yield (*before, str(command.name))
-    for inner in group.registered_groups:
-        assert inner.typer_instance is not None
-        yield from words_of_all(inner.typer_instance, (*before, str(inner.name)))
+def words_of_all(group: TyperGroup, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from words_of_all(command, (*before, name))
+        else:
+            yield (*before, name)
 
 
-ALL = list(words_of_all())
+ALL = list(words_of_all(built(app)))
 
 
 @pytest.mark.parametrize("words", ALL, ids=" ".join)

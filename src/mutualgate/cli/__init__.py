@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(words: list[str]) -> int:
     """Runs one command and returns its exit status."""
     from mutualgate.cli.commands import app
+    from mutualgate.cli.group import built
 
     as_json = "--json" in words
     for stream in (sys.stdout, sys.stderr):
@@ -31,7 +32,7 @@ def run(words: list[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        status = app(args=words, prog_name="mutualgate", standalone_mode=False)
+        status = built(app)(args=words, prog_name="mutualgate", standalone_mode=False)
         return status if isinstance(status, int) else output.DONE
     except MutualgateError as error:
         return output.fail(error, as_json)

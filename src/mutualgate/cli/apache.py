@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mutualgate.cli.files import refuse_existing, write_file
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, new_group
+from mutualgate.cli.group import Group
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import DONE, NO, emit, plain
 
 if TYPE_CHECKING:
     from mutualgate.apache.export import Authority
     from mutualgate.app import Services
 
-export_app = new_group("Configurations for other servers that use our authorities.")
-import_app = new_group("Configurations of other servers, as mutualgate.toml.")
+export_app = Group("Configurations for other servers that use our authorities.")
+import_app = Group("Configurations of other servers, as mutualgate.toml.")
 
 
 @export_app.command("apache")

@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, new_group
+from mutualgate.cli.group import Group
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import NO, emit, plain, table
 
-app = new_group("The audit log: every change, chained by hashes.")
+app = Group("The audit log: every change, chained by hashes.")
 
 
 @app.command("list")

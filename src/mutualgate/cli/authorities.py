@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mutualgate.cli.files import write_file
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, new_group
+from mutualgate.cli.group import Group
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import emit, plain, table
 from mutualgate.cli.waiting import progress
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from mutualgate.authorities.service import AdoptionReport, AuthorityView
     from mutualgate.model import Authority
 
-app = new_group("Authorities: ours, and adopted ones.")
+app = Group("Authorities: ours, and adopted ones.")
 
 KEY_PASSWORD = "MUTUALGATE_CA_KEY_PASSWORD"  # noqa: S105 - the name of a variable
 

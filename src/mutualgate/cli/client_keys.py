@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mutualgate.cli.group import Group
 from mutualgate.cli.moments import span
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, new_group
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import DONE, NO, emit, plain, table
 from mutualgate.cli.pins import as_dict as pin_dict
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from mutualgate.model import KeySet, Pin, PublishedKey
     from mutualgate.partners.key_sets import Taken
 
-app = new_group("Keys that a client publishes by a URL: new ones are found, wait, and then let it in.")
+app = Group("Keys that a client publishes by a URL: new ones are found, wait, and then let it in.")
 
 Name = Annotated[str, typer.Argument(help="The client's name.")]
 Number = Annotated[int, typer.Argument(min=1, help="The key's number, as `list` shows it.")]

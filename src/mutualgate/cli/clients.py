@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mutualgate.cli import client_keys
 from mutualgate.cli.files import read_file, refuse_existing, write_file
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, new_group
+from mutualgate.cli.group import Group
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import DONE, emit, plain, table
 from mutualgate.cli.pins import as_dict as pin_dict
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from mutualgate.app import Services
     from mutualgate.model import Client, Credential, Revocation
 
-app = new_group("Clients: add, sign, suspend, revoke.")
-app.add_typer(client_keys.app, name="keys")
+app = Group("Clients: add, sign, suspend, revoke.", {"import": "bulk:import_", "keys": "client_keys:app"})
 
 Name = Annotated[str, typer.Argument(help="The client's name.")]
 Roles = Annotated[list[str] | None, typer.Option("--role", help="A role; may be given several times.")]

@@ -1,65 +1,40 @@
-"""All commands, by name. Their modules import services only when they run, so that `--help` is quick."""
+"""All commands, by name. Each is imported when it is called, and imports services only when it runs."""
 
 import typer
 
 from mutualgate import __version__
-from mutualgate.cli import (
-    apache,
-    audit,
-    authorities,
-    bulk,
-    check,
-    clients,
-    decide,
-    enrol,
-    expiry,
-    invitations,
-    notices,
-    partners,
-    pins,
-    refusals,
-    restart,
-    status,
-    systemd,
-    token_keys,
-    trust,
-    up,
-    upstreams,
-)
+from mutualgate.cli.group import Group
 
-app = typer.Typer(
+app = Group(
+    "Puts any web service behind mutual TLS, and says in plain words who is let in and why.",
+    {
+        "up": "up:up",
+        "restart": "restart:restart",
+        "systemd-unit": "systemd:systemd_unit",
+        "status": "status:status",
+        "check": "check:check",
+        "decide": "decide:decide",
+        "invite": "invitations:invite",
+        "explain": "refusals:explain",
+        "enrol": "enrol:enrol",
+        "approve": "trust:approve",
+        "expiring": "expiry:expiring",
+        "client": "clients:app",
+        "invitation": "invitations:app",
+        "ca": "authorities:app",
+        "token-key": "token_keys:app",
+        "pin": "pins:app",
+        "partner": "partners:app",
+        "trust": "trust:app",
+        "export": "apache:export_app",
+        "import": "apache:import_app",
+        "audit": "audit:app",
+        "notices": "notices:app",
+        "upstream": "upstreams:app",
+    },
     name="mutualgate",
-    help="Puts any web service behind mutual TLS, and says in plain words who is let in and why.",
     epilog="Exit status: 0 done, 1 the answer is no, 2 wrong use or bad input.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
 )
-
-app.command("up")(up.up)
-app.command("restart")(restart.restart)
-app.command("systemd-unit")(systemd.systemd_unit)
-app.command("status")(status.status)
-app.command("check")(check.check)
-app.command("decide")(decide.decide)
-app.command("invite")(invitations.invite)
-app.command("explain")(refusals.explain)
-app.command("enrol")(enrol.enrol)
-clients.app.command("import")(bulk.import_)
-app.command("approve")(trust.approve)
-app.add_typer(clients.app, name="client")
-app.add_typer(invitations.app, name="invitation")
-app.add_typer(authorities.app, name="ca")
-app.add_typer(token_keys.app, name="token-key")
-app.add_typer(pins.app, name="pin")
-app.add_typer(partners.app, name="partner")
-app.add_typer(trust.app, name="trust")
-app.add_typer(apache.export_app, name="export")
-app.add_typer(apache.import_app, name="import")
-app.add_typer(audit.app, name="audit")
-app.command("expiring")(expiry.expiring)
-app.add_typer(notices.app, name="notices")
-app.add_typer(upstreams.app, name="upstream")
 
 
 def _version(wanted: bool) -> None:

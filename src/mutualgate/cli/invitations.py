@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mutualgate.cli.files import refuse_existing, write_file
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, new_group
+from mutualgate.cli.group import Group
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import emit, plain, table
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
     from mutualgate.enrolment import Invited, Opened
 
-app = new_group("Invitations: what came of them, take back, approve, send again.")
+app = Group("Invitations: what came of them, take back, approve, send again.")
 
 Number = Annotated[int, typer.Argument(help="The invitation's number.")]
 Open = Annotated[int, typer.Option("--days", min=1, max=366, help="The link works for so many days.")]

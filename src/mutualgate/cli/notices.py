@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, new_group
+from mutualgate.cli.group import Group
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import emit, plain, table
 
 if TYPE_CHECKING:
     from mutualgate.model import Letter
 
-app = new_group("Letters by e-mail and webhook: what waits, what was sent, what was given up.")
+app = Group("Letters by e-mail and webhook: what waits, what was sent, what was given up.")
 
 
 @app.command("list")

@@ -1,4 +1,4 @@
-"""Flags that commands share, and how a group of commands is made."""
+"""Flags that commands share."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -15,11 +15,6 @@ Dir = Annotated[
 DEFAULT_DIR = Path("mutualgate")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-
-
-def new_group(help_text: str) -> typer.Typer:
-    """A noun with its verbs."""
-    return typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 Word = TypeVar("Word", bound=StrEnum)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mutualgate.cli.files import read_file
+from mutualgate.cli.group import Group
 from mutualgate.cli.moments import day, span
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, new_group
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import emit, plain, table
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from mutualgate.model import Anchor
     from mutualgate.partners.anchors import Claimed, Terms
 
-app = new_group("A partner's own CAs: claimed, proved, in use, retiring, retired.")
-helpers = new_group("CA certificates that help when a partner's clients send their own alone. Not trusted themselves.")
+app = Group("A partner's own CAs: claimed, proved, in use, retiring, retired.")
+helpers = Group("CA certificates that help when a partner's clients send their own alone. Not trusted themselves.")
 
 Partner = Annotated[str, typer.Argument(help="The partner's name.")]
 File = Annotated[Path, typer.Argument(help="The certificate, PEM or DER; `-` for stdin.")]

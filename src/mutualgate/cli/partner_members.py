@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, new_group
+from mutualgate.cli.group import Group
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import emit, plain, table
 
 if TYPE_CHECKING:
     from mutualgate.partners.members import MemberView
 
-app = new_group("A partner's clients, one by one.")
+app = Group("A partner's clients, one by one.")
 
 Partner = Annotated[str, typer.Argument(help="The partner's name.")]
 Name = Annotated[str, typer.Argument(help="The name in its certificate, such as dns:api.acme.example.")]

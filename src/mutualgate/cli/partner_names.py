@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, new_group
+from mutualgate.cli.group import Group
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import emit, plain, table
 
 if TYPE_CHECKING:
     from mutualgate.model import NameRule
 
-app = new_group("What a partner may vouch for. Without a rule, nothing.")
+app = Group("What a partner may vouch for. Without a rule, nothing.")
 
 Partner = Annotated[str, typer.Argument(help="The partner's name.")]
 Rules = Annotated[

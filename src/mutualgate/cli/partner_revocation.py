@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mutualgate.cli.files import read_file
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, new_group
+from mutualgate.cli.group import Group
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import NO, emit, plain, table
 
 if TYPE_CHECKING:
     from mutualgate.model import RevocationSource
     from mutualgate.partners.revocation import AnchorRevocation
 
-app = new_group("What a partner's CAs revoked: where that is asked, lists and answers, and how fresh they are.")
+app = Group("What a partner's CAs revoked: where that is asked, lists and answers, and how fresh they are.")
 
 Name = Annotated[str, typer.Argument(help="The partner's name.")]
 Ca = Annotated[int | None, typer.Option("--ca", help="The number of its CA, where it has several.")]

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mutualgate.cli import partner_cas, partner_members, partner_names, partner_revocation
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, new_group
+from mutualgate.cli.group import Group
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import emit, plain, table
 from mutualgate.cli.partner_names import Wide
 
@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     from mutualgate.model import Partner
     from mutualgate.partners.service import PartnerView
 
-app = new_group("Partners: organisations with CAs of their own, each within its names.")
-app.add_typer(partner_cas.app, name="ca")
-app.add_typer(partner_names.app, name="name")
-app.add_typer(partner_cas.helpers, name="intermediate")
-app.add_typer(partner_members.app, name="member")
-app.add_typer(partner_revocation.app, name="crl")
+app = Group(
+    "Partners: organisations with CAs of their own, each within its names.",
+    {
+        "ca": "partner_cas:app",
+        "name": "partner_names:app",
+        "intermediate": "partner_cas:helpers",
+        "member": "partner_members:app",
+        "crl": "partner_revocation:app",
+    },
+)
 
 Name = Annotated[str, typer.Argument(help="The partner's name.")]
 ADMITS = "rule: any client under its names; approval: one that is new waits; listed: only those that were added."
@@ -100,6 +104,7 @@ def show(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
     Example: mutualgate partner show acme
     """
     from mutualgate.app import Folder, services
+    from mutualgate.cli import partner_cas, partner_names, partner_revocation
 
     with services(Folder(dir)) as all_of_it:
         view = all_of_it.partners.show(name)

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mutualgate.cli.files import read_file
+from mutualgate.cli.group import Group
 from mutualgate.cli.moments import day, span
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, new_group
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import emit, plain, table
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
     from mutualgate.model import Pin
 
-app = new_group("Clients' own certificates and keys, accepted as they are.")
+app = Group("Clients' own certificates and keys, accepted as they are.")
 
 Number = Annotated[int, typer.Argument(min=1, help="The pin's number.")]
 Until = Annotated[str | None, typer.Option("--until", help="It ends on this day (2027-01-31); by default in 398 days.")]

@@ -1,9 +1,10 @@
 """`mutualgate token-key`: what signs the tokens that tell services who a client is."""
 
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, new_group
+from mutualgate.cli.group import Group
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import emit
 
-app = new_group("The key that signs tokens for services.")
+app = Group("The key that signs tokens for services.")
 
 
 @app.callback()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, new_group
+from mutualgate.cli.group import Group
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import emit, plain, table
 from mutualgate.errors import BadInput
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mutualgate.app.trust import Tried
     from mutualgate.model.trust import TrustChange
 
-app = new_group("Changes of trust: try one before it is made, take one back.")
+app = Group("Changes of trust: try one before it is made, take one back.")
 
 TRIED: dict[str, set[str]] = {
     "pin": {"add", "retire", "renew"},
@@ -55,11 +56,12 @@ def try_(
     _check(words)
 
     def do(tried: "Services") -> None:
-        from mutualgate.cli.commands import app as all_commands
+        from mutualgate.cli.commands import app as everything
+        from mutualgate.cli.group import built
 
         # Its words go nowhere: what the change would do is said here. Its errors are ours.
         with trying(tried), contextlib.redirect_stdout(io.StringIO()):
-            all_commands(args=[*words, "--dir", str(dir)], prog_name="mutualgate", standalone_mode=False)
+            built(everything)(args=[*words, "--dir", str(dir)], prog_name="mutualgate", standalone_mode=False)
 
     with services(Folder(dir)) as all_of_it:
         found = all_of_it.trust.try_(do, back=timedelta(days=since))

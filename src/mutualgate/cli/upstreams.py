@@ -1,12 +1,11 @@
 """`mutualgate upstream`: the servers behind the running gate."""
 
-import typer
-
+from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import emit, plain, table
 from mutualgate.errors import Unavailable
 
-app = typer.Typer(help="Look at the servers behind the gate.", no_args_is_help=True)
+app = Group("Look at the servers behind the gate.")
 
 _COLUMNS = ("requests", "failures", "retries", "ejections")
 

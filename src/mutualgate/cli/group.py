@@ -1,0 +1,76 @@
+"""Groups of commands that are imported when they are called.
+
+A command costs what it needs itself: `mutualgate status` loads neither the other eighty nor their flags. Only help and
+completion ask every member of a group. tests/cli/test_startup.py holds what a command may not load.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any, cast
+
+import typer
+import typer.main
+from typer.core import TyperCommand, TyperGroup
+from typer.models import CommandInfo
+
+Command = TyperCommand | TyperGroup
+
+
+class Group(typer.Typer):
+    """A noun with its verbs. `later` has the members that are defined elsewhere, last in its help:
+    `{"import": "bulk:import_"}` is the function (a command) or the `Group` of that name in `mutualgate.cli.bulk`."""
+
+    def __init__(self, help_text: str, later: Mapping[str, str] | None = None, **more: Any) -> None:
+        super().__init__(
+            help=help_text, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, **more
+        )
+        self.later = later or {}
+
+
+def built(group: Group) -> TyperGroup:
+    """What parses the words of a command and calls it."""
+    alone = copy.copy(group)
+    alone.registered_commands = []
+    # With a callback it is the whole program, which installs completion as well.
+    made = typer.main.get_command(alone) if alone.registered_callback else typer.main.get_group(alone)
+    made.commands = _Members(group)  # type: ignore[attr-defined]  # whose values are made when they are asked for
+    return cast(TyperGroup, made)
+
+
+class _Members(Mapping[str, Command]):
+    """Commands and groups by name, each made when it is asked for."""
+
+    def __init__(self, group: Group) -> None:
+        own = {str(info.name): info for info in group.registered_commands}
+        self._members: dict[str, str | CommandInfo] = {**own, **group.later}
+        self._made: dict[str, Command] = {}
+
+    def __getitem__(self, name: str) -> Command:
+        if name not in self._made:
+            member = self._members[name]
+            self._made[name] = _named(name, member) if isinstance(member, str) else _command(member)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+
+def _named(name: str, where: str) -> Command:
+    """What `module:attribute` is, under its name in the group."""
+    module, _, attribute = where.partition(":")
+    found = getattr(import_module(f"{__package__}.{module}"), attribute)
+    if not isinstance(found, Group):
+        return _command(CommandInfo(name, callback=found))
+    made = built(found)
+    made.name = name
+    return made
+
+
+def _command(info: CommandInfo) -> TyperCommand:
+    alone = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+    alone.registered_commands = [info]
+    return cast(TyperCommand, typer.main.get_command(alone))
