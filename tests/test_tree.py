@@ -23,6 +23,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "the end-to-end tests run the commands as a program, with what they print and return",
     ),
     "errors.py": ("config/test_reader.py", "the sentences that users read are asserted where they arise"),
+    "app/answering.py": ("app/test_control.py", "asked over a real socket, as commands ask"),
     "apache/access.py": ("apache/test_import.py", "a step from httpd's text to ours: what comes out counts"),
     "apache/syntax.py": ("apache/test_import.py", "as apache/access.py"),
     "apache/vhost.py": ("apache/test_import.py", "as apache/access.py"),
@@ -141,6 +142,7 @@ def test_every_unit_test_mirrors_a_module() -> None:
 
 # Tests of a package as a whole.
 WITHOUT_MODULE: dict[str, str] = {
+    "cli/test_startup.py": "what a command may not import",
     "cli/test_crash.py": "invitations, CSRs and renewals in one run, killed in the middle",
     "portal/test_keys.py": "the page's script, in node",
     "store/test_crash.py": "the store as a whole, killed at any moment",

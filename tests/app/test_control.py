@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mutualgate.app import Folder, control
+from mutualgate.app import Folder, answering, control
 from mutualgate.app.claim import claimed
 from mutualgate.errors import Unavailable
 
@@ -40,8 +40,8 @@ HANDLERS = {"status": status, "refused": refused, "defect": defect}
 
 def with_server(folder: Folder, do: Callable[[], Awaitable[None]]) -> None:
     async def run() -> None:
-        with control.listener(folder) as listener:
-            server = await control.serve(listener, HANDLERS)
+        with answering.listener(folder) as listener:
+            server = await answering.serve(listener, HANDLERS)
             try:
                 await do()
             finally:
@@ -133,8 +133,8 @@ def test_a_gate_that_is_about_to_start_is_waited_for(folder: Folder) -> None:
             asked = asyncio.create_task(asyncio.to_thread(control.ask, folder, "status"))
             await asyncio.sleep(0.2)
             assert not asked.done()
-            with control.listener(folder) as listener:
-                server = await control.serve(listener, HANDLERS)
+            with answering.listener(folder) as listener:
+                server = await answering.serve(listener, HANDLERS)
                 assert await asked == {"epoch": 7}
                 server.close()
 

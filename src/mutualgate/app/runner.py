@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mutualgate import snapshot
-from mutualgate.app import control, notify
+from mutualgate.app import answering, notify
 from mutualgate.app.again import again
 from mutualgate.app.apart import apart
 from mutualgate.app.checks import certificates_fit, fields_fit
@@ -78,7 +78,7 @@ class Runner:
         self._held: list[Given] = []
         self._when_succeeded: list[Callable[[], None]] = []
         self._chores: list[asyncio.Task[None]] = []
-        self._server: control.Server | None = None
+        self._server: answering.Server | None = None
         self._started_at = services.clock()
         self._changing = asyncio.Lock()
         self._stopping = asyncio.Event()
@@ -146,7 +146,7 @@ class Runner:
         try:
             async with AsyncExitStack() as stack:
                 stack.enter_context(self._signals())
-                listener = self._given.get(_CONTROL) or control.listener(self._services.folder)
+                listener = self._given.get(_CONTROL) or answering.listener(self._services.folder)
                 stack.callback(listener.close)
                 stack.callback(self._forget_control)
                 self._held.append(Given(_CONTROL, "", listener))
@@ -324,7 +324,7 @@ class Runner:
             "upstreams": self._on_upstreams,
             "restart": self._on_restart,
         }
-        self._server = await control.serve(listener, handlers)
+        self._server = await answering.serve(listener, handlers)
         self._chores = [
             asyncio.create_task(again(what, step, self._stopping))
             for what, step in (

@@ -1,6 +1,5 @@
 """Builds every service once, of one folder. Whoever needs a service asks here; nobody else puts them together."""
 
-import getpass
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from mutualgate.app.folder import Folder
 from mutualgate.clock import Clock, system_clock
-from mutualgate.config import Check, Config, load
 from mutualgate.errors import MutualgateError
 
-Overrides = Callable[[Config], Config]
+Overrides = Callable[["Config"], "Config"]
 """What flags change in a configuration, each time that it is read."""
 
 if TYPE_CHECKING:
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from mutualgate.authorities.service import Authorities
     from mutualgate.authorities.token_keys import TokenKeys
     from mutualgate.clients import Clients
+    from mutualgate.config import Check, Config
     from mutualgate.enrolment import Enrolment, Invitations, Renewals, WrongTries
     from mutualgate.notices import Expiry, Outbox, Sender
     from mutualgate.partners.key_sets import KeySets
@@ -60,6 +59,8 @@ class Services:
     @cached_property
     def by(self) -> str:
         """Who acts, for the audit log: the user of this process."""
+        import getpass
+
         try:
             return getpass.getuser()
         except (KeyError, OSError):
@@ -73,7 +74,7 @@ class Services:
         return other
 
     @cached_property
-    def config(self) -> Config:
+    def config(self) -> "Config":
         """mutualgate.toml as it was when it was first asked for, or its defaults. Raises `BadInput`."""
         return self.read_config()
 
@@ -83,7 +84,7 @@ class Services:
         others.__dict__.update(store=store, config=self.config, by=self.by)
         return others
 
-    def take(self, config: Config) -> None:
+    def take(self, config: "Config") -> None:
         """From now on `config` is the one in force: what is signed and published goes by it."""
         self.config = config
         for made_of_it in (
@@ -100,8 +101,10 @@ class Services:
         ):
             self.__dict__.pop(made_of_it, None)
 
-    def read_config(self, *checks: Check) -> Config:
+    def read_config(self, *checks: "Check") -> "Config":
         """mutualgate.toml as it is now, with what flags change in it. Raises `BadInput`."""
+        from mutualgate.config import load
+
         return self._overrides(load(self.folder.config, *checks))
 
     @cached_property

@@ -6,11 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-import typer
-import typer.exceptions
-
-from mutualgate.cli import output
-from mutualgate.errors import MutualgateError
+from mutualgate.cli import brief
 
 DEBUG = "MUTUALGATE_DEBUG"
 
@@ -18,13 +14,21 @@ DEBUG = "MUTUALGATE_DEBUG"
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs one command and ends the process. No traceback reaches a user, unless MUTUALGATE_DEBUG asks for it."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(run(words))
+    if words[:1] == ["up"]:
+        sys.exit(run(words))
+    brief.begin()
+    brief.end(run(words))
 
 
 def run(words: list[str]) -> int:
     """Runs one command and returns its exit status."""
+    import typer
+    import typer.exceptions
+
+    from mutualgate.cli import output
     from mutualgate.cli.commands import app
     from mutualgate.cli.group import built
+    from mutualgate.errors import MutualgateError
 
     as_json = "--json" in words
     for stream in (sys.stdout, sys.stderr):

@@ -27,6 +27,10 @@ class Group(typer.Typer):
         )
         self.later = later or {}
 
+    def add_typer(self, *_: Any, **__: Any) -> None:
+        """Not here: it would load the other group always."""
+        raise TypeError("name the group in `later`")
+
 
 def built(group: Group) -> TyperGroup:
     """What parses the words of a command and calls it."""

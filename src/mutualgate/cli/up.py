@@ -1,6 +1,5 @@
 """`mutualgate up`: sets up what is missing and runs the gate."""
 
-import asyncio
 import logging
 import os
 from contextlib import AsyncExitStack
@@ -63,6 +62,8 @@ def up(
     mutualgate up
     mutualgate up --upstream http://127.0.0.1:8080 --host gate.example.com --listen 0.0.0.0:8443
     """
+    import asyncio
+
     from mutualgate.app import Folder, Services
     from mutualgate.app.claim import claimed
     from mutualgate.app.given import from_systemd

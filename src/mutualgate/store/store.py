@@ -2,58 +2,159 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from mutualgate.clock import Clock
 from mutualgate.store import sqlite
-from mutualgate.store.audit import AuditRows
-from mutualgate.store.authorities import Authorities
-from mutualgate.store.changes import Changes
-from mutualgate.store.clients import Clients
-from mutualgate.store.credentials import Credentials
-from mutualgate.store.crls import Crls
-from mutualgate.store.expiring import ExpiringRows
-from mutualgate.store.foreign import Foreign
-from mutualgate.store.invitations import Invitations
-from mutualgate.store.key_sets import KeySets
 from mutualgate.store.migrate import bring_up_to_date
-from mutualgate.store.outbox import Outbox
-from mutualgate.store.partners import Partners
-from mutualgate.store.pins import Pins
-from mutualgate.store.refusals import Refusals
-from mutualgate.store.revocations import Revocations
-from mutualgate.store.seen import Seen
-from mutualgate.store.serials import Serials
-from mutualgate.store.settings import Settings
-from mutualgate.store.trust import Trust
+
+if TYPE_CHECKING:
+    from mutualgate.store.audit import AuditRows
+    from mutualgate.store.authorities import Authorities
+    from mutualgate.store.changes import Changes
+    from mutualgate.store.clients import Clients
+    from mutualgate.store.credentials import Credentials
+    from mutualgate.store.crls import Crls
+    from mutualgate.store.expiring import ExpiringRows
+    from mutualgate.store.foreign import Foreign
+    from mutualgate.store.invitations import Invitations
+    from mutualgate.store.key_sets import KeySets
+    from mutualgate.store.outbox import Outbox
+    from mutualgate.store.partners import Partners
+    from mutualgate.store.pins import Pins
+    from mutualgate.store.refusals import Refusals
+    from mutualgate.store.revocations import Revocations
+    from mutualgate.store.seen import Seen
+    from mutualgate.store.serials import Serials
+    from mutualgate.store.settings import Settings
+    from mutualgate.store.trust import Trust
 
 
 class Transaction:
-    """What can be found and changed, a repository for each noun. `connection` is the store's own business."""
+    """What can be found and changed, a repository for each noun, made when it is asked for. `connection` is the store's
+    own business."""
 
     def __init__(self, connection: Connection) -> None:
-        self.changes = Changes(connection)
-        self.clients = Clients(connection, self.changes)
-        self.credentials = Credentials(connection, self.changes)
-        self.authorities = Authorities(connection, self.changes)
-        self.pins = Pins(connection, self.changes)
-        self.key_sets = KeySets(connection)
-        self.partners = Partners(connection, self.changes)
-        self.invitations = Invitations(connection)
-        self.revocations = Revocations(connection, self.changes)
-        self.serials = Serials(connection)
-        self.crls = Crls(connection)
-        self.audit = AuditRows(connection)
-        self.refusals = Refusals(connection)
-        self.seen = Seen(connection)
-        self.settings = Settings(connection)
-        self.trust = Trust(connection, self.changes, self.credentials)
-        self.outbox = Outbox(connection)
-        self.expiring = ExpiringRows(connection)
-        self.foreign = Foreign(connection, self.changes)
+        self._connection = connection
+
+    @cached_property
+    def changes(self) -> "Changes":
+        from mutualgate.store.changes import Changes
+
+        return Changes(self._connection)
+
+    @cached_property
+    def clients(self) -> "Clients":
+        from mutualgate.store.clients import Clients
+
+        return Clients(self._connection, self.changes)
+
+    @cached_property
+    def credentials(self) -> "Credentials":
+        from mutualgate.store.credentials import Credentials
+
+        return Credentials(self._connection, self.changes)
+
+    @cached_property
+    def authorities(self) -> "Authorities":
+        from mutualgate.store.authorities import Authorities
+
+        return Authorities(self._connection, self.changes)
+
+    @cached_property
+    def pins(self) -> "Pins":
+        from mutualgate.store.pins import Pins
+
+        return Pins(self._connection, self.changes)
+
+    @cached_property
+    def key_sets(self) -> "KeySets":
+        from mutualgate.store.key_sets import KeySets
+
+        return KeySets(self._connection)
+
+    @cached_property
+    def partners(self) -> "Partners":
+        from mutualgate.store.partners import Partners
+
+        return Partners(self._connection, self.changes)
+
+    @cached_property
+    def invitations(self) -> "Invitations":
+        from mutualgate.store.invitations import Invitations
+
+        return Invitations(self._connection)
+
+    @cached_property
+    def revocations(self) -> "Revocations":
+        from mutualgate.store.revocations import Revocations
+
+        return Revocations(self._connection, self.changes)
+
+    @cached_property
+    def serials(self) -> "Serials":
+        from mutualgate.store.serials import Serials
+
+        return Serials(self._connection)
+
+    @cached_property
+    def crls(self) -> "Crls":
+        from mutualgate.store.crls import Crls
+
+        return Crls(self._connection)
+
+    @cached_property
+    def audit(self) -> "AuditRows":
+        from mutualgate.store.audit import AuditRows
+
+        return AuditRows(self._connection)
+
+    @cached_property
+    def refusals(self) -> "Refusals":
+        from mutualgate.store.refusals import Refusals
+
+        return Refusals(self._connection)
+
+    @cached_property
+    def seen(self) -> "Seen":
+        from mutualgate.store.seen import Seen
+
+        return Seen(self._connection)
+
+    @cached_property
+    def settings(self) -> "Settings":
+        from mutualgate.store.settings import Settings
+
+        return Settings(self._connection)
+
+    @cached_property
+    def trust(self) -> "Trust":
+        from mutualgate.store.trust import Trust
+
+        return Trust(self._connection, self.changes, self.credentials)
+
+    @cached_property
+    def outbox(self) -> "Outbox":
+        from mutualgate.store.outbox import Outbox
+
+        return Outbox(self._connection)
+
+    @cached_property
+    def expiring(self) -> "ExpiringRows":
+        from mutualgate.store.expiring import ExpiringRows
+
+        return ExpiringRows(self._connection)
+
+    @cached_property
+    def foreign(self) -> "Foreign":
+        from mutualgate.store.foreign import Foreign
+
+        return Foreign(self._connection, self.changes)
 
 
 class Store:

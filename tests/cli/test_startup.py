@@ -1,0 +1,79 @@
+"""What commands may not import: most of a command's time is Python's start, so each loads what it needs and no more.
+
+Which modules, not how long they take: a rule that fails says what to look at, on whatever machine.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from installation import Installation
+
+# What is slow to import, and needed by some commands only.
+STORE = {"sqlalchemy", "sqlite3", "mutualgate.store", "mutualgate.model.client"}
+CERTIFICATES = {"cryptography", "asn1crypto", "mutualgate.model.certificate"}
+CONFIGURATION = {"mutualgate.config", "tree_sitter", "tomllib"}
+JUDGE = {"mutualgate._engine", "mutualgate.gate", "msgspec"}
+SERVERS = {"uvicorn", "starlette", "jinja2", "mutualgate.portal", "mutualgate.app.runner"}
+ALWAYS = {"alembic", "rich", "pydantic", "http.server", "httpx", "email.message", "importlib.metadata._adapters"}
+ASYNC = {"asyncio", "ssl"}  # SQLAlchemy imports both
+
+EVERYTHING = STORE | CERTIFICATES | CONFIGURATION | JUDGE | SERVERS | ALWAYS | ASYNC
+
+NOT_LOADED = {
+    ("--version",): EVERYTHING,
+    ("--help",): EVERYTHING,
+    ("client", "--help"): EVERYTHING,
+    ("partner", "ca", "--help"): EVERYTHING,
+    ("systemd-unit",): EVERYTHING,
+    ("status",): EVERYTHING,
+    ("restart",): EVERYTHING,
+    ("upstream", "list"): EVERYTHING,
+    ("explain", "{root}"): EVERYTHING - CERTIFICATES - ALWAYS,
+    ("client", "list"): EVERYTHING - STORE - ASYNC,
+    ("client", "suspend", "nobody"): EVERYTHING - STORE - ASYNC,
+    ("audit", "list"): EVERYTHING - STORE - ASYNC,
+}
+
+# A module of one noun is none of another's business.
+NOUNS = {
+    ("client", "list"): {"mutualgate.cli.partners", "mutualgate.cli.up", "mutualgate.store.partners"},
+    ("audit", "list"): {"mutualgate.cli.clients", "mutualgate.model.partner", "mutualgate.store.credentials"},
+    ("partner", "list"): {"mutualgate.cli.clients", "mutualgate.cli.partner_cas", "mutualgate.store.outbox"},
+}
+
+
+@pytest.mark.parametrize("words", NOT_LOADED, ids=" ".join)
+def test_a_command_loads_what_it_needs(words: tuple[str, ...], installed: Installation) -> None:
+    assert not NOT_LOADED[words] & loaded(words, installed.folder.path)
+
+
+@pytest.mark.parametrize("words", NOUNS, ids=" ".join)
+def test_a_command_loads_its_own_noun(words: tuple[str, ...], installed: Installation) -> None:
+    assert not NOUNS[words] & loaded(words, installed.folder.path)
+
+
+def test_what_is_forbidden_exists() -> None:
+    # A module that was renamed would never be found loaded.
+    program = (
+        "import importlib.util, sys\nprint([one for one in sys.argv[1:] if importlib.util.find_spec(one) is None])"
+    )
+    names = EVERYTHING.union(*NOUNS.values()) - {"pydantic", "httpx"}  # that we do not have
+    done = subprocess.run([sys.executable, "-c", program, *sorted(names)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def loaded(words: tuple[str, ...], folder: Path) -> set[str]:
+    """The modules that a process has loaded when the command has run."""
+    program = (
+        "import sys\n"
+        "from mutualgate.cli import brief, main\n"
+        "brief.end = lambda status: print('', *sys.modules, sep='\\0', file=sys.stderr)\n"
+        "main()\n"
+    )
+    filled = [word.format(root=folder / "root.pem") for word in words]
+    if not {"--version", "--help", "explain"} & set(words):
+        filled += ["--dir", str(folder)]
+    done = subprocess.run([sys.executable, "-c", program, *filled], capture_output=True, text=True, check=True)
+    return set(done.stderr.strip().split("\0")[1:])
