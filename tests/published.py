@@ -11,6 +11,7 @@ from typing import Any
 
 import pki
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from publisher import Publisher, publisher
@@ -50,7 +51,12 @@ def jwk_of(public: object, **more: Any) -> Jwk:
 
 
 def x5c(*chain: pki.Issued) -> list[str]:
-    return [base64.b64encode(one.der).decode() for one in chain]
+    return x5c_of(*(one.certificate for one in chain))
+
+
+def x5c_of(*chain: x509.Certificate) -> list[str]:
+    """RFC 7517 4.7."""
+    return [base64.b64encode(one.public_bytes(Encoding.DER)).decode() for one in chain]
 
 
 def with_certificate(issued: pki.Issued, **more: Any) -> Jwk:

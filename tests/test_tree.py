@@ -61,6 +61,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "portal/problems.py": ("portal/test_application.py", "as portal/answers.py"),
     "portal/operator_clients.py": ("portal/test_operator.py", "what an operator sees and does"),
     "portal/operator_invitations.py": ("portal/test_operator.py", "as portal/operator_clients.py"),
+    "portal/operator_keys.py": ("portal/test_operator.py", "as portal/operator_clients.py"),
     "portal/operator_pins.py": ("portal/test_operator.py", "as portal/operator_clients.py"),
     "portal/operator_refusals.py": ("portal/test_operator.py", "as portal/operator_clients.py"),
     "portal/operator_changes.py": ("portal/test_trying.py", "beside what a change would do"),

@@ -4,21 +4,27 @@ from collections.abc import Iterator
 
 import pytest
 from end_to_end.gate import running_gate
-from end_to_end.hostile import claims, handshakes, invitations, lists, makers, uploads
+from end_to_end.hostile import claims, handshakes, invitations, lists, makers, published, uploads
 from end_to_end.hostile.scene import Scene, furnish, sites
 from end_to_end.hostile.table import NEAREST, ROWS, RULES, By, Row, Way
 from end_to_end.hostile.typist import typist
 from end_to_end.recorder import Recorder
+from published import https_publisher
 
-MODULES = (handshakes, claims, lists, uploads, invitations)  # importing them fills the table
+MODULES = (handshakes, claims, lists, uploads, invitations, published)  # importing them fills the table
 AT_LEAST = 60
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory, upstream: Recorder) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("hostile")
-    with running_gate(folder / "gate", sites(upstream.url)) as gate, typist(gate.folder) as commands:
-        made = Scene(gate, commands, upstream, folder)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        https_publisher(folder, patch) as publisher,
+        running_gate(folder / "gate", sites(upstream.url)) as gate,
+        typist(gate.folder) as commands,
+    ):
+        made = Scene(gate, commands, upstream, publisher, folder)
         furnish(made)
         yield made
 

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from html import unescape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pki
@@ -10,6 +11,7 @@ import pytest
 from conftest import Hands
 from cryptography.hazmat.primitives import hashes
 from portal.asking import ANONYMOUS, Answer, admitted, ask, refused
+from published import https_publisher, jwk, jwks
 from rows import see
 
 from mutualgate.app import Services
@@ -249,6 +251,37 @@ def test_a_private_key_is_refused_and_not_shown_again(portal: "ASGIApp", service
     assert services.pins.list("anna") == []
     assert post(portal, "/clients/anna/accept", text="").status == 400
     assert post(portal, "/clients/anna/accept", text="nonsense").status == 400
+
+
+def test_published_keys_are_approved_or_declined(
+    portal: "ASGIApp", services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile = jwk(pki.fresh_key(), kid="<b>mine</b>")
+    with https_publisher(tmp_path, monkeypatch) as server:
+        url = server.put("/a", jwks(hostile, jwk(pki.fresh_key()), jwk(pki.rsa_key(1024))))
+        services.key_sets.watch("anna", url, private=True)
+        assert services.key_sets.fetch_now("anna").problem is None
+    page = get(portal, "/clients/anna")
+    assert "Keys that it publishes" in page.words
+    assert "lets it in from" in page.words
+    assert "Left out: key 3" in page.words
+    assert "<b>mine" not in page.text
+    asks = get(portal, "/clients/anna/keys/1/approve")
+    assert "compare the SHA-256" in asks.words
+    assert services.key_sets.show("anna").keys[0][0].digest.hex() in asks.words
+    assert post(portal, "/clients/anna/keys/1/approve").status == 400
+    assert services.pins.list("anna") == []
+    assert post(portal, "/clients/anna/keys/1/approve", sure="yes").headers["Location"].endswith("/clients/anna")
+    assert len(services.pins.list("anna")) == 1
+    assert "Never let the published key 2" in get(portal, "/clients/anna/keys/2/decline").words
+    assert post(portal, "/clients/anna/keys/2/decline", sure="yes").status == 303
+    assert services.key_sets.show("anna").keys[1][0].state == "declined"
+    with services.store.reading() as tx:
+        assert [one.by for one in tx.audit.walk()][-1] == "olga"
+    for path in ("/clients/anna/keys/9/approve", "/clients/anna/keys/x/approve", "/clients/anna/keys/1/delete"):
+        assert get(portal, path).status in (400, 404)
+    assert get(portal, "/clients/olga/keys/1/approve").status == 404
+    assert post(portal, "/clients/olga/keys/1/approve", sure="yes").status == 404
 
 
 def test_a_pin_is_retired_and_renewed(portal: "ASGIApp", services: Services) -> None:

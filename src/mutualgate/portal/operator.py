@@ -47,6 +47,7 @@ def routes(desk: Desk) -> list[BaseRoute]:
         operator_changes,
         operator_clients,
         operator_invitations,
+        operator_keys,
         operator_partners,
         operator_pins,
         operator_refusals,
@@ -60,6 +61,7 @@ def routes(desk: Desk) -> list[BaseRoute]:
         at("/expiring", get=expiring),
         # Before the clients, whose last address takes any word.
         *operator_pins.routes(at),
+        *operator_keys.routes(at),
         *operator_clients.routes(at),
         *operator_invitations.routes(at),
         *operator_refusals.routes(at),

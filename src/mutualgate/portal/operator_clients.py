@@ -113,8 +113,10 @@ async def client(asked: Asked) -> Response:
 
 def _others(services: "Services", id: int) -> dict[str, Any]:
     seen = services.sightings.of_client(id)[:SIGHTINGS]
+    published = services.key_sets.find(id)
     with services.store.reading() as tx:
-        return {"refusals": tx.refusals.recent(client=id, limit=5), "pins": tx.pins.of_client(id), "seen": seen}
+        pins = tx.pins.of_client(id)
+        return {"refusals": tx.refusals.recent(client=id, limit=5), "pins": pins, "seen": seen, "published": published}
 
 
 async def roles(asked: Asked) -> Response:

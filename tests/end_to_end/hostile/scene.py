@@ -23,6 +23,7 @@ from end_to_end.hostile import makers
 from end_to_end.hostile.typist import Typist
 from end_to_end.raw import Headers, message
 from end_to_end.recorder import Recorder
+from publisher import Publisher
 
 _numbers = count(1)
 
@@ -66,6 +67,7 @@ class Scene:
     gate: Gate
     typist: Typist
     recorder: Recorder
+    publisher: Publisher
     folder: Path
     authorities: dict[str, Authority] = field(default_factory=dict)
     anchors: dict[str, int] = field(default_factory=dict)

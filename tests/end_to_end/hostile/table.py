@@ -30,6 +30,7 @@ class Way(StrEnum):
     CSR = "csr"
     INVITATION = "invitation"
     CRL = "crl"
+    JWKS = "jwks"
     HTTP = "http"
 
 
@@ -60,14 +61,13 @@ RULES = {
     "R24": "work is bounded before the first signature is checked",
     "R25": "a name in a shared CA is compared whole, and its partner can be suspended",
     "R26": "a pin ends",
-    "R27": "nothing that comes in by itself lifts a suspension",
+    "R27": "what comes in by itself only adds, waits, touches nobody else, and lifts no suspension",
     "R28": "what is not valid yet says so",
 }
 """R1 to R28: what each is about."""
 
 NEAREST = {
     "R20": "a rule of the handshake: what the gate sends is looked at",
-    "R27": "a rule for what fetches by itself; we fetch lists only, so a renewal stands for it",
 }
 """Rules that no certificate can break by itself, and what is tried in their place."""
 
