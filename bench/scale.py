@@ -315,7 +315,8 @@ def fill(database: sqlite3.Connection, partners: int, pins: int, now: int) -> No
         database.execute(
             "INSERT INTO anchor (partner, certificate, spki, subject_hash, subject, state, shared, depth, sub_cas,"
             " environment, not_before, not_after, expired_grace_seconds, created, revocation, grace_seconds,"
-            " leaf_limit_seconds) VALUES (?, ?, ?, ?, ?, 'active', 0, 0, '', '', ?, ?, 0, ?, 'ignore', 0, 7776000)",
+            " leaf_limit_seconds, policy, hold) VALUES (?, ?, ?, ?, ?, 'active', 0, 0, '', '', ?, ?, 0, ?, 'ignore', 0,"
+            " 7776000, '', 0)",
             (base + n, ca.der, hashlib.sha256(public).digest(), subject, f"CN=CA {n}", now, now + 5 * year, now),
         )
         database.execute(

@@ -130,6 +130,7 @@ def claim(of: Partner, text: str = "ca", state: AnchorState = AnchorState.ACTIVE
         grace=timedelta(hours=24),
         leaf_limit=timedelta(days=90),
         policy="1.2.3.4",
+        hold=True,
     )
 
 

@@ -121,6 +121,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
                 next_update: AT + 1,
             }],
             policy: String::new(),
+            hold: false,
         }],
         members: vec![MemberRecord {
             partner: 1,

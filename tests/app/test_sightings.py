@@ -11,6 +11,7 @@ from installation import Installation
 
 from mutualgate.app import Services
 from mutualgate.model import MemberState, PartnerAdmits, Sighting
+from mutualgate.partners.anchors import Terms
 from mutualgate.store.types import EPOCH
 
 
@@ -97,6 +98,20 @@ def test_a_subject_cannot_be_more_than_text(services: Services) -> None:
     one = kept(services, leaf)
     assert one is not None
     assert one.subject == "CN=al\\x1b[31mice"
+
+
+def test_a_new_ca_below_a_partner_s_is_told_of(services: Services) -> None:
+    services.partners.add("acme", names=["dns:*.acme.example"])
+    root = pki.ca("acme root")
+    terms = Terms(depth=1, hold=True)
+    claimed = services.partners.anchors.claim("acme", root.pem, terms=terms).anchor
+    services.partners.anchors.approve("acme", claimed.id, without_proof=True)
+    sub = pki.ca("acme sub", parent=root)
+    leaf = pki.leaf(sub, "api", sans=["api.acme.example"])
+    for _ in range(2):
+        services.sightings.keep([event(services, [leaf.der, sub.der], reason="path_invalid")])
+    [waiting] = services.partners.between.waiting()
+    assert (waiting.seen.subject, waiting.partner.name) == ("CN=acme sub", "acme")
 
 
 def vouched(services: Services, issued: pki.Issued, **more: Any) -> dict[str, Any]:

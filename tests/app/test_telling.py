@@ -6,6 +6,11 @@ import pytest
 from installation import Installation
 from published import https_publisher, jwk, jwks
 
+from mutualgate.app.telling import teller
+from mutualgate.model import PartnerName
+from mutualgate.partners.anchors import Terms
+from mutualgate.partners.between import first_sight
+
 
 def test_operators_and_the_client_are_told_of_new_keys(
     installed: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -63,6 +68,29 @@ def test_two_partners_that_claim_one_ca_are_told(installed: Installation) -> Non
         "ops@umbrella.example",
     ]
     assert {letter.subject for letter in letters} == {"Two partners claim one CA"}
+    services.close()
+
+
+def test_the_webhook_is_told_too(installed: Installation) -> None:
+    installed.config.write_text(
+        installed.config.read_text()
+        + '\n[notices]\nwebhook = "https://hooks.gate.example/x"\nsecret_file = "webhook.secret"\n'
+    )
+    (secret := installed.config.parent / "webhook.secret").write_text("s" * 40)
+    secret.chmod(0o600)
+    services = installed.services()
+    services.partners.add("acme", contact="ops@acme.example")
+    root, sub = (root := pki.ca("acme root")), pki.ca("acme sub", parent=root)
+    claimed = services.partners.anchors.claim("acme", root.pem, terms=Terms(depth=1, hold=True)).anchor
+    services.partners.anchors.approve("acme", claimed.id, without_proof=True)
+    with services.store.transaction() as tx:
+        partner = tx.partners.find(PartnerName("acme"))
+        assert partner is not None
+        chain = [pki.leaf(sub, "api").der, sub.der]
+        tell = teller(services.config, services.outbox)
+        assert len(first_sight(tx, chain, at=services.clock(), tell=tell)) == 1
+    [letter] = services.outbox.list()
+    assert (letter.kind, letter.subject) == ("webhook", "A CA is seen below a partner's for the first time")
     services.close()
 
 

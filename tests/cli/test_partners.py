@@ -6,6 +6,8 @@ import pki
 import pytest
 from commands import Run, Said
 
+from mutualgate.model.certificate import spki_fingerprint
+
 
 @pytest.fixture
 def acme(cli: Run, tmp_path: Path) -> pki.Issued:
@@ -125,6 +127,41 @@ def test_a_ca_below_the_one_that_is_trusted(cli: Run, tmp_path: Path) -> None:
     assert cli("decide", "--cert", leaf, "--json").json["verdict"] == "admitted"
     cli("partner", "intermediate", "remove", "acme", "1")
     assert cli("decide", "--cert", leaf, "--json").json["verdict"] == "refused"
+
+
+def test_a_new_ca_below_waits_until_it_is_allowed(cli: Run, tmp_path: Path) -> None:
+    now = pki.real_now()
+    root = pki.ca("root", path_length=1, now=now)
+    known, new = (pki.ca(name, parent=root, path_length=0, now=now) for name in ("known", "new"))
+    for name, ca in (("root", root), ("known", known), ("new", new)):
+        (tmp_path / f"{name}.pem").write_bytes(ca.pem)
+    cli("partner", "add", "acme", "--names", "dns:*.acme.example", "--admits", "rule")
+    hold = ("--depth", "1", "--new-intermediates", "hold")
+    added = cli("partner", "ca", "add", "acme", tmp_path / "root.pem", *hold, "--json")
+    assert (added.json["new_intermediates"], added.json["sub_cas"]) == ("hold", [])
+    cli("partner", "ca", "approve", "acme", "1", "--without-proof")
+    refused = decide(cli, tmp_path, known, "a.acme.example")
+    assert refused["reason"] == "path_invalid"
+    assert "is a CA that is new here and waits until the operator allows it" in refused["detail"]
+    cli("partner", "intermediate", "add", "acme", tmp_path / "known.pem")
+    spki = spki_fingerprint(known.certificate).hex()
+    assert f"Let it in: mutualgate partner ca allow acme {spki}" in cli("partner", "ca", "list", "acme").out
+    assert "CN=known" in cli("partner", "ca", "list").out
+    assert cli("partner", "show", "acme", "--json").json["below"][0]["state"] == "waits"
+    tried = cli("trust", "try", "partner", "ca", "allow", "acme", spki, "--json")
+    assert tried.code == 0, tried.err
+    assert cli("partner", "ca", "allow", "acme", spki).code == 0
+    assert decide(cli, tmp_path, known, "a.acme.example")["verdict"] == "admitted"
+    assert decide(cli, tmp_path, new, "a.acme.example")["reason"] == "path_invalid"
+    cli("partner", "ca", "disallow", "acme", tmp_path / "known.pem")
+    assert decide(cli, tmp_path, known, "a.acme.example")["reason"] == "path_invalid"
+    cli("trust", "undo")
+    assert decide(cli, tmp_path, known, "a.acme.example")["verdict"] == "admitted"
+    cli("partner", "ca", "set", "acme", "1", "--new-intermediates", "admit")
+    assert decide(cli, tmp_path, new, "a.acme.example")["verdict"] == "admitted"
+    both = cli("partner", "ca", "set", "acme", "1", "--new-intermediates", "admit", "--sub-ca", spki, "--json")
+    assert both.code == 2
+    assert cli("partner", "ca", "set", "acme", "1", "--depth", "0", "--new-intermediates", "hold").code == 2
 
 
 def test_only_what_is_issued_under_a_policy(cli: Run, tmp_path: Path) -> None:

@@ -239,6 +239,7 @@ def test_our_keys_and_clients_keys_are_no_partners_cas(
         (Terms(depth=2), "depth of 2"),
         (Terms(depth=1), "no CA below itself"),
         (Terms(sub_cas=(b"x" * 32,)), "none may be"),
+        (Terms(hold=True), "none may be"),
         (Terms(environment="Test!"), "environment"),
         (Terms(policy="1.2.x"), "certificate policy"),
         (Terms(grace=timedelta(days=31)), "out of bounds"),
@@ -265,7 +266,7 @@ def test_terms_change_and_are_told(partners: Partners, store: Store) -> None:
     changed = partners.anchors.set("acme", anchor.id, change)
     assert (changed.depth, changed.sub_cas, changed.environment) == (1, sub, "test")
     with store.reading() as tx:
-        ((_, _, _, _, _, _, depth, keys, environment, mode, _, _, policy),) = tx.partners.plain_anchors([anchor.id])
+        ((_, _, _, _, _, _, depth, keys, environment, mode, _, _, policy, _),) = tx.partners.plain_anchors([anchor.id])
     assert (depth, keys, environment, mode, policy) == (1, [sub[0]], "test", "fail", "1.2.3.4")
 
 

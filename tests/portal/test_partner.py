@@ -14,6 +14,9 @@ from rows import see
 
 from mutualgate.app import Services
 from mutualgate.model import Anchor, MemberState, PartnerAdmits, RefusalRecord
+from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.partners.anchors import Terms, silent
+from mutualgate.partners.between import first_sight
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -310,6 +313,31 @@ def test_an_operator_lets_a_claim_count_without_proof_only_in_so_many_words(
     assert (third.depth, third.revocation, third.environment, third.leaf_limit.days) == (1, "fail", "test", 30)
     assert operator(portal, "/acme/cas", text=pem, sure="yes", leaf_limit="many").status == 400
     assert operator(portal, f"/acme/cas/{companies.anchors[GLOBEX].id}").status == 404
+
+
+def test_an_operator_allows_a_new_ca_below_a_partner_s_and_a_partner_does_not(
+    portal: "ASGIApp", companies: Companies, services: Services
+) -> None:
+    root = pki.ca("acme root")
+    claimed = services.partners.anchors.claim(ACME, root.pem, terms=Terms(depth=1, hold=True)).anchor
+    services.partners.anchors.approve(ACME, claimed.id, without_proof=True)
+    sub = pki.ca("acme sub", parent=root)
+    with services.store.transaction() as tx:
+        first_sight(tx, [pki.leaf(sub, "x").der, sub.der], at=services.clock(), tell=silent)
+    assert "CN=acme sub" in operator(portal, "").words
+    assert "a CA below it waits" in operator(portal, "/acme").words
+    page = operator(portal, f"/acme/cas/{claimed.id}")
+    assert "CN=acme sub" in page.words
+    assert "Allow it" in page.words
+    spki = spki_fingerprint(sub.certificate)
+    chief = companies.chief()
+    assert "CN=acme sub" in get(portal, chief, f"/acme/cas/{claimed.id}").words
+    assert "Allow it" not in get(portal, chief, f"/acme/cas/{claimed.id}").words
+    assert post(portal, chief, f"/acme/cas/{claimed.id}/allow", spki=spki.hex()).status == 404
+    assert operator(portal, f"/acme/cas/{claimed.id}/allow", spki="zz").status == 400
+    assert services.partners.between.waiting()
+    assert operator(portal, f"/acme/cas/{claimed.id}/allow", spki=spki.hex()).status == 303
+    assert services.partners.between.waiting() == []
 
 
 def test_a_partner_sees_refusals_and_ends_under_its_cas_alone(

@@ -153,10 +153,10 @@ def test_the_judge_is_told_what_clients_and_partners_brought(store: Store) -> No
     keys = [b"\1" * 32, b"\2" * 32]
     assert told.anchors == {
         active.id: AnchorRecord(
-            active.id, acme.id, b"ca", SECONDS, SECONDS + 102 * day, False, 0, keys, *shown, lists, "1.2.3.4"
+            active.id, acme.id, b"ca", SECONDS, SECONDS + 102 * day, False, 0, keys, *shown, lists, "1.2.3.4", True
         ),  # until its certificate ends, and two days of grace (R8)
         retiring.id: AnchorRecord(
-            retiring.id, acme.id, b"old", SECONDS, SECONDS + day, False, 0, keys, *shown, [], "1.2.3.4"
+            retiring.id, acme.id, b"old", SECONDS, SECONDS + day, False, 0, keys, *shown, [], "1.2.3.4", True
         ),
     }
     assert list(told.members.values()) == [MemberRecord(acme.id, "dns:a.acme.example", anna.id)]

@@ -21,7 +21,7 @@ def test_what_the_judge_is_told_of_cas(store: Store) -> None:
         other = tx.partners.add_anchor(claim(gone, "other"), b"s" * 32)
         tx.partners.set(replace(gone, state=PartnerState.GONE))
         keys = [b"\1" * 32, b"\2" * 32]
-        window, shown = (begin, begin + 102 * day), ("test", "grace", day, 90 * day, "1.2.3.4")
+        window, shown = (begin, begin + 102 * day), ("test", "grace", day, 90 * day, "1.2.3.4", True)
         told = (one.id, acme.id, b"ca", *window, False, 0, keys, *shown)
         assert [one for part in tx.partners.walk_anchors(1) for one in part] == [told]
         assert tx.partners.plain_anchors([one.id, other.id, 77]) == [told]

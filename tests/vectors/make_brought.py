@@ -932,6 +932,40 @@ def policies():
     ]
 
 
+def held():
+    """R9: CAs between that wait until somebody allows them."""
+    middle = make("Acme Sub CA", CA, ca=True)
+    other = make("Acme Other CA", CA, ca=True)
+
+    def refused(title, chain, **more):
+        more.setdefault("blame", 1)
+        return vector(title, chain, "path_invalid", partners=more.pop("partners", acme()), **more)
+
+    def passes(title, chain, *anchors):
+        return vouched(title, chain, acme(), list(anchors))
+
+    new = anchor(CA, depth=1, hold=True)
+    known = anchor(CA, depth=1, hold=True, sub_cas=[key_hash(middle)])
+    return [
+        refused("a new CA, and none was allowed", [leaf(middle), middle], anchors=[new]),
+        passes("none between", [leaf()], new),
+        passes("one that was allowed", [leaf(middle), middle], known),
+        refused("another than the one that was allowed", [leaf(other), other], anchors=[known]),
+        passes(
+            "the same name and key, signed anew",
+            [leaf(middle), make("Acme Sub CA", CA, ca=True, key=middle.key)],
+            known,
+        ),
+        refused(
+            "a new one that its partner registered as a help",
+            [leaf(other)],
+            blame=None,
+            partners=acme(helpers=[other]),
+            anchors=[known],
+        ),
+    ]
+
+
 def main():
     files = {
         "pins": pins(),
@@ -941,6 +975,7 @@ def main():
         "crl_missing": crl_missing(),
         "crl_expired": crl_expired(),
         "policies": policies(),
+        "held": held(),
     }
     for file in sys.argv[1:] or files:
         vectors = files[file]

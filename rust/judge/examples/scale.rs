@@ -233,6 +233,7 @@ fn anchor(id: u32) -> AnchorRecord {
         leaf_limit_seconds: 0,
         lists: vec![],
         policy: String::new(),
+        hold: false,
     }
 }
 

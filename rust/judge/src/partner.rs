@@ -105,8 +105,9 @@ pub(crate) struct Terms {
     pub shared: bool,
     /// CAs that may be below it.
     pub depth: usize,
-    /// SHA-256 of the keys of those that may be; empty for any.
+    /// SHA-256 of the keys of those that may be; empty for any, unless new ones wait.
     sub_cas: Box<[Fingerprint]>,
+    hold: bool,
     /// What every certificate below it has to be issued under.
     pub policy: Option<Policy>,
     pub environment: Option<Arc<str>>,
@@ -162,6 +163,7 @@ impl Terms {
             shared: record.shared,
             depth: usize::from(record.depth),
             sub_cas: sub_cas.into(),
+            hold: record.hold,
             policy,
             environment,
             revocation: record.revocation,
@@ -188,7 +190,7 @@ impl Terms {
             ));
         }
         let unknown = |index: &&usize| {
-            !self.sub_cas.is_empty()
+            (self.hold || !self.sub_cas.is_empty())
                 && self
                     .sub_cas
                     .binary_search(&certificates[**index].key_hash())
@@ -198,7 +200,11 @@ impl Terms {
             return Err(Fault::of(
                 Reason::PathInvalid,
                 *index,
-                "is a CA that its partner did not register",
+                if self.hold {
+                    "is a CA that is new here and waits until the operator allows it"
+                } else {
+                    "is a CA that its partner did not register"
+                },
             ));
         }
         let leaf = certificates[*leaf];

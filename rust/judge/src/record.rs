@@ -259,6 +259,9 @@ pub struct AnchorRecord {
     /// The certificate policy, an object identifier with dots, that all below it has to be issued under; empty for none.
     #[serde(default)]
     pub policy: String,
+    /// Whether a CA below it that is not in `sub_cas` waits until somebody allows it: then an empty list allows none.
+    #[serde(default)]
+    pub hold: bool,
 }
 
 /// What has to be known about revocation under a partner's CA. What is known to be revoked is refused with any.

@@ -78,6 +78,8 @@ struct Anchored {
     ended: bool,
     /// Whether it is to follow a policy, which no certificate here says it does.
     policy: bool,
+    /// Whether CAs below it wait; none was allowed.
+    hold: bool,
 }
 
 /// What one partner brings.
@@ -178,15 +180,19 @@ fn side(own: &'static [usize]) -> impl Strategy<Value = Side> {
         list,
         prop_oneof![6 => Just(false), 1 => Just(true)],
         prop_oneof![6 => Just(false), 1 => Just(true)],
+        prop_oneof![6 => Just(false), 1 => Just(true)],
     )
-        .prop_map(|(ca, depth, revocation, list, ended, policy)| Anchored {
-            ca,
-            depth,
-            revocation,
-            list,
-            ended,
-            policy,
-        });
+        .prop_map(
+            |(ca, depth, revocation, list, ended, policy, hold)| Anchored {
+                ca,
+                depth,
+                revocation,
+                list,
+                ended,
+                policy,
+                hold,
+            },
+        );
     let admits = select(vec![
         PartnerAdmits::Rule,
         PartnerAdmits::Rule,
@@ -264,6 +270,7 @@ fn batch(side: &Side, id: u32, name: usize, client: u64) -> Batch {
             .into_iter()
             .collect(),
         policy: if one.policy { "1.2.3.4" } else { "" }.into(),
+        hold: one.hold,
     };
     let mut anchors: Vec<AnchorRecord> = (0..)
         .zip(&side.anchors)
@@ -294,6 +301,7 @@ fn batch(side: &Side, id: u32, name: usize, client: u64) -> Batch {
             list: None,
             ended: false,
             policy: false,
+            hold: false,
         };
         anchors.push(anchor(99, &one, true));
         rules.push(rule(host.into(), Some(first + 99)));
@@ -455,6 +463,7 @@ fn plain(says: bool) -> (Chain, Side) {
         list: None,
         ended: false,
         policy: false,
+        hold: false,
     };
     let side = Side {
         anchors: vec![anchored],

@@ -312,6 +312,7 @@ impl Whole {
                     leaf_limit_seconds: 0,
                     lists: lists.into_iter().map(list).collect(),
                     policy: String::new(),
+                    hold: which == 1,
                 };
                 self.anchors.insert(id, record.clone());
                 delta.anchors.push(record);

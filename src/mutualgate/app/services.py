@@ -154,8 +154,9 @@ class Services:
     @cached_property
     def sightings(self) -> "Sightings":
         from mutualgate.app.sightings import Sightings
+        from mutualgate.app.telling import teller
 
-        return Sightings(self.store)
+        return Sightings(self.store, teller(self.config, self.outbox))
 
     @cached_property
     def clients(self) -> "Clients":

@@ -15,7 +15,8 @@ from cryptography import x509
 from mutualgate.errors import BadInput, MutualgateError
 from mutualgate.model import PartnerName, Sighting
 from mutualgate.model.certificate import spki_fingerprint
-from mutualgate.partners import members
+from mutualgate.partners import between, members
+from mutualgate.partners.anchors import Tell, silent
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, subject_text
 from mutualgate.store import Store, Transaction
 from mutualgate.store.seen import split
@@ -27,11 +28,13 @@ log = logging.getLogger("mutualgate")
 class Sightings:
     """The certificates of one installation that were shown."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, tell: Tell = silent) -> None:
         self._store = store
+        self._tell = tell
 
     def keep(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Stores the sightings among `events`; a partner's client that is seen for the first time is recorded."""
+        """Stores the sightings among `events`; a partner's client that is seen for the first time is recorded, and
+        a CA between it and the partner's."""
         told = [event for event in events if event["kind"] == "seen"]
         shown = [(event, one) for event in told if (one := _sighting(event)) is not None]
         if not shown:
@@ -43,6 +46,11 @@ class Sightings:
             with self._store.transaction() as tx:
                 for event, one in vouched:
                     _first_sight(tx, event["partner"], one)
+        with_cas = [one for _, one in shown if len(one.chain) > 1]
+        if with_cas:
+            with self._store.transaction() as tx:
+                for one in with_cas:
+                    between.first_sight(tx, one.chain, at=one.last_at, tell=self._tell)
 
     def find(self, fingerprint: bytes) -> Sighting | None:
         """The one with this SHA-256 of its certificate."""

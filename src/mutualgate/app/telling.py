@@ -13,12 +13,12 @@ def teller(config: Config, outbox: Outbox) -> Tell:
     """What puts a letter to a partner's contacts, and to those that `[notices]` names, into the outbox."""
 
     def tell(tx: Transaction, partner: Partner, subject: str, body: str, once: str) -> None:
-        if not outbox.sends_mail:
-            return
-        contacts = (partner.security_contact, partner.contact) if config.notices.contacts else ()
-        for to in dict.fromkeys((*contacts, *config.notices.to)):
-            if is_mailbox(to):
-                outbox.put(tx, "mail", to, subject, f"Partner {partner.name}: {body}\n", f"{once}:{to}"[:160])
+        text = f"Partner {partner.name}: {body}\n"
+        contacts = (partner.security_contact, partner.contact) if config.notices.contacts and outbox.sends_mail else ()
+        for to in dict.fromkeys(contacts):
+            if is_mailbox(to) and to not in config.notices.to:
+                outbox.put(tx, "mail", to, subject, text, f"{once}:{to}"[:160])
+        outbox.tell(tx, "partner", subject, text, {"partner": str(partner.name), "about": once}, once)
 
     return tell
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +14,21 @@ from mutualgate.cli.group import Group
 from mutualgate.cli.moments import day, span
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import emit, plain, table
+from mutualgate.errors import BadInput
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
     from mutualgate.model import Anchor
     from mutualgate.partners.anchors import Claimed, Terms
+    from mutualgate.partners.between import Below
+
+
+class NewIntermediate(StrEnum):
+    """What becomes of CAs below a partner's that were not seen before."""
+
+    ADMIT = "admit"
+    HOLD = "hold"
+
 
 app = Group("A partner's own CAs: claimed, proved, in use, retiring, retired.")
 helpers = Group("CA certificates that help when a partner's clients send their own alone. Not trusted themselves.")
@@ -29,6 +40,13 @@ Depth = Annotated[int | None, typer.Option(min=0, max=1, help="CAs that may stan
 SubCa = Annotated[
     list[str] | None,
     typer.Option("--sub-ca", help="The only CA that may: its certificate's file, or its key's SHA-256; several times."),
+]
+NewIntermediates = Annotated[
+    str | None,
+    typer.Option(
+        "--new-intermediates",
+        help="With --depth 1: admit CAs below it that are new, or hold them until each is allowed.",
+    ),
 ]
 Environment = Annotated[str | None, typer.Option(help="Only on sites of this environment; empty for all.")]
 Revocation = Annotated[
@@ -52,6 +70,7 @@ def add(
     file: File,
     depth: Depth = None,
     sub_ca: SubCa = None,
+    new_intermediates: NewIntermediates = None,
     shared: Annotated[
         bool, typer.Option("--shared", help="A public CA, or one of several partners: exact names bound to it alone.")
     ] = False,
@@ -76,7 +95,7 @@ def add(
     data = read_file(file)
     terms = _changed(
         replace(Terms(), shared=shared),
-        *(depth, sub_ca, environment, policy, revocation, grace, leaf_limit, expired_grace),
+        *(depth, sub_ca, new_intermediates, environment, policy, revocation, grace, leaf_limit, expired_grace),
     )
 
     def do(services: "Services") -> "Claimed":
@@ -163,6 +182,7 @@ def set_(
     number: Number,
     depth: Depth = None,
     sub_ca: SubCa = None,
+    new_intermediates: NewIntermediates = None,
     environment: Environment = None,
     revocation: Revocation = None,
     grace: Grace = None,
@@ -184,7 +204,8 @@ def set_(
             partner,
             number,
             lambda terms: _changed(
-                terms, depth, sub_ca, environment, policy, revocation, grace, leaf_limit, expired_grace
+                terms,
+                *(depth, sub_ca, new_intermediates, environment, policy, revocation, grace, leaf_limit, expired_grace),
             ),
         ),
     )
@@ -257,10 +278,13 @@ def list_(
         now = all_of_it.clock()
         if partner is None:
             claims = all_of_it.partners.anchors.pending()
+            below = all_of_it.partners.between.waiting()
         else:
             found = all_of_it.partners.anchors.list(partner)
+            below = all_of_it.partners.between.of(partner)
     if partner is not None:
-        emit({"cas": [as_dict(one, now) for one in found]}, as_table(found, now), json)
+        facts: dict[str, Any] = {"cas": [as_dict(one, now) for one in found], "below": below_facts(below)}
+        emit(facts, "\n".join([as_table(found, now), *below_lines(below)]), json)
         return
     rows = [
         (
@@ -273,11 +297,49 @@ def list_(
         for one, whose, other in claims
     ]
     text = table(("partner", "CA", "until", "held by", "subject"), rows) if rows else "No claim waits."
-    facts = [
+    waits = [
         {**as_dict(one, now), "partner_name": str(whose.name), "held_by": None if other is None else str(other.name)}
         for one, whose, other in claims
     ]
-    emit({"claims": facts}, text, json)
+    emit({"claims": waits, "below": below_facts(below)}, "\n".join([text, *below_lines(below)]), json)
+
+
+Which = Annotated[str, typer.Argument(help="The CA below: SHA-256 of its key, or its certificate's file.")]
+Ca = Annotated[int | None, typer.Option("--ca", min=1, help="Below this CA alone.")]
+
+
+@app.command("allow")
+def allow(partner: Partner, which: Which, ca: Ca = None, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
+    """Let a CA stand below a partner's CA that holds new ones: its clients come in from now on.
+
+    Example: mutualgate partner ca allow acme new-issuing-ca.pem
+    """
+    _change_below(partner, which, ca, dir, json, allow=True)
+
+
+@app.command("disallow")
+def disallow(partner: Partner, which: Which, ca: Ca = None, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
+    """Take that back. Open connections of clients under it are cut.
+
+    Example: mutualgate partner ca disallow acme new-issuing-ca.pem
+    """
+    _change_below(partner, which, ca, dir, json, allow=False)
+
+
+def _change_below(partner: str, which: str, ca: int | None, dir: Path, json: bool, *, allow: bool) -> None:
+    from mutualgate.app import Folder, change
+
+    key = _key(which)
+
+    def do(services: "Services") -> "list[Anchor]":
+        service = services.partners.between
+        return (service.allow if allow else service.disallow)(partner, key, anchor=ca)
+
+    done, force = change(Folder(dir), do)
+    where = ", ".join(str(one.id) for one in done)
+    said = "may" if allow else "may no longer"
+    text = f"The CA with the key {key.hex()} {said} stand below the CA {where}; {force.sentence}."
+    emit({"spki": key.hex(), "cas": [as_dict(one, None) for one in done], **force.facts}, text, json)
 
 
 @helpers.command("add")
@@ -318,6 +380,7 @@ def _changed(
     terms: "Terms",
     depth: int | None,
     sub_ca: list[str] | None,
+    new_intermediates: str | None,
     environment: str | None,
     policy: str | None,
     revocation: str | None,
@@ -329,7 +392,12 @@ def _changed(
     from mutualgate.model import RevocationMode
 
     if depth is not None:
-        terms = replace(terms, depth=depth, sub_cas=terms.sub_cas if depth else ())
+        terms = replace(terms, depth=depth, sub_cas=terms.sub_cas if depth else (), hold=terms.hold and depth > 0)
+    if new_intermediates is not None:
+        hold = choice(NewIntermediate, new_intermediates, "--new-intermediates") is NewIntermediate.HOLD
+        if sub_ca and not hold:
+            raise BadInput("with --sub-ca no others are admitted", where="--new-intermediates", expected="one of both")
+        terms = replace(terms, hold=hold, sub_cas=terms.sub_cas if hold else ())
     if sub_ca:
         terms = replace(terms, sub_cas=tuple(_key(one) for one in sub_ca))
     if environment is not None:
@@ -360,6 +428,36 @@ def _key(text: str) -> bytes:
     from mutualgate.model.certificate import parse, spki_fingerprint
 
     return spki_fingerprint(parse(read_file(Path(text)), text))
+
+
+def below_lines(below: "Sequence[Below]") -> list[str]:
+    """CAs that were seen below a partner's, for people."""
+    if not below:
+        return []
+    rows = [
+        (one.partner.name, one.anchor.id, one.state, f"{one.seen.first_at:%Y-%m-%d}", plain(one.seen.subject))
+        for one in below
+    ]
+    lines = ["", "Seen below them:", table(("partner", "below CA", "state", "first seen", "subject"), rows)]
+    for one in below:
+        if one.state == "waits":
+            lines.append(f"Let it in: mutualgate partner ca allow {one.partner.name} {one.seen.spki.hex()}")
+    return lines
+
+
+def below_facts(below: "Sequence[Below]") -> list[dict[str, Any]]:
+    """CAs that were seen below a partner's, for programs."""
+    return [
+        {
+            "partner": str(one.partner.name),
+            "ca": one.anchor.id,
+            "state": one.state,
+            "spki": one.seen.spki.hex(),
+            "subject": one.seen.subject,
+            "first_at": one.seen.first_at.isoformat(),
+        }
+        for one in below
+    ]
 
 
 def as_table(anchors: "Sequence[Anchor]", now: datetime) -> str:
@@ -395,6 +493,7 @@ def as_dict(anchor: "Anchor", now: datetime | None) -> dict[str, Any]:
         "sub_cas": [key.hex() for key in anchor.sub_cas],
         "environment": anchor.environment,
         "policy": anchor.policy,
+        "new_intermediates": "hold" if anchor.hold else "refuse" if anchor.sub_cas else "admit",
         "not_before": anchor.not_before.isoformat(),
         "not_after": anchor.not_after.isoformat(),
         "retire_at": None if anchor.retire_at is None else anchor.retire_at.isoformat(),

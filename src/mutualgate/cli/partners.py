@@ -109,6 +109,7 @@ def show(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
     with services(Folder(dir)) as all_of_it:
         view = all_of_it.partners.show(name)
         revocation = all_of_it.revocation.show(name)
+        below = all_of_it.partners.between.of(name)
         now = all_of_it.clock()
     partner = view.partner
     lines = [
@@ -120,7 +121,7 @@ def show(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
         if contact:
             lines.append(f"{word}: {plain(contact)}")
     lines.append(f"clients that are recorded: {view.members}")
-    lines += ["", *_rules(view), "", partner_cas.as_table(view.anchors, now)]
+    lines += ["", *_rules(view), "", partner_cas.as_table(view.anchors, now), *partner_cas.below_lines(below)]
     lines += ["", *(partner_revocation.line(one) for one in revocation)]
     if view.intermediates:
         lines.append(f"\nhelping intermediates: {', '.join(str(one.id) for one in view.intermediates)}")
@@ -129,6 +130,7 @@ def show(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
         "client_name": str(view.client.name),
         "rules": [partner_names.as_dict(rule) for rule in view.rules],
         "cas": [partner_cas.as_dict(anchor, now) for anchor in view.anchors],
+        "below": partner_cas.below_facts(below),
         "intermediates": [{"id": one.id, "fingerprint": one.fingerprint.hex()} for one in view.intermediates],
         "members": view.members,
         "revocation": [partner_revocation.as_dict(one) for one in revocation],

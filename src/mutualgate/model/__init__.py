@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         PartnerState,
         RevocationMode,
         RuleKind,
+        SeenCa,
     )
     from mutualgate.model.pin import Pin, PinKind, PinState
     from mutualgate.model.refusal import RefusalRecord
@@ -94,6 +95,7 @@ __all__ = [
     "RevocationSource",
     "Role",
     "RuleKind",
+    "SeenCa",
     "Sighting",
     "SourceKind",
     "SourceState",
@@ -138,6 +140,7 @@ if not TYPE_CHECKING:  # who checks types knows the names from above, and no oth
                 "PartnerState",
                 "RevocationMode",
                 "RuleKind",
+                "SeenCa",
             ),
             "pin": ("Pin", "PinKind", "PinState"),
             "refusal": ("RefusalRecord",),

@@ -145,7 +145,8 @@ class Anchor:
 
     `not_before` and `not_after` are its certificate's; `depth` further CAs may stand below it, only those in `sub_cas`
     (SHA-256 of their keys) unless that is empty. `policy` is the certificate policy, an object identifier with dots,
-    that all below it has to be issued under; empty for none. `challenge` is what a certificate under it has to say
+    that all below it has to be issued under; empty for none. With `hold`, a CA below it that is not in `sub_cas` waits
+    until somebody allows it. `challenge` is what a certificate under it has to say
     until `challenge_expires` to prove that the partner controls it.
     """
 
@@ -171,6 +172,7 @@ class Anchor:
     grace: timedelta
     leaf_limit: timedelta
     policy: str = ""
+    hold: bool = False
 
     @property
     def last_moment(self) -> datetime:
@@ -185,6 +187,21 @@ class Anchor:
         if self.state is AnchorState.PENDING and self.challenge_expires is not None and self.challenge_expires <= now:
             return AnchorState.RETIRED
         return self.state
+
+    def lets_below(self, spki: bytes) -> bool:
+        """Whether the CA of this key may stand between it and a client."""
+        return bool(self.depth) and (spki in self.sub_cas or not (self.hold or self.sub_cas))
+
+
+@dataclass(frozen=True, slots=True)
+class SeenCa:
+    """A CA that a partner's CA signed and that was seen between it and a client. `spki`: SHA-256 of its key."""
+
+    anchor: int
+    spki: bytes
+    certificate: bytes
+    subject: str
+    first_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

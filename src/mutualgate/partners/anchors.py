@@ -33,6 +33,8 @@ MOST_OF_ONE_NAME = 64
 """CAs that count with one subject name: it tries all of them for a stranger's certificate that names no key, so that no
 partner's CAs stand before another's. About 5 ms of work."""
 MOST_PER_PARTNER = 20
+MOST_BELOW = 50
+"""CAs below one, allowed or seen."""
 DEEPEST = 1
 """R9: one more CA below the one that is trusted, at most."""
 
@@ -57,6 +59,8 @@ class Terms:
     leaf_limit: timedelta = DEFAULT_LEAF_LIMIT
     expired_grace: timedelta = timedelta(0)
     policy: str = ""
+    hold: bool = False
+    """Whether a CA below it that is not in `sub_cas` waits until somebody allows it."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,7 @@ class Anchors:
                     grace=terms.grace,
                     leaf_limit=terms.leaf_limit,
                     policy=terms.policy,
+                    hold=terms.hold,
                 ),
                 found.subject_hash,
             )
@@ -233,6 +238,9 @@ class Anchors:
             if anchor.state_at(now) is AnchorState.RETIRED:
                 raise Conflict(f"the CA {id} is retired", code="anchor_retired")
             terms = replace(change(terms_of(anchor)), shared=anchor.shared)
+            if terms.hold and not (anchor.hold or anchor.sub_cas or terms.sub_cas):
+                # Whoever came in below it until now goes on to: only what is new waits.
+                terms = replace(terms, sub_cas=tuple(one.spki for one in tx.partners.seen_cas([id])))
             _check_terms(terms, ca.of_certificate(parsed(anchor), f"CA {id}", anchor.not_before), f"CA {id}")
             watch = tx.trust.watch()
             watch.changes("anchor", id)
@@ -246,6 +254,7 @@ class Anchors:
                 leaf_limit=terms.leaf_limit,
                 expired_grace=terms.expired_grace,
                 policy=terms.policy,
+                hold=terms.hold,
             )
             tx.partners.set_anchor(done)
             self._record(tx, now, "anchor.terms", partner, done, {})
@@ -400,6 +409,7 @@ class Anchors:
             "environment": anchor.environment,
             "revocation": str(anchor.revocation),
             "policy": anchor.policy,
+            "hold": anchor.hold,
             **more,
         }
         audit.record(tx, at, self._by, action, subject(partner), facts)
@@ -422,6 +432,7 @@ def terms_of(anchor: Anchor) -> Terms:
         leaf_limit=anchor.leaf_limit,
         expired_grace=anchor.expired_grace,
         policy=anchor.policy,
+        hold=anchor.hold,
     )
 
 
@@ -457,7 +468,11 @@ def _check_terms(terms: Terms, found: ca.Ca, where: str) -> None:
         )
     if terms.sub_cas and not terms.depth:
         raise BadInput("a CA below it is named, but none may be", where="--sub-ca", expected="--depth 1 with it")
-    if len(terms.sub_cas) > MOST_PER_PARTNER or any(len(key) != 32 for key in terms.sub_cas):
+    if terms.hold and not terms.depth:
+        raise BadInput(
+            "new CAs below it wait, but none may be there", where="--new-intermediates", expected="--depth 1 with it"
+        )
+    if len(terms.sub_cas) > MOST_BELOW or any(len(key) != 32 for key in terms.sub_cas):
         raise BadInput("a CA below it is named by the SHA-256 of its key", where="--sub-ca", expected="64 digits")
     for flag, value, most in (
         ("--grace", terms.grace, timedelta(days=30)),

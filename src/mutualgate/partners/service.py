@@ -25,8 +25,9 @@ from mutualgate.model import (
 )
 from mutualgate.model.names import roles as parse_roles
 from mutualgate.model.names import shown
-from mutualgate.partners import ca, rules
+from mutualgate.partners import between, ca, rules
 from mutualgate.partners.anchors import Anchors, Tell, parsed, silent
+from mutualgate.partners.between import Between
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.members import Members
 from mutualgate.partners.rules import Rule
@@ -56,6 +57,7 @@ class Partners:
         self._store = store
         self._by = by
         self.anchors = Anchors(store, by, tell)
+        self.between = Between(store, by)
         self.members = Members(store, by)
 
     def add(
@@ -298,6 +300,7 @@ class Partners:
             watch = tx.trust.watch()
             made = tx.partners.add_intermediate(partner.id, _digest(der), der, now)
             watch.adds("intermediate", made.id)
+            between.known(tx, found.certificate, above, at=now)
             facts: audit.Facts = {"intermediate": made.id, "fingerprint": made.fingerprint.hex()}
             audit.record(tx, now, self._by, "partner.intermediate", subject(partner), facts)
             tx.trust.record(now, self._by, f"partner intermediate add {partner.name} ({found.subject})", watch)
@@ -307,7 +310,12 @@ class Partners:
                 f"The CA {above[0].id} is trusted with depth 0, so nothing under this certificate comes in:"
                 f" mutualgate partner ca set {partner.name} {above[0].id} --depth 1"
             )
-        if any(one.depth and one.sub_cas and found.spki not in one.sub_cas for one in above):
+        if any(one.hold and not one.lets_below(found.spki) for one in above):
+            odd.append(
+                "It waits until it is allowed, and nothing under it comes in before:"
+                f" mutualgate partner ca allow {partner.name} {found.spki.hex()}"
+            )
+        elif any(one.depth and not one.lets_below(found.spki) for one in above):
             odd.append("Its key is not among those that --sub-ca names, so nothing under it comes in.")
         return made, odd
 

@@ -91,7 +91,15 @@ async def show(asked: Asked, office: Office) -> Response:
             lately = services.clock() - LATELY
             ending = let_in_under(tx, view.partner, lately, limit=MEMBERS_SHOWN)
         lists = {one.anchor.id: one for one in services.revocation.show(office.partner)}
-        found = {"pending": waiting, "active": there, "refused": refused, "ending": ending, "lists": lists}
+        held = {one.anchor.id for one in services.partners.between.of(office.partner) if one.state == "waits"}
+        found = {
+            "held": held,
+            "pending": waiting,
+            "active": there,
+            "refused": refused,
+            "ending": ending,
+            "lists": lists,
+        }
         return {"view": view, "partner": view.partner, **found, **_ways(view)}
 
     return await _shown(asked, office, "partner/partner.html.j2", read)
@@ -202,7 +210,9 @@ async def ca(asked: Asked, office: Office) -> Response:
 
     def read(services: "Services") -> dict[str, Any]:
         partner, anchor = _anchor(services, asked, office)
-        return {"partner": partner, "anchor": anchor, "state": anchor.state_at(services.clock())}
+        below = [one for one in services.partners.between.of(office.partner) if one.anchor.id == anchor.id]
+        state = anchor.state_at(services.clock())
+        return {"partner": partner, "anchor": anchor, "state": state, "below": below}
 
     values, id = await asked.call(read, acting(asked)), number_of(asked, "id")
 

@@ -1,5 +1,6 @@
 """The operator's pages about partners: the list, a new one, what it may vouch for, and its end."""
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,6 +57,7 @@ def routes(at: At) -> list[BaseRoute]:
         at(f"{PREFIX}/names/remove", get=ask_to_forbid, post=forbid),
         at(f"{PREFIX}/names/replace", get=ask_to_replace, post=replace),
         at(f"{PREFIX}/cas/{{id}}/approve", get=ask_to_approve, post=approve),
+        at(f"{PREFIX}/cas/{{id}}/allow", post=allow),
         at(f"{PREFIX}/{{step}}", get=ask, post=do),
     ]
 
@@ -76,8 +78,8 @@ async def partners(asked: Asked) -> Response:
 def _list(services: "Services", search: str, after: int) -> dict[str, Any]:
     found, total = services.partners.list(search=search, after=after, limit=PAGE_ROWS + 1)
     more = found[PAGE_ROWS - 1].id if len(found) > PAGE_ROWS else 0
-    claims = services.partners.anchors.pending()
-    usual = {"admits": ADMITS, "values": {}, "wrong": None, "claims": claims}
+    claims, held = services.partners.anchors.pending(), services.partners.between.waiting()
+    usual = {"admits": ADMITS, "values": {}, "wrong": None, "claims": claims, "held": held}
     return {"partners": found[:PAGE_ROWS], "total": total, "search": search, "after": after, "more": more, **usual}
 
 
@@ -237,6 +239,16 @@ def _there(services: "Services", name: str, rule: str, anchor: str) -> None:
     """Raises NotFound for a rule that the partner does not have."""
     if not any(one.text == rule and str(one.anchor or "") == anchor for one in services.partners.show(name).rules):
         raise NotFound("there is no such rule")
+
+
+async def allow(asked: Asked) -> Response:
+    """Lets a CA stand below one that holds new ones."""
+    name, id, form = part(asked, "partner"), number_of(asked, "id"), await asked.form()
+    digits = form.text("spki", 64)
+    if not re.fullmatch(r"[0-9a-f]{64}", digits):
+        raise BadInput("this is no SHA-256 of a key", expected="64 hexadecimal digits")
+    await asked.call(acting(asked).partners.between.allow, name, bytes.fromhex(digits), anchor=id)
+    return answers.see_other(asked, "operator", "partners", name, "cas", str(id))
 
 
 async def ask_to_approve(asked: Asked) -> Response:

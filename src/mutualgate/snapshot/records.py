@@ -82,6 +82,7 @@ class AnchorRecord(msgspec.Struct, array_like=True, frozen=True):
     leaf_limit_seconds: int
     lists: list[ListRecord]
     policy: str = ""
+    hold: bool = False
 
 
 class MemberRecord(msgspec.Struct, array_like=True, frozen=True):

@@ -24,9 +24,10 @@ from mutualgate.model import (
     RevocationMode,
     Role,
     RuleKind,
+    SeenCa,
 )
 from mutualgate.store.changes import Changes
-from mutualgate.store.schema import anchor, client, intermediate, member, name_rule, partner
+from mutualgate.store.schema import anchor, client, intermediate, member, name_rule, partner, seen_ca
 from mutualgate.store.select import chunks
 from mutualgate.store.types import EPOCH
 
@@ -34,9 +35,10 @@ PlainRule = tuple[str, str, int | None]
 """Kind, pattern, and the CA that it is bound to."""
 PlainPartner = tuple[int, str, str, int, bool, list[PlainRule], list[bytes]]
 """Id, name, what it admits, its own client, whether suspended, rules, helping intermediates (DER)."""
-PlainAnchor = tuple[int, int, bytes, int, int, bool, int, list[bytes], str, str, int, int, str]
+PlainAnchor = tuple[int, int, bytes, int, int, bool, int, list[bytes], str, str, int, int, str, bool]
 """Id, partner, certificate, from and until in Unix seconds, shared, depth, keys of CAs below it, environment,
-revocation, seconds of grace, seconds that a leaf may live, certificate policy."""
+revocation, seconds of grace, seconds that a leaf may live, certificate policy, whether
+new CAs below it wait."""
 PlainMember = tuple[int, str, int]
 """Partner, name, client."""
 
@@ -201,6 +203,31 @@ class Partners:
         for part in chunks(set(also) - known):
             found += self._anchors(select(anchor).where(counts, anchor.c.id.in_(part)))
         return sorted(found, key=lambda one: one.id)
+
+    def add_seen_ca(self, one: SeenCa) -> None:
+        """Notes a CA that was seen below one of a partner's."""
+        self._connection.execute(
+            insert(seen_ca).values(
+                anchor=one.anchor,
+                spki=one.spki,
+                certificate=one.certificate,
+                subject=one.subject,
+                first_at=one.first_at,
+            )
+        )
+
+    def seen_cas(self, anchor_ids: Iterable[int]) -> list[SeenCa]:
+        """Those that were seen below these CAs, in the order in which they came."""
+        found: list[SeenCa] = []
+        for part in chunks(anchor_ids):
+            query = select(seen_ca).where(seen_ca.c.anchor.in_(part)).order_by(seen_ca.c.first_at, seen_ca.c.spki)
+            found += [SeenCa(*row) for row in self._connection.execute(query)]
+        return found
+
+    def anchors_holding(self) -> list[Anchor]:
+        """The CAs that count and below which new ones wait, by id."""
+        query = select(anchor).where(anchor.c.state.in_(_COUNTS), anchor.c.hold != 0)
+        return self._anchors(query.order_by(anchor.c.id))
 
     # Rules and intermediates
 
@@ -481,6 +508,7 @@ def _anchor_values(one: Anchor) -> dict[str, Any]:
         "grace_seconds": int(one.grace.total_seconds()),
         "leaf_limit_seconds": int(one.leaf_limit.total_seconds()),
         "policy": one.policy,
+        "hold": int(one.hold),
     }
 
 
@@ -508,6 +536,7 @@ def _anchor(row: Row[Any]) -> Anchor:
         grace=timedelta(seconds=row.grace_seconds),
         leaf_limit=timedelta(seconds=row.leaf_limit_seconds),
         policy=row.policy,
+        hold=bool(row.hold),
     )
 
 
@@ -526,6 +555,7 @@ def _plain_anchor(one: Anchor) -> PlainAnchor:
         int(one.grace.total_seconds()),
         int(one.leaf_limit.total_seconds()),
         one.policy,
+        one.hold,
     )
 
 

@@ -353,8 +353,21 @@ anchor = Table(
     Column("leaf_limit_seconds", Integer, nullable=False),
     # The certificate policy that all below it has to be issued under: dots; empty for none.
     Column("policy", String(128), nullable=False),
+    # Whether a CA below it that is not listed waits until somebody allows it.
+    Column("hold", Integer, nullable=False),
     UniqueConstraint("partner", "spki"),
     sqlite_autoincrement=True,
+)
+
+# CAs that were seen between a partner's CA, which signed them, and clients.
+seen_ca = Table(
+    "seen_ca",
+    metadata,
+    Column("anchor", Id, ForeignKey("anchor.id"), primary_key=True),
+    Column("spki", LargeBinary(32), primary_key=True),
+    Column("certificate", LargeBinary, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("first_at", Moment, nullable=False),
 )
 
 # What a partner may vouch for. Without a rule, nothing. With `anchor`, for that CA alone.

@@ -250,6 +250,24 @@ def unlisted_sub_ca(scene: Scene) -> str:
     return scene.show(makers.openssl_leaf(scene.new, "/CN=x", below, names, chain=[below.certificate_file]))
 
 
+@row("R9", "a new CA between, where new ones wait", by=By.GO, way=Way.HANDSHAKE, expected="path_invalid, then waits")
+def new_sub_ca(scene: Scene) -> str:
+    below = makers.go_ca(scene.new, "Wary new", scene.ca("wary"))
+    leaf = makers.go(scene.new, "x", below, dns=["api.wary.example"], chain=[below.certificate_file])
+    return f"{scene.show(leaf)}, then {scene.below('wary', 'CN=Wary new')}"
+
+
+@row("R9", "and once it was allowed", by=By.OPENSSL, way=Way.HANDSHAKE, expected="path_invalid, then admitted")
+def allowed_sub_ca(scene: Scene) -> str:
+    below = makers.openssl_ca(scene.new, "/CN=Wary next", scene.ca("wary"))
+    names = "subjectAltName=DNS:api.wary.example"
+    leaf = makers.openssl_leaf(scene.new, "/CN=x", below, names, chain=[below.certificate_file])
+    before = scene.show(leaf)
+    scene.below("wary", "CN=Wary next")
+    scene.typist.command("partner", "ca", "allow", "wary", below.certificate_file)
+    return f"{before}, then {scene.show(leaf)}"
+
+
 @row("R9", "not under the policy that was agreed on", by=By.OPENSSL, way=Way.HANDSHAKE, expected="path_invalid")
 def another_policy(scene: Scene) -> str:
     names = ("subjectAltName=DNS:api.regulated.example", "certificatePolicies=1.3.6.1.4.1.99999.2,2.5.29.32.0")

@@ -6,6 +6,7 @@ Everything is set up as an operator does it, by the commands. What is refused sa
 
 import contextlib
 import ssl
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -129,6 +130,16 @@ class Scene:
         made = self.typist.command("invite", self.name("guest"), *options).json
         self.last_invitation = int(made["invitation"])
         return "/join/" + str(made["link"]).rpartition("/")[2]
+
+    def below(self, partner: str, subject: str) -> str:
+        """What became of a CA below a partner's that was shown a moment ago."""
+        for _ in range(100):
+            seen = self.typist.command("partner", "ca", "list", partner).json["below"]
+            for one in seen:
+                if one["subject"] == subject:
+                    return str(one["state"])
+            time.sleep(0.1)
+        return "not seen"
 
     # --- ways in ---
 
@@ -264,6 +275,7 @@ def companies(folder: Path) -> dict[str, Company]:
         "nameless": Company(ca("Nameless"), ()),
         "short": of("short", "--leaf-limit", "3650d", days=40),
         "picky": Company(picky, ("dns:*.picky.example",), ("--depth", "1", "--sub-ca", spki)),
+        "wary": of("wary", "--depth", "1", "--new-intermediates", "hold"),
         "regulated": of("regulated", "--depth", "1", "--policy", POLICY),
         "careful": of("careful", "--revocation", "fail"),
         "listed": of("listed", "--revocation", "fail"),

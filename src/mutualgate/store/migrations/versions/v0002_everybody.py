@@ -209,6 +209,7 @@ def upgrade() -> None:
         sa.Column("grace_seconds", sa.Integer(), nullable=False),
         sa.Column("leaf_limit_seconds", sa.Integer(), nullable=False),
         sa.Column("policy", sa.String(length=128), nullable=False),
+        sa.Column("hold", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["partner"], ["partner.id"], name="fk_anchor_partner"),
         sa.PrimaryKeyConstraint("id", name="pk_anchor"),
         sa.UniqueConstraint("partner", "spki", name="uq_anchor_partner_spki"),
@@ -219,6 +220,16 @@ def upgrade() -> None:
     op.create_index("ix_anchor_spki", "anchor", ["spki"], unique=False)
     op.create_index("ix_anchor_state", "anchor", ["state"], unique=False)
     op.create_index("ix_anchor_subject_hash", "anchor", ["subject_hash"], unique=False)
+    op.create_table(
+        "seen_ca",
+        sa.Column("anchor", Id, nullable=False),
+        sa.Column("spki", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("certificate", sa.LargeBinary(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("first_at", Moment(), nullable=False),
+        sa.ForeignKeyConstraint(["anchor"], ["anchor.id"], name="fk_seen_ca_anchor"),
+        sa.PrimaryKeyConstraint("anchor", "spki", name="pk_seen_ca"),
+    )
     op.create_table(
         "intermediate",
         sa.Column("id", Id, nullable=False),
