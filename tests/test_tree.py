@@ -42,6 +42,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "enrolment/own.py": ("enrolment/test_invitations.py", "as enrolment/opening.py"),
     "enrolment/signing.py": ("enrolment/test_service.py", "a part of the services that lives in their transactions"),
     "reading/crl.py": ("authorities/test_crl.py", "asserted of lists of authorities that are adopted"),
+    "notices/http_post.py": ("notices/test_webhook.py", "what can go wrong is asserted where it arises"),
     "notices/failure.py": ("notices/test_mail.py", "why a letter was not sent is asserted where it arises"),
     "model/letter.py": ("store/test_outbox.py", "a letter's state comes of what the store holds"),
     "enrolling/kept.py": ("enrolling/test_steps.py", "what a run leaves in the folder, and what the next makes of it"),

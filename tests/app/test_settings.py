@@ -5,7 +5,7 @@ from pathlib import Path
 from mutualgate.app.settings import gate_settings
 from mutualgate.authorities.token_keys import TokenKey
 from mutualgate.config import parse
-from mutualgate.gate import Bounds, JwtSettings, ScopeLimits, SiteSettings, UpstreamSettings
+from mutualgate.gate import Bounds, JwtSettings, ScopeLimits, SiteSettings, TracingSettings, UpstreamSettings
 
 FILE = """
 [gate]
@@ -38,6 +38,15 @@ routes = [
 """
 
 MAIN = SiteSettings("main", b"certificate", b"key")
+
+
+def test_requests_are_traced_only_where_there_is_a_collector() -> None:
+    def tracing(text: str) -> TracingSettings | None:
+        return gate_settings(parse(FILE + text), [MAIN], Path("/run")).tracing
+
+    assert tracing("[tracing]\nsample = 1\n") is None
+    on = '[tracing]\nendpoint = "http://127.0.0.1:4318"\nsample = 0.5\naccept = true\nservice = "gate"\n'
+    assert tracing(on) == TracingSettings(0.5, True)
 
 
 def test_everything_is_passed_on_with_its_unit() -> None:

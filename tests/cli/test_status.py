@@ -32,6 +32,7 @@ ANSWER: dict[str, Any] = {
     "partner_problems": [],
     "key_sets": {"sets": 2, "failing": 0, "oldest_seconds": 60, "keys": {"waiting": 0}, "problems": []},
     "letters": {"waiting": 0, "dead": 0, "oldest": None, "error": ""},
+    "tracing": None,
     "counters": {
         "handshakes": [["full", 50], ["resumed", 7], ["timeout", 0]],
         "verdicts": [["no_certificate", 3], ["expired", 2], ["revoked", 0], ["admitted", 90], ["anonymous", 4]],
@@ -55,6 +56,7 @@ ANSWER: dict[str, Any] = {
         "cut_connections": 1,
         "dropped_refusals": 0,
         "dropped_access_lines": 0,
+        "dropped_spans": 3,
     },
 }
 
@@ -131,11 +133,21 @@ def test_what_matters_is_there() -> None:
             {"key_sets": {"keys": {"waiting": 4}, "problems": []}},
             "4 published keys wait for their time: mutualgate client keys list",
         ),
+        (
+            {"tracing": {"sent": 0, "failed": 0, "rejected": 0, "waiting": 9, "problem": "a\x1b:4318 answers 503"}},
+            "traces do not arrive: a\\x1b:4318 answers 503",
+        ),
     ],
 )
 def test_what_is_wrong_comes_first(changes: dict[str, Any], warning: str) -> None:
     assert shown(**changes)[0] == f"!  {warning}"
     assert not shown()[0].startswith("!")
+
+
+def test_what_became_of_spans_is_there_where_requests_are_traced() -> None:
+    tally = {"sent": 120, "failed": 4, "rejected": 0, "waiting": 0, "problem": None}
+    (line,) = [line for line in shown(tracing=tally) if line.startswith("spans")]
+    assert line.split(maxsplit=1)[1] == "120 sent, 4 failed, 3 dropped"
 
 
 def test_what_expires_is_there_in_short() -> None:

@@ -15,6 +15,7 @@ from mutualgate.config.kinds import (
     Many,
     Often,
     Rate,
+    Share,
     Size,
     Unfit,
     Whole,
@@ -47,6 +48,17 @@ class Colour(StrEnum):
 def test_a_duration_is_a_number_and_a_unit(text: str, value: timedelta) -> None:
     assert WAIT.read(text, HERE) == value
     assert duration_text(value) == text
+
+
+@pytest.mark.parametrize(("value", "share"), [(0, 0.0), (1, 1.0), (0.01, 0.01), (1.0, 1.0)])
+def test_a_share_is_a_number_up_to_one(value: float, share: float) -> None:
+    assert Share().read(value, HERE) == share
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, 2, float("nan"), float("inf"), "0.5", "1%", True, None])
+def test_what_is_no_share(value: object) -> None:
+    with pytest.raises(Unfit):
+        Share().read(value, HERE)
 
 
 @pytest.mark.parametrize(

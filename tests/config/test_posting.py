@@ -6,7 +6,7 @@ import pytest
 
 from mutualgate.config import Server, is_mailbox
 from mutualgate.config.kinds import Unfit
-from mutualgate.config.posting import HookUrl, Mailbox, MailServer
+from mutualgate.config.posting import CollectorUrl, HookUrl, Mailbox, MailServer, in_the_clear
 
 HERE = Path("/folder")
 
@@ -113,3 +113,41 @@ def test_what_is_no_webhook(text: str, problem: str) -> None:
         HookUrl().read(text, HERE)
     assert problem in unfit.value.problem
     assert "secret" not in unfit.value.problem
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("http://127.0.0.1:4318", "http://127.0.0.1:4318"),
+        ("http://otel-collector:4318/", "http://otel-collector:4318"),
+        ("https://traces.example.com/otlp", "https://traces.example.com/otlp"),
+    ],
+)
+def test_collectors(text: str, url: str) -> None:
+    assert CollectorUrl().read(text, HERE) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("127.0.0.1:4318", "found"),
+        ("grpc://127.0.0.1:4317", "found"),
+        ("http://127.0.0.1:4318/v1/traces", "found"),
+        ("http://127.0.0.1:4318/v1/traces/", "found"),
+        ("https://traces.example.com/?key=secret", "found a query"),
+        ("https://user:secret@traces.example.com/", "found a user name"),
+        ("https://traces.example.com/#x", "found"),
+        ("https://traces.example.com/\nX: y", "found"),
+    ],
+)
+def test_what_is_no_collector(text: str, problem: str) -> None:
+    with pytest.raises(Unfit) as unfit:
+        CollectorUrl().read(text, HERE)
+    assert problem in unfit.value.problem
+    assert "secret" not in unfit.value.problem
+
+
+def test_who_else_could_read_it() -> None:
+    assert in_the_clear("http://otel-collector:4318")
+    assert not in_the_clear("http://[::1]:4318")
+    assert not in_the_clear("https://otel-collector:4318")

@@ -194,6 +194,19 @@ RULES = [
         id="a webhook that nobody signs",
     ),
     pytest.param(
+        '[tracing]\nheaders_file = "headers"\n',
+        '[tracing]\nendpoint = "https://traces.example"\nheaders_file = "headers"\n',
+        ":2:16: tracing.headers_file: is given without `endpoint`. Add the collector's address",
+        id="header fields for nobody",
+    ),
+    pytest.param(
+        '[tracing]\nendpoint = "http://traces.example:4318"\nheaders_file = "headers"\n',
+        '[tracing]\nendpoint = "http://[::1]:4318"\nheaders_file = "headers"\n',
+        ":3:16: tracing.headers_file: would go to http://traces.example:4318 in the clear. "
+        "Use https:// for the collector",
+        id="header fields in the clear",
+    ),
+    pytest.param(
         site() + '[[sites.routes]]\npath = "/"\n',
         site() + '[[sites.routes]]\npath = "/"\nredirect = "/x"\n',
         ":5:1: sites[0].routes[0]: `upstream` is missing; "

@@ -22,6 +22,7 @@ from mutualgate.gate import (
     Publication,
     RouteSettings,
     SiteSettings,
+    TracingSettings,
     UpstreamSettings,
     decide_batch,
     reasons,
@@ -40,6 +41,7 @@ from mutualgate.snapshot.records import (
 
 NOW = pki.real_now()
 ADMITTED = 503
+TRACED = 4096  # MAX_TRACED of rust/gate/src/runtime.rs
 AT = int(NOW.timestamp())
 
 
@@ -145,6 +147,26 @@ def test_settings_change_while_it_serves(world: World, plane: DataPlane) -> None
     assert world.ask(port, world.alice, "/orders")[0] == ADMITTED
     assert plane.configure(world.settings(), [world.batch(3)], anew=True) == 3
     assert world.ask(port, world.alice)[0] == ADMITTED
+
+
+def test_traced_requests_wait_in_bounds_and_what_has_no_room_is_counted(world: World, plane: DataPlane) -> None:
+    port = opened(plane)
+    world.ask(port, world.alice)
+    assert plane.traces(10) == []
+    plane.configure(world.settings(tracing=TracingSettings(1.0, False)), [world.batch(2)])
+    context = ssl.create_default_context(cadata=world.root.pem.decode())
+    context.load_cert_chain(*world.alice.write(world.folder, "identity"))
+    connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=10)
+    for number in range(TRACED + 3):
+        connection.request("GET", f"/{number}?secret")
+        assert connection.getresponse().read()
+    connection.close()
+    # Two spans each: one of the request, one of what became of it at its upstream.
+    assert plane.counters()["dropped_spans"] == 6
+    traces = plane.traces(TRACED + 1)
+    assert [one["path"] for one in traces] == [f"/{number}" for number in range(TRACED)]
+    assert {(one["status"], one["error"], one["call"]["error"]) for one in traces} == {(503, "connect", "connect")}
+    assert plane.traces(1) == []
 
 
 def test_settings_that_are_wrong_change_nothing(world: World, plane: DataPlane) -> None:

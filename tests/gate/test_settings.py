@@ -17,6 +17,7 @@ from mutualgate.gate import (
     ScopeLimits,
     SiteSettings,
     Timeouts,
+    TracingSettings,
     UpstreamSettings,
 )
 from mutualgate.snapshot.records import Batch, RouteRecord, SiteRecord, encode
@@ -52,6 +53,7 @@ def made() -> Made:
         limits=Limits(max_body_bytes=1000, address=BOUNDS, client=BOUNDS),
         site_limits=[SCOPE],
         timeouts=Timeouts(handshake=1.5),
+        tracing=TracingSettings(0.5, True),
     )
     route = RouteRecord("/", "required", [], [], 0)
     site = SiteRecord("main", ["localhost"], "required", "page", [route])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mutualgate.errors import BadInput
-from mutualgate.notices.secret_file import read_secret
+from mutualgate.notices.secret_file import MAX_FIELDS, read_fields, read_secret
 
 
 def write(path: Path, data: bytes, mode: int = 0o600) -> Path:
@@ -46,3 +46,31 @@ def test_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)
     with pytest.raises(BadInput, match="is not a file"):
         read_secret(tmp_path / "pipe")
+
+
+def test_header_fields(tmp_path: Path) -> None:
+    data = b"Authorization: Bearer a:b=\r\n\nX-Org:  7 \t\n"
+    assert read_fields(write(tmp_path / "fields", data)) == {"Authorization": "Bearer a:b=", "X-Org": "7"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"A: b\nsecret\n",
+        b"A: b\n: secret\n",
+        b"A: b\nB C: secret\n",
+        b"A: b\nB:\n",
+        b"A: b\nB: secret\0\n",
+        "A: b\nB: Schlüssel secret\n".encode(),
+        b"".join(b"A%d: b\n" % number for number in range(MAX_FIELDS + 1)),
+    ],
+)
+def test_what_is_no_header_field(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(BadInput, match=r"line \d+ holds something else") as error:
+        read_fields(write(tmp_path / "fields", data))
+    assert "secret" not in str(error.value)
+
+
+def test_header_fields_that_others_may_read(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="others may read it"):
+        read_fields(write(tmp_path / "fields", b"A: b", 0o640))

@@ -53,6 +53,7 @@ COUNTERS: dict[str, Any] = {
     "dropped_refusals": 0,
     "dropped_notices": 2,
     "dropped_access_lines": 0,
+    "dropped_spans": 4,
     "something_newer": 1,
 }
 
@@ -76,6 +77,7 @@ STATUS = Status(
     key_sets=KeySetFigures(sets=3, failing=1, oldest_seconds=77, keys={"waiting": 5}),
     letters={"waiting": 3, "dead": 1},
     counters=COUNTERS,
+    spans={"sent": 8, "failed": 2, "rejected": 1, "waiting": 5, "problem": None},
 )
 
 
@@ -107,6 +109,8 @@ def test_each_number_has_its_place() -> None:
     assert value("mutualgate_request_body_bytes_total") == 100
     assert value("mutualgate_response_body_bytes_total") == 2**63
     assert value("mutualgate_events_dropped_total", kind="notice") == 2
+    spans = [value("mutualgate_spans_total", end=end) for end in ("sent", "dropped", "failed", "rejected")]
+    assert spans == [8, 4, 2, 1]
     assert value("mutualgate_certificate_not_after_seconds", kind="site", name="main") == START.timestamp()
     assert value("mutualgate_crl_next_update_seconds", authority="issuing") == START.timestamp()
     assert value("mutualgate_key_sets", state="read") == 2

@@ -146,6 +146,13 @@ impl Gate {
         Ok(PyBytes::new(py, &events))
     }
 
+    /// At most `max` requests that were traced: MessagePack, a list of maps. Does not wait.
+    fn traces<'py>(&self, py: Python<'py>, max: usize) -> PyResult<Bound<'py, PyBytes>> {
+        let running = self.started()?;
+        let records = py.detach(|| ::gate::trace::encode(&running.traces(max)));
+        Ok(PyBytes::new(py, &records))
+    }
+
     /// All counters: MessagePack, a map.
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let running = self.started()?;

@@ -363,6 +363,7 @@ impl Counters {
             dropped_refusals: dropped.refusals,
             dropped_notices: dropped.notices,
             dropped_access_lines,
+            dropped_spans: 0,
         }
     }
 
@@ -503,6 +504,8 @@ pub struct Snapshot {
     pub dropped_notices: u64,
     /// Access lines that could not be written in time.
     pub dropped_access_lines: u64,
+    /// Spans that nobody fetched in time.
+    pub dropped_spans: u64,
 }
 
 #[cfg(test)]

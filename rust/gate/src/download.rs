@@ -136,8 +136,9 @@ impl Download {
                 self.end();
                 Ok(last)
             }
-            Err(_) => {
-                if let Some((active, _)) = &self.request {
+            Err(failure) => {
+                if let Some((active, entry)) = &mut self.request {
+                    entry.failed(failure);
                     active
                         .connection
                         .worker

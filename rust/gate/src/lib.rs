@@ -21,6 +21,7 @@ pub mod refusal;
 pub mod rules;
 pub mod runtime;
 pub mod settings;
+pub mod trace;
 
 mod authority;
 mod client_io;

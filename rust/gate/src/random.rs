@@ -1,6 +1,9 @@
 //! Names for requests that nobody can guess or choose.
 
-use std::cell::Cell;
+use std::{
+    cell::Cell,
+    hash::{BuildHasher, RandomState},
+};
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 
@@ -44,6 +47,23 @@ impl RequestId {
     pub(crate) fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
     }
+}
+
+/// A number drawn by lot on this thread: to spread load and to tell traces apart, never a secret.
+pub(crate) fn lot() -> u64 {
+    thread_local!(static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(0)));
+    STATE.with(|state| {
+        let next = state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        state.set(next);
+        mix(next)
+    })
+}
+
+/// The finaliser of SplitMix64.
+pub(crate) fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
 }
 
 fn random() -> u64 {

@@ -175,7 +175,7 @@ fn clear(
             wrong(problem::NO_ROUTE.document("No route of this site begins like it."))
         })?;
     let settings = state.route(site, route);
-    entry.route(settings.counted);
+    entry.route(route, settings.counted);
     let permit =
         judge::authorize(&standing.verdict, route).map_err(|refusal| TurnedAway::Refused {
             refusal,
@@ -329,6 +329,7 @@ async fn pass(
         options: &cleared.options,
         facts: cleared.options.tls_facts.then_some(&connection.met.facts),
         request_id: entry.request_id,
+        trace: entry.outward(),
     };
     let asker = match cleared.permit.admission() {
         Some(admission) => Asker::Client(admission.client().id),
@@ -347,11 +348,13 @@ async fn pass(
         asker,
         preface: connection.introduce(&cleared.upstream, standing, cleared.permit.admission()),
         on_interim: &mut hint,
+        tries: entry.calls(),
     };
     let (mut answered, exchange) =
         match forward(&cleared.permit, worker, &cleared.upstream, outgoing).await {
             Ok(answered) => answered,
             Err(failure) => {
+                entry.failed(failure);
                 let Some((document, counted)) = problem::of_failure(failure) else {
                     return Err(Silence);
                 };
@@ -362,7 +365,7 @@ async fn pass(
             }
         };
     cleared.options.response_fields.apply(&mut answered.fields);
-    entry.status(answered.status);
+    entry.answered(answered.status);
     connection.answers(active.slot());
     if cleared.shown && wants_close(&mut answered.fields) {
         connection.drain();

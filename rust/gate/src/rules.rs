@@ -96,6 +96,11 @@ pub fn refused(direction: Direction, deed: Deed, name: &str) -> Option<&'static 
         {
             Some("is written by the gate")
         }
+        (Direction::Request, _)
+            if deed != Deed::Remove && is_one_of(&["traceparent", "tracestate"]) =>
+        {
+            Some("names one request of a trace, and the gate writes it where [tracing] is on")
+        }
         // RFC 6265 5.4: one field at most.
         (Direction::Request, _) if deed == Deed::Add && is_one_of(&["cookie"]) => {
             Some("is there once at most; set or remove it")

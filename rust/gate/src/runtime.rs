@@ -31,6 +31,7 @@ use crate::{
     listener::{self, Listening, Service},
     settings::Settings,
     state::{Config, Mismatch, Publication, Shared, State},
+    trace::{Record, Spans},
     worker::Worker,
 };
 
@@ -39,6 +40,9 @@ const MAX_REFUSALS: usize = 1024;
 
 /// Sightings and cuts that wait for the control plane.
 const MAX_NOTICES: usize = 4096;
+
+/// Requests whose spans wait for the control plane: some MiB at most.
+const MAX_TRACED: usize = 4096;
 
 /// Why the gate does not start, or keeps what it had.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +122,7 @@ impl Gate {
             state,
             publications: ArcSwap::default(),
             events: Arc::new(Events::new(MAX_REFUSALS, MAX_NOTICES)),
+            spans: Spans::new(MAX_TRACED),
             limits: Limits::new(counters.clone()),
             counters,
             connections: AtomicUsize::new(0),
@@ -234,6 +239,11 @@ impl Gate {
         self.shared.events.drain(max, wait)
     }
 
+    /// At most `max` requests that were traced, the oldest first; does not wait.
+    pub fn traces(&self, max: usize) -> Vec<Record> {
+        self.shared.spans.drain(max)
+    }
+
     /// All counters.
     pub fn counters(&self) -> counters::Snapshot {
         let config = self.shared.state.load().config.clone();
@@ -243,6 +253,7 @@ impl Gate {
             memory_stage: self.shared.limits.memory_stage(),
             limited_most: self.shared.limits.met(),
             servers: config.servers(),
+            dropped_spans: self.shared.spans.dropped(),
             ..(self.shared.counters).snapshot(dropped, config.access.lost())
         }
     }

@@ -16,6 +16,7 @@ pub(crate) mod limits;
 mod listener;
 mod route;
 mod site;
+pub(crate) mod tracing;
 pub(crate) mod upstream;
 pub(crate) mod upstream_tls;
 
@@ -27,7 +28,10 @@ use route::WireRoute;
 pub(crate) use site::{Profile, Site, Speaks, TlsOptions};
 use site::{WireSite, checked_site};
 
-use crate::access::{Format, Target};
+use crate::{
+    access::{Format, Target},
+    trace::Tracing,
+};
 
 /// A setting that cannot be used: where, and why.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -64,6 +68,8 @@ pub struct Settings {
     pub(crate) key_log: Option<PathBuf>,
     /// Whose connections begin with a PROXY header.
     pub(crate) proxy_protocol_from: Vec<Network>,
+    /// How requests are traced; `None` where they are not.
+    pub(crate) tracing: Option<Tracing>,
 }
 
 /// Where access lines go, and how they look.
@@ -165,6 +171,9 @@ struct Wire {
     /// A file; empty for none.
     #[serde(default)]
     key_log: String,
+    /// How requests are traced; none for not at all.
+    #[serde(default)]
+    tracing: Option<tracing::WireTracing>,
 }
 
 fn yes() -> bool {
@@ -334,6 +343,7 @@ impl TryFrom<Wire> for Settings {
                 stream_idle: duration("stream_idle", wire.timeouts.stream_idle)?,
             },
             public_port: wire.public_port,
+            tracing: wire.tracing.map(tracing::checked).transpose()?,
             key_log: (!wire.key_log.is_empty()).then(|| wire.key_log.into()),
         })
     }

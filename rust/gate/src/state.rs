@@ -28,6 +28,7 @@ use crate::{
     limits::{Limits, Scope, Slowest},
     settings::{RouteOptions, Settings, Speaks},
     tls::SiteTls,
+    trace::Spans,
 };
 
 pub(crate) use crate::upstream::Upstream;
@@ -339,6 +340,7 @@ pub(crate) struct Shared {
     pub(crate) state: Arc<ArcSwap<State>>,
     pub(crate) publications: ArcSwap<HashMap<String, Publication>>,
     pub(crate) events: Arc<Events>,
+    pub(crate) spans: Spans,
     pub(crate) counters: Arc<Counters>,
     pub(crate) limits: Arc<Limits>,
     /// Open connections of all listeners and workers.

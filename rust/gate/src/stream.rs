@@ -66,7 +66,7 @@ async fn pass(mut io: ClientIo, connection: Rc<Connection>) {
     };
     entry.site(site);
     let settings = state.route(site, route);
-    entry.route(settings.counted);
+    entry.route(route, settings.counted);
     if let Some(over) = connection.over.get() {
         return limited(entry, over);
     }

@@ -10,8 +10,9 @@ import logging
 import os
 import signal
 import socket
+import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
@@ -38,6 +39,7 @@ from mutualgate.config import Config, Finding
 from mutualgate.errors import BadInput, MutualgateError, Unavailable
 from mutualgate.gate import DataPlane, GateSettings
 from mutualgate.model import ChangeKind
+from mutualgate.tracing import Exporter, Tally
 
 log = logging.getLogger("mutualgate")
 
@@ -48,6 +50,8 @@ _FETCH_SECONDS = 5.0
 _EXPIRY_SECONDS = 3600.0
 
 _CONTROL = "control"
+_LAST_SPANS_SECONDS = 3.0
+"""For the collector when the process ends."""
 _LAST_ANSWERS_SECONDS = 2.0
 """For the answers of the control socket when the process ends."""
 
@@ -114,6 +118,7 @@ class Runner:
         settings = self._gate_settings(self.config, self._certificates, self._token_key)
         self._plane = DataPlane(settings, snapshot.build(services.store, snapshot.site_records(self.config)))
         self._pump = Pump(self._plane, services.refusals, services.sightings)
+        self._exporter = Exporter(self._plane, lambda: self.config.tracing, str(uuid.uuid4()))
 
     def start(self) -> list[str]:
         """Opens the listeners and returns their addresses. Raises `Unavailable` where one cannot be had."""
@@ -154,6 +159,8 @@ class Runner:
                     await self._predecessor.serving()  # from then on it follows what changes, and commands are heard
                 await self._begin_chores(listener)
                 pump = asyncio.create_task(again("keeping what happened", self._pump.step, self._stopping))
+                export = asyncio.create_task(again("handing over traces", self._export_traces, self._stopping))
+                stack.callback(export.cancel)
                 await ready()
                 notify.tell(f"READY=1\nSTATUS={self._sentence()}")
                 watchdog = asyncio.create_task(self._feed_watchdog())
@@ -172,6 +179,10 @@ class Runner:
                     follow.cancel()
                 await pump
                 await self._pump.step()  # what happened to those who were still there
+                export.cancel()
+                with suppress(TimeoutError):
+                    last = partial(self._exporter.last, _LAST_SPANS_SECONDS)
+                    await asyncio.wait_for(apart(last), _LAST_SPANS_SECONDS)
                 if self._server is not None:
                     await self._server.answered(_LAST_ANSWERS_SECONDS)
                 return stopped
@@ -302,6 +313,11 @@ class Runner:
     def counters(self) -> Mapping[str, Any]:
         """The data plane's counters."""
         return self._plane.counters()
+
+    @property
+    def spans(self) -> Tally:
+        """What became of the spans of traced requests."""
+        return self._exporter.tally
 
     def token_keys(self) -> bytes | None:
         """The set of keys that verify tokens, as JSON; None where no token was ever signed."""
@@ -461,6 +477,10 @@ class Runner:
 
     # Steps of the tasks in the background, and what the control socket is asked.
 
+    async def _export_traces(self) -> None:
+        await asyncio.sleep(self._exporter.pause)
+        await apart(self._exporter.send)
+
     async def _look_at_files(self) -> None:
         await asyncio.sleep(_LOOK_SECONDS)
         if await asyncio.to_thread(self._watched.changed) and not await self.reload():
@@ -579,6 +599,7 @@ class Runner:
                 "oldest": None if seen.letters.oldest is None else seen.letters.oldest.isoformat(),
                 "error": seen.letters.error,
             },
+            "tracing": None if self.config.tracing.endpoint is None else asdict(self.spans),
             "counters": self.counters(),
         }
 

@@ -37,6 +37,7 @@ from mutualgate.gate import (
     ServerSettings,
     SiteSettings,
     Timeouts,
+    TracingSettings,
     UpstreamSettings,
     Waits,
 )
@@ -105,6 +106,9 @@ def gate_settings(
         jwt=None
         if token_key is None
         else JwtSettings(gate.jwt.issuer, int(gate.jwt.lifetime.total_seconds()), token_key.key_id, token_key.key_pem),
+        tracing=None
+        if config.tracing.endpoint is None
+        else TracingSettings(config.tracing.sample, config.tracing.accept),
         limits=Limits(
             max_header_bytes=gate.max_header_bytes,
             max_body_bytes=gate.max_body_bytes,

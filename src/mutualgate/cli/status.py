@@ -60,6 +60,7 @@ def text(answer: Mapping[str, Any], now: datetime) -> str:
         ("upstream errors", _counts(counters["upstream_errors"])),
         *_limited(counters),
         *_memory(counters),
+        *_traces(answer),
     ]
     expiring = _expiring(answer["expiring"])
     rows += [("expiring", expiring)] if expiring else []
@@ -82,6 +83,15 @@ def _limited(counters: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _memory(counters: Mapping[str, Any]) -> list[tuple[str, str]]:
     used = counters.get("memory_bytes")
     return [] if used is None else [("memory", f"{used >> 20} MiB")]
+
+
+def _traces(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
+    tally = answer.get("tracing")
+    if tally is None:
+        return []
+    dropped = answer["counters"].get("dropped_spans", 0)
+    counts = [*((key, tally[key]) for key in ("sent", "failed", "rejected")), ("dropped", dropped)]
+    return [("spans", _counts((name, number) for name, number in counts))]
 
 
 def _time(seconds: int) -> str:
@@ -122,6 +132,8 @@ def _warnings(answer: Mapping[str, Any], now: datetime) -> list[str]:
         found.append(f"{letters['dead']} letters could not be sent and were given up: mutualgate notices list")
     if letters["waiting"] and letters["error"]:
         found.append(f"{letters['waiting']} letters wait: {plain(letters['error'])}")
+    if (tally := answer.get("tracing")) and tally["problem"]:
+        found.append(f"traces do not arrive: {plain(tally['problem'])}")
     if stage := answer["counters"].get("memory_stage"):
         found.append(f"memory is short: {_STAGES[stage]}; see gate.memory_limit")
     for name, of in (("dropped_refusals", "refusals"), ("dropped_access_lines", "access lines")):

@@ -5,7 +5,7 @@
     kinds       values: durations, sizes, words
     network     values: addresses, hosts, upstreams, paths
     messages    values: header rules, redirects
-    posting     values: mailboxes, mail servers, webhooks
+    posting     values: mailboxes, mail servers, webhooks, collectors
     positions   where keys and values stand in the file
     rules       what settings must not say together
     reader      load, problems
@@ -48,6 +48,7 @@ from .shape import (
     SiteConfig,
     SiteLimits,
     Timeouts,
+    TracingConfig,
     UpstreamConfig,
     UpstreamEjection,
     UpstreamHealth,
@@ -90,6 +91,7 @@ __all__ = [
     "SiteConfig",
     "SiteLimits",
     "Timeouts",
+    "TracingConfig",
     "Upstream",
     "UpstreamConfig",
     "UpstreamEjection",

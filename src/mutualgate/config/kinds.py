@@ -121,6 +121,19 @@ class Whole:
 
 
 @dataclass(frozen=True)
+class Share:
+    """A part of all: a number from 0 to 1."""
+
+    name: str = "number"
+    expected: str = "a number from 0 to 1, such as 0.01"
+
+    def read(self, value: object, folder: Path) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise Unfit(found(value))
+        return float(value)
+
+
+@dataclass(frozen=True)
 class Duration:
     """A number and one unit: `500ms`, `30s`, `5m`, `2h`, `90d`."""
 

@@ -1,10 +1,10 @@
-"""Where letters go and come from: mailboxes, mail servers, webhooks. Parses; never resolves or connects."""
+"""Where things are sent: mailboxes, mail servers, webhooks, collectors. Parses; never resolves or connects."""
 
 import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from .kinds import Unfit, found, text_of
 from .network import host_name
@@ -80,20 +80,51 @@ class HookUrl:
 
     def read(self, value: object, folder: Path) -> str:
         text = text_of(value)
-        try:
-            parts = urlsplit(text)
-            host, port = parts.hostname or "", parts.port
-        except ValueError:
-            raise Unfit("found an address that cannot be read") from None
-        if "@" in parts.netloc:
-            raise Unfit("found a user name in the address", "Calls are signed: see `secret_file`")
-        if parts.scheme not in ("https", "http") or parts.fragment or port == 0 or not re.fullmatch(r"[!-~]+", text):
-            raise Unfit(found(value))
-        name = host_name(host, value)
+        parts, name = _url(value, text, "Calls are signed: see `secret_file`")
         if parts.scheme == "http" and not _is_loopback(name):
             raise Unfit(f"{found(value)}, which everybody on the way could read",
                         "Use https://; http:// is for this machine alone")  # fmt: skip
         return text
+
+
+TRACES_PATH = "/v1/traces"
+
+
+@dataclass(frozen=True)
+class CollectorUrl:
+    """Kind of the address of an OpenTelemetry collector, without the path that OTLP adds, nor a slash at its end."""
+
+    name: str = "URL"
+    expected: str = 'an address such as "http://127.0.0.1:4318"'
+
+    def read(self, value: object, folder: Path) -> str:
+        text = text_of(value)
+        parts, _ = _url(value, text, "Put what proves who the gate is into `headers_file`")
+        if parts.query:
+            raise Unfit("found a query in the address", "Put what proves who the gate is into `headers_file`")
+        if parts.path.rstrip("/").endswith(TRACES_PATH):
+            raise Unfit(found(value), f"Leave {TRACES_PATH} out: it is added")
+        return text.rstrip("/")
+
+
+def in_the_clear(url: str) -> bool:
+    """Whether others than this machine could read what is sent to `url`, which one of these kinds has read."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not _is_loopback(parts.hostname or "")
+
+
+def _url(value: object, text: str, who: str) -> tuple[SplitResult, str]:
+    """The parts of an address with http or https, and its host. `who` is what helps where it names a user."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise Unfit("found an address that cannot be read") from None
+    if "@" in parts.netloc:
+        raise Unfit("found a user name in the address", who)
+    if parts.scheme not in ("https", "http") or parts.fragment or port == 0 or not re.fullmatch(r"[!-~]+", text):
+        raise Unfit(found(value))
+    return parts, host_name(host, value)
 
 
 def _is_loopback(host: str) -> bool:

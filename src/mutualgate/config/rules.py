@@ -12,6 +12,7 @@ from typing import Any
 from .messages import PERMANENT_REDIRECT
 from .network import DEMO, PORTAL, STREAMS, Address, Service, Upstream
 from .positions import Place
+from .posting import in_the_clear
 from .shape import USUAL_DIALECTS, CaHints, Check, Dialect, Mode, OnRefusal, Protocol, Security, SendProxy
 
 Draft = Mapping[str, Any]
@@ -47,6 +48,7 @@ def conflicts(draft: Draft) -> Iterator[Finding]:
     yield from _loops(draft)
     yield from _mail(draft.get("mail", {}))
     yield from _notices(draft.get("notices", {}), draft.get("mail", {}))
+    yield from _tracing(draft.get("tracing", {}))
 
 
 def _sites(draft: Draft) -> list[Draft]:
@@ -319,6 +321,16 @@ def _notices(notices: Draft, mail: Draft) -> Iterator[Finding]:
         if notices.get(given) is not None and missing in notices and notices[missing] is None:
             yield Finding(("notices", given), f"is given without `{missing}`",
                           fix=f"Add `{missing}`, or leave both out")  # fmt: skip
+
+
+def _tracing(tracing: Draft) -> Iterator[Finding]:
+    if tracing.get("headers_file") is None or "endpoint" not in tracing:
+        return
+    if tracing["endpoint"] is None:
+        yield Finding(("tracing", "headers_file"), "is given without `endpoint`", fix="Add the collector's address")
+    elif in_the_clear(tracing["endpoint"]):
+        yield Finding(("tracing", "headers_file"), f"would go to {tracing['endpoint']} in the clear",
+                      fix="Use https:// for the collector")  # fmt: skip
 
 
 def _is_address(host: str) -> bool:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from .kinds import SIZES, Authorities, Choice, Duration, File, Flag, Kind, Log, Many, Often, Size, Whole, Word
+from .kinds import SIZES, Authorities, Choice, Duration, File, Flag, Kind, Log, Many, Often, Share, Size, Whole, Word
 from .messages import PERMANENT_REDIRECT, Elsewhere, Fields, Status
 from .network import Host, Listener, Network, PlainUrl, SecureUrl, ServerAddress, Service, UrlPath
-from .posting import HookUrl, Mailbox, MailServer
+from .posting import CollectorUrl, HookUrl, Mailbox, MailServer
 from .shape import (
     SETTABLE_MODES,
     AccessFormat,
@@ -327,6 +327,50 @@ NOTICES = Table(
     ),
 )
 
+TRACING = Table(
+    "tracing",
+    "Traces of requests, for an OpenTelemetry collector (OTLP over HTTP). Where they are on, every request to an "
+    "upstream has a `traceparent` of the gate's.",
+    (
+        Setting(
+            "endpoint",
+            CollectorUrl(),
+            None,
+            "The collector; `/v1/traces` is added.",
+            '"http://127.0.0.1:4318"',
+            otherwise="nothing is traced, and the fields of traces pass as clients send them",
+        ),
+        Setting("sample", Share(), "0.01", "Of the traces that begin here, the share that is recorded.", "1.0"),
+        Setting(
+            "accept",
+            Flag(),
+            "false",
+            "Let the traces of admitted clients go on here, recorded or not as they say. Else a trace of our own "
+            "begins, and theirs is linked to it.",
+            "true",
+        ),
+        Setting("service", TOKEN_NAME, '"mutualgate"', "What the gate is called in traces.", '"gate-eu"'),
+        Setting(
+            "headers_file",
+            File(),
+            None,
+            "A file with header fields for the collector, one a line, such as `Authorization: Bearer ...`, readable by "
+            "its owner alone (mode 0600).",
+            '"collector.headers"',
+            otherwise="none are sent",
+        ),
+        Setting(
+            "ca_file",
+            File(),
+            None,
+            "The authority of the collector's certificate, PEM.",
+            '"collector-ca.pem"',
+            otherwise="the authorities that this machine trusts",
+        ),
+        Setting("timeout", NETWORK_WAIT, '"10s"', "How long the collector may take for a batch.", '"30s"'),
+    ),
+)
+
 UPSTREAM_TLS = Table(
     "upstreams.tls",
     "Whom to trust behind the addresses of `servers` that begin with `https://`, and what to show there. The files are "
@@ -562,7 +606,7 @@ SITES = Table(
     repeated=True,
 )  # fmt: skip
 
-ROOT = Table("", "", (), (GATE, AUTHORITY, PORTAL, MAIL, NOTICES, UPSTREAMS, SITES))
+ROOT = Table("", "", (), (GATE, AUTHORITY, PORTAL, MAIL, NOTICES, TRACING, UPSTREAMS, SITES))
 
 PORTAL_PATH = "/join"
 DEFAULT_HOSTS = ("localhost", "127.0.0.1", "::1")

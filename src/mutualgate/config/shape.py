@@ -200,6 +200,20 @@ class NoticesConfig:
     timeout: timedelta
 
 
+@dataclass(frozen=True)
+class TracingConfig:
+    """Where traces go; `endpoint` is None where nothing is traced."""
+
+    endpoint: str | None
+    sample: float
+    """Of the traces that begin here, 0 to 1."""
+    accept: bool
+    service: str
+    headers_file: Path | None
+    ca_file: Path | None
+    timeout: timedelta
+
+
 class Balance(StrEnum):
     """How a server of an upstream is chosen for a request."""
 
@@ -379,6 +393,7 @@ class Config:
     portal: PortalConfig
     mail: MailConfig
     notices: NoticesConfig
+    tracing: TracingConfig
     upstreams: tuple[UpstreamConfig, ...]
     sites: tuple[SiteConfig, ...]
     file: Path = field(compare=False)

@@ -17,6 +17,7 @@ from mutualgate.gate.settings import (
     SiteSettings,
     Timeouts,
     TlsSettings,
+    TracingSettings,
     UpstreamSettings,
     Waits,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "SiteSettings",
     "Timeouts",
     "TlsSettings",
+    "TracingSettings",
     "UpstreamSettings",
     "Verdict",
     "Waits",

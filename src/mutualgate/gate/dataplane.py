@@ -107,6 +107,12 @@ class DataPlane:
             events: list[dict[str, Any]] = msgspec.msgpack.decode(self._gate.events(most, wait_seconds))
         return events
 
+    def traces(self, most: int) -> list[dict[str, Any]]:
+        """Takes requests that were traced, at most so many (`Record` in `rust/gate/src/trace`). Does not wait."""
+        with _ours():
+            traces: list[dict[str, Any]] = msgspec.msgpack.decode(self._gate.traces(most))
+        return traces
+
     def counters(self) -> Mapping[str, Any]:
         """All counters, since the start."""
         with _ours():

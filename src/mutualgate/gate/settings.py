@@ -189,6 +189,13 @@ class Timeouts(msgspec.Struct, frozen=True):
     stream_idle: float = 3600.0
 
 
+class TracingSettings(msgspec.Struct, frozen=True):
+    """How requests are traced: the share of traces beginning here, and whether admitted clients' go on."""
+
+    sample: float
+    accept: bool
+
+
 class GateSettings(msgspec.Struct, frozen=True):
     """All of it. `routes` has one list per site, `site_limits` one entry, or none at all."""
 
@@ -211,6 +218,8 @@ class GateSettings(msgspec.Struct, frozen=True):
     key_log: str = ""
     jwt: JwtSettings | None = None
     """There if a route wants tokens."""
+    tracing: TracingSettings | None = None
+    """There if requests are traced."""
 
     def encode(self) -> bytes:
         """As the data plane reads it."""

@@ -1,26 +1,53 @@
 """Passwords and secrets: each in a file of its own, which only its owner may read."""
 
 import os
+import re
 import stat
 from pathlib import Path
 
 from mutualgate.errors import BadInput
 
 MAX_BYTES = 1023
+MAX_FIELDS_BYTES = 16 * 1024
+MAX_FIELDS = 20
 
 
 def read_secret(path: Path, least: int = 1) -> bytes:
     """The one line in `path`, of at least `least` characters. Raises `BadInput`, without a word of what is in it."""
+    line = _read(path, MAX_BYTES, "a file with one line").removesuffix(b"\n").removesuffix(b"\r")
+    if not least <= len(line) <= MAX_BYTES or any(byte < 0x20 or byte == 0x7F for byte in line):
+        raise BadInput(
+            "holds something else", where=str(path), expected=f"one line of {least} to {MAX_BYTES} characters"
+        )
+    return line
+
+
+def read_fields(path: Path) -> dict[str, str]:
+    """Header fields of HTTP, one a line: `Name: value`. Raises `BadInput`, without a word of what is in them."""
+    expected = "header fields, one a line, such as Authorization: Bearer ..."
+    fields: dict[str, str] = {}
+    for number, line in enumerate(_read(path, MAX_FIELDS_BYTES, expected).splitlines(), 1):
+        if not line.strip():
+            continue
+        match = re.fullmatch(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([!-~](?:[ -~\t]*[!-~])?)[ \t]*", line)
+        if match is None or len(fields) == MAX_FIELDS:
+            raise BadInput(f"line {number} holds something else", where=str(path), expected=expected)
+        fields[match[1].decode()] = match[2].decode()
+    return fields
+
+
+def _read(path: Path, most: int, expected: str) -> bytes:
+    """What is in a file of at most `most` bytes, and a line's end; `expected` to be there."""
     where = str(path)
     try:
         # NONBLOCK: a pipe would be waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise BadInput(f"cannot be read ({error.strerror})", where=where, expected="a file with one line") from error
+        raise BadInput(f"cannot be read ({error.strerror})", where=where, expected=expected) from error
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise BadInput("is not a file", where=where, expected="a file with one line")
+            raise BadInput("is not a file", where=where, expected=expected)
         if stat.S_IMODE(status.st_mode) & 0o077:
             raise BadInput(
                 f"others may read it (mode {stat.S_IMODE(status.st_mode):04o})",
@@ -29,10 +56,6 @@ def read_secret(path: Path, least: int = 1) -> bytes:
                 fix=f"Run: chmod 0600 {where}",
                 code="others_may_read",
             )
-        data = os.read(descriptor, MAX_BYTES + 3)
+        return os.read(descriptor, most + 3)
     finally:
         os.close(descriptor)
-    line = data.removesuffix(b"\n").removesuffix(b"\r")
-    if not least <= len(line) <= MAX_BYTES or any(byte < 0x20 or byte == 0x7F for byte in line):
-        raise BadInput("holds something else", where=where, expected=f"one line of {least} to {MAX_BYTES} characters")
-    return line

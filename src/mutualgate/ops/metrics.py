@@ -127,6 +127,14 @@ def _dropped(status: Status) -> Samples:
             yield "", (("kind", kind),), int(status.counters[field])
 
 
+def _spans(status: Status) -> Samples:
+    for end in ("sent", "failed", "rejected"):
+        if end in status.spans:
+            yield "", (("end", end),), int(status.spans[end])
+    if "dropped_spans" in status.counters:
+        yield "", (("end", "dropped"),), int(status.counters["dropped_spans"])
+
+
 def _endings(of_lists: bool) -> Callable[[Status], Samples]:
     def samples(status: Status) -> Samples:
         for ending in status.endings:
@@ -336,6 +344,16 @@ METRICS: tuple[Metric, ...] = (
         "Events that nobody took in time.",
         {"kind": "refusal, notice or access_line"},
         _dropped,
+    ),
+    Metric(
+        "mutualgate_spans_total",
+        "counter",
+        "Spans of traced requests; alert when others than those sent grow.",
+        {
+            "end": "sent; dropped, since too many waited; failed: the collector was not there or did not want the "
+            "batch; rejected: it took the batch without them"
+        },
+        _spans,
     ),
     Metric(
         "mutualgate_certificate_not_after_seconds",

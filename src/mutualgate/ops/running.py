@@ -1,5 +1,7 @@
 """The status of a gate that runs in this process."""
 
+from dataclasses import asdict
+
 from mutualgate.app.runner import Runner
 from mutualgate.ops.status import Ending, Status
 
@@ -21,4 +23,5 @@ def status_of(runner: Runner) -> Status:
         key_sets=runner.figures.key_sets,
         letters={"waiting": seen.letters.waiting, "dead": seen.letters.dead},
         counters=runner.counters(),
+        spans=asdict(runner.spans),
     )

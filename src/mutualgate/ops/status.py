@@ -44,3 +44,5 @@ class Status:
     counters: Mapping[str, Any] = field(default_factory=dict)
     """The gate's counters, decoded from what `Counters::snapshot` gives (`rust/gate/src/counters.rs`); empty before the
     data plane runs. A counter that is not there is left out, one that is unknown is ignored."""
+    spans: Mapping[str, Any] = field(default_factory=dict)
+    """What became of the spans of traced requests: see `tracing.Tally`; empty before the data plane runs."""

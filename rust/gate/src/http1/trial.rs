@@ -120,6 +120,7 @@ impl Current {
             identity: b"",
             options: &options,
             facts: None,
+            trace: None,
             request_id: RequestIds::new().next(),
         };
         let mut forwarded = Vec::new();

@@ -1,10 +1,8 @@
 //! Which of several servers gets a request. Knows numbers; does not know requests or connections.
 
-use std::{
-    cell::Cell,
-    hash::{BuildHasher, RandomState},
-    net::IpAddr,
-};
+use std::net::IpAddr;
+
+use crate::random::{lot, mix};
 
 /// Who asks, for the choice by client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,22 +37,9 @@ pub(super) fn hash_of(bytes: &[u8]) -> u64 {
     }))
 }
 
-/// The finaliser of SplitMix64.
-fn mix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
 /// A number below `bound`, drawn by lot; for spreading load, not for secrets.
 pub(super) fn draw(bound: usize) -> usize {
-    thread_local!(static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(0)));
-    let state = STATE.with(|state| {
-        let next = state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        state.set(next);
-        mix(next)
-    });
-    usize::try_from(state % (bound.max(1) as u64)).unwrap_or_default()
+    usize::try_from(lot() % (bound.max(1) as u64)).unwrap_or_default()
 }
 
 #[cfg(test)]

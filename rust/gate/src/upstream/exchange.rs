@@ -61,6 +61,24 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// One word for it, in traces.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Failure::Unreachable(_) => "connect",
+            Failure::ConnectTimeout => "connect_timeout",
+            Failure::Closed => "closed",
+            Failure::Broken => "incomplete",
+            Failure::Bad(_) => "protocol",
+            Failure::ResponseTimeout => "response_timeout",
+            Failure::BodyTooLarge => "body_too_large",
+            Failure::ClientGone => "client_gone",
+            Failure::BadBody => "bad_body",
+            Failure::NoServer(_) => "no_server",
+            Failure::Refused => "refused",
+            Failure::Untrusted => "untrusted",
+        }
+    }
+
     /// Whether there was not even a connection.
     pub(super) fn is_before_request(self) -> bool {
         matches!(

@@ -44,8 +44,8 @@ use self::{
     http2::Http2,
 };
 use crate::{
-    message::RequestHead, settings::upstream::Protocol, spare::Buffer, upload::Upload,
-    worker::Worker,
+    message::RequestHead, settings::upstream::Protocol, spare::Buffer, trace::Tries,
+    upload::Upload, worker::Worker,
 };
 
 /// A request as it leaves the gate.
@@ -58,6 +58,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) preface: Option<Rc<Preface>>,
     /// Hears of each interim response, in their order, while the final one is waited for.
     pub(crate) on_interim: &'a mut OnInterim<'a>,
+    /// Where each attempt is noted, for the trace of the request.
+    pub(crate) tries: Option<&'a Tries>,
 }
 
 /// Sends a request and waits for the head of its response. The permit is the proof that somebody decided.
@@ -81,6 +83,7 @@ pub(crate) async fn forward(
         request,
         outgoing.asker,
         outgoing.on_interim,
+        outgoing.tries,
     );
     let Some(total) = upstream.waits.total else {
         return answer.await;
@@ -136,6 +139,7 @@ async fn send(
     mut request: Request,
     asker: Asker,
     on_interim: &mut OnInterim<'_>,
+    tries: Option<&Tries>,
 ) -> Result<(Head, Exchange), Failure> {
     let mut tried = Tried::default();
     let mut failure = None;
@@ -160,6 +164,9 @@ async fn send(
                 &chosen
             }
         };
+        if let Some(tries) = tries {
+            tries.begin(&endpoint.server, &endpoint.target);
+        }
         match attempt(worker, upstream, endpoint, request, &mut hear).await {
             Ok(answered) => {
                 endpoint.succeeded();
@@ -167,6 +174,9 @@ async fn send(
             }
             Err((why, again)) => {
                 failure = Some(why);
+                if let Some(tries) = tries {
+                    tries.failed(why.label());
+                }
                 if !matches!(
                     why,
                     Failure::BodyTooLarge | Failure::BadBody | Failure::ClientGone

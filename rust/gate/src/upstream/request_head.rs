@@ -14,6 +14,7 @@ use crate::{
     message::RequestHead,
     random::RequestId,
     settings::RouteOptions,
+    trace::{self, Outward},
 };
 
 /// How the body is framed.
@@ -39,6 +40,8 @@ pub(crate) struct Additions<'a> {
     /// The connection's TLS facts, where the route wants them.
     pub(crate) facts: Option<&'a HeaderValue>,
     pub(crate) request_id: RequestId,
+    /// Where the request stands in its trace; without it, the gate takes no part and what clients say passes.
+    pub(crate) trace: Option<Outward>,
 }
 
 /// Writes the head to the end of `out`.
@@ -66,6 +69,8 @@ pub(crate) fn write(out: &mut Vec<u8>, head: &RequestHead, additions: &Additions
             LeftOut::Te => {
                 trailers |= items(value).any(|item| item.eq_ignore_ascii_case(b"trailers"));
             }
+            LeftOut::Trace
+                if (additions.trace.as_ref()).is_some_and(|ours| ours.replaces(name)) => {}
             _ if name.eq_ignore_ascii_case(b"trailer") => {
                 announcement(out, value, additions.options);
             }
@@ -103,6 +108,9 @@ pub(crate) fn write(out: &mut Vec<u8>, head: &RequestHead, additions: &Additions
         b"x-request-id",
         additions.request_id.as_str().as_bytes(),
     );
+    if let Some(ours) = &additions.trace {
+        field(out, trace::PARENT.as_str().as_bytes(), ours.parent());
+    }
     out.extend_from_slice(additions.options.request_fields.bytes());
     out.extend_from_slice(additions.identity);
     if let Some(facts) = additions.facts {
@@ -130,8 +138,10 @@ pub(crate) fn clean_trailers(trailers: &HeaderMap) -> HeaderMap {
 
 /// RFC 9110 6.5.1: what frames or routes a message has no place in its trailers.
 fn has_no_place_in_trailers(name: &HeaderName) -> bool {
-    left_out(name.as_str().as_bytes()) != LeftOut::No
-        || matches!(name.as_str(), "authorization" | "trailer" | "set-cookie")
+    !matches!(
+        left_out(name.as_str().as_bytes()),
+        LeftOut::No | LeftOut::Trace
+    ) || matches!(name.as_str(), "authorization" | "trailer" | "set-cookie")
 }
 
 /// Serialises fields once, for heads to come.
@@ -186,6 +196,8 @@ enum LeftOut {
     /// RFC 9113 8.2.3: all of them become one.
     Cookie,
     Te,
+    /// Where the gate takes part in traces.
+    Trace,
 }
 
 /// RFC 9110 7.6.1, and what [`write`] writes itself.
@@ -197,6 +209,8 @@ fn left_out(name: &[u8]) -> LeftOut {
         6 if is("cookie") => return LeftOut::Cookie,
         6 => is("expect"),
         7 => is("upgrade"),
+        10 if is("tracestate") => return LeftOut::Trace,
+        11 if is("traceparent") => return LeftOut::Trace,
         10 => is("connection") || is("keep-alive"),
         12 => is("x-request-id"),
         14 => is("content-length") || is("http2-settings"),
@@ -266,6 +280,7 @@ mod tests {
             options: &RouteOptions::default(),
             facts: None,
             request_id: crate::random::RequestIds::new().next(),
+            trace: None,
         };
         let parts = request.into_parts().0;
         let head = RequestHead {
