@@ -1,12 +1,16 @@
-"""What a full store costs: each command on an empty installation and on one with many clients, and the start of a gate.
+"""What a full store costs: commands and pages on an empty installation and on one with many clients; a gate's start.
 
     .venv/bin/python bench/store.py                          # 100,000 clients
+    .venv/bin/python bench/store.py --only commands
+    .venv/bin/python bench/store.py --only pages
     .venv/bin/python bench/store.py --clients 1000000 --only start
     .venv/bin/python bench/store.py --keep work/full         # keeps the installation, and takes it again the next time
 
-A command's figure is the least CPU time of its process on the full store less that on the empty one: what is left is
-what the store costs, without the time to import. `sign` measures certificates by the second and core. The store holds
-invented certificates: nothing that is measured parses them.
+Figures are CPU time, user and system, the least of the repeats. The whole of a command is its process, from exec to the
+end. Its work is measured in a process that has done the same on another installation before and so has imported all;
+start is the rest: Python, and the imports of that command. A page is asked as the gate asks it, without the gate.
+`sign` measures certificates by the second and core. The store holds invented certificates: nothing that is measured
+parses them.
 """
 
 import argparse
@@ -19,6 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography import x509
@@ -26,6 +32,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from scale import digest, fill, leaf
 
 from mutualgate.app import Folder, Services
 from mutualgate.app.setup import set_up
@@ -45,8 +52,12 @@ hosts = ["localhost"]
 routes = [{ path = "/", upstream = "demo" }, { path = "/join", upstream = "portal" }]
 """
 PART = 5_000
+FIRST = 10
+"""The number of the first invented client."""
+SEEN, REFUSED = 90_000, 9_000
+"""Certificates seen and refusals: nearly as many as are kept."""
 LIMIT = 0.100
-"""Seconds of CPU that a full store may cost a command."""
+"""Seconds of CPU that a command or a page may work."""
 
 # `{n}` is a new number each time; commands that change something are asked about another client each time.
 COMMANDS = [
@@ -72,22 +83,58 @@ COMMANDS = [
     ["invitation", "revoke", "{n}"],
     ["invitation", "resend", "{n}"],
     ["pin", "list"],
+    ["pin", "list", "--client", "client 50"],
     ["partner", "list"],
+    ["partner", "show", "partner-1"],
+    ["partner", "member", "list", "partner-0"],
     ["ca", "list"],
+    ["trust", "list"],
+    ["expiring"],
+    ["notices", "list"],
     ["audit", "list"],
+    ["systemd-unit"],
+    ["upstream", "list"],
     ["status"],
     ["check"],
     ["decide", "--cert", "{pem}"],
 ]
-SLOW = {"decide"}
-"""Builds all that the judge reads, as a gate does at its start: for who asks about one certificate without a gate."""
+
+PAGES = [
+    "/",
+    "/me",
+    "/operator",
+    "/operator/clients",
+    "/operator/clients?search=client-77777",
+    "/operator/clients?search=nobody",
+    "/operator/clients?after=90000&role=staff",
+    "/operator/clients?state=suspended",
+    "/operator/clients/client-50",
+    "/operator/expiring",
+    "/operator/expiring?days=366",
+    "/operator/invite",
+    "/operator/invitations",
+    "/operator/invitations?state=waiting",
+    "/operator/invitations/20",
+    "/operator/refusals",
+    "/operator/refusals?reason=unknown_issuer",
+    "/operator/refusals/R000000000000010",
+    "/operator/partners",
+    "/operator/partners?search=partner-1",
+    "/operator/partners/partner-0",
+    "/operator/partners/partner-0/clients",
+    "/operator/partners/partner-0/clients?search=m10",
+    "/operator/changes",
+    "/partner/partner-0",
+    "/partner/partner-0/clients",
+    "/partner/partner-0/cas",
+]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--clients", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", choices=["commands", "start", "sign"])
+    parser.add_argument("--only", choices=["commands", "pages", "start", "sign"])
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mutualgate-bench-") as folder:
@@ -105,17 +152,20 @@ def main() -> None:
             if options.keep is not None:
                 shutil.copytree(full, options.keep)
         size = sum(path.stat().st_size for path in full.glob("store.sqlite3*")) / 1e6
-        print(f"{options.clients:,} clients, a credential and an invitation each: {size:,.0f} MB")
+        print(f"{options.clients:,} clients, a credential and an invitation each: {size:,.0f} MB", flush=True)
         if options.only in (None, "start"):
             start(full)
         if options.only in (None, "commands"):
             commands(empty, full, work, options.repeats)
+        if options.only in (None, "pages"):
+            pages(empty, full, options.repeats)
         if options.only is None:
             sign(empty, work)
 
 
 def made(path: Path, clients: int) -> Path:
-    """An installation with so many clients, each with a credential and an invitation."""
+    """An installation with so many clients, each with a credential and an invitation; half as many pins, a partner for
+    every fifty, one of which has half of the clients; and what the gate has seen of them."""
     folder = Folder(path)
     folder.create()
     folder.config.write_text(CONFIG)
@@ -123,12 +173,16 @@ def made(path: Path, clients: int) -> Path:
     set_up(services)
     now = services.clock()
     issuing = services.authorities.hierarchy().issuing.id
+    services.clients.add("olga", roles=["admin"])
+    anna = services.clients.add("anna", roles=["partner-admin"]).id
     services.close()
     moment = int(now.timestamp() * 1e6)
     with sqlite3.connect(folder.store) as database:
         database.execute("PRAGMA foreign_keys=OFF")
-        for begin in range(2, clients + 2, PART):
-            _fill(database, range(begin, min(begin + PART, clients + 2)), issuing, moment)
+        for begin in range(FIRST, clients + FIRST, PART):
+            _fill(database, range(begin, min(begin + PART, clients + FIRST)), issuing, moment)
+        fill(database, max(2, clients // 50), clients // 2, moment)
+        _seen(database, clients, anna, moment)
     database.close()
     return path
 
@@ -185,6 +239,35 @@ def _fill(database: sqlite3.Connection, ids: range, issuing: int, now: int) -> N
     database.commit()
 
 
+def _seen(database: sqlite3.Connection, clients: int, anna: int, now: int) -> None:
+    """Members of the first invented partner, and what came to the gate."""
+    day, chain = 86_400_000_000, leaf(None, "x").der
+    (partner,) = database.execute("SELECT id FROM partner WHERE name = 'partner-0'").fetchone()
+    database.execute("UPDATE partner SET admits = 'listed' WHERE id = ?", (partner,))
+    half = range(FIRST, FIRST + clients // 2)
+    members = [(partner, f"dns:m{id}.partner-0.example", id, "active", now) for id in half]
+    members.append((partner, "dns:anna.partner-0.example", anna, "active", now))
+    database.executemany("INSERT INTO member (partner, name, client, state, created) VALUES (?, ?, ?, ?, ?)", members)
+    came = range(FIRST, FIRST + min(clients, SEEN))
+    columns = "fingerprint, spki, chain, site, path, first_at, last_at, count, admitted_at, reason, client, credential,"
+    database.executemany(
+        f"INSERT INTO seen ({columns} subject, not_after, peer) VALUES ({', '.join('?' * 15)})",
+        [
+            (
+                *(digest("seen", id), digest("spki", id), chain, "main", "/", now - day, now - id, 3, now - day, ""),
+                *(id, f"credential {id}", f"CN=client-{id}", now + (1 + id % 365) * day, "192.0.2.7"),
+            )
+            for id in came
+        ],
+    )
+    database.executemany(
+        "INSERT INTO refusal (id, at, reason, detail, site, path, peer, subject, fingerprint)"
+        " VALUES (?, ?, 'unknown_issuer', 'x', 'main', '/', '192.0.2.9', 'CN=x', ?)",
+        [(f"R{id:015d}", now - id, digest("refused", id)) for id in range(FIRST, FIRST + min(clients, REFUSED))],
+    )
+    database.commit()
+
+
 def start(folder: Path) -> None:
     """Seconds to read the store and build what the judge reads, and until the gate is open; memory of both."""
     loading = [sys.executable, str(Path(__file__).with_name("scale.py")), "--load", str(folder)]
@@ -203,41 +286,113 @@ def start(folder: Path) -> None:
 
 
 def commands(empty: Path, full: Path, work: Path, repeats: int) -> None:
-    """Each command on both."""
+    """Each command on both: its start, and its work."""
     number = iter(range(10, 10**9))
     (work / "a.csr").write_bytes(_csr())
     shutil.copy(full / "root.pem", work / "a.pem")
-    print(f"\n{'command':56} {'empty':>8} {'full':>8} {'costs':>8}   (ms of CPU; at most {LIMIT * 1000:.0f})")
+    print("\nms of CPU; the whole is of the full store")
+    print(f"{'command':46} {'start':>8} {'work, empty':>12} {'work, full':>12} {'whole':>8}")
     late = []
     for words in COMMANDS:
-        took = {folder: [] for folder in (empty, full)}
+        wholes: dict[Path, list[float]] = {empty: [], full: []}
+        works: dict[Path, list[float]] = {empty: [], full: []}
         for _ in range(repeats):
-            for folder in took:  # in turn, so that a busy moment meets both
-                took[folder].append(_run(words, folder, work, next(number)))
-        before, after = (min(values) for values in took.values())
-        costs = (after - before) * 1000
-        print(f"{' '.join(words):56} {before * 1000:8.0f} {after * 1000:8.0f} {costs:8.0f}", flush=True)
-        if after - before > LIMIT and words[0] not in SLOW:
+            for folder in wholes:  # in turn, so that a busy moment meets both
+                wholes[folder].append(_run(words, folder, work, next(number)))
+                warm = _filled(words, empty, work, next(number))
+                works[folder].append(_work(warm, _filled(words, folder, work, next(number))))
+        start = min(wholes[empty]) - min(works[empty])
+        figures = (start, min(works[empty]), min(works[full]), min(wholes[full]))
+        columns = zip(figures, (8, 12, 12, 8), strict=True)
+        print(f"{' '.join(words):46} " + " ".join(f"{s * 1000:{wide}.0f}" for s, wide in columns), flush=True)
+        if min(works[full]) > LIMIT:
             late.append(" ".join(words))
-    if late:
-        print(f"\nover {LIMIT * 1000:.0f} ms: {', '.join(late)}")
+    _say(late)
+
+
+def _say(late: list[str]) -> None:
+    limit = f"{LIMIT * 1000:.0f} ms"
+    print(f"\nworks longer than {limit}: {', '.join(late)}" if late else f"\nnothing works longer than {limit}")
+
+
+def _filled(words: list[str], folder: Path, work: Path, number: int) -> list[str]:
+    """The words with a client, or what else is asked about, of its own."""
+    (work / f"people-{number}.csv").write_text(f"name\nperson-{number}\n")
+    if "{csr}" in words:
+        (work / f"{number}.csr").write_bytes(_csr())
+    places = {"csr": work / f"{number}.csr", "pem": work / "a.pem", "csv": work / f"people-{number}.csv"}
+    new = words[1:2] in (["add"], ["import"]) or words[0] == "invite"
+    places["n"] = number if new else number % 80 + FIRST
+    return [*(word.format(file=work / f"out-{number}", **places) for word in words), "--dir", str(folder)]
 
 
 def _run(words: list[str], folder: Path, work: Path, number: int) -> float:
-    (work / "people.csv").write_text(f"name\nperson-{number}\n")
-    if "{csr}" in words:
-        (work / "a.csr").write_bytes(_csr())
-    places = {"n": number % 80 + 10, "csr": work / "a.csr", "pem": work / "a.pem", "csv": work / "people.csv"}
-    if words[1:2] in (["add"], ["import"]) or words[0] == "invite":
-        places["n"] = number
-    filled = [word.format(file=work / f"out-{number}", **places) for word in words]
+    """Seconds of CPU of the process."""
+    filled = _filled(words, folder, work, number)
     before = os.times()
-    done = subprocess.run([*PROGRAM, *filled, "--dir", str(folder)], capture_output=True, check=False)
+    done = subprocess.run([*PROGRAM, *filled], capture_output=True, check=False)
     after = os.times()
-    took = after.children_user + after.children_system - before.children_user - before.children_system
     if done.returncode not in (0, 1) and b"already" not in done.stderr and b"is " not in done.stderr:
         sys.exit(f"{' '.join(filled)}: {done.stderr.decode()}")
-    return took
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def _work(warm: list[str], words: list[str]) -> float:
+    """Seconds of CPU of the command in a process that has done the other one before."""
+    program = (
+        "import json, sys, time\n"
+        "from mutualgate.cli import run\n"
+        "warm, words = json.loads(sys.argv[1])\n"
+        "run(warm)\n"
+        "begun = time.process_time()\n"
+        "run(words)\n"
+        "print('', time.process_time() - begun, sep='\\n', file=sys.stderr)\n"
+    )
+    command = [sys.executable, "-c", program, json.dumps([warm, words])]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True)
+    return float(done.stderr.split()[-1])
+
+
+def pages(empty: Path, full: Path, repeats: int) -> None:
+    """Each page on both."""
+    print("\nms of CPU")
+    print(f"{'page':60} {'empty':>8} {'full':>8}")
+    with asked(empty) as ask_empty, asked(full) as ask_full:
+        late = []
+        for page in PAGES:
+            took: list[list[float]] = [[], []]
+            for _ in range(repeats + 2):
+                for times, ask_one in zip(took, (ask_empty, ask_full), strict=True):
+                    begun = time.process_time()
+                    status = ask_one(page)
+                    times.append(time.process_time() - begun)
+                    if status != 200:
+                        sys.exit(f"{page}: {status}")
+            before, after = (min(times) for times in took)
+            print(f"{page:60} {before * 1000:8.0f} {after * 1000:8.0f}", flush=True)
+            if after > LIMIT:
+                late.append(page)
+    _say(late)
+
+
+@contextmanager
+def asked(path: Path) -> Iterator[Callable[[str], int]]:
+    """Asks the portal of an installation as an operator, and a partner's pages as its administrator."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+    from portal.asking import admitted, ask
+
+    from mutualgate.portal.application import application
+
+    services = Services(Folder(path))
+    portal = application(services, services.clock, lambda: ["/join"])
+    chain = [leaf(None, "x").der]
+    operator, administrator = (services.clients.get(name).id for name in ("olga", "anna"))
+    olga = admitted("olga", chain, client_id=operator, roles=("admin",))
+    anna = admitted("anna", chain, client_id=administrator, roles=("partner-admin",), partner="partner-0")
+    try:
+        yield lambda page: ask(portal, f"/join{page}", anna if page.startswith("/partner") else olga).status
+    finally:
+        services.close()
 
 
 def sign(folder: Path, work: Path, count: int = 5_000) -> None:

@@ -178,3 +178,10 @@ def test_wrong_use_of_a_folder(cli: Run, requests: Path, tmp_path: Path) -> None
         said = cli("client", "sign", *words)
         assert said.code == 2, words
         assert said.err.count("\n") <= 2
+
+
+def test_a_folder_of_csrs_that_is_given_as_the_installation(bare: Run, requests: Path) -> None:
+    said = bare("client", "sign", "--dir", requests)
+    assert said.code == 2
+    assert "there is no mutualgate installation" in said.err
+    assert f"mutualgate client sign --csrs {requests}" in said.err

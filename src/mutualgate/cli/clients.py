@@ -1,5 +1,6 @@
 """`mutualgate client`: who is known, what they prove themselves with, whether they may come in."""
 
+import shlex
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import DONE, emit, plain, table
 from mutualgate.cli.pins import as_dict as pin_dict
+from mutualgate.errors import BadInput
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -88,6 +90,13 @@ def sign(
             raise typer.BadParameter("--role goes with --add")
         return sign_folder(
             csrs, out, days=days, authority=authority, add=add, roles=role or (), force=force, dir=dir, json=json
+        )
+    if name is None and csr is None and not Folder(dir).exists():
+        raise BadInput(
+            "there is no mutualgate installation",
+            where=str(dir),
+            expected="the folder of one: --dir is always the installation",
+            fix=f"To sign the CSRs in a folder: mutualgate client sign --csrs {shlex.quote(str(dir))}",
         )
     if name is None or csr is None or out is None:
         raise typer.BadParameter(
