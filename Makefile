@@ -65,13 +65,16 @@ $(VENV)/.synced: uv.lock pyproject.toml
 	$(UV) sync --inexact --quiet --frozen --group dev --compile-bytecode
 	touch $@
 
-# A development build: optimised enough to try everything, and built in a minute or two.
+# A development build: optimised enough to try everything, and built in a minute or two. Python's part is compiled, too,
+# for those whom PYTHONDONTWRITEBYTECODE, or a folder that they may not write to, would have compile it at each command.
 $(VENV)/.built: $(VENV)/.synced $(RUST_SOURCES)
 	$(MATURIN) develop --uv --quiet
+	$(BIN)/python -m compileall -q src/mutualgate
 	rm -f $(VENV)/.release
 	touch $@
 
 # What the wheel holds: link-time optimisation, for measuring.
 $(VENV)/.release: $(VENV)/.synced $(RUST_SOURCES)
 	$(MATURIN) develop --uv --release --quiet
+	$(BIN)/python -m compileall -q src/mutualgate
 	touch $(VENV)/.built $@

@@ -83,7 +83,7 @@ COMMANDS = [
     ["invitation", "revoke", "{n}"],
     ["invitation", "resend", "{n}"],
     ["pin", "list"],
-    ["pin", "list", "--client", "client 50"],
+    ["pin", "list", "client 50"],
     ["partner", "list"],
     ["partner", "show", "partner-1"],
     ["partner", "member", "list", "partner-0"],

@@ -3,6 +3,8 @@
 Tries changes on a store that keeps nothing, and asks the judge about every chain that the gate has seen lately.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from mutualgate import audit, snapshot
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.gate import Judge, Verdict
 from mutualgate.model import Sighting
 from mutualgate.model.trust import TrustChange
 
 if TYPE_CHECKING:
     from mutualgate.app.services import Services
+    from mutualgate.gate import Judge, Verdict
 
 LOOKED_BACK = timedelta(days=30)
 
@@ -56,16 +58,18 @@ class Tried:
 class Trust:
     """The service."""
 
-    def __init__(self, services: "Services") -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
 
     def try_(
-        self, change: "Callable[[Services], object]", *, back: timedelta = LOOKED_BACK, most: int | None = None
+        self, change: Callable[[Services], object], *, back: timedelta = LOOKED_BACK, most: int | None = None
     ) -> Tried:
         """Makes `change` where nothing is kept, and judges anew what was seen since `back` ago, `most` of it.
 
         A CA that would wait for its proof counts as proved. Raises what `change` raises.
         """
+        from mutualgate.gate import Judge
+
         store = self._services.store
         now = store.clock()
         sites = snapshot.site_records(self._services.config)
@@ -127,12 +131,14 @@ class Trust:
 def _brought_up(
     judge: Judge, epoch: int, delta: bytes | None, store: object, sites: list[snapshot.SiteRecord]
 ) -> Judge:
+    from mutualgate.gate import Judge
+
     if delta is None:  # too much to list
         return Judge(snapshot.build(store, sites))  # type: ignore[arg-type]
     return judge if judge.epoch == epoch else judge.after(delta)
 
 
-def _prove(services: "Services", waiting: set[int]) -> list[str]:
+def _prove(services: Services, waiting: set[int]) -> list[str]:
     """Lets claims count that the change made: what they would do is what is asked."""
     assumed = []
     for claim, partner, holder in services.partners.anchors.pending():

@@ -3,12 +3,15 @@
 The values themselves come from tomllib, which places nothing but syntax errors.
 """
 
+from __future__ import annotations
+
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import tree_sitter_toml
-from tree_sitter import Language, Node, Parser
+if TYPE_CHECKING:
+    from tree_sitter import Node
 
 Place = tuple[str | int, ...]
 """A key of the document: `("sites", 1, "routes", 0, "path")`."""
@@ -28,6 +31,9 @@ class Positions:
     """The places of one document. Asked for one that it does not have, it answers with the nearest around it."""
 
     def __init__(self, text: str) -> None:
+        import tree_sitter_toml  # where all is well, nobody asks for a place
+        from tree_sitter import Language, Parser
+
         source = text.encode()
         self._lines = source.split(b"\n")
         self._keys: dict[Place, Position] = {}

@@ -10,6 +10,7 @@ import stat
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -161,14 +162,14 @@ def _read_file(path: Path, checks: Iterable[Check]) -> tuple[Config | None, list
 def _read(text: str, path: Path, checks: Iterable[Check]) -> tuple[Config | None, list[Problem]]:
     try:
         raw = tomllib.loads(text)
-        positions = Positions(text)
+        text.encode()  # half a surrogate pair
     except tomllib.TOMLDecodeError as error:
         return None, [_syntax(error, text, path)]
     except RecursionError:
         return None, [Problem(str(path), 1, 1, "", "is nested too deeply")]
     except ValueError:  # a number of thousands of digits, half a surrogate pair
         return None, [Problem(str(path), 1, 1, "", "holds something that is no TOML")]
-    reader = _Reader(path, positions)
+    reader = _Reader(path, text)
     draft = reader.document(raw)
     reader.report(conflicts(draft))
     config = None
@@ -198,12 +199,16 @@ def _syntax(error: tomllib.TOMLDecodeError, text: str, path: Path) -> Problem:
 class _Reader:
     """Walks the table of settings along a document and keeps what is wrong."""
 
-    def __init__(self, path: Path, positions: Positions) -> None:
+    def __init__(self, path: Path, text: str) -> None:
         self.path = path
         self.folder = path.absolute().parent
-        self.positions = positions
+        self._text = text
         self.problems: list[Problem] = []
         self.absent: set[Place] = set()
+
+    @cached_property
+    def positions(self) -> Positions:
+        return Positions(self._text)
 
     def report(self, findings: Iterable[Finding]) -> None:
         """Adds `findings`, placed at their values."""

@@ -1,11 +1,16 @@
 """From a client to its credential: an invitation, a signed request, or a key that is made for who cannot make one."""
 
-from mutualgate.enrolment.invitations import Invitations, Invited, Outcome, Progress
-from mutualgate.enrolment.opening import Opened
-from mutualgate.enrolment.renewals import Renewals
-from mutualgate.enrolment.service import Enrolment, MadeP12
-from mutualgate.enrolment.signing import Signed
-from mutualgate.enrolment.tries import WrongTries
+from typing import TYPE_CHECKING
+
+from mutualgate.later import members
+
+if TYPE_CHECKING:
+    from mutualgate.enrolment.invitations import Invitations, Invited, Outcome, Progress
+    from mutualgate.enrolment.opening import Opened
+    from mutualgate.enrolment.renewals import Renewals
+    from mutualgate.enrolment.service import Enrolment, MadeP12
+    from mutualgate.enrolment.signing import Signed
+    from mutualgate.enrolment.tries import WrongTries
 
 __all__ = [
     "Enrolment",
@@ -19,3 +24,24 @@ __all__ = [
     "Signed",
     "WrongTries",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = members(
+        __name__,
+        {
+            "invitations": (
+                "Invitations",
+                "Invited",
+                "Outcome",
+                "Progress",
+            ),
+            "opening": ("Opened",),
+            "renewals": ("Renewals",),
+            "service": (
+                "Enrolment",
+                "MadeP12",
+            ),
+            "signing": ("Signed",),
+            "tries": ("WrongTries",),
+        },
+    )
