@@ -42,15 +42,20 @@ def test_a_secret_that_others_may_read_is_placed(installed: Installation) -> Non
     installed.config.write_text(
         '[mail]\nserver = "127.0.0.1:25"\nsender = "a@b.example"\nusername = "gate"\npassword_file = "password"\n'
         'security = "none"\n[notices]\nwebhook = "https://hooks.example/"\nsecret_file = "secret"\n'
+        '[tracing]\nendpoint = "https://traces.example"\nheaders_file = "headers"\n'
     )
-    password, secret = installed.folder.path / "password", installed.folder.path / "secret"
-    for path in (password, secret):
+    folder = installed.folder.path
+    password, secret, headers = (folder / name for name in ("password", "secret", "headers"))
+    for path in (password, secret, headers):
         path.write_text("short and sweet\n")
         path.chmod(0o644)
-    assert [one.key for one in problems(installed.config, secrets_fit)] == ["mail.password_file", "notices.secret_file"]
-    for path in (password, secret):
+    wrong = ["mail.password_file", "notices.secret_file", "tracing.headers_file"]
+    assert [one.key for one in problems(installed.config, secrets_fit)] == wrong
+    for path in (password, secret, headers):
         path.chmod(0o600)
-    (found,) = problems(installed.config, secrets_fit)
+    found, fields = problems(installed.config, secrets_fit)
+    assert (fields.key, "sweet" in str(fields)) == ("tracing.headers_file", False)
+    headers.write_text("Authorization: Bearer sweet\n")
     assert found.key == "notices.secret_file"
     assert "16 to 1023 characters" in str(found.expected)
     assert "sweet" not in str(found)

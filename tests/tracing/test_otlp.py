@@ -147,6 +147,8 @@ def test_a_socket_is_named_by_its_path() -> None:
         ({"status": 500}, "500"),
         ({"status": 200, "error": "incomplete"}, "incomplete"),
         ({"status": 0}, None),
+        ({"status": 0, "error": "client_gone"}, None),
+        ({"status": 413, "error": "body_too_large"}, None),
     ],
 )
 def test_what_is_an_error_of_the_server(changes: dict[str, Any], error: str | None) -> None:

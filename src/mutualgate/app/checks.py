@@ -1,6 +1,7 @@
 """What `mutualgate.toml` alone cannot tell: are the files that it names good, and the clients known?"""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from mutualgate.app.folder import Folder
@@ -8,7 +9,7 @@ from mutualgate.app.server_certificates import own_certificate
 from mutualgate.config import Check, Config, FieldRules, Finding, Place
 from mutualgate.errors import BadInput
 from mutualgate.gate import field_refused
-from mutualgate.notices.secret_file import read_secret
+from mutualgate.notices.secret_file import read_fields, read_secret
 from mutualgate.notices.webhook import MIN_SECRET_CHARACTERS
 
 
@@ -45,14 +46,21 @@ def _fields_fit(place: Place, direction: Literal["request", "response"], rules: 
 
 
 def secrets_fit(config: Config) -> Iterator[Finding]:
-    """Passwords and secrets for letters can be read, by their owner alone. A gate opens without them: letters wait."""
-    for place, path, least in (
-        (("mail", "password_file"), config.mail.password_file, 1),
-        (("notices", "secret_file"), config.notices.secret_file, MIN_SECRET_CHARACTERS),
-    ):
+    """Passwords and secrets for others can be read, by their owner alone. A gate opens without them: letters and spans
+    wait."""
+    secrets: tuple[tuple[Place, Path | None, Callable[[Path], object]], ...] = (
+        (("mail", "password_file"), config.mail.password_file, read_secret),
+        (
+            ("notices", "secret_file"),
+            config.notices.secret_file,
+            lambda path: read_secret(path, MIN_SECRET_CHARACTERS),
+        ),
+        (("tracing", "headers_file"), config.tracing.headers_file, read_fields),
+    )
+    for place, path, read in secrets:
         if path is not None:
             try:
-                read_secret(path, least)
+                read(path)
             except BadInput as error:
                 yield Finding(place, f"{error.where}: {error.problem}", expected=error.expected, fix=error.fix)
 

@@ -20,6 +20,8 @@ Record = Mapping[str, Any]
 _SERVER, _CLIENT = 2, 3
 _ERROR = 2
 _HAS_IS_REMOTE, _IS_REMOTE = 0x100, 0x200
+_OF_CLIENTS = ("body_too_large", "bad_body", "client_gone")
+"""How a request to an upstream fails by its client's fault: no error of the server that the gate is."""
 _KNOWN_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
 
 
@@ -49,7 +51,8 @@ def _spans(record: Record) -> Iterator[dict[str, Any]]:
     method, others = _method(record["method"])
     verb = "HTTP" if method == "_OTHER" else method
     status = record["status"]
-    error = record["error"] or (record["reason"] or str(status) if status >= 500 else None)
+    error = None if record["error"] in _OF_CLIENTS else record["error"]
+    error = error or (record["reason"] or str(status) if status >= 500 else None)
     facts = {
         "http.request.method": method,
         **others,
