@@ -308,8 +308,9 @@ def fill(database: sqlite3.Connection, partners: int, pins: int, now: int) -> No
         subject = hashlib.sha256(ca.certificate.subject.public_bytes()).digest()
         name = f"partner-{n}"
         database.execute(
-            "INSERT INTO partner (id, name, name_key, contact, security_contact, state, admits, roles, client, created)"
-            " VALUES (?, ?, ?, '', '', 'active', 'rule', '', ?, ?)",
+            "INSERT INTO partner (id, name, name_key, contact, security_contact, state, admits, roles, client, created,"
+            " profile)"
+            " VALUES (?, ?, ?, '', '', 'active', 'rule', '', ?, ?, 'names')",
             (base + n, name, name, first + n, now),
         )
         database.execute(

@@ -9,8 +9,8 @@ use judge::{
     Snapshot, Verdict, decide,
     record::{
         Admits, AnchorRecord, AuthorityRecord, Batch, ClientRecord, ForeignRecord, ListRecord,
-        MemberRecord, Mode, OnRefusal, PartnerAdmits, PartnerRecord, PinKind, PinRecord,
-        RevocationPolicy, RouteRecord, RuleKind, RuleRecord, SiteRecord,
+        MemberRecord, Mode, OnRefusal, PartnerAdmits, PartnerProfile, PartnerRecord, PinKind,
+        PinRecord, RevocationPolicy, RouteRecord, RuleKind, RuleRecord, SiteRecord,
     },
     route::check_path,
 };
@@ -101,6 +101,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
             })
             .into(),
             intermediates: vec![],
+            profile: PartnerProfile::Names,
         }],
         anchors: vec![AnchorRecord {
             id: 5,

@@ -5,6 +5,8 @@ from pathlib import Path
 import pki
 import pytest
 from commands import Run, Said
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from mutualgate.model.certificate import spki_fingerprint
 
@@ -162,6 +164,35 @@ def test_a_new_ca_below_waits_until_it_is_allowed(cli: Run, tmp_path: Path) -> N
     both = cli("partner", "ca", "set", "acme", "1", "--new-intermediates", "admit", "--sub-ca", spki, "--json")
     assert both.code == 2
     assert cli("partner", "ca", "set", "acme", "1", "--depth", "0", "--new-intermediates", "hold").code == 2
+
+
+def test_a_payment_service_provider_under_a_ca_of_many(cli: Run, tmp_path: Path) -> None:
+    now = pki.real_now()
+    ca = pki.ca("qualified", now=now)
+    (tmp_path / "ca.pem").write_bytes(ca.pem)
+    added = cli("partner", "add", "bank", "--profile", "psd2", "--admits", "rule", "--json")
+    assert added.json["profile"] == "psd2"
+    cli("partner", "ca", "add", "bank", tmp_path / "ca.pem", "--shared")
+    named = cli("partner", "name", "add", "bank", "organization:PSDBE-NBB-0123456789", "--ca", "1")
+    assert named.code == 0, named.err
+    refused = cli("partner", "name", "add", "bank", "dns:api.bank.example", "--ca", "1", "--json")
+    assert code(refused) == "rule_of_other_profile"
+
+    def provider(identifier: str) -> dict[str, str]:
+        subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_IDENTIFIER, identifier)])
+        extensions: list[tuple[x509.ExtensionType, bool]] = [
+            (x509.SubjectAlternativeName([x509.DNSName("anything.example")]), False)
+        ]
+        path = tmp_path / "leaf.pem"
+        path.write_bytes(pki.issue(ca, subject, days=30, now=now, extensions=extensions).pem)
+        found: dict[str, str] = cli("decide", "--cert", path, "--json").json
+        return found
+
+    assert provider("PSDBE-NBB-0123456789")["verdict"] == "admitted"
+    assert provider("PSDBE-NBB-0123456780")["reason"] == "name_not_permitted"
+    assert "known by the organizationIdentifier" in cli("partner", "show", "bank").out
+    cli("partner", "suspend", "bank")
+    assert provider("PSDBE-NBB-0123456789")["reason"] == "client_suspended"
 
 
 def test_only_what_is_issued_under_a_policy(cli: Run, tmp_path: Path) -> None:

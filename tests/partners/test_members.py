@@ -1,9 +1,11 @@
 import pki
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from mutualgate.clients import Clients
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import ClientState, Member, MemberState, PartnerAdmits
+from mutualgate.model import ClientState, Member, MemberState, PartnerAdmits, PartnerProfile
 from mutualgate.partners import members as module
 from mutualgate.partners.members import first_sight
 from mutualgate.partners.service import Partners
@@ -60,6 +62,18 @@ def test_one_that_was_seen_waits_for_approval(partners: Partners, store: Store) 
     assert told(store) == [(partners.get("acme").id, "dns:b.acme.example", made.client.id)]
     with pytest.raises(Conflict, match="does not wait"):
         partners.members.approve("acme", "dns:b.acme.example")
+
+
+def test_a_payment_service_provider_waits_under_its_identifier(partners: Partners, store: Store) -> None:
+    bank = partners.add("bank", profile=PartnerProfile.PSD2)
+    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_IDENTIFIER, "PSDBE-NBB-1")])
+    with store.transaction() as tx:
+        first_sight(tx, bank.id, pki.issue(None, subject).certificate, at=store.clock())
+    [one] = partners.members.list("bank")
+    assert (one.member.name, one.member.state) == ("organization:PSDBE-NBB-1", MemberState.PENDING)
+    approved = partners.members.approve("bank", "organization:PSDBE-NBB-1")
+    assert approved.client is not None
+    assert approved.client.name == "PSDBE-NBB-1"
 
 
 def test_by_rule_one_that_was_seen_stays_the_partners_until_somebody_says_otherwise(

@@ -5,7 +5,7 @@ from cryptography.x509.oid import NameOID
 
 from mutualgate import snapshot
 from mutualgate.gate import Judge
-from mutualgate.model import ClientName, Member, MemberState, PartnerAdmits
+from mutualgate.model import ClientName, Member, MemberState, PartnerAdmits, PartnerProfile
 from mutualgate.partners.names import name_of
 from mutualgate.partners.service import Partners
 from mutualgate.store import Store
@@ -25,6 +25,20 @@ def test_the_first_name_of_the_first_kind() -> None:
     assert _name(uri, email) == "email:Ann@a.example"
     assert _name(uri) == "uri:spiffe://a.example/x"
     assert _name(x509.IPAddress(pki.ipaddress.ip_address("2001:db8::1"))) == "ip:2001:db8::1"
+
+
+def test_a_payment_service_provider_is_its_identifier() -> None:
+    def name(*identifiers: str) -> str | None:
+        kinds = [(NameOID.ORGANIZATION_IDENTIFIER, one) for one in identifiers]
+        subject = x509.Name([x509.NameAttribute(*one) for one in [*kinds, (NameOID.COMMON_NAME, "x")]])
+        hosts: list[tuple[x509.ExtensionType, bool]] = [
+            (x509.SubjectAlternativeName([x509.DNSName("shop.example")]), False)
+        ]
+        return name_of(pki.issue(None, subject, extensions=hosts).certificate, PartnerProfile.PSD2)
+
+    assert name("PSDBE-NBB-0123456789") == "organization:PSDBE-NBB-0123456789"
+    assert name() is None
+    assert name("PSDBE-NBB-1", "PSDBE-NBB-2") is None
 
 
 def test_without_names_the_subject() -> None:

@@ -25,6 +25,8 @@ from mutualgate.partners.rules import parse, parse_all, parse_name
         ("dn:cn=*, o=Acme Ltd,C=GB", "dn:CN=*,O=Acme Ltd,C=GB", False),
         ("dn:CN=api,2.5.4.97=PSDGB-FCA-1", "dn:CN=api,2.5.4.97=PSDGB-FCA-1", True),
         (r"dn:CN=Acme\, Ltd", r"dn:CN=Acme\, Ltd", True),
+        ("Organization: PSDBE-NBB-0123456789", "organization:PSDBE-NBB-0123456789", True),
+        ("organization:PSDPL-PFSA-A/B 7", "organization:PSDPL-PFSA-A/B 7", True),
         (r"dn:CN=\61b", "dn:CN=ab", True),
     ],
 )  # fmt: skip
@@ -47,6 +49,8 @@ def test_a_rule_is_kept_in_one_spelling(text: str, canonical: str, exact: bool) 
         *("uri:https://a.example/../*", "uri:https://a.example//*", "uri:https://[::1/*"),
         *("ip:acme.example", "ip:192.0.2.1/24", "ip:300.1.1.1", "ip:fe80::1%eth0", "ip:192.0.2.0/33"),
         *("dn:", "dn:*", "dn:CN", "dn:CN=", "dn:XX=a", "dn:CN=a+O=b", "dn:CN=a,,O=b", "dn:CN=a\\", r"dn:CN=\ff"),
+        *("organization:*", "organization:PSDBE-NBB-*", "organization:PSDBE-NBB", "organization:psdbe-nbb-1"),
+        *("organization:VATBE-NBB-1", "organization:PSDBE-N-1", "organization:PSDBE-NBB-"),
         *("dns:a\n.example", "dn:CN=" + "x" * 2000, "dns:a.example\x00", "dn:CN=\\00"),
     ],
 )  # fmt: skip

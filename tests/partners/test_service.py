@@ -4,7 +4,7 @@ import pytest
 from mutualgate import audit
 from mutualgate.clients import Clients
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import AnchorState, ClientState, PartnerAdmits, PartnerState
+from mutualgate.model import AnchorState, ClientState, PartnerAdmits, PartnerProfile, PartnerState
 from mutualgate.partners.anchors import Terms
 from mutualgate.partners.service import Partners
 from mutualgate.store import Store
@@ -16,7 +16,7 @@ def told(store: Store) -> dict[str, tuple[str, bool, list[str], int]]:
         return {
             name: (admits, suspended, [f"{kind}:{pattern}" for kind, pattern, _ in rules], len(helpers))
             for part in tx.partners.walk(10)
-            for _, name, admits, _, suspended, rules, helpers in part
+            for _, name, admits, _, suspended, rules, helpers, _ in part
         }
 
 
@@ -43,6 +43,24 @@ def test_a_partner_without_rules_vouches_for_nothing(store: Store) -> None:
     """R6: there is no rule that nobody wrote."""
     Partners(store).add("acme")
     assert told(store)["acme"][2] == []
+
+
+def test_a_payment_service_provider_has_rules_of_its_own_kind(store: Store) -> None:
+    service = Partners(store, by="test")
+    identifier = "organization:PSDBE-NBB-0123456789"
+    bank = service.add("bank", names=[identifier], profile=PartnerProfile.PSD2)
+    assert service.get("bank").profile is PartnerProfile.PSD2 is bank.profile
+    with store.reading() as tx:
+        assert [one[-1] for one in tx.partners.plain([bank.id])] == ["psd2"]
+    service.add("acme")
+    for name, rule in (("bank", "dns:*.bank.example"), ("bank", "dn:CN=*,O=Bank"), ("acme", identifier)):
+        with pytest.raises(BadInput, match="no rule for a partner of the profile"):
+            service.permit(name, [rule])
+        with pytest.raises(BadInput, match="no rule for a partner of the profile"):
+            service.members.add(name, rule.replace("*", "a"))
+    with pytest.raises(BadInput, match="no rule for a partner of the profile"):
+        service.add("other", names=[identifier])
+    assert service.members.add("bank", identifier).member.name == identifier
 
 
 def test_its_client_has_another_name_where_that_is_taken(store: Store) -> None:

@@ -154,6 +154,16 @@ def test_public_cas_and_their_dates(organisation: str, now: datetime, words: str
     assert any(words in one.sentence for one in found.findings if one.code == "public_ca")
 
 
+def test_a_payment_service_provider_is_named_and_what_is_odd_is_said() -> None:
+    identifier = x509.NameAttribute(NameOID.ORGANIZATION_IDENTIFIER, "PSDBE-NBB-0123456789")
+    made = pki.issue(pki.ca("qualified"), x509.Name([identifier]))
+    found = told(made.pem)
+    sentences = {one.code: one.sentence for one in found.findings}
+    assert sentences["psd2"].startswith("It is a payment service provider's (PSD2) PSDBE-NBB-0123456789, roles:")
+    assert "no PSD2 statement" in sentences["psd2_odd"]
+    assert not {"psd2", "psd2_odd"} & failing(found)
+
+
 def test_other_cas_have_no_such_date() -> None:
     assert "public_ca" not in codes(told(pki.leaf(ISSUING).pem))
 

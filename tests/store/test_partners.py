@@ -56,8 +56,8 @@ def test_what_the_judge_is_told_of_partners(store: Store) -> None:
         tx.partners.set(replace(gone, state=PartnerState.GONE))
         rules = [("dns", "*.acme.example", None), ("email", "a@acme.example", anchor.id)]
         told = [
-            (acme.id, "acme", "rule", acme.client, False, rules, [b"helper"]),
-            (umbrella.id, "umbrella", "listed", umbrella.client, True, [], []),
+            (acme.id, "acme", "rule", acme.client, False, rules, [b"helper"], "names"),
+            (umbrella.id, "umbrella", "listed", umbrella.client, True, [], [], "names"),
         ]
         assert [one for part in tx.partners.walk(1) for one in part] == told
         assert tx.partners.plain([gone.id, umbrella.id]) == told[1:]
@@ -65,7 +65,7 @@ def test_what_the_judge_is_told_of_partners(store: Store) -> None:
         assert tx.partners.intermediates_of(acme.id) == [helper]
         tx.partners.remove_rule(rule)
         tx.partners.remove_intermediate(helper)
-        assert tx.partners.plain([acme.id])[0][5:] == (rules[1:], [])
+        assert tx.partners.plain([acme.id])[0][5:7] == (rules[1:], [])
         assert partner(tx, "gone", "another").id != gone.id
         with pytest.raises(Conflict, match="'acme' already"):
             partner(tx, "acme", "yet another")

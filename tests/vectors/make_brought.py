@@ -966,6 +966,87 @@ def held():
     ]
 
 
+def psd2():
+    """R25: payment service providers, known by the organizationIdentifier of their certificates."""
+    bank, other = "PSDBE-NBB-0123456789", "PSDBE-NBB-0123456780"
+
+    def provider(*identifiers, host="shop.example"):
+        kinds = [(NameOID.ORGANIZATION_IDENTIFIER, one) for one in identifiers]
+        subject = [
+            (NameOID.COUNTRY_NAME, "BE"),
+            (NameOID.ORGANIZATION_NAME, "Bank"),
+            *kinds,
+            (NameOID.COMMON_NAME, "x"),
+        ]
+        return make(x509.Name([x509.NameAttribute(*one) for one in subject]), CA, sans=[DNS(host)] if host else ())
+
+    def of(*rules, **more):
+        return partner(*rules, profile="psd2", **more)
+
+    ours, shared = of(rule(f"organization:{bank}", 5)), [anchor(CA, shared=True)]
+
+    def refused(title, chain, **more):
+        more.setdefault("anchors", shared)
+        more.setdefault("partners", [ours])
+        return vector(title, chain, more.pop("reason", "name_not_permitted"), **more)
+
+    def passes(title, chain, **more):
+        return vouched(title, chain, more.pop("partners", [ours]), more.pop("anchors", shared), **more)
+
+    two = [ours, partner(rule("dns:shop.example", 6), id=2)]
+    both = [anchor(CA, shared=True), anchor(CA, id=6, of=2, shared=True)]
+    return [
+        passes("by its identifier, whatever hosts it names", [provider(bank)]),
+        passes("without an alternative name", [provider(bank, host="")]),
+        passes(
+            "a member",
+            [provider(bank)],
+            holder=ALICE,
+            members=[member(f"organization:{bank}")],
+            partners=[of(rule(f"organization:{bank}", 5), admits="listed")],
+        ),
+        refused("another provider under the same CA", [provider(other)]),
+        refused("the identifier in other letters", [provider(bank.lower())]),
+        refused("one character more", [provider(bank + "0")]),
+        refused("none", [provider()]),
+        refused("two of them", [provider(bank, other)]),
+        refused("two of them, the other way round", [provider(other, bank)]),
+        refused("the same twice", [provider(bank, bank)]),
+        refused("another scheme", [provider("VATBE-0123456789")]),
+        refused("a rule for all CAs, under a shared one", [provider(bank)], partners=[of(f"organization:{bank}")]),
+        passes(
+            "a rule for all CAs, under its own",
+            [provider(bank)],
+            partners=[of(f"organization:{bank}")],
+            anchors=[anchor(CA)],
+        ),
+        refused(
+            "a rule for hosts permits none of its kind", [provider(bank)], partners=[of(rule("dns:shop.example", 5))]
+        ),
+        refused(
+            "the rule under a partner that goes by names",
+            [provider(bank)],
+            partners=[partner(rule(f"organization:{bank}", 5))],
+        ),
+        refused(
+            "its licence was withdrawn",
+            [provider(bank)],
+            reason="client_suspended",
+            holder=ACME,
+            partners=[of(rule(f"organization:{bank}", 5), suspended=True)],
+        ),
+        passes("R1: a host of another partner's does not make it his", [provider(bank)], partners=two, anchors=both),
+        passes(
+            "R1: nor does an identifier make another's host the provider's",
+            [provider(other)],
+            partners=two,
+            anchors=both,
+            holder=OTHER,
+            of="other",
+        ),
+    ]
+
+
 def main():
     files = {
         "pins": pins(),
@@ -976,6 +1057,7 @@ def main():
         "crl_expired": crl_expired(),
         "policies": policies(),
         "held": held(),
+        "psd2": psd2(),
     }
     for file in sys.argv[1:] or files:
         vectors = files[file]

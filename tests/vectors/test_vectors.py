@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mutualgate.errors import BadInput
 from mutualgate.gate import Judge
-from mutualgate.model import RuleKind
+from mutualgate.model import PartnerProfile, RuleKind
 from mutualgate.partners.names import name_of
 from mutualgate.partners.rules import parse
 from mutualgate.snapshot import records
@@ -120,13 +120,14 @@ ALICE = 1
 @pytest.mark.parametrize("vector", VOUCHED, ids=[vector["name"] for vector in VOUCHED])
 def test_a_member_is_found_under_the_name_that_the_control_plane_reads(vector: dict[str, Any]) -> None:
     chain = [der(text) for text in vector["chain"]]
-    name = name_of(x509.load_der_x509_certificate(chain[0]))
     partners = vector["snapshot"]["partners"]
+    leaf = x509.load_der_x509_certificate(chain[0])
+    names = {one["id"]: name_of(leaf, PartnerProfile(one.get("profile", "names"))) for one in partners}
     listed = [one | {"admits": "listed"} for one in partners]
-    members = [{"partner": one["id"], "name": name, "client": ALICE} for one in partners]
+    members = [{"partner": id, "name": name, "client": ALICE} for id, name in names.items() if name is not None]
     snapshot = vector["snapshot"] | {"partners": listed, "members": members}
     verdict = Judge([batch(snapshot, None)]).decide(chain, vector["at"])
-    assert (verdict.admitted, verdict.client_id) == (True, ALICE), (name, verdict.detail)
+    assert (verdict.admitted, verdict.client_id) == (True, ALICE), (names, verdict.detail)
 
 
 HOSTS = st.from_regex(r"(\*\.)?[a-z0-9_-]{1,5}(\.[a-zA-Z0-9_*-]{1,5}){0,2}", fullmatch=True)
@@ -153,6 +154,7 @@ PATTERNS = {
         min_size=1,
         max_size=3,
     ).map(",".join),
+    RuleKind.ORGANIZATION: st.from_regex(r"PSD[A-Z]{2}-[A-Z]{2,8}-[ -~é*]{1,12}", fullmatch=True),
 }
 
 

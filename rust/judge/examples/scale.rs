@@ -8,8 +8,8 @@ use judge::{
     Memory, Snapshot, decide, decide_again,
     record::{
         Admits, AnchorRecord, AuthorityRecord, Batch, ClientRecord, CredentialRecord, MemberRecord,
-        PartnerAdmits, PartnerRecord, PinKind, PinRecord, RevocationPolicy, RevocationRecord,
-        RuleKind, RuleRecord,
+        PartnerAdmits, PartnerProfile, PartnerRecord, PinKind, PinRecord, RevocationPolicy,
+        RevocationRecord, RuleKind, RuleRecord,
     },
 };
 
@@ -205,6 +205,7 @@ fn partner(id: u32) -> PartnerRecord {
             rule(format!("partner-{id}.example")),
         ],
         intermediates: vec![],
+        profile: PartnerProfile::Names,
     }
 }
 

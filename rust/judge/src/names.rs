@@ -10,6 +10,7 @@
 //! | `uri` | `spiffe://acme/api`; `spiffe://acme/*`: all below it |
 //! | `ip` | `192.0.2.7`; `192.0.2.0/24` |
 //! | `dn` | `CN=a,O=Acme` as RFC 4514 writes it; `CN=*,O=Acme`: any one value |
+//! | `organization` | `PSDBE-NBB-0123456789`: the subject's organizationIdentifier, all of it |
 
 use std::{
     collections::HashSet,
@@ -24,13 +25,15 @@ use crate::{
     constraints::{is_host, mailbox_parts},
     extensions::oid_text,
     name,
-    record::{RuleKind, RuleRecord},
+    record::{PartnerProfile, RuleKind, RuleRecord},
 };
 
 /// Octets of a URI that are read: each of its segments is looked up.
 const LONGEST_URI: usize = 2_048;
 /// Characters of a name that a sentence shows.
 const LONGEST_SHOWN: usize = 200;
+/// organizationIdentifier (X.520 6.4.4).
+const ORGANIZATION_IDENTIFIER: &str = "2.5.4.97";
 
 /// A name, in the one form in which it is compared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,6 +46,8 @@ enum Name {
     Uri(String),
     Ip(IpAddr),
     Dn(Vec<Rdn>),
+    /// As it is.
+    Organization(String),
 }
 
 /// Attribute types (dotted) and values of one RDN, sorted: a set (X.501 9.3).
@@ -58,7 +63,16 @@ pub(crate) struct Names {
 
 impl Names {
     /// The names of `leaf`: its subjectAltName or, where it has none, its subject. The error is the rest of a sentence about it.
-    pub fn of(leaf: &Certificate<'_>) -> Result<Names, String> {
+    pub fn of(leaf: &Certificate<'_>, profile: PartnerProfile) -> Result<Names, String> {
+        if profile == PartnerProfile::Psd2 {
+            // All else in it is decoration: a host there is nobody's name under such a partner.
+            let name = Name::Organization(organization(leaf)?);
+            let identity = name.text();
+            return Ok(Names {
+                all: vec![name],
+                identity,
+            });
+        }
         let mut all = Vec::new();
         for name in leaf.extensions.alternative_names.iter().flatten() {
             all.push(alternative(name)?);
@@ -98,6 +112,7 @@ impl Name {
             Name::Uri(_) => 2,
             Name::Ip(_) => 3,
             Name::Dn(_) => 4,
+            Name::Organization(_) => 5,
         }
     }
 
@@ -108,6 +123,7 @@ impl Name {
             Name::Uri(uri) => format!("uri:{uri}"),
             Name::Ip(address) => format!("ip:{address}"),
             Name::Dn(_) => "dn".into(),
+            Name::Organization(identifier) => format!("organization:{identifier}"),
         }
     }
 }
@@ -221,6 +237,47 @@ fn subject(leaf: &Certificate<'_>) -> Result<Vec<Rdn>, String> {
     }
     rdns.reverse();
     Ok(rdns)
+}
+
+/// The one organizationIdentifier of the subject.
+fn organization(leaf: &Certificate<'_>) -> Result<String, String> {
+    let (_, subject) = X509Name::from_der(leaf.subject)
+        .ok()
+        .filter(|(_, subject)| name::is_whole(subject))
+        .ok_or("has a subject that cannot be read")?;
+    let mut found = subject
+        .iter_attributes()
+        .filter(|attribute| oid_text(attribute.attr_type()) == ORGANIZATION_IDENTIFIER);
+    let (Some(attribute), None) = (found.next(), found.next()) else {
+        return Err(
+            "does not have exactly one organizationIdentifier in its subject, by which it would be known here"
+                .into(),
+        );
+    };
+    name::decoded(attribute)
+        .filter(|identifier| is_psd_identifier(identifier))
+        .ok_or_else(|| {
+            "has an organizationIdentifier that is none of a payment service provider's (ETSI TS 119 495 5.2.1)"
+                .into()
+        })
+}
+
+/// ETSI TS 119 495 5.2.1: `PSD`, a country, the authority there, and its number for the provider, of any characters.
+fn is_psd_identifier(text: &str) -> bool {
+    let mut parts = text.splitn(3, '-');
+    let upper = |text: &str| text.bytes().all(|octet| octet.is_ascii_uppercase());
+    let (Some(scheme), Some(authority), Some(number)) = (parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    scheme
+        .strip_prefix("PSD")
+        .is_some_and(|country| country.len() == 2 && upper(country))
+        && (2..=8).contains(&authority.len())
+        && upper(authority)
+        && !number.is_empty()
+        && number.len() <= name::LONGEST_BYTES
+        && number.chars().all(name::is_plain)
 }
 
 /// The rules of a partner.
@@ -379,6 +436,10 @@ impl RuleSet {
                     None => self.subjects.push(pattern),
                 }
             }
+            RuleKind::Organization => {
+                is_psd_identifier(pattern).then_some(())?;
+                self.exact.insert(Name::Organization(pattern.into()));
+            }
         }
         Some(())
     }
@@ -405,6 +466,7 @@ impl RuleSet {
                     .subjects
                     .iter()
                     .any(|pattern| subject_matches(rdns, pattern)),
+                Name::Organization(_) => false,
             }
     }
 }
@@ -723,6 +785,41 @@ mod tests {
                 "CN=a+CN=b",
                 "CN=a\\",
                 "CN=a\\00",
+            ],
+        );
+    }
+
+    #[test]
+    fn organization_rules() {
+        let set = rules(
+            RuleKind::Organization,
+            &["PSDBE-NBB-0123456789", "PSDPL-PFSA-A/B-7*"],
+        );
+        let permits = |text: &str| set.permits(&Name::Organization(text.into()));
+        assert!(permits("PSDBE-NBB-0123456789") && permits("PSDPL-PFSA-A/B-7*"));
+        for other in [
+            "PSDBE-NBB-012345678",
+            "PSDBE-NBB-01234567890",
+            "psdbe-nbb-0123456789",
+            "PSDBE-NBB-0123456789 ",
+            "PSDPL-PFSA-A/B-77",
+        ] {
+            assert!(!permits(other), "{other}");
+        }
+        refused(
+            RuleKind::Organization,
+            &[
+                "",
+                "*",
+                "PSDBE-NBB",
+                "PSDBE-NBB-",
+                "PSDBE-N-1",
+                "PSDBE-NATIONALB-1",
+                "PSDbe-NBB-1",
+                "PSDBEL-NBB-1",
+                "VATBE-NBB-1",
+                "PSDBE-NB8-1",
+                "PSDBE-NBB-1\n",
             ],
         );
     }

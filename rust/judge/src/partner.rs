@@ -16,7 +16,7 @@ use crate::{
     moment,
     names::Rules,
     policy::Policy,
-    record::{AnchorRecord, PartnerAdmits, PartnerRecord, RevocationPolicy},
+    record::{AnchorRecord, PartnerAdmits, PartnerProfile, PartnerRecord, RevocationPolicy},
     shards::{AsIs, Fingerprint, Shards, sha256},
     sorted::{Entry, Sorted},
     validate::SKEW_SECONDS,
@@ -35,6 +35,7 @@ pub(crate) struct Partner {
     pub client: u64,
     pub suspended: bool,
     pub rules: Rules,
+    pub profile: PartnerProfile,
     helpers: Vec<Helper>,
     /// What of it cannot be used, in sentences without a beginning.
     pub problems: Vec<String>,
@@ -69,6 +70,7 @@ impl Partner {
             client: record.client,
             suspended: record.suspended,
             rules,
+            profile: record.profile,
             helpers,
             problems,
         }

@@ -185,6 +185,21 @@ pub struct PartnerRecord {
     pub rules: Vec<RuleRecord>,
     /// CA certificates, DER, that help to build a path to an anchor of this partner's. Not trusted themselves.
     pub intermediates: Vec<serde_bytes::ByteBuf>,
+    /// By what its clients are known.
+    #[serde(default)]
+    pub profile: PartnerProfile,
+}
+
+/// By what a partner's clients are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PartnerProfile {
+    /// By their alternative names or, without any, by their subject.
+    #[default]
+    Names,
+    /// By the organizationIdentifier of their subject alone: payment service providers with eIDAS certificates
+    /// (ETSI TS 119 495).
+    Psd2,
 }
 
 /// Which clients of a partner are admitted.
@@ -224,6 +239,8 @@ pub enum RuleKind {
     Ip,
     /// The subject, of certificates without subjectAltName.
     Dn,
+    /// The organizationIdentifier of the subject, under a partner with [`PartnerProfile::Psd2`].
+    Organization,
 }
 
 /// A partner's CA. It ends every path that reaches it: what is above it is not looked at.

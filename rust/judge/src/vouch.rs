@@ -26,7 +26,7 @@ use crate::{
     names::Names,
     partner::{Partner, Terms},
     path::{self, Path, Question},
-    record::PartnerAdmits,
+    record::{PartnerAdmits, PartnerProfile},
     revocation::Revocation,
     rules::Usage,
     signature::Checks,
@@ -61,8 +61,10 @@ pub(crate) fn vouch(shown: &Shown<'_>, snapshot: &Snapshot) -> Option<Result<Adm
         .chain([leaf.subject])
         .flat_map(|name| snapshot.partners.concerned(name))
         .collect();
-    let names = OnceCell::new();
-    let names = || names.get_or_init(|| Names::of(leaf));
+    let read: [OnceCell<Result<Names, String>>; 2] = Default::default();
+    let names = |profile: PartnerProfile| {
+        read[usize::from(profile == PartnerProfile::Psd2)].get_or_init(|| Names::of(leaf, profile))
+    };
     let mut best: Option<Said> = None;
     for partner in partners
         .into_iter()
@@ -106,11 +108,15 @@ struct Asked<'a> {
     shown: &'a Shown<'a>,
     snapshot: &'a Snapshot,
     partner: &'a Partner,
-    /// The leaf's names, read once for all partners.
-    names: &'a dyn Fn() -> &'a Result<Names, String>,
+    /// The leaf's names, read once for all partners of a profile.
+    names: &'a dyn Fn(PartnerProfile) -> &'a Result<Names, String>,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    fn names(&self) -> &'a Result<Names, String> {
+        (self.names)(self.partner.profile)
+    }
+
     fn said(&self) -> Said {
         let sent = self.shown.certificates;
         let helpers = self.partner.helpers_for(sent);
@@ -151,7 +157,8 @@ impl Asked<'_> {
                     result: Err(fault.refusal(verified, client)),
                     verified,
                     claimed: verified
-                        && (self.names)()
+                        && self
+                            .names()
                             .as_ref()
                             .is_ok_and(|names| self.partner.rules.claim(names)),
                 }
@@ -168,7 +175,7 @@ impl Asked<'_> {
                 "is under no CA of a partner's",
             ));
         };
-        (self.names)()
+        self.names()
             .as_ref()
             .map_err(Clone::clone)
             .and_then(|names| {
@@ -224,7 +231,8 @@ impl Asked<'_> {
         let client = self.client();
         let known = client.and_then(|id| self.snapshot.clients.get(id));
         let Some(Known { client, suspended }) = known else {
-            let name = (self.names)()
+            let name = self
+                .names()
                 .as_ref()
                 .map_or("its name".into(), Names::shown);
             let detail = format!("is genuine, but {name} is not a client of its partner's here");
@@ -263,7 +271,7 @@ impl Asked<'_> {
 
     /// The client that the leaf's name is inside this partner.
     fn client(&self) -> Option<u64> {
-        let names = (self.names)().as_ref().ok()?;
+        let names = self.names().as_ref().ok()?;
         let member = self
             .snapshot
             .members

@@ -8,7 +8,7 @@ use judge::{
     Admission, Evidence, Reason, Refusal, Snapshot, Verdict, decide,
     record::{
         AnchorRecord, Batch, ClientRecord, ForeignRecord, ListRecord, MemberRecord, PartnerAdmits,
-        PartnerRecord, RevocationPolicy, RuleKind, RuleRecord,
+        PartnerProfile, PartnerRecord, RevocationPolicy, RuleKind, RuleRecord,
     },
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -94,6 +94,7 @@ struct Side {
     suspended: bool,
     member: bool,
     revoked: Vec<u8>,
+    profile: PartnerProfile,
 }
 
 fn params(ca: Ca, expired: bool) -> CertificateParams {
@@ -207,9 +208,10 @@ fn side(own: &'static [usize]) -> impl Strategy<Value = Side> {
         prop_oneof![6 => Just(false), 1 => Just(true)],
         any::<bool>(),
         vec(1u8..6, 0..3),
+        prop_oneof![6 => Just(PartnerProfile::Names), 1 => Just(PartnerProfile::Psd2)],
     )
         .prop_map(
-            |(anchors, shares, helpers, rules, admits, suspended, member, revoked)| Side {
+            |(anchors, shares, helpers, rules, admits, suspended, member, revoked, profile)| Side {
                 anchors,
                 shares,
                 helpers,
@@ -218,6 +220,7 @@ fn side(own: &'static [usize]) -> impl Strategy<Value = Side> {
                 suspended,
                 member,
                 revoked,
+                profile,
             },
         )
 }
@@ -332,6 +335,7 @@ fn batch(side: &Side, id: u32, name: usize, client: u64) -> Batch {
                 .iter()
                 .map(|one| ByteBuf::from(cross(one)))
                 .collect(),
+            profile: side.profile,
         }],
         foreign: anchors
             .iter()
@@ -474,6 +478,7 @@ fn plain(says: bool) -> (Chain, Side) {
         suspended: false,
         member: false,
         revoked: vec![],
+        profile: PartnerProfile::Names,
     };
     let leaf = Leaf {
         by: ca,

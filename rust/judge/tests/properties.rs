@@ -12,8 +12,8 @@ use judge::{
     Snapshot, Verdict, decide,
     record::{
         AnchorRecord, AuthorityRecord, Batch, ClientRecord, CredentialRecord, ForeignRecord,
-        ListRecord, MemberRecord, PartnerAdmits, PartnerRecord, PinKind, PinRecord, Removed,
-        RevocationPolicy, RevocationRecord, RuleKind, RuleRecord,
+        ListRecord, MemberRecord, PartnerAdmits, PartnerProfile, PartnerRecord, PinKind, PinRecord,
+        Removed, RevocationPolicy, RevocationRecord, RuleKind, RuleRecord,
     },
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -284,6 +284,7 @@ impl Whole {
                         .into_iter()
                         .map(|which| ByteBuf::from(some_ca(which)))
                         .collect(),
+                    profile: PartnerProfile::Names,
                 };
                 self.partners.insert(id, record.clone());
                 delta.partners.push(record);

@@ -166,7 +166,7 @@ def _look(tx: Transaction, refusal: str, now: datetime) -> Candidate:
     if vouchers:
         owner = tx.partners.get(vouchers[0].partner)
         if record.reason == "not_enrolled":
-            partner, member = owner, name_of(leaf)
+            partner, member = owner, None if owner is None else name_of(leaf, owner.profile)
         elif owner is not None:
             unusual.insert(
                 0, f"A CA of the partner {owner.name} signed it, and it was refused under it ({record.reason})."

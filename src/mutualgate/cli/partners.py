@@ -43,16 +43,23 @@ def add(
         str | None, typer.Option(help="What its own client is called, which stands for those not recorded.")
     ] = None,
     wide: Wide = False,
+    profile: Annotated[
+        str,
+        typer.Option(help="names: by their alternative names or subjects; psd2: payment service providers (eIDAS)."),
+    ] = "names",
     dir: Dir = DEFAULT_DIR,
     json: Json = False,
 ) -> None:
     """Add a partner: an organisation that brings its own CA. Nothing of it comes in before its CA is added and proved.
 
-    Example: mutualgate partner add acme --names 'dns:*.acme.example' --role orders --admits rule
+    Examples:
+    mutualgate partner add acme --names 'dns:*.acme.example' --role orders --admits rule
+    mutualgate partner add bank --profile psd2
     """
     from mutualgate.app import Folder, change
-    from mutualgate.model import PartnerAdmits
+    from mutualgate.model import PartnerAdmits, PartnerProfile
 
+    known_by = choice(PartnerProfile, profile, "--profile")
     which = choice(PartnerAdmits, admits, "--admits")
     partner, force = change(
         Folder(dir),
@@ -65,11 +72,13 @@ def add(
             contact=contact,
             security_contact=security_contact,
             client=client,
+            profile=known_by,
         ),
     )
     lines = [f"{partner.name} is partner {partner.id}; {force.sentence}."]
     if not names:
-        lines.append(f"It may vouch for nothing yet: mutualgate partner name add {partner.name} dns:*.acme.example")
+        example = "organization:PSDBE-NBB-0123456789 --ca CA" if partner.profile == "psd2" else "dns:*.acme.example"
+        lines.append(f"It may vouch for nothing yet: mutualgate partner name add {partner.name} {example}")
     lines.append(f"Next: mutualgate partner ca add {partner.name} issuing-ca.pem")
     emit({**as_dict(partner), **force.facts}, "\n".join(lines), json)
 
@@ -117,6 +126,8 @@ def show(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
         f"its own client: {plain(view.client.name)} (client {view.client.id}),"
         f" roles: {', '.join(partner.roles) or 'none'}",
     ]
+    if partner.profile == "psd2":
+        lines.append("profile psd2: its clients are known by the organizationIdentifier of their certificates")
     for word, contact in (("contact", partner.contact), ("security contact", partner.security_contact)):
         if contact:
             lines.append(f"{word}: {plain(contact)}")
@@ -254,5 +265,6 @@ def as_dict(partner: "Partner") -> dict[str, Any]:
         "contact": partner.contact,
         "security_contact": partner.security_contact,
         "client": partner.client,
+        "profile": str(partner.profile),
         "created": partner.created.isoformat(),
     }

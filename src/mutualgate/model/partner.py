@@ -81,6 +81,15 @@ class PartnerAdmits(StrEnum):
     """Any whose names the rules permit; one without a client of its own comes in as the partner's."""
 
 
+class PartnerProfile(StrEnum):
+    """By what a partner's clients are known. It is said when the partner is added, and stays."""
+
+    NAMES = "names"
+    """By the names in subjectAltName; a certificate without any, by its subject."""
+    PSD2 = "psd2"
+    """By the organizationIdentifier of the subject alone: payment service providers (ETSI TS 119 495)."""
+
+
 class AnchorState(StrEnum):
     """Where a partner's CA stands."""
 
@@ -111,6 +120,8 @@ class RuleKind(StrEnum):
     URI = "uri"
     IP = "ip"
     DN = "dn"
+    ORGANIZATION = "organization"
+    """The organizationIdentifier of the subject, under a partner of the profile psd2."""
 
 
 class MemberState(StrEnum):
@@ -137,6 +148,7 @@ class Partner:
     roles: tuple[Role, ...]
     client: int
     created: datetime
+    profile: PartnerProfile = PartnerProfile.NAMES
 
 
 @dataclass(frozen=True, slots=True)

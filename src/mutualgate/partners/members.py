@@ -63,6 +63,7 @@ class Members:
         now = self._store.clock()
         with self._store.transaction() as tx:
             owner = find(tx, partner)
+            rules.check_profile(owner.profile, [rules.parse(legal, wide=True)])
             before = tx.partners.member(owner.id, legal)
             if before is not None and before.state is MemberState.ACTIVE:
                 raise Conflict(f"{shown(legal)} is a client of the partner '{owner.name}' already", code="member_known")
@@ -222,7 +223,7 @@ def first_sight(tx: Transaction, partner: int, leaf: x509.Certificate, *, at: da
     is known, nothing is noted.
     """
     owner = tx.partners.get(partner)
-    name = name_of(leaf)
+    name = None if owner is None else name_of(leaf, owner.profile)
     if owner is None or owner.admits is PartnerAdmits.LISTED or name is None or len(name) > MEMBER_NAME_LIMIT:
         return None
     if tx.partners.member(owner.id, name) is not None:

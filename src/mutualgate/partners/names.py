@@ -6,8 +6,9 @@ Where this and the judge differ, the record is never found and nobody comes in: 
 import ipaddress
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
-from mutualgate.model import RuleKind
+from mutualgate.model import PartnerProfile, RuleKind
 from mutualgate.reading.files import UNREADABLE
 
 _SHORT = {
@@ -26,9 +27,15 @@ _SHORT = {
 }
 
 
-def name_of(leaf: x509.Certificate) -> str | None:
-    """The first dNSName, rfc822Name, URI or iPAddress, in this order of kinds; without one, the subject, if any."""
+def name_of(leaf: x509.Certificate, profile: PartnerProfile = PartnerProfile.NAMES) -> str | None:
+    """The first dNSName, rfc822Name, URI or iPAddress, in this order of kinds; without one, the subject, if any.
+
+    Under a partner of the profile psd2, the one organizationIdentifier of the subject.
+    """
     try:
+        if profile is PartnerProfile.PSD2:
+            found = leaf.subject.get_attributes_for_oid(NameOID.ORGANIZATION_IDENTIFIER)
+            return f"{RuleKind.ORGANIZATION}:{found[0].value!s}" if len(found) == 1 else None
         try:
             names = list(leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
         except x509.ExtensionNotFound:

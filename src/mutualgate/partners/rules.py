@@ -1,7 +1,7 @@
 """What a partner may vouch for: name rules, read strictly, because a wide one lets its CA speak for others.
 
 The judge compares; here is only what may be written. `dns:*.acme.example`, `email:*@acme.example`,
-`uri:spiffe://acme.example/*`, `ip:192.0.2.0/24`, `dn:CN=*,O=Acme Ltd,C=GB`.
+`uri:spiffe://acme.example/*`, `ip:192.0.2.0/24`, `dn:CN=*,O=Acme Ltd,C=GB`, `organization:PSDBE-NBB-0123456789`.
 """
 
 import ipaddress
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mutualgate.errors import BadInput
-from mutualgate.model import RuleKind
+from mutualgate.model import PartnerProfile, RuleKind
 from mutualgate.model.names import shown
 
 LONGEST = 1_024
@@ -23,6 +23,7 @@ EXAMPLES = {
     RuleKind.URI: "uri:https://acme.example/orders or uri:spiffe://acme.example/*",
     RuleKind.IP: "ip:192.0.2.7 or ip:192.0.2.0/24",
     RuleKind.DN: "dn:CN=*,O=Acme Ltd,C=GB",
+    RuleKind.ORGANIZATION: "organization:PSDBE-NBB-0123456789",
 }
 
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -37,6 +38,8 @@ _ATTRIBUTES = {
         *("emailAddress", "serialNumber", "organizationIdentifier"),
     )
 }
+# ETSI TS 119 495 5.2.1: the number may have any characters.
+_PSD = re.compile(r"PSD[A-Z]{2}-[A-Z]{2,8}-.{1,200}")
 _ANY_VALUE = re.compile(r"=\*(?:,|$)")
 _ESCAPED = frozenset('"+,;<>\\')
 _LEAST_PREFIX = {4: 8, 6: 16}
@@ -55,6 +58,8 @@ class Rule:
     @property
     def exact(self) -> bool:
         """Whether it is one name: all that a CA that several partners share may vouch for."""
+        if self.kind is RuleKind.ORGANIZATION:
+            return True
         if self.kind is RuleKind.DN:
             return _ANY_VALUE.search(self.pattern) is None
         return "*" not in self.pattern and not (self.kind is RuleKind.IP and "/" in self.pattern)
@@ -100,6 +105,18 @@ def parse_name(text: str) -> str:
             code="bad_name",
         )
     return rule.text
+
+
+def check_profile(profile: PartnerProfile, found: Iterable[Rule]) -> None:
+    """Raises `BadInput` for a rule that a partner of this profile cannot have: it would permit nobody."""
+    for rule in found:
+        if (rule.kind is RuleKind.ORGANIZATION) != (profile is PartnerProfile.PSD2):
+            raise BadInput(
+                f"{shown(rule.text)} is no rule for a partner of the profile {profile}",
+                expected=EXAMPLES[RuleKind.ORGANIZATION if profile is PartnerProfile.PSD2 else RuleKind.DNS],
+                fix="By what a partner's clients are known is said when it is added: --profile",
+                code="rule_of_other_profile",
+            )
 
 
 def parse_all(texts: Iterable[str], *, wide: bool = False) -> list[Rule]:
@@ -190,7 +207,22 @@ def _dn(text: str, pattern: str) -> Rule:
     )
 
 
-_READERS = {RuleKind.DNS: _dns, RuleKind.EMAIL: _email, RuleKind.URI: _uri, RuleKind.IP: _ip, RuleKind.DN: _dn}
+def _organization(text: str, pattern: str) -> Rule:
+    if not _PSD.fullmatch(pattern):
+        raise _bad(text, "it is no identifier of a payment service provider (ETSI TS 119 495)", RuleKind.ORGANIZATION)
+    if "*" in pattern:
+        raise _bad(text, "an identifier is one organisation's, and is written in full", RuleKind.ORGANIZATION)
+    return Rule(RuleKind.ORGANIZATION, pattern, wide=False)
+
+
+_READERS = {
+    RuleKind.DNS: _dns,
+    RuleKind.EMAIL: _email,
+    RuleKind.URI: _uri,
+    RuleKind.IP: _ip,
+    RuleKind.DN: _dn,
+    RuleKind.ORGANIZATION: _organization,
+}
 
 
 def _host(text: str, host: str, kind: RuleKind) -> None:

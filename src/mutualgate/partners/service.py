@@ -21,6 +21,7 @@ from mutualgate.model import (
     Partner,
     PartnerAdmits,
     PartnerName,
+    PartnerProfile,
     PartnerState,
 )
 from mutualgate.model.names import roles as parse_roles
@@ -71,6 +72,7 @@ class Partners:
         contact: str = "",
         security_contact: str = "",
         client: str | None = None,
+        profile: PartnerProfile = PartnerProfile.NAMES,
     ) -> Partner:
         """Adds a partner that may vouch for `names`, once it has a CA. Its own client is called after it, or `client`.
 
@@ -78,6 +80,7 @@ class Partners:
         """
         legal = PartnerName(name)
         permitted = rules.parse_all(names, wide=wide)
+        rules.check_profile(profile, permitted)
         held = parse_roles(roles)
         reachable, security = _contact(contact), _contact(security_contact)
         now = self._store.clock()
@@ -97,6 +100,7 @@ class Partners:
                 roles=held,
                 client=own.id,
                 at=now,
+                profile=profile,
             )
             watch.adds("partner", partner.id)
             for rule in permitted:
@@ -107,6 +111,7 @@ class Partners:
                 "names": ", ".join(rule.text for rule in permitted),
                 "client": own.id,
                 "wide": wide,
+                "profile": str(profile),
             }
             audit.record(tx, now, self._by, "partner.add", subject(partner), facts)
             tx.trust.record(now, self._by, f"partner add {legal}", watch)
@@ -215,6 +220,7 @@ class Partners:
         now = self._store.clock()
         with self._store.transaction() as tx:
             partner = find(tx, name)
+            rules.check_profile(partner.profile, wanted)
             there = tx.partners.rules_of(partner.id)
             if anchor is not None:
                 _check_bound(tx, partner, anchor, wanted)

@@ -6,7 +6,7 @@ comes from who is signed in and never from the address alone. What only operator
 
 import contextlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +26,7 @@ from mutualgate.portal.trying import Change, Preview, preview
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
+    from mutualgate.model import Sighting
     from mutualgate.partners.anchors import Terms
     from mutualgate.partners.service import PartnerView
 
@@ -99,6 +100,7 @@ async def show(asked: Asked, office: Office) -> Response:
             "refused": refused,
             "ending": ending,
             "lists": lists,
+            "providers": _providers(ending),
         }
         return {"view": view, "partner": view.partner, **found, **_ways(view)}
 
@@ -298,6 +300,25 @@ def _anchor(services: "Services", asked: Asked, office: Office) -> tuple[Any, An
     if found is None:
         raise NotFound("there is no such CA", code="not_found")
     return view.partner, found
+
+
+def _providers(shown: "Sequence[Sighting]") -> dict[bytes, str]:
+    """What certificates say of payment service providers (PSD2), by their fingerprints."""
+    from cryptography import x509
+
+    from mutualgate.reading import psd2
+    from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
+
+    found = {}
+    with odd_serials_allowed():
+        for one in shown:
+            try:
+                provider = psd2.read(x509.load_der_x509_certificate(one.chain[0]))
+            except UNREADABLE:
+                continue
+            if provider is not None:
+                found[one.fingerprint] = " ".join([provider.sentence, *(f"Odd: {odd}." for odd in provider.odd)])
+    return found
 
 
 def _ways(view: "PartnerView") -> dict[str, Any]:

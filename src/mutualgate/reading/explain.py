@@ -428,6 +428,7 @@ def _findings(facts: _Facts, above: list[_Facts], extra: int, now: datetime) -> 
         sentence = f"Browsers cannot use a key of the kind {key_words(facts.key)}. Programs such as curl can."
         found.append(Finding("browser_key", Effect.FAILS, "browsers", sentence))
     found += _cutoff(facts, now)
+    found += _payment(facts)
     found += _chain_findings(facts, above, extra, now)
     return found
 
@@ -527,6 +528,22 @@ def _cutoff(facts: _Facts, now: datetime) -> list[Finding]:
             )
             return [Finding("public_ca", Effect.NOTE, "renewals", sentence)]
     return []
+
+
+def _payment(facts: _Facts) -> list[Finding]:
+    """What an eIDAS certificate says of a payment service provider; no page decides by it."""
+    from mutualgate.reading import psd2
+
+    provider = psd2.read(facts.certificate)
+    if provider is None:
+        return []
+    whom = "payment service providers"
+    odd = [Finding("psd2_odd", Effect.NOTE, whom, f"{one[0].upper()}{one[1:]}.") for one in provider.odd]
+    return [Finding("psd2", Effect.NOTE, whom, f"It is {_lower_first(provider.sentence)}"), *odd]
+
+
+def _lower_first(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
 
 
 def _chain_findings(facts: _Facts, above: list[_Facts], extra: int, now: datetime) -> list[Finding]:

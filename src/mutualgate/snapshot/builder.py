@@ -187,8 +187,9 @@ def authority_record(authority: Authority) -> AuthorityRecord:
 
 def partner_record(one: PlainPartner) -> PartnerRecord:
     """A partner with its rules and helper intermediates."""
-    id, name, admits, client, suspended, rules, intermediates = one
-    return PartnerRecord(id, name, admits, client, suspended, [RuleRecord(*rule) for rule in rules], intermediates)
+    id, name, admits, client, suspended, rules, intermediates, profile = one
+    known = [RuleRecord(*rule) for rule in rules]
+    return PartnerRecord(id, name, admits, client, suspended, known, intermediates, profile)
 
 
 def anchor_records(tx: Transaction, anchors: Sequence[PlainAnchor]) -> list[AnchorRecord]:

@@ -59,6 +59,7 @@ class PartnerRecord(msgspec.Struct, array_like=True, frozen=True):
     suspended: bool
     rules: list[RuleRecord]
     intermediates: list[bytes]
+    profile: str = "names"
 
 
 class ListRecord(msgspec.Struct, array_like=True, frozen=True):

@@ -20,6 +20,7 @@ from mutualgate.model import (
     Partner,
     PartnerAdmits,
     PartnerName,
+    PartnerProfile,
     PartnerState,
     RevocationMode,
     Role,
@@ -33,8 +34,8 @@ from mutualgate.store.types import EPOCH
 
 PlainRule = tuple[str, str, int | None]
 """Kind, pattern, and the CA that it is bound to."""
-PlainPartner = tuple[int, str, str, int, bool, list[PlainRule], list[bytes]]
-"""Id, name, what it admits, its own client, whether suspended, rules, helping intermediates (DER)."""
+PlainPartner = tuple[int, str, str, int, bool, list[PlainRule], list[bytes], str]
+"""Id, name, what it admits, its own client, whether suspended, rules, helping intermediates (DER), profile."""
 PlainAnchor = tuple[int, int, bytes, int, int, bool, int, list[bytes], str, str, int, int, str, bool]
 """Id, partner, certificate, from and until in Unix seconds, shared, depth, keys of CAs below it, environment,
 revocation, seconds of grace, seconds that a leaf may live, certificate policy, whether
@@ -64,6 +65,7 @@ class Partners:
         roles: tuple[Role, ...],
         client: int,
         at: datetime,
+        profile: PartnerProfile = PartnerProfile.NAMES,
     ) -> Partner:
         """Adds one. Raises `Conflict` for a name in use."""
         if self.find(name) is not None:
@@ -79,11 +81,12 @@ class Partners:
                 roles=",".join(roles),
                 client=client,
                 created=at,
+                profile=str(profile),
             )
         )
         id = int(result.inserted_primary_key[0])  # type: ignore[index]
         self._changes.note(ChangeKind.PARTNER, id)
-        return Partner(id, name, contact, security_contact, PartnerState.ACTIVE, admits, roles, client, at)
+        return Partner(id, name, contact, security_contact, PartnerState.ACTIVE, admits, roles, client, at, profile)
 
     def get(self, id: int) -> Partner | None:
         """The one with this id, a gone one too."""
@@ -398,7 +401,7 @@ class Partners:
     def _plain_partners(self, which: Any) -> list[PlainPartner]:
         there = and_(which, partner.c.name_key.is_not(None))
         rows = self._connection.execute(
-            select(partner.c.id, partner.c.name, partner.c.admits, partner.c.client, partner.c.state)
+            select(partner.c.id, partner.c.name, partner.c.admits, partner.c.client, partner.c.state, partner.c.profile)
             .where(there)
             .order_by(partner.c.id)
         ).all()
@@ -420,8 +423,8 @@ class Partners:
             helpers[owner].append(certificate)
         suspended = str(PartnerState.SUSPENDED)
         return [
-            (id, name, admits, owner, state == suspended, rules.get(id, []), helpers.get(id, []))
-            for id, name, admits, owner, state in rows
+            (id, name, admits, owner, state == suspended, rules.get(id, []), helpers.get(id, []), profile)
+            for id, name, admits, owner, state, profile in rows
         ]
 
     def _told(self) -> Select[Any]:
@@ -460,6 +463,7 @@ class Partners:
                 roles=tuple(Role(one) for one in row.roles.split(",") if one),
                 client=row.client,
                 created=row.created,
+                profile=PartnerProfile(row.profile),
             )
             for row in self._connection.execute(query)
         ]

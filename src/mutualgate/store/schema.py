@@ -320,6 +320,8 @@ partner = Table(
     # The client that a certificate under its rule stands for until its own client is recorded.
     Column("client", Id, ForeignKey("client.id"), nullable=False),
     Column("created", Moment, nullable=False),
+    # By what its clients are known.
+    Column("profile", String(16), nullable=False),
     sqlite_autoincrement=True,
 )
 

@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 from end_to_end import forge
 from end_to_end.forge import CLIENT_AUTH, DAY, Identity
 from end_to_end.hostile import makers
-from end_to_end.hostile.scene import POLICY, Scene
+from end_to_end.hostile.scene import POLICY, PROVIDER, Scene
 from end_to_end.hostile.table import By, Way, row
 
 # --- R1: another's name ---
@@ -653,6 +653,30 @@ def longer_number(scene: Scene) -> str:
 def suspended_partner(scene: Scene) -> str:
     names = "subjectAltName=DNS:api.unlicensed.example"
     return scene.show(makers.openssl_leaf(scene.new, "/CN=x", scene.ca("unlicensed"), names))
+
+
+@row("R25", "another provider under the qualified CA", by=By.OPENSSL, way=Way.HANDSHAKE, expected="name_not_permitted")
+def another_provider(scene: Scene) -> str:
+    names = "subjectAltName=DNS:api.bank.example"
+    subject = "/C=BE/O=Bank/organizationIdentifier=PSDBE-NBB-0000000002/CN=api.bank.example"
+    return scene.show(makers.openssl_leaf(scene.new, subject, scene.ca("bank"), names))
+
+
+@row("R25", "two identifiers, its own among them", by=By.OPENSSL, way=Way.HANDSHAKE, expected="name_not_permitted")
+def two_identifiers(scene: Scene) -> str:
+    subject = f"/organizationIdentifier={PROVIDER}/organizationIdentifier=PSDBE-NBB-0000000002/CN=x"
+    return scene.show(makers.openssl_leaf(scene.new, subject, scene.ca("bank")))
+
+
+@row("R25", "a host of the bank's, and no identifier", by=By.GO, way=Way.HANDSHAKE, expected="name_not_permitted")
+def no_identifier(scene: Scene) -> str:
+    return scene.show(makers.go(scene.new, "x", scene.ca("bank"), dns=["api.bank.example"]))
+
+
+@row("R25", "its identifier, beside the host of acme", by=By.OPENSSL, way=Way.HANDSHAKE, expected="admitted")
+def the_provider(scene: Scene) -> str:
+    subject = f"/C=BE/O=Bank/organizationIdentifier={PROVIDER}/CN=x"
+    return scene.show(makers.openssl_leaf(scene.new, subject, scene.ca("bank"), "subjectAltName=DNS:api.acme.example"))
 
 
 @row("R26", "a pinned certificate past the pin's end", by=By.OPENSSL, way=Way.HANDSHAKE, expected="pin_retired")

@@ -48,6 +48,9 @@ routes = [
 POLICY = "1.3.6.1.4.1.99999.1"
 """What the partner `regulated` issues under."""
 
+PROVIDER = "PSDBE-NBB-0000000001"
+"""The payment service provider that the partner `bank` is."""
+
 PKCS10: Headers = (("Content-Type", "application/pkcs10"), ("Accept", "application/json"))
 """A CSR from a program."""
 
@@ -248,6 +251,7 @@ class Company:
     names: Sequence[str]
     terms: Sequence[str] = ()
     admits: str = "rule"
+    profile: str = "names"
 
 
 def companies(folder: Path) -> dict[str, Company]:
@@ -286,6 +290,7 @@ def companies(folder: Path) -> dict[str, Company]:
         "retired": of("retired"),
         "sandbox": of("sandbox", "--environment", "test"),
         "unlicensed": of("unlicensed"),
+        "bank": Company(ca("Qualified"), (), ("--shared",), profile="psd2"),
         "shopper": Company(ca("Public"), (), ("--shared",)),
     }
 
@@ -299,7 +304,7 @@ def furnish(scene: Scene) -> None:
         if name == "acme_root":
             continue
         names = [part for one in company.names for part in ("--names", one)]
-        command("partner", "add", name, *names, "--admits", company.admits)
+        command("partner", "add", name, *names, "--admits", company.admits, "--profile", company.profile)
         scene.claim(name, company.ca, *company.terms)
     scene.authorities["pending"] = makers.openssl_ca(scene.folder, "/CN=Acme next")
     scene.type("partner", "ca", "add", "acme", scene.authorities["pending"].certificate_file)
@@ -307,6 +312,7 @@ def furnish(scene: Scene) -> None:
     exact = ("dns:shop.shopper.example", "dn:CN=Bank,organizationIdentifier=PSDBE-NBB-0001")
     other = "dn:organizationIdentifier=PSDBE-NBB-0001,CN=Bank"
     command("partner", "name", "add", "shopper", *exact, other, "--ca", str(scene.anchors["shopper"]))
+    command("partner", "name", "add", "bank", f"organization:{PROVIDER}", "--ca", str(scene.anchors["bank"]))
     command("partner", "member", "add", "globex", "dns:robot.globex.example")
     scene.authorities["acme_sub"] = makers.openssl_ca(scene.folder, "/CN=Acme sub", made["acme"].ca)
     command("partner", "intermediate", "add", "acme", scene.authorities["acme_sub"].certificate_file)

@@ -155,6 +155,7 @@ def upgrade() -> None:
         sa.Column("roles", sa.Text(), nullable=False),
         sa.Column("client", Id, nullable=False),
         sa.Column("created", Moment(), nullable=False),
+        sa.Column("profile", sa.String(length=16), nullable=False),
         sa.ForeignKeyConstraint(["client"], ["client.id"], name="fk_partner_client"),
         sa.PrimaryKeyConstraint("id", name="pk_partner"),
         sa.UniqueConstraint("name_key", name="uq_partner_name_key"),
