@@ -125,6 +125,8 @@ def test_a_member_is_found_under_the_name_that_the_control_plane_reads(vector: d
     names = {one["id"]: name_of(leaf, PartnerProfile(one.get("profile", "names"))) for one in partners}
     listed = [one | {"admits": "listed"} for one in partners]
     members = [{"partner": id, "name": name, "client": ALICE} for id, name in names.items() if name is not None]
+    if not members:
+        pytest.skip("the control plane's library cannot read all of it, so nobody is recorded under it")
     snapshot = vector["snapshot"] | {"partners": listed, "members": members}
     verdict = Judge([batch(snapshot, None)]).decide(chain, vector["at"])
     assert (verdict.admitted, verdict.client_id) == (True, ALICE), (names, verdict.detail)

@@ -17,13 +17,13 @@ from end_to_end.gate import Answer
 
 LOOP = """
 import contextlib, io, json, sys
-from mutualgate.cli import main
+from mutualgate.cli import run
 answers = sys.stdout
 for line in sys.stdin:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            code = main(json.loads(line))
+            code = run(json.loads(line))
         except SystemExit as end:
             code = end.code
     answers.write(json.dumps([code or 0, out.getvalue(), err.getvalue()]) + "\\n")
