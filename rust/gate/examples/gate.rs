@@ -38,7 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             key_pem: std::fs::read(option("--key", "server.key"))?,
         }],
         upstreams: [Upstream {
-            address: option("--upstream", "http://127.0.0.1:8080"),
+            name: "app",
+            servers: [Server {
+                address: option("--upstream", "http://127.0.0.1:8080"),
+            }],
         }],
         routes: [[Route { path: "/" }]],
         access_log: option("--access-log", ""),
@@ -115,6 +118,12 @@ struct Site {
 
 #[derive(Serialize)]
 struct Upstream {
+    name: &'static str,
+    servers: [Server; 1],
+}
+
+#[derive(Serialize)]
+struct Server {
     address: String,
 }
 

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::tls_stream::TlsStream;
 
@@ -174,12 +174,7 @@ impl ClientIo {
 
     /// Waits until there may be something to read, without room for it.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let (tcp, session) = self.tls.get_ref();
-        if session.wants_read() {
-            tcp.poll_read_ready(cx).map(|_| ())
-        } else {
-            Poll::Ready(())
-        }
+        self.tls.poll_readable(cx)
     }
 
     /// Reads what there is to the end of `inbox`, until it holds `limit` bytes; 0 at the end.
@@ -195,12 +190,10 @@ impl ClientIo {
             if self.poll_readable(cx).is_pending() {
                 break Poll::Pending;
             }
-            match Pin::new(&mut *self.tls).poll_fill_buf(cx) {
-                Poll::Ready(Ok(bytes)) if !bytes.is_empty() => {
-                    inbox.extend_from_slice(bytes);
-                    let count = bytes.len();
-                    Pin::new(&mut *self.tls).consume(count);
-                    if inbox.len() >= limit {
+            match (self.tls).poll_hear(cx, &mut |bytes| inbox.extend_from_slice(bytes)) {
+                Poll::Ready(Ok(true)) => {
+                    // Part of a record is nothing yet.
+                    if inbox.len() >= limit.max(before + 1) {
                         break Poll::Pending;
                     }
                 }
@@ -293,7 +286,7 @@ impl AsyncWrite for ClientIo {
         let mut waste = [0; 4096];
         while self.progress.lingers.load(Relaxed) && self.linger_left > 0 {
             let mut buffer = ReadBuf::new(&mut waste);
-            ready!(Pin::new(self.tls.get_mut().0).poll_read(cx, &mut buffer))?;
+            ready!(Pin::new(self.tls.tcp()).poll_read(cx, &mut buffer))?;
             if buffer.filled().is_empty() {
                 break;
             }

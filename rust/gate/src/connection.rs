@@ -18,7 +18,7 @@ use crate::{
     counters::{Flow, Limit},
     event::Scene,
     identity::{
-        Dialects, Hop,
+        Dialects, Hop, TlsFacts,
         link::{self, Link},
     },
     introduction::Introduction,
@@ -68,9 +68,30 @@ pub(crate) struct Met {
     pub(crate) version: &'static str,
     /// The IANA name of the cipher suite.
     pub(crate) cipher: &'static str,
+    /// The IANA name of the group in which keys were agreed on, or empty.
+    pub(crate) group: &'static str,
     pub(crate) resumed: bool,
-    /// For routes that pass TLS facts on.
-    pub(crate) facts: HeaderValue,
+    /// The protocol that was agreed on (RFC 7301), or empty.
+    pub(crate) alpn: &'static str,
+    /// Made when a request asks.
+    pub(crate) facts: OnceCell<Box<HeaderValue>>,
+}
+
+impl Met {
+    /// What routes are told that pass TLS facts on.
+    pub(crate) fn facts(&self) -> &HeaderValue {
+        self.facts.get_or_init(|| {
+            let facts = TlsFacts {
+                version: self.version,
+                cipher: self.cipher,
+                group: self.group,
+                resumed: self.resumed,
+                sni: &self.sni,
+                alpn: self.alpn,
+            };
+            Box::new(facts.value())
+        })
+    }
 }
 
 /// A connection whose handshake is done.
@@ -598,6 +619,12 @@ impl Connection {
             && !self.unread.get()
             && self.progress.phase() == Phase::Idle
             && self.progress.is_flushed()
+    }
+
+    /// Gives back what memory it can, while there is no request.
+    pub(crate) fn rest(&self) {
+        self.requests.take();
+        self.hop.take();
     }
 
     fn wake(&self) {

@@ -3,6 +3,7 @@
 //! Does not judge; [`crate::serve`] does that next.
 
 use std::{
+    cell::OnceCell,
     future::poll_fn,
     io,
     mem::MaybeUninit,
@@ -14,7 +15,7 @@ use std::{
 
 use rustls::{
     CertificateError, CipherSuite, HandshakeKind, NamedGroup, ProtocolVersion,
-    server::{Accepted, AcceptedAlert, Acceptor},
+    server::{Accepted, AcceptedAlert, Acceptor, UnbufferedServerConnection},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
@@ -25,7 +26,6 @@ use crate::{
     connection::Met,
     counters::Handshake,
     hello::{groups, is_plain_http, plain_http_answer},
-    identity::TlsFacts,
     limits, postgresql,
     proxy_protocol::Ends,
     tls::{Groups, Suites},
@@ -43,9 +43,6 @@ const FIRST_BYTES: usize = 4096;
 /// How long a client has to take the last words of a connection that comes to nothing.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Most bytes that TLS buffers for a client that reads slowly.
-const BUFFER_LIMIT: usize = 64 * 1024;
-
 /// Shakes hands, within the time that the settings give; says, too, whether what comes through TLS is passed on unread.
 /// The error is how it is counted.
 pub(crate) async fn shake(
@@ -54,11 +51,11 @@ pub(crate) async fn shake(
     ends: Ends,
     port: u16,
 ) -> Result<(TlsStream, Met, bool), Handshake> {
-    let (tls, is_stream) = match limits::patiently(worker, accept(worker, tcp, port)).await {
+    let (tls, name, is_stream) = match limits::patiently(worker, accept(worker, tcp, port)).await {
         Some(result) => result?,
         None => return Err(Handshake::Timeout),
     };
-    let met = met(&tls, ends, port);
+    let met = met(&tls, name, ends, port);
     Ok((tls, met, is_stream))
 }
 
@@ -66,12 +63,12 @@ async fn accept(
     worker: &Rc<Worker>,
     mut tcp: TcpStream,
     port: u16,
-) -> Result<(TlsStream, bool), Handshake> {
+) -> Result<(TlsStream, Box<str>, bool), Handshake> {
     if worker.state().config.starts_postgresql {
         postgresql::start(&mut tcp).await?;
     }
-    let (accepted, groups) = match first(&mut tcp).await {
-        Ok(First::Hello(accepted, groups)) => (accepted, groups),
+    let (accepted, groups, hello) = match first(&mut tcp).await {
+        Ok(First::Hello(accepted, groups, hello)) => (accepted, groups, hello),
         Ok(First::Http(received)) => {
             let answer = plain_http_answer(&worker.state(), port, &received);
             last_words(tcp, &answer).await;
@@ -104,21 +101,16 @@ async fn accept(
         site.map(|site| (config(site), state.site(site).is_stream))
     };
     match config {
-        Some((Some(config), is_stream)) => match accepted.into_connection(config) {
-            Ok(mut session) => {
-                session.set_buffer_limit(Some(BUFFER_LIMIT));
-                let stream = TlsStream::shake(tcp, session).await;
-                stream
-                    .map(|stream| (stream, is_stream))
-                    .map_err(|error| kind(&error))
+        Some((Some(config), is_stream)) => {
+            let name = Box::from(accepted.client_hello().server_name().unwrap_or_default());
+            // Read anew by the session: rustls can go on from here only with one that keeps buffers.
+            drop(accepted);
+            let session = UnbufferedServerConnection::new(config).map_err(|_| Handshake::Other)?;
+            match TlsStream::shake(tcp, session, hello).await {
+                Ok(stream) => Ok((stream, name, is_stream)),
+                Err(error) => Err(kind(&error)),
             }
-            Err((_, mut alert)) => {
-                let mut bytes = Vec::new();
-                let _ = alert.write_all(&mut bytes);
-                last_words(tcp, &bytes).await;
-                Err(Handshake::Protocol)
-            }
-        },
+        }
         Some((None, _)) => Err(Handshake::Other),
         None => {
             // No page of a site that was not asked for: whose certificate would it bear?
@@ -130,7 +122,7 @@ async fn accept(
 
 /// What a client begins with.
 enum First {
-    Hello(Box<Accepted>, Groups),
+    Hello(Box<Accepted>, Groups, Vec<u8>),
     /// HTTP in the clear, and how it begins.
     Http(Vec<u8>),
     /// Nothing that we understand, and the alert that says so.
@@ -167,7 +159,8 @@ async fn first(tcp: &mut TcpStream) -> io::Result<First> {
                 Ok(Some(accepted)) => {
                     let hello = accepted.client_hello();
                     let groups = groups(hello.named_groups().unwrap_or_default(), known);
-                    return Poll::Ready(Ok(First::Hello(Box::new(accepted), groups)));
+                    let known = known.to_vec();
+                    return Poll::Ready(Ok(First::Hello(Box::new(accepted), groups, known)));
                 }
                 Ok(None) if received.is_empty() => received = known.to_vec(),
                 Ok(None) => {}
@@ -211,8 +204,8 @@ fn kind(error: &io::Error) -> Handshake {
     }
 }
 
-fn met(tls: &TlsStream, ends: Ends, port: u16) -> Met {
-    let (_, session) = tls.get_ref();
+fn met(tls: &TlsStream, sni: Box<str>, ends: Ends, port: u16) -> Met {
+    let session = tls.session();
     let version = match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
         Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
@@ -227,29 +220,25 @@ fn met(tls: &TlsStream, ends: Ends, port: u16) -> Met {
         .map(|group| group_name(group.name()))
         .unwrap_or_default();
     let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
-    let sni = session.server_name().unwrap_or_default();
-    let alpn = session
-        .alpn_protocol()
-        .and_then(|name| str::from_utf8(name).ok())
-        .unwrap_or_default();
-    let facts = TlsFacts {
-        version,
-        cipher,
-        group,
-        resumed,
-        sni,
-        alpn,
+    // Those that the settings of a site can offer.
+    let alpn = match session.alpn_protocol() {
+        Some(b"h2") => "h2",
+        Some(b"http/1.1") => "http/1.1",
+        Some(b"postgresql") => "postgresql",
+        _ => "",
     };
     Met {
         peer: ends.source,
         local: ends.destination,
         port,
-        facts: facts.value(),
-        sni: sni.into(),
+        sni,
         is_h2: alpn == "h2",
         version,
         cipher,
+        group,
         resumed,
+        alpn,
+        facts: OnceCell::new(),
     }
 }
 

@@ -327,7 +327,7 @@ async fn pass(
         upgrade: upgrade.is_some(),
         identity: &told,
         options: &cleared.options,
-        facts: cleared.options.tls_facts.then_some(&connection.met.facts),
+        facts: (cleared.options.tls_facts).then(|| connection.met.facts()),
         request_id: entry.request_id,
         trace: entry.outward(),
     };

@@ -71,7 +71,7 @@ async fn meet(
         Handshake::Full
     });
     let state = worker.state();
-    let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
+    let chain = tls.session().peer_certificates().unwrap_or_default();
     // Resumed or not: the session brings the chain, and what it is worth is decided now.
     let standing = judge(chain, unix_now(), &state.snapshot);
     let connection = Connection::new(worker.clone(), met, standing.clone(), is_stream);

@@ -1,52 +1,111 @@
 //! TLS over a client's socket: rustls speaks, tokio waits.
 //!
-//! As tokio-rustls does it, but for the session ticket of TLS 1.3: it waits for the first answer and leaves with it. Alone it
-//! costs each connection a system call and a packet. Where no answer comes for a while, [`TlsStream::settle`] sends it.
+//! By rustls' unbuffered interface: its other one keeps 4 KiB per connection for what may be read next. What is read and
+//! written passes through buffers of the thread instead; a connection holds only what is cut off in the middle.
+//!
+//! The session ticket of TLS 1.3 waits for the first answer and leaves with it. Alone it costs each connection a system call
+//! and a packet. Where no answer comes for a while, [`TlsStream::settle`] sends it.
 
 use std::{
+    cell::RefCell,
     future::poll_fn,
-    io::{self, BufRead, IoSlice, Read, Write},
+    io::{self, IoSlice},
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use rustls::{ProtocolVersion, ServerConnection};
+use rustls::{
+    CommonState, ProtocolVersion,
+    server::{ServerConnectionData, UnbufferedServerConnection},
+    unbuffered::{
+        ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
+    },
+};
 use tokio::{
-    io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
+
+/// What is read at once beyond the record that has begun to come.
+const READ_BYTES: usize = 4096;
+
+/// RFC 5246 6.2.3: a record at most, with its head.
+const WIRE_BYTES: usize = 5 + 16 * 1024 + 2048;
+
+/// What of the messages of a handshake is kept, at most: rustls takes none that is longer.
+const HANDSHAKE_BYTES: usize = 64 * 1024;
+
+/// What is sealed at once. No more waits for a client that reads slowly.
+const SEALED_BYTES: usize = 64 * 1024;
 
 /// A session whose handshake is done.
 pub(crate) struct TlsStream {
     tcp: TcpStream,
-    session: ServerConnection,
+    session: UnbufferedServerConnection,
+    /// The begin of a record, or of a message of the handshake, the rest of which is still to come.
+    incoming: Vec<u8>,
+    /// What the client said, from `plain_at` on, before somebody asked.
+    plain: Vec<u8>,
+    plain_at: usize,
+    /// What the socket has not taken yet.
+    outgoing: Vec<u8>,
     /// What the handshake has left to be sent waits for the first answer.
     held: bool,
-    /// No more comes from the client.
+    /// The client has said that no more comes.
     ended: bool,
+    /// What came is no TLS, or not for us; all that is left to say is the alert about it.
+    failed: bool,
     /// Our close_notify is said.
     closed: bool,
 }
 
+/// Room that all connections of a thread use in turn.
+#[derive(Default)]
+struct Room {
+    received: Vec<u8>,
+    gathered: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+thread_local! {
+    static ROOM: RefCell<Room> = RefCell::default();
+}
+
 impl TlsStream {
-    /// Completes the handshake of `session`, which has read the ClientHello.
-    pub(crate) async fn shake(tcp: TcpStream, session: ServerConnection) -> io::Result<TlsStream> {
+    /// Completes the handshake of `session`, which is new; `hello` is all that the client has sent so far.
+    pub(crate) async fn shake(
+        tcp: TcpStream,
+        session: UnbufferedServerConnection,
+        hello: Vec<u8>,
+    ) -> io::Result<TlsStream> {
         let mut stream = TlsStream {
             tcp,
             session,
+            incoming: Vec::new(),
+            plain: Vec::new(),
+            plain_at: 0,
+            outgoing: Vec::new(),
             held: false,
             ended: false,
+            failed: false,
             closed: false,
         };
-        poll_fn(|cx| stream.poll_shake(cx)).await?;
+        let mut hello = Some(hello);
+        poll_fn(|cx| {
+            if let Some(mut hello) = hello.take() {
+                stream.keep(|stream, sink| stream.take(cx, &mut hello, sink))?;
+            }
+            stream.poll_shake(cx)
+        })
+        .await?;
         Ok(stream)
     }
 
     fn poll_shake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.session.is_handshaking() {
-            if self.session.wants_write() {
-                ready!(self.poll_send(cx))?;
-            } else if ready!(self.poll_receive(cx))? == 0 {
+            ready!(self.poll_send(cx))?;
+            if self.ended || ready!(self.keep(|this, sink| this.poll_receive(cx, sink)))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
         }
@@ -58,12 +117,21 @@ impl TlsStream {
         self.poll_send(cx)
     }
 
-    pub(crate) fn get_ref(&self) -> (&TcpStream, &ServerConnection) {
-        (&self.tcp, &self.session)
+    /// Keeps what the client says during `step` for whoever asks later.
+    fn keep<T>(&mut self, step: impl FnOnce(&mut Self, &mut dyn FnMut(&[u8])) -> T) -> T {
+        let mut plain = mem::take(&mut self.plain);
+        let result = step(self, &mut |bytes| plain.extend_from_slice(bytes));
+        self.plain = plain;
+        result
     }
 
-    pub(crate) fn get_mut(&mut self) -> (&mut TcpStream, &mut ServerConnection) {
-        (&mut self.tcp, &mut self.session)
+    /// What the handshake told.
+    pub(crate) fn session(&self) -> &CommonState {
+        &self.session
+    }
+
+    pub(crate) fn tcp(&mut self) -> &mut TcpStream {
+        &mut self.tcp
     }
 
     /// Sends what the handshake has left, without an answer.
@@ -74,120 +142,347 @@ impl TlsStream {
         }
     }
 
+    /// Waits until there may be something to read.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ended || self.failed || !self.plain.is_empty() {
+            return Poll::Ready(());
+        }
+        self.tcp.poll_read_ready(cx).map(|_| ())
+    }
+
+    /// Reads from the socket once and gives `sink` what the client said: nothing, if that is only a part of a record.
+    /// `false` at the end.
+    pub(crate) fn poll_hear(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Poll<io::Result<bool>> {
+        if !self.plain.is_empty() {
+            sink(&self.plain[self.plain_at..]);
+            self.plain = Vec::new();
+            self.plain_at = 0;
+            return Poll::Ready(Ok(true));
+        }
+        if self.failed {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
+        if self.ended {
+            return Poll::Ready(Ok(false));
+        }
+        match ready!(self.poll_receive(cx, sink))? {
+            // The client went without a close_notify.
+            0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            _ => Poll::Ready(Ok(true)),
+        }
+    }
+
     /// Sends all that waits.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.session.wants_write() {
-            let mut socket = Socket(&mut self.tcp, cx);
-            match self.session.write_tls(&mut socket) {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
-                Err(error) => return Poll::Ready(Err(error)),
+        let mut sent = 0;
+        let result = loop {
+            if sent == self.outgoing.len() {
+                break Poll::Ready(Ok(()));
             }
+            match Pin::new(&mut self.tcp).poll_write(cx, &self.outgoing[sent..]) {
+                Poll::Ready(Ok(0)) => break Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => sent += count,
+                Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        if sent == self.outgoing.len() {
+            self.outgoing = Vec::new();
+        } else {
+            self.outgoing.drain(..sent);
         }
-        Poll::Ready(Ok(()))
+        result
     }
 
     /// Reads from the socket once; 0 at its end.
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut socket = Socket(&mut self.tcp, cx);
-        let count = match self.session.read_tls(&mut socket) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
-            Err(error) => return Poll::Ready(Err(error)),
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        let known = self.incoming.len();
+        let most = if self.session.is_handshaking() {
+            HANDSHAKE_BYTES
+        } else {
+            WIRE_BYTES
         };
-        if let Err(error) = self.session.process_new_packets() {
-            // The alert that says so, if the socket takes it at once.
-            let _ = self.poll_send(cx);
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
+        if known >= most {
+            self.failed = true;
+            let error = rustls::Error::General("a message is too long".into());
+            return Poll::Ready(Err(invalid(error)));
         }
-        Poll::Ready(Ok(count))
+        // How long the record is that has begun to come; rustls has seen its head, and found nothing wrong with it.
+        let record = match *self.incoming.as_slice() {
+            [_, _, _, high, low, ..] => 5 + usize::from(u16::from_be_bytes([high, low])),
+            _ => 0,
+        };
+        let room = record.min(WIRE_BYTES).saturating_sub(known) + READ_BYTES;
+        ROOM.with_borrow_mut(|Room { received, .. }| {
+            if received.len() < known + room {
+                received.resize(known + room, 0);
+            }
+            let mut buffer = ReadBuf::new(&mut received[known..known + room]);
+            ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buffer))?;
+            let count = buffer.filled().len();
+            if known + count < record {
+                self.incoming.extend_from_slice(buffer.filled());
+            } else if count > 0 {
+                received[..known].copy_from_slice(&self.incoming);
+                self.take(cx, &mut received[..known + count], sink)?;
+            }
+            Poll::Ready(Ok(count))
+        })
     }
 
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.ended && self.session.wants_read() {
-            match self.poll_receive(cx) {
-                Poll::Ready(Ok(0)) => break,
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
+    /// Lets TLS have all that was received and not used, and keeps what it does not use now.
+    fn take(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: &mut [u8],
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<()> {
+        match self.process(received, sink) {
+            Ok(used) => {
+                self.incoming = received[used..].to_vec();
+                Ok(())
+            }
+            Err(error) => {
+                self.failed = true;
+                self.incoming = Vec::new();
+                // The alert that says so, if the socket takes it at once.
+                let _ = self.poll_send(cx);
+                Err(error)
             }
         }
-        Poll::Ready(Ok(()))
     }
 
-    /// `write` gives TLS something to send, and says how much of it; what it says first is sent with what was held.
+    /// `sink` gets what the client said, [`Self::outgoing`] what TLS has to say to that. Tells how much is used.
+    fn process(&mut self, received: &mut [u8], sink: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+        let mut used = 0;
+        loop {
+            let UnbufferedStatus { mut discard, state } =
+                self.session.process_tls_records(&mut received[used..]);
+            match state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        let record = record.map_err(invalid)?;
+                        discard += record.discard;
+                        sink(record.payload);
+                    }
+                }
+                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.outgoing),
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                Ok(ConnectionState::WriteTraffic(_) | ConnectionState::BlockedHandshake) => {
+                    return Ok(used + discard);
+                }
+                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
+                    self.ended = true;
+                    // What comes after a close_notify is nothing (RFC 8446 6.1).
+                    return Ok(received.len());
+                }
+                Ok(_) => return Err(io::ErrorKind::Unsupported.into()),
+                Err(error) => {
+                    self.take_alert();
+                    return Err(invalid(error));
+                }
+            }
+            used += discard;
+        }
+    }
+
+    /// Takes what TLS has to say after an error.
+    fn take_alert(&mut self) {
+        while self.session.wants_write() {
+            match self.session.process_tls_records(&mut []).state {
+                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.outgoing),
+                _ => return,
+            }
+        }
+    }
+
+    /// Has TLS say something to `sealed`, after what it has to say itself.
+    fn seal(
+        &mut self,
+        sealed: &mut Sealed<'_>,
+        mut say: impl FnMut(
+            &mut WriteTraffic<'_, ServerConnectionData>,
+            &mut [u8],
+        ) -> Result<usize, EncryptError>,
+    ) -> io::Result<()> {
+        if self.failed {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        loop {
+            // It knows places in what has come of a message in parts, so it must see that.
+            let UnbufferedStatus { discard, state } =
+                self.session.process_tls_records(&mut self.incoming);
+            match state.map_err(invalid)? {
+                ConnectionState::WriteTraffic(mut traffic) => loop {
+                    match say(&mut traffic, sealed.free()) {
+                        Ok(count) => {
+                            sealed.length += count;
+                            return Ok(());
+                        }
+                        Err(EncryptError::InsufficientSize(size)) => {
+                            sealed.reserve(size.required_size);
+                        }
+                        Err(error @ EncryptError::EncryptExhausted) => {
+                            return Err(io::Error::other(error));
+                        }
+                    }
+                },
+                ConnectionState::EncodeTlsData(mut data) => loop {
+                    match data.encode(sealed.free()) {
+                        Ok(count) => {
+                            sealed.length += count;
+                            break;
+                        }
+                        Err(EncodeError::InsufficientSize(size)) => {
+                            sealed.reserve(size.required_size);
+                        }
+                        Err(EncodeError::AlreadyEncoded) => break,
+                    }
+                },
+                ConnectionState::TransmitTlsData(data) => data.done(),
+                ConnectionState::PeerClosed => self.ended = true,
+                _ => return Err(io::ErrorKind::NotConnected.into()),
+            }
+            self.incoming.drain(..discard);
+        }
+    }
+
+    /// Says some of `slices` and tells how much; what is said first is sent with what was held.
     fn poll_say(
         &mut self,
         cx: &mut Context<'_>,
-        mut write: impl FnMut(&mut rustls::Writer<'_>) -> io::Result<usize>,
+        slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.held = false;
-        loop {
-            let count = write(&mut self.session.writer())?;
-            match self.poll_send(cx) {
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending if count == 0 => return Poll::Pending,
-                // It was full, and is not any more.
-                Poll::Ready(Ok(())) if count == 0 => {}
-                Poll::Pending | Poll::Ready(Ok(())) => return Poll::Ready(Ok(count)),
-            }
+        if !mem::take(&mut self.held) {
+            ready!(self.poll_send(cx))?;
         }
+        ROOM.with_borrow_mut(|room| {
+            let Room {
+                gathered, sealed, ..
+            } = room;
+            let mut full = slices.iter().filter(|slice| !slice.is_empty());
+            let said: &[u8] = match (full.next(), full.next()) {
+                (Some(only), None) => &only[..only.len().min(SEALED_BYTES)],
+                _ => {
+                    gathered.clear();
+                    for slice in slices {
+                        let left = SEALED_BYTES - gathered.len();
+                        gathered.extend_from_slice(&slice[..slice.len().min(left)]);
+                    }
+                    gathered
+                }
+            };
+            let mut sealed = Sealed::new(sealed);
+            self.seal(&mut sealed, |traffic, room| traffic.encrypt(said, room))?;
+            let sealed = sealed.bytes();
+            if self.outgoing.is_empty() {
+                let sent = match Pin::new(&mut self.tcp).poll_write(cx, sealed)? {
+                    Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(sent) => sent,
+                    Poll::Pending => 0,
+                };
+                self.outgoing.extend_from_slice(&sealed[sent..]);
+            } else {
+                self.outgoing.extend_from_slice(sealed);
+            }
+            // What the socket does not take now, it takes when more is said, or with a flush.
+            let _ = self.poll_send(cx)?;
+            Poll::Ready(Ok(said.len()))
+        })
+    }
+
+    /// Says that nothing more will be said.
+    fn say_goodbye(&mut self) {
+        ROOM.with_borrow_mut(|room| {
+            let mut sealed = Sealed::new(&mut room.sealed);
+            let said = self.seal(&mut sealed, |traffic, room| {
+                traffic.queue_close_notify(room)
+            });
+            // A session that has failed has said so in its own way.
+            if said.is_ok() {
+                self.outgoing.extend_from_slice(sealed.bytes());
+            }
+        });
     }
 }
 
-impl AsyncBufRead for TlsStream {
-    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        let this = self.get_mut();
-        if this.ended {
-            return Poll::Ready(Ok(&[]));
-        }
-        let more = this.poll_more(cx);
-        if let Poll::Ready(Err(error)) = more {
-            return Poll::Ready(Err(error));
-        }
-        match this.session.reader().into_first_chunk() {
-            Ok(bytes) => {
-                this.ended = bytes.is_empty();
-                Poll::Ready(Ok(bytes))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if more.is_ready() {
-                    // Nothing to read from the socket, and nothing read: come again rather than wait for nobody.
-                    cx.waker().wake_by_ref();
-                }
-                Poll::Pending
-            }
-            // The client went without a close_notify.
-            Err(error) => Poll::Ready(Err(error)),
-        }
+/// What is sealed so far, in the room of the thread.
+struct Sealed<'a> {
+    room: &'a mut Vec<u8>,
+    length: usize,
+}
+
+impl Sealed<'_> {
+    fn new(room: &mut Vec<u8>) -> Sealed<'_> {
+        Sealed { room, length: 0 }
     }
 
-    fn consume(mut self: Pin<&mut Self>, amount: usize) {
-        self.session.reader().consume(amount);
+    fn free(&mut self) -> &mut [u8] {
+        &mut self.room[self.length..]
+    }
+
+    fn reserve(&mut self, bytes: usize) {
+        self.room.resize(self.length + bytes, 0);
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.room[..self.length]
+    }
+}
+
+fn invalid(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// Appends what TLS has to say of its own.
+fn encode(mut data: EncodeTlsData<'_, ServerConnectionData>, out: &mut Vec<u8>) {
+    let before = out.len();
+    if let Err(EncodeError::InsufficientSize(size)) = data.encode(&mut []) {
+        out.resize(before + size.required_size, 0);
+        // It has the room that it asked for.
+        let _ = data.encode(&mut out[before..]);
     }
 }
 
 impl AsyncRead for TlsStream {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
         let before = buffer.filled().len();
-        while buffer.remaining() > 0 {
-            match self.as_mut().poll_fill_buf(cx) {
-                Poll::Ready(Ok([])) => break,
-                Poll::Ready(Ok(bytes)) => {
-                    let count = bytes.len().min(buffer.remaining());
-                    buffer.put_slice(&bytes[..count]);
-                    self.as_mut().consume(count);
-                }
-                // What was read comes first; both are there again the next time.
-                _ if buffer.filled().len() > before => break,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
+        while this.plain.is_empty() {
+            let mut rest = Vec::new();
+            let heard = this.poll_hear(cx, &mut |bytes| {
+                let some = bytes.len().min(buffer.remaining());
+                buffer.put_slice(&bytes[..some]);
+                rest.extend_from_slice(&bytes[some..]);
+            });
+            this.plain = rest;
+            if buffer.filled().len() > before {
+                // An error, too, is there again the next time.
+                return Poll::Ready(Ok(()));
             }
+            if !ready!(heard)? {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let rest = &this.plain[this.plain_at..];
+        let some = rest.len().min(buffer.remaining());
+        buffer.put_slice(&rest[..some]);
+        this.plain_at += some;
+        if this.plain_at == this.plain.len() {
+            this.plain = Vec::new();
+            this.plain_at = 0;
         }
         Poll::Ready(Ok(()))
     }
@@ -202,7 +497,7 @@ impl AsyncWrite for TlsStream {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.poll_say(cx, |writer| writer.write(bytes))
+        self.poll_say(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -213,7 +508,7 @@ impl AsyncWrite for TlsStream {
         if slices.iter().all(|slice| slice.is_empty()) {
             return Poll::Ready(Ok(0));
         }
-        self.poll_say(cx, |writer| writer.write_vectored(slices))
+        self.poll_say(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -221,7 +516,6 @@ impl AsyncWrite for TlsStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.session.writer().flush()?;
         // Before the first answer there is nothing that somebody wants to see gone.
         if self.held {
             return Poll::Ready(Ok(()));
@@ -230,9 +524,8 @@ impl AsyncWrite for TlsStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.closed {
-            self.session.send_close_notify();
-            self.closed = true;
+        if !mem::replace(&mut self.closed, true) {
+            self.say_goodbye();
         }
         ready!(self.poll_send(cx))?;
         match ready!(Pin::new(&mut self.tcp).poll_shutdown(cx)) {
@@ -240,39 +533,5 @@ impl AsyncWrite for TlsStream {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
             result => Poll::Ready(result),
         }
-    }
-}
-
-/// The socket as rustls wants it.
-struct Socket<'a, 'b>(&'a mut TcpStream, &'a mut Context<'b>);
-
-impl Socket<'_, '_> {
-    fn now<T>(result: Poll<io::Result<T>>) -> io::Result<T> {
-        match result {
-            Poll::Ready(result) => result,
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-        }
-    }
-}
-
-impl Read for Socket<'_, '_> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let mut buffer = ReadBuf::new(bytes);
-        Self::now(Pin::new(&mut *self.0).poll_read(self.1, &mut buffer))?;
-        Ok(buffer.filled().len())
-    }
-}
-
-impl Write for Socket<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Self::now(Pin::new(&mut *self.0).poll_write(self.1, bytes))
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        Self::now(Pin::new(&mut *self.0).poll_write_vectored(self.1, slices))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

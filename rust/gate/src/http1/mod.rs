@@ -64,6 +64,7 @@ pub(crate) async fn serve(io: ClientIo, connection: Rc<Connection>, limit: usize
         == Some(End::Parked)
     {
         wire.park();
+        connection.rest();
         if until_cut(&connection, poll_fn(|cx| wait(&connection, &wire, cx))).await != Some(true) {
             return;
         }
