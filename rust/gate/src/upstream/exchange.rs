@@ -3,7 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     io::{self, IoSlice},
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -226,7 +226,7 @@ impl Http1 {
         patience: Duration,
         on_interim: &mut OnInterim<'_>,
     ) -> Result<Head, Failure> {
-        let mut limit = pin!(tokio::time::sleep(patience));
+        let mut deadline = None;
         let mut moved = 0;
         let head = poll_fn(|cx| {
             if let Poll::Ready(result) = self.poll_head(cx, on_interim) {
@@ -235,11 +235,12 @@ impl Http1 {
             let waits_for_client = self.request.upload.is_some()
                 && self.request.outbox.is_empty()
                 && self.head_sent == self.request.head.len();
-            if self.moved != moved || (waits_for_client && limit.is_elapsed()) {
-                moved = self.moved;
-                limit.as_mut().reset(Instant::now() + patience);
-            }
-            match limit.as_mut().poll(cx) {
+            let deadline = match deadline {
+                Some(deadline) if self.moved == moved && !waits_for_client => deadline,
+                _ => *deadline.insert(Instant::now() + patience),
+            };
+            moved = self.moved;
+            match self.link.poll_alarm(cx, deadline) {
                 Poll::Ready(()) if !waits_for_client => Poll::Ready(Err(Failure::ResponseTimeout)),
                 Poll::Ready(()) | Poll::Pending => Poll::Pending,
             }

@@ -3,12 +3,18 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
+    future::Future,
+    pin::Pin,
     rc::Rc,
     sync::Arc,
+    task::{Context, Poll},
 };
 
 use bytes::BytesMut;
-use tokio::sync::Mutex;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, Sleep, sleep_until},
+};
 
 use super::{endpoint::Endpoint, http2, stream::Stream};
 
@@ -35,6 +41,8 @@ pub(crate) struct Link {
     pub(super) endpoint: Arc<Endpoint>,
     /// What it began with.
     preface: Option<Rc<Preface>>,
+    /// Wakes whoever waits for an answer; see [`Link::poll_alarm`].
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Link {
@@ -48,7 +56,26 @@ impl Link {
             endpoint,
             preface,
             inbox: BytesMut::with_capacity(INBOX_BYTES),
+            alarm: None,
         })
+    }
+
+    /// Ready when `deadline` has passed.
+    ///
+    /// The alarm stays set when an answer has come in time, and goes off in the midst of another exchange, which then sets it
+    /// anew: once for many requests, none of which sets one only to take it back.
+    pub(super) fn poll_alarm(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        let alarm = (self.alarm).get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if alarm.deadline() > deadline {
+            alarm.as_mut().reset(deadline);
+        }
+        while alarm.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(deadline);
+        }
+        Poll::Pending
     }
 
     /// The stream, and what it sent after the head of a response that switched protocols.
