@@ -1,7 +1,7 @@
 //! A client's TLS stream, watched: what has moved, what waits.
 //!
-//! The watcher ([`Progress`]) is read by the worker's clock. Only one thread touches it; it is atomic because hyper wants
-//! to be able to send an upgraded stream elsewhere.
+//! The watcher ([`Progress`]) is read by the worker's clock. Only one thread touches it, for which
+//! relaxed atomics are what cells are.
 
 use std::{
     io,

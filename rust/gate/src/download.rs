@@ -1,12 +1,8 @@
 //! The body of an answer, on its way to the client: the upstream's, or one of our own.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 
 use crate::{
     connection::Active,
@@ -37,14 +33,6 @@ enum Source {
 }
 
 impl Download {
-    /// No body, and nothing to be written down: the request goes on elsewhere.
-    pub(crate) fn nothing() -> Download {
-        Download {
-            source: Source::Nothing,
-            request: None,
-        }
-    }
-
     /// Our own words.
     pub(crate) fn own(bytes: Bytes, active: Active, entry: Entry) -> Download {
         let mut download = Download {
@@ -173,31 +161,5 @@ impl Download {
             Source::Own(bytes) => Some(bytes.len() as u64),
             Source::Upstream { exchange, .. } => exchange.length(),
         }
-    }
-}
-
-/// For HTTP/2.
-impl Body for Download {
-    type Data = Bytes;
-    type Error = BrokenOff;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        self.poll_piece(cx).map(|piece| match piece {
-            Ok(Piece::Data(bytes)) => Some(Ok(Frame::data(bytes))),
-            Ok(Piece::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
-            Ok(Piece::End) => None,
-            Err(broken_off) => Some(Err(broken_off)),
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.is_over()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.length().map(SizeHint::with_exact).unwrap_or_default()
     }
 }

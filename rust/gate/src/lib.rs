@@ -2,7 +2,8 @@
 //!
 //! The map, as a request walks it: [`runtime`] starts workers, `listener` accepts, `handshake` meets a client (`tls`, and
 //! `possession` for its proof), `serve` has it judged (`standing`), `connection` keeps that up to date, `http1` reads
-//! heads (hyper those of HTTP/2), `request` finds the route and asks for a permit, [`identity`] says who it is, `upstream` forwards, `download` brings the answer back.
+//! heads (`http2` those of HTTP/2), `request` finds the route and asks for a permit, [`identity`] says who it is, `upstream`
+//! forwards, `download` brings the answer back.
 //! Whoever is turned away reads [`refusal`]; what happened is in [`event`], [`counters`] and [`access`].
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -14,6 +15,7 @@ mod discreet;
 pub mod event;
 #[cfg(test)]
 mod fixtures;
+mod http2;
 pub mod identity;
 mod introduction;
 pub mod proxy_protocol;

@@ -2,10 +2,17 @@
 
 use std::rc::Rc;
 
+use h2::ext::Protocol;
 use http::{Method, StatusCode, Uri, Version};
-use hyper::{body::Incoming, ext::Protocol};
 
-use crate::{download::Download, fields::Fields, http1::Wire, relay::Relay, upstream::BodyKind};
+use crate::{
+    download::Download,
+    fields::Fields,
+    http1::Wire,
+    http2::{Incoming, Reply},
+    relay::Relay,
+    upstream::BodyKind,
+};
 
 /// The head of a request.
 #[derive(Debug)]
@@ -33,6 +40,25 @@ impl Body {
         match self {
             Body::None => BodyKind::None,
             Body::Http1(_, kind) | Body::Http2(_, kind) => *kind,
+        }
+    }
+}
+
+/// Where interim responses go (RFC 9110 15.2).
+pub(crate) enum Interim {
+    Http1(Rc<Wire>),
+    Http2(Rc<Reply>),
+}
+
+impl Interim {
+    /// Passes one on. One of 100 is nothing that the upstream was asked for: the gate itself asks the client for its body.
+    pub(crate) fn hint(&self, status: StatusCode, fields: Fields) {
+        if status == StatusCode::CONTINUE {
+            return;
+        }
+        match self {
+            Interim::Http1(wire) => wire.hint(status, &fields),
+            Interim::Http2(reply) => reply.hint(status, fields),
         }
     }
 }

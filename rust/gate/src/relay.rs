@@ -2,11 +2,9 @@
 
 use std::future::poll_fn;
 
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional_with_sizes};
 
-use crate::{connection::Active, ledger::Entry, upstream::Link};
+use crate::{connection::Active, http2::Conversation, ledger::Entry, upstream::Link};
 
 /// Room for each direction: a frame of a chat fits, and a thousand sockets cost 16 MiB.
 const BUFFER_BYTES: usize = 8 * 1024;
@@ -43,18 +41,13 @@ impl Relay {
     }
 
     /// Relays in a task of its own, over a stream of HTTP/2.
-    pub(crate) fn start(self, upgrade: OnUpgrade) {
+    pub(crate) fn start(self, client: Conversation) {
         tokio::task::spawn_local(async move {
             let connection = self.active.connection.clone();
-            let relay = async {
-                if let Ok(upgraded) = upgrade.await {
-                    self.run(TokioIo::new(upgraded)).await;
-                }
-            };
             tokio::select! {
                 biased;
                 () = poll_fn(|cx| connection.poll_cut(cx)) => {}
-                () = relay => {}
+                () = self.run(client) => {}
             }
         });
     }

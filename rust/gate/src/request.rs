@@ -21,11 +21,10 @@ use crate::{
     download::Download,
     event::Shown,
     fields::Fields,
-    http1::Wire,
     identity::{ANONYMOUS, Dialects, Telling},
     ledger::Entry,
     limits,
-    message::{Answer, Body, RequestHead, Rest},
+    message::{Answer, Body, Interim, RequestHead, Rest},
     problem,
     refusal::Document,
     relay::Relay,
@@ -85,7 +84,7 @@ pub(crate) async fn answer(
     connection: Rc<Connection>,
     head: RequestHead,
     body: Body,
-    interim: Option<Rc<Wire>>,
+    interim: Option<Interim>,
 ) -> Result<Answer, Silence> {
     let active = connection.begin();
     let state = connection.worker.state();
@@ -263,7 +262,7 @@ async fn pass(
     standing: &Standing,
     mut head: RequestHead,
     body: Body,
-    interim: Option<Rc<Wire>>,
+    interim: Option<Interim>,
     active: Active,
     mut entry: Entry,
 ) -> Result<Answer, Silence> {
@@ -337,8 +336,8 @@ async fn pass(
     };
     let worker = &connection.worker;
     let mut hint = |status, fields: Fields| {
-        if let Some(wire) = &interim {
-            wire.hint(status, &fields);
+        if let Some(interim) = &interim {
+            interim.hint(status, fields);
         }
     };
     let outgoing = Outgoing {

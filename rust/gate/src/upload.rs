@@ -2,7 +2,6 @@
 
 use std::{
     cell::Cell,
-    pin::Pin,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -10,8 +9,6 @@ use std::{
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body::Body as _;
-use hyper::body::Incoming;
 
 use crate::{
     connection::{Active, Connection},
@@ -91,7 +88,7 @@ impl Upload {
             let piece = match &mut self.body {
                 Body::None => Poll::Ready(Ok(Piece::End)),
                 Body::Http1(wire, _) => wire.poll_piece(cx),
-                Body::Http2(incoming, _) => poll_frame(incoming, cx),
+                Body::Http2(incoming, _) => incoming.poll_piece(cx),
             };
             self.connection
                 .waits_for_body(self.slot, piece.is_pending());
@@ -119,18 +116,4 @@ impl Upload {
             }
         }
     }
-}
-
-fn poll_frame(body: &mut Incoming, cx: &mut Context<'_>) -> Poll<Result<Piece, UploadError>> {
-    Pin::new(body).poll_frame(cx).map(|frame| match frame {
-        None => Ok(Piece::End),
-        Some(Err(_)) => Err(UploadError::Broken),
-        Some(Ok(frame)) => Ok(match frame.into_data() {
-            Ok(data) => Piece::Data(data),
-            Err(frame) => frame.into_trailers().map_or_else(
-                |_| Piece::Data(Bytes::new()), // no kind of frame that there is
-                Piece::Trailers,
-            ),
-        }),
-    })
 }

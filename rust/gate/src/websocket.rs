@@ -4,11 +4,11 @@
 
 use aws_lc_rs::{digest, rand};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use h2::ext::Protocol;
 use http::{
     HeaderName, HeaderValue, Method, Version,
     header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
 };
-use hyper::ext::Protocol;
 
 use crate::{
     fields::{Fields, items},

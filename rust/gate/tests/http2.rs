@@ -3,8 +3,10 @@
 
 mod support;
 
+use std::future::poll_fn;
+
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -77,6 +79,113 @@ async fn requests_are_forwarded_as_http_1() {
         .collect();
     for response in many {
         assert_eq!(response.await.unwrap().unwrap().status(), 200);
+    }
+}
+
+/// By the library that says what comes before an answer, too.
+async fn open_h2(world: &World, hello: Hello) -> h2::client::SendRequest<Bytes> {
+    let client = world.connect(hello.alpn("h2")).await;
+    let (sender, connection) = h2::client::handshake(client.tls).await.unwrap();
+    tokio::spawn(async move { connection.await.ok() });
+    sender
+}
+
+fn expecting(path: &str) -> Request<()> {
+    Request::post(format!("https://a.test{path}"))
+        .header("expect", "100-continue")
+        .body(())
+        .unwrap()
+}
+
+async fn interim(response: &mut h2::client::ResponseFuture) -> Option<Response<()>> {
+    poll_fn(|cx| response.poll_informational(cx))
+        .await
+        .map(Result::unwrap)
+}
+
+async fn body(response: Response<h2::RecvStream>) -> String {
+    let mut stream = response.into_body();
+    let mut said = Vec::new();
+    while let Some(data) = stream.data().await {
+        said.extend_from_slice(&data.unwrap());
+    }
+    String::from_utf8(said).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interim_responses_pass() {
+    let world = World::new().await;
+    let mut alice = open_h2(&world, Hello::new("a.test").identity(&world.alice)).await;
+    let asked = Request::get("https://a.test/hints").body(()).unwrap();
+    let (mut response, _) = alice.send_request(asked, true).unwrap();
+    let hint = interim(&mut response).await.unwrap();
+    assert_eq!(
+        (hint.status(), &hint.headers()["link"]),
+        (StatusCode::EARLY_HINTS, &HeaderValue::from_static("</x>"))
+    );
+    assert_eq!(hint.headers().len(), 1);
+    let response = response.await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert!(response.headers().contains_key("date"));
+    assert_eq!(body(response).await, "ok");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_cannot_fill_the_memory_with_interim_responses() {
+    let world = World::new().await;
+    let mut alice = open_h2(&world, Hello::new("a.test").identity(&world.alice)).await;
+    let asked = Request::get("https://a.test/many-hints").body(()).unwrap();
+    let (mut response, _) = alice.send_request(asked, true).unwrap();
+    let mut hints = 0;
+    while interim(&mut response).await.is_some() {
+        hints += 1;
+    }
+    assert!((100..500).contains(&hints), "{hints}");
+    assert_eq!(body(response.await.unwrap()).await, "ok");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_waits_to_be_asked_for_its_body_is_asked() {
+    let world = World::new().await;
+    let mut alice = open_h2(&world, Hello::new("a.test").identity(&world.alice)).await;
+    let (mut response, mut sending) = alice.send_request(expecting("/x"), false).unwrap();
+    let asks = tokio::time::timeout(PATIENCE, interim(&mut response))
+        .await
+        .unwrap();
+    assert_eq!(asks.unwrap().status(), StatusCode::CONTINUE);
+    sending.send_data("hello".into(), true).unwrap();
+    // Once.
+    assert!(interim(&mut response).await.is_none());
+    assert!(
+        body(response.await.unwrap())
+            .await
+            .ends_with("5\r\nhello\r\n0\r\n\r\n")
+    );
+    // Who does not wait is not asked.
+    let (mut response, mut sending) = alice.send_request(expecting("/x"), false).unwrap();
+    sending.send_data("hello".into(), true).unwrap();
+    assert!(interim(&mut response).await.is_none());
+    assert_eq!(response.await.unwrap().status(), 200);
+    // Nor is one whose body nobody wants.
+    let (mut response, _sending) = alice.send_request(expecting("/admin;x/"), false).unwrap();
+    assert!(interim(&mut response).await.is_none());
+    assert_eq!(response.await.unwrap().status(), 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_called_off_is_not_taken_for_a_whole_one() {
+    let world = World::new().await;
+    let mut alice = open_h2(&world, Hello::new("a.test").identity(&world.alice)).await;
+    for reason in [h2::Reason::CANCEL, h2::Reason::NO_ERROR] {
+        let before = world.upstream.requests().len();
+        let asked = Request::post("https://a.test/x").body(()).unwrap();
+        let (_response, mut sending) = alice.send_request(asked, false).unwrap();
+        sending.send_data("half".into(), false).unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        sending.send_reset(reason);
+        eventually("the end", || world.upstream.requests().len() > before).await;
+        let last = world.upstream.last();
+        assert!(last.ends_with("4\r\nhalf\r\n<EOF>"), "{last}");
     }
 }
 

@@ -22,6 +22,7 @@ use http::{Method, StatusCode, Version};
 pub(crate) use self::{
     head::{BadRequest, Heads, Request},
     wire::Wire,
+    write::date_value as date,
 };
 use self::{
     wire::write_all,
@@ -32,7 +33,7 @@ use crate::{
     connection::{Connection, Ending},
     download::Download,
     fields::Fields,
-    message::{Answer, Body, Rest},
+    message::{Answer, Body, Interim, Rest},
     request::answer,
     spare::Buffer,
     upstream::{BodyKind, Piece, write_trailers},
@@ -186,7 +187,7 @@ async fn exchange(
         BodyKind::None => Body::None,
         kind => Body::Http1(wire.clone(), kind),
     };
-    let interim = asked.is_11.then(|| wire.clone());
+    let interim = asked.is_11.then(|| Interim::Http1(wire.clone()));
     let answered = {
         let mut answering = pin!(answer(connection.clone(), request.head, body, interim));
         poll_fn(|cx| match answering.as_mut().poll(cx) {

@@ -140,12 +140,9 @@ impl Wire {
         }
     }
 
-    /// Passes an interim response on (RFC 9110 15.2). One of 100 is nothing that the upstream was asked for: the gate itself
-    /// asks the client for its body.
+    /// Passes an interim response on.
     pub(crate) fn hint(&self, status: StatusCode, fields: &Fields) {
-        if status != StatusCode::CONTINUE {
-            self.0.borrow_mut().hint(status, fields);
-        }
+        self.0.borrow_mut().hint(status, fields);
     }
 
     /// Sends interim responses, and looks whether the client has gone away.

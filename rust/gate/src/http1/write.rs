@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, time::SystemTime};
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 use crate::{fields::Fields, standing::unix_now, upstream::decimal};
 
@@ -109,9 +109,22 @@ fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// How a date is written (RFC 9110 5.6.7).
+const FORM: usize = "Sun, 06 Nov 1994 08:49:37 GMT".len();
+
 /// RFC 9110 6.6.1: an answer without a date gets one.
 fn date(out: &mut Vec<u8>) {
-    const FORM: usize = "Sun, 06 Nov 1994 08:49:37 GMT".len();
+    out.extend_from_slice(b"date: ");
+    out.extend_from_slice(&today());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The same, where fields are not written one after the other.
+pub(crate) fn date_value() -> HeaderValue {
+    HeaderValue::from_bytes(&today()).unwrap_or(HeaderValue::from_static(""))
+}
+
+fn today() -> [u8; FORM] {
     thread_local! {
         static LAST: Cell<(i64, [u8; FORM])> = const { Cell::new((0, [0; FORM])) };
     }
@@ -124,9 +137,7 @@ fn date(out: &mut Vec<u8>) {
         }
         LAST.set((now, text));
     }
-    out.extend_from_slice(b"date: ");
-    out.extend_from_slice(&text);
-    out.extend_from_slice(b"\r\n");
+    text
 }
 
 #[cfg(test)]

@@ -1,0 +1,511 @@
+//! HTTP/2 towards clients (RFC 9113): one connection, its requests side by side.
+//!
+//! Knows streams, their bodies and how a connection ends. Does not know what a request is about ([`crate::request`]) nor how
+//! long anything may take: the worker's clock visits ([`crate::connection`]). Frames are the `h2` crate's.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use h2::{
+    Reason, RecvStream, SendStream,
+    ext::Protocol,
+    server::{self, SendResponse},
+};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT, TE, TRANSFER_ENCODING, UPGRADE},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::{
+    client_io::ClientIo,
+    connection::{Connection, Ending},
+    download::Download,
+    fields::Fields,
+    message::{Body, Interim, RequestHead, Rest},
+    request::answer,
+    upload::UploadError,
+    upstream::{BodyKind, Piece},
+};
+
+/// Most requests of a client at a time on one connection.
+const MAX_STREAMS: u32 = 200;
+/// What a client may send of one body, and of all, before it is wanted.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// What waits for a client to take it, of each answer.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// Streams that a client has reset before they were looked at, and those that the gate has reset for their errors: beyond
+/// it the connection ends (CVE-2023-44487).
+const MAX_RESET_STREAMS: usize = 20;
+const MAX_ERROR_STREAMS: usize = 1024;
+
+/// Interim responses to one request, in bytes; further ones are dropped, since nobody knows whether they are taken.
+const MAX_HINT_BYTES: usize = 16 * 1024;
+
+/// What is said of a WebSocket at once.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// RFC 9113 8.2.2: what HTTP/2 has not.
+const OF_HTTP_1: [HeaderName; 6] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Serves a client until its connection ends. The fields of a head are at most `limit` bytes long.
+pub(crate) async fn serve(io: ClientIo, connection: Rc<Connection>, limit: usize) {
+    let shaking = server::Builder::new()
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(limit).unwrap_or(u32::MAX)) // bounds CONTINUATION, too
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buffer_size(SEND_BUFFER_BYTES)
+        .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+        .max_local_error_reset_streams(Some(MAX_ERROR_STREAMS))
+        // RFC 8441: WebSockets.
+        .enable_connect_protocol()
+        .handshake(io);
+    let Some(mut serving) = until_cut(&connection, shaking).await else {
+        return;
+    };
+    let mut told = false;
+    poll_fn(|cx| {
+        loop {
+            let ending = connection.ending(cx);
+            if ending == Ending::Now {
+                return Poll::Ready(());
+            }
+            if ending == Ending::Soon && !told {
+                told = true;
+                serving.graceful_shutdown();
+            }
+            match serving.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    let stream = stream(connection.clone(), request, respond);
+                    tokio::task::spawn_local(stream);
+                    continue;
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => {}
+            }
+            // What was polled may have asked for the end itself.
+            match connection.ending(cx) {
+                Ending::Soon if !told => {}
+                Ending::Now => return Poll::Ready(()),
+                _ => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+}
+
+/// What the settings of both sides come to; `None` if that was all.
+async fn until_cut<F, S, E>(connection: &Connection, shaking: F) -> Option<S>
+where
+    F: Future<Output = Result<S, E>>,
+{
+    let mut shaking = pin!(shaking);
+    poll_fn(|cx| {
+        if connection.ending(cx) == Ending::Now {
+            return Poll::Ready(None);
+        }
+        shaking.as_mut().poll(cx).map(Result::ok)
+    })
+    .await
+}
+
+/// Answers one request.
+async fn stream(
+    connection: Rc<Connection>,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) {
+    let (mut parts, body) = request.into_parts();
+    let reply = Rc::new(Reply {
+        respond: RefCell::new(respond),
+        room: Cell::new(MAX_HINT_BYTES),
+    });
+    let mut conversation = None;
+    let body = if parts.method == Method::CONNECT {
+        // RFC 9113 8.5: what follows is no body.
+        if parts.headers.contains_key(CONTENT_LENGTH) {
+            return reply.reset(Reason::PROTOCOL_ERROR);
+        }
+        conversation = Some(body);
+        Body::None
+    } else {
+        match kind(&parts.headers, &body) {
+            BodyKind::None => Body::None,
+            kind => {
+                let expects = (parts.headers.get(EXPECT))
+                    .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+                let incoming = Incoming {
+                    stream: body,
+                    asks: (expects && kind != BodyKind::Length(0)).then(|| reply.clone()),
+                    data_done: false,
+                };
+                Body::Http2(incoming, kind)
+            }
+        }
+    };
+    let head = RequestHead {
+        method: parts.method,
+        uri: parts.uri,
+        version: parts.version,
+        protocol: parts.extensions.remove::<Protocol>(),
+        fields: parts.headers.into(),
+    };
+    let answered = {
+        let interim = Some(Interim::Http2(reply.clone()));
+        let mut answering = pin!(answer(connection, head, body, interim));
+        poll_fn(|cx| match answering.as_mut().poll(cx) {
+            Poll::Ready(answered) => Poll::Ready(Some(answered)),
+            // It does not want the answer any more.
+            Poll::Pending => reply.poll_reset(cx).map(|()| None),
+        })
+        .await
+    };
+    let answered = match answered {
+        Some(Ok(answered)) => answered,
+        Some(Err(_)) => return reply.reset(Reason::INTERNAL_ERROR),
+        None => return,
+    };
+    let mut response = Response::new(());
+    *response.status_mut() = answered.status;
+    *response.headers_mut() = of_http_2(answered.fields);
+    response
+        .headers_mut()
+        .entry(DATE)
+        .or_insert_with(crate::http1::date);
+    match answered.rest {
+        Rest::Body(download) => {
+            let over = download.is_over();
+            if let Some(length) = download.length().filter(|_| !over) {
+                let length = HeaderValue::from(length);
+                response
+                    .headers_mut()
+                    .entry(CONTENT_LENGTH)
+                    .or_insert(length);
+            }
+            if let Some(stream) = reply.send(response, over)
+                && !over
+            {
+                send(stream, download).await;
+            }
+        }
+        Rest::Relay(relay) => {
+            response.headers_mut().remove(CONTENT_LENGTH);
+            // Nothing but an extended CONNECT is switched.
+            match conversation {
+                Some(receiving) => {
+                    if let Some(sending) = reply.send(response, false) {
+                        relay.start(Conversation::new(receiving, sending));
+                    }
+                }
+                None => reply.reset(Reason::INTERNAL_ERROR),
+            }
+        }
+    }
+}
+
+/// RFC 9113 8.1.1: how long a body is, as far as that is said. That what comes is as long, the library sees to.
+fn kind(fields: &HeaderMap, body: &RecvStream) -> BodyKind {
+    let is_told = fields.contains_key(CONTENT_LENGTH);
+    if body.is_end_stream() {
+        return if is_told {
+            BodyKind::Length(0)
+        } else {
+            BodyKind::None
+        };
+    }
+    match length(fields) {
+        Some(length) => BodyKind::Length(length),
+        None => BodyKind::Chunked,
+    }
+}
+
+/// RFC 9110 8.6: a number, perhaps several times.
+fn length(fields: &HeaderMap) -> Option<u64> {
+    let mut found = None;
+    for value in fields.get_all(CONTENT_LENGTH) {
+        for text in value.to_str().ok()?.split(',') {
+            let text = text.trim_matches([' ', '\t']);
+            if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+                return None;
+            }
+            let length: u64 = text.parse().ok()?;
+            if found.is_some_and(|found| found != length) {
+                return None;
+            }
+            found = Some(length);
+        }
+    }
+    found
+}
+
+/// The fields of an answer, without those of HTTP/1.1.
+fn of_http_2(fields: Fields) -> HeaderMap {
+    let mut map = fields.into_map();
+    for name in &OF_HTTP_1 {
+        map.remove(name);
+    }
+    map
+}
+
+/// Where an answer goes.
+pub(crate) struct Reply {
+    respond: RefCell<SendResponse<Bytes>>,
+    /// How many bytes of interim responses there may still be.
+    room: Cell<usize>,
+}
+
+impl Reply {
+    /// Passes an interim response on (RFC 9113 8.1).
+    pub(crate) fn hint(&self, status: StatusCode, fields: Fields) {
+        let size = 32
+            + fields
+                .iter()
+                .map(|(name, value)| name.len() + value.len() + 32)
+                .sum::<usize>();
+        let Some(left) = self.room.get().checked_sub(size) else {
+            return;
+        };
+        self.room.set(left);
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        *response.headers_mut() = of_http_2(fields);
+        // An error shows again with the answer.
+        let _ = self.respond.borrow_mut().send_informational(response);
+    }
+
+    /// Ready when the client does not want the answer any more, or is gone.
+    fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.respond.borrow_mut().poll_reset(cx).map(|_| ())
+    }
+
+    fn reset(&self, reason: Reason) {
+        self.respond.borrow_mut().send_reset(reason);
+    }
+
+    /// Sends the head of the answer; `None` if the client has gone away.
+    fn send(&self, response: Response<()>, over: bool) -> Option<SendStream<Bytes>> {
+        let sent = self.respond.borrow_mut().send_response(response, over);
+        if sent.is_err() {
+            self.reset(Reason::INTERNAL_ERROR);
+        }
+        sent.ok()
+    }
+}
+
+/// Sends the body of an answer, as fast as the client takes it.
+async fn send(mut stream: SendStream<Bytes>, mut download: Download) {
+    // What is to be sent next, and whether it is the last.
+    let mut next: Option<(Bytes, bool)> = None;
+    poll_fn(|cx| {
+        loop {
+            if stream.poll_reset(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if next.is_some() && ready!(poll_room(&mut stream, cx)).is_err() {
+                return Poll::Ready(());
+            }
+            if let Some((data, last)) = next.take() {
+                if stream.send_data(data, last).is_err() || last {
+                    return Poll::Ready(());
+                }
+                continue;
+            }
+            // Asked for before there is room: an answer that has nothing to say holds no part of what the client takes of
+            // all of them.
+            let _ = match ready!(download.poll_piece(cx)) {
+                Ok(Piece::Data(data)) => {
+                    let last = download.is_over();
+                    if !data.is_empty() {
+                        stream.reserve_capacity(1);
+                        next = Some((data, last));
+                        continue;
+                    }
+                    if !last {
+                        continue;
+                    }
+                    stream.send_data(data, true)
+                }
+                Ok(Piece::Trailers(trailers)) => stream.send_trailers(trailers),
+                Ok(Piece::End) => stream.send_data(Bytes::new(), true),
+                Err(_) => {
+                    stream.send_reset(Reason::INTERNAL_ERROR);
+                    Ok(())
+                }
+            };
+            return Poll::Ready(());
+        }
+    })
+    .await;
+}
+
+/// Ready when something can be sent of what room was asked for.
+fn poll_room(stream: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    while stream.capacity() == 0 {
+        match ready!(stream.poll_capacity(cx)) {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+            None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+    Poll::Ready(Ok(()))
+}
+
+/// A request's body, as it comes.
+pub(crate) struct Incoming {
+    stream: RecvStream,
+    /// Where the client waits to be asked for it (RFC 9110 10.1.1).
+    asks: Option<Rc<Reply>>,
+    data_done: bool,
+}
+
+impl Incoming {
+    /// The next piece. The client is asked for it, and gets room for more, by this and by nothing else.
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, UploadError>> {
+        if !self.data_done {
+            let data = self.stream.poll_data(cx);
+            if let Some(reply) = self.asks.take()
+                && data.is_pending()
+            {
+                reply.hint(StatusCode::CONTINUE, Fields::default());
+            }
+            match ready!(data) {
+                Some(Ok(data)) => {
+                    let _ = self.stream.flow_control().release_capacity(data.len());
+                    return Poll::Ready(Ok(Piece::Data(data)));
+                }
+                Some(Err(_)) => return Poll::Ready(Err(UploadError::Broken)),
+                None => self.data_done = true,
+            }
+        }
+        Poll::Ready(match ready!(self.stream.poll_trailers(cx)) {
+            Ok(Some(trailers)) => Ok(Piece::Trailers(trailers)),
+            Ok(None) => Ok(Piece::End),
+            Err(_) => Err(UploadError::Broken),
+        })
+    }
+}
+
+/// A stream that has become a WebSocket (RFC 8441 5): bytes both ways.
+pub(crate) struct Conversation {
+    receiving: RecvStream,
+    sending: SendStream<Bytes>,
+    /// What came and was not yet read.
+    left: Bytes,
+    is_shut: bool,
+}
+
+impl Conversation {
+    fn new(receiving: RecvStream, sending: SendStream<Bytes>) -> Conversation {
+        Conversation {
+            receiving,
+            sending,
+            left: Bytes::new(),
+            is_shut: false,
+        }
+    }
+}
+
+impl AsyncRead for Conversation {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.left.is_empty() {
+            match ready!(self.receiving.poll_data(cx)) {
+                Some(Ok(data)) => self.left = data,
+                // RFC 8441 5: both ways of saying that it is over, without and with what TCP calls a reset.
+                Some(Err(error)) => {
+                    return Poll::Ready(match error.reason() {
+                        Some(Reason::NO_ERROR | Reason::CANCEL) => Ok(()),
+                        _ => Err(broken(error)),
+                    });
+                }
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        let count = self.left.len().min(buffer.remaining());
+        buffer.put_slice(&self.left[..count]);
+        self.left.advance(count);
+        let _ = self.receiving.flow_control().release_capacity(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Conversation {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let wanted = bytes.len().min(PIECE_BYTES);
+        self.sending.reserve_capacity(wanted);
+        ready!(poll_room(&mut self.sending, cx))?;
+        let count = self.sending.capacity().min(wanted);
+        let data = Bytes::copy_from_slice(&bytes[..count]);
+        self.sending.send_data(data, false).map_err(broken)?;
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The connection's task writes what there is.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.is_shut {
+            self.is_shut = true;
+            let end = self.sending.send_data(Bytes::new(), true);
+            end.map_err(broken)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn broken(error: h2::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_is_one_number_however_often() {
+        for (values, expected) in [
+            (&["5"][..], Some(5)),
+            (&["5", "5"], Some(5)),
+            (&["5, 5"], Some(5)),
+            (&["5", "6"], None),
+            (&["5,"], None),
+            (&["+5"], None),
+            (&["99999999999999999999"], None),
+            (&[], None),
+        ] {
+            let mut fields = HeaderMap::new();
+            for value in values {
+                fields.append(CONTENT_LENGTH, HeaderValue::from_static(value));
+            }
+            assert_eq!(length(&fields), expected, "{values:?}");
+        }
+    }
+}
