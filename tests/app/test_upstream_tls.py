@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pki import ca, leaf
 
+from mutualgate.app import upstream_tls
 from mutualgate.app.settings import gate_settings
 from mutualgate.app.upstream_tls import OF_SYSTEM, files_of_upstreams, tls_settings, upstreams_fit
 from mutualgate.config import Config, UpstreamTls, parse
@@ -67,3 +68,21 @@ def test_the_system_can_be_trusted_by_name(tmp_path: Path) -> None:
     settings = tls_settings(OF_SYSTEM)
     assert settings is not None
     assert b"BEGIN CERTIFICATE" in settings.ca_pem
+
+
+def test_a_machine_that_trusts_nobody_is_found_before_it_matters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = """
+[[sites]]
+name = "main"
+hosts = ["localhost"]
+routes = [{ path = "/", upstream = "http://app" }, { path = "/x", upstream = "https://app" }]
+"""
+    config = parse(text, tmp_path / "mutualgate.toml")
+    assert list(upstreams_fit(config)) == []
+    monkeypatch.setattr(upstream_tls, "_SYSTEM_FILES", ())
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nothing"))
+    (finding,) = upstreams_fit(config)
+    assert finding.place == ("sites", 0, "routes", 1, "upstream")
+    assert finding.problem == "https://app:443: this machine has no collection of authorities"

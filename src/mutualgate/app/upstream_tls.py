@@ -36,13 +36,22 @@ def tls_settings(tls: UpstreamTls) -> TlsSettings | None:
 
 
 def upstreams_fit(config: Config) -> Iterator[Finding]:
-    """The files of each upstream can be read and belong together."""
+    """The files of each upstream can be read and belong together; where the machine is to trust somebody, it does."""
     for number, upstream in enumerate(config.upstreams):
         try:
             tls_settings(upstream.tls)
         except BadInput as error:
             problem = f"{error.where}: {error.problem}"
             yield Finding(("upstreams", number, "tls", _blamed(upstream, error)), problem, error.expected, error.fix)
+    for site_number, site in enumerate(config.sites):
+        for number, route in enumerate(site.routes):
+            if route.upstream is not None and route.upstream.is_tls:
+                try:
+                    tls_settings(OF_SYSTEM)
+                except BadInput as error:
+                    fix = "Name one of [[upstreams]] there, with `ca_file` under [upstreams.tls]"
+                    where = ("sites", site_number, "routes", number, "upstream")
+                    yield Finding(where, f"{route.upstream}: {error.problem}", error.expected, fix)
 
 
 def files_of_upstreams(config: Config) -> list[Path]:
