@@ -111,6 +111,7 @@ servers = ["http://127.0.0.1:1", "unix:app.sock"]
 drain = ["unix:app.sock"]
 balance = "client_hash"
 timeouts = { response = "1500ms", total = "1m" }
+ejection = { status = [502, 503] }
 
 [[sites]]
 name = "main"
@@ -124,6 +125,7 @@ def test_an_upstream_is_passed_on_with_its_servers() -> None:
     assert (upstream.name, upstream.balance) == ("app", "client_hash")
     assert [server.drain for server in upstream.servers] == [False, True]
     assert (upstream.waits.connect, upstream.waits.response, upstream.waits.total) == (None, 1.5, 60)
+    assert (upstream.ejection.failures, upstream.ejection.status) == (5, [502, 503])
     assert alone == UpstreamSettings.at("http://127.0.0.1:1")
 
 

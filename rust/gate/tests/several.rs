@@ -259,6 +259,26 @@ async fn a_server_that_fails_is_left_out_for_a_while() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_can_count_as_none() {
+    for (status, ejections) in [(vec![], 0), (vec![503], 0), (vec![502, 500], 1)] {
+        let servers = servers(2).await;
+        let mut upstream = at(&servers);
+        upstream.ejection.failures = 2;
+        upstream.ejection.status = status;
+        let world = world(upstream).await;
+        let mut alice = world.alice().await;
+        for _ in 0..10 {
+            assert_eq!(alice.get("/500").await.status, 500);
+        }
+        let report = world.gate.counters().servers;
+        let found: u64 = report.iter().map(|one| one.ejections).sum();
+        assert_eq!(found, ejections);
+        // What it says is passed on, and not asked of another one.
+        assert_eq!(report.iter().map(|one| one.requests).sum::<u64>(), 10);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn servers_are_asked_how_they_are() {
     let servers = servers(2).await;
     let mut upstream = at(&servers);

@@ -175,7 +175,10 @@ def _upstream(config: Config, service: Upstream, sockets: Path) -> UpstreamSetti
         waits=Waits(_seconds(waits.connect), _seconds(waits.response), _seconds(waits.total)),
         retries=Retries(upstream.retries.most, upstream.retries.percent, upstream.retries.per_second),
         ejection=Ejection(
-            upstream.ejection.failures, upstream.ejection.time.total_seconds(), upstream.ejection.most_percent
+            upstream.ejection.failures,
+            upstream.ejection.time.total_seconds(),
+            upstream.ejection.most_percent,
+            list(upstream.ejection.status),
         ),
         slow_start=upstream.slow_start.total_seconds(),
         resolve=upstream.resolve.total_seconds(),

@@ -423,6 +423,8 @@ UPSTREAM_EJECTION = Table(
                 "For how long; each time after that by as much longer, up to ten times.", '"10s"'),
         Setting("most_percent", Whole(0, 100), "50", "Of all servers, that may be left out at a time; never all.",
                 "30"),
+        Setting("status", Many(Whole(500, 599)), "[]",
+                "Answers that count as none. They are passed on all the same.", "[502, 503, 504]"),
     ),
 )  # fmt: skip
 

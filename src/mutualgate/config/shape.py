@@ -300,6 +300,7 @@ class UpstreamEjection:
     failures: int
     time: timedelta
     most_percent: int
+    status: tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,7 @@ class Ejection(msgspec.Struct, frozen=True):
     failures: int = 5
     time: float = 30.0
     most_percent: int = 50
+    status: list[int] = []
 
 
 class Health(msgspec.Struct, frozen=True):

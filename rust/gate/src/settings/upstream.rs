@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use http::StatusCode;
 use serde::Deserialize;
 
 use super::{
@@ -84,6 +85,17 @@ pub(crate) struct Ejection {
     pub(crate) time: Duration,
     /// Of all servers, in percent, that may be out for their failures.
     pub(crate) most_percent: u32,
+    /// Which answers are failures, too: a bit for each status from 500 on.
+    pub(crate) status: u128,
+}
+
+impl Ejection {
+    /// Whether an answer of `status` is a failure.
+    pub(crate) fn counts(self, status: StatusCode) -> bool {
+        let at = u32::from(status.as_u16()).checked_sub(500);
+        at.and_then(|at| self.status.checked_shr(at))
+            .is_some_and(|rest| rest & 1 == 1)
+    }
 }
 
 /// How servers are asked how they are.
@@ -196,6 +208,7 @@ struct WireEjection {
     failures: u32,
     time: f64,
     most_percent: u32,
+    status: Vec<u16>,
 }
 
 impl Default for WireEjection {
@@ -204,6 +217,7 @@ impl Default for WireEjection {
             failures: 5,
             time: 30.0,
             most_percent: 50,
+            status: Vec::new(),
         }
     }
 }
@@ -356,11 +370,21 @@ pub(super) fn checked(index: usize, wire: &WireUpstream) -> Result<Upstream, Set
             failures: wire.ejection.failures,
             time: wait_of("ejection.time", wire.ejection.time)?,
             most_percent: wire.ejection.most_percent.min(100),
+            status: failures(&wire.ejection.status)
+                .map_err(|problem| SettingsError::new(field("ejection.status"), problem))?,
         },
         slow_start: Duration::from_secs_f64(wire.slow_start.clamp(0.0, 100_000.0)),
         resolve: wait_of("resolve", wire.resolve)?,
         health,
         send_proxy,
+    })
+}
+
+/// A bit for each of the answers that are failures.
+fn failures(statuses: &[u16]) -> Result<u128, String> {
+    statuses.iter().try_fold(0, |bits, status| match status {
+        500..=599 => Ok(bits | 1 << (status - 500)),
+        other => Err(format!("has {other}, expected 500 to 599")),
     })
 }
 
@@ -414,6 +438,26 @@ fn address(text: &str, protocol: &str) -> Result<Address, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_that_are_failures() {
+        let ejection = |statuses: &[u16]| Ejection {
+            failures: 1,
+            time: Duration::ZERO,
+            most_percent: 50,
+            status: failures(statuses).unwrap(),
+        };
+        let counts =
+            |ejection: Ejection, status| ejection.counts(StatusCode::from_u16(status).unwrap());
+        for status in [200, 404, 499, 500, 501, 502, 503, 599, 600, 628, 999] {
+            assert_eq!(
+                counts(ejection(&[500, 502, 599]), status),
+                [500, 502, 599].contains(&status)
+            );
+            assert!(!counts(ejection(&[]), status));
+        }
+        assert!(failures(&[499]).is_err() && failures(&[600]).is_err());
+    }
 
     #[test]
     fn servers_are_http_or_unix() {

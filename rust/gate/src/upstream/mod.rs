@@ -169,7 +169,11 @@ async fn send(
         }
         match attempt(worker, upstream, endpoint, request, &mut hear).await {
             Ok(answered) => {
-                endpoint.succeeded();
+                if upstream.ejection.counts(answered.0.status) {
+                    upstream.failed(endpoint);
+                } else {
+                    endpoint.succeeded();
+                }
                 return Ok(answered);
             }
             Err((why, again)) => {

@@ -69,6 +69,7 @@ pub struct WireEjection {
     pub failures: u32,
     pub time: f64,
     pub most_percent: u32,
+    pub status: Vec<u16>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -124,6 +125,7 @@ impl WireUpstream {
                 failures: 5,
                 time: 30.0,
                 most_percent: 50,
+                status: Vec::new(),
             },
             health: None,
         }
