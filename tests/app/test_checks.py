@@ -71,6 +71,8 @@ def test_a_secret_that_others_may_read_is_placed(installed: Installation) -> Non
         ('request_headers = {set = {"X-SSL-Client-Cert" = "x"}}', "the gate alone says who a client is"),
         ('request_headers = {set = {"Transfer_Encoding" = "x"}}', "frames the message"),
         ('request_headers = {remove = ["Host"]}', "is written by the gate"),
+        ('request_headers = {set = {"TraceParent" = "x"}}', "names one request of a trace"),
+        ('request_headers = {add = {"tracestate" = "x"}}', "names one request of a trace"),
         ('response_headers = {remove = ["Mutualgate-Reason"]}', "is the gate's own"),
         ('response_headers = {set = {"Connection" = "x"}}', "belongs to one connection"),
     ],
@@ -84,6 +86,6 @@ def test_a_rule_for_what_only_the_gate_writes_is_placed(rules: str, sentence: st
 
 
 def test_rules_for_other_fields_are_fine(installed: Installation) -> None:
-    rules = 'request_headers = {set = {"Authorization" = "x"}, remove = ["X-SSL-Client-Cert", "Cookie"]}'
+    rules = 'request_headers = {set = {"Authorization" = "x"}, remove = ["X-SSL-Client-Cert", "Cookie", "traceparent"]}'
     file(installed, f'[[sites.routes]]\npath = "/"\nupstream = "demo"\n{rules}')
     assert problems(installed.config, fields_fit) == []
