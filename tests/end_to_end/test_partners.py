@@ -16,6 +16,7 @@ from end_to_end import forge
 from end_to_end.estate import mark
 from end_to_end.forge import Authority, Identity
 from end_to_end.gate import Gate, running_gate
+from end_to_end.hostile import makers
 from end_to_end.recorder import Recorder
 from end_to_end.refusal import assert_refused
 
@@ -292,3 +293,34 @@ def test_a_pin_is_replaced_with_overlap_and_nobody_is_refused(house: House) -> N
         going.more("old")
         going.more("new")
     assert set(going.statuses["old"]) == set(going.statuses["new"]) == {200}
+
+
+def test_a_provider_whose_licence_was_withdrawn_is_kept_out_by_itself(tmp_path: Path, upstream: Recorder) -> None:
+    """R25: the register's answer suspends; the gate asks by itself, and no client waits for it."""
+    provider, withdrawn, program = "PSDBE-NBB-0000000001", tmp_path / "withdrawn", tmp_path / "check-register"
+    program.write_text(f"#!/bin/sh\ntest -e {withdrawn} && echo withdrawn || echo active\n")
+    program.chmod(0o755)
+    settings = f"""
+[register]
+command = "{program}"
+every = "1m"
+timeout = "20s"
+
+[[sites]]
+name = "main"
+hosts = ["localhost"]
+client_certificate = "required"
+routes = [{{ path = "/", upstream = "{upstream.url}" }}]
+"""
+    ca = makers.openssl_ca(tmp_path, "/CN=Qualified CA")
+    client = makers.openssl_leaf(tmp_path, f"/C=BE/O=Bank/organizationIdentifier={provider}/CN=x", ca)
+    with running_gate(tmp_path / "gate", settings) as gate:
+        gate.command("partner", "add", "bank", "--profile", "psd2", "--admits", "rule")
+        gate.command("partner", "ca", "add", "bank", ca.certificate_file, "--shared")
+        gate.command("partner", "name", "add", "bank", f"organization:{provider}", "--ca", "1")
+        assert gate.get("/", client).status == 200
+    withdrawn.touch()
+    with running_gate(tmp_path / "gate", settings) as gate:  # the first thing that it asks
+        gate.program.wait_for(lambda: gate.get("/", client).reason == "client_suspended", 30)
+        [member] = gate.command("partner", "member", "list", "bank").json["members"]
+        assert member["name"] == f"organization:{provider}"

@@ -352,6 +352,7 @@ class Runner:
                 ("sending letters", self._look_at_outbox),
                 ("fetching partners' revocation lists", self._look_at_partners),
                 ("fetching clients' keys", self._look_at_key_sets),
+                ("asking the register of licences", self._look_at_register),
                 ("looking at what expires", self._look_at_ends),
                 ("counting what ends", self._count_ends),
             )
@@ -544,6 +545,14 @@ class Runner:
         due = await asyncio.to_thread(key_sets.due)
         if await asyncio.gather(*(apart(partial(key_sets.fetch, one)) for one in due)):
             self._letters_due.set()
+
+    async def _look_at_register(self) -> None:
+        """One after the other: a register is somebody else's. What came of it, the look at the store takes over."""
+        register = self._services.register
+        for provider in await asyncio.to_thread(register.due):
+            await apart(partial(register.check, provider))
+            self._letters_due.set()
+        await asyncio.sleep(_KEEP_SECONDS)
 
     async def _look_at_ends(self) -> None:
         """Once at the start, and each hour: whoever is to be told, is told in the hour."""

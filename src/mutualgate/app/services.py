@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mutualgate.notices import Expiry, Outbox, Sender
     from mutualgate.partners.key_sets import KeySets
     from mutualgate.partners.pins import Pins
+    from mutualgate.partners.register import Register
     from mutualgate.partners.revocation import PartnerRevocation
     from mutualgate.partners.revocation_fetch import RevocationFetch
     from mutualgate.partners.service import Partners
@@ -98,6 +99,7 @@ class Services:
             "sender",
             "partners",
             "key_sets",
+            "register",
         ):
             self.__dict__.pop(made_of_it, None)
 
@@ -184,6 +186,14 @@ class Services:
         from mutualgate.partners.service import Partners
 
         return Partners(self.store, self.by, teller(self.config, self.outbox))
+
+    @cached_property
+    def register(self) -> "Register":
+        """Whether payment service providers have their licences; only in the process that has claimed the folder."""
+        from mutualgate.app.telling import teller
+        from mutualgate.partners.register import Register
+
+        return Register(self.store, self.config.register, teller(self.config, self.outbox))
 
     @cached_property
     def trust(self) -> "Trust":

@@ -327,6 +327,24 @@ NOTICES = Table(
     ),
 )
 
+REGISTER = Table(
+    "register",
+    "Who is asked whether payment service providers (partners of the profile psd2) still have their licences.",
+    (
+        Setting(
+            "command",
+            File(),
+            None,
+            "A program that is called with an identifier such as `PSDBE-NBB-0123456789` and writes `active` or "
+            "`withdrawn`. Who lost the licence is suspended; anything else changes nothing and is told of.",
+            '"check-register"',
+            otherwise="nobody is asked",
+        ),
+        Setting("every", Duration(MINUTE, 30 * DAY), '"24h"', "How often it is asked about each.", '"6h"'),
+        Setting("timeout", NETWORK_WAIT, '"30s"', "How long to wait for an answer.", '"10s"'),
+    ),
+)
+
 TRACING = Table(
     "tracing",
     "Traces of requests, for an OpenTelemetry collector (OTLP over HTTP). Where they are on, every request to an "
@@ -608,7 +626,7 @@ SITES = Table(
     repeated=True,
 )  # fmt: skip
 
-ROOT = Table("", "", (), (GATE, AUTHORITY, PORTAL, MAIL, NOTICES, TRACING, UPSTREAMS, SITES))
+ROOT = Table("", "", (), (GATE, AUTHORITY, PORTAL, MAIL, NOTICES, REGISTER, TRACING, UPSTREAMS, SITES))
 
 PORTAL_PATH = "/join"
 DEFAULT_HOSTS = ("localhost", "127.0.0.1", "::1")

@@ -201,6 +201,15 @@ class NoticesConfig:
 
 
 @dataclass(frozen=True)
+class RegisterConfig:
+    """Who is asked whether payment service providers have their licences; `command` is None where nobody is."""
+
+    command: Path | None
+    every: timedelta
+    timeout: timedelta
+
+
+@dataclass(frozen=True)
 class TracingConfig:
     """Where traces go; `endpoint` is None where nothing is traced."""
 
@@ -394,6 +403,7 @@ class Config:
     portal: PortalConfig
     mail: MailConfig
     notices: NoticesConfig
+    register: RegisterConfig
     tracing: TracingConfig
     upstreams: tuple[UpstreamConfig, ...]
     sites: tuple[SiteConfig, ...]
