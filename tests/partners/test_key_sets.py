@@ -244,7 +244,7 @@ def test_nothing_lifts_a_suspension(world: World) -> None:
     with pytest.raises(Conflict, match="suspended"):
         world.key_sets.approve("anna", one.id)
     with pytest.raises(Conflict, match="suspended"):
-        world.watch()
+        world.key_sets.watch("anna", world.server.url("/anna"), private=True)
     assert str(world.clients.get("anna").state) == "suspended"
     assert world.pins.list("anna") == []
     world.clients.resume("anna")
@@ -261,6 +261,29 @@ def test_who_is_suspended_while_it_is_fetched_gets_nothing(world: World) -> None
     assert world.key_sets.fetch(wanted).problem == "was changed while it was fetched"
     assert world.states() == []
     assert str(world.clients.get("anna").state) == "suspended"
+
+
+@pytest.mark.parametrize("its_own", [True, False], ids=["the partner's own client", "a client of the partner"])
+def test_nothing_lifts_the_suspension_of_a_partner(world: World, its_own: bool) -> None:
+    own = pki.leaf(None)
+    partners = Partners(world.store, by="test")
+    partners.add("acme", names=["dns:*.acme.example"], client="acme-own")
+    name = "acme-own" if its_own else "anna"
+    if not its_own:
+        partners.members.add("acme", "dns:a.acme.example", client="anna")
+    world.publish(with_certificate(own))
+    world.watch(name=name)
+    (wanted,) = world.key_sets.list()
+    partners.suspend("acme")
+    world.clock.move(DAY)
+    assert world.step() == []
+    assert world.key_sets.fetch(wanted[0]).problem == "was changed while it was fetched"
+    with pytest.raises(Conflict, match=f"a partner of the client '{name}' is suspended"):
+        world.key_sets.fetch_now(name)
+    assert (world.comes_in(own), world.key_sets.figures().sets) == (None, 0)
+    partners.resume("acme")
+    world.step()
+    assert world.comes_in(own) == name
 
 
 def test_another_address_meanwhile(world: World) -> None:

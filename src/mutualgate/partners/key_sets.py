@@ -16,7 +16,7 @@ from typing import Any
 from mutualgate import audit
 from mutualgate.clients import find, states
 from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound
-from mutualgate.model import Client, ClientState, KeySet, KeyState, Pin, PinKind, PinState, PublishedKey
+from mutualgate.model import Client, KeySet, KeyState, Pin, PinKind, PinState, PublishedKey
 from mutualgate.model.partner import environment as legal_environment
 from mutualgate.partners import fetching, material, pins
 from mutualgate.partners.addresses import read_location
@@ -40,7 +40,6 @@ AT_ONCE = 4
 """Fetches side by side: one slow server does not hold up the others."""
 TOTAL_SECONDS = 30.0
 _AUTOMATIC = "key set"
-_PRESENT = (ClientState.ACTIVE, ClientState.INVITED)
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class KeySetView:
 
 @dataclass(frozen=True)
 class KeySetFigures:
-    """How it stands with all sets of clients that are neither suspended nor gone."""
+    """How it stands with all sets of clients that are neither suspended, they or a partner of theirs, nor gone."""
 
     sets: int = 0
     failing: int = 0
@@ -264,6 +263,8 @@ class KeySets:
         with self._store.reading() as tx:
             client, found = self._found(tx, name)
             states.check_usable(client)
+            if not tx.key_sets.kept_in(client.id):
+                raise Conflict(f"a partner of the client '{client.name}' is suspended", code="client_suspended")
         return self.fetch(found)
 
     def fetch(self, wanted: KeySet) -> Taken:
@@ -428,9 +429,9 @@ class KeySets:
         return Taken(done, problem=str(error))
 
     def _still(self, tx: Transaction, wanted: KeySet) -> Client | None:
-        """The client, unless it is suspended or gone by now, or somebody said something else about its set."""
+        """The client, unless it or a partner of it is suspended by now, or somebody said something else about its set."""
         now, client = tx.key_sets.get(wanted.client), tx.clients.get(wanted.client)
-        if now is None or client is None or client.state not in _PRESENT:
+        if now is None or client is None or not tx.key_sets.kept_in(client.id):
             return None
         same = (now.url, now.private, now.environment, now.hold, now.every) == (
             wanted.url,

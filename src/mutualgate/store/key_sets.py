@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, delete, exists, func, insert, select, update
+from sqlalchemy.sql.elements import ColumnElement
 
-from mutualgate.model import ClientState, KeySet, KeyState, PinKind, PublishedKey
-from mutualgate.store.schema import client, key_set, published_key
+from mutualgate.model import ClientState, KeySet, KeyState, PartnerState, PinKind, PublishedKey
+from mutualgate.store.schema import client, key_set, member, partner, published_key
 
 
 class KeySets:
@@ -46,8 +47,13 @@ class KeySets:
         self._connection.execute(delete(published_key).where(published_key.c.client == client))
         self._connection.execute(delete(key_set).where(key_set.c.client == client))
 
+    def kept_in(self, id: int) -> bool:
+        """Whether a client is neither gone nor suspended, and no partner that it is a client of is suspended."""
+        query = select(client.c.id).where(client.c.id == id, _kept_in())
+        return self._connection.execute(query).first() is not None
+
     def due(self, at: datetime, limit: int) -> list[KeySet]:
-        """Those that are to be fetched at `at`, the longest due first. Not those of suspended clients, or gone ones."""
+        """Those that are to be fetched at `at`, the longest due first; only of clients that are `kept_in`."""
         return self._sets(
             self._of_present()
             .where(key_set.c.next_fetch <= at)
@@ -56,16 +62,16 @@ class KeySets:
         )
 
     def watched(self) -> list[tuple[KeySet, str]]:
-        """All of clients that are neither suspended nor gone, each with the client's name; by client."""
+        """All of clients that are `kept_in`, each with the client's name; by client."""
         query = self._of_present().add_columns(client.c.name).order_by(key_set.c.client)
         return [(_set(row), row.name) for row in self._connection.execute(query)]
 
     def count_keys(self) -> dict[KeyState, int]:
-        """How many keys there are in each state, of clients that are neither suspended nor gone."""
+        """How many keys there are in each state, of clients that are `kept_in`."""
         query = (
             select(published_key.c.state, func.count())
             .join(client, client.c.id == published_key.c.client)
-            .where(client.c.state.in_(_PRESENT))
+            .where(_kept_in())
             .group_by(published_key.c.state)
         )
         return {KeyState(state): int(number) for state, number in self._connection.execute(query)}
@@ -136,7 +142,7 @@ class KeySets:
         self._connection.execute(delete(published_key).where(published_key.c.id.in_(list(ids))))
 
     def _of_present(self) -> Select[Any]:
-        return select(key_set).join(client, client.c.id == key_set.c.client).where(client.c.state.in_(_PRESENT))
+        return select(key_set).join(client, client.c.id == key_set.c.client).where(_kept_in())
 
     def _sets(self, query: Select[Any]) -> list[KeySet]:
         return [_set(row) for row in self._connection.execute(query)]
@@ -161,6 +167,16 @@ class KeySets:
 
 
 _PRESENT = (str(ClientState.ACTIVE), str(ClientState.INVITED))
+_SUSPENDED = str(PartnerState.SUSPENDED)
+
+
+def _kept_in() -> ColumnElement[bool]:
+    """Over the table of clients."""
+    of_its_own = exists().where(partner.c.client == client.c.id, partner.c.state == _SUSPENDED)
+    of_another = exists().where(
+        member.c.client == client.c.id, member.c.partner == partner.c.id, partner.c.state == _SUSPENDED
+    )
+    return and_(client.c.state.in_(_PRESENT), ~of_its_own, ~of_another)
 
 
 def _set(row: Any) -> KeySet:
