@@ -188,6 +188,13 @@ def test_a_certificate_in_base64url_is_not_guessed_at() -> None:
     assert "cannot be read" in _left_out(jwk(own.key, x5c=[spelled]))
 
 
+def test_a_certificate_in_lines_is_not_guessed_at() -> None:
+    own = pki.leaf(None)
+    (text,) = x5c(own)
+    for spelled in (f"{text[:64]}\n{text[64:]}", f" {text}", f"{text}!"):
+        assert "cannot be read" in _left_out(jwk(own.key, x5c=[spelled]))
+
+
 def test_the_largest_set_that_is_sane_fits() -> None:
     chain = [pki.leaf(None, key=pki.rsa_key(4096))] * 2
     keys = [jwk(chain[0].key, x5c=x5c(*chain))] * MOST_KEYS

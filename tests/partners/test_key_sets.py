@@ -239,7 +239,7 @@ def test_nothing_lifts_a_suspension(world: World) -> None:
     world.clients.suspend("anna")
     world.clock.move(2 * DAY)
     assert world.step() == []
-    with pytest.raises(Conflict, match="suspended"):
+    with pytest.raises(Conflict, match=r"^the client 'anna' is suspended"):
         world.key_sets.fetch_now("anna")
     with pytest.raises(Conflict, match="suspended"):
         world.key_sets.approve("anna", one.id)

@@ -429,7 +429,7 @@ class KeySets:
         return Taken(done, problem=str(error))
 
     def _still(self, tx: Transaction, wanted: KeySet) -> Client | None:
-        """The client, unless it or a partner of it is suspended by now, or somebody said something else about its set."""
+        """The client, unless it or a partner of it is suspended by now, or its set is to be taken otherwise."""
         now, client = tx.key_sets.get(wanted.client), tx.clients.get(wanted.client)
         if now is None or client is None or not tx.key_sets.kept_in(client.id):
             return None
