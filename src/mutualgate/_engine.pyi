@@ -79,4 +79,7 @@ def reasons() -> list[tuple[str, str, str]]:
 def field_refused(direction: str, deed: str, name: str) -> str | None:
     """Why no header rule may do that to fields of this name; the rest of a sentence that begins with the name."""
 
-__all__ = ["EngineError", "Gate", "Snapshot", "Verdict", "decide_batch", "field_refused", "reasons"]
+def name_permitted(rules: Sequence[tuple[str, str]], kind: str, name: str) -> bool:
+    """Whether one of a partner's rules, kinds and patterns, permits a name of this kind, as in a certificate."""
+
+__all__ = ["EngineError", "Gate", "Snapshot", "Verdict", "decide_batch", "field_refused", "name_permitted", "reasons"]

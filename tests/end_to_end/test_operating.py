@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from end_to_end import axe, browsers, forge
 from end_to_end.browsers import Bundle
+from end_to_end.forge import Identity
 from end_to_end.gate import Gate, running_gate
 from end_to_end.hostile import makers
 from end_to_end.refusal import assert_refused
@@ -168,6 +169,36 @@ def test_a_partner_s_administrator_lets_its_own_in(
         assert "for operators" in page.inner_text("main")
 
 
+def test_a_partner_s_administrator_invites_its_own_people(gate: Gate, tmp_path: Path, screenshots: Path) -> None:
+    with browsers.chromium_session(at_home(gate, tmp_path, "chief of acme")) as page:
+        page.goto(f"https://localhost:{gate.port}/join/partner")
+        page.click("text=Invite somebody")
+        page.fill("#name", "orders.globex.example")
+        page.click("text=Make the link")
+        assert "is not among the names of acme" in page.inner_text("main")
+        page.screenshot(path=screenshots / "operate-partner-invite.png", full_page=True)
+        page.fill("#name", "orders.acme.example")
+        page.check("input[value=machine]")
+        page.click("text=Make the link")
+        (link,) = re.findall(r"/join/[A-Za-z0-9_-]{43}", page.inner_text("main"))
+        assert page.is_visible("button:has-text('Copy the link')")
+        page.screenshot(path=screenshots / "operate-partner-invited.png", full_page=True)
+
+        request, key = forge.request(tmp_path / "request", "orders")
+        kind = [("Content-Type", "application/pkcs10")]
+        answer = gate.get(f"{link}/csr", None, kind, method="POST", body=request.read_bytes())
+        (tmp_path / "orders.pem").write_bytes(answer.body)
+        orders = Identity(tmp_path / "orders.pem", key)
+        assert gate.get("/hello", orders).status == 200
+        page.click("text=All invitations")
+        assert "dns:orders.acme.example" in page.inner_text("main")
+        page.screenshot(path=screenshots / "operate-partner-invitations.png", full_page=True)
+    gate.command("partner", "suspend", "acme")
+    assert_refused(gate.get("/hello", orders), "client_suspended")
+    gate.command("partner", "resume", "acme")
+    assert gate.get("/hello", orders).status == 200
+
+
 def test_no_page_of_theirs_hinders_anybody(gate: Gate, tmp_path: Path, screenshots: Path) -> None:
     if reason := axe.missing():
         pytest.skip(reason)
@@ -191,9 +222,11 @@ def test_no_page_of_theirs_hinders_anybody(gate: Gate, tmp_path: Path, screensho
                 name = f"operate{path.replace('/', '-').partition('?')[0]}-{look['color_scheme']}.png"
                 page.screenshot(path=screenshots / name)
         with browsers.chromium_session(chief, **look) as page:
-            for path in ("/acme", "/acme/clients", "/acme/cas", "/acme/cas/1"):
+            for path in ("/acme", "/acme/clients", "/acme/cas", "/acme/cas/1", "/acme/invite", "/acme/invitations"):
                 page.goto(f"https://localhost:{gate.port}/join/partner{path}")
                 found[f"partner{path}"] = axe.problems(page) + too_wide(page)
+                name = f"partner{path.replace('/', '-')}-{look['color_scheme']}.png"
+                page.screenshot(path=screenshots / name, full_page=True)
     assert {path: problems for path, problems in found.items() if problems} == {}
 
 

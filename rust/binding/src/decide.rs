@@ -1,6 +1,7 @@
 //! Questions that need no snapshot.
 
 use gate::rules::{Deed, Direction};
+use judge::record::RuleKind;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -33,4 +34,25 @@ pub fn field_refused(direction: &str, deed: &str, name: &str) -> Option<&'static
         _ => Deed::Remove,
     };
     gate::rules::refused(direction, deed, name)
+}
+
+/// Whether one of a partner's `rules`, kinds and patterns, permits a name of this kind, as it would in a certificate.
+#[pyfunction]
+pub fn name_permitted(rules: Vec<(String, String)>, kind: &str, name: &str) -> bool {
+    let known: Vec<(RuleKind, String)> = rules
+        .into_iter()
+        .filter_map(|(kind, pattern)| Some((rule_kind(&kind)?, pattern)))
+        .collect();
+    rule_kind(kind).is_some_and(|kind| judge::name_permitted(&known, kind, name))
+}
+
+fn rule_kind(text: &str) -> Option<RuleKind> {
+    Some(match text {
+        "dns" => RuleKind::Dns,
+        "email" => RuleKind::Email,
+        "uri" => RuleKind::Uri,
+        "ip" => RuleKind::Ip,
+        "dn" => RuleKind::Dn,
+        _ => return None,
+    })
 }

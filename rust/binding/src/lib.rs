@@ -45,5 +45,6 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(decide::decide_batch, module)?)?;
     module.add_function(wrap_pyfunction!(decide::reasons, module)?)?;
     module.add_function(wrap_pyfunction!(decide::field_refused, module)?)?;
+    module.add_function(wrap_pyfunction!(decide::name_permitted, module)?)?;
     Ok(())
 }

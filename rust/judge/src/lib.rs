@@ -46,6 +46,7 @@ pub use authorize::{Permit, authorize};
 pub use batch::decide_batch;
 pub use decide::{decide, decide_again};
 pub use key::provable;
+pub use names::name_permitted;
 pub use reason::Reason;
 pub use route::{PathError, Route, Site};
 pub use signature::Memory;

@@ -471,6 +471,20 @@ impl RuleSet {
     }
 }
 
+/// Whether one of `rules` permits the name `name` of this kind, as it would in a certificate.
+///
+/// What is no name, a pattern among it, is permitted by none; a rule that means nothing permits nothing.
+pub fn name_permitted(rules: &[(RuleKind, String)], kind: RuleKind, name: &str) -> bool {
+    let (mut set, mut asked) = (RuleSet::default(), RuleSet::default());
+    for (kind, pattern) in rules {
+        let _ = set.add(*kind, pattern);
+    }
+    // A pattern of our own is no name: it is not among the exact ones.
+    asked.add(kind, name).is_some()
+        && !asked.exact.is_empty()
+        && asked.exact.iter().all(|name| set.permits(name))
+}
+
 /// Whether every reader takes the path of `uri` for what it looks like: a `..` or an encoded slash might lead out of it.
 fn is_straight(uri: &str) -> bool {
     let path = uri.split_once("://").map_or(uri, |(_, rest)| rest);
@@ -595,6 +609,31 @@ mod tests {
         for pattern in patterns {
             assert!(RuleSet::default().add(kind, pattern).is_none(), "{pattern}");
         }
+    }
+
+    #[test]
+    fn a_name_is_asked_about_without_a_certificate() {
+        let rules = [
+            (RuleKind::Dns, "*.acme.example".to_string()),
+            (RuleKind::Dn, "CN=*,O=Acme".to_string()),
+            (RuleKind::Email, "nonsense".to_string()),
+        ];
+        let permits = |kind, name| name_permitted(&rules, kind, name);
+        assert!(permits(RuleKind::Dns, "api.acme.example"));
+        assert!(permits(RuleKind::Dn, "CN=a,O=Acme"));
+        for (kind, name) in [
+            (RuleKind::Dns, "acme.example"),
+            (RuleKind::Dns, "*.acme.example"),
+            (RuleKind::Dns, "api.globex.example"),
+            (RuleKind::Email, "api.acme.example"),
+            (RuleKind::Email, "nonsense"),
+            (RuleKind::Dn, "CN=*,O=Acme"),
+            (RuleKind::Dn, "CN=a,O=Globex"),
+            (RuleKind::Dns, ""),
+        ] {
+            assert!(!permits(kind, name), "{kind:?} {name}");
+        }
+        assert!(!name_permitted(&[], RuleKind::Dns, "api.acme.example"));
     }
 
     #[test]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mutualgate.authorities.token_keys import TokenKeys
     from mutualgate.clients import Clients
     from mutualgate.config import Check, Config
-    from mutualgate.enrolment import Enrolment, Invitations, Renewals, WrongTries
+    from mutualgate.enrolment import Enrolment, Invitations, PartnerInvitations, Renewals, WrongTries
     from mutualgate.notices import Expiry, Outbox, Sender
     from mutualgate.partners.key_sets import KeySets
     from mutualgate.partners.pins import Pins
@@ -100,6 +100,7 @@ class Services:
             "partners",
             "key_sets",
             "register",
+            "partner_invitations",
         ):
             self.__dict__.pop(made_of_it, None)
 
@@ -260,6 +261,14 @@ class Services:
             letter=self.config.portal.letter,
             tries=self.wrong_tries,
         )
+
+    @cached_property
+    def partner_invitations(self) -> "PartnerInvitations":
+        """Those that partners' own administrators make."""
+        from mutualgate.enrolment import PartnerInvitations
+        from mutualgate.gate import name_permitted
+
+        return PartnerInvitations(self.store, self.invitations, name_permitted, self.by)
 
     @cached_property
     def renewals(self) -> "Renewals":

@@ -8,6 +8,7 @@ from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import emit, plain, table
 from mutualgate.cli.partner_names import Wide
+from mutualgate.errors import BadInput
 
 if TYPE_CHECKING:
     from mutualgate.model import Partner
@@ -231,6 +232,26 @@ def roles(
     emit({**as_dict(partner), **force.facts}, f"{partner.name} has {held}; {force.sentence}.", json)
 
 
+@app.command("appoints")
+def appoints(
+    name: Name,
+    answer: Annotated[str, typer.Argument(help="yes or no.")],
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """Say whether a partner's administrators may invite further administrators. They may not, unless it is said.
+
+    Example: mutualgate partner appoints acme yes
+    """
+    from mutualgate.app import Folder, change
+
+    if answer not in ("yes", "no"):
+        raise BadInput(f"'{plain(answer)[:40]}' is neither yes nor no", expected="yes or no")
+    partner, force = change(Folder(dir), lambda services: services.partners.set_appoints(name, answer == "yes"))
+    text = f"The administrators of {partner.name} {'may' if partner.appoints else 'may not'} invite further ones."
+    emit({**as_dict(partner), **force.facts}, text, json)
+
+
 @app.command("contact")
 def contact(
     name: Name,
@@ -266,5 +287,6 @@ def as_dict(partner: "Partner") -> dict[str, Any]:
         "security_contact": partner.security_contact,
         "client": partner.client,
         "profile": str(partner.profile),
+        "appoints": partner.appoints,
         "created": partner.created.isoformat(),
     }

@@ -7,6 +7,7 @@ from mutualgate.later import members
 if TYPE_CHECKING:
     from mutualgate.enrolment.invitations import Invitations, Invited, Outcome, Progress
     from mutualgate.enrolment.opening import Opened
+    from mutualgate.enrolment.partner_invitations import PartnerInvitations
     from mutualgate.enrolment.renewals import Renewals
     from mutualgate.enrolment.service import Enrolment, MadeP12
     from mutualgate.enrolment.signing import Signed
@@ -19,6 +20,7 @@ __all__ = [
     "MadeP12",
     "Opened",
     "Outcome",
+    "PartnerInvitations",
     "Progress",
     "Renewals",
     "Signed",
@@ -36,6 +38,7 @@ if not TYPE_CHECKING:
                 "Progress",
             ),
             "opening": ("Opened",),
+            "partner_invitations": ("PartnerInvitations",),
             "renewals": ("Renewals",),
             "service": (
                 "Enrolment",

@@ -30,6 +30,7 @@ from mutualgate.enrolment.opening import (
     Opened,
     by_id,
     check_open,
+    check_partner,
     check_same,
     check_times,
     expired,
@@ -364,7 +365,7 @@ class Invitations:
         if invitation.state is not InvitationState.USED:
             check_open(invitation, now, may_wait=True)
         with self._store.reading() as tx:
-            not_after, seen = self._sighting(tx, invitation)
+            not_after, seen = came_of(tx, invitation)
         return Progress(invitation.state, invitation.way, opened.client, not_after, seen)
 
     # Steps.
@@ -380,6 +381,8 @@ class Invitations:
             elif key is not None and key.code_hash is not None:
                 found = tx.invitations.with_code(key.code_hash)
             client = None if found is None else tx.clients.get(found.client)
+            if found is not None:
+                check_partner(tx, found)
         if found is None or client is None:
             self._tries.wrong(peer, now)
             raise NotFound(
@@ -442,6 +445,7 @@ class Invitations:
     def _once_more(self, tx: Transaction, opened: Opened, now: datetime) -> Opened:
         """The invitation as it is in the transaction that uses it: of two that come at once, one finds it open."""
         current = by_id(tx, opened.invitation.id)
+        check_partner(tx, current.invitation)
         check_open(current.invitation, now, may_wait=False)
         states.check_usable(current.client)
         return current
@@ -503,21 +507,6 @@ class Invitations:
         chain = () if issuer is None else tuple(issuing.chain_of(tx, issuer))
         return Signed(opened.client, credential, x509.load_der_x509_certificate(der), chain, ())
 
-    def _sighting(self, tx: Transaction, invitation: Invitation) -> tuple[datetime | None, datetime | None]:
-        client = invitation.client
-        if invitation.credential is not None:
-            credential = tx.credentials.get(invitation.credential)
-            if credential is not None:
-                return credential.not_after, tx.invitations.seen(client, fingerprint=credential.fingerprint, spki=None)
-        pin = _pin(tx, invitation)
-        if pin is not None:
-            whole = pin.kind is PinKind.CERTIFICATE
-            seen = tx.invitations.seen(
-                client, fingerprint=pin.digest if whole else None, spki=None if whole else pin.spki
-            )
-            return pin.not_after, seen
-        return None, None
-
     def _close(self, id: int, action: str, state: InvitationState, from_states: tuple[InvitationState, ...]) -> Opened:
         now = self._store.clock()
         with self._store.transaction() as tx:
@@ -569,3 +558,18 @@ class Invitations:
 
 def _pin(tx: Transaction, invitation: Invitation) -> Pin | None:
     return None if invitation.pin is None else tx.pins.get(invitation.pin)
+
+
+def came_of(tx: Transaction, invitation: Invitation) -> tuple[datetime | None, datetime | None]:
+    """Until when what came out of it counts, and when the gate first admitted it."""
+    client = invitation.client
+    if invitation.credential is not None:
+        credential = tx.credentials.get(invitation.credential)
+        if credential is not None:
+            return credential.not_after, tx.invitations.seen(client, fingerprint=credential.fingerprint, spki=None)
+    pin = _pin(tx, invitation)
+    if pin is not None:
+        whole = pin.kind is PinKind.CERTIFICATE
+        seen = tx.invitations.seen(client, fingerprint=pin.digest if whole else None, spki=None if whole else pin.spki)
+        return pin.not_after, seen
+    return None, None

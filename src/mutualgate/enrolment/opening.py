@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from mutualgate.authorities.profiles import MAX_LIFETIME, MIN_LIFETIME
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import Client, Invitation, InvitationState, Way
+from mutualgate.model import Client, Invitation, InvitationState, MemberState, PartnerState, Way
 from mutualgate.store import Transaction
 
 LIFE = timedelta(days=7)
@@ -62,6 +62,19 @@ def check_open(invitation: Invitation, now: datetime, *, may_wait: bool) -> None
             fix="Come back to this link when it is approved",
             code="invitation_waiting",
         )
+
+
+def check_partner(tx: Transaction, invitation: Invitation) -> None:
+    """Raises `Conflict` unless the partner whose administrator made it still may, and still has this client."""
+    if invitation.partner is None:
+        return
+    partner = tx.partners.get(invitation.partner)
+    there = any(
+        one.partner == invitation.partner and one.state is MemberState.ACTIVE
+        for one in tx.partners.memberships_of(invitation.client)
+    )
+    if partner is None or partner.state is not PartnerState.ACTIVE or not there:
+        raise Conflict("this invitation was taken back", fix=ASK, code="invitation_revoked")
 
 
 def expired(invitation: Invitation) -> Conflict:

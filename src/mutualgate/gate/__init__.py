@@ -1,6 +1,15 @@
 """Runs the data plane. The only package that imports the compiled module."""
 
-from mutualgate.gate.dataplane import DataPlane, Judge, Publication, Verdict, decide_batch, field_refused, reasons
+from mutualgate.gate.dataplane import (
+    DataPlane,
+    Judge,
+    Publication,
+    Verdict,
+    decide_batch,
+    field_refused,
+    name_permitted,
+    reasons,
+)
 from mutualgate.gate.settings import (
     Bounds,
     Ejection,
@@ -47,5 +56,6 @@ __all__ = [
     "Waits",
     "decide_batch",
     "field_refused",
+    "name_permitted",
     "reasons",
 ]

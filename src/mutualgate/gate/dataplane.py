@@ -205,3 +205,8 @@ def field_refused(
 ) -> str | None:
     """Why no header rule may do that to fields of this name; the rest of a sentence that begins with the name."""
     return _engine.field_refused(direction, deed, name)
+
+
+def name_permitted(rules: Sequence[tuple[str, str]], kind: str, name: str) -> bool:
+    """Whether one of a partner's `rules`, kinds and patterns, permits a name of this kind, as in a certificate."""
+    return _engine.name_permitted(rules, kind, name)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mutualgate.model.letter import Letter, LetterCount, LetterKind, LetterState
     from mutualgate.model.names import AuthorityName, ClientName, Role
     from mutualgate.model.partner import (
+        ADMINISTRATOR,
         Anchor,
         AnchorState,
         Intermediate,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from mutualgate.model.sighting import Sighting
 
 __all__ = [
+    "ADMINISTRATOR",
     "Admits",
     "Anchor",
     "AnchorState",
@@ -130,6 +132,7 @@ if not TYPE_CHECKING:  # who checks types knows the names from above, and no oth
             "letter": ("Letter", "LetterCount", "LetterKind", "LetterState"),
             "names": ("AuthorityName", "ClientName", "Role"),
             "partner": (
+                "ADMINISTRATOR",
                 "Anchor",
                 "AnchorState",
                 "Intermediate",

@@ -43,7 +43,7 @@ class Invitation:
 
     `way`, `peer` and `closed` say how and from where it was used, or what was handed in came, and when; `credential`
     and `pin` are what came out of it, `pin_kind` is how a certificate is to be pinned. `replaces_pin` is the pin that
-    what comes out takes the place of.
+    what comes out takes the place of, `partner` the one whose administrator made it.
     """
 
     id: int
@@ -65,6 +65,7 @@ class Invitation:
     pin: int | None
     pin_kind: PinKind | None
     replaces_pin: int | None
+    partner: int | None = None
 
     def expired(self, now: datetime) -> bool:
         """Whether its time is over and nothing came of it. What was handed in in time may wait longer."""

@@ -16,6 +16,9 @@ _POLICY = re.compile(r"[012](?:\.(?:0|[1-9][0-9]*))+")
 ANY_POLICY = "2.5.29.32.0"
 """Names no policy, so that none can be required by it."""
 POLICY_LIMIT = 128
+
+ADMINISTRATOR = Role("partner-admin")
+"""The role of those clients of a partner that look after it on the portal."""
 MEMBER_NAME_LIMIT = 320
 """Characters of a name inside a partner: the longest address that mail allows; a distinguished name has to fit, too."""
 
@@ -137,7 +140,10 @@ class MemberState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Partner:
-    """A partner as the store knows it. `client` stands for those of its clients that are not recorded."""
+    """A partner as the store knows it. `client` stands for those of its clients that are not recorded.
+
+    `appoints`: its administrators may make further ones.
+    """
 
     id: int
     name: PartnerName
@@ -149,6 +155,12 @@ class Partner:
     client: int
     created: datetime
     profile: PartnerProfile = PartnerProfile.NAMES
+    appoints: bool = False
+
+    @property
+    def grants(self) -> frozenset[Role]:
+        """The roles that its administrators may give."""
+        return frozenset(self.roles) | ({ADMINISTRATOR} if self.appoints else frozenset())
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,14 @@ class Members:
             self._audit(tx, now, "member.add", owner, made, one)
         return MemberView(made, one)
 
+    def enter(
+        self, tx: Transaction, at: datetime, owner: Partner, name: str, roles: tuple[Role, ...]
+    ) -> tuple[Member, Client]:
+        """As `add`, of a name in its canonical spelling, in the caller's transaction: one that waits is let in, too."""
+        made, one = self._approve(tx, at, owner, name, None, roles, tx.partners.member(owner.id, name))
+        self._audit(tx, at, "member.add", owner, made, one)
+        return made, one
+
     def approve(
         self, partner: str, name: str, *, client: str | None = None, roles: Iterable[str] | None = None
     ) -> MemberView:

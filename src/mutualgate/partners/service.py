@@ -191,6 +191,17 @@ class Partners:
                 audit.record(tx, now, self._by, "partner.roles", subject(partner), facts)
         return done
 
+    def set_appoints(self, name: str, appoints: bool) -> Partner:
+        """Whether its administrators may make further ones. Raises `NotFound`."""
+        now = self._store.clock()
+        with self._store.transaction() as tx:
+            partner = find(tx, name)
+            done = replace(partner, appoints=appoints)
+            if done != partner:
+                tx.partners.set(done)
+                audit.record(tx, now, self._by, "partner.appoints", subject(partner), {"appoints": appoints})
+        return done
+
     def set_contacts(self, name: str, *, contact: str | None = None, security_contact: str | None = None) -> Partner:
         """Whom to ask, and whom to tell of what is wrong. Raises `NotFound`, `BadInput`."""
         new = None if contact is None else _contact(contact)

@@ -19,6 +19,7 @@ from mutualgate.model import Anchor, AnchorState, MemberState, PartnerName
 from mutualgate.partners.under import let_in_under, refused_under
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
+from mutualgate.portal.desk import View
 from mutualgate.portal.guard import Form
 from mutualgate.portal.operator import PAGE_ROWS, At, acting, is_sure, number_of, part, query
 from mutualgate.portal.operator_pins import given_file, pem_of
@@ -56,15 +57,13 @@ OfficeOf = Callable[[Asked], Awaitable[Office]]
 """The office that a request means. Raises NotFound for a partner that is not the visitor's to look after."""
 
 
+OfficeView = Callable[[Asked, Office], Awaitable[Response]]
+
+
 def routes(at: At, prefix: str, office_of: OfficeOf) -> list[BaseRoute]:
     """The addresses of both, below `prefix`, which names the partner as `{partner}`."""
 
-    def view(function: Callable[[Asked, Office], Awaitable[Response]]) -> Callable[[Asked], Awaitable[Response]]:
-        async def with_office(asked: Asked) -> Response:
-            return await function(asked, await office_of(asked))
-
-        return with_office
-
+    view = with_office(office_of)
     return [
         at(prefix, get=view(show)),
         at(f"{prefix}/clients", get=view(members)),
@@ -74,6 +73,18 @@ def routes(at: At, prefix: str, office_of: OfficeOf) -> list[BaseRoute]:
         at(f"{prefix}/cas/{{id}}/prove", post=view(prove)),
         at(f"{prefix}/cas/{{id}}/retire", get=view(ask_to_retire), post=view(retire)),
     ]
+
+
+def with_office(office_of: OfficeOf) -> Callable[[OfficeView], View]:
+    """Makes a view of one that wants to know whose desk it is."""
+
+    def view(function: OfficeView) -> View:
+        async def at_its_desk(asked: Asked) -> Response:
+            return await function(asked, await office_of(asked))
+
+        return at_its_desk
+
+    return view
 
 
 async def show(asked: Asked, office: Office) -> Response:
@@ -104,7 +115,7 @@ async def show(asked: Asked, office: Office) -> Response:
         }
         return {"view": view, "partner": view.partner, **found, **_ways(view)}
 
-    return await _shown(asked, office, "partner/partner.html.j2", read)
+    return await shown(asked, office, "partner/partner.html.j2", read)
 
 
 async def members(asked: Asked, office: Office) -> Response:
@@ -117,7 +128,7 @@ async def members(asked: Asked, office: Office) -> Response:
         more = found[PAGE_ROWS - 1].member.name if len(found) > PAGE_ROWS else ""
         return {"partner": partner, "members": found[:PAGE_ROWS], "search": search, "after": after, "more": more}
 
-    return await _shown(asked, office, "partner/members.html.j2", read)
+    return await shown(asked, office, "partner/members.html.j2", read)
 
 
 async def change_member(asked: Asked, office: Office) -> Response:
@@ -175,7 +186,7 @@ async def new_ca(asked: Asked, office: Office) -> Response:
             "trial": None,
         }
 
-    return await _shown(asked, office, "partner/claim.html.j2", read)
+    return await shown(asked, office, "partner/claim.html.j2", read)
 
 
 async def claim(asked: Asked, office: Office) -> Response:
@@ -204,7 +215,7 @@ async def claim(asked: Asked, office: Office) -> Response:
         lambda tried: tried.partners.anchors.claim(office.partner, data, "the certificate", terms),
         form,
     )
-    return await _shown(asked, office, "partner/claim.html.j2", lambda _: values)
+    return await shown(asked, office, "partner/claim.html.j2", lambda _: values)
 
 
 async def ca(asked: Asked, office: Office) -> Response:
@@ -225,7 +236,7 @@ async def ca(asked: Asked, office: Office) -> Response:
 
     pending = values["state"] is AnchorState.PENDING
     values["trial"] = await _tried(asked, office, count) if pending else None
-    return await _shown(asked, office, "partner/ca.html.j2", lambda _: values)
+    return await shown(asked, office, "partner/ca.html.j2", lambda _: values)
 
 
 async def prove(asked: Asked, office: Office) -> Response:
@@ -247,7 +258,7 @@ async def ask_to_retire(asked: Asked, office: Office) -> Response:
     counts = values["state"] not in (AnchorState.PENDING, AnchorState.RETIRED)
     retire_it: Change = lambda tried: tried.partners.anchors.retire(office.partner, id)  # noqa: E731
     values["trial"] = await _tried(asked, office, retire_it) if counts else None
-    return await _shown(asked, office, "partner/retire.html.j2", lambda _: values)
+    return await shown(asked, office, "partner/retire.html.j2", lambda _: values)
 
 
 async def retire(asked: Asked, office: Office) -> Response:
@@ -275,7 +286,7 @@ async def _tried(asked: Asked, office: Office, change: Change, form: Form | None
     return await preview(asked, acting(asked), change, form) if office.operator else None
 
 
-async def _shown(
+async def shown(
     asked: Asked, office: Office, template: str, read: "Callable[[Services], dict[str, Any]]", *, status: int = 200
 ) -> Response:
     from mutualgate.portal.operator import TABS, waiting

@@ -90,12 +90,16 @@ def _invite(services: "Services", values: dict[str, str], given: Form) -> "Invit
 
 async def _new_link(asked: Asked, invited: "Invited") -> Response:
     """What opens the invitation: on no other page, and in no address."""
-    # Links go where `[portal] url` says; else to where the operator is, which the gate has checked.
+    values = {"invited": invited, "client": invited.client, "ways": WAYS, **opening(asked, invited)}
+    return await shown(asked, "operator/invited.html.j2", lambda _: values)
+
+
+def opening(asked: Asked, invited: "Invited") -> dict[str, Any]:
+    """The link and its QR code, for the page that shows them."""
+    # Links go where `[portal] url` says; else to where the visitor is, which the gate has checked.
     portal = getattr(asked.desk.services.config, "portal", None)
     link = invited.link(getattr(portal, "url", "") or asked.base)
-    picture = segno.make(link, error="m").svg_data_uri(scale=4, border=2)
-    values = {"invited": invited, "link": link, "qr": picture, "client": invited.client, "ways": WAYS}
-    return await shown(asked, "operator/invited.html.j2", lambda _: values)
+    return {"link": link, "qr": segno.make(link, error="m").svg_data_uri(scale=4, border=2)}
 
 
 async def invitations(asked: Asked) -> Response:
@@ -118,7 +122,11 @@ async def invitation(asked: Asked) -> Response:
         submitted = None
         if opened.invitation.state is InvitationState.WAITING:
             submitted = _explained(services, services.invitations.submitted(id) or b"", opened.invitation.way)
+        owner = opened.invitation.partner
+        with services.store.reading() as tx:
+            partner = None if owner is None else tx.partners.get(owner)
         values = {"invitation": opened.invitation, "client": opened.client, "submitted": submitted, "ways": WAYS}
+        values["partner"] = partner
         return {**values, "steps": _possible(opened.invitation.state)}
 
     return await shown(asked, "operator/invitation.html.j2", read)

@@ -53,6 +53,7 @@ def routes(at: At) -> list[BaseRoute]:
         *offices.routes(at, PREFIX, office),
         at(f"{PREFIX}/admits", post=admits),
         at(f"{PREFIX}/roles", post=roles),
+        at(f"{PREFIX}/appoints", post=appoints),
         at(f"{PREFIX}/names", post=permit),
         at(f"{PREFIX}/names/remove", get=ask_to_forbid, post=forbid),
         at(f"{PREFIX}/names/replace", get=ask_to_replace, post=replace),
@@ -136,6 +137,13 @@ async def roles(asked: Asked) -> Response:
     """What its clients may open."""
     name, form = part(asked, "partner"), await asked.form()
     await asked.call(acting(asked).partners.set_roles, name, form.text("roles", 1024).replace(",", " ").split())
+    return answers.see_other(asked, "operator", "partners", name)
+
+
+async def appoints(asked: Asked) -> Response:
+    """Whether its administrators may make further ones."""
+    name, form = part(asked, "partner"), await asked.form()
+    await asked.call(acting(asked).partners.set_appoints, name, form.text("appoints", 8) == "yes")
     return answers.see_other(asked, "operator", "partners", name)
 
 

@@ -4,14 +4,14 @@ Whose partner it is comes from the store: a client that is a member of the partn
 Everything else is as if it did not exist.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from mutualgate.errors import Conflict, NotFound
-from mutualgate.model import MemberState, Partner, PartnerState
-from mutualgate.portal import answers, offices
+from mutualgate.model import ADMINISTRATOR, MemberState, Partner, PartnerState
+from mutualgate.portal import answers, offices, partner_invitations
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk, View
 from mutualgate.portal.guard import SAFE, NotAllowed
@@ -20,8 +20,6 @@ from mutualgate.portal.offices import Office
 if TYPE_CHECKING:
     from mutualgate.app import Services
 
-ROLE: Final = "partner-admin"
-
 
 def routes(desk: Desk) -> list[BaseRoute]:
     """All addresses of partners."""
@@ -29,7 +27,11 @@ def routes(desk: Desk) -> list[BaseRoute]:
     def at(path: str, **views: View) -> BaseRoute:
         return desk.route(f"/partner{path}", **views)
 
-    return [at("", get=first), *offices.routes(at, "/{partner}", office)]
+    return [
+        at("", get=first),
+        *offices.routes(at, "/{partner}", office),
+        *partner_invitations.routes(at, "/{partner}", office),
+    ]
 
 
 async def first(asked: Asked) -> Response:
@@ -57,7 +59,7 @@ def _own(services: "Services", asked: Asked) -> list[Partner]:
     """The partners that the visitor looks after. Raises NotAllowed where there is none."""
     visitor = asked.visitor
     found: list[Partner] = []
-    if visitor.admitted and ROLE in visitor.roles and visitor.client_id is not None:
+    if visitor.admitted and ADMINISTRATOR in visitor.roles and visitor.client_id is not None:
         with services.store.reading() as tx:
             active = [one for one in tx.partners.memberships_of(visitor.client_id) if one.state is MemberState.ACTIVE]
             partners = tx.partners.get_many({one.partner for one in active})
@@ -65,7 +67,7 @@ def _own(services: "Services", asked: Asked) -> list[Partner]:
     if not found:
         raise NotAllowed(
             "this page is for a partner's administrators",
-            expected=f"a client of a partner's with the role {ROLE}",
+            expected=f"a client of a partner's with the role {ADMINISTRATOR}",
             code="not_an_administrator",
         )
     return sorted(found, key=lambda one: one.name)

@@ -3,7 +3,7 @@
 Both are made in one reading transaction, so they are the store's state at exactly the epoch that they carry.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from mutualgate.model import Authority, Change, ChangeKind, Client, ClientState, Revocation
@@ -97,6 +97,7 @@ def _batch(tx: Transaction, changes: Iterable[Change], sites: list[SiteRecord] |
     credential_ids = [int(key) for key in keys[ChangeKind.CREDENTIAL]]
     credentials = tx.credentials.get_many(credential_ids)
     clients = tx.clients.get_many(client_ids)
+    out = tx.clients.out_with_partner(client_ids)
     owners = clients | tx.clients.get_many({one.client for one in credentials.values() if one.client not in clients})
     for id in client_ids:
         if clients[id].state is ClientState.GONE:
@@ -116,7 +117,7 @@ def _batch(tx: Transaction, changes: Iterable[Change], sites: list[SiteRecord] |
     return Batch(
         epoch=tx.changes.epoch(),
         authorities=[authority_record(anchors[int(key)]) for key in keys[ChangeKind.AUTHORITY] if int(key) in anchors],
-        clients=[client_record(clients[id]) for id in client_ids if clients[id].state is not ClientState.GONE],
+        clients=[client_record(clients[id], out) for id in client_ids if clients[id].state is not ClientState.GONE],
         credentials=[
             CredentialRecord(one.fingerprint, one.id, one.client, one.authority)
             for one in credentials.values()
@@ -173,9 +174,10 @@ def _foreign(tx: Transaction, keys: Sequence[tuple[int, bytes]], removed: Remove
     return told
 
 
-def client_record(client: Client) -> ClientRecord:
-    """A client, as the judge is told of it."""
-    return ClientRecord(client.id, str(client.name), [str(role) for role in client.roles], client.suspended)
+def client_record(client: Client, out: Container[int] = ()) -> ClientRecord:
+    """A client, as the judge is told of it; `out` are those that are out with the partner that invited them."""
+    kept_out = client.suspended or client.id in out
+    return ClientRecord(client.id, str(client.name), [str(role) for role in client.roles], kept_out)
 
 
 def authority_record(authority: Authority) -> AuthorityRecord:

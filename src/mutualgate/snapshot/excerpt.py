@@ -97,7 +97,8 @@ class _Known:
         ordered = sorted(ids)
         for start in range(0, len(ordered), BATCH_RECORDS):
             some = self._tx.clients.get_many(ordered[start : start + BATCH_RECORDS])
-            yield [client_record(one) for one in some.values() if one.state is not ClientState.GONE]
+            out = self._tx.clients.out_with_partner(some)
+            yield [client_record(one, out) for one in some.values() if one.state is not ClientState.GONE]
 
     def revocations(self) -> list[RevocationRecord]:
         """Those of the chain's numbers, by whichever authority of ours."""

@@ -8,9 +8,18 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, or_, select, update
 
 from mutualgate.errors import Conflict
-from mutualgate.model import ChangeKind, Client, ClientName, ClientState, Role
+from mutualgate.model import (
+    ChangeKind,
+    Client,
+    ClientName,
+    ClientState,
+    InvitationState,
+    MemberState,
+    PartnerState,
+    Role,
+)
 from mutualgate.store.changes import Changes
-from mutualgate.store.schema import client, client_role
+from mutualgate.store.schema import client, client_role, invitation, member, partner
 from mutualgate.store.select import chunks, plain_rows
 
 _COLUMNS = (client.c.id, client.c.name, client.c.contact, client.c.state, client.c.created)
@@ -186,10 +195,34 @@ class Clients:
             .order_by(client.c.id)
             .limit(size)
         )
-        known, suspended, last = _RolesOfText(), str(ClientState.SUSPENDED), 0
+        known, suspended, last, out = _RolesOfText(), str(ClientState.SUSPENDED), 0, self.out_with_partner()
         while rows := plain_rows(self._connection, query.where(client.c.id > last)):
-            yield [(id, name, known[roles], state == suspended) for id, name, roles, state in rows]
+            yield [(id, name, known[roles], state == suspended or id in out) for id, name, roles, state in rows]
             last = rows[-1][0]
+
+    def out_with_partner(self, ids: Iterable[int] | None = None) -> set[int]:
+        """Those of `ids`, or of all, that came in by an invitation of a partner's administrator and are out with the
+        partner: it is suspended or gone, or they are its clients no more."""
+        still = exists().where(
+            member.c.partner == invitation.c.partner,
+            member.c.client == invitation.c.client,
+            member.c.state == str(MemberState.ACTIVE),
+        )
+        query = (
+            select(invitation.c.client)
+            .join(partner, partner.c.id == invitation.c.partner)
+            .where(
+                invitation.c.state == str(InvitationState.USED),
+                or_(partner.c.state != str(PartnerState.ACTIVE), ~still),
+            )
+        )
+        if ids is None:
+            return set(self._connection.execute(query).scalars())
+        return {
+            id
+            for part in chunks(ids)
+            for id in self._connection.execute(query.where(invitation.c.client.in_(part))).scalars()
+        }
 
     def _write_roles(self, id: int, roles: Iterable[Role]) -> None:
         rows = [{"client": id, "role": str(role)} for role in sorted(set(roles))]

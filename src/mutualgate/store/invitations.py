@@ -40,6 +40,7 @@ class NewInvitation:
     expires: datetime
     sent_to: str
     replaces_pin: int | None = None
+    partner: int | None = None
 
 
 class Invitations:
@@ -108,9 +109,10 @@ class Invitations:
         now: datetime,
         before: int | None = None,
         limit: int = 100,
+        partner: int | None = None,
     ) -> list[Invitation]:
         """At most `limit`, newest first, those before the id `before`; `expired`: those whose time is over, or not."""
-        query = self._filtered(self._query(), state, client, expired, now)
+        query = self._filtered(self._query(), state, client, expired, now, partner)
         if before is not None:
             query = query.where(invitation.c.id < before)
         return self._read(query.order_by(invitation.c.id.desc()).limit(limit))
@@ -122,9 +124,10 @@ class Invitations:
         client: int | None = None,
         expired: bool | None = None,
         now: datetime,
+        partner: int | None = None,
     ) -> int:
         """How many `page` would find without a limit."""
-        query = self._filtered(select(func.count()).select_from(invitation), state, client, expired, now)
+        query = self._filtered(select(func.count()).select_from(invitation), state, client, expired, now, partner)
         return int(self._connection.execute(query).scalar_one())
 
     def set(self, id: int, values: Mapping[str, Any]) -> None:
@@ -178,7 +181,10 @@ class Invitations:
         client_id: int | None,
         expired: bool | None,
         now: datetime,
+        partner: int | None,
     ) -> Select[Any]:
+        if partner is not None:
+            query = query.where(invitation.c.partner == partner)
         if state is not None:
             query = query.where(invitation.c.state == str(state))
         if client_id is not None:
@@ -218,6 +224,7 @@ def _values(new: NewInvitation) -> dict[str, Any]:
         "wrong_factors": 0,
         "peer": "",
         "replaces_pin": new.replaces_pin,
+        "partner": new.partner,
     }
 
 
@@ -242,4 +249,5 @@ def _invitation(row: Row[Any]) -> Invitation:
         pin=row.pin,
         pin_kind=None if row.pin_kind is None else PinKind(row.pin_kind),
         replaces_pin=row.replaces_pin,
+        partner=row.partner,
     )

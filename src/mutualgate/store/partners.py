@@ -28,7 +28,7 @@ from mutualgate.model import (
     SeenCa,
 )
 from mutualgate.store.changes import Changes
-from mutualgate.store.schema import anchor, client, intermediate, member, name_rule, partner, seen_ca
+from mutualgate.store.schema import anchor, client, intermediate, invitation, member, name_rule, partner, seen_ca
 from mutualgate.store.select import chunks
 from mutualgate.store.types import EPOCH
 
@@ -80,6 +80,7 @@ class Partners:
                 admits=str(admits),
                 roles=",".join(roles),
                 client=client,
+                appoints=0,
                 created=at,
                 profile=str(profile),
             )
@@ -137,9 +138,12 @@ class Partners:
                 roles=",".join(wanted.roles),
                 contact=wanted.contact,
                 security_contact=wanted.security_contact,
+                appoints=int(wanted.appoints),
             )
         )
         self._changes.note(ChangeKind.PARTNER, wanted.id)
+        # Who was invited by it comes in as long as it does.
+        self._changes.note_many(ChangeKind.CLIENT, invited(self._connection, wanted.id))
 
     # CAs
 
@@ -296,11 +300,20 @@ class Partners:
             )
         if MemberState.ACTIVE in (wanted.state, None if before is None else before.state):
             self._changes.note(ChangeKind.MEMBER, member_key(wanted.partner, wanted.name))
+        self._note_invited(before, wanted)
 
     def remove_member(self, partner_id: int, name: str) -> None:
         """Takes it away."""
+        before = self.member(partner_id, name)
         self._connection.execute(delete(member).where(member.c.partner == partner_id, member.c.name == name))
         self._changes.note(ChangeKind.MEMBER, member_key(partner_id, name))
+        self._note_invited(before)
+
+    def _note_invited(self, *members: Member | None) -> None:
+        """Who was invited by a partner comes in as long as it is that partner's client: the judge hears of it."""
+        for one in members:
+            if one is not None and one.client is not None:
+                self._changes.note_many(ChangeKind.CLIENT, invited(self._connection, one.partner, one.client))
 
     def member(self, partner_id: int, name: str) -> Member | None:
         """The client of this name inside this partner."""
@@ -464,6 +477,7 @@ class Partners:
                 client=row.client,
                 created=row.created,
                 profile=PartnerProfile(row.profile),
+                appoints=bool(row.appoints),
             )
             for row in self._connection.execute(query)
         ]
@@ -476,6 +490,14 @@ class Partners:
             Member(row.partner, row.name, row.client, MemberState(row.state), row.created)
             for row in self._connection.execute(query)
         ]
+
+
+def invited(connection: Connection, partner_id: int, client_id: int | None = None) -> list[int]:
+    """The clients that the partner's administrators invited, or this one if they did."""
+    query = select(invitation.c.client).where(invitation.c.partner == partner_id).distinct()
+    if client_id is not None:
+        query = query.where(invitation.c.client == client_id)
+    return list(connection.execute(query).scalars())
 
 
 def member_key(partner_id: int, name: str) -> str:

@@ -240,6 +240,8 @@ invitation = Table(
     Column("pin_kind", String(16)),
     # The pin that what comes out of it takes the place of.
     Column("replaces_pin", Id),
+    # The partner whose administrator made it: what comes out of it counts as long as the client is that partner's.
+    Column("partner", Id, index=True),
     sqlite_autoincrement=True,
 )
 
@@ -319,6 +321,8 @@ partner = Table(
     Column("roles", Text, nullable=False),
     # The client that a certificate under its rule stands for until its own client is recorded.
     Column("client", Id, ForeignKey("client.id"), nullable=False),
+    # Whether its administrators may make further ones.
+    Column("appoints", Integer, nullable=False),
     Column("created", Moment, nullable=False),
     # By what its clients are known.
     Column("profile", String(16), nullable=False),

@@ -21,7 +21,7 @@ from mutualgate.model.trust import TrustChange
 from mutualgate.store import schema
 from mutualgate.store.changes import Changes
 from mutualgate.store.credentials import Credentials
-from mutualgate.store.partners import member_key
+from mutualgate.store.partners import invited, member_key
 
 KEPT = 1_000
 """Changes: who looks further back reads the audit log."""
@@ -195,6 +195,14 @@ class Trust:
         if row is not None:
             told = member_key(row["partner"], row["name"]) if watched.name == "member" else row[watched.told_by]
             self._changes.note(watched.kind, told)
+        self._note_invited(watched.name, *(one for one in (before, now) if one is not None))
+
+    def _note_invited(self, name: str, *rows: Row) -> None:
+        """Who was invited by a partner comes in as long as the partner does, and as it is its client."""
+        for row in rows:
+            if name == "partner" or (name == "member" and row["client"] is not None):
+                of = (row["id"],) if name == "partner" else (row["partner"], row["client"])
+                self._changes.note_many(ChangeKind.CLIENT, invited(self._connection, *of))
 
     def _nothing_hangs_on(self, name: str, id: int) -> None:
         for other, by in _HANGING.get(name, ()):

@@ -134,6 +134,7 @@ def upgrade() -> None:
         sa.Column("pin", Id, nullable=True),
         sa.Column("pin_kind", sa.String(length=16), nullable=True),
         sa.Column("replaces_pin", Id, nullable=True),
+        sa.Column("partner", Id, nullable=True),
         sa.ForeignKeyConstraint(["client"], ["client.id"], name="fk_invitation_client"),
         sa.PrimaryKeyConstraint("id", name="pk_invitation"),
         sa.UniqueConstraint("code_hash", name="uq_invitation_code_hash"),
@@ -142,6 +143,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_invitation_expires", "invitation", ["expires"], unique=False)
     op.create_index("ix_invitation_client", "invitation", ["client"], unique=False)
+    op.create_index("ix_invitation_partner", "invitation", ["partner"], unique=False)
     op.create_index("ix_invitation_state", "invitation", ["state"], unique=False)
     op.create_table(
         "partner",
@@ -154,6 +156,7 @@ def upgrade() -> None:
         sa.Column("admits", sa.String(length=16), nullable=False),
         sa.Column("roles", sa.Text(), nullable=False),
         sa.Column("client", Id, nullable=False),
+        sa.Column("appoints", sa.Integer(), nullable=False),
         sa.Column("created", Moment(), nullable=False),
         sa.Column("profile", sa.String(length=16), nullable=False),
         sa.ForeignKeyConstraint(["client"], ["client.id"], name="fk_partner_client"),

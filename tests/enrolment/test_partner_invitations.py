@@ -1,0 +1,256 @@
+"""What a partner's administrator may invite, and how long what comes of it counts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pki
+import pytest
+from conftest import Hands
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mutualgate import snapshot
+from mutualgate.app import Folder, Services
+from mutualgate.enrolment import partner_invitations
+from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.gate import Judge
+from mutualgate.model import InvitationState, Way
+
+PEER = "192.0.2.9"
+
+
+@pytest.fixture
+def services(tmp_path: Path, clock: Hands) -> Iterator[Services]:
+    folder = Folder(tmp_path / "gate")
+    folder.create()
+    made = Services(folder, clock=clock, environment={"MUTUALGATE_PASSPHRASE": "a passphrase for tests"})
+    made.authorities.create()
+    made.partners.add("acme", names=["dns:*.acme.example", "email:*@acme.example"], roles=["orders", "stock"])
+    made.partners.add("globex", names=["dns:*.globex.example"], roles=["orders"])
+    yield made
+    made.close()
+
+
+def use(services: Services, token: str) -> list[bytes]:
+    """The certificate that an invitation becomes, with its chain, DER."""
+    outcome = services.invitations.sign(token, pki.csr(pki.fresh_key(), "x"), way=Way.CSR, peer=PEER)
+    assert outcome.signed is not None
+    return [one.public_bytes(Encoding.DER) for one in (outcome.signed.certificate, *outcome.signed.chain)]
+
+
+def verdict(services: Services, chain: list[bytes]) -> str:
+    """A client's name, or the reason of the refusal; by the whole store, an excerpt of it, and the changes since."""
+    sites = snapshot.site_records(services.config)
+    now = int(services.clock().timestamp())
+    said = {
+        judged.client_name if judged.admitted else judged.reason
+        for built in (snapshot.build(services.store, sites), snapshot.build_for(services.store, sites, chain))
+        for judged in [Judge(built).decide(chain, now)]
+    }
+    assert len(said) == 1
+    return said.pop() or ""
+
+
+def test_a_name_within_the_rules_becomes_a_client_with_the_partner_s_roles(services: Services) -> None:
+    invited = services.partner_invitations.invite("acme", "email:anna@ACME.example", ways=[Way.CSR])
+    assert (invited.client.name, invited.client.roles) == ("anna@acme.example", ("orders", "stock"))
+    (member,) = services.partners.members.list("acme")
+    assert (member.member.name, member.member.client) == ("email:anna@acme.example", invited.client.id)
+    assert verdict(services, use(services, invited.token)) == "anna@acme.example"
+    with services.store.reading() as tx:
+        actions = [entry.action for entry in tx.audit.walk()]
+    assert {"client.add", "member.add", "partner.invite", "invitation.use"} >= set(actions[-4:-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("dns:api.globex.example", "name_not_permitted"),
+        ("dns:acme.example", "name_not_permitted"),
+        ("email:anna@acme.example.evil.example", "name_not_permitted"),
+        ("dn:CN=anna", "name_not_permitted"),
+        ("uri:https://api.acme.example/x", "name_not_permitted"),
+        ("dns:*.acme.example", "bad_name"),
+        ("email:*@acme.example", "bad_name"),
+        ("anna", "bad_rule"),
+        ("dns:../x.acme.example", "bad_rule"),
+    ],
+)
+def test_no_other_name_is_invited(services: Services, name: str, code: str) -> None:
+    with pytest.raises((BadInput, Conflict)) as caught:
+        services.partner_invitations.invite("acme", name)
+    assert caught.value.code == code
+    assert services.partners.members.list("acme") == []
+    assert services.invitations.list().total == 0
+
+
+def test_a_rule_for_one_ca_alone_lets_nobody_be_invited(services: Services) -> None:
+    ca = pki.ca("public")
+    anchor = services.partners.anchors.claim("acme", ca.pem).anchor
+    services.partners.anchors.approve("acme", anchor.id, without_proof=True)
+    services.partners.permit("acme", ["dns:api.partners.example"], anchor=anchor.id)
+    with pytest.raises(Conflict):
+        services.partner_invitations.invite("acme", "dns:api.partners.example")
+
+
+def test_roles_are_of_the_partner_s_own(services: Services) -> None:
+    some = services.partner_invitations.invite("acme", "dns:a.acme.example", roles=["orders"])
+    assert some.client.roles == ("orders",)
+    assert services.partner_invitations.invite("acme", "dns:b.acme.example", roles=[]).client.roles == ()
+    for role in ("admin", "partner-admin", "staff"):
+        with pytest.raises(Conflict) as caught:
+            services.partner_invitations.invite("acme", "dns:c.acme.example", roles=["orders", role])
+        assert caught.value.code == "role_not_theirs"
+    assert services.partners.members.list("acme", search="c.acme") == []
+    services.partners.set_appoints("acme", appoints=True)
+    chief = services.partner_invitations.invite("acme", "dns:c.acme.example", roles=["partner-admin"])
+    assert chief.client.roles == ("partner-admin",)
+    with pytest.raises(Conflict):
+        services.partner_invitations.invite("globex", "dns:c.globex.example", roles=["partner-admin"])
+
+
+def test_a_client_of_its_own_is_invited_again_unless_it_is_more_than_the_partner(services: Services) -> None:
+    services.partners.members.add("acme", "dns:api.acme.example")
+    services.partners.forbid("acme", ["dns:*.acme.example"])
+    invited = services.partner_invitations.invite("acme", "dns:api.acme.example", roles=["orders"])
+    assert (invited.client.name, invited.client.roles) == ("api.acme.example", ("orders", "stock"))
+    services.partners.set_appoints("acme", appoints=True)
+    with pytest.raises(Conflict, match="changes none"):
+        services.partner_invitations.invite("acme", "dns:api.acme.example", roles=["partner-admin"])
+    services.clients.add("olga", roles=["admin"])
+    services.partners.members.add("acme", "dns:olga.acme.example", client="olga")
+    with pytest.raises(Conflict) as caught:
+        services.partner_invitations.invite("acme", "dns:olga.acme.example")
+    assert caught.value.code == "client_has_more"
+    services.partners.members.suspend("acme", "dns:api.acme.example")
+    with pytest.raises(Conflict) as caught:
+        services.partner_invitations.invite("acme", "dns:api.acme.example")
+    assert caught.value.code == "client_suspended"
+    # The open one of a client that was given more since then gets no new link.
+    services.partners.permit("acme", ["dns:*.acme.example"])
+    later = services.partner_invitations.invite("acme", "dns:later.acme.example").invitation.id
+    services.clients.set_roles("later.acme.example", ["admin"])
+    with pytest.raises(Conflict):
+        services.partner_invitations.renew_link("acme", later)
+
+
+def test_another_s_invitations_are_not_there(services: Services) -> None:
+    theirs = services.partner_invitations.invite("globex", "dns:api.globex.example").invitation.id
+    operators = services.invitations.invite("anna").invitation.id
+    mine = services.partner_invitations.invite("acme", "dns:api.acme.example").invitation.id
+    assert [one.opened.invitation.id for one in services.partner_invitations.list("acme").invitations] == [mine]
+    for id in (theirs, operators, 99, 0, -1):
+        for do in (services.partner_invitations.revoke, services.partner_invitations.renew_link):
+            with pytest.raises(NotFound):
+                do("acme", id)
+        with pytest.raises(NotFound):
+            services.partner_invitations.get("acme", id)
+    services.partner_invitations.revoke("acme", mine)
+    states = {one.invitation.id: one.invitation.state for one in services.invitations.list().invitations}
+    assert states == {theirs: "open", operators: "open", mine: "revoked"}
+
+
+def test_what_came_of_it_counts_as_long_as_the_partner_and_the_membership(services: Services) -> None:
+    api = use(services, services.partner_invitations.invite("acme", "dns:api.acme.example").token)
+    other = use(services, services.partner_invitations.invite("globex", "dns:api.globex.example").token)
+    own = use(services, services.invitations.invite("anna").token)
+    services.partners.suspend("acme")
+    assert [verdict(services, one) for one in (api, other, own)] == ["client_suspended", "api.globex.example", "anna"]
+    services.partners.resume("acme")
+    assert verdict(services, api) == "api.acme.example"
+    services.partners.members.remove("acme", "dns:api.acme.example")
+    assert verdict(services, api) == "client_suspended"
+    services.trust.undo()
+    assert verdict(services, api) == "api.acme.example"
+    services.partners.remove("acme")
+    assert verdict(services, api) == "client_suspended"
+    assert [verdict(services, one) for one in (other, own)] == ["api.globex.example", "anna"]
+
+
+def test_the_running_judge_hears_of_it(services: Services) -> None:
+    """By the changes since, which is all that a gate reads while it runs."""
+    chain = use(services, services.partner_invitations.invite("acme", "dns:api.acme.example").token)
+    sites = snapshot.site_records(services.config)
+    judge = Judge(snapshot.build(services.store, sites))
+
+    def now() -> bool:
+        nonlocal judge
+        with services.store.reading() as tx:
+            epoch = tx.changes.epoch()
+        delta = snapshot.delta(services.store, judge.epoch)
+        assert delta is not None
+        judge = judge if judge.epoch == epoch else judge.after(delta)
+        return judge.decide(chain, int(services.clock().timestamp())).admitted
+
+    assert now()
+    services.partners.suspend("acme")
+    assert not now()
+    services.partners.resume("acme")
+    assert now()
+    services.partners.members.remove("acme", "dns:api.acme.example")
+    assert not now()
+    services.trust.undo()
+    assert now()
+    services.partners.remove("acme")
+    assert not now()
+
+
+@pytest.mark.parametrize("step", ["suspend", "remove", "member"])
+def test_an_open_one_opens_nothing_once_the_partner_may_not(services: Services, step: str) -> None:
+    invited = services.partner_invitations.invite("acme", "dns:api.acme.example")
+    if step == "member":
+        services.partners.members.remove("acme", "dns:api.acme.example")
+    else:
+        getattr(services.partners, step)("acme")
+    for do in (
+        lambda: services.invitations.open(invited.token, peer=PEER),
+        lambda: use(services, invited.token),
+        lambda: services.invitations.progress(invited.token),
+    ):
+        with pytest.raises(Conflict) as caught:
+            do()
+        assert caught.value.code == "invitation_revoked"
+
+
+def test_a_suspended_partner_invites_nobody(services: Services) -> None:
+    id = services.partner_invitations.invite("acme", "dns:api.acme.example").invitation.id
+    services.partners.suspend("acme")
+    for do in (
+        lambda: services.partner_invitations.invite("acme", "dns:b.acme.example"),
+        lambda: services.partner_invitations.renew_link("acme", id),
+    ):
+        with pytest.raises(Conflict) as caught:
+            do()
+        assert caught.value.code == "partner_suspended"
+
+
+def test_open_ones_are_bounded(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partner_invitations, "MOST_OPEN", 2)
+    for name in "ab":
+        services.partner_invitations.invite("acme", f"dns:{name}.acme.example")
+    with pytest.raises(Conflict) as caught:
+        services.partner_invitations.invite("acme", "dns:c.acme.example")
+    assert caught.value.code == "too_many_invitations"
+    services.partner_invitations.invite("globex", "dns:c.globex.example")
+    id = services.partner_invitations.list("acme").invitations[0].opened.invitation.id
+    services.partner_invitations.revoke("acme", id)
+    services.partner_invitations.invite("acme", "dns:c.acme.example")
+
+
+def test_the_list_is_paged_and_says_what_came_of_each(services: Services) -> None:
+    for number in range(5):
+        token = services.partner_invitations.invite("acme", f"dns:n{number}.acme.example").token
+    use(services, token)
+    first = services.partner_invitations.list("acme", limit=3)
+    assert ([one.name for one in first.invitations], first.total) == (
+        ["dns:n4.acme.example", "dns:n3.acme.example", "dns:n2.acme.example"],
+        5,
+    )
+    assert [one.not_after is None for one in first.invitations] == [False, True, True]
+    rest = services.partner_invitations.list("acme", limit=3, before=first.before)
+    assert ([one.name for one in rest.invitations], rest.before) == (
+        ["dns:n1.acme.example", "dns:n0.acme.example"],
+        None,
+    )
+    assert services.partner_invitations.list("acme", state=InvitationState.USED).total == 1
+    with pytest.raises(BadInput):
+        services.partner_invitations.list("acme", limit=0)
