@@ -68,6 +68,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "portal/operator_changes.py": ("portal/test_trying.py", "beside what a change would do"),
     "partners/finding.py": ("partners/test_service.py", "a name that means nobody is asserted in the service's calls"),
     "portal/operator_partners.py": ("portal/test_partner.py", "beside what partners may do themselves"),
+    "portal/proving.py": ("portal/test_partner.py", "beside the claims that it proves"),
     "portal/offices.py": ("portal/test_partner.py", "asked as a partner and as an operator"),
     "portal/invited.py": ("portal/test_joining.py", "what people and programs get of an invitation is asserted there"),
     "snapshot/sites.py": ("snapshot/test_builder.py", "sites are records of the snapshot that is built"),

@@ -199,6 +199,34 @@ def test_a_partner_s_administrator_invites_its_own_people(gate: Gate, tmp_path: 
     assert gate.get("/hello", orders).status == 200
 
 
+def test_a_partner_s_administrator_adds_a_ca(gate: Gate, tmp_path: Path) -> None:
+    """Claimed on the page, proved by a handshake, approved by an operator after the page said what that will do."""
+    with browsers.chromium_session(at_home(gate, tmp_path, "chief of acme")) as page:
+        ca = makers.openssl_ca(tmp_path, "/O=Acme/CN=Acme CA of 2028")
+        page.goto(f"https://localhost:{gate.port}/join/partner/acme/cas")
+        page.set_input_files("#file", ca.certificate_file)
+        page.click("text=Look at it")
+        page.check("input[name=sure]")
+        page.click("text=Claim it")
+        (code,) = re.findall(r"mutualgate-proof-[a-z0-9]{16}", page.inner_text("main"))
+        address = page.url
+        leaf = makers.openssl_leaf(tmp_path, "/CN=x", ca, "subjectAltName=DNS:2028.acme.example")
+        assert_refused(gate.get("/hello", leaf), "unknown_issuer")
+        proof = makers.openssl_leaf(tmp_path, f"/CN={code}", ca, f"subjectAltName=DNS:{code}")
+        answer = gate.get("/join/prove", proof, method="POST")
+        assert "It counts once an operator has approved it." in answer.body.decode()
+        page.reload()
+        assert "It is proved, and waits for an operator" in page.inner_text("main")
+    assert_refused(gate.get("/hello", leaf), "unknown_issuer")
+    with browsers.chromium_session(at_home(gate, tmp_path, "olga")) as page:
+        page.goto(f"{address.replace('/join/partner/', '/join/operator/partners/')}/approve")
+        page.check("input[name=sure]")
+        page.click("text=Let it count >> nth=-1")
+        page.wait_for_load_state()
+    # Known now, and so far nobody's client.
+    assert_refused(gate.get("/hello", leaf), "not_enrolled")
+
+
 def test_no_page_of_theirs_hinders_anybody(gate: Gate, tmp_path: Path, screenshots: Path) -> None:
     if reason := axe.missing():
         pytest.skip(reason)
@@ -207,10 +235,13 @@ def test_no_page_of_theirs_hinders_anybody(gate: Gate, tmp_path: Path, screensho
     chief = at_home(gate, tmp_path, "chief of acme")
     gate.command("invite", "carl")
     gate.get("/hello", forge.self_signed(tmp_path, "somebody"))
+    next_ca = makers.openssl_ca(tmp_path, "/O=Acme/CN=Acme next CA")
+    claimed = gate.command("partner", "ca", "add", "acme", next_ca.certificate_file).json["id"]
     pages = [
         *("", "/clients", "/clients?search=zzz", "/clients/olga", "/clients/olga/revoke", "/clients/olga/accept"),
         *("/invite", "/invitations", "/invitations/1", "/refusals", "/expiring", "/partners", "/partners/acme"),
         *("/partners/acme/clients", "/partners/acme/cas", "/partners/acme/cas/1", "/partners/acme/cas/1/retire"),
+        *(f"/partners/acme/cas/{claimed}", f"/partners/acme/cas/{claimed}/approve"),
         *("/changes", "/partners/acme/names/replace?rule=dns%3A*.acme.example&anchor="),
         "/partners/acme/names/remove?rule=dns%3A*.acme.example&anchor=",
     ]
@@ -222,10 +253,11 @@ def test_no_page_of_theirs_hinders_anybody(gate: Gate, tmp_path: Path, screensho
                 name = f"operate{path.replace('/', '-').partition('?')[0]}-{look['color_scheme']}.png"
                 page.screenshot(path=screenshots / name)
         with browsers.chromium_session(chief, **look) as page:
-            for path in ("/acme", "/acme/clients", "/acme/cas", "/acme/cas/1", "/acme/invite", "/acme/invitations"):
-                page.goto(f"https://localhost:{gate.port}/join/partner{path}")
-                found[f"partner{path}"] = axe.problems(page) + too_wide(page)
-                name = f"partner{path.replace('/', '-')}-{look['color_scheme']}.png"
+            own = ["", "/clients", "/cas", "/cas/1", f"/cas/{claimed}", "/invite", "/invitations"]
+            for path in (*(f"partner/acme{part}" for part in own), "prove"):
+                page.goto(f"https://localhost:{gate.port}/join/{path}")
+                found[path] = axe.problems(page) + too_wide(page)
+                name = f"{path.replace('/', '-')}-{look['color_scheme']}.png"
                 page.screenshot(path=screenshots / name, full_page=True)
     assert {path: problems for path, problems in found.items() if problems} == {}
 

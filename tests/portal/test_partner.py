@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pki
 import pytest
-from portal.asking import ANONYMOUS, Answer, admitted, ask
+from portal.asking import ANONYMOUS, Answer, admitted, ask, refused
 from rows import see
 
 from mutualgate.app import Services
@@ -180,7 +180,21 @@ def test_a_ca_is_claimed_and_proved(portal: "ASGIApp", companies: Companies, ser
     assert services.partners.anchors.list(ACME)[1].state == "pending"
     proof = pki.leaf(new, anchor.challenge)
     assert post(portal, chief, f"/acme/cas/{anchor.id}/prove", text=proof.pem.decode()).status == 303
+    # Proved, and an operator's to approve: who has an administrator's certificate alone adds no CA.
+    assert services.partners.anchors.list(ACME)[1].proved
+    page = get(portal, chief, f"/acme/cas/{anchor.id}")
+    assert "It is proved, and waits for an operator" in page.words
+    assert "proved, waits for the operator" in get(portal, chief, "/acme").words
+    assert post(portal, chief, f"/acme/cas/{anchor.id}/approve", sure="yes", without_proof="yes").status == 404
+    assert "is proved and waits for you" in ask(portal, "/join/operator", OPERATOR).words
+    asked = operator(portal, f"/acme/cas/{anchor.id}/approve")
+    assert "Let the CA CN=acme next CA of acme count?" in asked.words
+    assert operator(portal, f"/acme/cas/{anchor.id}/approve", sure="yes").status == 303
     assert services.partners.anchors.list(ACME)[1].state == "active"
+    with services.store.reading() as tx:
+        last = tx.audit.last()
+    assert last is not None
+    assert (last.by, last.action, last.facts["proved"]) == ("olga", "anchor.approve", True)
     assert post(portal, chief, f"/acme/cas/{companies.anchors[ACME].id}/retire", on="2026-07-01").status == 400
     post(portal, chief, f"/acme/cas/{companies.anchors[ACME].id}/retire", on="2026-07-01", sure="yes")
     assert services.partners.anchors.list(ACME)[0].state == "retiring"
@@ -236,6 +250,39 @@ def test_one_that_waits_is_let_in(portal: "ASGIApp", companies: Companies, servi
     )
     assert post(portal, companies.chief(), "/acme/clients/approve", name="dns:new.acme.example").status == 303
     assert services.clients.get("new.acme.example").state == "active"
+
+
+def test_a_handshake_proves_a_ca(portal: "ASGIApp", companies: Companies, services: Services) -> None:
+    """Nothing is uploaded, and whoever shows the certificate need not be known."""
+    new = pki.ca("acme next CA")
+    post(portal, companies.chief(), "/acme/cas", text=new.pem.decode(), sure="yes")
+    theirs = services.partners.anchors.list(ACME)[1]
+    operators = companies.claim(GLOBEX, pki_globex := pki.ca("globex next CA"))
+    assert theirs.challenge is not None
+    assert operators.challenge is not None
+
+    def show(leaf: pki.Issued, method: str = "POST", **fields: str) -> Answer:
+        return ask(portal, "/join/prove", refused(leaf.chain_der, "unknown_issuer"), method=method, **fields)
+
+    for wrong, status in (
+        (pki.leaf(new, "something else"), 404),
+        (pki.leaf(new, "mutualgate-proof-aaaaaaaaaaaaaaaa"), 404),
+        (pki.leaf(pki_globex, theirs.challenge), 400),
+        (pki.leaf(None, theirs.challenge), 400),
+    ):
+        assert show(wrong).status == status
+    assert ask(portal, "/join/prove", method="POST").status == 400
+    proof = pki.leaf(new, "x", sans=[f"{theirs.challenge}.acme.example"])
+    assert show(proof, Sec_Fetch_Site="cross-site").status == 403
+    assert "Prove the CA with it" in show(proof, "GET").words
+    assert not services.partners.anchors.list(ACME)[1].proved
+    # A partner's own claim waits for the operator, an operator's counts.
+    assert "counts once an operator has approved it" in show(proof).words
+    assert services.partners.anchors.list(ACME)[1].proved
+    said = show(pki.leaf(pki_globex, operators.challenge), accept="*/*").text
+    assert "The CA CN=globex next CA of globex is proved.\nIt counts from now on." in said
+    assert services.partners.anchors.list(GLOBEX)[1].state == "active"
+    assert show(proof).status == 404
 
 
 # --- the operator's side of the same ---

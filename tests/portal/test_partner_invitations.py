@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 ACME, GLOBEX = "acme", "globex"
+OPERATOR = admitted("olga", [b"x"], roles=("admin",))
 Chiefs = dict[str, dict[str, str]]
 
 
@@ -118,8 +119,7 @@ def test_fields_of_the_operator_s_form_are_not_listened_to(
 def test_administrators_only_where_the_operator_allowed_it(
     portal: "ASGIApp", services: Services, chiefs: Chiefs
 ) -> None:
-    operator = admitted("olga", [b"x"], roles=("admin",))
-    assert ask(portal, "/join/operator/partners/acme/appoints", operator, form={"appoints": "yes"}).status == 303
+    assert ask(portal, "/join/operator/partners/acme/appoints", OPERATOR, form={"appoints": "yes"}).status == 303
     assert services.partners.get(ACME).appoints
     assert "looks after acme as you do" in get(portal, chiefs[ACME], "/acme/invite").words
     form = {**FORM, "role": "partner-admin", "name": "deputy@acme.example"}
@@ -128,7 +128,7 @@ def test_administrators_only_where_the_operator_allowed_it(
     who = admitted("deputy@acme.example", [b"x"], client_id=deputy.id, roles=("partner-admin",))
     assert get(portal, who, "/acme").status == 200
     assert get(portal, who, "/globex").status == 404
-    assert ask(portal, "/join/operator/partners/acme/appoints", operator, form={"x": "y"}).status == 303
+    assert ask(portal, "/join/operator/partners/acme/appoints", OPERATOR, form={"x": "y"}).status == 303
     assert not services.partners.get(ACME).appoints
     # No administrator's page changes that.
     assert post(portal, chiefs[ACME], "/acme/appoints", appoints="yes").status == 404
@@ -178,6 +178,11 @@ def test_what_came_of_them_is_shown_and_they_are_paged(portal: "ASGIApp", servic
     assert "a CSR, until" in first.words
     assert "not seen yet" in first.words
     assert "dns:n01.acme.example" not in first.words
+    page = "/join/operator/clients/n51.acme.example"
+    assert "Out with its partner" not in ask(portal, page, OPERATOR).words
+    services.partners.suspend(ACME)
+    assert "Out with its partner" in ask(portal, page, OPERATOR).words
+    services.partners.resume(ACME)
     (before,) = re.findall(r"before=(\d+)", first.text)
     assert "dns:n01.acme.example" in get(portal, chiefs[ACME], f"/acme/invitations?before={before}").words
     assert "1 used, newest first." in get(portal, chiefs[ACME], "/acme/invitations?state=used").words
@@ -197,6 +202,7 @@ def test_a_suspended_partner_and_strangers_invite_nobody(portal: "ASGIApp", serv
         )  # fmt: skip
         assert answer.status == 403
     services.partners.suspend(ACME)
+    assert "Out with its partner" not in ask(portal, "/join/operator/clients/worker", OPERATOR).words
     answer = post(portal, chiefs[ACME], "/acme/invite", name="x@acme.example", **FORM)
     assert (answer.status, "suspended" in answer.words) == (409, True)
     assert services.invitations.list().total == 0

@@ -162,9 +162,11 @@ def approve(
     dir: Dir = DEFAULT_DIR,
     json: Json = False,
 ) -> None:
-    """Let a claimed CA count without proof.
+    """Let a claimed CA count: one that its partner proved, or one without proof.
 
-    Example: mutualgate partner ca approve acme 3 --without-proof
+    Examples:
+    mutualgate partner ca approve acme 3
+    mutualgate partner ca approve acme 3 --without-proof
     """
     from mutualgate.app import Folder, change
 
@@ -172,7 +174,7 @@ def approve(
         Folder(dir),
         lambda services: services.partners.anchors.approve(partner, number, without_proof=without_proof),
     )
-    text = f"The CA {number} counts, without proof; {force.sentence}."
+    text = f"The CA {number} counts{', without proof' if without_proof else ''}; {force.sentence}."
     emit({**as_dict(anchor, None), **force.facts}, text, json)
 
 
@@ -290,7 +292,7 @@ def list_(
         (
             whose.name,
             one.id,
-            f"{one.challenge_expires:%Y-%m-%d}",
+            "proved" if one.challenge_expires is None else f"{one.challenge_expires:%Y-%m-%d}",
             "" if other is None else other.name,
             plain(one.subject),
         )
@@ -498,6 +500,8 @@ def as_dict(anchor: "Anchor", now: datetime | None) -> dict[str, Any]:
         "not_after": anchor.not_after.isoformat(),
         "retire_at": None if anchor.retire_at is None else anchor.retire_at.isoformat(),
         "challenge": anchor.challenge,
+        "approval": anchor.approval,
+        "proved": anchor.proved,
         "challenge_expires": None if anchor.challenge_expires is None else anchor.challenge_expires.isoformat(),
         "revocation": str(anchor.revocation),
         "grace_seconds": int(anchor.grace.total_seconds()),

@@ -197,12 +197,18 @@ class Anchor:
     leaf_limit: timedelta
     policy: str = ""
     hold: bool = False
+    approval: bool = False
 
     @property
     def last_moment(self) -> datetime:
         """Until when it counts, once it does."""
         end = self.not_after + self.expired_grace
         return end if self.retire_at is None else min(end, self.retire_at)
+
+    @property
+    def proved(self) -> bool:
+        """Whether it was proved, and only waits for an operator."""
+        return self.state is AnchorState.PENDING and self.challenge is None
 
     def state_at(self, now: datetime) -> AnchorState:
         """Its state: a day that has come needs nobody who writes it down."""

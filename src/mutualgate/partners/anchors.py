@@ -93,8 +93,18 @@ class Anchors:
         found = ca.read(data, where, now)
         return (*ca.explained(found), *ca.remarks(found, now, depth=terms.depth, sub_cas=bool(terms.sub_cas)))
 
-    def claim(self, name: str, data: bytes, where: str = "the certificate", terms: Terms | None = None) -> Claimed:
+    def claim(
+        self,
+        name: str,
+        data: bytes,
+        where: str = "the certificate",
+        terms: Terms | None = None,
+        *,
+        approval: bool = False,
+    ) -> Claimed:
         """Takes a partner's claim to a CA down. Nothing under it is admitted before `prove` or `approve`.
+
+        With `approval`, where the partner itself claims it, an operator has to say yes once it is proved.
 
         A `shared` CA (a public one) belongs to nobody, so there is nothing to prove: it counts at once, and vouches for
         the exact names alone that are bound to it.
@@ -133,6 +143,7 @@ class Anchors:
                     retire_at=None,
                     created=now,
                     activated=None,
+                    approval=approval,
                     challenge=None if terms.shared else _code(),
                     challenge_expires=None if terms.shared else now + CLAIM_LIFE,
                     revocation=terms.revocation,
@@ -159,9 +170,18 @@ class Anchors:
             held_by,
         )
 
-    def prove(self, name: str, leaf: bytes, where: str = "the certificate", *, anchor: int | None = None) -> Anchor:
+    def prove(
+        self,
+        name: str,
+        leaf: bytes,
+        where: str = "the certificate",
+        *,
+        anchor: int | None = None,
+        approved: bool = True,
+    ) -> Anchor:
         """A certificate under a claimed CA that says the claim's code, from a file or a handshake: the claim counts.
 
+        Unless it is `approved` by who hands it in, an operator, one that wants an approval is proved now and waits.
         Which claim is meant, the certificate says; `anchor` names it where a face knows. Raises `BadInput` for one that
         proves nothing, `NotFound` without a claim, `Conflict` while the key is another partner's.
         """
@@ -185,6 +205,19 @@ class Anchors:
                     code="anchor_held",
                     facts={"anchor": claim.id},
                 )
+            elif claim.approval and not approved:
+                claim = replace(claim, challenge=None, challenge_expires=None)
+                tx.partners.set_anchor(claim)
+                self._record(tx, now, "anchor.prove", partner, claim, {"proof": _fingerprint(certificate)})
+                self._tell(
+                    tx,
+                    partner,
+                    "A CA is proved and waits for the operator",
+                    f"The CA {claim.subject} of {partner.name} is proved.\nSHA-256 of its key: {claim.spki.hex()}\n"
+                    "It counts once the operator has approved it.",
+                    f"anchor-proved:{claim.id}:{now.isoformat()}",
+                )
+                return claim
             else:
                 watch = tx.trust.watch()
                 watch.changes("anchor", claim.id)
@@ -196,8 +229,26 @@ class Anchors:
             self._tell_of_conflict(tx, now, partner, holder, claim)
         raise refused
 
+    def prove_shown(self, leaf: bytes) -> tuple[Partner, Anchor]:
+        """As `prove`, with a certificate that a handshake showed: which claim it proves, its code says.
+
+        Raises `NotFound` for one that says no code of a claim that waits, and what `prove` raises.
+        """
+        certificate = read_certificates(leaf, "the certificate")[0]
+        with self._store.reading() as tx:
+            found = [tx.partners.claim_of(code) for code in _codes(certificate)]
+            claim = next((one for one in found if one is not None), None)
+            partner = None if claim is None else tx.partners.get(claim.partner)
+        if claim is None or partner is None:
+            raise NotFound(
+                "the certificate that you show says the code of no claim that waits",
+                expected="a certificate under the CA with the code as its common name",
+                code="no_claim",
+            )
+        return partner, self.prove(str(partner.name), leaf, anchor=claim.id, approved=False)
+
     def approve(self, name: str, id: int, *, without_proof: bool = False) -> Anchor:
-        """Lets a claim count without proof, which is written down.
+        """Lets a claim count that is proved and waits for an operator; or one without proof, which is written down.
 
         Raises `NotFound`, and `Conflict` unless that is said in so many words, or while the key is another partner's.
         """
@@ -206,7 +257,7 @@ class Anchors:
             partner, claim = self._find(tx, name, id)
             if claim.state is not AnchorState.PENDING:
                 raise Conflict(f"the CA {id} is {claim.state_at(now)}, it waits for nothing", code="not_pending")
-            if not without_proof:
+            if not claim.proved and not without_proof:
                 raise Conflict(
                     f"nobody has proved that the partner '{partner.name}' controls the CA {id}",
                     expected=f"a certificate under it that says {claim.challenge}",
@@ -223,8 +274,9 @@ class Anchors:
             watch = tx.trust.watch()
             watch.changes("anchor", id)
             done = self._activate(tx, now, partner, claim, ca.of_certificate(parsed(claim), f"CA {id}", now))
-            self._record(tx, now, "anchor.approve", partner, done, {"proved": False})
-            tx.trust.record(now, self._by, f"partner ca approve {partner.name} {id} --without-proof", watch)
+            self._record(tx, now, "anchor.approve", partner, done, {"proved": claim.proved})
+            how = "" if claim.proved else " --without-proof"
+            tx.trust.record(now, self._by, f"partner ca approve {partner.name} {id}{how}", watch)
         return done
 
     def set(self, name: str, id: int, change: Callable[[Terms], Terms]) -> Anchor:
@@ -563,7 +615,16 @@ def _proved(
     return claim
 
 
+def _codes(certificate: x509.Certificate) -> list[str]:
+    """What may be the code of a claim among the names of a certificate, of each kind the first few."""
+    return [name.lower().partition(".")[0] for name in _names(certificate) if name.lower().startswith(_CODE_PREFIX)][:8]
+
+
 def _says(certificate: x509.Certificate, code: str) -> bool:
+    return any(name.lower() == code or name.lower().startswith(f"{code}.") for name in _names(certificate))
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
     with odd_serials_allowed():
         try:
             names = [str(one.value) for one in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
@@ -573,8 +634,8 @@ def _says(certificate: x509.Certificate, code: str) -> bool:
             except x509.ExtensionNotFound:
                 pass
         except UNREADABLE:
-            return False
-    return any(name.lower() == code or name.lower().startswith(f"{code}.") for name in names)
+            return []
+    return names
 
 
 def _late(claim: Anchor, now: datetime) -> bool:

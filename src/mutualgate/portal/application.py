@@ -22,6 +22,7 @@ from mutualgate.portal import (
     me,
     operator,
     partner,
+    proving,
     renewal,
     scep,
     windows,
@@ -100,6 +101,7 @@ def routes(desk: Desk) -> list[BaseRoute]:
         *renewal.routes(desk),
         *operator.routes(desk),
         *partner.routes(desk),
+        *proving.routes(desk),
     ]
 
 

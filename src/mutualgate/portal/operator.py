@@ -162,6 +162,7 @@ async def sure(
         "oneself": False,
         "here": here,
         "tick": "I am sure",
+        "crumb": "",
         "method": "get" if form is None else "post",
     }
     trial = None if change is None else await preview(asked, acting(asked), change, form)

@@ -42,6 +42,7 @@ async def ask(asked: Asked) -> Response:
             "says": f"{change.by} made it on {answers.moment(change.at)}. What it changed becomes as it was before.",
             "button": "Take it back",
             "back": ("changes",),
+            "crumb": "Changes of trust",
             "what": [change.what],
         }
 

@@ -260,19 +260,28 @@ async def allow(asked: Asked) -> Response:
 
 
 async def ask_to_approve(asked: Asked) -> Response:
-    """What letting a claim count without proof does."""
+    """What letting a claim count does, one that is proved or one without proof."""
     name, id = part(asked, "partner"), number_of(asked, "id")
 
     def read(services: "Services") -> dict[str, Any]:
         anchor = next((one for one in services.partners.anchors.list(name) if one.id == id), None)
         if anchor is None:
             raise NotFound("there is no such CA")
+        usual = {"button": "Let it count", "back": ("partners", name, "cas", str(id)), "crumb": anchor.subject}
+        if anchor.proved:
+            return {
+                **usual,
+                "heading": f"Let the CA {anchor.subject} of {name} count?",
+                "says": f"{name} claimed it and proved that it controls its key. From then on it vouches for the names "
+                f"of {name}.",
+                "what": f"SHA-256 of its key: {answers.groups(anchor.spki.hex())}",
+                "cuts": False,
+            }
         return {
+            **usual,
             "heading": f"Let the CA {anchor.subject} of {name} count without a proof?",
             "says": "A certificate of a CA is public: whoever handed it in need not control it. The audit log will say "
             "that nobody proved it.",
-            "button": "Let it count",
-            "back": ("partners", name, "cas", str(id)),
             "hidden": {"without_proof": "yes"},
             "tick": f"I know on another way that {name} controls it",
         }
@@ -283,7 +292,7 @@ async def ask_to_approve(asked: Asked) -> Response:
 
 
 async def approve(asked: Asked) -> Response:
-    """Lets a claim count without proof, if that was said in so many words."""
+    """Lets a claim count: one that is proved, or one without proof, if that was said in so many words."""
     name, id, form = part(asked, "partner"), number_of(asked, "id"), await said_yes(asked)
     proof = form.text("without_proof", 8) == "yes"
     await asked.call(acting(asked).partners.anchors.approve, name, id, without_proof=proof)

@@ -187,6 +187,11 @@ class Partners:
         query = select(anchor).where(anchor.c.subject_hash == subject_hash, anchor.c.state != str(AnchorState.RETIRED))
         return self._anchors(query.order_by(anchor.c.id))
 
+    def claim_of(self, challenge: str) -> Anchor | None:
+        """The claim that a certificate with this code proves."""
+        pending = (anchor.c.state == str(AnchorState.PENDING), anchor.c.challenge == challenge)
+        return next(iter(self._anchors(select(anchor).where(*pending))), None)
+
     def pending_anchors(self) -> list[Anchor]:
         """Claims that are not proved, oldest first."""
         return self._anchors(select(anchor).where(anchor.c.state == str(AnchorState.PENDING)).order_by(anchor.c.id))
@@ -530,6 +535,7 @@ def _anchor_values(one: Anchor) -> dict[str, Any]:
         "activated": one.activated,
         "challenge": one.challenge,
         "challenge_expires": one.challenge_expires,
+        "approval": int(one.approval),
         "revocation": str(one.revocation),
         "grace_seconds": int(one.grace.total_seconds()),
         "leaf_limit_seconds": int(one.leaf_limit.total_seconds()),
@@ -558,6 +564,7 @@ def _anchor(row: Row[Any]) -> Anchor:
         activated=row.activated,
         challenge=row.challenge,
         challenge_expires=row.challenge_expires,
+        approval=bool(row.approval),
         revocation=RevocationMode(row.revocation),
         grace=timedelta(seconds=row.grace_seconds),
         leaf_limit=timedelta(seconds=row.leaf_limit_seconds),

@@ -354,6 +354,8 @@ anchor = Table(
     # What a certificate under it has to say to prove that the partner controls it.
     Column("challenge", String(64)),
     Column("challenge_expires", Moment),
+    # Whether an operator has to say yes once it is proved: the partner itself claimed it.
+    Column("approval", Integer, nullable=False),
     Column("revocation", String(16), nullable=False),
     Column("grace_seconds", Integer, nullable=False),
     Column("leaf_limit_seconds", Integer, nullable=False),

@@ -209,6 +209,7 @@ def upgrade() -> None:
         sa.Column("activated", Moment(), nullable=True),
         sa.Column("challenge", sa.String(length=64), nullable=True),
         sa.Column("challenge_expires", Moment(), nullable=True),
+        sa.Column("approval", sa.Integer(), nullable=False),
         sa.Column("revocation", sa.String(length=16), nullable=False),
         sa.Column("grace_seconds", sa.Integer(), nullable=False),
         sa.Column("leaf_limit_seconds", sa.Integer(), nullable=False),
