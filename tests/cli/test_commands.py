@@ -70,6 +70,19 @@ def test_wrong_use_is_told_where_help_is(words: tuple[str, ...], bare: Run) -> N
     assert "mutualgate" in said.err + said.out
 
 
+@pytest.mark.parametrize(
+    ("words", "see"),
+    [
+        (("clients", "list"), "mutualgate --help"),
+        (("client", "lsit"), "mutualgate client --help"),
+        (("partner", "ca", "remove"), "mutualgate partner ca remove --help"),
+        (("status", "client"), "mutualgate status --help"),
+    ],
+)
+def test_wrong_use_is_told_of_help_that_there_is(words: tuple[str, ...], see: str, bare: Run) -> None:
+    assert bare(*words).err.endswith(f"See: {see}\n")
+
+
 def test_wrong_use_is_json_for_who_asked_for_it(bare: Run) -> None:
     said = bare("client", "show", "--json")
     assert said.code == 2

@@ -4,7 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from mutualgate.cli import brief
 
@@ -41,7 +41,7 @@ def run(words: list[str]) -> int:
     except MutualgateError as error:
         return output.fail(error, as_json)
     except typer.exceptions.TyperException as error:
-        return output.misused(error.format_message(), " ".join(["mutualgate", *_nouns(words), "--help"]), as_json)
+        return output.misused(error.format_message(), " ".join(["mutualgate", *_named(words), "--help"]), as_json)
     except typer.Exit as ended:
         return ended.exit_code
     except (typer.Abort, KeyboardInterrupt):
@@ -59,8 +59,18 @@ def run(words: list[str]) -> int:
         return output.INTERNAL
 
 
-def _nouns(words: list[str]) -> list[str]:
-    """The words before the first flag that can name a command: at most two."""
-    from itertools import takewhile
+def _named(words: list[str]) -> list[str]:
+    """The words at the beginning that name a command or a group of them: whose help to see."""
+    from typer.core import TyperGroup
 
-    return list(takewhile(lambda word: word.isalnum(), words))[:2]
+    from mutualgate.cli.commands import app
+    from mutualgate.cli.group import Command, built
+
+    named: list[str] = []
+    command: Command = built(app)
+    for word in words:
+        if not isinstance(command, TyperGroup) or word not in command.commands:
+            break
+        named.append(word)
+        command = cast(Command, command.commands[word])
+    return named
