@@ -53,7 +53,7 @@ pub(crate) fn groups(named: &[NamedGroup], received: &[u8]) -> Groups {
 }
 
 /// The groups of the key shares in a ClientHello (RFC 8446 4.2.8), none if it has none; `None` for anything else.
-fn shares(received: &[u8]) -> Option<Vec<NamedGroup>> {
+pub(crate) fn shares(received: &[u8]) -> Option<Vec<NamedGroup>> {
     let message = message(received)?;
     let mut rest = &*message;
     if take(&mut rest, 1)? != [CLIENT_HELLO] {

@@ -32,7 +32,7 @@ use crate::{
     message::{Body, Interim, RequestHead, Rest},
     request::answer,
     upload::UploadError,
-    upstream::{BodyKind, Piece},
+    upstream::{BodyKind, Piece, clean_trailers},
 };
 
 /// Most requests of a client at a time on one connection.
@@ -341,7 +341,7 @@ async fn send(mut stream: SendStream<Bytes>, mut download: Download) {
                     }
                     stream.send_data(data, true)
                 }
-                Ok(Piece::Trailers(trailers)) => stream.send_trailers(trailers),
+                Ok(Piece::Trailers(trailers)) => stream.send_trailers(clean_trailers(&trailers)),
                 Ok(Piece::End) => stream.send_data(Bytes::new(), true),
                 Err(_) => {
                     stream.send_reset(Reason::INTERNAL_ERROR);

@@ -24,6 +24,7 @@ pub mod rules;
 pub mod runtime;
 pub mod settings;
 pub mod trace;
+pub mod trial;
 
 mod authority;
 mod client_io;
@@ -59,7 +60,6 @@ mod upstream;
 mod websocket;
 mod worker;
 
-pub use http1::trial;
 pub use limits::{Met, give_back_by};
 pub use listener::{Listening, Service};
 pub use runtime::{Farewell, Gate, GateError};

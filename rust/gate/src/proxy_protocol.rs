@@ -53,7 +53,7 @@ impl From<NoHeader> for io::Error {
 }
 
 /// Reads the header from `tcp`, and leaves what follows it there.
-pub(crate) async fn read(tcp: &mut TcpStream) -> io::Result<Source> {
+pub async fn read(tcp: &mut TcpStream) -> io::Result<Source> {
     let mut header = vec![0; SIGNATURE.len()]; // the shortest line, `PROXY UNKNOWN`, has 15
     tcp.read_exact(&mut header).await?;
     if header == SIGNATURE {

@@ -324,6 +324,7 @@ mod tests {
             "X-Forwarded-For",
             "X_Forwarded_Client_Cert",
             "SSL_CLIENT_S_DN",
+            "X-SSL-Client-Cert",
             "Host",
             "Connection",
             "Transfer-Encoding",

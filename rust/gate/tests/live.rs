@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use judge::record::{Batch, ClientRecord, Mode};
 use rustls::version::{TLS12, TLS13};
-use support::{World, checked, client::Hello, eventually, route, site};
+use support::{WireUpstream, World, checked, client::Hello, eventually, route, site};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn revoked_between_two_requests_of_one_connection() {
@@ -243,4 +243,41 @@ async fn a_stop_lets_requests_end() {
     let counters = stop.await.unwrap();
     assert_eq!(counters.open_connections, 0);
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
+
+/// What is sent to an upstream is what it speaks, whatever the control plane says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_and_its_upstream_speak_the_same() {
+    let mut world = World::with(
+        vec![site(
+            "a.test",
+            vec![route("/", Mode::Required), route("/more", Mode::Required)],
+        )],
+        |_| {},
+    )
+    .await;
+    let refused = |world: &World| {
+        let settings = checked(&world.settings);
+        let result = world.gate.configure(settings, world.snapshot.clone());
+        result.expect_err("a mismatch").to_string()
+    };
+    let address = format!("tcp://{}", world.upstream.address);
+    world.settings.upstreams[0] = WireUpstream {
+        protocol: "stream",
+        ..WireUpstream::at(&[address])
+    };
+    let error = refused(&world);
+    assert!(error.contains("speaks something else"), "{error}");
+    // One route: nothing in the bytes would say which.
+    world.settings.sites[0].speaks = "tcp";
+    let error = refused(&world);
+    assert!(error.contains("needs one route"), "{error}");
+    // What was in force still is.
+    assert_eq!(world.alice().await.get("/").await.status, 200);
+
+    let mut world = World::new().await;
+    world.settings.sites[0].speaks = "tcp";
+    let error = refused(&world);
+    assert!(error.contains("speaks something else"), "{error}");
+    assert_eq!(world.alice().await.get("/").await.status, 200);
 }

@@ -170,6 +170,45 @@ async fn failures_of_the_upstream_are_told_and_its_connection_is_not_used_again(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_of_which_there_is_doubt_is_not_used_again() {
+    let world = World::new().await;
+    let upstream = world.upstream.clone();
+    let mut alice = world.alice().await;
+    assert_eq!(alice.get("/x").await.status, 200);
+    // It says that it ends; it said nothing of the kind, in a version where that means the same.
+    for path in ["/says-close", "/says-old"] {
+        let before = upstream.connections();
+        assert_eq!(alice.get(path).await.text(), "ok");
+        assert!(alice.get("/x").await.text().starts_with("GET /x "));
+        assert_eq!(upstream.connections(), before + 1, "{path}");
+    }
+    // What nobody asked for comes while it rests: the next one must not get that for an answer.
+    assert_eq!(alice.get("/late-extra").await.text(), "ok");
+    eventually("the poison is sent", || upstream.late() == 1).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let after = alice.get("/x").await;
+    assert!(after.text().starts_with("GET /x "), "{}", after.text());
+    // It ends while it rests: the next one may be a POST, which nobody sends twice.
+    let gone = upstream.gone();
+    assert_eq!(alice.get("/then-gone").await.text(), "ok");
+    eventually("it is closed", || upstream.gone() > gone).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    alice
+        .send("POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\nhi")
+        .await;
+    assert_eq!(alice.response().await.unwrap().status, 200);
+    // The answer came before the request was complete: what comes next is still its body.
+    alice
+        .send("POST /early-and-open HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000\r\n\r\n")
+        .await;
+    assert_eq!(alice.response().await.unwrap().text(), "now");
+    let before = upstream.connections();
+    let mut alice = world.alice().await;
+    assert!(alice.get("/x").await.text().starts_with("GET /x "));
+    assert_eq!(upstream.connections(), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_silent_upstream_times_out_and_one_that_is_not_there_is_said_to_be() {
     let world = World::with(
         vec![site("a.test", vec![route("/", Mode::Required)])],

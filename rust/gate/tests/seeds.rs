@@ -1,18 +1,47 @@
-//! The seeds of the fuzz target `requests`, replayed.
+//! The seeds of the fuzz targets of what comes from outside, replayed.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../../fuzz/beginnings.rs"]
+mod beginnings;
 #[path = "../../fuzz/requests.rs"]
 mod requests;
 
 use std::{fs, path::PathBuf};
 
-#[test]
-fn requests() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/requests");
+/// Gives `body` each seed of `target`, of which there are more than `few`.
+fn replay(target: &str, few: usize, body: fn(&[u8])) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../fuzz/seeds")
+        .join(target);
     let mut count = 0;
     for entry in fs::read_dir(folder).unwrap() {
-        requests::requests(&fs::read(entry.unwrap().path()).unwrap());
+        body(&fs::read(entry.unwrap().path()).unwrap());
         count += 1;
     }
-    assert!(count > 30, "{count} seeds");
+    assert!(count > few, "{count} seeds");
+}
+
+#[test]
+fn requests() {
+    replay("requests", 30, requests::requests);
+}
+
+#[test]
+fn responses() {
+    replay("responses", 20, beginnings::responses);
+}
+
+#[test]
+fn proxy_headers() {
+    replay("proxy_headers", 10, beginnings::proxy_headers);
+}
+
+#[test]
+fn postgresql() {
+    replay("postgresql", 8, beginnings::postgresql);
+}
+
+#[test]
+fn hellos() {
+    replay("hellos", 3, beginnings::hellos);
 }

@@ -224,8 +224,29 @@ async fn a_request_without_an_answer_goes_to_another_server_if_it_may_be_repeate
         .await;
     assert_eq!(alice.response().await.unwrap().status, 502);
     assert_eq!(counts(&servers).iter().sum::<usize>(), 4);
+    // A PUT may be repeated, but its body is gone.
+    alice
+        .send("PUT /close HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\nhi")
+        .await;
+    assert_eq!(alice.response().await.unwrap().status, 502);
+    assert_eq!(counts(&servers).iter().sum::<usize>(), 5);
     let report = world.gate.counters().servers;
     assert_eq!(report.iter().map(|one| one.retries).sum::<u64>(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_a_client_has_heard_of_an_answer_no_other_server_gives_one() {
+    let servers = servers(2).await;
+    let world = world(at(&servers)).await;
+    let mut alice = world.alice().await;
+    alice
+        .send("GET /hinted-close HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .await;
+    let hints = alice.until("\r\n\r\n").await.unwrap();
+    assert!(hints.starts_with("HTTP/1.1 103 "), "{hints}");
+    let answer = alice.until("\r\n\r\n").await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    assert_eq!(counts(&servers).iter().sum::<usize>(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -276,6 +297,25 @@ async fn an_answer_can_count_as_none() {
         // What it says is passed on, and not asked of another one.
         assert_eq!(report.iter().map(|one| one.requests).sum::<u64>(), 10);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_server_is_never_left_out() {
+    let servers = servers(2).await;
+    let mut upstream = at(&servers);
+    upstream.ejection.failures = 1;
+    upstream.ejection.most_percent = 100;
+    let world = world(upstream).await;
+    let mut alice = world.alice().await;
+    for _ in 0..10 {
+        assert_eq!(alice.get("/close").await.status, 502);
+    }
+    let report = world.gate.counters().servers;
+    let mut states: Vec<_> = report.iter().map(|one| one.state).collect();
+    states.sort_unstable();
+    assert_eq!(states, ["ejected", "up"]);
+    // However ill it was, who asks it gets its answer.
+    assert_eq!(alice.get("/x").await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,6 +106,9 @@ impl Server {
             let _ = body.flow_control().release_capacity(data.len());
             received.extend_from_slice(&data);
         }
+        if path == "/read-reset" {
+            return respond.send_reset(Reason::INTERNAL_ERROR);
+        }
         let trailers = body.trailers().await.ok().flatten().unwrap_or_default();
         let mut send = respond.send_response(Response::new(()), false).unwrap();
         let text = match path.as_str() {
@@ -223,6 +226,52 @@ async fn what_a_server_does_not_take_is_sent_again_and_what_it_breaks_off_is_not
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_broke_off_goes_to_another_only_if_it_may_be_repeated() {
+    let servers = [Server::default(), Server::default()];
+    let mut addresses = Vec::new();
+    for server in &servers {
+        addresses.push(format!("http://{}", server.start(None).await));
+    }
+    let world = world(WireUpstream {
+        protocol: "h2",
+        ..WireUpstream::at(&addresses)
+    })
+    .await;
+    let mut alice = world.alice().await;
+    for (method, length, requests) in [
+        ("GET", "", 2),
+        ("POST", "Content-Length: 0\r\n", 1),
+        ("PUT", "Content-Length: 2\r\n", 1), // its body is gone
+    ] {
+        let before: usize = servers.iter().map(|one| one.requests.load(SeqCst)).sum();
+        let body = if method == "PUT" { "hi" } else { "" };
+        alice
+            .send(&format!(
+                "{method} /read-reset HTTP/1.1\r\nHost: a.test\r\n{length}\r\n{body}"
+            ))
+            .await;
+        assert_eq!(alice.response().await.unwrap().status, 502);
+        let after: usize = servers.iter().map(|one| one.requests.load(SeqCst)).sum();
+        assert_eq!(after - before, requests, "{method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_protocol_counts_at_once() {
+    let server = Server::default();
+    let address = server.start(None).await;
+    let mut world = world(WireUpstream::at(&[format!("http://{address}")])).await;
+    let mut alice = world.alice().await;
+    assert_eq!(alice.get("/x").await.status, 502);
+    world.settings.upstreams[0].protocol = "h2";
+    world
+        .gate
+        .configure(support::checked(&world.settings), world.snapshot.clone())
+        .unwrap();
+    assert_eq!(alice.get("/x").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_resets_its_stream_and_no_other() {
     let (server, world) = in_the_clear().await;
     let mut alice = world.alice().await;
@@ -261,6 +310,27 @@ async fn trailers_reach_a_client_over_http_2_as_grpc_wants_it() {
         text.starts_with("POST http://a.test/svc/Call\n") && text.contains("6 bytes"),
         "{text}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_that_concern_a_connection_or_the_head_do_not_reach_a_client_over_http_2() {
+    let world = World::new().await;
+    let hello = Hello::new("a.test").identity(&world.alice).alpn("h2");
+    let tls = TokioIo::new(world.connect(hello).await.tls);
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), tls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    for (path, names) in [("/trailers", &["x-sum"][..]), ("/bad-trailers", &["x-sum"])] {
+        let request = http::Request::get(format!("https://a.test{path}"))
+            .body(Full::new(Bytes::new()))
+            .unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        let body = response.into_body().collect().await.unwrap();
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        let seen: Vec<&str> = trailers.keys().map(|name| name.as_str()).collect();
+        assert_eq!(seen, names, "{path}");
+    }
 }
 
 /// A TLS server for `localhost` that asks for a certificate of `clients`.

@@ -216,7 +216,7 @@ async fn exchange(
             return Err(Broken);
         }
     };
-    let framing = asked.framing(status, &download);
+    let framing = asked.framing(status, download.length());
     // What an answer of our own does not wait for, nobody reads. An upstream that answers early may read on.
     let unread = !wire.is_body_read() && download.is_own() && !wire.skip_body();
     let ends = poll_fn(|cx| Poll::Ready(connection.ending(cx) == Ending::Soon)).await;
@@ -259,11 +259,11 @@ struct Asked {
 
 impl Asked {
     /// RFC 9112 6.3.
-    fn framing(self, status: StatusCode, download: &Download) -> BodyFraming {
+    fn framing(self, status: StatusCode, length: Option<u64>) -> BodyFraming {
         if self.is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
             return BodyFraming::None;
         }
-        match download.length() {
+        match length {
             Some(length) => BodyFraming::Length(length),
             None if self.is_11 => BodyFraming::Chunked,
             None => BodyFraming::UntilClose,

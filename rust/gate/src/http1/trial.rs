@@ -1,13 +1,17 @@
-//! Reads a client's bytes as a connection would, without one: for tests that try to trick it.
+//! Reads a client's bytes, or a service's, as a connection would, without one: for tests that try to trick it.
 
 use bytes::BytesMut;
-use http::HeaderMap;
+use http::{HeaderMap, Method, StatusCode};
 
-use super::head::{Heads, Request};
+use super::{
+    Asked,
+    head::{Heads, Request},
+    write::{self, BodyFraming, Persistence},
+};
 use crate::{
     random::RequestIds,
     settings::RouteOptions,
-    upstream::{Additions, BodyKind, Framing, Piece, write_head, write_trailers},
+    upstream::{Additions, BodyKind, Framing, Head, Piece, take_head, write_head, write_trailers},
 };
 
 /// Longest head, in bytes.
@@ -127,7 +131,7 @@ impl Current {
         write_head(&mut forwarded, head, &additions);
         if self.request.kind == BodyKind::Chunked {
             if !self.body.is_empty() {
-                super::write::chunk_size(&mut forwarded, self.body.len());
+                write::chunk_size(&mut forwarded, self.body.len());
                 forwarded.extend_from_slice(&self.body);
                 forwarded.extend_from_slice(b"\r\n");
             }
@@ -146,5 +150,110 @@ impl Current {
             body: self.body,
             forwarded,
         }
+    }
+}
+
+/// A response of a service.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Answered {
+    /// Statuses of interim responses, in their order.
+    pub interim: Vec<u16>,
+    /// The final status.
+    pub status: u16,
+    /// As much of the body as is there.
+    pub body: Vec<u8>,
+    /// As they came; not all of them are passed on.
+    pub trailers: HeaderMap,
+    /// Whether that is all of it, if the connection ends here.
+    pub is_whole: bool,
+    /// Whether the connection may be used again after it.
+    pub keep_alive: bool,
+    /// So many bytes it takes.
+    pub length: usize,
+    /// What a client of HTTP/1.1 that takes trailers is sent for it.
+    pub forwarded: Vec<u8>,
+}
+
+/// Reads `bytes`, of which at most `step` come at a time, as the response to a request of `method`; `None` if its final
+/// head is not all there.
+pub fn answered(
+    bytes: &[u8],
+    method: &Method,
+    step: usize,
+) -> Result<Option<Answered>, &'static str> {
+    let mut inbox = BytesMut::new();
+    let mut left = bytes.chunks(step.max(1));
+    let mut answer = Answered::default();
+    let head = loop {
+        match take_head(&mut inbox, method).map_err(|bad| bad.0)? {
+            Some(head) if head.is_interim() => {
+                answer.interim.push(head.status.as_u16());
+                write::interim(&mut answer.forwarded, head.status, &head.fields);
+            }
+            Some(head) => break head,
+            None => match left.next() {
+                Some(more) => inbox.extend_from_slice(more),
+                None => return Ok(None),
+            },
+        }
+    };
+    let framing = answer.begin(&head, method);
+    let mut rest = head.framing;
+    while !rest.is_done() {
+        match rest.take(&mut inbox).map_err(|bad| bad.0)? {
+            Some(Piece::Data(data)) => {
+                if framing == BodyFraming::Chunked {
+                    write::chunk_size(&mut answer.forwarded, data.len());
+                }
+                answer.forwarded.extend_from_slice(&data);
+                if framing == BodyFraming::Chunked {
+                    answer.forwarded.extend_from_slice(b"\r\n");
+                }
+                answer.body.extend_from_slice(&data);
+            }
+            Some(Piece::Trailers(trailers)) => answer.trailers = trailers,
+            Some(Piece::End) => break,
+            None => match left.next() {
+                Some(more) => inbox.extend_from_slice(more),
+                None => break,
+            },
+        }
+    }
+    answer.is_whole = rest.may_end_here();
+    if framing == BodyFraming::Chunked && answer.is_whole {
+        answer.forwarded.extend_from_slice(b"0\r\n");
+        write_trailers(&mut answer.forwarded, &answer.trailers);
+        answer.forwarded.extend_from_slice(b"\r\n");
+    }
+    answer.length = bytes.len() - inbox.len() - left.map(<[u8]>::len).sum::<usize>();
+    Ok(Some(answer))
+}
+
+impl Answered {
+    fn begin(&mut self, head: &Head, method: &Method) -> BodyFraming {
+        let asked = Asked {
+            is_head: method == Method::HEAD,
+            is_11: true,
+            keep_alive: true,
+            trailers: true,
+        };
+        let length = match head.framing {
+            Framing::Length(length) => Some(length),
+            _ => None,
+        };
+        let (framing, persistence) = match head.status {
+            StatusCode::SWITCHING_PROTOCOLS => (BodyFraming::None, Persistence::Upgrade),
+            status => (asked.framing(status, length), Persistence::Usual),
+        };
+        self.status = head.status.as_u16();
+        self.keep_alive = head.keep_alive;
+        write::head(
+            &mut self.forwarded,
+            head.status,
+            &head.fields,
+            framing,
+            persistence,
+        );
+        framing
     }
 }

@@ -499,6 +499,23 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_was_let_go_is_not_taken_up_again() {
+        let old = upstream();
+        let new = || Upstream::new(&old.setting, &timeouts(), Some(&old));
+        let shared = |new: &Upstream| {
+            let all = new.endpoints();
+            let known = old.endpoints();
+            (all.iter().zip(&known))
+                .filter(|(one, other)| Arc::ptr_eq(one, other))
+                .count()
+        };
+        assert_eq!(shared(&new()), 2);
+        // Its connections end when they are next free: a place with new ones is needed.
+        old.endpoints()[0].retire();
+        assert_eq!(shared(&new()), 1);
+    }
+
+    #[test]
     fn who_comes_back_gets_more_and_more() {
         let upstream = upstream();
         let endpoint = &upstream.endpoints()[1];

@@ -33,8 +33,10 @@ pub(crate) use self::{
     group::Upstream,
     keep::keep,
     pool::{Link, Pools, Preface},
-    request_head::{Additions, BodyKind, block, decimal, write as write_head, write_trailers},
-    response::{Framing, Head, Piece, digits},
+    request_head::{
+        Additions, BodyKind, block, clean_trailers, decimal, write as write_head, write_trailers,
+    },
+    response::{Framing, Head, Piece, digits, take_head},
     stream::Stream,
 };
 use self::{

@@ -56,6 +56,10 @@ fn take_any_head(inbox: &mut BytesMut, method: &Method) -> Result<Option<Head>, 
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
     let length = match config.parse_response_with_uninit_headers(&mut parsed, inbox, &mut fields) {
+        // However much was read at once.
+        Ok(httparse::Status::Complete(length)) if length > MAX_HEAD_BYTES => {
+            return Err(BadResponse("its head is too long"));
+        }
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(_) => return Err(BadResponse("its head is no HTTP/1.1")),
@@ -73,6 +77,12 @@ fn take_any_head(inbox: &mut BytesMut, method: &Method) -> Result<Option<Head>, 
         if reading.field(name, field.value, &mut nominated)? {
             places.push(name, field.value);
         }
+    }
+    if reading.chunked && !http_11 {
+        // RFC 9112 6.1: faulty. One who reads it as it was in that version takes the chunks for the body.
+        return Err(BadResponse(
+            "it has a Transfer-Encoding, which HTTP/1.0 does not know",
+        ));
     }
     let framing = reading.framing(method, status)?;
     let mut fields = places.into_fields(inbox.split_to(length).freeze());
@@ -347,7 +357,7 @@ fn take_size(inbox: &mut BytesMut, extensions: &mut u32) -> Result<Option<u64>, 
 fn take_trailers(inbox: &mut BytesMut) -> Result<Option<HeaderMap>, BadResponse> {
     let mut fields = [httparse::EMPTY_HEADER; 32];
     let (length, fields) = match httparse::parse_headers(inbox, &mut fields) {
-        Ok(httparse::Status::Complete(parsed)) => parsed,
+        Ok(httparse::Status::Complete(parsed)) if parsed.0 <= MAX_HEAD_BYTES => parsed,
         Ok(httparse::Status::Partial) if inbox.len() <= MAX_HEAD_BYTES => return Ok(None),
         _ => return Err(BadResponse("its trailers are no HTTP/1.1")),
     };
@@ -439,6 +449,29 @@ mod tests {
                 "{fields}"
             );
         }
+    }
+
+    #[test]
+    fn a_response_in_the_old_version_has_no_chunks() {
+        let chunked = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert!(head(chunked).is_err());
+        assert!(head(&chunked.replace("1.0", "1.1")).is_ok());
+    }
+
+    #[test]
+    fn what_is_too_long_is_so_at_once_and_in_pieces() {
+        let long = |length: usize| format!("X: {}\r\n\r\n", "x".repeat(length));
+        let start = "HTTP/1.1 204 No Content\r\n";
+        let most = MAX_HEAD_BYTES - start.len() - "X: \r\n\r\n".len();
+        assert!(matches!(
+            head(&format!("{start}{}", long(most))),
+            Ok(Some(_))
+        ));
+        let longer = format!("{start}{}", long(most + 1));
+        assert!(head(&longer).is_err() && head(&longer[..longer.len() - 1]).is_ok());
+        let most = MAX_HEAD_BYTES - "X: \r\n\r\n".len();
+        assert!(body(&format!("0\r\n{}", long(most))).is_ok());
+        assert!(body(&format!("0\r\n{}", long(most + 1))).is_err());
     }
 
     #[test]

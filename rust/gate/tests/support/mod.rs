@@ -50,6 +50,7 @@ pub struct WireSite {
     pub key_pem: Vec<u8>,
     pub tls_profile: &'static str,
     pub ca_hints: bool,
+    pub speaks: &'static str,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -321,6 +322,7 @@ fn wire_settings(pki: &Pki, sites: &[SiteSpec], upstream: &Upstream) -> WireSett
                     key_pem,
                     tls_profile: "compatible",
                     ca_hints: false,
+                    speaks: "http",
                 }
             })
             .collect(),

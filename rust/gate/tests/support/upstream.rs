@@ -20,6 +20,7 @@ pub struct Upstream {
     requests: Arc<Mutex<Vec<String>>>,
     connections: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
+    late: Arc<AtomicUsize>,
 }
 
 impl Upstream {
@@ -30,6 +31,7 @@ impl Upstream {
             requests: Arc::default(),
             connections: Arc::default(),
             open: Arc::default(),
+            late: Arc::default(),
         };
         let theirs = upstream.clone();
         tokio::spawn(async move {
@@ -60,6 +62,16 @@ impl Upstream {
         self.connections.load(Ordering::SeqCst)
     }
 
+    /// Connections that have ended.
+    pub fn gone(&self) -> usize {
+        self.connections() - self.open()
+    }
+
+    /// How often it said what nobody had asked for.
+    pub fn late(&self) -> usize {
+        self.late.load(Ordering::SeqCst)
+    }
+
     /// Connections now.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::SeqCst)
@@ -87,6 +99,15 @@ impl Upstream {
             if path == "/early" {
                 self.requests.lock().unwrap().push(head);
                 stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig").await?;
+                return Ok(());
+            }
+            if path == "/early-and-open" {
+                self.requests.lock().unwrap().push(head);
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nnow")
+                    .await?;
+                let mut bytes = [0; 1024];
+                while stream.read(&mut bytes).await? > 0 {}
                 return Ok(());
             }
             if path == "/duplex" {
@@ -181,10 +202,35 @@ impl Upstream {
                     stream.write_all(hints.as_bytes()).await?;
                     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await?;
                 }
+                "/hinted-close" => {
+                    stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n").await?;
+                    return Ok(());
+                }
                 "/trailers" => {
                     stream
                         .write_all(b"HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n")
                         .await?;
+                }
+                "/bad-trailers" => {
+                    stream
+                        .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nConnection: close\r\nContent-Length: 7\r\nSet-Cookie: a=b\r\nX-Sum: 7\r\n\r\n")
+                        .await?;
+                }
+                "/says-close" => {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok").await?;
+                }
+                "/says-old" => {
+                    stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok").await?;
+                }
+                "/late-extra" => {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await?;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison").await?;
+                    self.late.fetch_add(1, Ordering::SeqCst);
+                }
+                "/then-gone" => {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await?;
+                    return Ok(());
                 }
                 "/nolength" => {
                     stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nuntil the end").await?;
