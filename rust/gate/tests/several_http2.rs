@@ -254,6 +254,9 @@ async fn what_a_server_broke_off_goes_to_another_only_if_it_may_be_repeated() {
         let after: usize = servers.iter().map(|one| one.requests.load(SeqCst)).sum();
         assert_eq!(after - before, requests, "{method}");
     }
+    // Nor was one sent that a server would not take for whole.
+    let report = world.gate.counters().servers;
+    assert_eq!(report.iter().map(|one| one.retries).sum::<u64>(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
