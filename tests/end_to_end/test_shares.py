@@ -275,6 +275,17 @@ def test_handshakes_of_a_client_are_limited(limited: Limited) -> None:
     assert limited.limited()["site_client_handshakes"] >= 2
 
 
+def test_handshakes_of_a_client_are_limited_over_all_sites(limited: Limited) -> None:
+    somebody = limited.client()
+    before = limited.limited()["client_handshakes"]
+    for number in range(23):
+        if number == 20:
+            assert limited.limited()["client_handshakes"] == before
+        last = limited.get("/", somebody, host=("localhost", "fair.test")[number % 2])
+    assert_turned_away(last)
+    assert limited.limited()["client_handshakes"] == before + 3
+
+
 def test_handshakes_with_a_site_are_limited_before_keys_are_used(limited: Limited) -> None:
     for _ in range(4):
         limited.open(None, new_address(), "shy.test").transport.close()
