@@ -116,7 +116,7 @@ def test_the_judge_is_told_what_clients_and_partners_brought(store: Store) -> No
         claimed(tx, left, "of somebody who left")
         tx.partners.add_rule(acme.id, RuleKind.DNS, "*.acme.example", None, AT)
         tx.partners.add_rule(acme.id, RuleKind.DN, "CN=api", active.id, AT)
-        tx.partners.add_intermediate(acme.id, b"\1" * 32, b"helper", AT)
+        tx.partners.add_intermediate(acme.id, b"\1" * 32, b"\2" * 32, b"helper", AT)
         for name, owner, state in (
             ("dns:a.acme.example", anna.id, MemberState.ACTIVE),
             ("dns:b.acme.example", anna.id, MemberState.PENDING),
@@ -359,7 +359,7 @@ class _World:
         one = self._partner(tx, pick)
         if one is not None:
             tx.partners.add_rule(one.id, RuleKind.DNS, f"a{self.number}.example", None, AT)
-            tx.partners.add_intermediate(one.id, self.number.to_bytes(32, "big"), b"helper", AT)
+            tx.partners.add_intermediate(one.id, self.number.to_bytes(32, "big"), b"\2" * 32, b"helper", AT)
 
     def add_ca(self, tx: Transaction, pick: int) -> None:
         one = self._partner(tx, pick)

@@ -1,12 +1,16 @@
 """A verdict about one chain is the same by the part of the store that concerns it as by the whole."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import mirror
 import pki
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from mutualgate.authorities.adopt import Estate
 from mutualgate.authorities.issuing import Policy
@@ -23,6 +27,7 @@ from mutualgate.model import (
     MemberState,
     PartnerAdmits,
     PartnerName,
+    PartnerProfile,
     PinKind,
     RevocationMode,
     RevocationReason,
@@ -45,18 +50,38 @@ def verdicts(judge: Judge, chain: list[bytes]) -> list[object]:
     return [getattr(verdict, fact) for verdict in asked for fact in FACTS]
 
 
-def with_partner(store: Store, ca: pki.Issued) -> None:
-    """A partner, which may name two and has recorded one of them."""
+RULES = [
+    (RuleKind.DNS, "*.acme.example"),
+    (RuleKind.EMAIL, "*@acme.example"),
+    (RuleKind.URI, "spiffe://acme.example/*"),
+    (RuleKind.IP, "2001:db8::/32"),
+    (RuleKind.DN, "CN=*"),
+    (RuleKind.ORGANIZATION, "PSDBE-NBB-0123456789"),
+]
+
+
+def with_partner(
+    store: Store,
+    ca: pki.Issued,
+    name: str = "acme",
+    recorded: Sequence[str] = ("dns:mia.acme.example",),
+    *,
+    admits: PartnerAdmits = PartnerAdmits.RULE,
+    profile: PartnerProfile = PartnerProfile.NAMES,
+    helper: pki.Issued | None = None,
+) -> None:
+    """A partner, which may name many and has recorded some of them."""
     with store.transaction() as tx:
-        own, recorded = (tx.clients.add(ClientName(name), contact="", roles=(), at=pki.NOW) for name in ("acme", "mia"))
+        own = tx.clients.add(ClientName(name), contact="", roles=(), at=pki.NOW)
         partner = tx.partners.add(
-            PartnerName("acme"),
+            PartnerName(name),
             contact="",
             security_contact="",
-            admits=PartnerAdmits.RULE,
+            admits=admits,
             roles=(),
             client=own.id,
             at=pki.NOW,
+            profile=profile,
         )
         anchor = Anchor(
             id=0,
@@ -66,7 +91,7 @@ def with_partner(store: Store, ca: pki.Issued) -> None:
             subject="",
             state=AnchorState.ACTIVE,
             shared=False,
-            depth=0,
+            depth=1,
             sub_cas=(),
             environment="",
             not_before=pki.NOW - timedelta(days=1),
@@ -81,9 +106,20 @@ def with_partner(store: Store, ca: pki.Issued) -> None:
             grace=timedelta(0),
             leaf_limit=timedelta(days=400),
         )
-        tx.partners.add_anchor(anchor, hashlib.sha256(ca.certificate.subject.public_bytes()).digest())
-        tx.partners.add_rule(partner.id, RuleKind.DNS, "*.acme.example", None, pki.NOW)
-        tx.partners.put_member(Member(partner.id, "dns:mia.acme.example", recorded.id, MemberState.ACTIVE, pki.NOW))
+        tx.partners.add_anchor(anchor, named(ca))
+        for kind, pattern in RULES:
+            if (kind is RuleKind.ORGANIZATION) == (profile is PartnerProfile.PSD2):
+                tx.partners.add_rule(partner.id, kind, pattern, None, pki.NOW)
+        if helper is not None:
+            digest = hashlib.sha256(helper.der).digest()
+            tx.partners.add_intermediate(partner.id, digest, named(helper), helper.der, pki.NOW)
+        for number, text in enumerate(recorded):
+            who = tx.clients.add(ClientName(f"{name} {number}"), contact="", roles=(), at=pki.NOW)
+            tx.partners.put_member(Member(partner.id, text, who.id, MemberState.ACTIVE, pki.NOW))
+
+
+def named(ca: pki.Issued) -> bytes:
+    return hashlib.sha256(ca.certificate.subject.public_bytes()).digest()
 
 
 def test_it_says_what_the_whole_says(store: Store, keys: KeyRing, authorities: Authorities, tmp_path: Path) -> None:
@@ -125,11 +161,13 @@ def test_it_says_what_the_whole_says(store: Store, keys: KeyRing, authorities: A
     chains["listed"] = [listed.der]
     chains["old v1"] = [pki.as_v1(pki.leaf(old, "old")).der]
 
-    ca = pki.ca("Acme Issuing")
+    ca = pki.ca("Acme Issuing", pki.ca("Acme Root"))
     with_partner(store, ca)
     for host in ("mia.acme.example", "other.acme.example", "mia.elsewhere.example"):
         chains[host] = pki.leaf(ca, "x", sans=[host]).chain_der
     chains["forged"] = pki.leaf(pki.ca("Acme Issuing"), "x", sans=["mia.acme.example"]).chain_der
+    chains["a CA's"] = [ca.der]
+    theirs(store, ca, chains)
 
     whole = Judge(build(store, SITES))
     for name, chain in chains.items():
@@ -137,6 +175,44 @@ def test_it_says_what_the_whole_says(store: Store, keys: KeyRing, authorities: A
         assert verdicts(part, chain) == verdicts(whole, chain), name
     told = {verdicts(whole, chain)[1] for chain in chains.values()}
     assert told >= {None, "revoked", "client_suspended", "pin_retired", "unknown_issuer", "name_not_permitted"}
+
+
+def theirs(store: Store, acme: pki.Issued, chains: dict[str, list[bytes]]) -> None:
+    """Partners whose members go by names of every kind, one with a CA of acme's name, and one with a helper."""
+    twin, issuing, qualified = pki.ca("Acme Issuing"), pki.ca("Umbrella Issuing"), pki.ca("Qualified Issuing")
+    between = pki.ca("Umbrella Below", issuing)
+    sans: dict[str, list[x509.GeneralName]] = {
+        "dns:bo.acme.example": [x509.DNSName("Bo.acme.example")],
+        "email:Bo@acme.example": [x509.RFC822Name("Bo@Acme.example")],
+        "uri:spiffe://acme.example/Bo": [x509.UniformResourceIdentifier("SPIFFE://Acme.example/Bo")],
+        "ip:2001:db8::b0": [x509.IPAddress(ip_address("2001:db8::b0"))],
+    }
+    listed = PartnerAdmits.LISTED
+    with_partner(store, twin, "twin", [*sans, "dn:CN=bo"], admits=listed)
+    with_partner(store, issuing, "umbrella", ["dn:CN=bo", *sans], admits=listed, helper=between)
+    psd2 = PartnerProfile.PSD2
+    with_partner(store, qualified, "bank", ["organization:PSDBE-NBB-0123456789"], admits=listed, profile=psd2)
+    for name, names in sans.items():
+        for parent in (twin, acme, between):
+            chains[f"{name} of {parent.certificate.subject.rfc4514_string()}"] = pki.leaf(
+                parent, "x", sans=names
+            ).chain_der
+        chains[f"{name} by a helper"] = [pki.leaf(between, "x", sans=names).der]
+        chains[f"{name}, not recorded"] = pki.leaf(twin, "x", sans=[x509.DNSName("zoe.acme.example")]).chain_der
+    chains["a subject"] = [pki.leaf(between, "bo").der]
+    organization = x509.NameAttribute(NameOID.ORGANIZATION_IDENTIFIER, "PSDBE-NBB-0123456789")
+    chains["psd2"] = pki.issue(qualified, x509.Name([organization])).chain_der
+
+
+def test_it_tells_of_no_other_partner(store: Store, authorities: Authorities) -> None:
+    acme, umbrella = pki.ca("Acme Issuing"), pki.ca("Umbrella Issuing")
+    with_partner(store, acme, recorded=["dns:mia.acme.example", "dns:lea.acme.example"])
+    with_partner(store, umbrella, "umbrella")
+    told = mirror.of(build_for(store, SITES, pki.leaf(acme, "x", sans=["mia.acme.example"]).chain_der))
+    assert [one.name for one in told.partners.values()] == ["acme"]
+    assert len(told.anchors) == 1
+    assert [name for _, name in told.members] == ["dns:mia.acme.example"]
+    assert len(told.clients) == 2
 
 
 def test_it_tells_of_nobody_else(store: Store, keys: KeyRing, authorities: Authorities) -> None:

@@ -51,7 +51,7 @@ def test_what_the_judge_is_told_of_partners(store: Store) -> None:
         anchor = tx.partners.add_anchor(claim(acme), b"s" * 32)
         rule = tx.partners.add_rule(acme.id, RuleKind.DNS, "*.acme.example", None, AT)
         bound = tx.partners.add_rule(acme.id, RuleKind.EMAIL, "a@acme.example", anchor.id, AT)
-        helper = tx.partners.add_intermediate(acme.id, b"f" * 32, b"helper", AT)
+        helper = tx.partners.add_intermediate(acme.id, b"f" * 32, b"s" * 32, b"helper", AT)
         tx.partners.set(replace(umbrella, state=PartnerState.SUSPENDED, admits=PartnerAdmits.LISTED))
         tx.partners.set(replace(gone, state=PartnerState.GONE))
         rules = [("dns", "*.acme.example", None), ("email", "a@acme.example", anchor.id)]

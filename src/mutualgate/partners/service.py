@@ -315,7 +315,7 @@ class Partners:
             if len(there) >= MOST_INTERMEDIATES:
                 raise Conflict(f"there are {MOST_INTERMEDIATES} already", code="too_many_intermediates")
             watch = tx.trust.watch()
-            made = tx.partners.add_intermediate(partner.id, _digest(der), der, now)
+            made = tx.partners.add_intermediate(partner.id, _digest(der), found.subject_hash, der, now)
             watch.adds("intermediate", made.id)
             between.known(tx, found.certificate, above, at=now)
             facts: audit.Facts = {"intermediate": made.id, "fingerprint": made.fingerprint.hex()}

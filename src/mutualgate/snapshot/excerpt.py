@@ -1,7 +1,7 @@
 """What of the store a verdict about one chain can depend on: for who asks about one certificate and runs no gate.
 
-The judge is the same; it is only not told of the other clients. So a question costs the same with 1 client or
-1,000,000. A test holds that the whole gives the same verdicts.
+The judge is the same; it is only not told of the others. So a question costs the same with 1 client or 1,000,000, and
+with one partner or 10,000. A test holds that the whole gives the same verdicts.
 """
 
 import hashlib
@@ -10,13 +10,15 @@ from collections.abc import Iterator, Sequence
 from cryptography import x509
 
 from mutualgate.errors import BadInput
-from mutualgate.model import ClientState, PinKind, serial
+from mutualgate.model import ClientState, PartnerProfile, PinKind, serial
 from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.partners.names import name_of
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.snapshot.builder import (
     BATCH_RECORDS,
     anchor_records,
     authority_record,
+    build,
     client_record,
     partner_record,
     revocation_record,
@@ -36,12 +38,18 @@ from mutualgate.store import Store, Transaction
 
 
 def build_for(store: Store, sites: Sequence[SiteRecord], chain: Sequence[bytes]) -> Iterator[bytes]:
-    """As `build`, but of clients, credentials, pins and revocations only what concerns `chain` (DER, leaf first).
+    """As `build`, but only what concerns `chain` (DER, leaf first).
 
-    Authorities, partners, their CAs and their clients are all there: which of them a name belongs to, the judge says.
+    Authorities of ours are all there. Where a certificate cannot be read here, all is: what the judge reads in it, it
+    says itself.
     """
+    try:
+        shown = _Shown(chain)
+    except (*UNREADABLE, BadInput):
+        yield from build(store, sites)
+        return
     with store.reading() as tx:
-        known = _Known(tx, chain)
+        known = _Known(tx, shown)
         for part in known.clients():
             yield encode(Batch(clients=part))
         yield encode(
@@ -50,50 +58,56 @@ def build_for(store: Store, sites: Sequence[SiteRecord], chain: Sequence[bytes])
                 credentials=known.credentials,
                 pins=known.pins,
                 revocations=known.revocations(),
+                partners=known.partners,
             )
         )
-        for partners in tx.partners.walk(max(1, BATCH_RECORDS // 10)):
-            yield encode(Batch(partners=[partner_record(one) for one in partners]))
-        for anchors in tx.partners.walk_anchors(max(1, BATCH_RECORDS // 10)):
-            records = anchor_records(tx, anchors)
-            keys = [(one.id, number) for one in records for number in known.serials]
-            yield encode(Batch(anchors=records, foreign=[ForeignRecord(*one) for one in tx.foreign.plain(keys)]))
-        for members in tx.partners.walk_members(BATCH_RECORDS):
-            yield encode(Batch(members=[MemberRecord(*one) for one in members]))
+        anchors = anchor_records(tx, tx.partners.plain_anchors_of(one.id for one in known.partners))
+        keys = [(one.id, number) for one in anchors for number in shown.serials]
+        foreign = [ForeignRecord(*one) for one in tx.foreign.plain(keys)]
+        yield encode(Batch(anchors=anchors, foreign=foreign, members=known.members))
         yield encode(Batch(epoch=tx.changes.epoch(), sites=list(sites)))
+
+
+class _Shown:
+    """What the store is asked by. Raises what an unreadable certificate does."""
+
+    def __init__(self, chain: Sequence[bytes]) -> None:
+        with odd_serials_allowed():
+            certificates = [x509.load_der_x509_certificate(der) for der in chain]
+            self.serials = list(dict.fromkeys(serial.from_int(one.serial_number) for one in certificates))
+            # As the judge asks for partners: by who issued them, and by the leaf's own name, which may be a CA's.
+            names = [one.issuer for one in certificates] + [one.subject for one in certificates[:1]]
+        self.leaf = certificates[0] if certificates else None
+        self.names = list(dict.fromkeys(hashlib.sha256(name.public_bytes()).digest() for name in names))
+        self.fingerprint = hashlib.sha256(chain[0] if chain else b"").digest()
 
 
 class _Known:
     """What the store knows of a chain."""
 
-    def __init__(self, tx: Transaction, chain: Sequence[bytes]) -> None:
-        self._tx = tx
+    def __init__(self, tx: Transaction, shown: _Shown) -> None:
+        self._tx, self._shown = tx, shown
         self.authorities = [one for one in tx.authorities.all() if one.is_anchor]
-        self.serials = list(dict.fromkeys(number for der in chain if (number := _serial(der)) is not None))
-        leaf = chain[0] if chain else b""
-        fingerprint = hashlib.sha256(leaf).digest()
-        credential = tx.credentials.with_fingerprint(fingerprint)
+        credential = tx.credentials.with_fingerprint(shown.fingerprint)
         self.credentials = (
             []
             if credential is None
             else [CredentialRecord(credential.fingerprint, credential.id, credential.client, credential.authority)]
         )
-        found = [tx.pins.with_digest(PinKind.CERTIFICATE, fingerprint)]
-        spki = _spki(leaf)
+        found = [tx.pins.with_digest(PinKind.CERTIFICATE, shown.fingerprint)]
+        spki = _spki(shown.leaf)
         if spki is not None:
             found.append(tx.pins.with_digest(PinKind.KEY, spki))
         self.pins = [PinRecord(*one) for one in tx.pins.plain([pin.id for pin in found if pin is not None])]
         gone = self._gone()
         self.credentials = [one for one in self.credentials if one.client not in gone]
+        self.partners = [partner_record(one) for one in tx.partners.plain(tx.partners.concerned(shown.names))]
+        self.members = [MemberRecord(*one) for one in tx.partners.plain_members(self._names())]
 
     def clients(self) -> Iterator[list[ClientRecord]]:
         """Those that any of it can stand for."""
-        ids = self._owners()
-        ids |= {one.estate for one in self.authorities if one.estate is not None}
-        for partners in self._tx.partners.walk(BATCH_RECORDS):
-            ids |= {partner_record(one).client for one in partners}
-        for members in self._tx.partners.walk_members(BATCH_RECORDS):
-            ids |= {MemberRecord(*one).client for one in members}
+        ids = self._owners() | {one.estate for one in self.authorities if one.estate is not None}
+        ids |= {one.client for one in self.partners} | {one.client for one in self.members}
         ordered = sorted(ids)
         for start in range(0, len(ordered), BATCH_RECORDS):
             some = self._tx.clients.get_many(ordered[start : start + BATCH_RECORDS])
@@ -103,9 +117,20 @@ class _Known:
     def revocations(self) -> list[RevocationRecord]:
         """Those of the chain's numbers, by whichever authority of ours."""
         entries = [
-            self._tx.revocations.find(authority.id, number) for authority in self.authorities for number in self.serials
+            self._tx.revocations.find(authority.id, number)
+            for authority in self.authorities
+            for number in self._shown.serials
         ]
         return [revocation_record(one) for one in entries if one is not None]
+
+    def _names(self) -> list[tuple[int, str]]:
+        """As whom the leaf may be recorded, inside which partner."""
+        leaf = self._shown.leaf
+        if leaf is None:
+            return []
+        called = {profile: name_of(leaf, profile) for profile in PartnerProfile}
+        names = ((one.id, called[PartnerProfile(one.profile)]) for one in self.partners)
+        return [(id, name) for id, name in names if name is not None]
 
     def _owners(self) -> set[int]:
         return {one.client for one in self.credentials} | {one.client for one in self.pins}
@@ -115,17 +140,9 @@ class _Known:
         return {id for id, one in owners.items() if one.state is ClientState.GONE}
 
 
-def _serial(der: bytes) -> bytes | None:
+def _spki(leaf: x509.Certificate | None) -> bytes | None:
+    """`None` for a key that cannot be read here: nobody could have pinned it."""
     try:
-        with odd_serials_allowed():
-            return serial.from_int(x509.load_der_x509_certificate(der).serial_number)
-    except (*UNREADABLE, BadInput):
-        return None
-
-
-def _spki(der: bytes) -> bytes | None:
-    try:
-        with odd_serials_allowed():
-            return spki_fingerprint(x509.load_der_x509_certificate(der))
+        return None if leaf is None else spki_fingerprint(leaf)
     except (*UNREADABLE, BadInput):
         return None

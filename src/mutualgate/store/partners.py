@@ -263,11 +263,17 @@ class Partners:
         )
         return [NameRule(row.id, row.partner, row.anchor, RuleKind(row.kind), row.pattern, row.created) for row in rows]
 
-    def add_intermediate(self, partner_id: int, fingerprint: bytes, certificate: bytes, at: datetime) -> Intermediate:
-        """Adds a CA certificate that helps to build paths."""
+    def add_intermediate(
+        self, partner_id: int, fingerprint: bytes, subject_hash: bytes, certificate: bytes, at: datetime
+    ) -> Intermediate:
+        """Adds a CA certificate that helps to build paths; `subject_hash` is the SHA-256 of its subject's DER."""
         result = self._connection.execute(
             insert(intermediate).values(
-                partner=partner_id, fingerprint=fingerprint, certificate=certificate, created=at
+                partner=partner_id,
+                fingerprint=fingerprint,
+                subject_hash=subject_hash,
+                certificate=certificate,
+                created=at,
             )
         )
         self._changes.note(ChangeKind.PARTNER, partner_id)
@@ -380,6 +386,24 @@ class Partners:
                 return
             yield self._plain_partners(partner.c.id.between(ids[0], ids[-1]))
             last = ids[-1]
+
+    def concerned(self, subject_hashes: Iterable[bytes]) -> list[int]:
+        """Partners with a CA that counts, or a helping intermediate, by a subject name (SHA-256 of its DER)."""
+        found: set[int] = set()
+        for part in chunks(subject_hashes):
+            for query in (
+                select(anchor.c.partner).where(anchor.c.subject_hash.in_(part), anchor.c.state.in_(_COUNTS)),
+                select(intermediate.c.partner).where(intermediate.c.subject_hash.in_(part)),
+            ):
+                found |= set(self._connection.execute(query).scalars())
+        return sorted(found)
+
+    def plain_anchors_of(self, partner_ids: Iterable[int]) -> list[PlainAnchor]:
+        """The CAs of these partners that the judge has to know."""
+        found: list[PlainAnchor] = []
+        for part in chunks(partner_ids):
+            found += [_plain_anchor(one) for one in self._anchors(self._told().where(anchor.c.partner.in_(part)))]
+        return found
 
     def plain_anchors(self, ids: Iterable[int]) -> list[PlainAnchor]:
         """Those CAs of `ids` that the judge has to know."""

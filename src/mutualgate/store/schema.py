@@ -398,6 +398,7 @@ intermediate = Table(
     Column("id", Id, primary_key=True),
     Column("partner", Id, ForeignKey("partner.id"), nullable=False),
     Column("fingerprint", LargeBinary(32), nullable=False),
+    Column("subject_hash", LargeBinary(32), nullable=False, index=True),
     Column("certificate", LargeBinary, nullable=False),
     Column("created", Moment, nullable=False),
     UniqueConstraint("partner", "fingerprint"),

@@ -240,6 +240,7 @@ def upgrade() -> None:
         sa.Column("id", Id, nullable=False),
         sa.Column("partner", Id, nullable=False),
         sa.Column("fingerprint", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("subject_hash", sa.LargeBinary(length=32), nullable=False),
         sa.Column("certificate", sa.LargeBinary(), nullable=False),
         sa.Column("created", Moment(), nullable=False),
         sa.ForeignKeyConstraint(["partner"], ["partner.id"], name="fk_intermediate_partner"),
@@ -247,6 +248,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("partner", "fingerprint", name="uq_intermediate_partner_fingerprint"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_intermediate_subject_hash", "intermediate", ["subject_hash"], unique=False)
     op.create_table(
         "member",
         sa.Column("partner", Id, nullable=False),
