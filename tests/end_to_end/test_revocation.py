@@ -229,11 +229,17 @@ def test_the_revocation_list_has_it_too(estate: Estate, tmp_path: Path) -> None:
     names = points[0].full_name
     assert names is not None
     path = "/crl/" + str(names[0].value).rsplit("/crl/", 1)[1]
-    with Connection.plain(estate.gate.plain_port) as connection:
-        response = connection.request(path)
-    assert response.status == 200
-    crl = x509.load_der_x509_crl(response.body)
-    entry = crl.get_revoked_certificate_by_serial_number(identity.leaf().serial_number)
+
+    def found() -> x509.RevokedCertificate | None:
+        with Connection.plain(estate.gate.plain_port) as connection:
+            response = connection.request(path)
+        assert response.status == 200
+        crl = x509.load_der_x509_crl(response.body)
+        return crl.get_revoked_certificate_by_serial_number(identity.leaf().serial_number)
+
+    # The gate does not need the list, so the command does not wait for it.
+    estate.gate.program.wait_for(lambda: found() is not None)
+    entry = found()
     assert entry is not None
     assert entry.extensions.get_extension_for_class(x509.CRLReason).value.reason is x509.ReasonFlags.superseded
 
