@@ -32,7 +32,7 @@ class Options:
     direct: bool = False  # serve /1k and /10m (from `files`) itself instead of forwarding to the upstream
     files: Path | None = None  # the folder with the files 1k and 10m
     workers: int = 1  # worker processes or threads
-    connections: int = 15_000  # open at once, at most
+    connections: int = 9_000  # open at once, at most; HAProxy asks for two files for each
 
 
 @dataclass
