@@ -154,7 +154,7 @@ def _wide(jwk: Jwk, name: str) -> Jwk:
         ({**EC, "x": EC["x"] + "="}, "no fitting x"),
         ({**EC, "x": EC["x"] + "\n"}, "no fitting x"),
         ({**EC, "x": " " + EC["x"]}, "no fitting x"),
-        ({**EC, "x": EC["x"][:-1]}, "x"),
+        ({**EC, "x": EC["x"][:-3]}, "another length"),
         ({**EC, "x": None}, "no fitting x"),
         (_wide(EC, "x"), "no fitting x"),
         (_wide(RSA, "n"), "zero octet"),
