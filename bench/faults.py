@@ -123,9 +123,12 @@ def revocation(site):
 
 
 def _when_closed(port, client_port, moment):
-    """Notes when the gate's end of a connection is no longer established: what it sent before is read after that."""
+    """Notes when the gate's end of a connection is no longer established: what it sent before is read after that.
+
+    It begins before the command, which on a core that is full may take longer than all that follows.
+    """
     ends = f":{port:04X}", f":{client_port:04X}"
-    end = time.monotonic() + 10
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         with open("/proc/net/tcp") as table:
             rows = (line.split()[1:4] for line in table)
