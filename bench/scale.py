@@ -309,15 +309,15 @@ def fill(database: sqlite3.Connection, partners: int, pins: int, now: int) -> No
         name = f"partner-{n}"
         database.execute(
             "INSERT INTO partner (id, name, name_key, contact, security_contact, state, admits, roles, client, created,"
-            " profile)"
-            " VALUES (?, ?, ?, '', '', 'active', 'rule', '', ?, ?, 'names')",
+            " profile, appoints)"
+            " VALUES (?, ?, ?, '', '', 'active', 'rule', '', ?, ?, 'names', 0)",
             (base + n, name, name, first + n, now),
         )
         database.execute(
             "INSERT INTO anchor (partner, certificate, spki, subject_hash, subject, state, shared, depth, sub_cas,"
             " environment, not_before, not_after, expired_grace_seconds, created, revocation, grace_seconds,"
-            " leaf_limit_seconds, policy, hold) VALUES (?, ?, ?, ?, ?, 'active', 0, 0, '', '', ?, ?, 0, ?, 'ignore', 0,"
-            " 7776000, '', 0)",
+            " leaf_limit_seconds, policy, hold, approval)"
+            " VALUES (?, ?, ?, ?, ?, 'active', 0, 0, '', '', ?, ?, 0, ?, 'ignore', 0, 7776000, '', 0, 0)",
             (base + n, ca.der, hashlib.sha256(public).digest(), subject, f"CN=CA {n}", now, now + 5 * year, now),
         )
         database.execute(
