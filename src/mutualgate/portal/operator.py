@@ -5,7 +5,8 @@ log names the operator. What locks somebody out is asked for twice: a page that 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,30 @@ def routes(desk: Desk) -> list[BaseRoute]:
 
 At = Callable[..., BaseRoute]
 """`at("/clients", get=view)`: an address below the operator's, for operators alone."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that is done once it was asked for twice: what the page that asks says, and whether somebody is cut."""
+
+    name: str
+    question: str
+    button: str
+    says: str
+    cuts: bool = False
+
+
+def steps(*known: Step) -> Mapping[str, Step]:
+    """Those of a page, by their names."""
+    return {step.name: step for step in known}
+
+
+def step_of(asked: Asked, known: Mapping[str, Step]) -> Step:
+    """That which the path names. Raises NotFound."""
+    found = known.get(part(asked, "step"))
+    if found is None:
+        raise NotFound("there is no such page")
+    return found
 
 
 def for_operators(view: View) -> View:

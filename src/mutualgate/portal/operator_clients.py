@@ -1,6 +1,5 @@
 """The operator's pages about clients: the list, one client with all that it proves itself with, what can be done."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
@@ -11,7 +10,20 @@ from mutualgate.model import ClientState, RevocationReason
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.guard import Form
-from mutualgate.portal.operator import PAGE_ROWS, At, acting, number, part, query, said_yes, shown, sure
+from mutualgate.portal.operator import (
+    PAGE_ROWS,
+    At,
+    Step,
+    acting,
+    number,
+    part,
+    query,
+    said_yes,
+    shown,
+    step_of,
+    steps,
+    sure,
+)
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -29,50 +41,35 @@ REASONS: Final = (
 """Why an operator revokes (RFC 5280 5.3.1), most used first."""
 
 
-@dataclass(frozen=True)
-class Step:
-    """Something that locks a client out or lets it in again: what the page that asks says, and what is done."""
-
-    name: str
-    question: str
-    button: str
-    says: str
-    cuts: bool
-
-
-STEPS: Final = {
-    step.name: step
-    for step in (
-        Step(
-            "suspend",
-            "Suspend {}?",
-            "Suspend",
-            "It is kept out until you resume it, whatever it shows. Open connections are cut.",
-            cuts=True,
-        ),
-        Step(
-            "resume",
-            "Let {} in again?",
-            "Resume",
-            "It comes in again with what it has. What was revoked stays revoked.",
-            cuts=False,
-        ),
-        Step(
-            "revoke",
-            "Revoke all certificates of {}?",
-            "Revoke",
-            "What is revoked is accepted nowhere again where the revocation list is read. It cannot be taken back.",
-            cuts=True,
-        ),
-        Step(
-            "remove",
-            "Remove {} for good?",
-            "Remove",
-            "Its certificates are revoked, and its name is free again. It cannot be taken back.",
-            cuts=True,
-        ),
-    )
-}
+STEPS: Final = steps(
+    Step(
+        "suspend",
+        "Suspend {}?",
+        "Suspend",
+        "It is kept out until you resume it, whatever it shows. Open connections are cut.",
+        cuts=True,
+    ),
+    Step(
+        "resume",
+        "Let {} in again?",
+        "Resume",
+        "It comes in again with what it has. What was revoked stays revoked.",
+    ),
+    Step(
+        "revoke",
+        "Revoke all certificates of {}?",
+        "Revoke",
+        "What is revoked is accepted nowhere again where the revocation list is read. It cannot be taken back.",
+        cuts=True,
+    ),
+    Step(
+        "remove",
+        "Remove {} for good?",
+        "Remove",
+        "Its certificates are revoked, and its name is free again. It cannot be taken back.",
+        cuts=True,
+    ),
+)
 
 
 def routes(at: At) -> list[BaseRoute]:
@@ -141,7 +138,7 @@ async def release(asked: Asked) -> Response:
 
 async def ask(asked: Asked) -> Response:
     """Says what a step would do, and asks."""
-    step, name, wanted = _step(asked), part(asked, "name"), number(asked, "credential")
+    step, name, wanted = step_of(asked, STEPS), part(asked, "name"), number(asked, "credential")
 
     def read(services: "Services") -> dict[str, Any]:
         view = services.clients.show(name)
@@ -167,7 +164,7 @@ async def ask(asked: Asked) -> Response:
 
 async def do(asked: Asked) -> Response:
     """Does it, if the page that asks was answered."""
-    step, name = _step(asked), part(asked, "name")
+    step, name = step_of(asked, STEPS), part(asked, "name")
     form = await said_yes(asked)
     services = acting(asked)
     if step.cuts and await _is_self(asked, services, name):
@@ -198,13 +195,6 @@ async def _is_self(asked: Asked, services: "Services", name: str) -> bool:
 
 def _own_access(problem: str) -> Conflict:
     return Conflict(problem, fix="Let another operator do it, or use the command line", code="own_access")
-
-
-def _step(asked: Asked) -> Step:
-    try:
-        return STEPS[part(asked, "step")]
-    except KeyError:
-        raise NotFound("there is no such page") from None
 
 
 def _possible(state: ClientState) -> list[Step]:

@@ -1,6 +1,5 @@
 """The operator's pages about keys that a client publishes by a URL: to let one count now, or never."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
@@ -10,40 +9,27 @@ from mutualgate.errors import NotFound
 from mutualgate.model import PublishedKey
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
-from mutualgate.portal.operator import At, acting, number_of, part, said_yes, sure
+from mutualgate.portal.operator import At, Step, acting, number_of, part, said_yes, step_of, steps, sure
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
 
 
-@dataclass(frozen=True)
-class Step:
-    """What is done with a key that waits, or was declined."""
-
-    name: str
-    question: str
-    button: str
-    says: str
-
-
-STEPS: Final = {
-    step.name: step
-    for step in (
-        Step(
-            "approve",
-            "Let the published key {} of {} count now?",
-            "Approve",
-            "It lets the client in without waiting any longer. Whoever took over the server that publishes it could"
-            " have put it there: compare the SHA-256 with what the client says on another way first.",
-        ),
-        Step(
-            "decline",
-            "Never let the published key {} of {} count?",
-            "Decline",
-            "It lets nobody in, however long it stays in the set. It can be approved later.",
-        ),
-    )
-}
+STEPS: Final = steps(
+    Step(
+        "approve",
+        "Let the published key {} of {} count now?",
+        "Approve",
+        "It lets the client in without waiting any longer. Whoever took over the server that publishes it could"
+        " have put it there: compare the SHA-256 with what the client says on another way first.",
+    ),
+    Step(
+        "decline",
+        "Never let the published key {} of {} count?",
+        "Decline",
+        "It lets nobody in, however long it stays in the set. It can be approved later.",
+    ),
+)
 
 
 def routes(at: At) -> list[BaseRoute]:
@@ -53,7 +39,7 @@ def routes(at: At) -> list[BaseRoute]:
 
 async def ask(asked: Asked) -> Response:
     """Shows the key, and asks."""
-    name, id, step = part(asked, "name"), number_of(asked, "id"), _step(asked)
+    name, id, step = part(asked, "name"), number_of(asked, "id"), step_of(asked, STEPS)
     key, client = await asked.call(_key, asked.desk.services, name, id)
 
     def read(services: "Services") -> dict[str, Any]:
@@ -72,7 +58,7 @@ async def ask(asked: Asked) -> Response:
 
 async def do(asked: Asked) -> Response:
     """Does it."""
-    name, id, step = part(asked, "name"), number_of(asked, "id"), _step(asked)
+    name, id, step = part(asked, "name"), number_of(asked, "id"), step_of(asked, STEPS)
     await said_yes(asked)
     key_sets = acting(asked).key_sets
     await asked.call(key_sets.approve if step.name == "approve" else key_sets.decline, name, id)
@@ -86,10 +72,3 @@ def _key(services: "Services", name: str, id: int) -> tuple[PublishedKey, str]:
         if key.id == id:
             return key, str(view.client.name)
     raise NotFound(f"the client '{view.client.name}' has no published key {id}", code="no_such_key")
-
-
-def _step(asked: Asked) -> Step:
-    found = STEPS.get(part(asked, "step"))
-    if found is None:
-        raise NotFound("there is no such page")
-    return found

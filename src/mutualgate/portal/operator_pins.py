@@ -1,6 +1,5 @@
 """The operator's pages about a client's own certificates: to look at one before it is accepted, to retire, to renew."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from cryptography import x509
@@ -8,12 +7,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from mutualgate.errors import BadInput, NotFound
+from mutualgate.errors import BadInput
 from mutualgate.model import Pin, PinKind
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.guard import Form
-from mutualgate.portal.operator import At, acting, is_sure, number_of, part, said_yes, shown, sure
+from mutualgate.portal.operator import At, Step, acting, is_sure, number_of, part, said_yes, shown, step_of, steps, sure
 from mutualgate.portal.trying import preview
 
 if TYPE_CHECKING:
@@ -25,33 +24,20 @@ KINDS: Final = {
 }
 
 
-@dataclass(frozen=True)
-class Step:
-    """What is done with a pin that is there."""
-
-    name: str
-    question: str
-    button: str
-    says: str
-
-
-STEPS: Final = {
-    step.name: step
-    for step in (
-        Step(
-            "retire",
-            "Retire the pin {} of {}?",
-            "Retire",
-            "It is refused from now on, and its holder reads why. A retired pin can be renewed.",
-        ),
-        Step(
-            "renew",
-            "Renew the pin {} of {}?",
-            "Renew",
-            "It counts for another 398 days, or until the certificate ends; a retired one comes in again.",
-        ),
-    )
-}
+STEPS: Final = steps(
+    Step(
+        "retire",
+        "Retire the pin {} of {}?",
+        "Retire",
+        "It is refused from now on, and its holder reads why. A retired pin can be renewed.",
+    ),
+    Step(
+        "renew",
+        "Renew the pin {} of {}?",
+        "Renew",
+        "It counts for another 398 days, or until the certificate ends; a retired one comes in again.",
+    ),
+)
 
 
 def routes(at: At) -> list[BaseRoute]:
@@ -94,7 +80,7 @@ async def accept(asked: Asked) -> Response:
 
 async def ask(asked: Asked) -> Response:
     """What retiring a pin does, or giving it a new end."""
-    id, step = number_of(asked, "id"), _step(asked)
+    id, step = number_of(asked, "id"), step_of(asked, STEPS)
     pin, name = await asked.call(_pin, asked.desk.services, id)
 
     def read(services: "Services") -> dict[str, Any]:
@@ -112,7 +98,7 @@ async def ask(asked: Asked) -> Response:
 
 async def do(asked: Asked) -> Response:
     """Does it."""
-    id, step = number_of(asked, "id"), _step(asked)
+    id, step = number_of(asked, "id"), step_of(asked, STEPS)
     await said_yes(asked)
     services = acting(asked)
     await asked.call(services.pins.retire if step.name == "retire" else services.pins.renew, id)
@@ -126,13 +112,6 @@ def _pin(services: "Services", id: int) -> tuple[Pin, str]:
     with services.store.reading() as tx:
         client = tx.clients.get(pin.client)
     return pin, "" if client is None else str(client.name)
-
-
-def _step(asked: Asked) -> Step:
-    found = STEPS.get(part(asked, "step"))
-    if found is None:
-        raise NotFound("there is no such page")
-    return found
 
 
 def given_file(given: Form) -> bytes:
