@@ -106,10 +106,12 @@ def serial(folder, name):
 def write_bundle(path, root, further):
     """The root and `further` other CAs, each with its own key and subject.
 
-    Beside it STEM-client.pem/.key, a client of the last one.
+    Beside it STEM-client.pem/.key, a client of the last one. The bundle has its name last of all, once it is whole: who
+    was interrupted makes it anew.
     """
     path = Path(path)
-    with open(path, "wb") as out:
+    unfinished = path.with_suffix(".new")
+    with open(unfinished, "wb") as out:
         out.write(root.public_bytes(serialization.Encoding.PEM))
         for number in range(further):
             key, authority = _authority(f"partner authority {number:06d}")
@@ -117,6 +119,7 @@ def write_bundle(path, root, further):
     client_key, client = _leaf("client of the last authority", key, authority, ExtendedKeyUsageOID.CLIENT_AUTH)
     path.with_name(f"{path.stem}-client.pem").write_bytes(client.public_bytes(serialization.Encoding.PEM))
     _write_key(path.with_name(f"{path.stem}-client.key"), client_key)
+    unfinished.replace(path)
 
 
 def _der(tag, content):

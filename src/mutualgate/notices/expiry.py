@@ -244,12 +244,12 @@ def _line(text: str) -> str:
 def _authorities(tx: Transaction) -> Iterable[Expiring]:
     """Ours; one that has a successor of its kind is on its way out."""
     everything = tx.authorities.all()
+    own = [one for one in everything if one.kind is not AuthorityKind.ADOPTED]  # few, while thousands may be adopted
     for one in everything:
-        newer = any(
-            other.kind is one.kind and other.created > one.created and other.not_after > one.not_after
-            for other in everything
+        newer = one.kind is not AuthorityKind.ADOPTED and any(
+            other.kind is one.kind and other.created > one.created and other.not_after > one.not_after for other in own
         )
-        if not newer or one.kind is AuthorityKind.ADOPTED:
+        if not newer:
             yield Expiring(ExpiryKind.AUTHORITY, str(one.id), str(one.name), one.not_after, one.created)
 
 
