@@ -131,7 +131,7 @@ class Services:
         from mutualgate.authorities.token_keys import has_keys
 
         with self.store.reading() as tx:
-            return has_keys(tx) or any(authority.has_key for authority in tx.authorities.all())
+            return has_keys(tx) or bool(tx.authorities.with_keys())
 
     @cached_property
     def policy(self) -> "Policy":

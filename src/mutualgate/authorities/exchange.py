@@ -68,7 +68,7 @@ def issued(tx: Transaction, keys: KeyRing, policy: Policy, now: datetime) -> Rec
 def _above(tx: Transaction) -> tuple[x509.Certificate, ...]:
     issuer = issuing_authority(tx)
     chain = chain_of(tx, issuer) or [certificate_of(issuer)]
-    root = next((one for one in tx.authorities.all() if one.id == issuer.issuer), None)
+    root = None if issuer.issuer is None else tx.authorities.get(issuer.issuer)
     return (*chain, *([] if root is None else [certificate_of(root)]))
 
 

@@ -87,7 +87,7 @@ def issuing_authority(tx: Transaction, name: str | None = None) -> Authority:
     """The authority that signs leaves: the one of this name, else our newest issuing one. Raises `NotFound`."""
     if name is not None:
         return find(tx, AuthorityName(name))
-    found = next((one for one in reversed(tx.authorities.all()) if one.kind is AuthorityKind.ISSUING), None)
+    found = next((one for one in reversed(tx.authorities.own()) if one.kind is AuthorityKind.ISSUING), None)
     if found is None:
         raise NotFound("there is no authority yet", fix="Run 'mutualgate up', which makes one", code="no_authority")
     return found

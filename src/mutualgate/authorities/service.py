@@ -314,7 +314,7 @@ class Authorities:
         """The current CRL of every authority whose key we have and that has not expired, by its name."""
         now = self._store.clock()
         with self._store.reading() as tx:
-            wanted = [one for one in tx.authorities.all() if one.has_key and now < one.not_after]
+            wanted = [one for one in tx.authorities.with_keys() if now < one.not_after]
         return {one.name: lists.current(self._store, self._keys, self._policy, one) for one in wanted}
 
     def served_crl(self, name: str) -> StoredCrl:
@@ -339,7 +339,7 @@ def _signed(crl: StoredCrl | None) -> StoredCrl | None:
 
 def _hierarchy(tx: Transaction, now: datetime) -> Hierarchy | None:
     """The newest issuing authority and the root above it."""
-    own = [one for one in tx.authorities.all() if one.kind is not AuthorityKind.ADOPTED]
+    own = tx.authorities.own()
     newest = next((one for one in reversed(own) if one.kind is AuthorityKind.ISSUING), None)
     roots = [one for one in own if one.kind is AuthorityKind.ROOT]
     root = next((one for one in roots if newest is not None and one.id == newest.issuer), None)

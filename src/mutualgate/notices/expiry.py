@@ -244,7 +244,7 @@ def _line(text: str) -> str:
 def _authorities(tx: Transaction) -> Iterable[Expiring]:
     """Ours; one that has a successor of its kind is on its way out."""
     everything = tx.authorities.all()
-    own = [one for one in everything if one.kind is not AuthorityKind.ADOPTED]  # few, while thousands may be adopted
+    own = tx.authorities.own()
     for one in everything:
         newer = one.kind is not AuthorityKind.ADOPTED and any(
             other.kind is one.kind and other.created > one.created and other.not_after > one.not_after for other in own
@@ -255,8 +255,8 @@ def _authorities(tx: Transaction) -> Iterable[Expiring]:
 
 def _own_lists(tx: Transaction, now: datetime) -> Iterable[Expiring]:
     """New ones are made at half of their life, so one that is near its end is stuck."""
-    for one in tx.authorities.all():
-        crl = tx.crls.find(one.id) if one.has_key else None
+    for one in tx.authorities.with_keys():
+        crl = tx.crls.find(one.id)
         if crl is not None and crl.der and _near(crl.this_update, crl.next_update, now):
             yield Expiring(ExpiryKind.LIST, str(one.id), str(one.name), crl.next_update, crl.this_update)
 

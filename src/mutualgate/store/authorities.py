@@ -69,6 +69,17 @@ class Authorities:
         """All, oldest first."""
         return self._read(self._query().order_by(authority.c.id))
 
+    def own(self) -> list[Authority]:
+        """Ours, oldest first: few, while thousands may be adopted."""
+        ours = authority.c.kind != str(AuthorityKind.ADOPTED)
+        return self._read(self._query().where(ours).order_by(authority.c.id))
+
+    def with_keys(self) -> list[Authority]:
+        """Those whose keys are here, oldest first."""
+        return self._read(
+            self._query().where(authority.c.id.in_(select(authority_key.c.authority))).order_by(authority.c.id)
+        )
+
     def get(self, id: int) -> Authority | None:
         """The one with this id."""
         return next(iter(self._read(self._query().where(authority.c.id == id))), None)
