@@ -328,9 +328,9 @@ def fill(database: sqlite3.Connection, partners: int, pins: int, now: int) -> No
 
 
 def revoke(database: sqlite3.Connection, count: int, now: int) -> None:
-    """So many serials of the first authority, as long as it makes them."""
-    (authority,) = database.execute("SELECT min(id) FROM authority").fetchone()
-    rows = ((authority, digest("serial", n)[:16], now, 1) for n in range(count))
+    """So many serials of the issuing authority, as long as it makes them: the judge is told of no others."""
+    (authority,) = database.execute("SELECT id FROM authority WHERE kind = 'issuing'").fetchone()
+    rows = ((authority, b"\x40" + digest("serial", n)[:15], now, 1) for n in range(count))
     database.executemany("INSERT INTO revocation (authority, serial, at, reason) VALUES (?, ?, ?, ?)", rows)
     database.commit()
 
