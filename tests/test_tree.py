@@ -22,6 +22,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "end_to_end/gate.py",
         "the end-to-end tests run the commands as a program, with what they print and return",
     ),
+    "priority.py": ("end_to_end/test_restart.py", "the threads of a running gate, and of its successor"),
     "errors.py": ("config/test_reader.py", "the sentences that users read are asserted where they arise"),
     "app/answering.py": ("app/test_control.py", "asked over a real socket, as commands ask"),
     "apache/access.py": ("apache/test_import.py", "a step from httpd's text to ours: what comes out counts"),

@@ -124,6 +124,49 @@ def test_nobody_is_turned_away_by_restarts_under_load(gate: Gate) -> None:
     assert len(set(pids)) == 3
 
 
+def nice_values(pid: int) -> dict[str, list[int]]:
+    """The nice values of a process, sorted: of its main thread, of those that carry traffic, and of all others."""
+    found: dict[str, list[int]] = {"main": [], "traffic": [], "others": []}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # it has ended
+            traffic = (task / "comm").read_text().startswith("mutualgate-")
+            kind = "main" if task.name == str(pid) else "traffic" if traffic else "others"
+            found[kind].append(os.getpriority(os.PRIO_PROCESS, int(task.name)))
+    return {kind: sorted(values) for kind, values in found.items()}
+
+
+def assert_gives_way(pid: int, own: int) -> None:
+    found = nice_values(pid)
+    assert found["traffic"] == [own] * 3  # two workers, and the writer of the access log
+    assert found["main"] == [min(own + 10, 19)]
+    # One keeps the priority for others; all that Python makes have that of its main thread.
+    assert found["others"].count(own) == 1
+    assert set(found["others"]) == {own, *found["main"]}
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="nice values of threads are Linux's")
+def test_python_gives_way_to_traffic_and_sinks_no_further_with_each_restart(gate: Gate) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    if own > 9:
+        pytest.skip("the tests have so low a priority that there is too little below")
+    anna, pid = gate.client("anna"), pid_of(gate)
+    assert_gives_way(pid, own)
+    for _ in range(2):
+        before, pid = pid, gate.command("restart").json["successor"]
+        assert gone(before)
+        assert gate.get("/hello", anna).status == 200
+        assert_gives_way(pid, own)
+    epoch = gate.command("status").json["epoch"]
+    with open(gate.folder / "mutualgate.toml", "a") as settings:
+        settings.write("# changed\n")
+    os.kill(pid, signal.SIGHUP)
+    deadline = time.monotonic() + 30
+    while gate.command("status").json["epoch"] == epoch and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert gate.get("/hello", anna).status == 200
+    assert_gives_way(pid, own)
+
+
 def test_a_new_process_that_is_killed_changes_nothing(gate: Gate) -> None:
     """Wherever it is killed on its way, the old one goes on, with commands and all."""
     anna, pid = gate.client("anna"), pid_of(gate)

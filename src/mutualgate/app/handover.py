@@ -28,6 +28,7 @@ from typing import Any
 
 from mutualgate.app.given import Given
 from mutualgate.errors import Unavailable
+from mutualgate.priority import undiminished
 
 log = logging.getLogger("mutualgate")
 
@@ -101,11 +102,7 @@ class Successor:
         """Starts the same program with the same words, as it lies on the disk now. Raises `Unavailable`."""
         ours, theirs = socket.socketpair()
         try:
-            process = subprocess.Popen(
-                [sys.executable, *sys.orig_argv[1:]],
-                env=_environment(theirs.fileno()),
-                pass_fds=[theirs.fileno()],
-            )
+            process = undiminished(lambda: _again(theirs.fileno()))
         except OSError as error:
             ours.close()
             raise Unavailable(f"the new process cannot be started: {error.strerror}", where=sys.executable) from error
@@ -231,6 +228,10 @@ class Predecessor:
             with suppress(OSError):
                 self._channel._end.setblocking(True)
                 self._channel._end.sendall(json.dumps({"failed": why}).encode() + b"\n")
+
+
+def _again(channel: int) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, *sys.orig_argv[1:]], env=_environment(channel), pass_fds=[channel])
 
 
 def _environment(channel: int) -> dict[str, str]:

@@ -15,6 +15,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs one command and ends the process. No traceback reaches a user, unless MUTUALGATE_DEBUG asks for it."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["up"]:
+        from mutualgate import priority
+
+        priority.give_way()
         sys.exit(run(words))
     brief.begin()
     brief.end(run(words))

@@ -9,6 +9,7 @@ import msgspec
 from mutualgate import _engine  # noqa: TID251 - this package is the one door to it
 from mutualgate.errors import BadInput, Corrupt, Unavailable
 from mutualgate.gate.settings import GateSettings
+from mutualgate.priority import undiminished
 
 Verdict = _engine.Verdict
 EngineError = _engine.EngineError
@@ -47,7 +48,7 @@ class DataPlane:
         address cannot be had.
         """
         try:
-            listening = self._gate.start(list(given))
+            listening = undiminished(lambda: self._gate.start(list(given)))
         except EngineError as error:
             raise Unavailable(str(error)) from error
         self._settings = None  # they hold keys, and nobody needs them again
