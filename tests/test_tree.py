@@ -67,6 +67,10 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "portal/operator_pins.py": ("portal/test_operator.py", "as portal/operator_clients.py"),
     "portal/operator_refusals.py": ("portal/test_operator.py", "as portal/operator_clients.py"),
     "portal/operator_changes.py": ("portal/test_trying.py", "beside what a change would do"),
+    "partners/bounds.py": (
+        "enrolment/test_partner_invitations.py",
+        "who is invited and what becomes of it is asserted by the judge's verdict",
+    ),
     "partners/finding.py": ("partners/test_service.py", "a name that means nobody is asserted in the service's calls"),
     "portal/operator_partners.py": ("portal/test_partner.py", "beside what partners may do themselves"),
     "portal/proving.py": ("portal/test_partner.py", "beside the claims that it proves"),

@@ -7,6 +7,7 @@ import pytest
 from commands import Run, Said
 from cryptography import x509
 from cryptography.x509.oid import NameOID
+from installation import Installation
 
 from mutualgate.model.certificate import spki_fingerprint
 
@@ -65,6 +66,29 @@ def test_names_permit_and_nothing_else(cli: Run, tmp_path: Path, acme: pki.Issue
     wide = cli("partner", "name", "add", "acme", "dns:*.example", "--json")
     assert (wide.code, code(wide)) == (2, "rule_too_wide")
     assert cli("partner", "name", "add", "acme", "dns:*.example", "--wide").code == 0
+
+
+def test_taking_a_name_away_says_who_is_outside(cli: Run, installed: Installation, acme: pki.Issued) -> None:
+    services = installed.services()
+    for name in ("api", "batch"):
+        services.partner_invitations.invite("acme", f"dns:{name}.acme.example")
+    services.close()
+    tried = cli("trust", "try", "partner", "name", "remove", "acme", "dns:*.acme.example")
+    assert (
+        "2 clients that the partner invited would be outside its rules, and out: api.acme.example, batch" in tried.out
+    )
+    kept = cli("trust", "try", "partner", "name", "remove", "acme", "dns:*.acme.example", "--keep", "--json")
+    assert kept.json["outside"] == []
+    cli("partner", "name", "add", "acme", "dns:batch.acme.example")
+    gone = cli("partner", "name", "remove", "acme", "dns:*.acme.example")
+    assert "1 client that acme invited is outside its rules now, and out: dns:api.acme.example." in gone.out
+    assert "outside" in cli("partner", "member", "list", "acme", "--state", "outside").out
+    assert "may not vouch for this name any more: out" in cli("client", "show", "api.acme.example").out
+    last = cli("partner", "name", "remove", "acme", "dns:batch.acme.example", "--keep", "--json").json
+    assert (last["outside"], last["kept"]) == (["dns:batch.acme.example"], True)
+    assert cli("partner", "member", "list", "acme", "--state", "outside", "--json").json["members"][0]["name"] == (
+        "dns:api.acme.example"
+    )
 
 
 def test_which_clients_come_in(cli: Run, tmp_path: Path, acme: pki.Issued) -> None:

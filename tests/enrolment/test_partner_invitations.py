@@ -1,18 +1,21 @@
 """What a partner's administrator may invite, and how long what comes of it counts."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pki
 import pytest
 from conftest import Hands
 from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mutualgate import snapshot
 from mutualgate.app import Folder, Services
 from mutualgate.enrolment import partner_invitations
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.gate import Judge
+from mutualgate.gate import Judge, name_permitted
 from mutualgate.model import InvitationState, Way
 
 PEER = "192.0.2.9"
@@ -110,7 +113,6 @@ def test_roles_are_of_the_partner_s_own(services: Services) -> None:
 
 def test_a_client_of_its_own_is_invited_again_unless_it_is_more_than_the_partner(services: Services) -> None:
     services.partners.members.add("acme", "dns:api.acme.example")
-    services.partners.forbid("acme", ["dns:*.acme.example"])
     invited = services.partner_invitations.invite("acme", "dns:api.acme.example", roles=["orders"])
     assert (invited.client.name, invited.client.roles) == ("api.acme.example", ("orders", "stock"))
     services.partners.set_appoints("acme", appoints=True)
@@ -126,7 +128,6 @@ def test_a_client_of_its_own_is_invited_again_unless_it_is_more_than_the_partner
         services.partner_invitations.invite("acme", "dns:api.acme.example")
     assert caught.value.code == "client_suspended"
     # The open one of a client that was given more since then gets no new link.
-    services.partners.permit("acme", ["dns:*.acme.example"])
     later = services.partner_invitations.invite("acme", "dns:later.acme.example").invitation.id
     services.clients.set_roles("later.acme.example", ["admin"])
     with pytest.raises(Conflict):
@@ -192,6 +193,169 @@ def test_the_running_judge_hears_of_it(services: Services) -> None:
     assert now()
     services.partners.remove("acme")
     assert not now()
+
+
+def test_who_is_outside_the_rules_is_out_until_a_rule_permits_the_name(services: Services) -> None:
+    api, anna, own = (
+        use(services, services.partner_invitations.invite("acme", "dns:api.acme.example").token),
+        use(services, services.partner_invitations.invite("acme", "email:anna@acme.example").token),
+        use(services, services.invitations.invite("olga").token),
+    )
+    waiting = services.partner_invitations.invite("acme", "dns:later.acme.example").token
+
+    def verdicts() -> list[str]:
+        return [verdict(services, one) for one in (api, anna, own)]
+
+    done = services.partners.forbid("acme", ["dns:*.acme.example"])
+    assert [one.name for one in done.outside] == ["dns:api.acme.example", "dns:later.acme.example"]
+    assert verdicts() == ["client_suspended", "anna@acme.example", "olga"]
+    with pytest.raises(Conflict):
+        services.invitations.open(waiting, peer=PEER)
+    with services.store.reading() as tx:
+        told = [(one.action, one.facts["name"]) for one in tx.audit.walk() if one.action.startswith("member.out")]
+    assert told == [("member.outside", "dns:api.acme.example"), ("member.outside", "dns:later.acme.example")]
+    # Another state of the client is another matter.
+    services.clients.suspend("api.acme.example")
+    services.clients.resume("api.acme.example")
+    assert verdicts()[0] == "client_suspended"
+    services.partners.permit("acme", ["dns:api.acme.example"])
+    assert verdicts() == ["api.acme.example", "anna@acme.example", "olga"]
+    states = {one.member.name: str(one.member.state) for one in services.partners.members.list("acme")}
+    assert states["dns:later.acme.example"] == "outside"
+    services.trust.undo()
+    assert verdicts()[0] == "client_suspended"
+    services.trust.undo()
+    assert verdicts() == ["api.acme.example", "anna@acme.example", "olga"]
+    services.invitations.open(waiting, peer=PEER)
+
+
+def test_a_narrower_rule_keeps_those_in_whom_it_permits(services: Services) -> None:
+    inside, outside = (
+        use(services, services.partner_invitations.invite("acme", f"dns:{name}.acme.example").token)
+        for name in ("a.eu", "a.us")
+    )
+    services.partners.permit("acme", ["dns:*.eu.acme.example"])
+    assert len(services.partners.forbid("acme", ["dns:*.acme.example"]).outside) == 1
+    assert [verdict(services, one) for one in (inside, outside)] == ["a.eu.acme.example", "client_suspended"]
+
+
+def test_a_rule_for_one_ca_alone_keeps_nobody_in(services: Services) -> None:
+    anchor = services.partners.anchors.claim("acme", pki.ca("acme issuing").pem).anchor
+    services.partners.anchors.approve("acme", anchor.id, without_proof=True)
+    api = use(services, services.partner_invitations.invite("acme", "dns:api.acme.example").token)
+    services.partners.permit("acme", ["dns:api.acme.example"], anchor=anchor.id)
+    services.partners.forbid("acme", ["dns:*.acme.example"])
+    assert verdict(services, api) == "client_suspended"
+
+
+def test_those_who_are_kept_stay_until_they_are_taken_off_the_list(services: Services) -> None:
+    kept = use(services, services.partner_invitations.invite("acme", "dns:api.acme.example").token)
+    done = services.partners.forbid("acme", ["dns:*.acme.example"], keep=True)
+    assert ([one.name for one in done.outside], done.kept) == (["dns:api.acme.example"], True)
+    assert services.partners.forbid("acme", ["email:*@acme.example"]).outside == ()
+    assert verdict(services, kept) == "api.acme.example"
+    services.partners.members.remove("acme", "dns:api.acme.example")
+    assert verdict(services, kept) == "client_suspended"
+
+
+def test_a_partner_does_not_let_in_again_who_is_outside(services: Services) -> None:
+    """What its administrators can do on their pages: approve, take off the list and add anew, invite, renew a link."""
+    out = use(services, services.partner_invitations.invite("acme", "dns:api.acme.example").token)
+    link = services.partner_invitations.invite("acme", "dns:b.acme.example").invitation.id
+    services.partners.forbid("acme", ["dns:*.acme.example"])
+    members, invitations = services.partners.members, services.partner_invitations
+    for do in (
+        lambda: members.approve("acme", "dns:api.acme.example"),
+        lambda: members.add("acme", "dns:api.acme.example"),
+        lambda: invitations.invite("acme", "dns:api.acme.example"),
+        lambda: invitations.renew_link("acme", link),
+    ):
+        with pytest.raises(Conflict) as caught:
+            do()
+        assert caught.value.code == "name_not_permitted"
+    members.remove("acme", "dns:api.acme.example")
+    members.add("acme", "dns:api.acme.example")
+    with pytest.raises(Conflict) as caught:
+        invitations.invite("acme", "dns:api.acme.example")
+    assert caught.value.code == "name_not_permitted"
+    assert verdict(services, out) == "client_suspended"
+
+
+def test_a_change_is_not_taken_back_from_under_who_was_invited_since(services: Services) -> None:
+    services.partners.permit("acme", ["dns:*.acme.test"])
+    services.partner_invitations.invite("acme", "dns:api.acme.test")
+    change = next(one for one in services.trust.list() if one.what.startswith("partner name add"))
+    with pytest.raises(Conflict, match=r"api\.acme\.test") as caught:
+        services.trust.undo(change.id)
+    assert caught.value.code == "depended_on"
+    # Nor is somebody put back on the list by a name that is the partner's no more.
+    services.partners.members.remove("acme", "dns:api.acme.test")
+    removal = services.trust.list()[0]
+    services.partners.forbid("acme", ["dns:*.acme.test"])
+    with pytest.raises(Conflict):
+        services.trust.undo(removal.id)
+
+
+def test_trying_it_names_those_who_were_never_seen(services: Services) -> None:
+    api = use(services, services.partner_invitations.invite("acme", "dns:api.acme.example").token)
+    services.partner_invitations.invite("acme", "dns:later.acme.example")
+    found = services.trust.try_(lambda tried: tried.partners.forbid("acme", ["dns:*.acme.example"]))
+    assert (found.certificates, found.outside) == (0, ("api.acme.example", "later.acme.example"))
+    assert verdict(services, api) == "api.acme.example"
+    assert services.trust.try_(lambda tried: tried.partners.forbid("acme", ["email:*@acme.example"])).outside == ()
+
+
+STEPS = st.one_of(
+    st.tuples(
+        st.sampled_from(["permit", "forbid"]),
+        st.sampled_from(["dns:*.acme.example", "dns:*.eu.acme.example", "dns:a.eu.acme.example", "dns:*.acme.test"]),
+    ),
+    st.tuples(
+        st.sampled_from(["invite", "add", "approve", "member suspend", "member resume", "member remove"]),
+        st.sampled_from(["dns:a.eu.acme.example", "dns:a.acme.example", "dns:a.acme.test"]),
+    ),
+    st.tuples(st.sampled_from(["suspend", "resume", "undo"]), st.just("")),
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(STEPS, min_size=4, max_size=14))
+def test_what_a_partner_vouches_for_is_within_its_rules_at_every_moment(
+    services: Services, steps: list[tuple[str, str]]
+) -> None:
+    """By whatever the operator and the partner's administrators do, in any order."""
+    partner = f"p{len(services.partners.list()[0])}"
+    services.partners.add(partner, names=["dns:*.acme.example"])
+    chains: dict[str, list[list[bytes]]] = {}
+    partners, members, invitations = services.partners, services.partners.members, services.partner_invitations
+
+    def invite(name: str) -> None:
+        chains.setdefault(name, []).append(use(services, invitations.invite(partner, name).token))
+
+    do: dict[str, Callable[[str], object]] = {
+        "permit": lambda rule: partners.permit(partner, [rule]),
+        "forbid": lambda rule: partners.forbid(partner, [rule]),
+        "invite": invite,
+        "add": lambda name: members.add(partner, name),
+        "approve": lambda name: members.approve(partner, name),
+        "member suspend": lambda name: members.suspend(partner, name),
+        "member resume": lambda name: members.resume(partner, name),
+        "member remove": lambda name: members.remove(partner, name),
+        "suspend": lambda _: partners.suspend(partner),
+        "resume": lambda _: partners.resume(partner),
+        "undo": lambda _: services.trust.undo(),
+    }
+    for step, what in steps:
+        with contextlib.suppress(Conflict, NotFound):
+            do[step](what)
+        if partner not in {str(one.name) for one in partners.list()[0]}:
+            return  # taken back itself
+        rules = [(str(one.kind), one.pattern) for one in partners.show(partner).rules]
+        for name, made in chains.items():
+            for chain in made:
+                kind, _, bare = name.partition(":")
+                within = name_permitted(rules, kind, bare) and partners.get(partner).state == "active"
+                assert within or verdict(services, chain) == "client_suspended"
 
 
 @pytest.mark.parametrize("step", ["suspend", "remove", "member"])

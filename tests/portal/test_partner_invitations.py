@@ -2,6 +2,7 @@
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import pki
 import pytest
@@ -96,6 +97,23 @@ def test_what_is_not_the_partner_s_is_refused_with_one_sentence(
     assert "Nobody was invited" in page.words
     assert "<script>." not in page.text
     assert services.invitations.list().total == 0
+
+
+def test_who_is_outside_the_rules_is_shown_and_not_let_in_again(
+    portal: "ASGIApp", services: Services, chiefs: Chiefs
+) -> None:
+    post(portal, chiefs[ACME], "/acme/invite", **{**FORM, "name": "anna@acme.example"})
+    form = {"rule": "email:*@acme.example", "anchor": ""}
+    path = "/join/operator/partners/acme/names/remove"
+    tried = ask(portal, f"{path}?{urlencode(form)}", OPERATOR)
+    assert "1 client that the partner invited would be outside its rules" in tried.words
+    services.partners.forbid("acme", ["email:*@acme.example"])
+    page = get(portal, chiefs[ACME], "/acme/clients?search=anna")
+    assert "outside" in page.words
+    assert "Let in" not in page.words
+    assert "Invite email:anna@acme.example" not in page.words
+    refused = post(portal, chiefs[ACME], "/acme/clients/approve", name="email:anna@acme.example")
+    assert "is not among the names of acme any more" in refused.words
 
 
 def test_fields_of_the_operator_s_form_are_not_listened_to(

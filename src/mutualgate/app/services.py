@@ -1,7 +1,7 @@
 """Builds every service once, of one folder. Whoever needs a service asks here; nobody else puts them together."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -186,7 +186,14 @@ class Services:
         from mutualgate.app.telling import teller
         from mutualgate.partners.service import Partners
 
-        return Partners(self.store, self.by, teller(self.config, self.outbox))
+        return Partners(self.store, self.by, teller(self.config, self.outbox), self.permits)
+
+    @staticmethod
+    def permits(rules: Sequence[tuple[str, str]], kind: str, name: str) -> bool:
+        """Whether one of a partner's rules permits a name: the judge's word, who is loaded when he is asked."""
+        from mutualgate.gate import name_permitted
+
+        return name_permitted(rules, kind, name)
 
     @cached_property
     def register(self) -> "Register":
@@ -266,9 +273,8 @@ class Services:
     def partner_invitations(self) -> "PartnerInvitations":
         """Those that partners' own administrators make."""
         from mutualgate.enrolment import PartnerInvitations
-        from mutualgate.gate import name_permitted
 
-        return PartnerInvitations(self.store, self.invitations, name_permitted, self.by)
+        return PartnerInvitations(self.store, self.invitations, self.permits, self.by)
 
     @cached_property
     def renewals(self) -> "Renewals":

@@ -5,7 +5,7 @@ Tries changes on a store that keeps nothing, and asks the judge about every chai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING
 
 from mutualgate import audit, snapshot
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import Sighting
+from mutualgate.model import ChangeKind, Member, MemberState, Sighting
+from mutualgate.model.names import shown
 from mutualgate.model.trust import TrustChange
+from mutualgate.partners import bounds
+from mutualgate.store.partners import parse_member_key
 
 if TYPE_CHECKING:
     from mutualgate.app.services import Services
     from mutualgate.gate import Judge, Verdict
+    from mutualgate.store import Store, Transaction
 
 LOOKED_BACK = timedelta(days=30)
 
@@ -43,6 +47,7 @@ class Tried:
     """What a change would do. `clients` came in lately; those `locked_out` would not any more, with any certificate.
 
     Not `whole`: there were more certificates than were to be looked at, and these are the ones that came last.
+    `outside` are the clients, seen or not, whom a partner invited and may not vouch for any more.
     """
 
     since: datetime
@@ -53,6 +58,7 @@ class Tried:
     affected: tuple[Affected, ...]
     assumed: tuple[str, ...]
     whole: bool = True
+    outside: tuple[str, ...] = ()
 
 
 class Trust:
@@ -81,17 +87,19 @@ class Trust:
             waiting = {claim.id for claim, _, _ in services.partners.anchors.pending()}
             change(services)
             assumed = _prove(services, waiting)
+            outside = _put_out(tried, before.epoch)
             after = _brought_up(before, tried.epoch(), snapshot.delta(tried, before.epoch), tried, sites)
         hosts = {site.name: site.hosts[0] for site in self._services.config.sites}
         with store.reading() as tx:
             seen = iter(tx.seen.since(now - back))
             found = _compared(islice(seen, most), before, after, hosts, now, now - back, assumed)
-            return replace(found, whole=next(seen, None) is None)
+            return replace(found, whole=next(seen, None) is None, outside=outside)
 
     def undo(self, id: int | None = None) -> TrustChange:
         """Takes a change back, the last one unless it is named. It is a change itself, and audited.
 
-        Raises `NotFound`, and `Conflict` where it is taken back already or something later builds on it.
+        Raises `NotFound`, and `Conflict` where it is taken back already or something later builds on it: a client, too,
+        whom a partner invited by a name that it could not vouch for then.
         """
         store = self._services.store
         now = store.clock()
@@ -110,7 +118,10 @@ class Trust:
                     f"the change {change.id} was taken back on {change.undone:%Y-%m-%d %H:%M} UTC already",
                     code="undone",
                 )
+            before = {id: bounds.outside(tx, id, self._services.permits) for id in tx.trust.partners(change.id)}
             tx.trust.undo(change.id, now)
+            for partner, those in before.items():
+                _check_nobody_falls_out(tx, partner, those, self._services.permits)
             facts: audit.Facts = {"change": change.id, "what": change.what, "made_by": change.by}
             audit.record(tx, now, self._services.by, "trust.undo", f"change {change.id}", facts)
         return change
@@ -126,6 +137,31 @@ class Trust:
         """The newest one that was not taken back: what `undo` takes back."""
         with self._services.store.reading() as tx:
             return tx.trust.last()
+
+
+def _put_out(store: Store, since: int) -> tuple[str, ...]:
+    """The names of the clients that are outside their partner's rules by what changed after the epoch `since`."""
+    with store.reading() as tx:
+        keys = [parse_member_key(one.key) for one in tx.changes.since(since) or () if one.kind is ChangeKind.MEMBER]
+        members = [tx.partners.member(*key) for key in dict.fromkeys(keys)]
+        ids = {one.client for one in members if one is not None and one.state is MemberState.OUTSIDE}
+        return tuple(sorted(str(one.name) for one in tx.clients.get_many(id for id in ids if id).values()))
+
+
+def _check_nobody_falls_out(
+    tx: Transaction, partner: int, before: Mapping[str, Member], permits: bounds.Permits
+) -> None:
+    """Raises Conflict for clients that the partner invited and could not vouch for any more."""
+    fell = [name for name in bounds.outside(tx, partner, permits) if name not in before]
+    if fell:
+        owner = tx.partners.get(partner)
+        named = ", ".join(shown(name) for name in fell[:3]) + (f" and {len(fell) - 3} more" if len(fell) > 3 else "")
+        raise Conflict(
+            f"without this change {owner.name if owner else partner} could not vouch for clients that it invited since"
+            f" then: {named}",
+            fix="Take the rules away instead, which keeps these out: mutualgate partner name remove",
+            code="depended_on",
+        )
 
 
 def _brought_up(

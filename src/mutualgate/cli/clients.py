@@ -221,7 +221,11 @@ def show(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
         lines.append(f"stands for every unlisted certificate that {view.estate_of.name} signed")
     if view.partner is not None:
         lines.append(f"stands for clients of the partner {view.partner.name} that are not recorded")
-    lines += [f"is {plain(one.name)} of the partner {partner.name}" for partner, one in view.memberships]
+    lines += [
+        f"is {plain(one.name)} of the partner {partner.name}"
+        + (", which may not vouch for this name any more: out" if one.state == "outside" else "")
+        for partner, one in view.memberships
+    ]
     if view.credentials:
         rows = [(c.id, _state(c, now), f"{c.not_after:%Y-%m-%d}", c.serial.hex(), c.origin) for c in view.credentials]
         lines += ["", table(("credential", "state", "until", "serial", "origin"), rows)]
@@ -244,7 +248,10 @@ def show(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
         "credentials": credentials,
         "estate_of": estate,
         "pins": [pin_dict(one) for one in view.pins],
-        "memberships": [{"partner": str(partner.name), "name": one.name} for partner, one in view.memberships],
+        "memberships": [
+            {"partner": str(partner.name), "name": one.name, "state": str(one.state)}
+            for partner, one in view.memberships
+        ],
     }
     emit(facts, "\n".join(lines), json)
 

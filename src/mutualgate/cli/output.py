@@ -11,6 +11,8 @@ DONE = 0
 NO = 1
 """The command worked and the answer is no: refused, not running, not valid."""
 WRONG_USE = 2
+SHOWN = 20
+"""Names in a sentence and rows of a list of which `--json` has all."""
 INTERNAL = 70
 """A defect of ours (EX_SOFTWARE in sysexits.h)."""
 
@@ -53,6 +55,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def plain(value: object) -> str:
     """A value from outside, safe on a terminal: control characters (CSI sequences, say) are escaped."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in str(value))
+
+
+def named(names: Sequence[object]) -> str:
+    """Names in a sentence: the first ones, and how many more there are."""
+    shown = ", ".join(plain(name) for name in names[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
 
 
 def _json(value: Mapping[str, Any] | Sequence[Any], one_line: bool) -> str:

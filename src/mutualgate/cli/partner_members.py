@@ -40,7 +40,10 @@ def list_(
     partner: Partner,
     state: Annotated[
         str | None,
-        typer.Option(help="pending: those that wait for approval; seen: those that come in by rule; active."),
+        typer.Option(
+            help="pending: waits for approval; seen: comes in by rule; active;"
+            " outside: was invited by a name that no rule permits now."
+        ),
     ] = None,
     search: Annotated[str, typer.Option(help="Part of a name.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
@@ -61,7 +64,7 @@ def list_(
     rows = [
         (
             plain(one.member.name),
-            one.member.state if one.client is None else one.client.state,
+            one.state,
             "" if one.client is None else plain(one.client.name),
             f"{one.member.created:%Y-%m-%d}",
         )

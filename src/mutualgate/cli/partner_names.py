@@ -6,7 +6,7 @@ import typer
 
 from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
-from mutualgate.cli.output import emit, plain, table
+from mutualgate.cli.output import emit, named, plain, table
 
 if TYPE_CHECKING:
     from mutualgate.model import NameRule
@@ -47,18 +47,33 @@ def add(
 
 
 @app.command("remove")
-def remove(partner: Partner, rules: Rules, ca: Under = None, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
-    """Take rules away. What only they permitted is refused from then on.
+def remove(
+    partner: Partner,
+    rules: Rules,
+    ca: Under = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep clients in that the partner invited by names of these rules.")
+    ] = False,
+    dir: Dir = DEFAULT_DIR,
+    json: Json = False,
+) -> None:
+    """Take rules away. What only they permitted is refused from then on, clients that the partner invited, too.
 
     Example: mutualgate partner name remove acme 'dns:*.acme.example'
     """
     from mutualgate.app import Folder, change
 
-    gone, force = change(Folder(dir), lambda services: services.partners.forbid(partner, rules, anchor=ca))
-    text = (
-        f"{plain(partner)} may not vouch for {', '.join(plain(one.text) for one in gone)} any more; {force.sentence}."
-    )
-    emit({"rules": [as_dict(one) for one in gone], **force.facts}, text, json)
+    done, force = change(Folder(dir), lambda services: services.partners.forbid(partner, rules, anchor=ca, keep=keep))
+    gone = ", ".join(plain(one.text) for one in done.rules)
+    lines = [f"{plain(partner)} may not vouch for {gone} any more; {force.sentence}."]
+    if done.outside:
+        many = len(done.outside)
+        lines.append(
+            f"{many} client{'s' * (many != 1)} that {plain(partner)} invited {'is' if many == 1 else 'are'} outside its"
+            f" rules now, and {'kept' if keep else 'out'}: {named([one.name for one in done.outside])}."
+        )
+    facts = {"rules": [as_dict(one) for one in done.rules], "outside": [one.name for one in done.outside], "kept": keep}
+    emit({**facts, **force.facts}, "\n".join(lines), json)
 
 
 @app.command("list")

@@ -10,7 +10,7 @@ import typer
 
 from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
-from mutualgate.cli.output import emit, plain, table
+from mutualgate.cli.output import SHOWN, emit, named, plain, table
 from mutualgate.errors import BadInput
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ TRIED: dict[str, set[str]] = {
     "client": {"suspend", "resume", "remove", "revoke", "roles"},
 }
 """Commands that change who comes in, and write no file."""
-_SHOWN = 20
 
 
 @app.command("try", context_settings={"ignore_unknown_options": True})
@@ -215,18 +214,24 @@ def _check(words: list[str]) -> None:
 
 def _story(found: "Tried") -> str:
     lines = [*found.assumed]
+    if found.outside:
+        many = len(found.outside)
+        lines.append(
+            f"{many} client{'s' * (many != 1)} that the partner invited would be outside its rules, and out:"
+            f" {named(found.outside)}."
+        )
     seen = f"{found.certificates} certificate{'s' * (found.certificates != 1)} seen since {found.since:%Y-%m-%d}"
     if not found.affected:
         lines.append(f"It would change nothing for the {seen} ({found.clients} clients).")
         return "\n".join(lines)
     if found.locked_out:
         lines.append(
-            f"It would lock out {len(found.locked_out)} of {found.clients} clients: {_names(found.locked_out)}."
+            f"It would lock out {len(found.locked_out)} of {found.clients} clients: {named(found.locked_out)}."
         )
     else:
         lines.append(f"It would lock out none of {found.clients} clients.")
     if found.let_in:
-        lines.append(f"It would let in {len(found.let_in)}: {_names(found.let_in)}.")
+        lines.append(f"It would let in {len(found.let_in)}: {named(found.let_in)}.")
     lines.append(f"Of {seen}, {len(found.affected)} would be judged otherwise:")
     rows = [
         (
@@ -236,21 +241,16 @@ def _story(found: "Tried") -> str:
             _said(one.admitted_after, one.after),
             f"{one.last_at:%Y-%m-%d}",
         )
-        for one in found.affected[:_SHOWN]
+        for one in found.affected[:SHOWN]
     ]
     lines.append(table(("subject", "SHA-256", "now", "then", "last seen"), rows))
-    if len(found.affected) > _SHOWN:
-        lines.append(f"and {len(found.affected) - _SHOWN} more; --json has all")
+    if len(found.affected) > SHOWN:
+        lines.append(f"and {len(found.affected) - SHOWN} more; --json has all")
     return "\n".join(lines)
 
 
 def _said(admitted: bool, what: str) -> str:
     return f"in as {plain(what)}" if admitted else what
-
-
-def _names(names: tuple[str, ...]) -> str:
-    shown = ", ".join(plain(name) for name in names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
 
 
 def _facts(found: "Tried") -> dict[str, Any]:
@@ -260,6 +260,7 @@ def _facts(found: "Tried") -> dict[str, Any]:
         "clients": found.clients,
         "locked_out": list(found.locked_out),
         "let_in": list(found.let_in),
+        "outside": list(found.outside),
         "assumed": list(found.assumed),
         "affected": [
             {

@@ -1,11 +1,10 @@
 """Invitations that a partner's own administrators make, for the partner's own people and machines.
 
 What they may is what the partner may: names that its rules permit, roles that it has. What comes out of such an
-invitation counts only as long as the client is the partner's and the partner is not suspended. Which names a rule
-permits, the judge says.
+invitation counts only as long as the client is the partner's, its rules permit the name, and it is not suspended.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,7 +17,7 @@ from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model import ADMINISTRATOR, Client, InvitationState, MemberState, Partner, PartnerState, Way
 from mutualgate.model.names import roles as parse_roles
 from mutualgate.model.names import shown
-from mutualgate.partners import rules
+from mutualgate.partners import bounds, rules
 from mutualgate.partners.finding import find
 from mutualgate.partners.finding import subject as about
 from mutualgate.partners.members import Members
@@ -27,9 +26,6 @@ from mutualgate.store.invitations import NewInvitation
 
 MOST_OPEN = 1_000
 """Unused invitations of one partner: more is a program that runs wild, or somebody who fills the store."""
-
-Permits = Callable[[Sequence[tuple[str, str]], str, str], bool]
-"""Whether one of the rules (kind, pattern) permits a name of a kind: the judge's word."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ class Page:
 class PartnerInvitations:
     """The service. `by` names the administrator, for the audit log; `invitations` does what is done with any."""
 
-    def __init__(self, store: Store, invitations: Invitations, permits: Permits, by: str = "operator") -> None:
+    def __init__(self, store: Store, invitations: Invitations, permits: bounds.Permits, by: str = "operator") -> None:
         self._store = store
         self._invitations = invitations
         self._permits = permits
@@ -157,13 +153,18 @@ class PartnerInvitations:
         """Gives one a new link; the old one opens nothing. Raises as `get` does, and as `invite` does."""
         opened = self.get(partner, id)
         with self._store.reading() as tx:
-            _check_grantable(_active(tx, partner), opened.client)
+            owner = _active(tx, partner)
+            _check_grantable(owner, opened.client)
+            for member in tx.partners.memberships_of(opened.client.id):
+                if member.partner == owner.id:
+                    self._check_permitted(tx, owner, member.name)
         return self._invitations.renew_link(opened.invitation.id)
 
     def _client(
         self, tx: Transaction, now: datetime, owner: Partner, name: str, roles: tuple[str, ...] | None
     ) -> Client:
-        """Who is invited: a client that the partner has, or a new one within its rules."""
+        """Who is invited within the partner's rules: a client that it has, or a new one."""
+        self._check_permitted(tx, owner, name)
         member = tx.partners.member(owner.id, name)
         if member is not None and member.state is MemberState.ACTIVE and member.client is not None:
             client = tx.clients.get(member.client)
@@ -177,15 +178,6 @@ class PartnerInvitations:
                     code="client_differs",
                 )
             return client
-        known = [(str(one.kind), one.pattern) for one in tx.partners.rules_of(owner.id) if one.anchor is None]
-        kind, _, bare = name.partition(":")
-        if not self._permits(known, kind, bare):
-            raise Conflict(
-                f"{shown(name)} is not among the names of {owner.name}",
-                expected="a name that its rules permit, or that of a client that it has",
-                fix="Ask the operator for a rule",
-                code="name_not_permitted",
-            )
         given = owner.roles if roles is None else parse_roles(roles)
         more = sorted(set(given) - owner.grants)
         if more:
@@ -196,6 +188,16 @@ class PartnerInvitations:
                 code="role_not_theirs",
             )
         return self._members.enter(tx, now, owner, name, given)[1]
+
+    def _check_permitted(self, tx: Transaction, owner: Partner, name: str) -> None:
+        """Raises Conflict for a name that the partner may not vouch for, though it has such a client."""
+        if not bounds.permitted(tx, owner.id, name, self._permits):
+            raise Conflict(
+                f"{shown(name)} is not among the names of {owner.name}",
+                expected="a name that its rules permit",
+                fix="Ask the operator for a rule",
+                code="name_not_permitted",
+            )
 
 
 def _active(tx: Transaction, name: str) -> Partner:

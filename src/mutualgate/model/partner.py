@@ -136,6 +136,8 @@ class MemberState(StrEnum):
     """Comes in as the partner's own client, under a partner that admits by rule; noted when it was first seen."""
     ACTIVE = "active"
     """Comes in as its client does: one that is to be kept out has a client that is suspended."""
+    OUTSIDE = "outside"
+    """Was invited by the partner, which may not vouch for the name any more: what came of it does not count."""
 
 
 @dataclass(frozen=True, slots=True)

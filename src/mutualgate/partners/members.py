@@ -43,6 +43,12 @@ class MemberView:
     member: Member
     client: Client | None
 
+    @property
+    def state(self) -> str:
+        """In a word, for people: a client's own state, unless it is outside what the partner may vouch for."""
+        outside = self.member.state is MemberState.OUTSIDE
+        return str(self.member.state if outside or self.client is None else self.client.state)
+
 
 class Members:
     """The service. `by` names who acts, for the audit log."""
@@ -172,6 +178,12 @@ class Members:
     ) -> tuple[Member, Client]:
         if len(name) > MEMBER_NAME_LIMIT:
             raise BadInput(f"{shown(name)} is too long", expected=f"at most {MEMBER_NAME_LIMIT} characters")
+        if before is not None and before.state is MemberState.OUTSIDE:
+            raise Conflict(
+                f"{shown(name)} is not among the names of {owner.name} any more",
+                fix=f"Let {owner.name} vouch for it: mutualgate partner name add",
+                code="name_not_permitted",
+            )
         watch = tx.trust.watch()
         if client is not None:
             one = find_client(tx, client)

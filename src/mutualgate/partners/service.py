@@ -17,6 +17,7 @@ from mutualgate.model import (
     ClientName,
     ClientState,
     Intermediate,
+    Member,
     NameRule,
     Partner,
     PartnerAdmits,
@@ -26,7 +27,7 @@ from mutualgate.model import (
 )
 from mutualgate.model.names import roles as parse_roles
 from mutualgate.model.names import shown
-from mutualgate.partners import between, ca, rules
+from mutualgate.partners import between, bounds, ca, rules
 from mutualgate.partners.anchors import Anchors, Tell, parsed, silent
 from mutualgate.partners.between import Between
 from mutualgate.partners.finding import find, subject
@@ -51,12 +52,27 @@ class PartnerView:
     members: int
 
 
+@dataclass(frozen=True)
+class Forbidden:
+    """The rules that were taken away, and the clients, invited by the partner, that no rule permits now.
+
+    They are out until one does, unless they were `kept`.
+    """
+
+    rules: tuple[NameRule, ...]
+    outside: tuple[Member, ...]
+    kept: bool
+
+
 class Partners:
     """The service. `by` names who acts, for the audit log; `tell` puts letters into the outbox."""
 
-    def __init__(self, store: Store, by: str = "operator", tell: Tell = silent) -> None:
+    def __init__(
+        self, store: Store, by: str = "operator", tell: Tell = silent, permits: bounds.Permits = bounds.none
+    ) -> None:
         self._store = store
         self._by = by
+        self._permits = permits
         self.anchors = Anchors(store, by, tell)
         self.between = Between(store, by)
         self.members = Members(store, by)
@@ -225,7 +241,8 @@ class Partners:
     ) -> list[NameRule]:
         """Lets a partner vouch for more names; with `anchor`, under that CA alone. One that is there is left as it is.
 
-        Raises `NotFound`, `BadInput` for what is no rule or too wide, `Conflict` for a pattern under a shared CA.
+        Clients that it invited and that were out for want of such a rule are in again. Raises `NotFound`, `BadInput`
+        for what is no rule or too wide, `Conflict` for a pattern under a shared CA.
         """
         wanted = rules.parse_all(texts, wide=wide)
         now = self._store.clock()
@@ -252,19 +269,26 @@ class Partners:
                 audit.record(tx, now, self._by, "partner.permit", subject(partner), facts)
                 made.append(one)
             if watch.rows:
+                for member in bounds.let_in_again(tx, watch, partner.id, self._permits):
+                    self._record_member(tx, "member.inside", partner, member)
                 said = " ".join(rule.text for rule in wanted)
                 tx.trust.record(now, self._by, f"partner name add {partner.name} {said}", watch)
         return made
 
-    def forbid(self, name: str, texts: Iterable[str], *, anchor: int | None = None) -> list[NameRule]:
-        """Takes rules away; those of one CA where `anchor` names it. Raises `NotFound` for one that is not there."""
+    def forbid(self, name: str, texts: Iterable[str], *, anchor: int | None = None, keep: bool = False) -> Forbidden:
+        """Takes rules away; those of one CA where `anchor` names it.
+
+        Clients that the partner invited and that no rule permits any more are out, too, unless they are to be kept.
+        Raises `NotFound` for a rule that is not there.
+        """
         wanted = rules.parse_all(texts, wide=True)
         now = self._store.clock()
         with self._store.transaction() as tx:
             partner = find(tx, name)
             there = tx.partners.rules_of(partner.id)
+            kept_before = bounds.outside(tx, partner.id, self._permits)
             watch = tx.trust.watch()
-            gone = []
+            gone: list[NameRule] = []
             for rule in wanted:
                 found = [one for one in there if one.text == rule.text and (anchor is None or one.anchor == anchor)]
                 if not found:
@@ -279,9 +303,15 @@ class Partners:
                     facts: audit.Facts = {"rule": one.text, "anchor": one.anchor}
                     audit.record(tx, now, self._by, "partner.forbid", subject(partner), facts)
                 gone += found
+            now_outside = bounds.outside(tx, partner.id, self._permits)
+            fell = tuple(member for key, member in now_outside.items() if key not in kept_before)
+            if not keep:
+                bounds.put_out(tx, watch, fell)
+            for member in fell:
+                self._record_member(tx, "member.keep" if keep else "member.outside", partner, member)
             said = " ".join(rule.text for rule in wanted)
             tx.trust.record(now, self._by, f"partner name remove {partner.name} {said}", watch)
-        return gone
+        return Forbidden(tuple(gone), fell, keep)
 
     # Helping intermediates
 
@@ -350,6 +380,10 @@ class Partners:
             audit.record(tx, now, self._by, "partner.intermediate.remove", subject(partner), {"intermediate": id})
             tx.trust.record(now, self._by, f"partner intermediate remove {partner.name} {id}", watch)
         return found
+
+    def _record_member(self, tx: Transaction, action: str, partner: Partner, member: Member) -> None:
+        facts: audit.Facts = {"name": member.name, "client": member.client}
+        audit.record(tx, self._store.clock(), self._by, action, subject(partner), facts)
 
     def _move(self, name: str, before: PartnerState, after: PartnerState, action: str) -> Partner:
         now = self._store.clock()

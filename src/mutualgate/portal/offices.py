@@ -96,7 +96,7 @@ async def show(asked: Asked, office: Office) -> Response:
         waiting = services.partners.members.list(office.partner, state=MemberState.PENDING, limit=MEMBERS_SHOWN)
         there = [
             one
-            for state in (MemberState.ACTIVE, MemberState.SEEN)
+            for state in (MemberState.ACTIVE, MemberState.SEEN, MemberState.OUTSIDE)
             for one in services.partners.members.list(office.partner, state=state, limit=MEMBERS_SHOWN)
         ][:MEMBERS_SHOWN]
         with services.store.reading() as tx:

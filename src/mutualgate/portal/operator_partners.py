@@ -184,7 +184,7 @@ async def ask_to_forbid(asked: Asked) -> Response:
         _there(services, name, rule, anchor)
         return {
             "heading": f"Take {rule} away from {name}?",
-            "says": "Who comes in by this rule alone is refused from now on. Open connections are cut.",
+            "says": "Who comes in or was invited by this rule alone is refused from now on. Open connections are cut.",
             "button": "Take it away",
             "back": ("partners", name),
             "what": f"Under its CA {anchor} alone." if anchor else "",

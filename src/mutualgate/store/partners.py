@@ -352,6 +352,14 @@ class Partners:
         """Inside which partners a client is, and as whom."""
         return self._members(select(member).where(member.c.client == client_id).order_by(member.c.partner))
 
+    def invited_by(self, partner_id: int, state: MemberState) -> list[Member]:
+        """The partner's clients in this state that its administrators invited, in the order of their names."""
+        invited_clients = select(invitation.c.client).where(invitation.c.partner == partner_id)
+        query = select(member).where(
+            member.c.partner == partner_id, member.c.state == str(state), member.c.client.in_(invited_clients)
+        )
+        return self._members(query.order_by(member.c.name))
+
     def count_members(self, partner_id: int, state: MemberState | None = None) -> int:
         """How many there are."""
         query = select(func.count()).select_from(member).where(member.c.partner == partner_id)

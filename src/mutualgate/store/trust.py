@@ -144,6 +144,19 @@ class Trust:
         row = self._connection.execute(query.where(changes.c.id == id)).first()
         return None if row is None else TrustChange(*row)
 
+    def partners(self, id: int) -> set[int]:
+        """The partners whose rules, clients or state a change is about."""
+        changes = schema.trust_change
+        steps = json.loads(self._connection.execute(select(changes.c.undo).where(changes.c.id == id)).scalar_one())
+        found: set[int] = set()
+        for name, key, before, _ in steps:
+            if name in ("partner", "member"):
+                found.add(key[0])
+            elif name == "name_rule":
+                row = before or self.row(name, tuple(key))
+                found |= {row["partner"]} if row else set()
+        return found
+
     def last(self) -> TrustChange | None:
         """The newest one that was not taken back."""
         changes = schema.trust_change
