@@ -39,6 +39,7 @@ REMEMBERED = timedelta(days=30)
 AT_ONCE = 4
 """Fetches side by side: one slow server does not hold up the others."""
 TOTAL_SECONDS = 30.0
+_PROBLEMS = 10
 _AUTOMATIC = "key set"
 
 
@@ -200,18 +201,16 @@ class KeySets:
 
     def figures(self) -> KeySetFigures:
         """As it is now."""
-        now = self._store.clock()
         with self._store.reading() as tx:
-            sets, keys = tx.key_sets.watched(), tx.key_sets.count_keys()
-        failing = [(name, one.error) for one, name in sets if one.failures]
-        ages = [int((now - (one.fetched or one.created)).total_seconds()) for one, _ in sets]
-        return KeySetFigures(
-            sets=len(sets),
-            failing=len(failing),
-            oldest_seconds=max(ages, default=None),
-            keys={str(state): keys.get(state, 0) for state in KeyState} if sets else {},
-            problems=failing[:10],
-        )
+            sets, failing, oldest = tx.key_sets.count()
+            keys = tx.key_sets.count_keys() if sets else {}
+            return KeySetFigures(
+                sets=sets,
+                failing=failing,
+                oldest_seconds=None if oldest is None else int((self._store.clock() - oldest).total_seconds()),
+                keys={str(state): keys.get(state, 0) for state in KeyState} if sets else {},
+                problems=tx.key_sets.failing(_PROBLEMS),
+            )
 
     def approve(self, name: str, id: int) -> Pin:
         """Makes a key a pin now, one that was declined, too. Raises `NotFound`, and `Conflict` where it cannot be."""

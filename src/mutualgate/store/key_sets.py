@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, FromClause, Select, Table, and_, delete, exists, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from mutualgate.model import ClientState, KeySet, KeyState, PartnerState, PinKind, PublishedKey
@@ -55,7 +55,7 @@ class KeySets:
     def due(self, at: datetime, limit: int) -> list[KeySet]:
         """Those that are to be fetched at `at`, the longest due first; only of clients that are `kept_in`."""
         return self._sets(
-            self._of_present()
+            self._of_present(key_set)
             .where(key_set.c.next_fetch <= at)
             .order_by(key_set.c.next_fetch, key_set.c.client)
             .limit(limit)
@@ -63,14 +63,29 @@ class KeySets:
 
     def watched(self) -> list[tuple[KeySet, str]]:
         """All of clients that are `kept_in`, each with the client's name; by client."""
-        query = self._of_present().add_columns(client.c.name).order_by(key_set.c.client)
+        query = self._of_present(key_set, client.c.name).order_by(key_set.c.client)
         return [(_set(row), row.name) for row in self._connection.execute(query)]
+
+    def count(self) -> tuple[int, int, datetime | None]:
+        """How many sets there are of clients that are `kept_in`, how many of these failed the last time, and when the
+        one was fetched, or made, for which that is the longest ago."""
+        last = func.coalesce(key_set.c.fetched, key_set.c.created)
+        columns = (func.count(), func.count().filter(key_set.c.failures > 0), func.min(last))
+        row = self._connection.execute(self._of_present(*columns)).one()
+        return int(row[0]), int(row[1]), row[2]
+
+    def failing(self, limit: int) -> list[tuple[str, str]]:
+        """At most so many of those that failed, each as the client's name and the error; by client."""
+        query = self._of_present(client.c.name, key_set.c.error).where(key_set.c.failures > 0)
+        return [
+            (row.name, row.error) for row in self._connection.execute(query.order_by(key_set.c.client).limit(limit))
+        ]
 
     def count_keys(self) -> dict[KeyState, int]:
         """How many keys there are in each state, of clients that are `kept_in`."""
         query = (
             select(published_key.c.state, func.count())
-            .join(client, client.c.id == published_key.c.client)
+            .select_from(_with_client(published_key))
             .where(_kept_in())
             .group_by(published_key.c.state)
         )
@@ -141,8 +156,8 @@ class KeySets:
         """Takes a few away."""
         self._connection.execute(delete(published_key).where(published_key.c.id.in_(list(ids))))
 
-    def _of_present(self) -> Select[Any]:
-        return select(key_set).join(client, client.c.id == key_set.c.client).where(_kept_in())
+    def _of_present(self, *columns: Any) -> Select[Any]:
+        return select(*columns).select_from(_with_client(key_set)).where(_kept_in())
 
     def _sets(self, query: Select[Any]) -> list[KeySet]:
         return [_set(row) for row in self._connection.execute(query)]
@@ -177,6 +192,12 @@ def _kept_in() -> ColumnElement[bool]:
         member.c.client == client.c.id, member.c.partner == partner.c.id, partner.c.state == _SUSPENDED
     )
     return and_(client.c.state.in_(_PRESENT), ~of_its_own, ~of_another)
+
+
+def _with_client(table: Table) -> FromClause:
+    """Each row with its client. A sum cannot be looked up in an index, so the database goes from the rows to the
+    clients, of whom there are many more, and never the other way."""
+    return table.join(client, client.c.id == table.c.client + 0)
 
 
 def _set(row: Any) -> KeySet:

@@ -320,7 +320,7 @@ partner = Table(
     # Roles that its clients are given, separated by commas.
     Column("roles", Text, nullable=False),
     # The client that a certificate under its rule stands for until its own client is recorded.
-    Column("client", Id, ForeignKey("client.id"), nullable=False),
+    Column("client", Id, ForeignKey("client.id"), nullable=False, index=True),
     # Whether its administrators may make further ones.
     Column("appoints", Integer, nullable=False),
     Column("created", Moment, nullable=False),

@@ -164,6 +164,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("name_key", name="uq_partner_name_key"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_partner_client", "partner", ["client"], unique=False)
     op.create_table(
         "pin",
         sa.Column("id", Id, nullable=False),
