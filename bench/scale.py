@@ -277,7 +277,7 @@ def installation(path: Path, partners: int, pins: int, revocations: int) -> Inst
     services.partners.add("last", names=["dns:*.last.example"])
     claim = services.partners.anchors.claim("last", ca.pem).anchor
     services.partners.anchors.approve("last", claim.id, without_proof=True)
-    from mutualgate.model import PartnerAdmits
+    from mutualgate.model.partner import PartnerAdmits
 
     services.partners.set_admits("last", PartnerAdmits.RULE)
     services.close()

@@ -5,26 +5,14 @@ import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from mutualgate.model import (
-    Admits,
-    Anchor,
-    AnchorState,
-    Authority,
-    AuthorityKind,
-    AuthorityName,
-    Client,
-    ClientName,
-    Credential,
-    Origin,
-    Partner,
-    PartnerAdmits,
-    PartnerName,
-    Pin,
-    PinKind,
-    RevocationMode,
-    Sighting,
-)
+from mutualgate.model.authority import Admits, Authority, AuthorityKind
 from mutualgate.model.certificate import CertificateFacts
+from mutualgate.model.client import Client
+from mutualgate.model.credential import Credential, Origin
+from mutualgate.model.names import AuthorityName, ClientName
+from mutualgate.model.partner import Anchor, AnchorState, Partner, PartnerAdmits, PartnerName, RevocationMode
+from mutualgate.model.pin import Pin, PinKind
+from mutualgate.model.sighting import Sighting
 from mutualgate.store import Store, Transaction
 
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)

@@ -1,25 +1,9 @@
 """Imports that wait until they are needed: a command is one short process, and most of its time goes into imports."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
-
-
-def members(package: str, modules: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
-    """`__getattr__` (PEP 562) of a package that offers what its `modules` define, and imports each when a name of it is
-    asked for."""
-    where = {name: module for module, names in modules.items() for name in names}
-
-    def find(name: str) -> Any:
-        if name not in where:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        found = getattr(import_module(f"{package}.{where[name]}"), name)
-        setattr(sys.modules[package], name, found)
-        return found
-
-    return find
 
 
 def postpone(*names: str) -> None:

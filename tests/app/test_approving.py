@@ -8,7 +8,9 @@ from rows import see
 
 from mutualgate.app import Services
 from mutualgate.errors import Conflict, NotFound
-from mutualgate.model import PartnerAdmits, PinKind, RefusalRecord
+from mutualgate.model.partner import PartnerAdmits
+from mutualgate.model.pin import PinKind
+from mutualgate.model.refusal import RefusalRecord
 from mutualgate.partners.members import first_sight
 
 NOW = pki.real_now()

@@ -3,7 +3,7 @@
 from installation import Installation
 
 from mutualgate.app.overview import figures, overview
-from mutualgate.model import ExpiryKind
+from mutualgate.model.expiring import ExpiryKind
 
 
 def test_it_counts_clients_and_says_what_ends(installed: Installation) -> None:

@@ -10,7 +10,8 @@ import pytest
 from installation import Installation
 
 from mutualgate.app import Services
-from mutualgate.model import MemberState, PartnerAdmits, Sighting
+from mutualgate.model.partner import MemberState, PartnerAdmits
+from mutualgate.model.sighting import Sighting
 from mutualgate.partners.anchors import Terms
 from mutualgate.store.types import EPOCH
 

@@ -7,7 +7,7 @@ from installation import Installation
 from published import https_publisher, jwk, jwks
 
 from mutualgate.app.telling import teller
-from mutualgate.model import PartnerName
+from mutualgate.model.partner import PartnerName
 from mutualgate.partners.anchors import Terms
 from mutualgate.partners.between import first_sight
 

@@ -8,7 +8,8 @@ from rows import see
 
 from mutualgate.app import Services
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import PartnerAdmits, PinKind
+from mutualgate.model.partner import PartnerAdmits
+from mutualgate.model.pin import PinKind
 from mutualgate.partners.anchors import Terms
 
 NOW = pki.real_now()

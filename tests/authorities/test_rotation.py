@@ -11,7 +11,7 @@ from mutualgate.authorities.issuing import Policy, certificate_of
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities, Hierarchy
 from mutualgate.clients import Clients
-from mutualgate.enrolment import Enrolment
+from mutualgate.enrolment.service import Enrolment
 from mutualgate.errors import Conflict, NotFound
 from mutualgate.store import Store
 

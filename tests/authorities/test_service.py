@@ -18,17 +18,13 @@ from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.keys import Passphrase
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
-from mutualgate.enrolment import Enrolment
+from mutualgate.enrolment.service import Enrolment
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import (
-    Admits,
-    AuthorityKind,
-    ClientState,
-    Origin,
-    Revocation,
-    RevocationReason,
-    StoredCrl,
-)
+from mutualgate.model.authority import Admits, AuthorityKind
+from mutualgate.model.client import ClientState
+from mutualgate.model.credential import Origin
+from mutualgate.model.crl import StoredCrl
+from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.model.serial import from_int, to_int
 from mutualgate.store import Store
 

@@ -20,7 +20,7 @@ from cryptography import x509
 from installation import Installation
 
 from mutualgate import audit
-from mutualgate.model import CredentialState
+from mutualgate.model.credential import CredentialState
 from mutualgate.snapshot import build
 
 COUNT = int(os.environ.get("MUTUALGATE_PROOF", "400"))
@@ -35,7 +35,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from mutualgate.app import Folder, Services
 from mutualgate.errors import Conflict
-from mutualgate.model import Way
+from mutualgate.model.invitation import Way
 import pki
 
 folder, requests, links = map(Path, sys.argv[1:4])

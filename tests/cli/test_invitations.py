@@ -8,7 +8,7 @@ import pytest
 from commands import Run
 from installation import Installation
 
-from mutualgate.model import Way
+from mutualgate.model.invitation import Way
 
 
 @pytest.fixture

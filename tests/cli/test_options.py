@@ -4,7 +4,7 @@ import pytest
 
 from mutualgate.cli.options import choice
 from mutualgate.errors import BadInput
-from mutualgate.model import Admits
+from mutualgate.model.authority import Admits
 
 
 def test_a_word_is_taken_in_any_case() -> None:

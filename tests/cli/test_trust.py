@@ -9,7 +9,7 @@ from commands import Run
 from installation import Installation
 from rows import see
 
-from mutualgate.model import RefusalRecord
+from mutualgate.model.refusal import RefusalRecord
 
 NOW = pki.real_now()
 

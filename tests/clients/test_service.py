@@ -4,14 +4,10 @@ from rows import authority, client, credential
 from mutualgate import audit
 from mutualgate.clients import Clients
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import (
-    Admits,
-    AuthorityKind,
-    ClientState,
-    Credential,
-    CredentialState,
-    RevocationReason,
-)
+from mutualgate.model.authority import Admits, AuthorityKind
+from mutualgate.model.client import ClientState
+from mutualgate.model.credential import Credential, CredentialState
+from mutualgate.model.revocation import RevocationReason
 from mutualgate.model.serial import text
 from mutualgate.store import Store
 

@@ -3,7 +3,8 @@ from rows import AT
 
 from mutualgate.clients import states
 from mutualgate.errors import Conflict
-from mutualgate.model import Client, ClientName, ClientState
+from mutualgate.model.client import Client, ClientState
+from mutualgate.model.names import ClientName
 
 _LEGAL = {
     ("invited", "active"),

@@ -20,7 +20,8 @@ from portal.served import Served, served
 from mutualgate.authorities.keys import KeyKind
 from mutualgate.enrolling import Enrolled, Kept, Waiting, enrol, parse_link, renew
 from mutualgate.errors import BadInput, Conflict, MutualgateError, Unavailable
-from mutualgate.model import Credential, Way
+from mutualgate.model.credential import Credential
+from mutualgate.model.invitation import Way
 
 MUTUALGATE = [sys.executable, "-c", "import sys; from mutualgate.cli import main; sys.exit(main())"]
 

@@ -10,10 +10,11 @@ from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
-from mutualgate.enrolment import Enrolment
 from mutualgate.enrolment.bulk import PART, Answer, BulkSigning, Given
+from mutualgate.enrolment.service import Enrolment
 from mutualgate.errors import Conflict, NotFound
-from mutualgate.model import ClientState, RevocationReason
+from mutualgate.model.client import ClientState
+from mutualgate.model.revocation import RevocationReason
 from mutualgate.snapshot import build
 from mutualgate.store import Store
 

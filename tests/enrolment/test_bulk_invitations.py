@@ -10,11 +10,11 @@ from mutualgate import audit
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
-from mutualgate.enrolment import Invitations
 from mutualgate.enrolment.bulk_invitations import PART, BulkInvitations, Done, Noted
+from mutualgate.enrolment.invitations import Invitations
 from mutualgate.enrolment.people import Person, read_people
 from mutualgate.errors import BadInput
-from mutualgate.model import ClientName
+from mutualgate.model.names import ClientName
 from mutualgate.store import Store
 
 

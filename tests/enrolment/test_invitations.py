@@ -15,23 +15,16 @@ from mutualgate.authorities.issuing import Policy, certificate_of
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
-from mutualgate.enrolment import Invitations, Outcome
+from mutualgate.enrolment.invitations import Invitations, Outcome
 from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound, Unavailable
-from mutualgate.model import (
-    Anchor,
-    AnchorState,
-    ClientName,
-    ClientState,
-    InvitationState,
-    PartnerAdmits,
-    PartnerName,
-    PinKind,
-    RevocationMode,
-    RevocationReason,
-    Sighting,
-    Way,
-)
 from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.model.client import ClientState
+from mutualgate.model.invitation import InvitationState, Way
+from mutualgate.model.names import ClientName
+from mutualgate.model.partner import Anchor, AnchorState, PartnerAdmits, PartnerName, RevocationMode
+from mutualgate.model.pin import PinKind
+from mutualgate.model.revocation import RevocationReason
+from mutualgate.model.sighting import Sighting
 from mutualgate.store import Store, Transaction
 
 PEER = "192.0.2.7"

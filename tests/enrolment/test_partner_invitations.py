@@ -16,7 +16,7 @@ from mutualgate.app import Folder, Services
 from mutualgate.enrolment import partner_invitations
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.gate import Judge, name_permitted
-from mutualgate.model import InvitationState, Way
+from mutualgate.model.invitation import InvitationState, Way
 
 PEER = "192.0.2.9"
 

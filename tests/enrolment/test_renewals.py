@@ -11,9 +11,15 @@ from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
-from mutualgate.enrolment import Enrolment, Invitations, Renewals, Signed
+from mutualgate.enrolment.invitations import Invitations
+from mutualgate.enrolment.renewals import Renewals
+from mutualgate.enrolment.service import Enrolment
+from mutualgate.enrolment.signing import Signed
 from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound
-from mutualgate.model import CredentialState, PinKind, RevocationReason, Way
+from mutualgate.model.credential import CredentialState
+from mutualgate.model.invitation import Way
+from mutualgate.model.pin import PinKind
+from mutualgate.model.revocation import RevocationReason
 from mutualgate.partners.pins import Pins
 from mutualgate.store import Store
 

@@ -15,9 +15,10 @@ from mutualgate.authorities.keys import KeyKind
 from mutualgate.authorities.p12 import Encoding
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
-from mutualgate.enrolment import Enrolment
+from mutualgate.enrolment.service import Enrolment
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import ClientState, RevocationReason
+from mutualgate.model.client import ClientState
+from mutualgate.model.revocation import RevocationReason
 from mutualgate.store import Store
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pki
 import pytest
 
-from mutualgate.enrolment import WrongTries
+from mutualgate.enrolment.tries import WrongTries
 from mutualgate.errors import Unavailable
 
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mutualgate.errors import BadInput
-from mutualgate.model import AuthorityName, ClientName, Role
+from mutualgate.model.names import AuthorityName, ClientName, Role
 
 
 @pytest.mark.parametrize(

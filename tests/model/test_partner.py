@@ -1,8 +1,7 @@
 import pytest
 
 from mutualgate.errors import BadInput
-from mutualgate.model import PartnerName
-from mutualgate.model.partner import certificate_policy, environment
+from mutualgate.model.partner import PartnerName, certificate_policy, environment
 
 
 @pytest.mark.parametrize("name", ["acme", "a", "acme-2", "x" * 63])

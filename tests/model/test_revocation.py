@@ -1,7 +1,7 @@
 import pytest
 
 from mutualgate.errors import BadInput
-from mutualgate.model import RevocationReason
+from mutualgate.model.revocation import RevocationReason
 
 
 @pytest.mark.parametrize("text", ["keyCompromise", "keycompromise", "key-compromise", "KEY_COMPROMISE"])

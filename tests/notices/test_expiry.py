@@ -14,10 +14,13 @@ from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
 from mutualgate.config import Config, parse
-from mutualgate.enrolment import Enrolment, Renewals
-from mutualgate.model import Expiring, ExpiryKind, Letter, LetterKind, RevocationMode
-from mutualgate.notices import Expiry, Outbox
-from mutualgate.notices.expiry import threshold
+from mutualgate.enrolment.renewals import Renewals
+from mutualgate.enrolment.service import Enrolment
+from mutualgate.model.expiring import Expiring, ExpiryKind
+from mutualgate.model.letter import Letter, LetterKind
+from mutualgate.model.partner import RevocationMode
+from mutualgate.notices.expiry import Expiry, threshold
+from mutualgate.notices.outbox import Outbox
 from mutualgate.partners.anchors import Terms
 from mutualgate.partners.pins import Pins
 from mutualgate.partners.revocation import PartnerRevocation

@@ -11,8 +11,8 @@ from conftest import Hands
 from mutualgate import audit
 from mutualgate.config import parse
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import LetterKind, LetterState
-from mutualgate.notices import Outbox
+from mutualgate.model.letter import LetterKind, LetterState
+from mutualgate.notices.outbox import Outbox
 from mutualgate.store import Store
 
 NONE = parse("")

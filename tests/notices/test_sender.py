@@ -16,9 +16,9 @@ from conftest import Hands
 
 from mutualgate.clock import system_clock
 from mutualgate.config import Config, parse
-from mutualgate.model import Letter, LetterKind, LetterState
-from mutualgate.notices import Outbox, Sender
-from mutualgate.notices.sender import GIVE_UP_AFTER, WIPE_AFTER, pause
+from mutualgate.model.letter import Letter, LetterKind, LetterState
+from mutualgate.notices.outbox import Outbox
+from mutualgate.notices.sender import GIVE_UP_AFTER, WIPE_AFTER, Sender, pause
 from mutualgate.store import Store
 
 
@@ -170,7 +170,7 @@ import sys
 from pathlib import Path
 from mutualgate.clock import system_clock
 from mutualgate.config import parse
-from mutualgate.notices import Outbox
+from mutualgate.notices.outbox import Outbox
 from mutualgate.store import Store
 
 store = Store.open(Path(sys.argv[1]), system_clock)
@@ -190,7 +190,7 @@ import sys
 from pathlib import Path
 from mutualgate.clock import system_clock
 from mutualgate.config import parse
-from mutualgate.notices import Sender
+from mutualgate.notices.sender import Sender
 from mutualgate.store import Store
 
 store = Store.open(Path(sys.argv[1]), system_clock)

@@ -12,7 +12,7 @@ import pki
 import post
 import pytest
 
-from mutualgate.model import Letter, LetterKind
+from mutualgate.model.letter import Letter, LetterKind
 from mutualgate.notices import webhook
 from mutualgate.notices.failure import Failure
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mutualgate.model import ExpiryKind
+from mutualgate.model.expiring import ExpiryKind
 from mutualgate.notices.expiry import Summary
 from mutualgate.ops.metrics import METRICS, Metric, render
 from mutualgate.ops.status import Ending, Status

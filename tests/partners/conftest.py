@@ -3,7 +3,7 @@
 import pki
 import pytest
 
-from mutualgate.model import Partner, PartnerAdmits
+from mutualgate.model.partner import Partner, PartnerAdmits
 from mutualgate.partners.service import Partners
 from mutualgate.store import Store, Transaction
 

@@ -8,7 +8,7 @@ from cryptography import x509
 from mutualgate import audit
 from mutualgate.authorities.service import Authorities
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import Anchor, AnchorState, RevocationMode
+from mutualgate.model.partner import Anchor, AnchorState, RevocationMode
 from mutualgate.partners.anchors import CLAIM_LIFE, Terms, vouching
 from mutualgate.partners.pins import Pins
 from mutualgate.partners.service import Partners

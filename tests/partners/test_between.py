@@ -6,8 +6,8 @@ import pki
 import pytest
 
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import Anchor, Partner
 from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.model.partner import Anchor, Partner
 from mutualgate.partners.anchors import MOST_BELOW, Terms
 from mutualgate.partners.between import first_sight
 from mutualgate.partners.service import Partners

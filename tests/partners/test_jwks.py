@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from published import Jwk, jwk, jwks, number64, url64, with_certificate, x5c
 
 from mutualgate.errors import BadInput
-from mutualgate.model import PinKind
+from mutualgate.model.pin import PinKind
 from mutualgate.partners import jwks as module
 from mutualgate.partners.jwks import MAX_SET_BYTES, MOST_KEYS, read_set
 

@@ -18,10 +18,12 @@ from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
-from mutualgate.enrolment import Enrolment
+from mutualgate.enrolment.service import Enrolment
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.gate import Judge
-from mutualgate.model import Client, KeyState, PinKind, PinState
+from mutualgate.model.client import Client
+from mutualgate.model.key_set import KeyState
+from mutualgate.model.pin import PinKind, PinState
 from mutualgate.partners.jwks import MOST_KEYS
 from mutualgate.partners.key_sets import MOST_NEW, KeySets, Notice, Taken
 from mutualgate.partners.pins import MOST_PER_CLIENT, Pins

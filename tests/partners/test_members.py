@@ -5,7 +5,8 @@ from cryptography.x509.oid import NameOID
 
 from mutualgate.clients import Clients
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import ClientState, Member, MemberState, PartnerAdmits, PartnerProfile
+from mutualgate.model.client import ClientState
+from mutualgate.model.partner import Member, MemberState, PartnerAdmits, PartnerProfile
 from mutualgate.partners import members as module
 from mutualgate.partners.members import first_sight
 from mutualgate.partners.service import Partners

@@ -5,7 +5,8 @@ from cryptography.x509.oid import NameOID
 
 from mutualgate import snapshot
 from mutualgate.gate import Judge
-from mutualgate.model import ClientName, Member, MemberState, PartnerAdmits, PartnerProfile
+from mutualgate.model.names import ClientName
+from mutualgate.model.partner import Member, MemberState, PartnerAdmits, PartnerProfile
 from mutualgate.partners.names import name_of
 from mutualgate.partners.service import Partners
 from mutualgate.store import Store

@@ -12,7 +12,7 @@ from cryptography.x509 import ocsp as library
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mutualgate.errors import BadInput
-from mutualgate.model import OcspStatus
+from mutualgate.model.foreign import OcspStatus
 from mutualgate.partners.ocsp import Answer, Question, ask, verify
 
 NOW = pki.NOW

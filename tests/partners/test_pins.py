@@ -10,9 +10,11 @@ from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
-from mutualgate.enrolment import Enrolment
+from mutualgate.enrolment.service import Enrolment
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import ClientState, PinKind, PinState, RevocationReason
+from mutualgate.model.client import ClientState
+from mutualgate.model.pin import PinKind, PinState
+from mutualgate.model.revocation import RevocationReason
 from mutualgate.partners.pins import Pins
 from mutualgate.store import Store
 
@@ -109,7 +111,7 @@ def test_an_unlisted_certificate_of_an_adopted_authority_is_not_pinned(
     pins: Pins, authorities: Authorities, tmp_path: pki.Path
 ) -> None:
     from mutualgate.authorities.adopt import Estate
-    from mutualgate.model import Admits
+    from mutualgate.model.authority import Admits
 
     root = pki.ca("old root")
     path = tmp_path / "root.pem"

@@ -7,7 +7,7 @@ import pytest
 from conftest import Hands
 
 from mutualgate.config import RegisterConfig
-from mutualgate.model import MemberState, Partner, PartnerAdmits, PartnerProfile
+from mutualgate.model.partner import MemberState, Partner, PartnerAdmits, PartnerProfile
 from mutualgate.partners.register import Register, Standing
 from mutualgate.partners.service import Partners
 from mutualgate.store import Store, Transaction

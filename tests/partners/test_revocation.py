@@ -11,7 +11,9 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import Anchor, RevocationMode, Sighting, SourceKind, SourceState
+from mutualgate.model.foreign import SourceKind, SourceState
+from mutualgate.model.partner import Anchor, RevocationMode
+from mutualgate.model.sighting import Sighting
 from mutualgate.partners.anchors import Terms
 from mutualgate.partners.revocation import MOST_LEARNED, PartnerRevocation, named_by
 from mutualgate.partners.service import Partners

@@ -12,7 +12,8 @@ from cryptography.x509 import ocsp as library
 from publisher import Publisher, publisher
 
 from mutualgate.errors import NotFound
-from mutualgate.model import Anchor, OcspStatus, SourceKind, SourceState
+from mutualgate.model.foreign import OcspStatus, SourceKind, SourceState
+from mutualgate.model.partner import Anchor
 from mutualgate.partners.revocation import PartnerRevocation
 from mutualgate.partners.revocation_fetch import Outcome, RevocationFetch
 from mutualgate.partners.service import Partners

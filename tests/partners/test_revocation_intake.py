@@ -13,7 +13,8 @@ from cryptography import x509
 
 from mutualgate import audit
 from mutualgate.errors import BadInput
-from mutualgate.model import Anchor, ChangeKind
+from mutualgate.model.change import ChangeKind
+from mutualgate.model.partner import Anchor
 from mutualgate.partners.revocation_intake import Taken, take
 from mutualgate.partners.revocation_list import verify_list
 from mutualgate.partners.service import Partners
@@ -202,7 +203,7 @@ import resource, sys
 from pathlib import Path
 from datetime import timedelta
 import pki
-from mutualgate.model import Anchor
+from mutualgate.model.partner import Anchor
 from mutualgate.partners.revocation_intake import take
 from mutualgate.partners.revocation_list import verify_list
 from mutualgate.store import Store

@@ -4,7 +4,8 @@ import pytest
 from mutualgate import audit
 from mutualgate.clients import Clients
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import AnchorState, ClientState, PartnerAdmits, PartnerProfile, PartnerState
+from mutualgate.model.client import ClientState
+from mutualgate.model.partner import AnchorState, PartnerAdmits, PartnerProfile, PartnerState
 from mutualgate.partners.anchors import Terms
 from mutualgate.partners.service import Partners
 from mutualgate.store import Store

@@ -9,7 +9,7 @@ from conftest import Hands
 from rows import see
 
 from mutualgate.clients import Clients
-from mutualgate.model import RefusalRecord
+from mutualgate.model.refusal import RefusalRecord
 from mutualgate.partners.service import Partners
 from mutualgate.partners.under import let_in_under, refused_under
 from mutualgate.store import Store

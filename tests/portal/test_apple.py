@@ -14,7 +14,7 @@ from portal.device import Device
 from portal.test_scep import recipient, send
 
 from mutualgate.app import Services
-from mutualgate.model import Way
+from mutualgate.model.invitation import Way
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

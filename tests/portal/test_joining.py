@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from portal.asking import HTML, JSON, TEXT, Answer, admitted, ask, refused
 
 from mutualgate.app import Services
-from mutualgate.enrolment import Invited
-from mutualgate.model import Way
+from mutualgate.enrolment.invitations import Invited
+from mutualgate.model.invitation import Way
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

@@ -14,8 +14,8 @@ from portal.asking import ANONYMOUS, HTML, JSON, TEXT, ask
 from portal.served import Served, served
 
 from mutualgate.app import Services
-from mutualgate.enrolment import Invited
-from mutualgate.model import Way
+from mutualgate.enrolment.invitations import Invited
+from mutualgate.model.invitation import Way
 from mutualgate.portal.linux import make_script
 
 if TYPE_CHECKING:

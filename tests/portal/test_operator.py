@@ -16,7 +16,8 @@ from rows import see
 
 from mutualgate.app import Services
 from mutualgate.errors import NotFound
-from mutualgate.model import RefusalRecord, Way
+from mutualgate.model.invitation import Way
+from mutualgate.model.refusal import RefusalRecord
 from mutualgate.reading.weak_keys import key_fingerprint
 
 if TYPE_CHECKING:

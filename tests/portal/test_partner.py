@@ -13,8 +13,9 @@ from portal.asking import ANONYMOUS, Answer, admitted, ask, refused
 from rows import see
 
 from mutualgate.app import Services
-from mutualgate.model import Anchor, MemberState, PartnerAdmits, RefusalRecord
 from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.model.partner import Anchor, MemberState, PartnerAdmits
+from mutualgate.model.refusal import RefusalRecord
 from mutualgate.partners.anchors import Terms, silent
 from mutualgate.partners.between import first_sight
 

@@ -9,7 +9,7 @@ import pytest
 from portal.asking import Answer, admitted, ask
 
 from mutualgate.app import Services
-from mutualgate.model import Way
+from mutualgate.model.invitation import Way
 from mutualgate.portal.partner_invitations import typed
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from portal.device import SCEP, Device, Reply, attribute, der, request
 from portal.served import served
 
 from mutualgate.app import Services
-from mutualgate.enrolment import Invited
-from mutualgate.model import Way
+from mutualgate.enrolment.invitations import Invited
+from mutualgate.model.invitation import Way
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

@@ -3,7 +3,7 @@
 import pytest
 
 from mutualgate.authorities.p12 import Encoding
-from mutualgate.model import Way
+from mutualgate.model.invitation import Way
 from mutualgate.portal.systems import Browser, Guide, Machine, System, machine
 
 WINDOWS = (

@@ -9,7 +9,7 @@ from portal.asking import Answer, admitted, ask
 from rows import see
 
 from mutualgate.app import Services
-from mutualgate.model import PartnerAdmits
+from mutualgate.model.partner import PartnerAdmits
 from mutualgate.portal import trying
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from cryptography import x509
 from portal.asking import HTML, JSON, TEXT, ask
 
 from mutualgate.app import Services
-from mutualgate.model import Way
+from mutualgate.model.invitation import Way
 from mutualgate.portal.windows import make_script, plain_label, quoted
 
 if TYPE_CHECKING:

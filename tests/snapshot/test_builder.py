@@ -13,30 +13,14 @@ from hypothesis import strategies as st
 from rows import AT, authority, claim, client, credential, partner, pin
 
 from mutualgate.clock import system_clock
-from mutualgate.model import (
-    Admits,
-    Anchor,
-    AnchorState,
-    Authority,
-    AuthorityKind,
-    Client,
-    ClientState,
-    Credential,
-    ForeignList,
-    Member,
-    MemberState,
-    OcspAnswer,
-    OcspStatus,
-    Partner,
-    PartnerState,
-    Pin,
-    PinKind,
-    PinState,
-    Revocation,
-    RevocationReason,
-    Role,
-    RuleKind,
-)
+from mutualgate.model.authority import Admits, Authority, AuthorityKind
+from mutualgate.model.client import Client, ClientState
+from mutualgate.model.credential import Credential
+from mutualgate.model.foreign import ForeignList, OcspAnswer, OcspStatus
+from mutualgate.model.names import Role
+from mutualgate.model.partner import Anchor, AnchorState, Member, MemberState, Partner, PartnerState, RuleKind
+from mutualgate.model.pin import Pin, PinKind, PinState
+from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.snapshot import build, delta
 from mutualgate.snapshot.records import (
     AnchorRecord,

@@ -17,23 +17,23 @@ from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
-from mutualgate.enrolment import Enrolment
+from mutualgate.enrolment.service import Enrolment
 from mutualgate.gate import Judge
-from mutualgate.model import (
+from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.model.names import ClientName
+from mutualgate.model.partner import (
     Anchor,
     AnchorState,
-    ClientName,
     Member,
     MemberState,
     PartnerAdmits,
     PartnerName,
     PartnerProfile,
-    PinKind,
     RevocationMode,
-    RevocationReason,
     RuleKind,
 )
-from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.model.pin import PinKind
+from mutualgate.model.revocation import RevocationReason
 from mutualgate.partners.pins import Pins
 from mutualgate.snapshot import SiteRecord, build, build_for
 from mutualgate.snapshot.records import RouteRecord

@@ -3,7 +3,7 @@ from contextlib import suppress
 import pytest
 from rows import authority, client
 
-from mutualgate.model import ChangeKind
+from mutualgate.model.change import ChangeKind
 from mutualgate.store import Store, changes
 
 

@@ -2,7 +2,8 @@ import pytest
 from rows import AT, client
 
 from mutualgate.errors import Conflict
-from mutualgate.model import ClientName, ClientState, Role
+from mutualgate.model.client import ClientState
+from mutualgate.model.names import ClientName, Role
 from mutualgate.store import Store
 
 

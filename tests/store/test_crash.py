@@ -17,7 +17,7 @@ from mutualgate import audit
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities
 from mutualgate.clock import system_clock
-from mutualgate.model import ClientName
+from mutualgate.model.names import ClientName
 from mutualgate.snapshot import build
 from mutualgate.store import Store
 
@@ -30,7 +30,7 @@ from mutualgate.authorities.keys import Passphrase
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
 from mutualgate.clock import system_clock
-from mutualgate.enrolment import Enrolment
+from mutualgate.enrolment.service import Enrolment
 from mutualgate.store import Store
 import pki
 

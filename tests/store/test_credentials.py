@@ -2,7 +2,9 @@ import pytest
 from rows import AT, authority, client, credential, facts
 
 from mutualgate.errors import Conflict, MutualgateError
-from mutualgate.model import ClientState, CredentialState, Origin, Revocation, RevocationReason
+from mutualgate.model.client import ClientState
+from mutualgate.model.credential import CredentialState, Origin
+from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.store import Store
 
 

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 from rows import AT, authority
 
-from mutualgate.model import StoredCrl
+from mutualgate.model.crl import StoredCrl
 from mutualgate.store import Store
 
 

@@ -9,8 +9,12 @@ import rows
 from rows import AT
 from sqlalchemy import insert, text
 
-from mutualgate.model import ClientName, ClientState, ExpiryKind, Origin, Revocation, RevocationReason
 from mutualgate.model.certificate import CertificateFacts
+from mutualgate.model.client import ClientState
+from mutualgate.model.credential import Origin
+from mutualgate.model.expiring import ExpiryKind
+from mutualgate.model.names import ClientName
+from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.store import Store, Transaction
 from mutualgate.store import expiring as module
 from mutualgate.store.schema import seen

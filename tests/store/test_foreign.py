@@ -5,14 +5,9 @@ from datetime import timedelta
 
 from rows import AT, claim, partner
 
-from mutualgate.model import (
-    Anchor,
-    ChangeKind,
-    ForeignList,
-    OcspStatus,
-    SourceKind,
-    SourceState,
-)
+from mutualgate.model.change import ChangeKind
+from mutualgate.model.foreign import ForeignList, OcspStatus, SourceKind, SourceState
+from mutualgate.model.partner import Anchor
 from mutualgate.store import Store, Transaction
 
 DAY = timedelta(days=1)

@@ -5,7 +5,9 @@ from datetime import timedelta
 
 from rows import AT, client
 
-from mutualgate.model import ClientState, KeySet, KeyState, PinKind, PublishedKey
+from mutualgate.model.client import ClientState
+from mutualgate.model.key_set import KeySet, KeyState, PublishedKey
+from mutualgate.model.pin import PinKind
 from mutualgate.store import Store, Transaction
 
 HOUR = timedelta(hours=1)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from rows import AT
 
-from mutualgate.model import LetterKind, LetterState
+from mutualgate.model.letter import LetterKind, LetterState
 from mutualgate.store import Store
 
 MAIL, HOOK = LetterKind.MAIL, LetterKind.WEBHOOK

@@ -5,7 +5,8 @@ import pytest
 from rows import AT, claim, client, partner
 
 from mutualgate.errors import Conflict
-from mutualgate.model import AnchorState, ClientState, Member, MemberState, PartnerAdmits, PartnerState, RuleKind
+from mutualgate.model.client import ClientState
+from mutualgate.model.partner import AnchorState, Member, MemberState, PartnerAdmits, PartnerState, RuleKind
 from mutualgate.store import Store
 from mutualgate.store.partners import member_key, parse_member_key
 

@@ -1,6 +1,7 @@
 from rows import AT, client, pin
 
-from mutualgate.model import ClientState, PinKind, PinState
+from mutualgate.model.client import ClientState
+from mutualgate.model.pin import PinKind, PinState
 from mutualgate.store import Store
 
 

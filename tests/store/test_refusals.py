@@ -1,7 +1,7 @@
 import pytest
 from rows import AT
 
-from mutualgate.model import RefusalRecord
+from mutualgate.model.refusal import RefusalRecord
 from mutualgate.store import Store, refusals
 
 

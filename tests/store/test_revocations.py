@@ -2,7 +2,7 @@ from datetime import timedelta
 
 from rows import AT, authority
 
-from mutualgate.model import Revocation, RevocationReason
+from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.store import Store
 from mutualgate.store.revocations import key, parse_key
 

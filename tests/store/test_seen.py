@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 from rows import AT
 
-from mutualgate.model import Sighting
+from mutualgate.model.sighting import Sighting
 from mutualgate.store import Store, seen
 from mutualgate.store.seen import split
 

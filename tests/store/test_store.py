@@ -13,7 +13,7 @@ from rows import AT, authority, client
 
 from mutualgate.clock import system_clock
 from mutualgate.errors import BadInput, Conflict, Corrupt, MutualgateError, NotFound, Unavailable
-from mutualgate.model import ClientName
+from mutualgate.model.names import ClientName
 from mutualgate.store import Store
 
 
@@ -97,7 +97,7 @@ def test_processes_open_and_write_at_once(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path\n"
         "from mutualgate.store import Store; from mutualgate.clock import system_clock\n"
-        "from mutualgate.model import ClientName\n"
+        "from mutualgate.model.names import ClientName\n"
         "store = Store.open(Path(sys.argv[1]), system_clock)\n"
         "for index in range(10):\n"
         "    with store.transaction() as tx:\n"

@@ -4,16 +4,10 @@ import pytest
 from rows import AT, claim, client, partner, pin
 
 from mutualgate.errors import Conflict
-from mutualgate.model import (
-    AnchorState,
-    ChangeKind,
-    ClientState,
-    Member,
-    MemberState,
-    PartnerAdmits,
-    PinState,
-    RuleKind,
-)
+from mutualgate.model.change import ChangeKind
+from mutualgate.model.client import ClientState
+from mutualgate.model.partner import AnchorState, Member, MemberState, PartnerAdmits, RuleKind
+from mutualgate.model.pin import PinState
 from mutualgate.store import Store
 
 

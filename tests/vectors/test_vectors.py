@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mutualgate.errors import BadInput
 from mutualgate.gate import Judge
-from mutualgate.model import PartnerProfile, RuleKind
+from mutualgate.model.partner import PartnerProfile, RuleKind
 from mutualgate.partners.names import name_of
 from mutualgate.partners.rules import parse
 from mutualgate.snapshot import records

@@ -12,20 +12,13 @@ from cryptography import x509
 from mutualgate.clients import find
 from mutualgate.clients.service import Clients
 from mutualgate.errors import Conflict, NotFound
-from mutualgate.model import (
-    Client,
-    ClientName,
-    Member,
-    MemberState,
-    Partner,
-    Pin,
-    PinKind,
-    PinState,
-    RefusalRecord,
-    Sighting,
-)
+from mutualgate.model.client import Client
+from mutualgate.model.names import ClientName, shown
 from mutualgate.model.names import roles as parse_roles
-from mutualgate.model.names import shown
+from mutualgate.model.partner import Member, MemberState, Partner
+from mutualgate.model.pin import Pin, PinKind, PinState
+from mutualgate.model.refusal import RefusalRecord
+from mutualgate.model.sighting import Sighting
 from mutualgate.partners import material, pins
 from mutualgate.partners.anchors import vouching
 from mutualgate.partners.members import Members

@@ -73,7 +73,7 @@ def clients_exist(folder: Folder) -> Check:
         if not named or not folder.exists():
             return
         from mutualgate.app.services import services
-        from mutualgate.model import ClientName
+        from mutualgate.model.names import ClientName
 
         with services(folder) as all_of_it, all_of_it.store.reading() as tx:
             unknown = {name for name in named if tx.clients.find(ClientName(name)) is None}

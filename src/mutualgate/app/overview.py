@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from mutualgate.model import LetterCount
+from mutualgate.model.letter import LetterCount
 from mutualgate.notices.expiry import Expiry, Summary
 from mutualgate.partners.key_sets import KeySetFigures, KeySets
 from mutualgate.partners.revocation import AnchorRevocation, PartnerRevocation

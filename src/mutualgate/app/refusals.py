@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from mutualgate.model import RefusalRecord
+from mutualgate.model.refusal import RefusalRecord
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, subject_text
 from mutualgate.store import Store
 from mutualgate.store.types import EPOCH

@@ -38,7 +38,7 @@ from mutualgate.authorities.token_keys import TokenKey
 from mutualgate.config import Config, Finding
 from mutualgate.errors import BadInput, MutualgateError, Unavailable
 from mutualgate.gate import DataPlane, GateSettings
-from mutualgate.model import ChangeKind
+from mutualgate.model.change import ChangeKind
 from mutualgate.tracing import Exporter, Tally
 
 log = logging.getLogger("mutualgate")

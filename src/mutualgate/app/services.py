@@ -26,8 +26,14 @@ if TYPE_CHECKING:
     from mutualgate.authorities.token_keys import TokenKeys
     from mutualgate.clients import Clients
     from mutualgate.config import Check, Config
-    from mutualgate.enrolment import Enrolment, Invitations, PartnerInvitations, Renewals, WrongTries
-    from mutualgate.notices import Expiry, Outbox, Sender
+    from mutualgate.enrolment.invitations import Invitations
+    from mutualgate.enrolment.partner_invitations import PartnerInvitations
+    from mutualgate.enrolment.renewals import Renewals
+    from mutualgate.enrolment.service import Enrolment
+    from mutualgate.enrolment.tries import WrongTries
+    from mutualgate.notices.expiry import Expiry
+    from mutualgate.notices.outbox import Outbox
+    from mutualgate.notices.sender import Sender
     from mutualgate.partners.key_sets import KeySets
     from mutualgate.partners.pins import Pins
     from mutualgate.partners.register import Register
@@ -242,20 +248,20 @@ class Services:
 
     @cached_property
     def enrolment(self) -> "Enrolment":
-        from mutualgate.enrolment import Enrolment
+        from mutualgate.enrolment.service import Enrolment
 
         return Enrolment(self.store, self.keys, self.policy, self.by)
 
     @cached_property
     def wrong_tries(self) -> "WrongTries":
         """Outlives a new configuration: who guessed before it is not forgotten."""
-        from mutualgate.enrolment import WrongTries
+        from mutualgate.enrolment.tries import WrongTries
 
         return WrongTries()
 
     @cached_property
     def invitations(self) -> "Invitations":
-        from mutualgate.enrolment import Invitations
+        from mutualgate.enrolment.invitations import Invitations
 
         return Invitations(
             self.store,
@@ -272,13 +278,13 @@ class Services:
     @cached_property
     def partner_invitations(self) -> "PartnerInvitations":
         """Those that partners' own administrators make."""
-        from mutualgate.enrolment import PartnerInvitations
+        from mutualgate.enrolment.partner_invitations import PartnerInvitations
 
         return PartnerInvitations(self.store, self.invitations, self.permits, self.by)
 
     @cached_property
     def renewals(self) -> "Renewals":
-        from mutualgate.enrolment import Renewals
+        from mutualgate.enrolment.renewals import Renewals
 
         return Renewals(self.store, self.keys, self.policy)
 
@@ -293,13 +299,13 @@ class Services:
 
     @cached_property
     def outbox(self) -> "Outbox":
-        from mutualgate.notices import Outbox
+        from mutualgate.notices.outbox import Outbox
 
         return Outbox(self.store, self.config.mail, self.config.notices, self.by)
 
     @cached_property
     def expiry(self) -> "Expiry":
-        from mutualgate.notices import Expiry
+        from mutualgate.notices.expiry import Expiry
 
         return Expiry(
             self.store,
@@ -318,7 +324,7 @@ class Services:
     @cached_property
     def sender(self) -> "Sender":
         """What sends letters; only in the process that has claimed the folder."""
-        from mutualgate.notices import Sender
+        from mutualgate.notices.sender import Sender
 
         return Sender(self.store, self.config.mail, self.config.notices)
 

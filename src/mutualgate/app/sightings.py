@@ -13,8 +13,9 @@ from typing import Any
 from cryptography import x509
 
 from mutualgate.errors import BadInput, MutualgateError
-from mutualgate.model import PartnerName, Sighting
 from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.model.partner import PartnerName
+from mutualgate.model.sighting import Sighting
 from mutualgate.partners import between, members
 from mutualgate.partners.anchors import Tell, silent
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, subject_text

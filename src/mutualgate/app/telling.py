@@ -1,8 +1,9 @@
 """Tells partners, and whoever watches the gate, of what concerns them: letters in the outbox, where mail is set up."""
 
 from mutualgate.config import Config, is_mailbox
-from mutualgate.model import Client, Partner
-from mutualgate.notices import Outbox
+from mutualgate.model.client import Client
+from mutualgate.model.partner import Partner
+from mutualgate.notices.outbox import Outbox
 from mutualgate.partners.anchors import Tell
 from mutualgate.partners.key_sets import Notice
 from mutualgate.partners.key_sets import Tell as TellOfKeys

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from mutualgate import audit, snapshot
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import ChangeKind, Member, MemberState, Sighting
+from mutualgate.model.change import ChangeKind
 from mutualgate.model.names import shown
+from mutualgate.model.partner import Member, MemberState
+from mutualgate.model.sighting import Sighting
 from mutualgate.model.trust import TrustChange
 from mutualgate.partners import bounds
 from mutualgate.store.partners import parse_member_key

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mutualgate.model import AuditEntry, Facts
+from mutualgate.model.audit import AuditEntry, Facts
 from mutualgate.store import Store, Transaction
 
 GENESIS = bytes(32)

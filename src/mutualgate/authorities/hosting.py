@@ -13,7 +13,7 @@ from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.keys import KeyKind, PrivateKey, make_key, plain_key_pem
 from mutualgate.authorities.profiles import ServerProfile
 from mutualgate.errors import Corrupt
-from mutualgate.model import AuthorityKind
+from mutualgate.model.authority import AuthorityKind
 from mutualgate.store import Transaction
 
 

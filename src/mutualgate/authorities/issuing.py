@@ -10,8 +10,9 @@ from mutualgate.authorities.crl import CRL_LIFETIME
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.profiles import CLIENT_LIFETIME, SERVER_LIFETIME, Prepared, Profile, prepare, sign
 from mutualgate.errors import NotFound
-from mutualgate.model import Authority, AuthorityKind, AuthorityName, serial
-from mutualgate.model.names import shown
+from mutualgate.model import serial
+from mutualgate.model.authority import Authority, AuthorityKind
+from mutualgate.model.names import AuthorityName, shown
 from mutualgate.store import Transaction
 
 RENEWAL_OVERLAP = timedelta(days=7)

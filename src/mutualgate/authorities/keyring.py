@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from mutualgate.authorities.keys import Passphrase, PrivateKey, decrypt_key, encrypt_key
 from mutualgate.errors import Conflict
-from mutualgate.model import Authority
+from mutualgate.model.authority import Authority
 from mutualgate.store import Transaction
 
 

@@ -8,7 +8,9 @@ from datetime import datetime
 from mutualgate.authorities.crl import make_crl
 from mutualgate.authorities.issuing import Policy, certificate_of
 from mutualgate.authorities.keyring import KeyRing
-from mutualgate.model import Authority, StoredCrl, serial
+from mutualgate.model import serial
+from mutualgate.model.authority import Authority
+from mutualgate.model.crl import StoredCrl
 from mutualgate.reading.crl import Revocation
 from mutualgate.store import Store, Transaction
 

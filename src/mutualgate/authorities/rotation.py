@@ -18,8 +18,10 @@ from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.keys import KeyKind, PrivateKey
 from mutualgate.authorities.profiles import MAX_COMMON_NAME, IntermediateProfile, RootProfile, prepare, sign
 from mutualgate.errors import Conflict
-from mutualgate.model import Admits, Authority, AuthorityKind, AuthorityName, serial
+from mutualgate.model import serial
+from mutualgate.model.authority import Admits, Authority, AuthorityKind
 from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.model.names import AuthorityName
 from mutualgate.store import Transaction
 
 _GENERATION = re.compile(r"(.*?)(?: \d{1,4})?")

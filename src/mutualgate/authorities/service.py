@@ -28,17 +28,12 @@ from mutualgate.authorities.profiles import (
 )
 from mutualgate.authorities.taking_over import TakenOver, TakeOver
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import (
-    Admits,
-    Authority,
-    AuthorityKind,
-    AuthorityName,
-    ClientName,
-    ClientState,
-    StoredCrl,
-)
 from mutualgate.model import serial as serials
+from mutualgate.model.authority import Admits, Authority, AuthorityKind
 from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.model.client import ClientState
+from mutualgate.model.crl import StoredCrl
+from mutualgate.model.names import AuthorityName, ClientName
 from mutualgate.model.names import roles as parse_roles
 from mutualgate.store import Store, Transaction
 

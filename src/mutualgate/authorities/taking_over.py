@@ -19,23 +19,14 @@ from mutualgate.authorities.findings import Finding, Severity
 from mutualgate.authorities.issuing import certificate_of
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.errors import BadInput, Conflict
-from mutualgate.model import (
-    Admits,
-    Authority,
-    AuthorityKind,
-    AuthorityName,
-    Client,
-    ClientName,
-    ClientState,
-    Origin,
-    Revocation,
-    RevocationReason,
-    Role,
-    StoredCrl,
-)
 from mutualgate.model import serial as serials
+from mutualgate.model.authority import Admits, Authority, AuthorityKind
 from mutualgate.model.certificate import CertificateFacts, facts, spki_fingerprint
-from mutualgate.model.names import NAME_LIMIT
+from mutualgate.model.client import Client, ClientState
+from mutualgate.model.credential import Origin
+from mutualgate.model.crl import StoredCrl
+from mutualgate.model.names import NAME_LIMIT, AuthorityName, ClientName, Role
+from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.reading.files import UNREADABLE
 from mutualgate.store import Transaction
 

@@ -110,7 +110,7 @@ def _authorities(services: "Services") -> "list[Authority]":
     from mutualgate.apache.export import Authority
     from mutualgate.authorities.crl import crl_pem
     from mutualgate.authorities.issuing import certificate_of
-    from mutualgate.model import AuthorityKind
+    from mutualgate.model.authority import AuthorityKind
 
     lists = services.authorities.crls()
     url = services.policy.crl_url

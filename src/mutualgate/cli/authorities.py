@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mutualgate.app import Services
     from mutualgate.authorities.findings import Finding
     from mutualgate.authorities.service import AdoptionReport, AuthorityView
-    from mutualgate.model import Authority
+    from mutualgate.model.authority import Authority
 
 app = Group("Authorities: ours, and adopted ones.")
 
@@ -50,7 +50,7 @@ def adopt(
     """
     from mutualgate.app import Folder, change
     from mutualgate.authorities.adopt import Estate
-    from mutualgate.model import Admits
+    from mutualgate.model.authority import Admits
 
     what = Estate(
         certificate=cert, key=key, key_password=_key_password(key_password_file), serial=serial, issued=issued, crl=crl
@@ -163,7 +163,7 @@ def admits(
     Example: mutualgate ca admits rootca listed
     """
     from mutualgate.app import Folder, change
-    from mutualgate.model import Admits
+    from mutualgate.model.authority import Admits
 
     wanted = choice(Admits, which, "which")
     authority, force = change(Folder(dir), lambda services: services.authorities.set_admits(name, wanted))

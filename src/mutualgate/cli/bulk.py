@@ -66,7 +66,7 @@ def import_(
     from mutualgate.app import Folder, change
     from mutualgate.enrolment.bulk_invitations import BulkInvitations, Done
     from mutualgate.enrolment.people import read_people
-    from mutualgate.model import Way
+    from mutualgate.model.invitation import Way
 
     if invite and out is None and str(file) == "-":
         raise typer.BadParameter("with a table from standard input, --out names the file for the links")
@@ -336,7 +336,7 @@ class _Links:
 
         from mutualgate.enrolment.bulk_invitations import Noted
         from mutualgate.enrolment.tokens import Secrets
-        from mutualgate.model import ClientName
+        from mutualgate.model.names import ClientName
 
         try:
             name, link, code, factor, until = row

@@ -13,7 +13,8 @@ from mutualgate.cli.pins import as_dict as pin_dict
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
-    from mutualgate.model import KeySet, Pin, PublishedKey
+    from mutualgate.model.key_set import KeySet, PublishedKey
+    from mutualgate.model.pin import Pin
     from mutualgate.partners.key_sets import Taken
 
 app = Group("Keys that a client publishes by a URL: new ones are found, wait, and then let it in.")

@@ -16,7 +16,9 @@ from mutualgate.errors import BadInput
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
-    from mutualgate.model import Client, Credential, Revocation
+    from mutualgate.model.client import Client
+    from mutualgate.model.credential import Credential
+    from mutualgate.model.revocation import Revocation
 
 app = Group("Clients: add, sign, suspend, revoke.", {"import": "bulk:import_", "keys": "client_keys:app"})
 
@@ -188,7 +190,7 @@ def list_(
     Example: mutualgate client list --role orders
     """
     from mutualgate.app import Folder, services
-    from mutualgate.model import ClientState
+    from mutualgate.model.client import ClientState
 
     wanted = None if state is None else choice(ClientState, state, "--state")
     with services(Folder(dir)) as all_of_it:
@@ -338,7 +340,7 @@ def revoke(
     mutualgate client revoke --certificate stolen.pem --reason keyCompromise
     """
     from mutualgate.app import Folder, change
-    from mutualgate.model import RevocationReason
+    from mutualgate.model.revocation import RevocationReason
 
     if (name is None) == (certificate is None):
         raise typer.BadParameter("give either the client's name or --certificate")

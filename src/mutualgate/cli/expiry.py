@@ -29,7 +29,7 @@ def expiring(
     Example: mutualgate expiring --within 30d
     """
     from mutualgate.app import Folder, control, services
-    from mutualgate.model import ExpiryKind
+    from mutualgate.model.expiring import ExpiryKind
     from mutualgate.notices.expiry import WORDS, as_dict
 
     ahead = _duration(within)

@@ -14,7 +14,8 @@ from mutualgate.cli.output import emit, plain, table
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
-    from mutualgate.enrolment import Invited, Opened
+    from mutualgate.enrolment.invitations import Invited
+    from mutualgate.enrolment.opening import Opened
 
 app = Group("Invitations: what came of them, take back, approve, send again.")
 
@@ -68,7 +69,7 @@ def invite(
     mutualgate invite partner-7 --role orders --way own --way csr --second-factor --qr
     """
     from mutualgate.app import Folder, change
-    from mutualgate.model import Way
+    from mutualgate.model.invitation import Way
 
     if qr_file is not None:
         refuse_existing(qr_file, force)
@@ -109,7 +110,7 @@ def list_(
     Example: mutualgate invitation list --state waiting
     """
     from mutualgate.app import Folder, services
-    from mutualgate.model import InvitationState
+    from mutualgate.model.invitation import InvitationState
 
     wanted = None if state is None else choice(InvitationState, state, "--state")
     with services(Folder(dir)) as all_of_it:
@@ -279,7 +280,7 @@ def _show(
     json: bool,
     more: dict[str, Any],
 ) -> None:
-    from mutualgate.model import Way
+    from mutualgate.model.invitation import Way
 
     invitation = invited.invitation
     lines = [head, ""]
@@ -339,7 +340,7 @@ def _qr_text(text: str) -> str:
 
 def as_dict_of(invited: "Invited") -> dict[str, Any]:
     """A new invitation for programs, without what opens it."""
-    from mutualgate.enrolment import Opened
+    from mutualgate.enrolment.opening import Opened
 
     return as_dict(Opened(invited.invitation, invited.client))
 

@@ -9,7 +9,7 @@ from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import emit, plain, table
 
 if TYPE_CHECKING:
-    from mutualgate.model import Letter
+    from mutualgate.model.letter import Letter
 
 app = Group("Letters by e-mail and webhook: what waits, what was sent, what was given up.")
 
@@ -26,7 +26,7 @@ def list_(
     Example: mutualgate notices list --state dead
     """
     from mutualgate.app import Folder, services
-    from mutualgate.model import LetterState
+    from mutualgate.model.letter import LetterState
 
     wanted = None if state is None else choice(LetterState, state, "--state")
     with services(Folder(dir)) as all_of_it:

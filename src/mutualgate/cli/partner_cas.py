@@ -18,7 +18,7 @@ from mutualgate.errors import BadInput
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
-    from mutualgate.model import Anchor
+    from mutualgate.model.partner import Anchor
     from mutualgate.partners.anchors import Claimed, Terms
     from mutualgate.partners.between import Below
 
@@ -391,7 +391,7 @@ def _changed(
     expired_grace: str | None,
 ) -> "Terms":
     """`terms` with what the flags say."""
-    from mutualgate.model import RevocationMode
+    from mutualgate.model.partner import RevocationMode
 
     if depth is not None:
         terms = replace(terms, depth=depth, sub_cas=terms.sub_cas if depth else (), hold=terms.hold and depth > 0)

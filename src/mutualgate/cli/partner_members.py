@@ -56,7 +56,7 @@ def list_(
     Example: mutualgate partner member list acme --state pending
     """
     from mutualgate.app import Folder, services
-    from mutualgate.model import MemberState
+    from mutualgate.model.partner import MemberState
 
     wanted = None if state is None else choice(MemberState, state, "--state")
     with services(Folder(dir)) as all_of_it:

@@ -9,7 +9,7 @@ from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import emit, named, plain, table
 
 if TYPE_CHECKING:
-    from mutualgate.model import NameRule
+    from mutualgate.model.partner import NameRule
 
 app = Group("What a partner may vouch for. Without a rule, nothing.")
 

@@ -11,7 +11,7 @@ from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import NO, emit, plain, table
 
 if TYPE_CHECKING:
-    from mutualgate.model import RevocationSource
+    from mutualgate.model.foreign import RevocationSource
     from mutualgate.partners.revocation import AnchorRevocation
 
 app = Group("What a partner's CAs revoked: where that is asked, lists and answers, and how fresh they are.")
@@ -49,7 +49,7 @@ def approve(
     Example: mutualgate partner crl approve acme http://crl.acme.example/issuing.crl
     """
     from mutualgate.app import Folder, change
-    from mutualgate.model import SourceKind
+    from mutualgate.model.foreign import SourceKind
 
     which = None if kind is None else choice(SourceKind, kind, "--kind")
     source, _ = change(

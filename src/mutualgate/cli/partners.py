@@ -11,7 +11,7 @@ from mutualgate.cli.partner_names import Wide
 from mutualgate.errors import BadInput
 
 if TYPE_CHECKING:
-    from mutualgate.model import Partner
+    from mutualgate.model.partner import Partner
     from mutualgate.partners.service import PartnerView
 
 app = Group(
@@ -58,7 +58,7 @@ def add(
     mutualgate partner add bank --profile psd2
     """
     from mutualgate.app import Folder, change
-    from mutualgate.model import PartnerAdmits, PartnerProfile
+    from mutualgate.model.partner import PartnerAdmits, PartnerProfile
 
     known_by = choice(PartnerProfile, profile, "--profile")
     which = choice(PartnerAdmits, admits, "--admits")
@@ -207,7 +207,7 @@ def admits(
     Example: mutualgate partner admits acme approval
     """
     from mutualgate.app import Folder, change
-    from mutualgate.model import PartnerAdmits
+    from mutualgate.model.partner import PartnerAdmits
 
     wanted = choice(PartnerAdmits, which, "WHICH")
     partner, force = change(Folder(dir), lambda services: services.partners.set_admits(name, wanted))

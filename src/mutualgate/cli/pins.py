@@ -13,7 +13,7 @@ from mutualgate.cli.output import emit, plain, table
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
-    from mutualgate.model import Pin
+    from mutualgate.model.pin import Pin
 
 app = Group("Clients' own certificates and keys, accepted as they are.")
 
@@ -46,7 +46,7 @@ def add(
     mutualgate pin add partner-7 renewed.pem --replaces 3 --overlap 7d
     """
     from mutualgate.app import Folder, change
-    from mutualgate.model import PinKind
+    from mutualgate.model.pin import PinKind
 
     data = read_file(file)
     end, both = day(until, "--until"), span(overlap, "--overlap")

@@ -12,7 +12,7 @@ from mutualgate.cli.output import emit, plain, table
 from mutualgate.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
-    from mutualgate.model import RefusalRecord
+    from mutualgate.model.refusal import RefusalRecord
     from mutualgate.reading.explain import Described, Explanation
 
 

@@ -129,7 +129,7 @@ def approve(
     """
     from mutualgate.app import Folder, services
     from mutualgate.app import change as make
-    from mutualgate.model import PinKind
+    from mutualgate.model.pin import PinKind
 
     with services(Folder(dir)) as all_of_it:
         found = all_of_it.approvals.look(refusal)

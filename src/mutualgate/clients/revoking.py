@@ -3,19 +3,14 @@
 from datetime import datetime
 
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import (
-    Authority,
-    Client,
-    Credential,
-    CredentialState,
-    Facts,
-    Pin,
-    PinState,
-    Revocation,
-    RevocationReason,
-)
 from mutualgate.model import serial as serials
+from mutualgate.model.audit import Facts
+from mutualgate.model.authority import Authority
+from mutualgate.model.client import Client
+from mutualgate.model.credential import Credential, CredentialState
 from mutualgate.model.names import shown
+from mutualgate.model.pin import Pin, PinState
+from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.store import Transaction
 
 _SHORTEST = 6

@@ -9,23 +9,14 @@ from dataclasses import dataclass, replace
 from mutualgate import audit
 from mutualgate.clients import revoking, states
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import (
-    Authority,
-    Client,
-    ClientName,
-    ClientState,
-    Credential,
-    Member,
-    Partner,
-    PartnerAdmits,
-    PartnerState,
-    Pin,
-    Revocation,
-    RevocationReason,
-    Role,
-)
+from mutualgate.model.authority import Authority
+from mutualgate.model.client import Client, ClientState
+from mutualgate.model.credential import Credential
+from mutualgate.model.names import ClientName, Role, shown
 from mutualgate.model.names import roles as parse_roles
-from mutualgate.model.names import shown
+from mutualgate.model.partner import Member, Partner, PartnerAdmits, PartnerState
+from mutualgate.model.pin import Pin
+from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.store import Store, Transaction
 
 CONTACT_LIMIT = 320

@@ -1,7 +1,7 @@
 """Which state of a client may follow which, and the sentence for who asks for another."""
 
 from mutualgate.errors import Conflict
-from mutualgate.model import Client, ClientState
+from mutualgate.model.client import Client, ClientState
 
 _MAY_FOLLOW = {
     ClientState.INVITED: {ClientState.ACTIVE, ClientState.SUSPENDED, ClientState.GONE},

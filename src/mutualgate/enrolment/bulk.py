@@ -20,20 +20,14 @@ from mutualgate.authorities.profiles import prepare, sign
 from mutualgate.clients import states
 from mutualgate.enrolment.signing import Signer, compromised, signing_authority, subject
 from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound
-from mutualgate.model import (
-    Authority,
-    Client,
-    ClientName,
-    ClientState,
-    Credential,
-    CredentialState,
-    Origin,
-    RevocationReason,
-    Role,
-    serial,
-)
+from mutualgate.model import serial
+from mutualgate.model.authority import Authority
 from mutualgate.model.certificate import CertificateFacts, facts
+from mutualgate.model.client import Client, ClientState
+from mutualgate.model.credential import Credential, CredentialState, Origin
+from mutualgate.model.names import ClientName, Role
 from mutualgate.model.names import roles as parse_roles
+from mutualgate.model.revocation import RevocationReason
 from mutualgate.reading.weak_keys import key_fingerprint
 from mutualgate.store import Store, Transaction
 from mutualgate.store.select import chunks

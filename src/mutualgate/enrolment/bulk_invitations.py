@@ -14,7 +14,8 @@ from mutualgate.enrolment.invitations import Invitations
 from mutualgate.enrolment.opening import LIFE, check_times, ways_of
 from mutualgate.enrolment.people import Person
 from mutualgate.enrolment.signing import subject
-from mutualgate.model import Client, ClientState, Way
+from mutualgate.model.client import Client, ClientState
+from mutualgate.model.invitation import Way
 from mutualgate.store import Store, Transaction
 from mutualgate.store.invitations import NewInvitation
 from mutualgate.store.select import chunks

@@ -8,7 +8,8 @@ from cryptography import x509
 from mutualgate.authorities.csr import read_csr
 from mutualgate.enrolment import own
 from mutualgate.errors import MutualgateError
-from mutualgate.model import Invitation, PinKind, Way
+from mutualgate.model.invitation import Invitation, Way
+from mutualgate.model.pin import PinKind
 from mutualgate.partners import material
 from mutualgate.reading.weak_keys import key_fingerprint, key_words
 

@@ -42,8 +42,11 @@ from mutualgate.enrolment.opening import (
 from mutualgate.enrolment.signing import Signed, Signer, active, check_key, end_pin, subject
 from mutualgate.enrolment.tries import WrongTries
 from mutualgate.errors import BadInput, NotFound
-from mutualgate.model import Client, ClientName, Invitation, InvitationState, Pin, PinKind, Way
+from mutualgate.model.client import Client
+from mutualgate.model.invitation import Invitation, InvitationState, Way
+from mutualgate.model.names import ClientName
 from mutualgate.model.names import roles as parse_roles
+from mutualgate.model.pin import Pin, PinKind
 from mutualgate.partners import pins
 from mutualgate.partners.material import Material
 from mutualgate.reading.weak_keys import key_fingerprint

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 
 from mutualgate.authorities.profiles import MAX_LIFETIME, MIN_LIFETIME
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import Client, Invitation, InvitationState, MemberState, PartnerState, Way
+from mutualgate.model.client import Client
+from mutualgate.model.invitation import Invitation, InvitationState, Way
+from mutualgate.model.partner import MemberState, PartnerState
 from mutualgate.store import Transaction
 
 LIFE = timedelta(days=7)

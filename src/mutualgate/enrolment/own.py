@@ -10,8 +10,10 @@ from datetime import datetime
 from cryptography import x509
 
 from mutualgate.errors import BadInput, Conflict
-from mutualgate.model import AnchorState, Client, Partner, PinKind, PinState
 from mutualgate.model.certificate import signed
+from mutualgate.model.client import Client
+from mutualgate.model.partner import AnchorState, Partner
+from mutualgate.model.pin import PinKind, PinState
 from mutualgate.partners.material import CLOCK_SKEW, MAX_CHAIN, Material, of_certificate
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.store import Transaction

@@ -14,9 +14,11 @@ from mutualgate.enrolment import tokens
 from mutualgate.enrolment.invitations import Invitations, Invited, came_of
 from mutualgate.enrolment.opening import LIFE, Opened, check_times, ways_of
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import ADMINISTRATOR, Client, InvitationState, MemberState, Partner, PartnerState, Way
+from mutualgate.model.client import Client
+from mutualgate.model.invitation import InvitationState, Way
 from mutualgate.model.names import roles as parse_roles
 from mutualgate.model.names import shown
+from mutualgate.model.partner import ADMINISTRATOR, MemberState, Partner, PartnerState
 from mutualgate.partners import bounds, rules
 from mutualgate.partners.finding import find
 from mutualgate.partners.finding import subject as about

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from mutualgate.clients.service import parse_contact
 from mutualgate.enrolment.letter import mail_address
 from mutualgate.errors import BadInput
-from mutualgate.model import ClientName, Role
+from mutualgate.model.names import ClientName, Role, shown
 from mutualgate.model.names import roles as parse_roles
-from mutualgate.model.names import shown
 
 MAX_ROWS = 1_000_000
 MAX_CELL = 1_000

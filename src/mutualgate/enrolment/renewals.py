@@ -20,7 +20,12 @@ from mutualgate.enrolment.opening import for_visitors
 from mutualgate.enrolment.signing import Signed, Signer, end_pin, subject, supersede
 from mutualgate.enrolment.tokens import Secrets
 from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound
-from mutualgate.model import Client, Credential, Pin, PinKind, PinState, RevocationReason, Way, serial
+from mutualgate.model import serial
+from mutualgate.model.client import Client
+from mutualgate.model.credential import Credential
+from mutualgate.model.invitation import Way
+from mutualgate.model.pin import Pin, PinKind, PinState
+from mutualgate.model.revocation import RevocationReason
 from mutualgate.partners.material import Material
 from mutualgate.reading.weak_keys import key_fingerprint
 from mutualgate.store import Store, Transaction

@@ -16,7 +16,8 @@ from mutualgate.authorities.keys import KeyKind, make_key
 from mutualgate.clients import find, revoking, states
 from mutualgate.enrolment.signing import Signed, Signer, supersede
 from mutualgate.errors import BadInput, Conflict
-from mutualgate.model import Client, Credential
+from mutualgate.model.client import Client
+from mutualgate.model.credential import Credential
 from mutualgate.store import Store, Transaction
 
 

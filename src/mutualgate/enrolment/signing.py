@@ -17,18 +17,13 @@ from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.profiles import ClientProfile, Prepared
 from mutualgate.errors import Conflict
-from mutualgate.model import (
-    Authority,
-    AuthorityKind,
-    Client,
-    ClientState,
-    Credential,
-    Origin,
-    PinState,
-    RevocationReason,
-    serial,
-)
+from mutualgate.model import serial
+from mutualgate.model.authority import Authority, AuthorityKind
 from mutualgate.model.certificate import facts
+from mutualgate.model.client import Client, ClientState
+from mutualgate.model.credential import Credential, Origin
+from mutualgate.model.pin import PinState
+from mutualgate.model.revocation import RevocationReason
 from mutualgate.reading.weak_keys import key_fingerprint
 from mutualgate.store import Transaction
 

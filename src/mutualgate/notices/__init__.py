@@ -7,24 +7,3 @@ mail          a letter as an e-mail
 webhook       a letter as a signed call
 secret_file   passwords and secrets, which stand in files of their own
 """
-
-from typing import TYPE_CHECKING
-
-from mutualgate.later import members
-
-if TYPE_CHECKING:
-    from mutualgate.notices.expiry import Expiry
-    from mutualgate.notices.outbox import Outbox
-    from mutualgate.notices.sender import Sender
-
-__all__ = ["Expiry", "Outbox", "Sender"]
-
-if not TYPE_CHECKING:
-    __getattr__ = members(
-        __name__,
-        {
-            "expiry": ("Expiry",),
-            "outbox": ("Outbox",),
-            "sender": ("Sender",),
-        },
-    )

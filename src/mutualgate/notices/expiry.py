@@ -12,8 +12,10 @@ from typing import Any
 
 from mutualgate.clock import Clock
 from mutualgate.config import NoticesConfig, is_mailbox
-from mutualgate.model import Anchor, AnchorState, AuthorityKind, Expiring, ExpiryKind
+from mutualgate.model.authority import AuthorityKind
+from mutualgate.model.expiring import Expiring, ExpiryKind
 from mutualgate.model.foreign import CA_SCOPE
+from mutualgate.model.partner import Anchor, AnchorState
 from mutualgate.notices.outbox import Outbox
 from mutualgate.store import Store, Transaction
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from mutualgate.config import MailConfig, Security, is_mailbox
 from mutualgate.errors import BadInput
-from mutualgate.model import Letter
+from mutualgate.model.letter import Letter
 from mutualgate.notices.failure import Failure, said
 from mutualgate.notices.secret_file import read_secret
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from mutualgate import audit
 from mutualgate.config import MailConfig, NoticesConfig, is_mailbox
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import Letter, LetterCount, LetterKind, LetterState
+from mutualgate.model.letter import Letter, LetterCount, LetterKind, LetterState
 from mutualgate.store import Store, Transaction
 
 MAX_SUBJECT = 200

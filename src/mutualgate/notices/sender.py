@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from threading import Event
 
 from mutualgate.config import MailConfig, NoticesConfig
-from mutualgate.model import Letter, LetterKind
+from mutualgate.model.letter import Letter, LetterKind
 from mutualgate.notices import webhook
 from mutualgate.notices.failure import Failure
 from mutualgate.notices.mail import MailRoom

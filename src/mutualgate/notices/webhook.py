@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from mutualgate import __version__
 from mutualgate.config import NoticesConfig
 from mutualgate.errors import BadInput
-from mutualgate.model import Letter
+from mutualgate.model.letter import Letter
 from mutualgate.notices.failure import Failure
 from mutualgate.notices.http_post import post
 from mutualgate.notices.secret_file import read_secret

@@ -13,8 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import Anchor, AnchorState, Partner, RevocationMode
-from mutualgate.model.partner import certificate_policy
+from mutualgate.model.partner import Anchor, AnchorState, Partner, RevocationMode, certificate_policy
 from mutualgate.model.partner import environment as legal_environment
 from mutualgate.partners import ca
 from mutualgate.partners.finding import find, subject

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import Anchor, AnchorState, Partner, SeenCa
 from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.model.partner import Anchor, AnchorState, Partner, SeenCa
 from mutualgate.partners import ca
 from mutualgate.partners.anchors import MOST_BELOW, MOST_OF_ONE_NAME, Tell, parsed
 from mutualgate.partners.finding import find, subject

@@ -6,7 +6,7 @@ Knows who was invited and what becomes of it when rules change. Which names a ru
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from mutualgate.model import Member, MemberState
+from mutualgate.model.partner import Member, MemberState
 from mutualgate.store import Transaction
 from mutualgate.store.trust import Watch
 

@@ -1,8 +1,8 @@
 """Whom a name means, within a transaction that somebody else leads."""
 
 from mutualgate.errors import BadInput, NotFound
-from mutualgate.model import Partner, PartnerName
 from mutualgate.model.names import shown
+from mutualgate.model.partner import Partner, PartnerName
 from mutualgate.store import Transaction
 
 

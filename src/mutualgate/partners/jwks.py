@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mutualgate.errors import BadInput
-from mutualgate.model import PinKind
+from mutualgate.model.pin import PinKind
 from mutualgate.partners import material
 from mutualgate.partners.material import Material
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, shown

@@ -16,8 +16,10 @@ from typing import Any
 from mutualgate import audit
 from mutualgate.clients import find, states
 from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound
-from mutualgate.model import Client, KeySet, KeyState, Pin, PinKind, PinState, PublishedKey
+from mutualgate.model.client import Client
+from mutualgate.model.key_set import KeySet, KeyState, PublishedKey
 from mutualgate.model.partner import environment as legal_environment
+from mutualgate.model.pin import Pin, PinKind, PinState
 from mutualgate.partners import fetching, material, pins
 from mutualgate.partners.addresses import read_location
 from mutualgate.partners.fetching import Resolve

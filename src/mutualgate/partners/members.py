@@ -12,19 +12,10 @@ from cryptography import x509
 from mutualgate import audit
 from mutualgate.clients import find as find_client
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import (
-    Client,
-    ClientName,
-    ClientState,
-    Member,
-    MemberState,
-    Partner,
-    PartnerAdmits,
-    Role,
-)
-from mutualgate.model.names import NAME_LIMIT, shown
+from mutualgate.model.client import Client, ClientState
+from mutualgate.model.names import NAME_LIMIT, ClientName, Role, shown
 from mutualgate.model.names import roles as parse_roles
-from mutualgate.model.partner import MEMBER_NAME_LIMIT
+from mutualgate.model.partner import MEMBER_NAME_LIMIT, Member, MemberState, Partner, PartnerAdmits
 from mutualgate.partners import rules
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.names import name_of

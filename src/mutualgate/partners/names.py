@@ -8,7 +8,7 @@ import ipaddress
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from mutualgate.model import PartnerProfile, RuleKind
+from mutualgate.model.partner import PartnerProfile, RuleKind
 from mutualgate.reading.files import UNREADABLE
 
 _SHORT = {

@@ -17,7 +17,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mutualgate.errors import BadInput
-from mutualgate.model import OcspStatus
+from mutualgate.model.foreign import OcspStatus
 from mutualgate.reading.crl import REASONS, serial_octets
 from mutualgate.reading.files import OLD_HASHES, UNREADABLE, odd_serials_allowed
 

@@ -12,9 +12,11 @@ from cryptography import x509
 from mutualgate import audit
 from mutualgate.clients import find, states
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import AnchorState, Client, ClientState, Pin, PinKind, PinState
 from mutualgate.model.certificate import signed
+from mutualgate.model.client import Client, ClientState
+from mutualgate.model.partner import AnchorState
 from mutualgate.model.partner import environment as legal_environment
+from mutualgate.model.pin import Pin, PinKind, PinState
 from mutualgate.partners import material
 from mutualgate.partners.material import Material
 from mutualgate.reading.files import UNREADABLE

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mutualgate.config import RegisterConfig
-from mutualgate.model import Member, MemberState, Partner, PartnerProfile, PartnerState, RuleKind
+from mutualgate.model.partner import Member, MemberState, Partner, PartnerProfile, PartnerState, RuleKind
 from mutualgate.partners.anchors import Tell
 from mutualgate.partners.members import Members
 from mutualgate.store import Store, Transaction

@@ -20,18 +20,9 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import (
-    Anchor,
-    AnchorState,
-    ForeignList,
-    OcspStatus,
-    Partner,
-    RevocationMode,
-    RevocationSource,
-    SourceKind,
-    SourceState,
-)
+from mutualgate.model.foreign import ForeignList, OcspStatus, RevocationSource, SourceKind, SourceState
 from mutualgate.model.names import shown
+from mutualgate.model.partner import Anchor, AnchorState, Partner, RevocationMode
 from mutualgate.partners import revocation_intake
 from mutualgate.partners.addresses import read_location
 from mutualgate.partners.anchors import vouching

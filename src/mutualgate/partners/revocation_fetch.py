@@ -12,19 +12,9 @@ from threading import Lock
 
 from mutualgate import audit
 from mutualgate.errors import MutualgateError, NotFound
-from mutualgate.model import (
-    Anchor,
-    AnchorState,
-    ChangeKind,
-    OcspAnswer,
-    OcspStatus,
-    Partner,
-    PartnerState,
-    RevocationSource,
-    SourceKind,
-    SourceState,
-)
-from mutualgate.model.foreign import OCSP_SCOPE
+from mutualgate.model.change import ChangeKind
+from mutualgate.model.foreign import OCSP_SCOPE, OcspAnswer, OcspStatus, RevocationSource, SourceKind, SourceState
+from mutualgate.model.partner import Anchor, AnchorState, Partner, PartnerState
 from mutualgate.partners import fetching, ocsp
 from mutualgate.partners.addresses import read_location
 from mutualgate.partners.fetching import Resolve

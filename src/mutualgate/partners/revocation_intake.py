@@ -10,7 +10,8 @@ from datetime import datetime
 
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict
-from mutualgate.model import Anchor, ForeignList
+from mutualgate.model.foreign import ForeignList
+from mutualgate.model.partner import Anchor
 from mutualgate.model.serial import LIMIT
 from mutualgate.partners.revocation_list import VerifiedList
 from mutualgate.reading.crl import REMOVE_FROM_CRL, Revocation

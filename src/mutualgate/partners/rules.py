@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mutualgate.errors import BadInput
-from mutualgate.model import PartnerProfile, RuleKind
 from mutualgate.model.names import shown
+from mutualgate.model.partner import PartnerProfile, RuleKind
 
 LONGEST = 1_024
 """Characters of a rule; no name that fits into a certificate's usual size is longer."""

@@ -10,12 +10,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import (
+from mutualgate.model.client import Client, ClientState
+from mutualgate.model.names import ClientName, shown
+from mutualgate.model.names import roles as parse_roles
+from mutualgate.model.partner import (
     Anchor,
     AnchorState,
-    Client,
-    ClientName,
-    ClientState,
     Intermediate,
     Member,
     NameRule,
@@ -25,8 +25,6 @@ from mutualgate.model import (
     PartnerProfile,
     PartnerState,
 )
-from mutualgate.model.names import roles as parse_roles
-from mutualgate.model.names import shown
 from mutualgate.partners import between, bounds, ca, rules
 from mutualgate.partners.anchors import Anchors, Tell, parsed, silent
 from mutualgate.partners.between import Between

@@ -8,7 +8,9 @@ from itertools import islice
 
 from cryptography import x509
 
-from mutualgate.model import Anchor, AnchorState, Partner, RefusalRecord, Sighting
+from mutualgate.model.partner import Anchor, AnchorState, Partner
+from mutualgate.model.refusal import RefusalRecord
+from mutualgate.model.sighting import Sighting
 from mutualgate.partners import ca
 from mutualgate.partners.anchors import parsed
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed

@@ -16,9 +16,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mutualgate.app.server_certificates import site_certificates
-from mutualgate.enrolment import Opened
+from mutualgate.enrolment.opening import Opened
 from mutualgate.errors import BadInput
-from mutualgate.model import Way
+from mutualgate.model.invitation import Way
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk

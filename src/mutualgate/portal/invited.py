@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mutualgate.enrolment import Opened, Outcome
+from mutualgate.enrolment.invitations import Outcome
+from mutualgate.enrolment.opening import Opened
 from mutualgate.errors import BadInput, Conflict
-from mutualgate.model import InvitationState, Way
+from mutualgate.model.invitation import InvitationState, Way
 from mutualgate.portal.asked import Asked
 
 FACTOR_FIELD: Final = "second-factor"

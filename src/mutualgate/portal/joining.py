@@ -12,9 +12,12 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mutualgate.enrolment import Opened, Outcome, Progress, Signed
+from mutualgate.enrolment.invitations import Outcome, Progress
+from mutualgate.enrolment.opening import Opened
+from mutualgate.enrolment.signing import Signed
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import InvitationState, PinKind, Way
+from mutualgate.model.invitation import InvitationState, Way
+from mutualgate.model.pin import PinKind
 from mutualgate.portal import answers, showing
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mutualgate.errors import NotFound
-from mutualgate.model import Way
+from mutualgate.model.invitation import Way
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk

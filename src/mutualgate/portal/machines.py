@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from mutualgate.authorities.issuing import certificate_of
 from mutualgate.config import SiteConfig
-from mutualgate.enrolment import Outcome
+from mutualgate.enrolment.invitations import Outcome
 from mutualgate.errors import BadInput
-from mutualgate.model import Way
+from mutualgate.model.invitation import Way
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.invited import FACTOR_FIELD, outcome_values

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import Anchor, AnchorState, MemberState, PartnerName
+from mutualgate.model.partner import Anchor, AnchorState, MemberState, PartnerName
 from mutualgate.partners.under import let_in_under, refused_under
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
@@ -28,7 +28,7 @@ from mutualgate.portal.trying import Change, Preview, preview
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
-    from mutualgate.model import Sighting
+    from mutualgate.model.sighting import Sighting
     from mutualgate.partners.anchors import Terms
     from mutualgate.partners.service import PartnerView
 
@@ -343,7 +343,7 @@ def _ways(view: "PartnerView") -> dict[str, Any]:
 
 def _terms(asked: Asked, office: Office, values: Any) -> "Terms":
     """On which terms: an operator says, a partner has the usual ones."""
-    from mutualgate.model import RevocationMode
+    from mutualgate.model.partner import RevocationMode
     from mutualgate.partners.anchors import Terms
 
     if not office.operator:

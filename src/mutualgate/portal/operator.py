@@ -14,7 +14,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from mutualgate.errors import BadInput, NotFound
-from mutualgate.model import ClientState, InvitationState
+from mutualgate.model.client import ClientState
+from mutualgate.model.invitation import InvitationState
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk, View

@@ -6,7 +6,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model import ClientState, RevocationReason
+from mutualgate.model.client import ClientState
+from mutualgate.model.revocation import RevocationReason
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.guard import Form

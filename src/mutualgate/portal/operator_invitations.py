@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from mutualgate.errors import BadInput, MutualgateError, NotFound
-from mutualgate.model import InvitationState, Way
+from mutualgate.model.invitation import InvitationState, Way
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.guard import Form
@@ -17,7 +17,7 @@ from mutualgate.portal.operator import PAGE_ROWS, At, acting, number, number_of,
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
-    from mutualgate.enrolment import Invited
+    from mutualgate.enrolment.invitations import Invited
 
 WAYS: Final = {
     Way.PAGE: "a key made in the page",

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from mutualgate.errors import NotFound
-from mutualgate.model import PublishedKey
+from mutualgate.model.key_set import PublishedKey
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.operator import At, Step, acting, number_of, part, said_yes, step_of, steps, sure

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from mutualgate.errors import BadInput, MutualgateError, NotFound
-from mutualgate.model import PartnerAdmits
+from mutualgate.model.partner import PartnerAdmits
 from mutualgate.portal import answers, offices
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.offices import Office

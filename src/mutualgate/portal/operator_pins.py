@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from mutualgate.errors import BadInput
-from mutualgate.model import Pin, PinKind
+from mutualgate.model.pin import Pin, PinKind
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.guard import Form

@@ -7,7 +7,7 @@ from starlette.routing import BaseRoute
 
 from mutualgate.errors import BadInput, MutualgateError, NotFound
 from mutualgate.gate import reasons
-from mutualgate.model import PinKind
+from mutualgate.model.pin import PinKind
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.operator import At, acting, is_sure, part, query, shown, sure

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from mutualgate.errors import Conflict, NotFound
-from mutualgate.model import ADMINISTRATOR, MemberState, Partner, PartnerState
+from mutualgate.model.partner import ADMINISTRATOR, MemberState, Partner, PartnerState
 from mutualgate.portal import answers, offices, partner_invitations
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk, View

@@ -11,7 +11,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from mutualgate.errors import BadInput, MutualgateError, NotFound
-from mutualgate.model import ADMINISTRATOR, InvitationState, Way
+from mutualgate.model.invitation import InvitationState, Way
+from mutualgate.model.partner import ADMINISTRATOR
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.guard import Form
@@ -21,7 +22,7 @@ from mutualgate.portal.operator_invitations import LIVES, WAYS, opening
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
-    from mutualgate.enrolment import Invited
+    from mutualgate.enrolment.invitations import Invited
 
 USES: Final = {
     "person": ("a person, in a browser or on a phone", (Way.PAGE, Way.OWN, Way.CSR, Way.APPLE, Way.WINDOWS)),

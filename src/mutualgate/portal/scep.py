@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from mutualgate.authorities.exchange import Recipient
 from mutualgate.errors import BadInput, Conflict, MutualgateError, Unavailable
-from mutualgate.model import Way
+from mutualgate.model.invitation import Way
 from mutualgate.portal import answers, scep_messages
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk

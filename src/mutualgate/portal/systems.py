@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from mutualgate.authorities.p12 import Encoding, encoding_for
-from mutualgate.model import Way
+from mutualgate.model.invitation import Way
 
 # Asks Chromium and its kin for the version, which their User-Agent no longer tells (User-Agent Client Hints).
 ACCEPT_CH: Final = "Sec-CH-UA-Platform-Version"

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mutualgate.model import Way
+from mutualgate.model.invitation import Way
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk

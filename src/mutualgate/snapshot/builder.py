@@ -6,7 +6,10 @@ Both are made in one reading transaction, so they are the store's state at exact
 from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import timedelta
 
-from mutualgate.model import Authority, Change, ChangeKind, Client, ClientState, Revocation
+from mutualgate.model.authority import Authority
+from mutualgate.model.change import Change, ChangeKind
+from mutualgate.model.client import Client, ClientState
+from mutualgate.model.revocation import Revocation
 from mutualgate.snapshot.records import (
     AnchorRecord,
     AuthorityRecord,

@@ -10,8 +10,11 @@ from collections.abc import Iterator, Sequence
 from cryptography import x509
 
 from mutualgate.errors import BadInput
-from mutualgate.model import ClientState, PartnerProfile, PinKind, serial
+from mutualgate.model import serial
 from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.model.client import ClientState
+from mutualgate.model.partner import PartnerProfile
+from mutualgate.model.pin import PinKind
 from mutualgate.partners.names import name_of
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.snapshot.builder import (

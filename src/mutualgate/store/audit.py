@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select
 
-from mutualgate.model import AuditEntry
+from mutualgate.model.audit import AuditEntry
 from mutualgate.store.schema import audit
 
 

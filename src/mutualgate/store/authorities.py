@@ -6,7 +6,9 @@ from typing import Any
 from sqlalchemy import Connection, Select, exists, insert, select, update
 
 from mutualgate.errors import Conflict
-from mutualgate.model import Admits, Authority, AuthorityKind, AuthorityName, ChangeKind
+from mutualgate.model.authority import Admits, Authority, AuthorityKind
+from mutualgate.model.change import ChangeKind
+from mutualgate.model.names import AuthorityName
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import authority, authority_key
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from mutualgate.model import Change, ChangeKind
+from mutualgate.model.change import Change, ChangeKind
 from mutualgate.store.schema import change, feed
 
 KEPT = 50_000

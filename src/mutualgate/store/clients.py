@@ -8,16 +8,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, or_, select, update
 
 from mutualgate.errors import Conflict
-from mutualgate.model import (
-    ChangeKind,
-    Client,
-    ClientName,
-    ClientState,
-    InvitationState,
-    MemberState,
-    PartnerState,
-    Role,
-)
+from mutualgate.model.change import ChangeKind
+from mutualgate.model.client import Client, ClientState
+from mutualgate.model.invitation import InvitationState
+from mutualgate.model.names import ClientName, Role
+from mutualgate.model.partner import MemberState, PartnerState
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import client, client_role, invitation, member, partner
 from mutualgate.store.select import chunks, plain_rows

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Select, and_, delete, func, insert, select, update
 
 from mutualgate.errors import Conflict
-from mutualgate.model import ChangeKind, Client, Credential, Origin, PinState, Revocation, RevocationReason
+from mutualgate.model.change import ChangeKind
+from mutualgate.model.client import Client
+from mutualgate.model.credential import Credential, Origin
+from mutualgate.model.pin import PinState
+from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import certificate, client, credential, key_owner, pin, revocation
 from mutualgate.store.select import chunks, plain_rows

@@ -2,7 +2,8 @@
 
 from sqlalchemy import Connection, delete, insert, select
 
-from mutualgate.model import StoredCrl, serial
+from mutualgate.model import serial
+from mutualgate.model.crl import StoredCrl
 from mutualgate.store.schema import crl
 
 

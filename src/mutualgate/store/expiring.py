@@ -20,7 +20,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement
 
-from mutualgate.model import Expiring, ExpiryKind, InvitationState, PinState
+from mutualgate.model.expiring import Expiring, ExpiryKind
+from mutualgate.model.invitation import InvitationState
+from mutualgate.model.pin import PinState
 from mutualgate.store.schema import client, credential, invitation, pin, revocation, seen, told
 from mutualgate.store.select import chunks
 

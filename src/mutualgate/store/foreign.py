@@ -6,8 +6,10 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Select, delete, func, insert, select, tuple_, type_coerce, update
 
-from mutualgate.model import (
-    ChangeKind,
+from mutualgate.model import serial
+from mutualgate.model.change import ChangeKind
+from mutualgate.model.foreign import (
+    OCSP_SCOPE,
     ForeignList,
     ForeignRevocation,
     OcspAnswer,
@@ -15,9 +17,7 @@ from mutualgate.model import (
     RevocationSource,
     SourceKind,
     SourceState,
-    serial,
 )
-from mutualgate.model.foreign import OCSP_SCOPE
 from mutualgate.store import sqlite
 from mutualgate.store.changes import LISTED_AT_MOST, Changes
 from mutualgate.store.revocations import key

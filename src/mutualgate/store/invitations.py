@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
-from mutualgate.model import Invitation, InvitationState, PinKind, Way
+from mutualgate.model.invitation import Invitation, InvitationState, Way
+from mutualgate.model.pin import PinKind
 from mutualgate.store.schema import invitation, seen
 from mutualgate.store.select import chunks
 

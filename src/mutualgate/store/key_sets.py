@@ -7,7 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, FromClause, Select, Table, and_, delete, exists, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from mutualgate.model import ClientState, KeySet, KeyState, PartnerState, PinKind, PublishedKey
+from mutualgate.model.client import ClientState
+from mutualgate.model.key_set import KeySet, KeyState, PublishedKey
+from mutualgate.model.partner import PartnerState
+from mutualgate.model.pin import PinKind
 from mutualgate.store.schema import client, key_set, member, partner, published_key
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
-from mutualgate.model import Letter, LetterCount, LetterKind, LetterState
+from mutualgate.model.letter import Letter, LetterCount, LetterKind, LetterState
 from mutualgate.store.schema import outbox
 
 _Letters = list[Letter]  # `list` is a method below

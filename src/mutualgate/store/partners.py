@@ -9,10 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, or_, select, tuple_, update
 
 from mutualgate.errors import Conflict
-from mutualgate.model import (
+from mutualgate.model.change import ChangeKind
+from mutualgate.model.names import Role
+from mutualgate.model.partner import (
     Anchor,
     AnchorState,
-    ChangeKind,
     Intermediate,
     Member,
     MemberState,
@@ -23,7 +24,6 @@ from mutualgate.model import (
     PartnerProfile,
     PartnerState,
     RevocationMode,
-    Role,
     RuleKind,
     SeenCa,
 )

@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Select, func, insert, select, type_coerce, update
 
-from mutualgate.model import ChangeKind, Pin, PinKind, PinState
+from mutualgate.model.change import ChangeKind
+from mutualgate.model.pin import Pin, PinKind, PinState
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import client, pin
 from mutualgate.store.select import chunks, plain_rows

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
-from mutualgate.model import RefusalRecord
+from mutualgate.model.refusal import RefusalRecord
 from mutualgate.store.schema import refusal, seen
 
 KEPT = 10_000

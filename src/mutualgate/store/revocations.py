@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import BigInteger, Connection, delete, func, insert, select, type_coerce, update
 
-from mutualgate.model import ChangeKind, Revocation, RevocationReason
+from mutualgate.model.change import ChangeKind
+from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.store import sqlite
 from mutualgate.store.changes import LISTED_AT_MOST, Changes
 from mutualgate.store.schema import authority, revocation

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, select, update
 
-from mutualgate.model import Sighting
+from mutualgate.model.sighting import Sighting
 from mutualgate.store.schema import member, seen
 from mutualgate.store.select import chunks
 

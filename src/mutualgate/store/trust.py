@@ -16,7 +16,10 @@ from sqlalchemy import Connection, and_, column, delete, func, insert, select, t
 from sqlalchemy.sql.selectable import TableClause
 
 from mutualgate.errors import Conflict
-from mutualgate.model import AnchorState, ChangeKind, ClientState, PartnerState, PinState
+from mutualgate.model.change import ChangeKind
+from mutualgate.model.client import ClientState
+from mutualgate.model.partner import AnchorState, PartnerState
+from mutualgate.model.pin import PinState
 from mutualgate.model.trust import TrustChange
 from mutualgate.store import schema
 from mutualgate.store.changes import Changes
