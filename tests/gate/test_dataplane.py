@@ -3,6 +3,8 @@
 import http.client
 import json
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -270,6 +272,35 @@ def test_the_judge_answers_without_a_gate(world: World) -> None:
     assert judge.authorize([world.alice.der], AT, "localhost", "/x").route == "/"
     with pytest.raises(Corrupt):
         Judge([b"nonsense"])
+
+
+_LOADED = """
+import hashlib, sys
+from pathlib import Path
+from mutualgate.gate import Judge
+from mutualgate.snapshot.records import encode_rows
+
+def resident():
+    return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) << 10
+
+def batches(count):
+    for begin in range(0, count, 1_000):
+        numbers = range(begin, begin + 1_000)
+        yield encode_rows("revocations", [(1, b"\\1" + hashlib.sha256(b"%d" % n).digest()[:15], n, 1) for n in numbers])
+
+Judge(batches(1_000))
+before, count = resident(), int(sys.argv[1])
+judge = Judge(batches(count))
+print((resident() - before) / count)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not say how much a process holds")
+def test_loading_revocations_leaves_no_more_than_is_kept_of_them() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", _LOADED, "300000"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert float(told.stdout) < 40
 
 
 def test_a_verdict_is_no_truth_value(world: World) -> None:

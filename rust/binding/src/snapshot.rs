@@ -8,7 +8,7 @@ use std::{
 use judge::record::Batch;
 use pyo3::prelude::*;
 
-use crate::{engine_error, verdict::Verdict};
+use crate::{engine_error, trim, verdict::Verdict};
 
 /// All that the judge reads, at one epoch.
 #[pyclass(frozen, module = "mutualgate._engine")]
@@ -44,6 +44,8 @@ impl Snapshot {
             return Err(error);
         }
         let snapshot = taken.map_err(|_| engine_error("records: the judge's thread died"))??;
+        // What was made on the way is free, and lies between what stays.
+        py.detach(trim);
         Ok(Snapshot {
             inner: Arc::new(snapshot),
         })

@@ -1,6 +1,6 @@
 //! Records into a snapshot: what they may say, and what happens if they say something else.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use crate::{
     anchor::Anchor,
@@ -18,8 +18,59 @@ use crate::{
     verdict::Client,
 };
 
+/// What records of a fixed size say, as the snapshot keeps it.
+#[derive(Debug, Default)]
+pub(crate) struct Entries {
+    credentials: Vec<Credential>,
+    revocations: Vec<Revocation>,
+    certificate_pins: Vec<Pin>,
+    key_pins: Vec<Pin>,
+    members: Vec<Member>,
+    foreign: Vec<Revocation>,
+}
+
+/// Takes them out of `batch` and adds them to `entries`. The records are a few times as large.
+pub(crate) fn read(
+    snapshot: &mut Snapshot,
+    batch: &mut Batch,
+    entries: &mut Entries,
+) -> Result<(), RecordError> {
+    for record in mem::take(&mut batch.credentials) {
+        entries.credentials.push(credential(&record)?);
+    }
+    for record in mem::take(&mut batch.revocations) {
+        entries.revocations.push(revocation(&record)?);
+    }
+    for record in mem::take(&mut batch.pins) {
+        let pin = pin(snapshot, &record)?;
+        match record.kind {
+            PinKind::Certificate => entries.certificate_pins.push(pin),
+            PinKind::Key => entries.key_pins.push(pin),
+        }
+    }
+    for record in mem::take(&mut batch.members) {
+        let member = Member::new(record.partner, &record.name, record.client);
+        entries.members.push(member);
+    }
+    for record in mem::take(&mut batch.foreign) {
+        entries.foreign.push(foreign(&record)?);
+    }
+    Ok(())
+}
+
 /// Applies `batch` to `snapshot`: first what is removed, then what is there. References are checked by the caller.
-pub(crate) fn take(snapshot: &mut Snapshot, batch: Batch) -> Result<(), RecordError> {
+pub(crate) fn take(snapshot: &mut Snapshot, mut batch: Batch) -> Result<(), RecordError> {
+    let mut entries = Entries::default();
+    read(snapshot, &mut batch, &mut entries)?;
+    take_rest(snapshot, batch, entries)
+}
+
+/// As [`take`], where what can be [`read`] was taken out of `batch` before.
+pub(crate) fn take_rest(
+    snapshot: &mut Snapshot,
+    batch: Batch,
+    entries: Entries,
+) -> Result<(), RecordError> {
     if let Some(epoch) = batch.epoch {
         if epoch < snapshot.epoch {
             return Err(error(
@@ -38,47 +89,11 @@ pub(crate) fn take(snapshot: &mut Snapshot, batch: Batch) -> Result<(), RecordEr
         .map(|record| client(snapshot, record))
         .collect::<Result<_, _>>()?;
     snapshot.clients.change(clients, &batch.removed.clients);
-    let credentials = batch
-        .credentials
-        .iter()
-        .map(credential)
-        .collect::<Result<Vec<_>, _>>()?;
-    let gone = batch
-        .removed
-        .credentials
-        .iter()
-        .map(|fingerprint| fingerprint_of("removed credential", fingerprint))
-        .collect::<Result<Vec<_>, _>>()?;
-    snapshot.credentials.change(credentials, gone);
     for record in batch.authorities {
         snapshot.authorities.insert(anchor(&record)?);
     }
-    let revoked = batch
-        .revocations
-        .iter()
-        .map(revocation)
-        .collect::<Result<_, _>>()?;
-    let removed: Vec<_> = batch
-        .removed
-        .revocations
-        .iter()
-        .map(|(authority, serial)| (*authority, serial.as_slice()))
-        .collect();
-    snapshot.revocations.change(revoked, &removed);
-    take_pins(snapshot, &batch.pins, &batch.removed)?;
     take_partners(snapshot, batch.partners, &batch.anchors, &batch.removed);
-    snapshot.members.change(
-        batch
-            .members
-            .iter()
-            .map(|record| Member::new(record.partner, &record.name, record.client)),
-        batch
-            .removed
-            .members
-            .iter()
-            .map(|(partner, name)| MemberKey::new(*partner, name)),
-    );
-    take_foreign(snapshot, &batch.foreign, &batch.removed)?;
+    put(snapshot, entries, &batch.removed)?;
     if let Some(sites) = batch.sites {
         snapshot.sites = Arc::new(Sites::of_records(sites)?);
     }
@@ -230,34 +245,53 @@ fn credential(record: &CredentialRecord) -> Result<Credential, RecordError> {
     ))
 }
 
-fn take_pins(
-    snapshot: &mut Snapshot,
-    records: &[PinRecord],
-    removed: &Removed,
-) -> Result<(), RecordError> {
-    for kind in [PinKind::Certificate, PinKind::Key] {
-        let of_kind = records.iter().filter(|record| record.kind == kind);
-        let added = of_kind
-            .map(|record| {
-                let digest = fingerprint_of(format!("pin {}", record.id), &record.digest)?;
-                let dates = (!record.retired).then_some((record.not_before, record.not_after));
-                let environment = snapshot.environments.shared(&record.environment);
-                Ok(Pin::new(
-                    digest,
-                    record.id,
-                    record.client,
-                    dates,
-                    environment,
-                ))
-            })
-            .collect::<Result<Vec<_>, RecordError>>()?;
-        let of_kind = removed.pins.iter().filter(|(one, _)| *one == kind);
-        let removed = of_kind
+fn pin(snapshot: &mut Snapshot, record: &PinRecord) -> Result<Pin, RecordError> {
+    Ok(Pin::new(
+        fingerprint_of(format!("pin {}", record.id), &record.digest)?,
+        record.id,
+        record.client,
+        (!record.retired).then_some((record.not_before, record.not_after)),
+        snapshot.environments.shared(&record.environment),
+    ))
+}
+
+/// Takes away what was `removed` of these kinds, then adds `entries`.
+fn put(snapshot: &mut Snapshot, entries: Entries, removed: &Removed) -> Result<(), RecordError> {
+    let credentials = removed
+        .credentials
+        .iter()
+        .map(|fingerprint| fingerprint_of("removed credential", fingerprint))
+        .collect::<Result<Vec<_>, _>>()?;
+    let pins = |kind: PinKind| {
+        let of_kind = removed.pins.iter().filter(move |(one, _)| *one == kind);
+        of_kind
             .map(|(_, digest)| fingerprint_of("removed pin", digest))
-            .collect::<Result<Vec<_>, _>>()?;
-        snapshot.pins.change(kind, added, removed);
-    }
+            .collect::<Result<Vec<_>, _>>()
+    };
+    let (certificates, keys) = (pins(PinKind::Certificate)?, pins(PinKind::Key)?);
+    let members = removed.members.iter();
+    let members = members.map(|(partner, name)| MemberKey::new(*partner, name));
+    snapshot
+        .credentials
+        .change(entries.credentials, credentials);
+    snapshot
+        .revocations
+        .change(entries.revocations, &serials(&removed.revocations));
+    snapshot
+        .pins
+        .change(PinKind::Certificate, entries.certificate_pins, certificates);
+    snapshot.pins.change(PinKind::Key, entries.key_pins, keys);
+    snapshot.members.change(entries.members, members);
+    snapshot
+        .foreign
+        .change(entries.foreign, &serials(&removed.foreign));
     Ok(())
+}
+
+fn serials(removed: &[(u32, serde_bytes::ByteBuf)]) -> Vec<(u32, &[u8])> {
+    let each = removed.iter();
+    each.map(|(issuer, serial)| (*issuer, serial.as_slice()))
+        .collect()
 }
 
 /// What of a partner cannot be used is noted there, and is no error: it must not keep others' records from taking effect.
@@ -283,31 +317,14 @@ fn take_partners(
     }
 }
 
-fn take_foreign(
-    snapshot: &mut Snapshot,
-    records: &[ForeignRecord],
-    removed: &Removed,
-) -> Result<(), RecordError> {
-    let revoked = records
-        .iter()
-        .map(|record| {
-            let wrong = |problem: &str| {
-                error(
-                    format!("revocation under anchor {}", record.anchor),
-                    problem.to_owned(),
-                )
-            };
-            checked_revocation(record.anchor, &record.serial, record.at, record.reason)
-                .map_err(wrong)
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let removed: Vec<_> = removed
-        .foreign
-        .iter()
-        .map(|(anchor, serial)| (*anchor, serial.as_slice()))
-        .collect();
-    snapshot.foreign.change(revoked, &removed);
-    Ok(())
+fn foreign(record: &ForeignRecord) -> Result<Revocation, RecordError> {
+    let wrong = |problem: &str| {
+        error(
+            format!("revocation under anchor {}", record.anchor),
+            problem.to_owned(),
+        )
+    };
+    checked_revocation(record.anchor, &record.serial, record.at, record.reason).map_err(wrong)
 }
 
 fn revocation(record: &RevocationRecord) -> Result<Revocation, RecordError> {

@@ -458,11 +458,7 @@ impl Members {
     }
 
     /// Takes `removed` away, then adds `added`; one that is there already is replaced.
-    pub fn change(
-        &mut self,
-        added: impl IntoIterator<Item = Member>,
-        removed: impl IntoIterator<Item = MemberKey>,
-    ) {
+    pub fn change(&mut self, added: Vec<Member>, removed: impl IntoIterator<Item = MemberKey>) {
         self.0.change(added, removed);
     }
 }

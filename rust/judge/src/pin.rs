@@ -128,7 +128,7 @@ impl Pins {
     pub fn change(
         &mut self,
         kind: PinKind,
-        added: impl IntoIterator<Item = Pin>,
+        added: Vec<Pin>,
         removed: impl IntoIterator<Item = Fingerprint>,
     ) {
         match kind {

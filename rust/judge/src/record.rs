@@ -36,34 +36,23 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Takes up the records of `more`; gives it back where its order counts: one that removes something, or moves the epoch.
-    pub(crate) fn absorb(&mut self, mut more: Batch) -> Option<Batch> {
-        if more.epoch.is_some() || more.sites.is_some() || !more.removed.is_empty() {
-            return Some(more);
-        }
-        self.authorities.append(&mut more.authorities);
-        self.clients.append(&mut more.clients);
-        self.credentials.append(&mut more.credentials);
-        self.revocations.append(&mut more.revocations);
-        self.pins.append(&mut more.pins);
-        self.partners.append(&mut more.partners);
-        self.anchors.append(&mut more.anchors);
-        self.members.append(&mut more.members);
-        self.foreign.append(&mut more.foreign);
-        None
+    /// Whether its place among others counts: it removes something, or moves the epoch.
+    pub(crate) fn order_counts(&self) -> bool {
+        self.epoch.is_some() || self.sites.is_some() || !self.removed.is_empty()
     }
 
-    /// How many records there are.
+    /// Takes up the records of `more`, one whose [order](Batch::order_counts) does not count, without those of which entries are
+    /// made.
+    pub(crate) fn absorb(&mut self, mut more: Batch) {
+        self.authorities.append(&mut more.authorities);
+        self.clients.append(&mut more.clients);
+        self.partners.append(&mut more.partners);
+        self.anchors.append(&mut more.anchors);
+    }
+
+    /// How many records of other kinds there are.
     pub(crate) fn records(&self) -> usize {
-        self.authorities.len()
-            + self.clients.len()
-            + self.credentials.len()
-            + self.revocations.len()
-            + self.pins.len()
-            + self.partners.len()
-            + self.anchors.len()
-            + self.members.len()
-            + self.foreign.len()
+        self.authorities.len() + self.clients.len() + self.partners.len() + self.anchors.len()
     }
 }
 

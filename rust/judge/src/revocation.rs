@@ -7,24 +7,29 @@ use crate::sorted::{Entry, Sorted};
 /// One revoked certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Revocation {
-    key: Key,
-    /// CRLReason (RFC 5280 5.3.1).
-    pub reason: u8,
+    authority: u32,
     /// Unix seconds; 32 bits reach to 2106, and what lies beyond is kept as the last second of them.
     at: u32,
+    serial: [u8; LONGEST],
+    length: u8,
+    /// CRLReason (RFC 5280 5.3.1).
+    pub reason: u8,
 }
+
+/// Octets of a serial number (RFC 5280 4.1.2.2).
+const LONGEST: usize = 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     authority: u32,
     length: u8,
-    serial: [u8; 20],
+    serial: [u8; LONGEST],
 }
 
 impl Key {
     /// `None` for a serial number that is longer than any may be.
     fn new(authority: u32, serial: &[u8]) -> Option<Key> {
-        let mut padded = [0; 20];
+        let mut padded = [0; LONGEST];
         padded.get_mut(..serial.len())?.copy_from_slice(serial);
         Some(Key {
             authority,
@@ -38,7 +43,11 @@ impl Entry for Revocation {
     type Key = Key;
 
     fn key(&self) -> Key {
-        self.key
+        Key {
+            authority: self.authority,
+            length: self.length,
+            serial: self.serial,
+        }
     }
 
     fn spread(key: &Key) -> usize {
@@ -50,11 +59,13 @@ impl Entry for Revocation {
 impl Revocation {
     /// `serial` big-endian without leading zeros; `None` if it is longer than 20 octets.
     pub fn new(authority: u32, serial: &[u8], at: i64, reason: u8) -> Option<Revocation> {
-        let at = u32::try_from(at.max(0)).unwrap_or(u32::MAX);
+        let key = Key::new(authority, serial)?;
         Some(Revocation {
-            key: Key::new(authority, serial)?,
+            authority,
+            at: u32::try_from(at.max(0)).unwrap_or(u32::MAX),
+            serial: key.serial,
+            length: key.length,
             reason,
-            at,
         })
     }
 
@@ -88,7 +99,7 @@ mod tests {
 
     #[test]
     fn fits_its_promise() {
-        assert_eq!(size_of::<Revocation>(), 36);
+        assert_eq!(size_of::<Revocation>(), 32);
     }
 
     #[test]

@@ -3,14 +3,14 @@
 //! Immutable to its readers. A change makes the next one, which shares what did not change, in microseconds with a
 //! million clients. What records may say is checked in `delta`.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, mem, sync::Arc};
 
 use foldhash::fast::FixedState;
 
 use crate::{
     anchor::Anchors,
     clients::Clients,
-    delta,
+    delta::{self, Entries},
     partner::{Members, Partners},
     pin::{Environment, Pins},
     record::Batch,
@@ -185,19 +185,24 @@ const TOGETHER: usize = 100_000;
 pub struct Builder {
     snapshot: Snapshot,
     waiting: Batch,
+    /// Of `waiting`, what is small once it was read: it waits until all of its kind is there, and is sorted once.
+    entries: Entries,
 }
 
 impl Builder {
     /// Takes `batch` in, or keeps it for the next time.
-    pub fn add(&mut self, batch: Batch) -> Result<(), RecordError> {
-        match self.waiting.absorb(batch) {
-            None if self.waiting.records() < TOGETHER => Ok(()),
-            None => self.take(),
-            Some(batch) => {
-                self.take()?;
-                delta::take(&mut self.snapshot, batch)
-            }
+    pub fn add(&mut self, mut batch: Batch) -> Result<(), RecordError> {
+        if batch.order_counts() {
+            self.take()?;
+            return delta::take(&mut self.snapshot, batch);
         }
+        delta::read(&mut self.snapshot, &mut batch, &mut self.entries)?;
+        self.waiting.absorb(batch);
+        if self.waiting.records() < TOGETHER {
+            return Ok(());
+        }
+        let waiting = mem::take(&mut self.waiting);
+        delta::take(&mut self.snapshot, waiting)
     }
 
     /// All that was added. References between records are checked now.
@@ -208,7 +213,8 @@ impl Builder {
     }
 
     fn take(&mut self) -> Result<(), RecordError> {
-        delta::take(&mut self.snapshot, std::mem::take(&mut self.waiting))
+        let (waiting, entries) = (mem::take(&mut self.waiting), mem::take(&mut self.entries));
+        delta::take_rest(&mut self.snapshot, waiting, entries)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Entries of a fixed size in many parts, each sorted: a million of them cost their own octets and no more.
 //!
 //! Like [`crate::shards`] a successor shares what did not change. A map keeps room to grow, up to as much again as its
-//! entries take; here there is none, and a change copies one part in a thousand.
+//! entries take; here there is none, and a change copies one part in a thousand. The first entries are sorted once, as a
+//! whole: parts that grew as entries came would leave holes of every size behind.
 
-use std::{hash::Hash, sync::Arc};
+use std::{hash::Hash, mem, sync::Arc};
 
 use crate::shards::PARTS;
 
@@ -15,6 +16,11 @@ pub(crate) trait Entry: Clone + PartialEq {
     fn key(&self) -> Self::Key;
     /// Evenly spread over keys; only the remainder by [`PARTS`] is used.
     fn spread(key: &Self::Key) -> usize;
+    /// The part that it is in, and its key.
+    fn place(&self) -> (usize, Self::Key) {
+        let key = self.key();
+        (Self::spread(&key) % PARTS, key)
+    }
 }
 
 /// All entries of a kind, at most one with a key.
@@ -46,11 +52,11 @@ impl<E: Entry> Sorted<E> {
     }
 
     /// Takes `removed` away, then adds `added`; one that is there already is replaced.
-    pub fn change(
-        &mut self,
-        added: impl IntoIterator<Item = E>,
-        removed: impl IntoIterator<Item = E::Key>,
-    ) {
+    pub fn change(&mut self, added: Vec<E>, removed: impl IntoIterator<Item = E::Key>) {
+        if !added.is_empty() && self.iter().next().is_none() {
+            *self = Sorted::of(added);
+            return;
+        }
         let change = |key: E::Key, entry| Change {
             place: (E::spread(&key) % PARTS, key),
             entry,
@@ -71,6 +77,33 @@ impl<E: Entry> Sorted<E> {
         for group in changes.chunk_by(|before, after| before.place.0 == after.place.0) {
             let part = &mut parts[group[0].place.0];
             *part = merged(part, group).into();
+        }
+    }
+
+    /// All of `entries`; of several with one key the last.
+    fn of(mut entries: Vec<E>) -> Self {
+        entries.sort_by_key(E::place);
+        entries.dedup_by(|later, earlier| {
+            let same = later.key() == earlier.key();
+            if same {
+                mem::swap(later, earlier);
+            }
+            same
+        });
+        let empty: Arc<[E]> = Arc::new([]);
+        let mut rest = entries.as_slice();
+        let mut part = |number| {
+            let length = rest.partition_point(|entry| entry.place().0 <= number);
+            let (part, others) = rest.split_at(length);
+            rest = others;
+            if part.is_empty() {
+                Arc::clone(&empty)
+            } else {
+                part.into()
+            }
+        };
+        Sorted {
+            parts: (0..PARTS).map(&mut part).collect(),
         }
     }
 }
@@ -121,9 +154,12 @@ mod tests {
     #[test]
     fn a_successor_shares_what_did_not_change() {
         let mut first = Sorted::default();
-        first.change((0..10_000).map(|number| Numbered(number, 'a')), []);
+        first.change(
+            (0..10_000).map(|number| Numbered(number, 'a')).collect(),
+            [],
+        );
         let mut second = first.clone();
-        second.change([Numbered(7, 'b')], []);
+        second.change(vec![Numbered(7, 'b')], []);
         assert_eq!(first.get(&7), Some(&Numbered(7, 'a')));
         assert_eq!(second.get(&7), Some(&Numbered(7, 'b')));
         let shared = first
@@ -133,14 +169,18 @@ mod tests {
             .filter(|(a, b)| Arc::ptr_eq(a, b))
             .count();
         assert_eq!(shared, PARTS - 1);
-        second.change([Numbered(7, 'a')], [8]);
+        second.change(vec![Numbered(7, 'a')], [8]);
         assert!(first != second && second.get(&8).is_none());
     }
 
     #[test]
     fn the_later_of_two_changes_wins() {
         let mut all = Sorted::default();
-        all.change([Numbered(5, 'a'), Numbered(5, 'b')], [5]);
-        assert_eq!(all.get(&5), Some(&Numbered(5, 'b')));
+        for (first, last) in [('a', 'b'), ('c', 'd')] {
+            let (one, other) = (Numbered(5, first), Numbered(6, 'x'));
+            all.change(vec![one, other, Numbered(5, last)], [5]);
+            assert_eq!(all.get(&5), Some(&Numbered(5, last)));
+            assert_eq!(all.iter().count(), 2);
+        }
     }
 }

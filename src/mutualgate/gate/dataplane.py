@@ -75,9 +75,12 @@ class DataPlane:
         Raises `BadInput`, and then all stays as it was.
         """
         try:
-            snapshot = _engine.Snapshot.build([]) if anew else self._snapshot
-            for batch in batches:
-                snapshot = snapshot.apply(batch)
+            if anew:
+                snapshot = _engine.Snapshot.build(batches)
+            else:
+                snapshot = self._snapshot
+                for batch in batches:
+                    snapshot = snapshot.apply(batch)
             epoch = self._gate.configure(settings.encode(), snapshot)
         except EngineError as error:
             raise BadInput(str(error)) from error
