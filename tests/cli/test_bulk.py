@@ -180,8 +180,34 @@ def test_wrong_use_of_a_folder(cli: Run, requests: Path, tmp_path: Path) -> None
         assert said.err.count("\n") <= 2
 
 
-def test_a_folder_of_csrs_that_is_given_as_the_installation(bare: Run, requests: Path) -> None:
-    said = bare("client", "sign", "--dir", requests)
-    assert said.code == 2
-    assert "there is no mutualgate installation" in said.err
-    assert f"mutualgate client sign --csrs {requests}" in said.err
+def test_a_folder_of_csrs_in_place_of_an_installation_is_signed(
+    bare: Run, requests: Path, installed: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUTUALGATE_DIR", str(installed.folder.path))
+    said = bare("client", "sign", "--dir", f"{requests}/", "--add", "--json")
+    assert (said.code, said.json["signed"]) == (0, 3)
+    assert bare("client", "sign", "--dir", requests, "--json").json["again"] == 3
+    monkeypatch.delenv("MUTUALGATE_DIR")
+    monkeypatch.chdir(installed.folder.path.parent)
+    installed.folder.path.rename("mutualgate")
+    assert bare("client", "sign", "--dir", requests, "--json").json["again"] == 3
+
+
+def test_an_installation_is_never_taken_for_a_folder_of_csrs(
+    bare: Run, requests: Path, installed: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUTUALGATE_DIR", str(installed.folder.path))
+    (installed.folder.path / "anna.csr").write_bytes((requests / "anna.csr").read_bytes())
+    for words, problem in (
+        (("--dir", installed.folder.path), "give the client's name"),
+        (("--dir", requests, "--csrs", requests), "there is no mutualgate installation"),
+        (("--dir", requests, "anna", "--csr", requests / "anna.csr", "--out", requests / "x"), "no mutualgate install"),
+        (("--dir", requests.parent), "holds no CSR"),
+        (("--dir", requests / "nowhere"), "give the client's name"),
+    ):
+        said = bare("client", "sign", *words)
+        assert said.code == 2
+        assert problem in " ".join(said.err.split()), words
+    monkeypatch.setenv("MUTUALGATE_DIR", str(requests))
+    assert "there is no mutualgate installation" in bare("client", "sign", "--add").err
+    assert not list(requests.glob("*.crt"))

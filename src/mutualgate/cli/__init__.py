@@ -4,7 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn, cast
+from typing import NoReturn
 
 from mutualgate.cli import brief
 
@@ -14,6 +14,9 @@ DEBUG = "MUTUALGATE_DEBUG"
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs one command and ends the process. No traceback reaches a user, unless MUTUALGATE_DEBUG asks for it."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed by who called
+            setattr(sys, name, open(os.devnull, "w"))
     if words[:1] == ["up"]:
         from mutualgate import priority
 
@@ -25,12 +28,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(words: list[str]) -> int:
     """Runs one command and returns its exit status."""
+    try:
+        return attempt(words)
+    except BrokenPipeError:
+        return 0  # the reader had enough, as `head` has
+
+
+def attempt(words: list[str]) -> int:
+    """As `run`. Raises `BrokenPipeError` where nobody reads what the command says; it has done its work then."""
     import typer
     import typer.exceptions
 
     from mutualgate.cli import output
     from mutualgate.cli.commands import app
-    from mutualgate.cli.group import built
+    from mutualgate.cli.group import built, found
     from mutualgate.errors import MutualgateError
 
     as_json = "--json" in words
@@ -44,36 +55,19 @@ def run(words: list[str]) -> int:
     except MutualgateError as error:
         return output.fail(error, as_json)
     except typer.exceptions.TyperException as error:
-        return output.misused(error.format_message(), " ".join(["mutualgate", *_named(words), "--help"]), as_json)
+        named, _ = found(app, words)
+        return output.misused(error.format_message(), " ".join(["mutualgate", *named, "--help"]), as_json)
     except typer.Exit as ended:
         return ended.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        return 130  # 128 + SIGINT, as shells count
+        return output.INTERRUPTED
     except SystemExit as ended:
-        # The reader had enough, as `head` has: typer makes a failure of that, and takes care of what is buffered.
-        if isinstance(ended.__context__, BrokenPipeError):
-            return output.DONE
+        if isinstance(ended.__context__, BrokenPipeError):  # typer exits, and takes care of what is buffered
+            raise ended.__context__ from None
         raise
     except Exception as error:
         if os.environ.get(DEBUG):
             raise
-        sys.stderr.write(output.plain(f"mutualgate: a defect of mutualgate: {type(error).__name__}: {error}") + "\n")
-        sys.stderr.write(f"Please report it; {DEBUG}=1 shows where it happened.\n")
+        what = output.plain(f"{type(error).__name__}: {error}")
+        output.complain(f"a defect of mutualgate: {what}\nPlease report it; {DEBUG}=1 shows where it happened.")
         return output.INTERNAL
-
-
-def _named(words: list[str]) -> list[str]:
-    """The words at the beginning that name a command or a group of them: whose help to see."""
-    from typer.core import TyperGroup
-
-    from mutualgate.cli.commands import app
-    from mutualgate.cli.group import Command, built
-
-    named: list[str] = []
-    command: Command = built(app)
-    for word in words:
-        if not isinstance(command, TyperGroup) or word not in command.commands:
-            break
-        named.append(word)
-        command = cast(Command, command.commands[word])
-    return named

@@ -1,6 +1,6 @@
 """`mutualgate client`: who is known, what they prove themselves with, whether they may come in."""
 
-import shlex
+import os
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,10 +9,9 @@ import typer
 
 from mutualgate.cli.files import read_file, refuse_existing, write_file
 from mutualgate.cli.group import Group
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
+from mutualgate.cli.options import DEFAULT_DIR, DIR_VARIABLE, Dir, Json, choice
 from mutualgate.cli.output import DONE, emit, plain, table
 from mutualgate.cli.pins import as_dict as pin_dict
-from mutualgate.errors import BadInput
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -77,6 +76,7 @@ def sign(
     """Sign a client's CSR, or a folder of them. A certificate says what the client's record says, whatever was asked.
 
     A folder may be signed again: what has a certificate is not signed twice, and a file that is missing is written.
+    With neither name nor --csrs, a folder in --dir that holds CSRs and no installation is taken for --csrs.
 
     Examples:
     mutualgate client sign partner-7 --csr partner-7.csr --out partner-7.pem
@@ -85,6 +85,8 @@ def sign(
     from mutualgate.app import Folder, change
     from mutualgate.cli.bulk import sign_folder
 
+    if name is None and csr is None and csrs is None and dir.is_dir() and not Folder(dir).exists():
+        csrs, dir = dir, Path(os.environ.get(DIR_VARIABLE) or DEFAULT_DIR)
     if csrs is not None:
         if name is not None or csr is not None or replaces is not None:
             raise typer.BadParameter("--csrs takes no name, no --csr and no --replaces")
@@ -93,17 +95,8 @@ def sign(
         return sign_folder(
             csrs, out, days=days, authority=authority, add=add, roles=role or (), force=force, dir=dir, json=json
         )
-    if name is None and csr is None and not Folder(dir).exists():
-        raise BadInput(
-            "there is no mutualgate installation",
-            where=str(dir),
-            expected="the folder of one: --dir is always the installation",
-            fix=f"To sign the CSRs in a folder: mutualgate client sign --csrs {shlex.quote(str(dir))}",
-        )
     if name is None or csr is None or out is None:
-        raise typer.BadParameter(
-            "give the client's name, --csr and --out; or a folder of CSRs with --csrs (--dir is the installation)"
-        )
+        raise typer.BadParameter("give the client's name, --csr and --out; or a folder of CSRs with --csrs")
     if add or role:
         raise typer.BadParameter("--add and --role go with --csrs")
     refuse_existing(out, force)

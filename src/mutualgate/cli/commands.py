@@ -10,6 +10,7 @@ app = Group(
     {
         "up": "up:up",
         "restart": "restart:restart",
+        "shell": "shell:shell",
         "systemd-unit": "systemd:systemd_unit",
         "status": "status:status",
         "check": "check:check",

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mutualgate.cli.files import read_file
+from mutualgate.cli.files import read_file, standard_input
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import NO, emit, plain
 from mutualgate.errors import BadInput
@@ -87,7 +87,7 @@ def _one(cert: Path, host: str | None, path: str, at: str | None, dir: Path, as_
 def _batch() -> int:
     from mutualgate.gate import decide_batch
 
-    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    source, sink = standard_input(), sys.stdout.buffer
     while line := source.readline(_LINE_BYTES):
         if len(line) == _LINE_BYTES and not line.endswith(b"\n"):
             raise BadInput("a line is too long", where="standard input", expected=f"at most {_LINE_BYTES:,} bytes")

@@ -1,11 +1,11 @@
 """`mutualgate enrol`: on the machine of a client. Needs no installation: it talks to a gate over HTTPS."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mutualgate.cli.files import standard_input
 from mutualgate.cli.options import Json, choice
 from mutualgate.cli.output import NO, emit, plain
 
@@ -93,7 +93,7 @@ def _line(what: str) -> str:
     """A line from standard input."""
     from mutualgate.errors import BadInput
 
-    line = sys.stdin.readline(4096).strip()
+    line = standard_input().readline(4096).decode(errors="replace").strip()
     if not line:
         raise BadInput(f"{what} is missing on standard input", expected="a line for each `-`, the link first")
     return line

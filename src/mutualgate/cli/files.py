@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from mutualgate.errors import BadInput, Conflict
 from mutualgate.reading import bounded
@@ -15,10 +16,17 @@ def read_file(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     """What is in the file, or on standard input for `-`. Raises `BadInput`."""
     if str(path) != "-":
         return bounded.read_file(path, most_bytes)
-    data = sys.stdin.buffer.read(most_bytes + 1)
+    data = standard_input().read(most_bytes + 1)
     if len(data) > most_bytes:
         raise bounded.too_large(path, most_bytes)
     return data
+
+
+def standard_input() -> BinaryIO:
+    """Raises `BadInput` where there is none: it is closed, or the script of `mutualgate shell`."""
+    if sys.stdin is None:
+        raise BadInput("there is no standard input here", where="-", expected="a file")
+    return sys.stdin.buffer
 
 
 def read_erasable(path: Path, most_bytes: int) -> bytearray:
@@ -27,13 +35,13 @@ def read_erasable(path: Path, most_bytes: int) -> bytearray:
     view = memoryview(data)
     length = 0
     try:
-        descriptor = 0 if str(path) == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Without a buffer in between, which would keep a copy.
+        descriptor = standard_input().fileno() if str(path) == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            # Without a buffer in between, which would keep a copy.
             while length < len(data) and (count := os.readv(descriptor, [view[length:]])) > 0:
                 length += count
         finally:
-            if descriptor != 0:
+            if str(path) != "-":
                 os.close(descriptor)
     except OSError as error:
         raise BadInput(f"cannot be read: {error.strerror}", where=str(path), expected="a file") from error

@@ -5,7 +5,7 @@ completion ask every member of a group. tests/cli/test_startup.py holds what a c
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, cast
 
@@ -40,6 +40,16 @@ def built(group: Group) -> TyperGroup:
     made = typer.main.get_command(alone) if alone.registered_callback else typer.main.get_group(alone)
     made.commands = _Members(group)  # type: ignore[attr-defined]  # whose values are made when they are asked for
     return cast(TyperGroup, made)
+
+
+def found(group: Group, words: Sequence[str]) -> tuple[list[str], Command]:
+    """The words at the beginning that name a group or a command, and what they name."""
+    command: Command = built(group)
+    for count, word in enumerate(words):
+        if not isinstance(command, TyperGroup) or word not in command.commands:
+            return list(words[:count]), command
+        command = cast(Command, command.commands[word])
+    return list(words), command
 
 
 class _Members(Mapping[str, Command]):

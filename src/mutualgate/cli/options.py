@@ -8,9 +8,10 @@ import typer
 
 from mutualgate.errors import BadInput
 
+DIR_VARIABLE = "MUTUALGATE_DIR"
 Dir = Annotated[
     Path,
-    typer.Option("--dir", envvar="MUTUALGATE_DIR", help="The folder of the installation.", show_default=True),
+    typer.Option("--dir", envvar=DIR_VARIABLE, help="The folder of the installation.", show_default=True),
 ]
 DEFAULT_DIR = Path("mutualgate")
 

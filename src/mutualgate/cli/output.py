@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mutualgate.errors import MutualgateError, Unavailable
@@ -15,6 +16,8 @@ SHOWN = 20
 """Names in a sentence and rows of a list of which `--json` has all."""
 INTERNAL = 70
 """A defect of ours (EX_SOFTWARE in sysexits.h)."""
+INTERRUPTED = 130
+"""128 + SIGINT, as shells count."""
 
 
 def emit(value: Mapping[str, Any] | Sequence[Any], text: str, as_json: bool, *, one_line: bool = False) -> None:
@@ -30,7 +33,7 @@ def fail(error: MutualgateError, as_json: bool) -> int:
         parts = {"code": error.code, "problem": error.problem, "where": error.where, "expected": error.expected}
         emit({"error": {**parts, "fix": error.fix, "facts": error.facts}}, "", as_json=True)
     else:
-        sys.stderr.write(f"mutualgate: {plain(error)}\n")
+        complain(plain(error))
     return NO if isinstance(error, Unavailable) else WRONG_USE
 
 
@@ -40,8 +43,15 @@ def misused(problem: str, see: str, as_json: bool) -> int:
         parts = {"code": "wrong_use", "problem": problem, "where": None, "expected": None}
         emit({"error": {**parts, "fix": f"See: {see}", "facts": {}}}, "", as_json=True)
     else:
-        sys.stderr.write(f"mutualgate: {plain(problem)}\nSee: {plain(see)}\n")
+        complain(f"{plain(problem)}\nSee: {plain(see)}")
     return WRONG_USE
+
+
+def complain(text: str) -> None:
+    """Says on standard error what went wrong. If nobody reads it, the exit status says it still."""
+    with suppress(BrokenPipeError):
+        sys.stderr.write(f"mutualgate: {text}\n")
+        sys.stderr.flush()
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -162,7 +162,7 @@ def approve(
 
 def _ask(found: "Candidate", client: str | None) -> None:
     sys.stderr.write(f"{_about(found)}\n\n")
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise BadInput("nobody is there to ask", fix="Look at what is above, then say --yes", code="not_asked")
     whose = (
         f"as {plain(client)}" if client is not None else f"as a client of {found.partner.name if found.partner else ''}"
