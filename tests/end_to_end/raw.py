@@ -158,14 +158,14 @@ class Connection:
     def until(self, mark: bytes) -> bytes:
         """Everything up to and with `mark`."""
         while mark not in self._read:
-            self._more()
+            self.more()
         end = self._read.index(mark) + len(mark)
         data, self._read = self._read[:end], self._read[end:]
         return data
 
     def exactly(self, count: int) -> bytes:
         while len(self._read) < count:
-            self._more()
+            self.more()
         data, self._read = self._read[:count], self._read[count:]
         return data
 
@@ -173,7 +173,7 @@ class Connection:
         """Everything until the other side ends the connection, in whichever way."""
         while True:
             try:
-                self._more()
+                self.more()
             except ConnectionError:
                 data, self._read = self._read, b""
                 return data
@@ -185,7 +185,8 @@ class Connection:
         except TimeoutError:
             return False
 
-    def _more(self) -> None:
+    def more(self) -> None:
+        """Reads what comes next."""
         try:
             data = self.transport.recv(1 << 16)
         except (ssl.SSLError, OSError) as problem:

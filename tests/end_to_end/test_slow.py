@@ -41,6 +41,7 @@ class Large:
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._left = threading.Event()
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -54,7 +55,14 @@ class Large:
             head = b""
             while b"\r\n\r\n" not in head:
                 head += connection.recv(1 << 16)
-            if b"/lazy" in head:
+            if b"/late" in head:
+                # Waits for the whole body, which does not come.
+                self._left.clear()
+                with suppress(OSError):
+                    while connection.recv(1 << 16):
+                        pass
+                self._left.set()
+            elif b"/lazy" in head:
                 # Reads nothing of the body for a while, and then all of it.
                 time.sleep(SLOW_SECONDS)
                 length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
@@ -67,6 +75,10 @@ class Large:
                 for _ in range(LARGE >> 20):
                     connection.sendall(bytes(1 << 20))
 
+    def is_left(self) -> bool:
+        """Whether the gate has closed the connection of what did not come."""
+        return self._left.wait(SECONDS)
+
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -76,6 +88,7 @@ class Large:
 class Slow:
     gate: Gate
     somebody: Identity
+    large: Large
 
     def counted(self, limit: str) -> int:
         return int(dict(self.gate.command("status").json["counters"]["limited"])[limit])
@@ -93,10 +106,11 @@ routes = [
     {{ path = "/", upstream = "{upstream.url}" }},
     {{ path = "/large", upstream = "{large.url}" }},
     {{ path = "/lazy", upstream = "{large.url}" }},
+    {{ path = "/late", upstream = "{large.url}" }},
 ]
 """
         with running_gate(folder / "gate", sites, SETTINGS) as gate:
-            yield Slow(gate, gate.client("somebody"))
+            yield Slow(gate, gate.client("somebody"), large)
 
 
 def drips_until_the_end(send: Callable[[], object]) -> bool:
@@ -111,18 +125,50 @@ def drips_until_the_end(send: Callable[[], object]) -> bool:
 
 @pytest.mark.parametrize("first", [0, 200_000], ids=["from the start", "after a fast start"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-def test_a_body_that_drips_is_ended(chunked: bool, first: int, slow: Slow) -> None:
+def test_a_body_that_drips_is_told_so(chunked: bool, first: int, slow: Slow) -> None:
     before = slow.counted("min_body_rate")
     with slow.gate.open(slow.somebody) as connection:
         if chunked:
             head, piece = b"Transfer-Encoding: chunked\r\n\r\n", b"2\r\nxx\r\n"
-            connection.send(b"POST /x HTTP/1.1\r\nHost: localhost\r\n" + head)
+            connection.send(b"POST /late HTTP/1.1\r\nHost: localhost\r\n" + head)
             connection.send(b"%x\r\n%s\r\n" % (first, b"x" * first) if first else b"")
         else:
             head, piece = b"Content-Length: 9999999\r\n\r\n", b"xx"
-            connection.send(b"POST /x HTTP/1.1\r\nHost: localhost\r\n" + head + b"x" * first)
-        assert drips_until_the_end(lambda: connection.send(piece))
-    assert slow.counted("min_body_rate") > before
+            connection.send(b"POST /late HTTP/1.1\r\nHost: localhost\r\n" + head + b"x" * first)
+        connection.tls.settimeout(0.1)
+
+        def drip() -> None:
+            connection.send(piece)
+            with suppress(TimeoutError):
+                connection.more()
+                raise EOFError
+
+        with pytest.raises(EOFError):
+            drips_until_the_end(drip)
+        connection.tls.settimeout(SECONDS)
+        answer = connection.response()
+        assert (answer.status, answer.reason, answer.header("connection")) == (408, "body_too_slow", "close")
+        assert connection.closed()
+    assert slow.counted("min_body_rate") == before + 1
+    assert slow.large.is_left()
+
+
+def test_a_stream_that_drips_is_told_so_and_the_others_go_on(slow: Slow) -> None:
+    fields = [(":method", "POST"), (":scheme", "https"), (":authority", "localhost")]
+    with Connection.open(slow.gate.port, slow.gate.context(slow.somebody, alpn=["h2"])) as connection:
+        client = h2.H2(connection)
+        dripping, steady = (client.start([*fields, (":path", path)]) for path in ("/late", "/x"))
+        for _ in range(SLOW_SECONDS * 10):
+            client.data(dripping, b"x")
+            client.data(steady, b"x" * 1000)
+            time.sleep(0.1)
+        client.data(steady, b"", end=True)
+        answered = client.answer(dripping)
+        assert answered.status == 408
+        assert b"body_too_slow" in answered.body
+        assert client.answer(steady).status == 200
+        assert client.request("/x").status == 200
+    assert slow.large.is_left()
 
 
 def test_a_body_that_comes_steadily_is_taken(slow: Slow) -> None:

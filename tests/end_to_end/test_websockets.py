@@ -4,11 +4,14 @@ Both ends are the `websockets` library: its client or its frames on this side, i
 that no library sends are wanted, they are said by hand.
 """
 
+import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from end_to_end import h2
@@ -23,6 +26,7 @@ from websockets.protocol import CLIENT, OPEN, Protocol
 from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import Server, ServerConnection, serve
 from websockets.typing import Subprotocol
+from websockets.utils import accept_key
 
 ENABLE_CONNECT_PROTOCOL = 8  # RFC 8441 3
 MESSAGES: list[str | bytes] = ["", "hello", "é" * 40, b"", b"\x00\xff"]
@@ -359,3 +363,116 @@ def test_many_websockets_share_a_connection_with_requests(world: World) -> None:
     first.send("still")
     assert first.recv() == "still"
     first.close()
+
+
+class Deaf:
+    """A service that takes one WebSocket, and then says nothing; what comes, it `reads` or leaves."""
+
+    def __init__(self, *, reads: bool) -> None:
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen()
+        self.heard = b""
+        self.over = threading.Event()
+        self._reads = reads
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> "Deaf":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self._thread.join(SECONDS)
+        self.listener.close()
+
+    @property
+    def sites(self) -> str:
+        """A gate in front of it."""
+        address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        return f'[[sites]]\nname = "main"\nhosts = ["localhost"]\nroutes = [{{ path = "/", upstream = "{address}" }}]\n'
+
+    def _serve(self) -> None:
+        connection, (_, self.port) = self.listener.accept()
+        with connection:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += connection.recv(4096)
+            key = head.lower().split(b"sec-websocket-key: ")[1].split(b"\r\n")[0]
+            place = head.lower().index(key)
+            accept = accept_key(head[place : place + len(key)].decode())
+            connection.sendall(
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                b"Sec-WebSocket-Accept: " + accept.encode() + b"\r\n\r\n"
+            )
+            while self._reads and (data := connection.recv(4096)):
+                self.heard += data
+            self.over.wait(SECONDS)
+
+    def is_held(self) -> bool:
+        """Whether the gate still holds its end of the connection: what is closed is on its way out (proc(5))."""
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, local, remote, state, *_ = line.split()
+            if int(local[-4:], 16) == self.port and int(remote[-4:], 16) == self.listener.getsockname()[1]:
+                return state == "01"
+        return False
+
+
+def until(holds: Callable[[], bool]) -> bool:
+    """Whether it comes to hold."""
+    deadline = time.monotonic() + SECONDS
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return holds()
+
+
+def test_the_end_of_a_gate_is_told_although_a_websocket_was_the_last_to_be_busy(
+    upstream: Recorder, tmp_path: Path
+) -> None:
+    """The task of the WebSocket and that of the connection both wait for it: neither may take the other's place."""
+    with (
+        Deaf(reads=True) as service,
+        running_gate(tmp_path / "gate", service.sites, '[gate.timeouts]\ndrain = "5s"\n') as gate,
+    ):
+        anna = gate.client("anna")
+        with closing(OverH2(World(gate, anna, upstream), "/x")) as ours:
+            ours.client.data(ours.stream, b"hello")
+            assert until(lambda: service.heard == b"hello")
+            time.sleep(0.5)  # nothing more is under way
+            gate.program.signal(signal.SIGTERM)
+            while ours.client.next()[0] != h2.GOAWAY:
+                pass
+
+
+@pytest.mark.parametrize("how", ["revoked", "gone"])
+def test_nothing_is_left_of_a_websocket_whose_service_does_not_read(
+    how: str, upstream: Recorder, tmp_path: Path
+) -> None:
+    with Deaf(reads=False) as service, running_gate(tmp_path / "gate", service.sites) as gate:
+        anna = gate.client("anna")
+        ours = OverH2(World(gate, anna, upstream), "/x")
+        fill(ours)
+        assert service.is_held()
+        if how == "revoked":
+            gate.command("client", "revoke", "anna")
+        else:
+            ours.close()
+        assert until(lambda: not service.is_held())
+        ours.close()
+
+
+def fill(ours: OverH2) -> None:
+    """Says so much that the gate takes no more of it."""
+    room = ours.client.settings[4]  # SETTINGS_INITIAL_WINDOW_SIZE
+    ours.connection.tls.settimeout(1)
+    while True:
+        while room >= 16384:
+            ours.client.data(ours.stream, bytes(16384))
+            room -= 16384
+        try:
+            kind, _, stream, payload = ours.client.next()
+        except TimeoutError:
+            return
+        if kind == h2.WINDOW_UPDATE and stream == ours.stream:
+            room += int.from_bytes(payload)

@@ -152,6 +152,17 @@ struct Running {
     download: Pace,
     /// The client says things when there is something to say: how fast is its own affair.
     converses: bool,
+    /// Its body came too slowly: it is told so instead of waited for.
+    is_late: bool,
+    /// The task of the request, to be woken where it waits for the client and does not hear from the connection.
+    waker: Option<Waker>,
+}
+
+/// Has the task of `cx` woken by what is in `slot`.
+fn keep(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    if !(slot.as_ref()).is_some_and(|waker| waker.will_wake(cx.waker())) {
+        *slot = Some(cx.waker().clone());
+    }
 }
 
 /// A permit is given for a place; when trust changes, it is asked for again.
@@ -330,6 +341,8 @@ impl Connection {
             upload: Pace::default(),
             download: Pace::default(),
             converses: false,
+            is_late: false,
+            waker: None,
         });
         let slot = match requests.iter().position(Option::is_none) {
             Some(slot) => slot,
@@ -346,15 +359,20 @@ impl Connection {
         }
     }
 
-    /// Notes whether the body of the request in `slot` is waited for.
-    pub(crate) fn waits_for_body(&self, slot: usize, waits: bool) {
-        if let Some(Some(running)) = self.requests.borrow_mut().get_mut(slot) {
-            running.waits_since = if !waits || running.answering {
-                0
-            } else {
-                running.waits_since.max(1)
-            };
+    /// Notes whether the body of the request in `slot` is waited for. `false` where it was waited for long enough; the task
+    /// of `cx` is woken when it comes to that.
+    pub(crate) fn waits_for_body(&self, slot: usize, waits: bool, cx: &Context<'_>) -> bool {
+        let mut requests = self.requests.borrow_mut();
+        let Some(Some(running)) = requests.get_mut(slot) else {
+            return true;
+        };
+        if !waits || running.answering {
+            running.waits_since = 0;
+            return true;
         }
+        running.waits_since = running.waits_since.max(1);
+        keep(&mut running.waker, cx);
+        !running.is_late
     }
 
     /// Notes that the answer to the request in `slot` has begun: its body is no longer owed.
@@ -465,8 +483,7 @@ impl Connection {
             self.drain();
         } else if is_overdue
             || self.progress.blocked_age(now) > stall
-            || self.is_stalled(now, stall)
-            || self.is_slow(now, timeouts.slowest)
+            || self.is_slow(now, stall, timeouts.slowest)
         {
             self.cut();
         }
@@ -491,41 +508,39 @@ impl Connection {
             .filter(|age| *age > SPARED_MILLISECONDS)
     }
 
-    fn is_stalled(&self, now: u32, limit: u32) -> bool {
+    /// Whether the client takes nothing of an answer for `stall`, or too little; counted. What waits as long for a body, or
+    /// gets too little of it, is told: there is an answer to that (RFC 9110 15.5.9).
+    fn is_slow(&self, now: u32, stall: u32, slowest: Slowest) -> bool {
         let is_overdue = |since: &mut u32| {
             if *since == 1 {
                 *since = now.max(2);
             }
-            *since > 0 && now.saturating_sub(*since) > limit
+            *since > 0 && now.saturating_sub(*since) > stall
         };
-        let mut requests = self.requests.borrow_mut();
-        requests.iter_mut().flatten().any(|running| {
-            let waits = is_overdue(&mut running.waits_since);
-            is_overdue(&mut running.owed_since) || waits
-        })
-    }
-
-    /// Whether a client sends or takes more slowly than it may; counted.
-    fn is_slow(&self, now: u32, slowest: Slowest) -> bool {
         let grace = if self.is_admitted() {
             slowest.grace
         } else {
             slowest.grace.min(STRANGER_MILLISECONDS)
         };
-        let slow = (self.requests.borrow_mut().iter_mut().flatten()).find_map(|running| {
+        let mut is_slow = false;
+        for running in self.requests.borrow_mut().iter_mut().flatten() {
             let waits = running.waits_since != 0 && !running.converses;
-            let owed = running.owed_since != 0;
-            if (running.upload).is_too_slow(now, waits, slowest.body, grace) {
-                return Some(Limit::MinBodyRate);
+            let drips =
+                !running.is_late && (running.upload).is_too_slow(now, waits, slowest.body, grace);
+            if !running.is_late && (is_overdue(&mut running.waits_since) || drips) {
+                running.is_late = true;
+                running.waker.take().into_iter().for_each(Waker::wake);
             }
-            (running.download)
-                .is_too_slow(now, owed, slowest.read, grace)
-                .then_some(Limit::MinReadRate)
-        });
-        if let Some(limit) = slow {
-            limits::slow(self, limit);
+            let owed = running.owed_since != 0;
+            let sips = (running.download).is_too_slow(now, owed, slowest.read, grace);
+            is_slow |= is_overdue(&mut running.owed_since) || sips;
+            for limit in [(drips, Limit::MinBodyRate), (sips, Limit::MinReadRate)] {
+                if limit.0 {
+                    limits::slow(self, limit.1);
+                }
+            }
         }
-        slow.is_some()
+        is_slow
     }
 
     /// Asks again for what runs, since trust or routes have changed; cuts the connection if any of it would be refused now.
@@ -627,6 +642,7 @@ impl Connection {
         self.hop.take();
     }
 
+    /// Wakes the task that drives the connection.
     fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
@@ -657,27 +673,28 @@ impl Connection {
             self.ending.set(how);
         }
         self.wake();
+        if how == Ending::Now {
+            (self.requests.borrow_mut().iter_mut().flatten())
+                .filter_map(|running| running.waker.take())
+                .for_each(Waker::wake);
+        }
     }
 
     /// How the connection is to end, for the one task that drives it; wakes that task when this changes.
     pub(crate) fn ending(&self, cx: &mut Context<'_>) -> Ending {
-        let mut waker = self.waker.borrow_mut();
-        if !waker
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(cx.waker()))
-        {
-            *waker = Some(cx.waker().clone());
-        }
+        keep(&mut self.waker.borrow_mut(), cx);
         self.ending.get()
     }
 
-    /// Ready when the connection is to end at once.
-    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.ending(cx) == Ending::Now {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
+    /// Ready when the connection is to end at once, for the task of the request in `slot`.
+    pub(crate) fn poll_cut(&self, slot: usize, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ending.get() == Ending::Now {
+            return Poll::Ready(());
         }
+        if let Some(Some(running)) = self.requests.borrow_mut().get_mut(slot) {
+            keep(&mut running.waker, cx);
+        }
+        Poll::Pending
     }
 }
 

@@ -108,6 +108,8 @@ pub(crate) async fn serve(io: ClientIo, connection: Rc<Connection>, limit: usize
         }
     })
     .await;
+    // A WebSocket that waits for its service alone does not see that.
+    connection.cut();
 }
 
 /// What the settings of both sides come to; `None` if that was all.

@@ -47,6 +47,8 @@ problems! {
         "Send a Content-Length that is the number of bytes that follow.";
     BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body_too_large", "The request's body is too large",
         "Send less, or ask the operator to raise max_body_bytes of this route.";
+    BODY_TOO_SLOW = REQUEST_TIMEOUT, "body_too_slow", "The request's body came too slowly",
+        "Send it again over a faster line, or ask the operator to lower min_body_rate.";
     TOO_MANY_REQUESTS = TOO_MANY_REQUESTS, "too_many_requests", "This is more than one may ask of the gate at a time",
         "Try again after the seconds that Retry-After gives, and more slowly; the operator can raise the limit.";
     OVERLOADED = SERVICE_UNAVAILABLE, "overloaded", "The gate is too busy",
@@ -109,6 +111,11 @@ pub(crate) fn of_failure(failure: Failure) -> Option<(Document, Option<UpstreamE
         ),
         Failure::BodyTooLarge => (
             BODY_TOO_LARGE.document("The body is longer than this route takes."),
+            None,
+        ),
+        // RFC 9110 15.5.9
+        Failure::BodyTooSlow => (
+            BODY_TOO_SLOW.document("The gate has waited for the rest of it, and does no longer."),
             None,
         ),
         Failure::Refused => (

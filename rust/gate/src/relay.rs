@@ -43,10 +43,10 @@ impl Relay {
     /// Relays in a task of its own, over a stream of HTTP/2.
     pub(crate) fn start(self, client: Conversation) {
         tokio::task::spawn_local(async move {
-            let connection = self.active.connection.clone();
+            let (connection, slot) = (self.active.connection.clone(), self.active.slot());
             tokio::select! {
                 biased;
-                () = poll_fn(|cx| connection.poll_cut(cx)) => {}
+                () = poll_fn(|cx| connection.poll_cut(slot, cx)) => {}
                 () = self.run(client) => {}
             }
         });

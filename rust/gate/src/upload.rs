@@ -30,6 +30,8 @@ pub(crate) enum Part {
 pub(crate) enum UploadError {
     /// It is longer than the route takes.
     TooLarge,
+    /// It was waited for long enough.
+    TooSlow,
     /// The client closed.
     Broken,
     /// It is framed in a way that is no HTTP.
@@ -90,8 +92,9 @@ impl Upload {
                 Body::Http1(wire, _) => wire.poll_piece(cx),
                 Body::Http2(incoming, _) => incoming.poll_piece(cx),
             };
-            self.connection
-                .waits_for_body(self.slot, piece.is_pending());
+            if !(self.connection).waits_for_body(self.slot, piece.is_pending(), cx) {
+                return Poll::Ready(Err(UploadError::TooSlow));
+            }
             match ready!(piece) {
                 Ok(Piece::Data(data)) if data.is_empty() => {}
                 Ok(Piece::Data(data)) => {

@@ -127,10 +127,64 @@ async fn slow_clients_are_cut() {
     stalled
         .send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhalf")
         .await;
-    assert!(stalled.response().await.is_none());
+    let response = stalled.response().await.unwrap();
+    assert_eq!(
+        (response.status, response.header("connection")),
+        (408, Some("close"))
+    );
+    assert!(response.text().contains("\"reason\":\"body_too_slow\""));
+    assert!(stalled.ends().await);
     let upstream = world.upstream.clone();
     eventually("only pooled connections are left", || upstream.open() <= 1).await;
     assert!(begun.elapsed() < Duration::from_secs(20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_has_less_time_than_a_client() {
+    let sites = vec![site("a.test", vec![route("/", Mode::Required)])];
+    let world = World::with(sites, |settings| settings.timeouts.header = 600.0).await;
+    let wait = async |hello: Hello, begin: &str| {
+        let mut client = world.connect(hello).await;
+        client.send(begin).await;
+        let mut byte = [0];
+        let end = tokio::time::timeout(2 * support::PATIENCE, client.tls.read(&mut byte)).await;
+        // An end in whichever way, and not a byte.
+        end.map(|end| end.unwrap_or(0))
+    };
+    let (silent, slow, alice) = tokio::join!(
+        wait(Hello::new("a.test"), ""),
+        wait(Hello::new("a.test"), "GET / HTTP/1.1\r\nHo"),
+        wait(
+            Hello::new("a.test").identity(&world.alice),
+            "GET / HTTP/1.1\r\nHo"
+        ),
+    );
+    assert_eq!((silent, slow), (Ok(0), Ok(0)));
+    assert!(alice.is_err(), "the client was cut as well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_whose_client_takes_nothing_is_cut() {
+    let world = World::with(
+        vec![site("a.test", vec![route("/", Mode::Required)])],
+        impatient(),
+    )
+    .await;
+    let mut alice = world.alice().await;
+    alice
+        .send("GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n")
+        .await;
+    assert!(alice.until("hello").await.is_some());
+    // Each byte comes back, until nothing goes any more.
+    let said = "x".repeat(64 * 1024);
+    while let Ok(Ok(())) = tokio::time::timeout(Duration::from_secs(1), alice.try_send(&said)).await
+    {
+    }
+    let upstream = world.upstream.clone();
+    eventually("the upstream's connection is closed", || {
+        upstream.open() == 0
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

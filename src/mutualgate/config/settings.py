@@ -118,10 +118,11 @@ GATE_LIMITS = Table(
         Setting("client_requests", RATE, '"unlimited"', "Requests of one client.", '"100/s burst 200"'),
         Setting("min_body_rate", Size(0, MIB), '"240 B"',
                 "What has to come of a body in a second, while the service waits for it. Slower for longer than "
-                "`slow_grace`: the connection is cut. Not asked of gRPC of clients, nor once the answer has begun. "
-                "0: no rate.", '"1 KiB"'),
+                "`slow_grace`: 408. Not asked of gRPC of clients, nor once the answer has begun. 0: no rate.",
+                '"1 KiB"'),
         Setting("min_read_rate", Size(0, MIB), '"240 B"',
-                "What a client has to take of an answer in a second, while there is some for it. Likewise.", '"1 KiB"'),
+                "What a client has to take of an answer in a second, while there is some for it. Slower: the "
+                "connection is cut. 0: no rate.", '"1 KiB"'),
         Setting("slow_grace", WAIT, '"60s"',
                 "How far a client may fall behind these rates. Who is not admitted has 5 s at most.", '"30s"'),
     ),

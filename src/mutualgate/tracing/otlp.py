@@ -20,7 +20,7 @@ Record = Mapping[str, Any]
 _SERVER, _CLIENT = 2, 3
 _ERROR = 2
 _HAS_IS_REMOTE, _IS_REMOTE = 0x100, 0x200
-_OF_CLIENTS = ("body_too_large", "bad_body", "client_gone")
+_OF_CLIENTS = ("body_too_large", "body_too_slow", "bad_body", "client_gone")
 """How a request to an upstream fails by its client's fault: no error of the server that the gate is."""
 _KNOWN_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
 

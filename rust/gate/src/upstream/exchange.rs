@@ -48,6 +48,8 @@ pub(crate) enum Failure {
     ResponseTimeout,
     /// The client's body is longer than the route takes.
     BodyTooLarge,
+    /// The client's body came too slowly.
+    BodyTooSlow,
     /// The client's body ended early.
     ClientGone,
     /// The client's body is framed in a way that is no HTTP.
@@ -71,6 +73,7 @@ impl Failure {
             Failure::Bad(_) => "protocol",
             Failure::ResponseTimeout => "response_timeout",
             Failure::BodyTooLarge => "body_too_large",
+            Failure::BodyTooSlow => "body_too_slow",
             Failure::ClientGone => "client_gone",
             Failure::BadBody => "bad_body",
             Failure::NoServer(_) => "no_server",
@@ -93,6 +96,25 @@ impl Failure {
             self,
             Failure::Closed | Failure::Broken | Failure::Bad(_) | Failure::Refused
         )
+    }
+
+    /// Whether it is the client's fault.
+    pub(super) fn is_of_client(self) -> bool {
+        matches!(
+            self,
+            Failure::BodyTooLarge | Failure::BodyTooSlow | Failure::BadBody | Failure::ClientGone
+        )
+    }
+}
+
+impl From<UploadError> for Failure {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::TooLarge => Failure::BodyTooLarge,
+            UploadError::TooSlow => Failure::BodyTooSlow,
+            UploadError::Broken => Failure::ClientGone,
+            UploadError::Malformed => Failure::BadBody,
+        }
     }
 }
 
@@ -386,12 +408,7 @@ impl Http1 {
         let Some(upload) = &mut self.request.upload else {
             return Poll::Ready(Ok(false));
         };
-        let part = match ready!(upload.poll_part(cx)) {
-            Ok(part) => part,
-            Err(UploadError::TooLarge) => return Poll::Ready(Err(Failure::BodyTooLarge)),
-            Err(UploadError::Broken) => return Poll::Ready(Err(Failure::ClientGone)),
-            Err(UploadError::Malformed) => return Poll::Ready(Err(Failure::BadBody)),
-        };
+        let part = ready!(upload.poll_part(cx))?;
         let chunked = upload.is_chunked();
         self.request.outbox.before.clear();
         self.request.outbox.before_sent = 0;

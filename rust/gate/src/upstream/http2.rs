@@ -33,7 +33,7 @@ use super::{
     request_head,
     response::{Framing, Head, Piece},
 };
-use crate::upload::{Part, UploadError};
+use crate::upload::Part;
 
 /// Most requests at a time on one connection.
 const MAX_STREAMS: usize = 100;
@@ -347,11 +347,7 @@ impl Http2 {
                 }
                 Err(error) => {
                     self.send.send_reset(Reason::CANCEL);
-                    return Poll::Ready(Err(match error {
-                        UploadError::TooLarge => Failure::BodyTooLarge,
-                        UploadError::Broken => Failure::ClientGone,
-                        UploadError::Malformed => Failure::BadBody,
-                    }));
+                    return Poll::Ready(Err(error.into()));
                 }
             };
             self.sent_body = true;

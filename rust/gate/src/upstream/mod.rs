@@ -183,10 +183,7 @@ async fn send(
                 if let Some(tries) = tries {
                     tries.failed(why.label());
                 }
-                if !matches!(
-                    why,
-                    Failure::BodyTooLarge | Failure::BadBody | Failure::ClientGone
-                ) {
+                if !why.is_of_client() {
                     upstream.failed(endpoint);
                 }
                 tried.push(endpoint);
