@@ -369,7 +369,11 @@ class _Writer:
                 self.leave(d, "the balancer has no members here", "Name the service's address, and import again.")
                 return None
             for member, _ in members[1:]:
-                self.leave(member, "a route has one upstream", f"{target.path} goes to {members[0][1]} alone.")
+                self.leave(
+                    member,
+                    "pools are not carried over",
+                    f"{target.path} goes to {members[0][1]} alone: make [[upstreams]] of all of them by hand.",
+                )
             url = members[0][1].rstrip("/") + address.path
         if url.startswith("unix:") and "|" in url:
             socket, _, rest = url.partition("|")
@@ -389,8 +393,9 @@ class _Writer:
         if (path.rstrip("/") or "/") != target.path:
             self.leave(
                 d,
-                f"it sends {target.path} to {path or '/'} there; the gate passes a path on as it came",
-                "Let the service answer under the public path (Tomcat, Jetty: its context path), and add the route.",
+                f"it sends {target.path} to {path or '/'} there, which is not carried over",
+                "Add the route by hand, with strip_prefix or replace_prefix; or let the service answer under the public"
+                " path (Tomcat, Jetty: its context path).",
             )
             return None
         try:
@@ -517,12 +522,19 @@ REFUSED: Final = {
         "Give Tomcat or Jetty an HTTP connector on 127.0.0.1, and add the route with its address.",
     ),
     "https": (
-        "the gate speaks plain HTTP to services, on this machine or a network that you trust",
-        "Let the service listen for HTTP on 127.0.0.1 or a unix socket, and add the route.",
+        "which certificates httpd takes from the service is not carried over, and the gate takes none unseen",
+        "Add the server to [[upstreams]] by hand, with ca_file under [upstreams.tls].",
     ),
     **{
-        scheme: ("the gate speaks HTTP to services, nothing else", "Put an HTTP server in between, and add the route.")
-        for scheme in ("fcgi", "scgi", "uwsgi", "h2", "h2c", "ftp")
+        scheme: (
+            "HTTP/2 to services is not carried over",
+            'Add the server to [[upstreams]] by hand, with protocol = "h2".',
+        )
+        for scheme in ("h2", "h2c")
+    },
+    **{
+        scheme: ("the gate speaks no such protocol", "Put an HTTP server in between, and add the route.")
+        for scheme in ("fcgi", "scgi", "uwsgi", "ftp")
     },
 }
 

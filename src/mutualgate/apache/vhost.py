@@ -183,7 +183,7 @@ class _Reader:
                 elif re.match(r"4[0-9][0-9]$", d.arg(0)):
                     host.shut.append(d)
                 else:
-                    self.leave(d, "the gate redirects nothing within a site", "Let the service behind redirect.")
+                    self.leave(d, "redirects are not carried over", "Add a [[sites.routes]] with redirect by hand.")
             case "rewriterule":
                 if not host.tls and d.arg(1).lower().startswith("https://"):
                     host.redirects_to_tls = True
@@ -198,8 +198,8 @@ class _Reader:
                 else:
                     self.leave(
                         d,
-                        "the gate rewrites no paths; requests reach the service as they came",
-                        "Add a [[sites.routes]] by hand if it chose an upstream; let the service do the rest.",
+                        "rewriting is not carried over: a route can replace the beginning of a path alone",
+                        "Set strip_prefix or replace_prefix of a route by hand; let the service do the rest.",
                     )
             case "requestheader":
                 self.request_header(d)
@@ -304,14 +304,14 @@ class _Reader:
             return  # what clients say about themselves is removed anyway
         variable = re.search(r"%\{(SSL_\w+)\}", d.text)
         if not variable:
-            self.leave(d, "the gate adds no fields of your own", "Let the service set it, if it needs it.")
+            self.leave(d, "fields are not carried over", "Set request_headers of the route by hand.")
             return
         name = variable[1].upper()
         ours = FIELDS.get(name) or ("Client-Cert" if name.startswith("SSL_CLIENT_") else "Mutualgate-Tls")
         self.leave(
             d,
             f"the gate tells a service who the client is in fields of its own: {name} is in {ours}",
-            f"Let the service read {ours} instead of {d.arg(1)}.",
+            f'Let the service read {ours} instead of {d.arg(1)}, or set identity = ["apache"] on the route.',
         )
 
 
@@ -401,7 +401,7 @@ REASONS: Final = (
     (
         {"sslciphersuite", "sslopensslconfcmd", "sslproxyciphersuite", "sslproxyprotocol"},
         "the gate has a fixed choice: TLS 1.2 and 1.3 with forward secrecy",
-        "Nothing, unless clients are older than TLS 1.2 (before 2014).",
+        'Nothing, unless clients are older than TLS 1.2 (before 2014). tls_profile = "modern" is TLS 1.3 alone.',
     ),
     (
         {"sslcertificatechainfile"},
@@ -415,12 +415,12 @@ REASONS: Final = (
     ),
     (
         {"sslcadnrequestfile", "sslcadnrequestpath"},
-        "the gate names no authorities to strangers",
-        "Nothing: clients choose their certificate without it.",
+        "the gate names no authorities to strangers unless it is told to",
+        'Nothing: clients choose their certificate without it. If browsers shall offer less, set ca_hints = "auto".',
     ),
     (
         {"sslocspenable", "sslocspdefaultresponder", "sslocspoverrideresponder", "sslocspresponsemaxage"},
-        "the gate asks no OCSP responder",
+        "the gate asks no OCSP responder about an authority that it adopts",
         "Adopt the authority with --crl, and revoke with `mutualgate client revoke`.",
     ),
     (
@@ -459,8 +459,8 @@ REASONS: Final = (
     ),
     (
         {"header"},
-        "the gate leaves answers as they are",
-        "Let the service set its own fields.",
+        "fields are not carried over",
+        "Set response_headers of the route by hand, or let the service set its own.",
     ),
     (
         {"customlog", "transferlog", "globallog"},
@@ -469,7 +469,7 @@ REASONS: Final = (
     ),
     (
         {"proxypassreversecookiedomain", "proxypassreversecookiepath", "proxyhtmlenable", "proxyhtmlurlmap"},
-        "the gate leaves answers as they are, and the service sees the host and path that the client asked for",
+        "the gate leaves links and cookies as they are, and the service sees the host that was asked for",
         "Tell the service its public address, if it does not take it from Host.",
     ),
     (
@@ -483,7 +483,7 @@ REASONS: Final = (
             "setenv",
             "passenv",
         },
-        "the gate has no variables and rewrites no paths",
+        "the gate has no variables and no conditions",
         "Drop it with the rule that it belongs to.",
     ),
     (
