@@ -18,24 +18,12 @@ import threading
 import time
 from pathlib import Path
 
-from scale import PROGRAM, Pair, environment, leaf
+from process import free_port
+from scale import CONFIG, PROGRAM, Pair, environment, leaf
 
 from mutualgate.app import Folder, Services, control
 from mutualgate.app.setup import set_up
 
-CONFIG = """[gate]
-listen = ["127.0.0.1:{port}"]
-plain_listen = []
-ops_listen = []
-access_log = ""
-workers = 1
-
-[[sites]]
-name = "main"
-hosts = ["localhost"]
-client_certificate = "required"
-routes = [{{ path = "/", upstream = "http://127.0.0.1:{upstream}" }}]
-"""
 LIMITS_MS = {"refused": 5.0, "cut": 50.0}
 
 
@@ -46,7 +34,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutualgate-bench-") as work, Endless() as upstream:
         folder, port = Folder(Path(work) / "gate"), free_port()
         folder.create()
-        folder.config.write_text(CONFIG.format(port=port, upstream=upstream))
+        folder.config.write_text(CONFIG.format(port=port, upstream=f"http://127.0.0.1:{upstream}"))
         services = Services(folder, environment=environment())
         set_up(services)
         people = [leaf(None, f"client {number}") for number in range(options.clients)]
@@ -158,11 +146,6 @@ def watch(connection: ssl.SSLSocket, end: list[float]) -> None:
     except OSError:
         pass
     end.append(time.perf_counter())
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import hashlib
 import http.client
 import json
 import os
-import socket
 import sqlite3
 import ssl
 import statistics
@@ -34,6 +33,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from process import free_port
 
 from mutualgate.app import Folder, Services, control
 from mutualgate.app.setup import set_up
@@ -57,7 +57,7 @@ workers = 1
 name = "main"
 hosts = ["localhost"]
 client_certificate = "required"
-routes = [{{ path = "/", upstream = "demo" }}]
+routes = [{{ path = "/", upstream = "{upstream}" }}]
 """
 
 
@@ -258,11 +258,9 @@ def environment() -> dict[str, str]:
 
 def installation(path: Path, partners: int, pins: int, revocations: int) -> Installation:
     """A folder with so many of each; a partner and a pin are real."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = int(listener.getsockname()[1])
-    folder = Folder(path)
+    folder, port = Folder(path), free_port()
     folder.create()
-    folder.config.write_text(CONFIG.format(port=port))
+    folder.config.write_text(CONFIG.format(port=port, upstream="demo"))
     services = Services(folder, environment=environment())
     set_up(services)
     pinned, ca = leaf(None, "pinned"), authority("CA of the last")

@@ -5,7 +5,7 @@ from pathlib import Path
 from mutualgate.app.settings import gate_settings
 from mutualgate.authorities.token_keys import TokenKey
 from mutualgate.config import parse
-from mutualgate.gate import Bounds, JwtSettings, ScopeLimits, SiteSettings, TracingSettings, UpstreamSettings
+from mutualgate.gate.settings import Bounds, JwtSettings, ScopeLimits, SiteSettings, TracingSettings, UpstreamSettings
 
 FILE = """
 [gate]

@@ -18,18 +18,8 @@ import pytest
 from end_to_end.process import free_port
 
 from mutualgate.errors import BadInput, Corrupt, Unavailable
-from mutualgate.gate import (
-    DataPlane,
-    GateSettings,
-    Judge,
-    Publication,
-    RouteSettings,
-    SiteSettings,
-    TracingSettings,
-    UpstreamSettings,
-    decide_batch,
-    reasons,
-)
+from mutualgate.gate import DataPlane, Judge, Publication, decide_batch, reasons
+from mutualgate.gate.settings import GateSettings, RouteSettings, SiteSettings, TracingSettings, UpstreamSettings
 from mutualgate.snapshot.records import (
     AuthorityRecord,
     Batch,

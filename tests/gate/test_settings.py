@@ -7,9 +7,9 @@ import pki
 import pytest
 
 from mutualgate.errors import BadInput
-from mutualgate.gate import (
+from mutualgate.gate import DataPlane
+from mutualgate.gate.settings import (
     Bounds,
-    DataPlane,
     GateSettings,
     JwtSettings,
     Limits,

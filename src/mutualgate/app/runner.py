@@ -37,7 +37,8 @@ from mutualgate.app.watched import Watched
 from mutualgate.authorities.token_keys import TokenKey
 from mutualgate.config import Config, Finding
 from mutualgate.errors import BadInput, MutualgateError, Unavailable
-from mutualgate.gate import DataPlane, GateSettings
+from mutualgate.gate import DataPlane
+from mutualgate.gate.settings import GateSettings
 from mutualgate.model.change import ChangeKind
 from mutualgate.tracing import Exporter, Tally
 

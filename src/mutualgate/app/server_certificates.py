@@ -9,7 +9,7 @@ from mutualgate.app.services import Services
 from mutualgate.authorities.keys import plain_key_pem, read_private_key
 from mutualgate.config import Config, SiteConfig, UpstreamTls
 from mutualgate.errors import BadInput
-from mutualgate.gate import SiteSettings
+from mutualgate.gate.settings import SiteSettings
 from mutualgate.reading.bounded import read_file
 from mutualgate.reading.files import read_certificates
 

@@ -22,7 +22,7 @@ from mutualgate.config import (
     UpstreamHealth,
 )
 from mutualgate.config.shape import Check as UpstreamCheck
-from mutualgate.gate import (
+from mutualgate.gate.settings import (
     Bounds,
     Ejection,
     FieldRules,

@@ -7,7 +7,7 @@ from pathlib import Path
 from mutualgate.app.server_certificates import own_certificate
 from mutualgate.config import SYSTEM, Config, Finding, UpstreamConfig, UpstreamTls
 from mutualgate.errors import BadInput
-from mutualgate.gate import TlsSettings
+from mutualgate.gate.settings import TlsSettings
 from mutualgate.reading.bounded import read_file
 from mutualgate.reading.files import read_certificates
 

@@ -28,6 +28,7 @@ from mutualgate.enrolment.opening import (
     MOST_WRONG_FACTORS,
     TAKEN_BACK,
     Opened,
+    Page,
     by_id,
     check_open,
     check_partner,
@@ -111,15 +112,6 @@ class Progress:
     client: Client
     not_after: datetime | None
     seen: datetime | None
-
-
-@dataclass(frozen=True)
-class Page:
-    """A part of a list, newest first; `before` asks for the next one and is `None` on the last."""
-
-    invitations: tuple[Opened, ...]
-    total: int
-    before: int | None
 
 
 class Invitations:
@@ -214,7 +206,7 @@ class Invitations:
         expired: bool | None = None,
         before: int | None = None,
         limit: int = 100,
-    ) -> Page:
+    ) -> Page[Opened]:
         """Those that fit, newest first. `expired`: only those whose time is over, or is not."""
         if not 1 <= limit <= 1_000:
             raise BadInput(f"a page of {limit} invitations is not possible", expected="1 to 1,000")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Generic, TypeVar
 
 from mutualgate.authorities.profiles import MAX_LIFETIME, MIN_LIFETIME
 from mutualgate.errors import BadInput, Conflict, NotFound
@@ -11,6 +12,8 @@ from mutualgate.model.client import Client
 from mutualgate.model.invitation import Invitation, InvitationState, Way
 from mutualgate.model.partner import MemberState, PartnerState
 from mutualgate.store import Transaction
+
+T = TypeVar("T")
 
 LIFE = timedelta(days=7)
 """How long a link works unless somebody says otherwise: long enough for a holiday, short enough to be forgotten."""
@@ -31,6 +34,15 @@ class Opened:
 
     invitation: Invitation
     client: Client
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """A part of a list of invitations, newest first; `before` asks for the next one and is `None` on the last."""
+
+    invitations: tuple[T, ...]
+    total: int
+    before: int | None
 
 
 def by_id(tx: Transaction, id: int) -> Opened:

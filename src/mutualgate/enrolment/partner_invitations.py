@@ -12,7 +12,7 @@ from mutualgate import audit
 from mutualgate.clients import states
 from mutualgate.enrolment import tokens
 from mutualgate.enrolment.invitations import Invitations, Invited, came_of
-from mutualgate.enrolment.opening import LIFE, Opened, check_times, ways_of
+from mutualgate.enrolment.opening import LIFE, Opened, Page, check_times, ways_of
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.client import Client
 from mutualgate.model.invitation import InvitationState, Way
@@ -39,15 +39,6 @@ class Listed:
     name: str
     not_after: datetime | None
     seen: datetime | None
-
-
-@dataclass(frozen=True)
-class Page:
-    """A part of the list, newest first; `before` asks for the next one and is `None` on the last."""
-
-    invitations: tuple[Listed, ...]
-    total: int
-    before: int | None
 
 
 class PartnerInvitations:
@@ -121,7 +112,7 @@ class PartnerInvitations:
 
     def list(
         self, partner: str, *, state: InvitationState | None = None, before: int | None = None, limit: int = 100
-    ) -> Page:
+    ) -> Page[Listed]:
         """Those that this partner's administrators made, newest first. Raises `NotFound`."""
         if not 1 <= limit <= 1_000:
             raise BadInput(f"a page of {limit} invitations is not possible", expected="1 to 1,000")

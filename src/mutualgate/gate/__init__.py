@@ -1,4 +1,4 @@
-"""Runs the data plane. The only package that imports the compiled module."""
+"""Runs the data plane. The only package that imports the compiled module. What it is told is in `settings`."""
 
 from mutualgate.gate.dataplane import (
     DataPlane,
@@ -10,50 +10,12 @@ from mutualgate.gate.dataplane import (
     name_permitted,
     reasons,
 )
-from mutualgate.gate.settings import (
-    Bounds,
-    Ejection,
-    FieldRules,
-    GateSettings,
-    Health,
-    JwtSettings,
-    Limits,
-    Redirect,
-    Retries,
-    RouteSettings,
-    ScopeLimits,
-    ServerSettings,
-    SiteSettings,
-    Timeouts,
-    TlsSettings,
-    TracingSettings,
-    UpstreamSettings,
-    Waits,
-)
 
 __all__ = [
-    "Bounds",
     "DataPlane",
-    "Ejection",
-    "FieldRules",
-    "GateSettings",
-    "Health",
     "Judge",
-    "JwtSettings",
-    "Limits",
     "Publication",
-    "Redirect",
-    "Retries",
-    "RouteSettings",
-    "ScopeLimits",
-    "ServerSettings",
-    "SiteSettings",
-    "Timeouts",
-    "TlsSettings",
-    "TracingSettings",
-    "UpstreamSettings",
     "Verdict",
-    "Waits",
     "decide_batch",
     "field_refused",
     "name_permitted",

@@ -5,10 +5,11 @@ log names the operator. What locks somebody out is asked for twice: a page that 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -24,6 +25,8 @@ from mutualgate.portal.trying import Change, preview
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
+
+S = TypeVar("S", bound=StrEnum)
 
 PAGE_ROWS = 50
 """Rows of a list on one page."""
@@ -222,6 +225,14 @@ def number(asked: Asked, name: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise BadInput(f"the parameter {name} is no number")
     return int(text)
+
+
+def choice(asked: Asked, name: str, known: Iterable[S]) -> S | None:
+    """A parameter that is one of the `known`, `None` where there is none. Raises BadInput."""
+    text, there = query(asked, name, 16), {str(one): one for one in known}
+    if text and text not in there:
+        raise BadInput(f"there is no such {name}", expected=", ".join(there))
+    return there.get(text)
 
 
 def part(asked: Asked, name: str) -> str:

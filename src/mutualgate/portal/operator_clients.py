@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.errors import Conflict, NotFound
 from mutualgate.model.client import ClientState
 from mutualgate.model.revocation import RevocationReason
 from mutualgate.portal import answers
@@ -16,6 +16,7 @@ from mutualgate.portal.operator import (
     At,
     Step,
     acting,
+    choice,
     number,
     part,
     query,
@@ -87,7 +88,7 @@ def routes(at: At) -> list[BaseRoute]:
 async def clients(asked: Asked) -> Response:
     """The list, searched and paged."""
     search, role, after = query(asked, "search"), query(asked, "role", 64), number(asked, "after")
-    state = _state(query(asked, "state", 16))
+    state = choice(asked, "state", ClientState)
 
     def read(services: "Services") -> dict[str, Any]:
         page = services.clients.list(search=search, state=state, role=role or None, after=after, limit=PAGE_ROWS)
@@ -202,12 +203,3 @@ def _possible(state: ClientState) -> list[Step]:
     if state is ClientState.SUSPENDED:
         return [STEPS["resume"], STEPS["revoke"], STEPS["remove"]]
     return [STEPS["suspend"], STEPS["revoke"], STEPS["remove"]]
-
-
-def _state(text: str) -> ClientState | None:
-    if not text:
-        return None
-    try:
-        return ClientState(text)
-    except ValueError:
-        raise BadInput("there is no such state", expected=", ".join(ClientState)) from None

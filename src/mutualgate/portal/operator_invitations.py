@@ -13,7 +13,7 @@ from mutualgate.model.invitation import InvitationState, Way
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.guard import Form
-from mutualgate.portal.operator import PAGE_ROWS, At, acting, number, number_of, part, query, shown
+from mutualgate.portal.operator import PAGE_ROWS, At, acting, choice, number, number_of, part, query, shown
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -104,7 +104,7 @@ def opening(asked: Asked, invited: "Invited") -> dict[str, Any]:
 
 async def invitations(asked: Asked) -> Response:
     """All of them, newest first."""
-    state, before = _state(query(asked, "state", 16)), number(asked, "before")
+    state, before = choice(asked, "state", InvitationState), number(asked, "before")
 
     def read(services: "Services") -> dict[str, Any]:
         page = services.invitations.list(state=state, before=before or None, limit=PAGE_ROWS)
@@ -186,12 +186,3 @@ def _days(text: str, of: str) -> int:
     if not re.fullmatch(r"[0-9]{1,4}", text):
         raise BadInput(f"the life of the {of} is no number of days", expected="a number, such as 30")
     return int(text)
-
-
-def _state(text: str) -> InvitationState | None:
-    if not text:
-        return None
-    try:
-        return InvitationState(text)
-    except ValueError:
-        raise BadInput("there is no such state", expected=", ".join(InvitationState)) from None

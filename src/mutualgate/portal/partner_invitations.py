@@ -17,7 +17,7 @@ from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.guard import Form
 from mutualgate.portal.offices import Office, OfficeOf, shown, with_office
-from mutualgate.portal.operator import PAGE_ROWS, At, acting, number, number_of, part, query
+from mutualgate.portal.operator import PAGE_ROWS, At, acting, choice, number, number_of, part, query
 from mutualgate.portal.operator_invitations import LIVES, WAYS, opening
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ async def _new_link(asked: Asked, office: Office, invited: "Invited") -> Respons
 
 async def invitations(asked: Asked, office: Office) -> Response:
     """All that the partner's administrators made, newest first."""
-    state, before = _state(query(asked, "state", 16)), number(asked, "before")
+    state, before = choice(asked, "state", STATES), number(asked, "before")
 
     def read(services: "Services") -> dict[str, Any]:
         page = services.partner_invitations.list(office.partner, state=state, before=before or None, limit=PAGE_ROWS)
@@ -149,12 +149,3 @@ def _form(
         "administrator": ADMINISTRATOR,
         "wrong": None,
     }
-
-
-def _state(text: str) -> InvitationState | None:
-    if not text:
-        return None
-    try:
-        return InvitationState(text)
-    except ValueError:
-        raise BadInput("there is no such state", expected=", ".join(STATES)) from None
