@@ -4,7 +4,7 @@ import asyncio
 import http.client
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ import post
 import pytest
 from cryptography import x509
 from installation import CONFIG, Installation
+from sqlalchemy import event
 
 from mutualgate import serving, snapshot
 from mutualgate.app import Services, change, control
@@ -24,6 +25,11 @@ from mutualgate.app.runner import Runner
 from mutualgate.clock import system_clock
 from mutualgate.demo.service import application
 from mutualgate.errors import BadInput, Unavailable
+from mutualgate.model.key_set import KeySet
+from mutualgate.model.partner import RevocationMode
+from mutualgate.partners.anchors import Terms
+
+DAY = timedelta(days=1)
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +139,73 @@ async def _is(visitor: Visitor, reason: str | None) -> bool:
         return await visitor.reason() == reason
     except (http.client.HTTPException, OSError):
         return False  # cut in the middle, since it is not admitted any more
+
+
+def test_nothing_that_is_done_again_and_again_reads_a_whole_table(
+    installed: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a million pins and ten thousand partners that would be seconds, each time."""
+    for pause in ("_KEEP_SECONDS", "_POST_SECONDS", "_FETCH_SECONDS"):
+        monkeypatch.setattr(module, pause, 0.05)
+    asked: dict[str, Any] = {}
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, _context: Any, many: bool) -> None:
+        asked.setdefault(statement, values[0] if many else values)
+
+    def fill(services: Services, name: str) -> None:
+        now, ca = services.clock(), pki.ca(f"{name} CA")
+        services.partners.add(name, names=[f"dns:*.{name}.example"])
+        claim = services.partners.anchors.claim(name, ca.pem, terms=Terms(revocation=RevocationMode.FAIL)).anchor
+        services.partners.anchors.approve(name, claim.id, without_proof=True)
+        services.partners.members.add(name, f"dns:a.{name}.example")
+        client = services.clients.add(f"{name}-client")
+        services.pins.add(f"{name}-client", pki.leaf(None, name).pem)
+        with services.store.transaction() as tx:
+            tx.key_sets.put(
+                KeySet(client.id, "https://keys.example/", False, "", DAY, DAY, now, now, now + DAY, 0, "", ())
+            )
+
+    services = installed.services()
+    fill(services, "acme")
+
+    async def run() -> None:
+        async with running(installed, services) as runner:
+            event.listen(services.store._engine, "before_cursor_execute", note)
+            await asyncio.to_thread(change, installed.folder, lambda services: fill(services, "other"))
+            assert await Visitor(installed, runner).reason() is None
+            wanted = {"key_set", "published_key", "ocsp_answer", "revocation_source", "outbox", "told", "invitation"}
+            wanted |= {"anchor", "pin", "partner", "credential", "crl", "seen"}
+            await until(lambda: _all(f"FROM {one}" in " ".join(asked) for one in wanted))
+            event.remove(services.store._engine, "before_cursor_execute", note)
+            found = await asyncio.to_thread(scans)
+        assert found == {}
+
+    def scans() -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        with services.store._engine.connect() as connection:
+            for statement, values in asked.items():
+                if not statement.startswith(("SELECT", "UPDATE", "DELETE")):
+                    continue
+                plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+                steps = [str(row[3]) for row in plan]
+                if any(step.startswith("SCAN ") and step.split()[1] in LARGE for step in steps) or any(
+                    "ix_client_state" in step
+                    for step in steps  # nearly all are active
+                ):
+                    found[statement] = steps
+        return found
+
+    asyncio.run(run())
+
+
+async def _all(these: Iterable[bool]) -> bool:
+    return all(these)
+
+
+LARGE = {"client", "client_role", "credential", "certificate", "key_owner", "serial", "revocation", "invitation", "pin"}
+LARGE |= {"partner", "anchor", "name_rule", "member", "seen", "seen_ca", "intermediate", "refusal", "audit", "change"}
+LARGE |= {"told", "outbox", "foreign_revocation", "later"}
+"""But for keys that are published, which only few clients do: those are counted, as there are some."""
 
 
 def test_a_change_too_large_to_list_takes_effect_too(installed: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.foreign import SourceKind, SourceState
 from mutualgate.model.partner import Anchor, RevocationMode
 from mutualgate.model.sighting import Sighting
+from mutualgate.partners import revocation as module
 from mutualgate.partners.anchors import Terms
 from mutualgate.partners.revocation import MOST_LEARNED, PartnerRevocation, named_by
 from mutualgate.partners.service import Partners
@@ -195,12 +196,11 @@ def test_addresses_that_are_not_for_everything_are_passed_over() -> None:
 def see(store: Store, clock: Hands, *shown: pki.Issued, reason: str = "") -> None:
     """As the gate tells it."""
     with store.transaction() as tx:
-        tx.seen.add_many(
-            Sighting(
-                hashlib.sha256(one.der).digest(), (one.der,), "main", "/", clock(), clock(), 1, reason, "192.0.2.7"
-            )
-            for one in shown
-        )
+        for one in shown:
+            key, at = hashlib.sha256(one.der).digest(), clock()
+            evidence = "" if reason else "partner"
+            sighting = Sighting(key, (one.der,), "main", "/", at, at, 1, reason, "192.0.2.7", evidence=evidence)
+            tx.seen.add_many([sighting])
 
 
 def test_what_was_shown_to_the_gate_teaches(
@@ -215,6 +215,26 @@ def test_what_was_shown_to_the_gate_teaches(
     see(store, clock, leaf(acme_ca, "http://crl.acme.example/2.crl", name="ben"))
     assert revocation.learn_from_seen() == 1
     assert len(revocation.show("acme")[0].sources) == 2
+
+
+def test_a_month_of_sightings_is_looked_at_by_and_by(
+    partners: Partners,
+    revocation: PartnerRevocation,
+    store: Store,
+    clock: Hands,
+    acme_ca: pki.Issued,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MOST_LOOKED", 3)
+    active(partners, acme_ca)
+    urls = {f"http://crl.acme.example/{number}.crl" for number in range(8)}
+    for number, url in enumerate(sorted(urls)):
+        see(store, clock, leaf(acme_ca, url, name=f"client {number}"))
+        clock.move(timedelta(hours=number % 3))  # some at the same moment
+    learned = [revocation.learn_from_seen() for _ in range(6)]
+    assert max(learned) <= 3
+    assert {one.url for one in revocation.show("acme")[0].sources} == urls
+    assert learned[-1] == 0
 
 
 def test_strangers_teach_nothing(

@@ -12,7 +12,7 @@ from sqlalchemy import insert, text
 from mutualgate.model.certificate import CertificateFacts
 from mutualgate.model.client import ClientState
 from mutualgate.model.credential import Origin
-from mutualgate.model.expiring import ExpiryKind
+from mutualgate.model.expiring import Expiring, ExpiryKind
 from mutualgate.model.names import ClientName
 from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.store import Store, Transaction
@@ -151,6 +151,27 @@ def test_what_was_told(store: Store) -> None:
         assert tx.expiring.told(["credential:1:5", "pin:1:5", "x"]) == {"credential:1:5": 14, "pin:1:5": 7}
         tx.expiring.forget(AT + DAY)
         assert tx.expiring.told(["credential:1:5", "pin:1:5"]) == {"credential:1:5": 14}
+
+
+def test_what_nobody_was_told_of(store: Store, issue: Issue) -> None:
+    """What lives for 310 days is told of from half of that on."""
+    issue("anna", 10)
+    with store.transaction() as tx:
+        _see(tx, rows.client(tx, "acme").id, "CN=a", 100)  # begins now
+
+        def untold(kind: ExpiryKind = CREDENTIAL, days: int = 30, within: int = 30) -> list[Expiring]:
+            return tx.expiring.untold(kind, (AT, AT + within * DAY), days, 9)
+
+        (anna,), (seen_one,) = untold(), untold(PARTNER, 50, 120)
+        assert anna == tx.expiring.find(CREDENTIAL, WINDOW, 9)[0]
+        assert untold(PARTNER, 51, 120) == [] == untold(days=156)
+        tx.expiring.tell(anna.item, 60, AT)
+        tx.expiring.tell(seen_one.item, 60, AT)
+        assert untold() == [anna]
+        for one in (anna, seen_one):
+            tx.expiring.tell(one.item, 30, AT)
+        assert untold() == [] == untold(PARTNER, 50, 120)
+        assert untold(days=14) == [anna]
 
 
 @pytest.mark.parametrize("kind", list(module._QUERIES))

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -49,6 +50,8 @@ _KEEP_SECONDS = 30.0
 _POST_SECONDS = 5.0
 _FETCH_SECONDS = 5.0
 _EXPIRY_SECONDS = 3600.0
+_COUNTING_SHARE = 0.02
+"""Of a core, for counting what ends."""
 
 _CONTROL = "control"
 _LAST_SPANS_SECONDS = 3.0
@@ -562,17 +565,21 @@ class Runner:
         await asyncio.sleep(_EXPIRY_SECONDS)
 
     async def _count_ends(self) -> None:
-        """In a thread: a scrape of the metrics must not hold up the loop."""
-        self._figures = await asyncio.to_thread(self._find_figures)
-        await asyncio.sleep(_LOOK_SECONDS)
+        """In a thread: a scrape of the metrics must not hold up the loop. The more there is to count, the rarer."""
+        took = await asyncio.to_thread(self._find_figures)
+        await asyncio.sleep(max(_LOOK_SECONDS, took / _COUNTING_SHARE))
         try:
             await asyncio.wait_for(self._counting_due.wait(), _KEEP_SECONDS)
         except TimeoutError:
             pass
         self._counting_due.clear()
 
-    def _find_figures(self) -> Figures:
-        return figures(self._services.expiry, self._services.revocation, self._services.key_sets)
+    def _find_figures(self) -> float:
+        """Returns the seconds of CPU that it took."""
+        of = self._services.expiry, self._services.revocation, self._services.key_sets
+        begun = time.thread_time()
+        self._figures = figures(*of)
+        return time.thread_time() - begun
 
     async def _on_restart(self) -> Mapping[str, Any]:
         return {"pid": os.getpid(), "successor": await self.succeed()}

@@ -8,6 +8,7 @@ invitations that nobody opened.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from mutualgate.clock import Clock
@@ -29,6 +30,7 @@ _LISTED_IN_A_LETTER = 100
 _TOLD_AT_A_TIME = 5_000
 _REMEMBERED = timedelta(days=800)
 _DAY = timedelta(days=1)
+_INSTANT = timedelta(microseconds=1)
 _SUMMARY_LIFE = timedelta(seconds=60)
 
 Sites = Callable[[], Mapping[str, datetime]]
@@ -119,7 +121,7 @@ class Expiry:
         The operators get one letter for all of them; a client gets one for each of its own. Raises what the store does.
         """
         now = self._clock()
-        due = [(one, days) for one in self._ahead(now) if (days := threshold(one, now)) is not None]
+        due = self._due(now)
         told = 0
         for start in range(0, len(due), _TOLD_AT_A_TIME):
             with self._store.transaction() as tx:
@@ -136,13 +138,16 @@ class Expiry:
             tx.expiring.forget(now - _REMEMBERED)
         return told
 
-    def _ahead(self, now: datetime) -> list[Expiring]:
-        until = now + THRESHOLDS[0] * _DAY
+    def _due(self, now: datetime) -> list[tuple[Expiring, int]]:
+        """What came nearer than a threshold, and which; of what is in tables only that of which nobody was told."""
         with self._store.reading() as tx:
-            found = self._few(tx, (now - ENDED, until), now)
-            for kind in _IN_TABLES:
-                found += tx.expiring.find(kind, (now, until), _MOST_TOLD)
-        return sorted(found, key=lambda one: (one.ends, one.item))
+            found = self._few(tx, (now - ENDED, now + THRESHOLDS[0] * _DAY), now)
+            for at_most, nearer in pairwise((*THRESHOLDS, 0)):
+                window = now + nearer * _DAY + _INSTANT, now + at_most * _DAY + _INSTANT
+                for kind in _IN_TABLES:
+                    found += tx.expiring.untold(kind, window, at_most, _MOST_TOLD)
+        ordered = sorted(found, key=lambda one: (one.ends, one.item))
+        return [(one, days) for one in ordered if (days := threshold(one, now)) is not None]
 
     def _tell_holder(self, tx: Transaction, one: Expiring, days: int, now: datetime) -> None:
         """To whoever can renew it, where its contact is an address."""
@@ -293,7 +298,8 @@ def _partner_lists(tx: Transaction, now: datetime) -> Iterable[Expiring]:
     lists = [one for one in tx.foreign.all_lists() if _near(one.this_update, one.next_update, now)]
     if not lists:
         return
-    anchors = {one.id: one for one in tx.partners.all_anchors() if one.state_at(now) is not AnchorState.RETIRED}
+    known = tx.partners.counting({one.anchor for one in lists})
+    anchors = {one.id: one for one in known if one.state_at(now) is not AnchorState.RETIRED}
     partners = tx.partners.get_many({one.partner for one in anchors.values()})
     for one in lists:
         anchor = anchors.get(one.anchor)

@@ -489,18 +489,22 @@ def terms_of(anchor: Anchor) -> Terms:
 
 def vouching(tx: Transaction, chain: Sequence[x509.Certificate]) -> list[Anchor]:
     """The CAs that count and signed a certificate of `chain`; for people, not a judgement."""
-    import hashlib
-
     found: dict[int, Anchor] = {}
     for certificate in chain:
         try:
-            name = hashlib.sha256(certificate.issuer.public_bytes()).digest()
+            candidates = of_subject(tx, certificate.issuer.public_bytes())
         except UNREADABLE:
             continue
-        for anchor in tx.partners.anchors_with_subject(name)[: 4 * MOST_ALIKE]:
-            if anchor.state is not AnchorState.PENDING and ca.signed_by(parsed(anchor), certificate):
-                found[anchor.id] = anchor
+        found |= {one.id: one for one in candidates if ca.signed_by(parsed(one), certificate)}
     return list(found.values())
+
+
+def of_subject(tx: Transaction, subject: bytes) -> list[Anchor]:
+    """The CAs that count and have this subject, in DER; no more than may be."""
+    import hashlib
+
+    alike = tx.partners.anchors_with_subject(hashlib.sha256(subject).digest())[: 4 * MOST_ALIKE]
+    return [one for one in alike if one.state is not AnchorState.PENDING]
 
 
 def _check_terms(terms: Terms, found: ca.Ca, where: str) -> None:

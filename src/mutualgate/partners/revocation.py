@@ -23,9 +23,11 @@ from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.foreign import ForeignList, OcspStatus, RevocationSource, SourceKind, SourceState
 from mutualgate.model.names import shown
 from mutualgate.model.partner import Anchor, AnchorState, Partner, RevocationMode
+from mutualgate.model.sighting import Sighting
 from mutualgate.partners import revocation_intake
 from mutualgate.partners.addresses import read_location
-from mutualgate.partners.anchors import vouching
+from mutualgate.partners.anchors import of_subject
+from mutualgate.partners.ca import signed_by
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.revocation_intake import Taken
 from mutualgate.partners.revocation_list import VerifiedList, addresses, verify_list
@@ -43,8 +45,12 @@ LEARNED_UNTIL = "revocation.learned_until"
 """The setting that says up to when the certificates that were seen have been looked at."""
 LOOKED_BACK = timedelta(days=30)
 """How far back, the first time and when a responder was approved."""
-_VOUCHED = ("", "crl_missing", "crl_expired", "revoked", "not_enrolled", "client_suspended", "not_granted")
-"""Reasons of sightings whose certificate a CA may have signed; others are not worth a signature."""
+MOST_LOOKED = 1_000
+"""Sightings that are looked at in one go: in the first month there may be a hundred thousand."""
+LATE = timedelta(seconds=5)
+"""By how much a sighting may be stored later than it was made."""
+_VOUCHED = ("crl_missing", "crl_expired", "revoked", "not_enrolled", "client_suspended", "not_granted")
+"""Reasons of refusals whose certificate a CA may have signed; others are not worth a signature."""
 _COUNTS = (AnchorState.ACTIVE, AnchorState.RETIRING)
 
 
@@ -109,6 +115,8 @@ class PartnerRevocation:
     def __init__(self, store: Store, by: str = "operator") -> None:
         self._store = store
         self._by = by
+        self._looked: tuple[str, datetime] | None = None
+        """What the setting said, and up to when this process has looked since then."""
 
     def show(self, name: str) -> list[AnchorRevocation]:
         """How it stands with a partner's CAs that are not retired. Raises `NotFound`."""
@@ -288,46 +296,58 @@ class PartnerRevocation:
                 tx.foreign.want(anchor.id, serial, self._store.clock(), certificate.not_valid_after_utc)
 
     def learn_from_seen(self) -> int:
-        """Looks at the certificates that were shown to the gate since the last time; returns how many were news.
+        """Looks at the certificates that were shown to the gate since the last time, at most `MOST_LOOKED`; returns how
+        many were news.
 
         Only those that a CA of a partner's signed: strangers teach nothing.
         """
         now = self._store.clock()
         with self._store.reading() as tx:
-            until = tx.settings.get(LEARNED_UNTIL)
-            if not tx.partners.count():
+            if not tx.partners.any():
                 return 0
+            until = tx.settings.get(LEARNED_UNTIL) or ""
             since = datetime.fromisoformat(until) if until else now - LOOKED_BACK
-            # A little again each time: what was shown while this looked is not lost.
-            found = list(self._news(tx, since - timedelta(seconds=5)))
+            if self._looked is not None and self._looked[0] == until:
+                since = self._looked[1]
+            shown = tx.seen.vouched(since, _VOUCHED, MOST_LOOKED)
+            found = list(self._news(tx, shown))
         for anchor, certificate in found:
             self.learn(anchor, certificate)
-        if until is None or not until or found or now - since > timedelta(minutes=1):
+        # The last ones again the next time: what was shown while this looked is not lost.
+        looked = now - LATE
+        if len(shown) == MOST_LOOKED:  # more of the same moment than these, nobody stores
+            looked = max(shown[-1].last_at, since + timedelta(microseconds=1))
+        if not until or found or looked - datetime.fromisoformat(until) > timedelta(minutes=1):
             with self._store.transaction() as tx:
                 tx.foreign.forget_ended(now)
                 # Unless an operator said meanwhile that all are to be looked at.
-                if tx.settings.get(LEARNED_UNTIL) == until:
-                    tx.settings.put(LEARNED_UNTIL, now.isoformat())
+                if (tx.settings.get(LEARNED_UNTIL) or "") == until:
+                    until = looked.isoformat()
+                    tx.settings.put(LEARNED_UNTIL, until)
+        self._looked = until, looked
         return len(found)
 
-    def _news(self, tx: Transaction, since: datetime) -> Iterator[tuple[Anchor, x509.Certificate]]:
+    def _news(self, tx: Transaction, shown: Sequence[Sighting]) -> Iterator[tuple[Anchor, x509.Certificate]]:
         """Certificates of which something is to be learned; those are few, whatever was shown."""
+        alike: dict[bytes, list[Anchor]] = {}
         known: dict[int, tuple[set[str], bool]] = {}
-        for sighting in tx.seen.since(since):
-            if sighting.reason not in _VOUCHED:
-                continue
+        for sighting in shown:
             try:
                 with odd_serials_allowed():
                     leaf = x509.load_der_x509_certificate(sighting.chain[0])
+                    issuer = leaf.issuer.public_bytes()
             except (*UNREADABLE, IndexError):
                 continue
-            for anchor in vouching(tx, [leaf]):
+            if issuer not in alike:
+                alike[issuer] = of_subject(tx, issuer)
+            for anchor in alike[issuer]:
                 if anchor.id not in known:
                     urls = {one.url for one in tx.foreign.sources_of(anchor.id)}
                     known[anchor.id] = urls, bool(_responders(tx, anchor))
                 urls, asked = known[anchor.id]
                 new = {url for _, url in named_by(leaf)} - urls
-                if new or (asked and tx.foreign.answer(anchor.id, serial_octets(leaf.serial_number)) is None):
+                news = new or (asked and tx.foreign.answer(anchor.id, serial_octets(leaf.serial_number)) is None)
+                if news and signed_by(certificate_of(anchor), leaf):
                     urls |= new
                     yield anchor, leaf
 

@@ -8,11 +8,14 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     Select,
+    Text,
     and_,
+    cast,
     delete,
     exists,
     func,
     insert,
+    literal,
     or_,
     select,
     type_coerce,
@@ -26,6 +29,8 @@ from mutualgate.model.pin import PinState
 from mutualgate.store.schema import client, credential, invitation, pin, revocation, seen, told
 from mutualgate.store.select import chunks
 
+_SECOND = 1_000_000
+"""Of moments as the database has them."""
 Window = tuple[datetime, datetime]
 """From and until, the second not included."""
 
@@ -38,8 +43,21 @@ class ExpiringRows:
 
     def find(self, kind: ExpiryKind, window: Window, limit: int) -> list[Expiring]:
         """At most `limit` of a kind that is in tables of its own, the next to end first."""
-        query = _QUERIES[kind]
-        rows = self._connection.execute(query(window).order_by("ends").limit(limit))
+        return self._read(kind, _QUERIES[kind](window).order_by("ends").limit(limit))
+
+    def untold(self, kind: ExpiryKind, window: Window, days: int, limit: int) -> list[Expiring]:
+        """As `find`; without what lives for less than twice so many days, and what somebody was told of when so many
+        were left, or fewer."""
+        found = _QUERIES[kind](window).subquery()
+        ends, begins = (type_coerce(one, BigInteger) for one in (found.c.ends, found.c.begins))
+        item = literal(f"{kind}:") + cast(found.c.key, Text) + ":" + cast(ends // _SECOND, Text)
+        query = select(found).where(
+            ends - begins >= 2 * days * 86_400 * _SECOND,
+            ~exists().where(told.c.item == item, told.c.days <= days),
+        )
+        return self._read(kind, query.order_by(found.c.ends).limit(limit))
+
+    def _read(self, kind: ExpiryKind, query: Select[Any]) -> list[Expiring]:
         return [
             Expiring(
                 kind=kind,
@@ -51,7 +69,7 @@ class ExpiringRows:
                 contact=row.contact or "",
                 detail=row.detail,
             )
-            for row in rows
+            for row in self._connection.execute(query)
         ]
 
     def count(self, kind: ExpiryKind, window: Window, ends: Sequence[datetime]) -> tuple[datetime | None, list[int]]:

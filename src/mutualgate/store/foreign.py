@@ -263,7 +263,8 @@ class Foreign:
 
     def anchors_to_ask(self, at: datetime, limit: int) -> list[int]:
         """CAs whose responder is to be asked about some certificate at `at`."""
-        query = select(ocsp_answer.c.anchor).where(ocsp_answer.c.next_ask <= at).distinct().limit(limit)
+        # A sum, so that the database goes along the index of what is due, not through all answers in order of CAs.
+        query = select(ocsp_answer.c.anchor + 0).where(ocsp_answer.c.next_ask <= at).distinct().limit(limit)
         return [int(id) for id in self._connection.execute(query).scalars()]
 
     def count_answers(self, anchor: int) -> dict[OcspStatus, int]:

@@ -44,6 +44,8 @@ PlainMember = tuple[int, str, int]
 """Partner, name, client."""
 
 _COUNTS = (str(AnchorState.ACTIVE), str(AnchorState.RETIRING))
+_ELSE = tuple(str(one) for one in AnchorState if one not in _COUNTS)
+"""For what goes along another index than that of states: nearly all CAs count."""
 
 
 class Partners:
@@ -121,6 +123,10 @@ class Partners:
             )
         return self._partners(query.order_by(partner.c.id).limit(limit))
 
+    def any(self) -> bool:
+        """Whether there are any, gone ones aside."""
+        return self._connection.execute(select(partner.c.id).where(partner.c.name_key.is_not(None))).first() is not None
+
     def count(self) -> int:
         """How many there are, gone ones aside."""
         query = select(func.count()).select_from(partner).where(partner.c.name_key.is_not(None))
@@ -196,24 +202,27 @@ class Partners:
         """Claims that are not proved, oldest first."""
         return self._anchors(select(anchor).where(anchor.c.state == str(AnchorState.PENDING)).order_by(anchor.c.id))
 
-    def all_anchors(self) -> list[Anchor]:
-        """The CAs that count or may still count, by id: for lists of what expires and whose lists are fetched."""
-        return self._anchors(select(anchor).where(anchor.c.state.in_(_COUNTS)).order_by(anchor.c.id))
+    def counting(self, ids: Iterable[int]) -> list[Anchor]:
+        """Of the CAs with these ids, those that count or may still count."""
+        found: list[Anchor] = []
+        for part in chunks(ids):
+            found += self._anchors(select(anchor).where(anchor.c.state.not_in(_ELSE), anchor.c.id.in_(part)))
+        return found
 
     def anchors_beside_ending(self, until: datetime) -> list[Anchor]:
         """The CAs that count of partners of which one ends before `until`, by id: its successor is among them."""
-        ends = or_(anchor.c.not_after < until, anchor.c.retire_at < until)
-        owners = select(anchor.c.partner).where(anchor.c.state.in_(_COUNTS), ends)
-        query = select(anchor).where(anchor.c.state.in_(_COUNTS), anchor.c.partner.in_(owners))
+        ending = select(anchor.c.partner).where(anchor.c.state.not_in(_ELSE), anchor.c.not_after < until)
+        leaving = select(anchor.c.partner).where(anchor.c.state == str(AnchorState.RETIRING))
+        owners = ending.union(leaving)
+        query = select(anchor).where(anchor.c.state.not_in(_ELSE), anchor.c.partner.in_(owners))
         return self._anchors(query.order_by(anchor.c.id))
 
     def anchors_asked(self, also: Iterable[int]) -> list[Anchor]:
         """Of the CAs that count, those that are asked about revocation, and of the rest those in `also`; by id."""
-        counts = anchor.c.state.in_(_COUNTS)
-        found = self._anchors(select(anchor).where(counts, anchor.c.revocation != str(RevocationMode.IGNORE)))
-        known = {one.id for one in found}
-        for part in chunks(set(also) - known):
-            found += self._anchors(select(anchor).where(counts, anchor.c.id.in_(part)))
+        modes = [str(one) for one in RevocationMode if one is not RevocationMode.IGNORE]
+        query = select(anchor).where(anchor.c.state.not_in(_ELSE), anchor.c.revocation.in_(modes))
+        found = self._anchors(query)
+        found += self.counting(set(also) - {one.id for one in found})
         return sorted(found, key=lambda one: one.id)
 
     def add_seen_ca(self, one: SeenCa) -> None:

@@ -356,7 +356,7 @@ anchor = Table(
     Column("challenge_expires", Moment),
     # Whether an operator has to say yes once it is proved: the partner itself claimed it.
     Column("approval", Integer, nullable=False),
-    Column("revocation", String(16), nullable=False),
+    Column("revocation", String(16), nullable=False, index=True),
     Column("grace_seconds", Integer, nullable=False),
     Column("leaf_limit_seconds", Integer, nullable=False),
     # The certificate policy that all below it has to be issued under: dots; empty for none.
@@ -531,7 +531,7 @@ told = Table(
     metadata,
     Column("item", String(160), primary_key=True),
     Column("days", Integer, nullable=False),
-    Column("at", Moment, nullable=False),
+    Column("at", Moment, nullable=False, index=True),
 )
 
 # Changes of trust, each with what takes it back.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_, select, update
 
 from mutualgate.model.sighting import Sighting
 from mutualgate.store.schema import member, seen
@@ -52,6 +52,13 @@ class Seen:
         query = select(seen).where(seen.c.last_at >= at).order_by(seen.c.last_at.desc())
         for row in self._connection.execute(query):
             yield _sighting(row)
+
+    def vouched(self, since: datetime, reasons: Iterable[str], limit: int) -> list[Sighting]:
+        """At most so many that were shown since then, the oldest first: under a partner's CA, or refused for one of
+        these reasons."""
+        under_partner = and_(seen.c.reason == "", seen.c.credential.startswith("partner"))
+        query = select(seen).where(seen.c.last_at >= since, or_(under_partner, seen.c.reason.in_(list(reasons))))
+        return [_sighting(row) for row in self._connection.execute(query.order_by(seen.c.last_at).limit(limit))]
 
     def of_client(self, id: int) -> list[Sighting]:
         """A client's, the newest first."""

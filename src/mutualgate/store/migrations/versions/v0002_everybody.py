@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.Column("at", Moment(), nullable=False),
         sa.PrimaryKeyConstraint("item", name="pk_told"),
     )
+    op.create_index("ix_told_at", "told", ["at"], unique=False)
     op.create_table(
         "seen",
         sa.Column("fingerprint", sa.LargeBinary(length=32), nullable=False),
@@ -222,6 +223,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_anchor_not_after", "anchor", ["not_after"], unique=False)
+    op.create_index("ix_anchor_revocation", "anchor", ["revocation"], unique=False)
     op.create_index("ix_anchor_partner", "anchor", ["partner"], unique=False)
     op.create_index("ix_anchor_spki", "anchor", ["spki"], unique=False)
     op.create_index("ix_anchor_state", "anchor", ["state"], unique=False)
