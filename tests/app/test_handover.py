@@ -25,6 +25,8 @@ async def main():
     for one in old.given: one.listener.listen(5 + len(old.given))
     await old.serving()
     for _ in range(3): await old.sync()
+    await old.proved()
+    await old.sync()
 asyncio.run(main())
 """
 
@@ -52,7 +54,7 @@ def successor(monkeypatch: pytest.MonkeyPatch, claim: int, program: str, sockets
 
 def test_one_process_succeeds_the_other(monkeypatch: pytest.MonkeyPatch, claim: int) -> None:
     """With more sockets than one message of the kernel can carry."""
-    synced = []
+    synced, proved = [], []
 
     async def sync() -> int:
         synced.append(1)
@@ -63,10 +65,11 @@ def test_one_process_succeeds_the_other(monkeypatch: pytest.MonkeyPatch, claim: 
             await new.prepared()
             await new.serving()
             await new.yours()
-            await new.answer(sync)  # ends with the other process
+            await new.answer(sync, lambda: proved.append(len(synced)))  # ends with the other process
+            assert await new.ended() == ""
 
     asyncio.run(run())
-    assert len(synced) == 3
+    assert (len(synced), proved) == (4, [3])
 
 
 @pytest.mark.parametrize(

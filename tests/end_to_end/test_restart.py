@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from end_to_end.forge import Identity
-from end_to_end.gate import Gate, running_gate
+from end_to_end.gate import Answer, Gate, running_gate
 from end_to_end.process import answers
 
 SITES = """
@@ -188,6 +189,67 @@ def test_a_new_process_that_is_killed_changes_nothing(gate: Gate) -> None:
             gate.command("client", "add", f"client-{pause}")
     assert not load.failures
     assert "was ended by signal 9 before it was ready" in gate.program.text()
+
+
+@contextlib.contextmanager
+def restarting(gate: Gate) -> Iterator[tuple[int, list[Answer]]]:
+    """The new process, as soon as it serves and takes commands, while the old one is there; what the command says."""
+    old, said = pid_of(gate), list[Answer]()
+    asking = threading.Thread(target=lambda: said.append(gate.command("restart", check=False)))
+    asking.start()
+    try:
+        while (new := asked_for_pid(gate)) == old:
+            time.sleep(0.01)
+        yield new, said
+    finally:
+        asking.join()
+
+
+def asked_for_pid(gate: Gate) -> int:
+    """By the control socket itself: a command takes too long to start."""
+    with socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(30)
+        control.connect(str(gate.folder / "run" / "control.sock"))
+        control.sendall(b'{"do": "status"}\n')
+        return int(json.loads(control.makefile("rb").readline())["pid"])
+
+
+def test_a_new_process_that_dies_as_soon_as_it_serves_leaves_nobody_alone(gate: Gate) -> None:
+    """Nobody who connects is turned away; what the new process had accepted dies with it."""
+    anna, pid = gate.client("anna"), pid_of(gate)
+    with Load(gate, anna) as load:
+        with restarting(gate) as (new, said):
+            os.kill(new, signal.SIGKILL)
+        (answer,) = said
+        assert answer.code != 0
+        assert "was ended by signal 9 when it had just begun to serve" in answer.out
+        assert pid_of(gate) == pid
+        gate.command("client", "add", "bob")  # commands are heard, and in force
+        before = load.done
+        while load.done < before + 20:
+            time.sleep(0.02)
+    assert len(load.failures) <= 3, load.failures  # one for each client, whose connection it had
+    assert not [failure for failure in load.failures if "refused" in failure.lower()]
+    assert gate.command("restart").json["pid"] == pid
+    assert gone(pid)
+
+
+def test_a_new_process_that_is_told_to_end_at_once_is_not_replaced_by_the_old_one(gate: Gate) -> None:
+    old = pid_of(gate)
+    with restarting(gate) as (new, _):
+        os.kill(new, signal.SIGTERM)
+    assert gone(new)
+    assert gone(old)
+    assert not answers(gate.port)
+
+
+def test_a_gate_that_ends_while_it_hands_over_ends_both(gate: Gate) -> None:
+    old = pid_of(gate)
+    with restarting(gate) as (new, _):
+        os.kill(old, signal.SIGTERM)
+    assert gone(old)
+    assert gone(new)
+    assert not answers(gate.port)
 
 
 def test_a_new_process_that_cannot_start_says_why_and_the_old_one_goes_on(gate: Gate) -> None:

@@ -8,11 +8,14 @@ waits in them until somebody accepts it. What they say to each other is one JSON
     new -> old   {"prepared": true}                  it has read everything, and serves nothing yet
     old -> new   {"go": true}                        the old one takes no more commands and does no more chores
     new -> old   {"serving": true}                   it accepts
-    old -> new   {"yours": true}                     the service manager knows; the old one ends what is under way
+    old -> new   {"yours": true}                     the new one takes commands and does the chores; both accept
     new -> old   {"sync": true}, answered by {"epoch": N}   as often as the store changes, until the old one is gone
+    new -> old   {"proved": true}                    it has served for a while
+    old -> new   {"main": true}                      the service manager knows; the old one ends what is under way
     new -> old   {"failed": "why"}                   instead of any of its own; then it ends, and the old one goes on
 
-A line that does not come is the end of the other process.
+A line that does not come is the end of the other process. Until the new one has proved itself, the old one goes on
+then, unless the new one was told to end.
 """
 
 import asyncio
@@ -42,6 +45,8 @@ PREPARE_SECONDS = 300.0
 """A million clients are read in a few seconds; a machine that swaps may take longer."""
 SERVE_SECONDS = 60.0
 SYNC_SECONDS = 5.0
+PROOF_SECONDS = 2.0
+"""What breaks in a new version breaks when its chores and its first requests begin."""
 
 _AT_ONCE = 200  # SCM_MAX_FD is 253 for one message
 _LINE_BYTES = 1 << 20
@@ -126,18 +131,36 @@ class Successor:
         await self._expect("serving", SERVE_SECONDS)
 
     async def yours(self) -> None:
-        """Tells it that it is the gate now."""
+        """Gives it commands and chores."""
         await self._channel.say(yours=True)
 
-    async def answer(self, sync: Callable[[], Awaitable[int]]) -> None:
-        """Takes over what changes for as long as this process lives: who is cut off there must be cut off here."""
-        while (await self._channel.hear()).get("sync"):
+    async def answer(self, sync: Callable[[], Awaitable[int]], proved: Callable[[], None]) -> None:
+        """Takes over what changes for as long as this process lives: who is cut off there must be cut off here. Calls
+        `proved` when the other one has served for a while."""
+        while said := await self._channel.hear():
+            if said.get("proved"):
+                proved()
+                await self._channel.say(main=True)
+                continue
             try:
                 epoch = await sync()
             except Exception:
                 log.exception("a change could not be taken over while the gate ends what is under way")
                 continue  # the other one waits for a moment, and its command says so
             await self._channel.say(epoch=epoch)
+
+    async def ended(self) -> str:
+        """How it has ended, since it says nothing more; empty where it was told to."""
+        with suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(self._process.wait, 5)
+        code = self._process.returncode
+        if code is None:
+            return "went silent"
+        return "" if code == 0 else f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
+
+    def terminate(self) -> None:
+        """Tells it to end what is under way, as this process does."""
+        self._process.terminate()
 
     def kill(self) -> None:
         """Ends it, whatever it does."""
@@ -158,10 +181,7 @@ class Successor:
             return
         if why := said.get("failed"):
             raise Unavailable(f"the new process did not start: {why}")
-        with suppress(subprocess.TimeoutExpired):
-            await asyncio.to_thread(self._process.wait, 5)
-        code = self._process.returncode
-        how = "went silent" if code is None else f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
+        how = await self.ended() or "ended"
         raise Unavailable(f"the new process {how} before it was ready", fix="See the log.")
 
 
@@ -201,22 +221,29 @@ class Predecessor:
             await self._channel.hear()
 
     async def serving(self) -> None:
-        """Says so, and waits until the other one has told the service manager."""
+        """Says so, and waits until the other one leaves commands and chores to this process."""
         if self._channel is not None:
             await self._channel.say(serving=True)
             await self._channel.hear()
 
+    async def proved(self) -> None:
+        """Says that this process has served for a while, and waits until the service manager knows it."""
+        await self._ask("proved")
+
     async def sync(self) -> None:
         """Has the other one take over what changed, if it is still there: a change is in force when it is so for all
         who are connected. One that does not answer in time is left alone; it ends soon."""
+        await self._ask("sync")
+
+    async def _ask(self, what: str) -> None:
         async with self._one:
             if self._channel is None:
                 return
-            await self._channel.say(sync=True)
+            await self._channel.say(**{what: True})
             try:
                 said = await self._channel.hear(SYNC_SECONDS)
             except TimeoutError:
-                log.warning("process %d did not take over a change in time, and ends", self.pid)
+                log.warning("process %d did not answer in time, and ends", self.pid)
                 said = {}
             if not said:
                 self._channel.close()

@@ -26,7 +26,7 @@ from mutualgate.app.again import again
 from mutualgate.app.apart import apart
 from mutualgate.app.checks import certificates_fit, fields_fit
 from mutualgate.app.given import OPS, PLAIN, TLS, Given, Settled, settle, strangers
-from mutualgate.app.handover import Predecessor, Successor
+from mutualgate.app.handover import PROOF_SECONDS, SERVE_SECONDS, Predecessor, Successor
 from mutualgate.app.overview import Figures, Overview, figures, overview
 from mutualgate.app.publications import publications
 from mutualgate.app.pump import Pump
@@ -82,6 +82,7 @@ class Runner:
         self._claim = claim
         self._predecessor = predecessor
         self._successor: Successor | None = None
+        self._following: asyncio.Task[None] | None = None
         self._succeeding = asyncio.Lock()
         self._held: list[Given] = []
         self._when_succeeded: list[Callable[[], None]] = []
@@ -166,21 +167,19 @@ class Runner:
                 export = asyncio.create_task(again("handing over traces", self._export_traces, self._stopping))
                 stack.callback(export.cancel)
                 await ready()
+                await self._prove()
                 notify.tell(f"READY=1\nSTATUS={self._sentence()}")
                 watchdog = asyncio.create_task(self._feed_watchdog())
                 stack.callback(watchdog.cancel)
                 await self._stopping.wait()
-                follow = None
-                if self._successor is not None:
-                    # The service manager looks after the other process now, and must not hear that the service ends.
-                    follow = asyncio.create_task(self._successor.answer(self.sync))
-                else:
+                if not self.succeeded:
+                    # Or the service manager looks after the other process, and must not hear that the service ends.
                     notify.tell("STOPPING=1")
                 await self._end_chores()
                 drain = self.config.gate.timeouts.drain.total_seconds()
                 stopped = await asyncio.to_thread(self._plane.stop, drain, in_turn=self.succeeded)
-                if follow is not None:
-                    follow.cancel()
+                if self._following is not None:
+                    self._following.cancel()
                 await pump
                 await self._pump.step()  # what happened to those who were still there
                 export.cancel()
@@ -239,16 +238,54 @@ class Runner:
                 if not self._stopping.is_set():
                     await self._begin_chores(self._held[-1].listener)
                 raise
-            self._successor = successor
-            successor.leave()
-            # NotifyAccess=main: only the process that is the main one may say which one is.
-            notify.tell(f"MAINPID={successor.pid}")
             await successor.yours()
+            await self._watch(successor)
             log.info("process %d serves now; this one ends what is under way", successor.pid)
             self._stopping.set()
             for do in self._when_succeeded:
                 do()
             return successor.pid
+
+    async def _watch(self, successor: Successor) -> None:
+        """Follows the new process, and waits until it has proved itself; meanwhile both accept. If it dies, this one
+        takes commands and chores back, and raises `Unavailable`."""
+
+        def prove() -> None:
+            self._successor = successor
+            successor.leave()
+            # NotifyAccess=main: only the process that is the main one may say which one is.
+            notify.tell(f"MAINPID={successor.pid}")
+            proved.set()
+
+        proved = asyncio.Event()
+        self._following = asyncio.create_task(successor.answer(self.sync, prove))
+        waits = [asyncio.ensure_future(event.wait()) for event in (proved, self._stopping)]
+        await asyncio.wait([self._following, *waits], timeout=SERVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        for one in waits:
+            one.cancel()
+        if self.succeeded:
+            return
+        if self._stopping.is_set():
+            successor.terminate()
+            raise Unavailable("the gate is about to end")
+        gone = self._following.done()
+        how = await successor.ended() if gone else f"had not proved itself after {SERVE_SECONDS:g} s"
+        self._following.cancel()
+        successor.kill()
+        if not how:
+            self._stopping.set()
+            raise Unavailable("the new process was told to end, and the gate ends with it")
+        if not self._stopping.is_set():
+            await self._begin_chores(self._held[-1].listener)
+        raise Unavailable(f"the new process {how} when it had just begun to serve", fix="See the log.")
+
+    async def _prove(self) -> None:
+        """Has the process that hands over go, once this one has served for a while."""
+        if self._predecessor is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), PROOF_SECONDS)
+            if not self._stopping.is_set():
+                await self._predecessor.proved()
 
     async def sync(self) -> int:
         """Takes over what changed in the store; returns the epoch in force, which has it."""
