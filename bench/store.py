@@ -2,13 +2,14 @@
 
     .venv/bin/python bench/store.py                          # 100,000 clients
     .venv/bin/python bench/store.py --only commands
+    .venv/bin/python bench/store.py --only shell             # the commands in `mutualgate shell` only
     .venv/bin/python bench/store.py --only pages
     .venv/bin/python bench/store.py --clients 1000000 --only start
     .venv/bin/python bench/store.py --keep work/full         # keeps the installation, and takes it again the next time
 
-Figures are CPU time, user and system, the least of the repeats. The whole of a command is its process, from exec to the
-end. Its work is measured in a process that has done the same on another installation before and so has imported all;
-start is the rest: Python, and the imports of that command. A page is asked as the gate asks it, without the gate.
+Figures are CPU time, user and system, the least of the repeats. A command is measured twice: as a process of its own,
+from exec to the end; and in a `mutualgate shell`, from its line to its answer, where the first time is said, too, and
+the time on the clock. A page is asked as the gate asks it, without the gate.
 `sign` measures certificates by the second and core. The store holds invented certificates: nothing that is measured
 parses them.
 """
@@ -17,6 +18,8 @@ import argparse
 import hashlib
 import json
 import os
+import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -54,10 +57,12 @@ routes = [{ path = "/", upstream = "demo" }, { path = "/join", upstream = "porta
 PART = 5_000
 FIRST = 10
 """The number of the first invented client."""
+SUSPENDED = 33
+"""One client in so many is suspended."""
 SEEN, REFUSED = 90_000, 9_000
 """Certificates seen and refusals: nearly as many as are kept."""
 LIMIT = 0.100
-"""Seconds of CPU that a command or a page may work."""
+"""Seconds that a page, or a command in the shell, may take."""
 
 # `{n}` is a new number each time; commands that change something are asked about another client each time.
 COMMANDS = [
@@ -133,12 +138,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--clients", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", choices=["commands", "pages", "start", "sign"])
+    parser.add_argument("--only", choices=["commands", "shell", "pages", "start", "sign"])
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mutualgate-bench-") as folder:
         work = Path(folder)
-        empty = made(work / "empty", 100)
+        empty = made(work / "empty", 1_000)
         if options.only == "sign":
             sign(empty, work)
             return
@@ -154,8 +159,8 @@ def main() -> None:
         print(f"{options.clients:,} clients, a credential and an invitation each: {size:,.0f} MB", flush=True)
         if options.only in (None, "start"):
             start(full)
-        if options.only in (None, "commands"):
-            commands(empty, full, work, options.repeats)
+        if options.only in (None, "commands", "shell"):
+            commands(empty, full, work, options.repeats, alone=options.only != "shell")
         if options.only in (None, "pages"):
             pages(empty, full, options.repeats)
         if options.only is None:
@@ -196,7 +201,7 @@ def _fill(database: sqlite3.Connection, ids: range, issuing: int, now: int) -> N
                 f"client-{id}",
                 f"client-{id}",
                 f"client-{id}@example.com",
-                "suspended" if id % 33 == 0 else "active",
+                "active" if id % SUSPENDED else "suspended",
                 now,
             )
             for id in ids
@@ -284,29 +289,79 @@ def start(folder: Path) -> None:
     print(f"start of the gate: {ready:.1f} s, {memory:,.0f} MB")
 
 
-def commands(empty: Path, full: Path, work: Path, repeats: int) -> None:
-    """Each command on both: its start, and its work."""
-    number = iter(range(10, 10**9))
+def commands(empty: Path, full: Path, work: Path, repeats: int, *, alone: bool) -> None:
+    """Each command on both: as a process of its own if it is to be `alone`, too, and in one shell."""
+    number = (one for one in range(FIRST, 1_000) if one % SUSPENDED)
     (work / "a.csr").write_bytes(_csr())
     shutil.copy(full / "root.pem", work / "a.pem")
-    print("\nms of CPU; the whole is of the full store")
-    print(f"{'command':46} {'start':>8} {'work, empty':>12} {'work, full':>12} {'whole':>8}")
+    print("\nms of CPU, but for the clock; of the full store where nothing is said")
+    print(f"{'command':46} {'process':>8} | {'in the shell: empty':>19} {'full':>6} {'first':>6} {'clock':>6}")
     late = []
-    for words in COMMANDS:
-        wholes: dict[Path, list[float]] = {empty: [], full: []}
-        works: dict[Path, list[float]] = {empty: [], full: []}
-        for _ in range(repeats):
-            for folder in wholes:  # in turn, so that a busy moment meets both
-                wholes[folder].append(_run(words, folder, work, next(number)))
-                warm = _filled(words, empty, work, next(number))
-                works[folder].append(_work(warm, _filled(words, folder, work, next(number))))
-        start = min(wholes[empty]) - min(works[empty])
-        figures = (start, min(works[empty]), min(works[full]), min(wholes[full]))
-        columns = zip(figures, (8, 12, 12, 8), strict=True)
-        print(f"{' '.join(words):46} " + " ".join(f"{s * 1000:{wide}.0f}" for s, wide in columns), flush=True)
-        if min(works[full]) > LIMIT:
-            late.append(" ".join(words))
+    with Shell() as shell:
+        print(f"{'(start)':46} {'':8} | {'':19} {'':6} {shell.cpu() * 1000:6.0f} {shell.started * 1000:6.0f}")
+        for words in COMMANDS:
+            processes = []
+            asked: dict[Path, list[tuple[float, float]]] = {full: [], empty: []}
+            for _ in range(repeats):
+                if alone:
+                    processes.append(_run(words, full, work, next(number)))
+                for folder, answers in asked.items():  # in turn, so that a busy moment meets both
+                    answers.append(shell.ask(_filled(words, folder, work, next(number))))
+            (first, _), *_ = asked[full]
+            asked[full].append(shell.ask(_filled(words, full, work, next(number))))
+            cpu, clock = (min(one) for one in zip(*asked[full], strict=True))
+            figures = (min(processes, default=0), min(one for one, _ in asked[empty]), cpu, first, clock)
+            process, *rest = (f"{s * 1000:{wide}.0f}" for s, wide in zip(figures, (8, 19, 6, 6, 6), strict=True))
+            print(f"{' '.join(words):46} {process if alone else '':8} | {' '.join(rest)}", flush=True)
+            if max(first, clock) > LIMIT:
+                late.append(" ".join(words))
     _say(late)
+
+
+class Shell:
+    """A `mutualgate shell` that is given a line when the one before is answered."""
+
+    def __enter__(self) -> "Shell":
+        begun = time.perf_counter()
+        self._process = subprocess.Popen(
+            [*PROGRAM, "shell", "--keep-going"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        # The CPU clock of another process, as clock_getcpuclockid(3) names it on Linux.
+        self._clock = (~self._process.pid << 3) | 2
+        self._answer("--version")
+        self.started = time.perf_counter() - begun
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+    def cpu(self) -> float:
+        """Seconds so far."""
+        return time.clock_gettime(self._clock)
+
+    def ask(self, words: list[str]) -> tuple[float, float]:
+        """Seconds of CPU, and on the clock, until the line is answered; and a `--version`, which says that it is."""
+        cpu, begun = self.cpu(), time.perf_counter()
+        said = self._answer(shlex.join(words), "--version")
+        took = self.cpu() - cpu, time.perf_counter() - begun
+        # 1 is an answer: no gate runs here, say.
+        if re.search(r"exit status (?!1;?$)", said, re.MULTILINE) or "does not answer" in said:
+            sys.exit(f"{' '.join(words)}: {said}")
+        return took
+
+    def _answer(self, *lines: str) -> str:
+        self._process.stdin.write("".join(f"{line}\n" for line in lines))
+        self._process.stdin.flush()
+        said = ""
+        while not (line := self._process.stdout.readline()).startswith("mutualgate 0."):
+            said += line or sys.exit(said)
+        return said
 
 
 def _say(late: list[str]) -> None:
@@ -320,8 +375,7 @@ def _filled(words: list[str], folder: Path, work: Path, number: int) -> list[str
     if "{csr}" in words:
         (work / f"{number}.csr").write_bytes(_csr())
     places = {"csr": work / f"{number}.csr", "pem": work / "a.pem", "csv": work / f"people-{number}.csv"}
-    new = words[1:2] in (["add"], ["import"]) or words[0] == "invite"
-    places["n"] = number if new else number % 80 + FIRST
+    places["n"] = number
     return [*(word.format(file=work / f"out-{number}", **places) for word in words), "--dir", str(folder)]
 
 
@@ -335,25 +389,6 @@ def _run(words: list[str], folder: Path, work: Path, number: int) -> float:
     if done.returncode not in (0, 1) or b"does not answer" in done.stderr:
         sys.exit(f"{' '.join(filled)}: {done.stderr.decode()}")
     return after.children_user + after.children_system - before.children_user - before.children_system
-
-
-def _work(warm: list[str], words: list[str]) -> float:
-    """Seconds of CPU of the command in a process that has done the other one before."""
-    program = (
-        "import json, sys, time\n"
-        "from mutualgate.cli import run\n"
-        "warm, words = json.loads(sys.argv[1])\n"
-        "run(warm)\n"
-        "begun = time.process_time()\n"
-        "status = run(words)\n"
-        "print('', status, time.process_time() - begun, sep='\\n', file=sys.stderr)\n"
-    )
-    command = [sys.executable, "-c", program, json.dumps([warm, words])]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True)
-    status, took = done.stderr.split()[-2:]
-    if status not in (b"0", b"1") or b"does not answer" in done.stderr:
-        sys.exit(f"{' '.join(words)}: {done.stderr.decode()}")
-    return float(took)
 
 
 def pages(empty: Path, full: Path, repeats: int) -> None:

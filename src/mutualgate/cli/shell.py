@@ -6,11 +6,13 @@ Nothing else is kept from one command to the next: each opens the store as a pro
 import gc
 import io
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, BinaryIO
 
 import typer
@@ -186,19 +188,51 @@ def _typed(commands: _Commands) -> None:
         sys.stdin.reconfigure(errors="surrogateescape")  # as Python reads the words of a command line
     with suppress(ImportError):
         _editing()
-    while True:
+    control_c = _ControlC()
+    before = signal.signal(signal.SIGINT, control_c)
+    goes_on = True
+    while goes_on:
         try:
-            for line in input(PROMPT).split("\n"):  # several, where they are pasted as one
-                if commands.run(line) == output.INTERRUPTED:
-                    gc.collect()  # what it held open, and with that the store, is let go
-                    break
+            lines = _read()
+            control_c.counts = True
+            goes_on = _done(commands, lines)
+            control_c.counts = False
         except KeyboardInterrupt:
             print()
-        except EOFError:
-            print()
-            return
-        except _End:
-            return
+            gc.collect()  # what the command held open, and with that the store, is let go
+    signal.signal(signal.SIGINT, before)
+
+
+def _read() -> list[str]:
+    """What is typed next: one line, or several that were pasted as one."""
+    try:
+        return input(PROMPT).split("\n")
+    except EOFError:
+        print()
+        return ["exit"]
+
+
+def _done(commands: _Commands, lines: Sequence[str]) -> bool:
+    """Runs the lines, and says whether more may come."""
+    try:
+        for line in lines:
+            if commands.run(line) == output.INTERRUPTED:
+                raise KeyboardInterrupt
+    except _End:
+        return False
+    return True
+
+
+class _ControlC:
+    """Raises `KeyboardInterrupt` while a line is read, and once while lines are run; never between: whoever holds the
+    keys down would end the shell. (`input` takes a handler that returns for a defect, once another has raised.)"""
+
+    counts = False
+
+    def __call__(self, _number: int, frame: FrameType | None) -> None:
+        if self.counts or (frame is not None and frame.f_code is _read.__code__):
+            self.counts = False
+            raise KeyboardInterrupt
 
 
 def _editing() -> None:
