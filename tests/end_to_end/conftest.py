@@ -9,7 +9,7 @@ from end_to_end.estate import Estate, sites
 from end_to_end.forge import Identity
 from end_to_end.gate import running_gate
 from end_to_end.process import free_port
-from end_to_end.recorder import Recorder, recorder
+from end_to_end.recorder import Recorder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def upstream() -> Iterator[Recorder]:
-    with recorder() as server:
+    with Recorder() as server:
         yield server
 
 

@@ -8,10 +8,11 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BufferedReader
+
+from end_to_end.servers import Server
 
 
 @dataclass
@@ -44,46 +45,27 @@ class Recorded:
         return self.head.decode("latin-1").split("\r\n")
 
 
-class Recorder:
+class Recorder(Server):
     """The server. `requests` grows in the order in which heads arrive."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.requests: list[Recorded] = []
         self.streams_open = 0
         self._lock = threading.Lock()
         self._connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.port = int(self._listener.getsockname()[1])
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def serve(self) -> None:
-        """Accepts until the listener is closed."""
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            with self._lock:
-                self._connections += 1
-                number = self._connections
-            threading.Thread(target=self._talk, args=(connection, number), daemon=True).start()
-
-    def close(self) -> None:
-        # A blocked accept does not notice a close; a shutdown it does.
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
 
     def marked(self, mark: str) -> list[Recorded]:
         """The requests whose target or header fields hold `mark`."""
         return [request for request in list(self.requests) if mark.encode() in request.head]
 
-    def _talk(self, connection: socket.socket, number: int) -> None:
-        with connection, connection.makefile("rb") as stream:
-            try:
-                while self._one(connection, stream, number):
-                    pass
-            except (OSError, ValueError, OverflowError):
-                return
+    def meet(self, peer: socket.socket) -> None:
+        with self._lock:
+            self._connections += 1
+            number = self._connections
+        with peer.makefile("rb") as stream, suppress(ValueError, OverflowError):
+            while self._one(peer, stream, number):
+                pass
 
     def _one(self, connection: socket.socket, stream: BufferedReader, number: int) -> bool:
         head = _head(stream)
@@ -127,17 +109,6 @@ class Recorder:
             with self._lock:
                 self.streams_open -= 1
         return False
-
-
-@contextmanager
-def recorder() -> Iterator[Recorder]:
-    """Runs a recorder until the block ends."""
-    server = Recorder()
-    threading.Thread(target=server.serve, daemon=True).start()
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 def _head(stream: BufferedReader) -> bytes | None:

@@ -5,7 +5,6 @@ import select
 import socket
 import ssl
 import struct
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,10 +37,8 @@ def v2(source: str, *, command: int = 1, remarks: bytes = b"") -> bytes:
 
 @pytest.fixture(scope="module")
 def recorder() -> Iterator[Recorder]:
-    made = Recorder()
-    threading.Thread(target=made.serve, daemon=True).start()
-    yield made
-    made.close()
+    with Recorder() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,10 @@
 """Servers that are told the client's address by a PROXY header: what they get, and that nobody's is another's."""
 
-import contextlib
 import shutil
 import socket
 import ssl
 import struct
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from end_to_end.forge import Identity
 from end_to_end.gate import Gate, running_gate, up
 from end_to_end.peers import APACHE, NGINX
 from end_to_end.process import answers, free_port, running
+from end_to_end.servers import Server
 
 HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/usr/local/bin")
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -89,45 +87,32 @@ def exactly(peer: socket.socket, size: int) -> bytes:
     return data
 
 
-@dataclass
-class Service:
+class Service(Server):
     """Speaks HTTP/1.1 after a PROXY header; tells in its answer which connection that was, and who the header names.
 
     A request for `/switch` makes the connection one that echoes; what begins with `echo` and is no HTTP is echoed.
     """
 
-    listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
-    headers: list[Header] = field(default_factory=list)
-    ended: list[int] = field(default_factory=list)
-    peers: list[socket.socket] = field(default_factory=list)
-    locals: int = 0
-    tls: ssl.SSLContext | None = None
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.listener.getsockname()[1]}"
-
-    def serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                peer, _ = self.listener.accept()
-                self.peers.append(peer)
-                threading.Thread(target=self.meet, args=(peer,), daemon=True).start()
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__()
+        self.headers: list[Header] = []
+        self.ended: list[int] = []
+        self.locals = 0
+        self.tls = tls
 
     def meet(self, peer: socket.socket) -> None:
-        with peer, contextlib.suppress(OSError, EOFError):
-            header = read_header(peer)
-            if header.source is None:
-                self.locals += 1
-                number = -1
-            else:
-                self.headers.append(header)
-                number = len(self.headers) - 1
-            try:
-                with self.tls.wrap_socket(peer, server_side=True) if self.tls else peer as stream:
-                    self.answer(stream, header, number)
-            finally:
-                self.ended.append(number)
+        header = read_header(peer)
+        if header.source is None:
+            self.locals += 1
+            number = -1
+        else:
+            self.headers.append(header)
+            number = len(self.headers) - 1
+        try:
+            with self.tls.wrap_socket(peer, server_side=True) if self.tls else peer as stream:
+                self.answer(stream, header, number)
+        finally:
+            self.ended.append(number)
 
     def answer(self, peer: socket.socket, header: Header, number: int) -> None:
         data = b""
@@ -147,24 +132,6 @@ class Service:
                     return
                 body = f"{number} {header.source and header.source[1]}".encode()
                 peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-
-    def close(self) -> None:
-        self.listener.close()
-        for peer in self.peers:
-            with contextlib.suppress(OSError):
-                peer.shutdown(socket.SHUT_RDWR)
-
-
-@contextmanager
-def serving(tls: ssl.SSLContext | None = None) -> Iterator[Service]:
-    service = Service(tls=tls)
-    thread = threading.Thread(target=service.serve, daemon=True)
-    thread.start()
-    try:
-        yield service
-    finally:
-        service.close()
-        thread.join(SECONDS)
 
 
 def sites(address: str, version: str, more: str = "") -> str:
@@ -209,7 +176,7 @@ class World:
 @pytest.fixture(scope="module", params=["v1", "v2"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("send-proxy")
-    with serving() as service, running_gate(folder / "gate", sites(service.address, request.param)) as gate:
+    with Service() as service, running_gate(folder / "gate", sites(service.address, request.param)) as gate:
         yield World(gate, service, gate.client("anna"), gate.client("bert"), request.param)
 
 
@@ -337,7 +304,7 @@ def test_a_certificate_that_a_client_made_itself_lends_no_name(world: World, tmp
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_health_checks_name_nobody(tmp_path: Path, version: str) -> None:
     health = 'health = { check = "http", path = "/", status = [200], interval = "100ms", rise = 1, fall = 1 }'
-    with serving() as service, running_gate(tmp_path / "gate", sites(service.address, version, health)) as gate:
+    with Service() as service, running_gate(tmp_path / "gate", sites(service.address, version, health)) as gate:
         gate.program.wait_for(lambda: service.locals >= 3)
         rows = gate.command("upstream", "list").json["servers"]
         [server] = [server for server in rows if server["upstream"] == "app"]
@@ -348,7 +315,7 @@ def test_health_checks_name_nobody(tmp_path: Path, version: str) -> None:
 
 def test_behind_a_balancer_it_is_the_client_that_the_balancer_names(tmp_path: Path) -> None:
     settings = 'proxy_protocol_from = ["127.0.0.1"]\n'
-    with serving() as service, running_gate(tmp_path / "gate", sites(service.address, "v2"), settings) as gate:
+    with Service() as service, running_gate(tmp_path / "gate", sites(service.address, "v2"), settings) as gate:
         for line, source, destination in (
             (b"PROXY TCP4 203.0.113.9 192.0.2.1 56324 443\r\n", ("203.0.113.9", 56324), ("192.0.2.1", 443)),
             (b"PROXY TCP6 2001:db8::9 2001:db8::1 1 443\r\n", ("2001:db8::9", 1), ("2001:db8::1", 443)),
@@ -363,7 +330,7 @@ def test_behind_a_balancer_it_is_the_client_that_the_balancer_names(tmp_path: Pa
 
 
 def test_a_listener_on_all_addresses_says_which_one_it_was(tmp_path: Path) -> None:
-    with serving() as service:
+    with Service() as service:
         folder, port = tmp_path / "gate", free_port()
         folder.mkdir()
         wanted = sites(service.address, "v1")
@@ -494,7 +461,7 @@ def test_it_comes_before_tls(tmp_path: Path) -> None:
     )
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(server.certificate, server.key)
-    with serving(tls) as service:
+    with Service(tls) as service:
         more = f'tls = {{ ca_file = "{authority.certificate_file}", server_name = "app.internal" }}'
         settings = sites(service.address, "v2", more).replace(
             f"http://{service.address}", f"https://{service.address}", 1

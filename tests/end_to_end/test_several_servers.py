@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from end_to_end import servers
 from end_to_end.gate import Gate, running_gate
 from end_to_end.process import free_port
 
@@ -166,24 +167,17 @@ def test_a_server_that_drains_gets_no_requests(tmp_path: Path, pair: tuple[Serve
         assert answered_by(gate, 20) == {"first"}
 
 
+class Mute(servers.Server):
+    """Takes a request and closes without a word."""
+
+    def meet(self, peer: socket.socket) -> None:
+        peer.recv(65536)
+
+
 @pytest.fixture
 def mute() -> Iterator[str]:
-    """A server that takes a request and closes without a word."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                connection.recv(65536)
-
-    threading.Thread(target=serve, daemon=True).start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
+    with Mute() as server:
+        yield server.url
 
 
 @pytest.mark.parametrize(

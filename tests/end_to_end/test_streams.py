@@ -7,7 +7,6 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from end_to_end import forge
 from end_to_end.forge import Identity
 from end_to_end.gate import Gate, running_gate
 from end_to_end.process import free_port
+from end_to_end.servers import Server
 
 SECONDS = 20
 SSL_REQUEST = struct.pack("!II", 8, 80877103)
@@ -23,26 +23,16 @@ GSSENC_REQUEST = struct.pack("!II", 8, 80877104)
 STARTUP = struct.pack("!II", 8, 196608)
 
 
-@dataclass
-class Echo:
-    """A server that says back what it hears, and at its end how much that was."""
+class Echo(Server):
+    """Says back what it hears, and at its end how much that was."""
 
-    listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
-    met: list[socket.socket] = field(default_factory=list)
-    ended: list[int] = field(default_factory=list)
+    def __init__(self) -> None:
+        super().__init__()
+        self.met = 0
+        self.ended: list[int] = []
 
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.listener.getsockname()[1]}"
-
-    def serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                peer, _ = self.listener.accept()
-                self.met.append(peer)
-                threading.Thread(target=self.answer, args=(peer,), daemon=True).start()
-
-    def answer(self, peer: socket.socket) -> None:
+    def meet(self, peer: socket.socket) -> None:
+        self.met += 1
         heard, mute = 0, False
         with contextlib.suppress(OSError):
             while data := peer.recv(65536):
@@ -54,7 +44,6 @@ class Echo:
                     peer.sendall(data)
             self.ended.append(heard)
             peer.sendall(b"all %d" % heard)
-        peer.close()
 
 
 def sites(echo: str) -> str:
@@ -86,10 +75,8 @@ routes = [{{ path = "/", upstream = "tcp://127.0.0.1:{free_port()}" }}]
 
 @pytest.fixture(scope="module")
 def echo() -> Iterator[Echo]:
-    made = Echo()
-    threading.Thread(target=made.serve, daemon=True).start()
-    yield made
-    made.listener.close()
+    with Echo() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -182,23 +169,23 @@ def test_a_clients_bytes_go_through_and_back_and_are_counted(
 def test_who_may_not_pass_gets_an_alert(
     gate: Gate, echo: Echo, anna: Identity, bert: Identity, tmp_path: Path, version: ssl.TLSVersion
 ) -> None:
-    met = len(echo.met)
+    met = echo.met
     eve = forge.self_signed(tmp_path, "eve")
     for who, alert in ((None, "CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE"), (eve, "UNKNOWN_CA"), (bert, "ACCESS_DENIED")):
         with pytest.raises(ssl.SSLError, match=alert):
             hello(gate, who, version)
     assert hello(gate, anna, version) == b"hello"
-    assert len(echo.met) == met + 1
+    assert echo.met == met + 1
 
 
 def test_or_nothing_at_all_and_the_log_says_why(
     gate: Gate, echo: Echo, anna: Identity, bert: Identity, tmp_path: Path
 ) -> None:
-    met = len(echo.met)
+    met = echo.met
     for who in (None, forge.self_signed(tmp_path, "eve"), bert):
         with dial(gate, who, "closing.test") as tls:
             assert is_over(tls)
-    assert len(echo.met) == met
+    assert echo.met == met
     line = until_line(gate, "closing", lambda line: line["verdict"] == "refused")
     assert (line["reason"], line["status"]) == ("not_granted", 403)
     assert "refusal" in line
@@ -272,10 +259,10 @@ def test_a_service_that_cannot_be_reached_is_a_close_that_is_counted(gate: Gate,
 
 
 def test_no_request_of_another_site_reaches_it(gate: Gate, echo: Echo, anna: Identity) -> None:
-    met = len(echo.met)
+    met = echo.met
     with gate.open(anna) as connection:
         assert connection.request("/", host="raw.test").status == 421
-    assert len(echo.met) == met
+    assert echo.met == met
 
 
 def test_a_connection_without_a_byte_is_closed(tmp_path: Path, echo: Echo) -> None:
@@ -360,14 +347,14 @@ def test_beside_it_http_is_as_ever(pg_gate: Gate, emil: Identity) -> None:
     "message", [STARTUP, GSSENC_REQUEST * 2, struct.pack("!II", 9, 80877103), bytes(8)], ids=range(4)
 )
 def test_who_wants_no_tls_is_told_so(pg_gate: Gate, echo: Echo, message: bytes) -> None:
-    met = len(echo.met)
+    met = echo.met
     with begin(pg_gate) as plain:
         plain.sendall(message)
         answer = said(plain).removeprefix(b"N")
     assert answer[:1] == b"E"
     assert struct.unpack("!I", answer[1:5])[0] == len(answer) - 1
     assert b"TLS" in answer
-    assert len(echo.met) == met
+    assert echo.met == met
 
 
 def test_bytes_in_the_clear_are_never_taken_for_what_came_through_tls(pg_gate: Gate, emil: Identity) -> None:

@@ -191,6 +191,10 @@ def test_the_running_judge_hears_of_it(services: Services) -> None:
     assert not now()
     services.trust.undo()
     assert now()
+    services.partners.forbid("acme", ["dns:*.acme.example"])
+    assert not now()
+    services.partners.permit("acme", ["dns:*.acme.example"])
+    assert now()
     services.partners.remove("acme")
     assert not now()
 
