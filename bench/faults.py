@@ -136,7 +136,7 @@ def _when_closed(port, client_port, moment):
             if "".join(ends) not in pairs:
                 moment.append(time.monotonic())
                 return
-        time.sleep(0.001)
+        time.sleep(0.005)
 
 
 def slow_heads(site):

@@ -5,11 +5,13 @@
     PATH=$PWD/.venv/bin:$PATH bench/work/venv/bin/python bench/soak.py
     PATH=$PWD/.venv/bin:$PATH bench/work/venv/bin/python bench/soak.py --minutes 1 --faults 'rapid reset'
 
-The gate has core 0; the load, the two servers behind the gate and the faults share core 1. What the gate can serve
-there is measured first, with the same mix as later: kept-alive requests and full handshakes, three to one by the gate's
-CPU time. Honest clients then send 80 % of that at a fixed rate, for a while undisturbed, and then while one fault after
-the other is injected (faults.py), in random order. Their latency counts from when each request was due. Faults have the
-lower priority on core 1: what is measured is the gate, not how a core is shared by its clients and their enemies.
+The gate has half of core 0: a neighbour that wants all of it, at the same priority, has the other half. The load, the
+two servers behind the gate and the faults share core 1: a load for a whole core would need more than that, and its own
+queue would be measured. What the gate can serve there is measured first, with the same mix as later: kept-alive
+requests and full handshakes, three to one by the gate's CPU time. Honest clients then send 80 % of that at a fixed
+rate, for a while undisturbed, and then while one fault after the other is injected (faults.py), in random order. Their
+latency counts from when each request was due. Faults have the lower priority on core 1: what is measured is the gate,
+not how a core is shared by its clients and their enemies.
 
 Exit status 1 if a request was lost, if memory grew, if the honest clients' p99 is above the bound as a whole or in more
 than two seconds of a hundred, or if a fault did not end as it has to.
@@ -32,12 +34,14 @@ from dataclasses import dataclass, field
 
 import faults
 import process
-from run import HERE, LOAD_CORE, SERVER_CORE, WORK, load_module, prepare_files, prepare_pki
+from run import HERE, LOAD_CORE, SERVER_CORE, WORK, prepare_pki
 from scenarios import Options, Rig, load_command
 
 MIB = 1 << 20
 MIX = {"keepalive": 0.75, "handshake": 0.25}
 """Shares of the gate's CPU time."""
+CONNECTIONS = 128
+"""Kept open, and as many for handshakes at a time."""
 CALM_SECONDS = 20
 """Under the same load, before the first fault."""
 BACKGROUND = 10
@@ -67,11 +71,23 @@ upstream = "two"
 """
 
 
+@contextlib.contextmanager
+def neighbour():
+    """A program beside the gate that wants all of its core, at the same priority."""
+    with process.pinned(SERVER_CORE):
+        running = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        running.kill()
+        running.wait()
+
+
 class Upstream:
     """One of the two static servers; may be killed and started again at the same port."""
 
-    def __init__(self, name, files):
-        self.folder, self.port, self.files = faults.fresh(WORK / "run" / "soak" / name), process.free_port(), files
+    def __init__(self):
+        self.port = process.free_port()
         # A thread that has the priority of whoever makes this: a fault that starts the server again has less.
         self.starter = ThreadPoolExecutor(1)
         self.start()
@@ -80,14 +96,12 @@ class Upstream:
         self.starter.submit(self._start).result()
 
     def _start(self):
-        server = load_module(HERE / "subjects" / "nginx.py")
-        self.process = server.start_upstream(self.folder, self.port, self.files)
+        self.process = subprocess.Popen([HERE / "load" / "upstream", str(self.port)])
         if not process.wait_listening(self.process, self.port, 10):
-            raise SystemExit("\n".join(["an upstream (nginx) did not start:", *process.log_tail(self.folder)]))
+            raise SystemExit("a server behind the gate did not start")
 
     def kill(self):
-        for pid in process.tree(self.process.pid):
-            os.kill(pid, 9)
+        self.process.kill()
         self.process.wait()
 
 
@@ -145,13 +159,14 @@ def main():
     os.sched_setaffinity(0, {LOAD_CORE})
     process.raise_file_limit()
     random.seed(options.seed)
-    pki, files = prepare_pki(["A"]), prepare_files()
-    site = opened(pki, files, options)
+    site = opened(prepare_pki(["A"]), options)
     try:
-        capacity = measured(site, options.capacity)
-        rates = {mode: options.share * rate for mode, rate in capacity.rates.items()}
-        calm = ended(begun(site, rates, CALM_SECONDS))
-        return report(site, capacity, calm, *soak(site, rates, options), options)
+        with neighbour():
+            capacity = measured(site, options.capacity)
+            rates = {mode: options.share * rate for mode, rate in capacity.rates.items()}
+            print(f"capacity: {_rates(capacity.rates)}", file=sys.stderr, flush=True)
+            calm = ended(begun(site, rates, CALM_SECONDS))
+            return report(site, capacity, calm, *soak(site, rates, options), options)
     finally:
         with contextlib.suppress(OSError):
             os.kill(site.pid, signal.SIGTERM)
@@ -165,17 +180,17 @@ def arguments():
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--share", type=float, default=0.8, help="of what the gate can do")
     parser.add_argument("--pause", type=float, default=4, help="mean seconds between two faults")
-    parser.add_argument("--p99", type=float, default=100, metavar="MS", help="the bound of honest clients' p99")
-    parser.add_argument("--capacity", type=float, default=5, metavar="SECONDS", help="for how long to measure that")
+    parser.add_argument("--p99", type=float, default=250, metavar="MS", help="the bound of honest clients' p99")
+    parser.add_argument("--capacity", type=float, default=10, metavar="SECONDS", help="for how long to measure that")
     parser.add_argument("--faults", help="comma-separated names; by default all")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
 
-def opened(pki, files, options):
+def opened(pki, options):
     """The gate with two servers behind it and clients to revoke."""
     folder = faults.fresh(WORK / "run" / "soak" / "gate")
-    upstreams = [Upstream(name, files) for name in ("first", "second")]
+    upstreams = [Upstream(), Upstream()]
     port, program = process.free_port(), "mutualgate"
     (folder / "mutualgate.toml").write_text(
         SETTINGS.format(
@@ -201,12 +216,12 @@ def opened(pki, files, options):
 
 
 def measured(site, seconds):
-    """What the gate can serve of the mix when more is asked of it, with all else on the other core."""
+    """What the gate can serve of the mix when twice that is asked of it, with the neighbour and all else in place."""
     costs = {mode: _cost(site, mode, seconds / 2) for mode in MIX}
-    # What would keep the gate's core busy for so long; it takes longer, since the other core has more to do than that.
+    # What would keep a whole core busy for so long; it takes longer, since half of one is there.
     rates = {mode: part / costs[mode] for mode, part in MIX.items()}
     before = process.cpu_seconds(site.pid)
-    loads = ended(begun(site, rates, seconds, connections=64))
+    loads = ended(begun(site, rates, seconds))
     spent = process.cpu_seconds(site.pid) - before
     for load in loads:
         if load.result["errors"]:
@@ -228,7 +243,7 @@ def _rig(site):
     return Rig(None, None, site.folder, site.pki, site.port, options, 0)
 
 
-def begun(site, rates, seconds, connections=256):
+def begun(site, rates, seconds, connections=CONNECTIONS):
     """Honest clients, on their way."""
     loads = []
     for mode, rate in rates.items():
@@ -282,9 +297,8 @@ def inject(site, start, seconds, options, done):
 def report(site, capacity, calm, loads, done, watch, options):
     wrong = [f"{fault.name}: {outcome}" for _, _, fault, outcome, failed in done if failed]
     print(
-        f"Capacity with load, servers and faults on one other core: {_rates(capacity.rates)}; the gate had "
-        f"{capacity.share:.0%} of its core in use.\n"
-        f"Sent: {options.share:.0%} of that for {options.minutes:g} minutes; the gate had {watch.share():.0%} of its "
+        f"Capacity of half a core: {_rates(capacity.rates)}; the gate had {capacity.share:.0%} of a core in use.\n"
+        f"Sent: {options.share:.0%} of that for {options.minutes:g} minutes; the gate had {watch.share():.0%} of a "
         "core in use.\n"
     )
     columns = ["honest clients", "by the second", "sent", "lost", "sent again"]
