@@ -2,9 +2,7 @@
 
 import asyncio
 import email
-import http.server
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from typing import Any
 import pki
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from handling import Handler, handling
 
 from mutualgate.config import MailConfig, NoticesConfig, parse
 
@@ -154,8 +153,8 @@ def webhook(*, tls: pki.Issued | None = None, folder: Path | None = None) -> Ite
     """A receiver of webhooks."""
     kept = Hook()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+    class Receiver(Handler):
+        def do_POST(self) -> None:  # noqa: N802 - as http.server wants it
             body = self.rfile.read(int(self.headers["Content-Length"]))
             kept.calls.append(Call(self.path, dict(self.headers.items()), body))
             self.send_response(kept.statuses.pop(0) if kept.statuses else 204)
@@ -166,24 +165,13 @@ def webhook(*, tls: pki.Issued | None = None, folder: Path | None = None) -> Ite
 
         do_GET = do_POST  # noqa: N815
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = None
     if tls is not None:
         assert folder is not None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*tls.write(folder, "hook-server"))
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-    kept.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with handling(Receiver, context) as kept.port:
         yield kept
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def mail_config(port: int, more: str = 'security = "none"', sender: str = "gate@example.com") -> MailConfig:

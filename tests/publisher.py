@@ -1,13 +1,13 @@
 """An HTTP server on the loopback that publishes lists and answers, as a partner's CA does; or misbehaves as told."""
 
 import hashlib
-import http.server
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from handling import Handler, handling
 
 
 @dataclass
@@ -63,10 +63,10 @@ def publisher(tls: ssl.SSLContext | None = None) -> Iterator[Publisher]:
     """Runs one, by https with `tls`."""
     kept = Publisher(scheme="http" if tls is None else "https")
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Pages(Handler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:
+        def do_GET(self) -> None:  # noqa: N802 - as http.server wants it
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             kept.asked.append(Asked(self.command, self.path, dict(self.headers.items()), body))
             if self.command == "POST" and kept.answer is not None:
@@ -106,25 +106,5 @@ def publisher(tls: ssl.SSLContext | None = None) -> Iterator[Publisher]:
                 self.wfile.flush()
                 time.sleep(page.drip_seconds)
 
-        def handle(self) -> None:
-            try:
-                super().handle()
-            except OSError:
-                pass  # the other side had enough
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    kept.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with handling(Pages, tls) as kept.port:
         yield kept
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
