@@ -71,6 +71,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
         "enrolment/test_partner_invitations.py",
         "who is invited and what becomes of it is asserted by the judge's verdict",
     ),
+    "partners/proofs.py": ("partners/test_anchors.py", "what proves a claim is asserted where it is claimed"),
+    "partners/terms.py": ("partners/test_anchors.py", "as partners/proofs.py"),
     "partners/finding.py": ("partners/test_service.py", "a name that means nobody is asserted in the service's calls"),
     "portal/operator_partners.py": ("portal/test_partner.py", "beside what partners may do themselves"),
     "portal/proving.py": ("portal/test_partner.py", "beside the claims that it proves"),

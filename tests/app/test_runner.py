@@ -27,7 +27,7 @@ from mutualgate.demo.service import application
 from mutualgate.errors import BadInput, Unavailable
 from mutualgate.model.key_set import KeySet
 from mutualgate.model.partner import RevocationMode
-from mutualgate.partners.anchors import Terms
+from mutualgate.partners.terms import Terms
 
 DAY = timedelta(days=1)
 

@@ -12,7 +12,7 @@ from installation import Installation
 from mutualgate.app import Services
 from mutualgate.model.partner import MemberState, PartnerAdmits
 from mutualgate.model.sighting import Sighting
-from mutualgate.partners.anchors import Terms
+from mutualgate.partners.terms import Terms
 from mutualgate.store.types import EPOCH
 
 

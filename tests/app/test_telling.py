@@ -8,8 +8,8 @@ from published import https_publisher, jwk, jwks
 
 from mutualgate.app.telling import teller
 from mutualgate.model.partner import PartnerName
-from mutualgate.partners.anchors import Terms
 from mutualgate.partners.between import first_sight
+from mutualgate.partners.terms import Terms
 
 
 def test_operators_and_the_client_are_told_of_new_keys(

@@ -10,7 +10,7 @@ from mutualgate.app import Services
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.partner import PartnerAdmits
 from mutualgate.model.pin import PinKind
-from mutualgate.partners.anchors import Terms
+from mutualgate.partners.terms import Terms
 
 NOW = pki.real_now()
 

@@ -21,10 +21,10 @@ from mutualgate.model.letter import Letter, LetterKind
 from mutualgate.model.partner import RevocationMode
 from mutualgate.notices.expiry import Expiry, threshold
 from mutualgate.notices.outbox import Outbox
-from mutualgate.partners.anchors import Terms
 from mutualgate.partners.pins import Pins
 from mutualgate.partners.revocation import PartnerRevocation
 from mutualgate.partners.service import Partners
+from mutualgate.partners.terms import Terms
 from mutualgate.store import Store
 
 DAY = timedelta(days=1)

@@ -9,9 +9,10 @@ from mutualgate import audit
 from mutualgate.authorities.service import Authorities
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.partner import Anchor, AnchorState, RevocationMode
-from mutualgate.partners.anchors import CLAIM_LIFE, Terms, vouching
+from mutualgate.partners.anchors import CLAIM_LIFE, vouching
 from mutualgate.partners.pins import Pins
 from mutualgate.partners.service import Partners
+from mutualgate.partners.terms import Terms
 from mutualgate.store import Store
 
 

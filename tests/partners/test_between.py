@@ -8,9 +8,9 @@ import pytest
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.certificate import spki_fingerprint
 from mutualgate.model.partner import Anchor, Partner
-from mutualgate.partners.anchors import MOST_BELOW, Terms
 from mutualgate.partners.between import first_sight
 from mutualgate.partners.service import Partners
+from mutualgate.partners.terms import MOST_BELOW, Terms
 from mutualgate.store import Store, Transaction
 
 

@@ -15,9 +15,9 @@ from mutualgate.model.foreign import SourceKind, SourceState
 from mutualgate.model.partner import Anchor, RevocationMode
 from mutualgate.model.sighting import Sighting
 from mutualgate.partners import revocation as module
-from mutualgate.partners.anchors import Terms
 from mutualgate.partners.revocation import MOST_LEARNED, PartnerRevocation, named_by
 from mutualgate.partners.service import Partners
+from mutualgate.partners.terms import Terms
 from mutualgate.store import Store
 
 URL = "http://crl.acme.example/ca.crl"

@@ -6,8 +6,8 @@ from mutualgate.clients import Clients
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.client import ClientState
 from mutualgate.model.partner import AnchorState, PartnerAdmits, PartnerProfile, PartnerState
-from mutualgate.partners.anchors import Terms
 from mutualgate.partners.service import Partners
+from mutualgate.partners.terms import Terms
 from mutualgate.store import Store
 
 

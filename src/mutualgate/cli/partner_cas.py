@@ -19,8 +19,9 @@ from mutualgate.errors import BadInput
 if TYPE_CHECKING:
     from mutualgate.app import Services
     from mutualgate.model.partner import Anchor
-    from mutualgate.partners.anchors import Claimed, Terms
+    from mutualgate.partners.anchors import Claimed
     from mutualgate.partners.between import Below
+    from mutualgate.partners.terms import Terms
 
 
 class NewIntermediate(StrEnum):
@@ -90,7 +91,7 @@ def add(
     mutualgate partner ca add acme issuing-ca.pem --revocation grace --grace 24h --environment test
     """
     from mutualgate.app import Folder, change
-    from mutualgate.partners.anchors import Terms
+    from mutualgate.partners.terms import Terms
 
     data = read_file(file)
     terms = _changed(

@@ -3,63 +3,35 @@
 A CA is known by its key. A certificate is public, so a claim counts for nothing until its key has answered.
 """
 
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model.partner import Anchor, AnchorState, Partner, RevocationMode, certificate_policy
-from mutualgate.model.partner import environment as legal_environment
+from mutualgate.model.partner import Anchor, AnchorState, Partner
 from mutualgate.partners import ca
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.material import refuse_private_key
-from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, read_certificates
+from mutualgate.partners.proofs import codes, late, new_code, proved
+from mutualgate.partners.terms import Terms, check_terms, terms_of
+from mutualgate.reading.files import UNREADABLE, read_certificates
 from mutualgate.store import Store, Transaction
 
 CLAIM_LIFE = timedelta(days=7)
 """R7: how long a claim waits for its proof."""
-DEFAULT_GRACE = timedelta(hours=24)
-DEFAULT_LEAF_LIMIT = timedelta(days=90)
-"""R12: what nobody can revoke may not live long."""
 MOST_ALIKE = 4
 """CAs that count with one subject name and key identifier: the judge tries each of them for a stranger's chain."""
 MOST_OF_ONE_NAME = 64
 """CAs that count with one subject name: it tries all of them for a stranger's certificate that names no key, so that no
 partner's CAs stand before another's. About 5 ms of work."""
 MOST_PER_PARTNER = 20
-MOST_BELOW = 50
-"""CAs below one, allowed or seen."""
-DEEPEST = 1
-"""R9: one more CA below the one that is trusted, at most."""
-
-_CODE_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
-_CODE_PREFIX = "mutualgate-proof-"
 
 Tell = Callable[[Transaction, Partner, str, str, str], None]
 """Puts a letter to a partner into the outbox, and a copy for the operator: subject, body, and what keeps the same from
 being said twice."""
-
-
-@dataclass(frozen=True)
-class Terms:
-    """On which terms a CA is trusted."""
-
-    depth: int = 0
-    sub_cas: tuple[bytes, ...] = ()
-    shared: bool = False
-    environment: str = ""
-    revocation: RevocationMode = RevocationMode.IGNORE
-    grace: timedelta = DEFAULT_GRACE
-    leaf_limit: timedelta = DEFAULT_LEAF_LIMIT
-    expired_grace: timedelta = timedelta(0)
-    policy: str = ""
-    hold: bool = False
-    """Whether a CA below it that is not in `sub_cas` waits until somebody allows it."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +86,7 @@ class Anchors:
         terms = terms or Terms()
         now = self._store.clock()
         found = ca.read(data, where, now)
-        _check_terms(terms, found, where)
+        check_terms(terms, found, where)
         with self._store.transaction() as tx:
             partner = find(tx, name)
             self._forget_late(tx, now)
@@ -143,7 +115,7 @@ class Anchors:
                     created=now,
                     activated=None,
                     approval=approval,
-                    challenge=None if terms.shared else _code(),
+                    challenge=None if terms.shared else new_code(),
                     challenge_expires=None if terms.shared else now + CLAIM_LIFE,
                     revocation=terms.revocation,
                     grace=terms.grace,
@@ -194,7 +166,7 @@ class Anchors:
                 for one in tx.partners.anchors_of(partner.id)
                 if one.state is AnchorState.PENDING and (anchor is None or one.id == anchor)
             ]
-            claim = _proved(claims, certificate, partner, where, now)
+            claim = proved(claims, certificate, partner, where, now)
             holder = _holder(tx, partner, claim.spki, now)
             if holder is not None:
                 refused = Conflict(
@@ -220,7 +192,7 @@ class Anchors:
             else:
                 watch = tx.trust.watch()
                 watch.changes("anchor", claim.id)
-                claim = self._activate(tx, now, partner, claim, ca.of_certificate(parsed(claim), where, now))
+                claim = self._activate(tx, now, partner, claim, ca.of_certificate(ca.parsed(claim), where, now))
                 self._record(tx, now, "anchor.prove", partner, claim, {"proof": _fingerprint(certificate)})
                 tx.trust.record(now, self._by, f"partner ca prove {partner.name} {claim.id}", watch)
                 return claim
@@ -235,7 +207,7 @@ class Anchors:
         """
         certificate = read_certificates(leaf, "the certificate")[0]
         with self._store.reading() as tx:
-            found = [tx.partners.claim_of(code) for code in _codes(certificate)]
+            found = [tx.partners.claim_of(code) for code in codes(certificate)]
             claim = next((one for one in found if one is not None), None)
             partner = None if claim is None else tx.partners.get(claim.partner)
         if claim is None or partner is None:
@@ -272,7 +244,7 @@ class Anchors:
                 )
             watch = tx.trust.watch()
             watch.changes("anchor", id)
-            done = self._activate(tx, now, partner, claim, ca.of_certificate(parsed(claim), f"CA {id}", now))
+            done = self._activate(tx, now, partner, claim, ca.of_certificate(ca.parsed(claim), f"CA {id}", now))
             self._record(tx, now, "anchor.approve", partner, done, {"proved": claim.proved})
             how = "" if claim.proved else " --without-proof"
             tx.trust.record(now, self._by, f"partner ca approve {partner.name} {id}{how}", watch)
@@ -292,7 +264,7 @@ class Anchors:
             if terms.hold and not (anchor.hold or anchor.sub_cas or terms.sub_cas):
                 # Whoever came in below it until now goes on to: only what is new waits.
                 terms = replace(terms, sub_cas=tuple(one.spki for one in tx.partners.seen_cas([id])))
-            _check_terms(terms, ca.of_certificate(parsed(anchor), f"CA {id}", anchor.not_before), f"CA {id}")
+            check_terms(terms, ca.of_certificate(ca.parsed(anchor), f"CA {id}", anchor.not_before), f"CA {id}")
             watch = tx.trust.watch()
             watch.changes("anchor", id)
             done = replace(
@@ -323,7 +295,7 @@ class Anchors:
             partner, anchor = self._find(tx, name, id)
             if anchor.state_at(now) is AnchorState.RETIRED:
                 raise Conflict(f"the CA {id} is retired", code="anchor_retired")
-            if found.spki != anchor.spki or found.certificate.subject != parsed(anchor).subject:
+            if found.spki != anchor.spki or found.certificate.subject != ca.parsed(anchor).subject:
                 raise BadInput(
                     f"this is not the CA {id}: its key or its subject differs",
                     where=where,
@@ -331,7 +303,7 @@ class Anchors:
                     fix=f"A new CA is added beside the old one: mutualgate partner ca add {partner.name} FILE",
                     code="another_ca",
                 )
-            _check_terms(terms_of(anchor), found, where)
+            check_terms(terms_of(anchor), found, where)
             watch = tx.trust.watch()
             watch.changes("anchor", id)
             done = replace(
@@ -375,7 +347,7 @@ class Anchors:
         """All claims that wait, whose they are, and who else holds the key."""
         now = self._store.clock()
         with self._store.reading() as tx:
-            claims = [one for one in tx.partners.pending_anchors() if not _late(one, now)]
+            claims = [one for one in tx.partners.pending_anchors() if not late(one, now)]
             partners = tx.partners.get_many({one.partner for one in claims})
             return [(one, partners[one.partner], _holder(tx, partners[one.partner], one.spki, now)) for one in claims]
 
@@ -383,20 +355,20 @@ class Anchors:
         """Withdraws claims whose proof did not come in time, and says how many those were."""
         now = self._store.clock()
         with self._store.reading() as tx:
-            if not any(_late(one, now) for one in tx.partners.pending_anchors()):
+            if not any(late(one, now) for one in tx.partners.pending_anchors()):
                 return 0
         with self._store.transaction() as tx:
             return self._forget_late(tx, now)
 
     def _forget_late(self, tx: Transaction, now: datetime) -> int:
-        late = [one for one in tx.partners.pending_anchors() if _late(one, now)]
-        for one in late:
+        lapsed = [one for one in tx.partners.pending_anchors() if late(one, now)]
+        for one in lapsed:
             partner = tx.partners.get(one.partner)
             assert partner is not None  # noqa: S101 - a row refers to it
             done = replace(one, state=AnchorState.RETIRED, retire_at=now, challenge=None, challenge_expires=None)
             tx.partners.set_anchor(done)
             audit.record(tx, now, "clock", "anchor.lapse", subject(partner), {"anchor": one.id})
-        return len(late)
+        return len(lapsed)
 
     def _activate(self, tx: Transaction, now: datetime, partner: Partner, claim: Anchor, found: ca.Ca) -> Anchor:
         named = [
@@ -471,22 +443,6 @@ class Anchors:
             return tx.partners.anchors_of(find(tx, name).id)
 
 
-def terms_of(anchor: Anchor) -> Terms:
-    """On which terms it is trusted."""
-    return Terms(
-        depth=anchor.depth,
-        sub_cas=anchor.sub_cas,
-        shared=anchor.shared,
-        environment=anchor.environment,
-        revocation=anchor.revocation,
-        grace=anchor.grace,
-        leaf_limit=anchor.leaf_limit,
-        expired_grace=anchor.expired_grace,
-        policy=anchor.policy,
-        hold=anchor.hold,
-    )
-
-
 def vouching(tx: Transaction, chain: Sequence[x509.Certificate]) -> list[Anchor]:
     """The CAs that count and signed a certificate of `chain`; for people, not a judgement."""
     found: dict[int, Anchor] = {}
@@ -495,7 +451,7 @@ def vouching(tx: Transaction, chain: Sequence[x509.Certificate]) -> list[Anchor]
             candidates = of_subject(tx, certificate.issuer.public_bytes())
         except UNREADABLE:
             continue
-        found |= {one.id: one for one in candidates if ca.signed_by(parsed(one), certificate)}
+        found |= {one.id: one for one in candidates if ca.signed_by(ca.parsed(one), certificate)}
     return list(found.values())
 
 
@@ -505,48 +461,6 @@ def of_subject(tx: Transaction, subject: bytes) -> list[Anchor]:
 
     alike = tx.partners.anchors_with_subject(hashlib.sha256(subject).digest())[: 4 * MOST_ALIKE]
     return [one for one in alike if one.state is not AnchorState.PENDING]
-
-
-def _check_terms(terms: Terms, found: ca.Ca, where: str) -> None:
-    legal_environment(terms.environment)
-    certificate_policy(terms.policy)
-    if not 0 <= terms.depth <= DEEPEST:
-        raise BadInput(
-            f"a depth of {terms.depth} is not possible", where="--depth", expected="0 or 1", code="bad_depth"
-        )
-    if terms.depth and found.path_length == 0:
-        raise BadInput(
-            "this CA allows no CA below itself (pathLenConstraint 0, RFC 5280 4.2.1.9)",
-            where="--depth",
-            expected="0",
-            code="bad_depth",
-        )
-    if terms.sub_cas and not terms.depth:
-        raise BadInput("a CA below it is named, but none may be", where="--sub-ca", expected="--depth 1 with it")
-    if terms.hold and not terms.depth:
-        raise BadInput(
-            "new CAs below it wait, but none may be there", where="--new-intermediates", expected="--depth 1 with it"
-        )
-    if len(terms.sub_cas) > MOST_BELOW or any(len(key) != 32 for key in terms.sub_cas):
-        raise BadInput("a CA below it is named by the SHA-256 of its key", where="--sub-ca", expected="64 digits")
-    for flag, value, most in (
-        ("--grace", terms.grace, timedelta(days=30)),
-        ("--leaf-limit", terms.leaf_limit, timedelta(days=3_650)),
-        ("--expired-grace", terms.expired_grace, timedelta(days=90)),
-    ):
-        if not timedelta(0) <= value <= most:
-            raise BadInput("is out of bounds", where=flag, expected=f"0 to {most.days} days", code="bad_terms")
-    if terms.shared and terms.depth:
-        raise BadInput("a shared CA signs the clients itself", where="--depth", expected="0 with --shared")
-    if found.public and not terms.shared:
-        # R6: everybody who can buy a certificate would be this partner.
-        raise BadInput(
-            f"{found.subject} is a publicly trusted CA, or under one: anybody can have a certificate from it",
-            where=where,
-            expected="the partner's own CA",
-            fix="Trust it for exact names alone: --shared, and partner name add PARTNER dns:NAME --ca ID",
-            code="public_ca",
-        )
 
 
 def _check_new(tx: Transaction, partner: Partner, found: ca.Ca) -> None:
@@ -581,83 +495,9 @@ def _holder(tx: Transaction, partner: Partner, spki: bytes, now: datetime) -> Pa
     return None
 
 
-def _proved(
-    claims: Sequence[Anchor], certificate: x509.Certificate, partner: Partner, where: str, now: datetime
-) -> Anchor:
-    """The claim that the certificate proves. Raises BadInput that says what is missing."""
-    if not claims:
-        raise NotFound(
-            f"the partner '{partner.name}' has no claim that waits for a proof",
-            fix=f"Claim the CA first: mutualgate partner ca add {partner.name} FILE",
-            code="nothing_pending",
-        )
-    under = [one for one in claims if ca.signed_by(parsed(one), certificate)]
-    if not under:
-        raise BadInput(
-            "no claimed CA signed this certificate (with SHA-256 or better)",
-            where=where,
-            expected=f"a certificate under {claims[0].subject}",
-            code="no_proof",
-        )
-    claim = under[0]
-    if _late(claim, now):
-        raise Conflict(
-            f"the code of the claim {claim.id} was valid until {claim.challenge_expires:%Y-%m-%d %H:%M} UTC",
-            fix=f"Claim the CA again: mutualgate partner ca add {partner.name} FILE",
-            code="claim_expired",
-        )
-    if not certificate.not_valid_before_utc <= now + timedelta(minutes=2) or certificate.not_valid_after_utc <= now:
-        raise BadInput("the certificate is not in date", where=where, expected="one that is valid now", code="no_proof")
-    if claim.challenge is None or not _says(certificate, claim.challenge):
-        raise BadInput(
-            "this certificate does not say the claim's code, so it may have been made for anything",
-            where=where,
-            expected=f"the common name {claim.challenge}, or a DNS name that is it or begins with it and a dot",
-            code="no_proof",
-        )
-    return claim
-
-
-def _codes(certificate: x509.Certificate) -> list[str]:
-    """What may be the code of a claim among the names of a certificate, of each kind the first few."""
-    return [name.lower().partition(".")[0] for name in _names(certificate) if name.lower().startswith(_CODE_PREFIX)][:8]
-
-
-def _says(certificate: x509.Certificate, code: str) -> bool:
-    return any(name.lower() == code or name.lower().startswith(f"{code}.") for name in _names(certificate))
-
-
-def _names(certificate: x509.Certificate) -> list[str]:
-    with odd_serials_allowed():
-        try:
-            names = [str(one.value) for one in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-            try:
-                alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-                names += alternative.get_values_for_type(x509.DNSName)
-            except x509.ExtensionNotFound:
-                pass
-        except UNREADABLE:
-            return []
-    return names
-
-
-def _late(claim: Anchor, now: datetime) -> bool:
-    return claim.challenge_expires is not None and claim.challenge_expires <= now
-
-
-def _code() -> str:
-    """80 bits: nobody made a certificate for it before it was told."""
-    return _CODE_PREFIX + "".join(secrets.choice(_CODE_ALPHABET) for _ in range(16))
-
-
-def parsed(anchor: Anchor) -> x509.Certificate:
-    with odd_serials_allowed():
-        return x509.load_der_x509_certificate(anchor.certificate)
-
-
 def _key_id(anchor: Anchor) -> bytes | None:
     try:
-        return parsed(anchor).extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+        return ca.parsed(anchor).extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     except (x509.ExtensionNotFound, *UNREADABLE):
         return None
 

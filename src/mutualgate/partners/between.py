@@ -17,8 +17,9 @@ from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.certificate import spki_fingerprint
 from mutualgate.model.partner import Anchor, AnchorState, Partner, SeenCa
 from mutualgate.partners import ca
-from mutualgate.partners.anchors import MOST_BELOW, MOST_OF_ONE_NAME, Tell, parsed
+from mutualgate.partners.anchors import MOST_OF_ONE_NAME, Tell
 from mutualgate.partners.finding import find, subject
+from mutualgate.partners.terms import MOST_BELOW
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, subject_text
 from mutualgate.store import Store, Transaction
 
@@ -140,7 +141,7 @@ def _note(
         if not anchor.depth or anchor.spki == spki or anchor.state_at(at) not in _COUNTS:
             continue
         # By signature, last of all: it costs, and most have been seen.
-        if not (_is_new(tx, anchor, spki) and ca.signed_by(parsed(anchor), certificate)):
+        if not (_is_new(tx, anchor, spki) and ca.signed_by(ca.parsed(anchor), certificate)):
             continue
         if not ca.signed_by(certificate, leaf):
             continue

@@ -14,6 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mutualgate.errors import BadInput
 from mutualgate.model.certificate import signed
+from mutualgate.model.partner import Anchor
 from mutualgate.partners.material import CLOCK_SKEW, refuse_private_key
 from mutualgate.partners.public_roots import is_public
 from mutualgate.reading.files import (
@@ -163,3 +164,9 @@ def _no_ca(where: str, why: str) -> BadInput:
         fix="A single client's own certificate is pinned instead: mutualgate pin add",
         code="not_a_ca",
     )
+
+
+def parsed(anchor: Anchor) -> x509.Certificate:
+    """The certificate of a CA that was claimed."""
+    with odd_serials_allowed():
+        return x509.load_der_x509_certificate(anchor.certificate)

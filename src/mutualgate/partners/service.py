@@ -26,7 +26,7 @@ from mutualgate.model.partner import (
     PartnerState,
 )
 from mutualgate.partners import between, bounds, ca, rules
-from mutualgate.partners.anchors import Anchors, Tell, parsed, silent
+from mutualgate.partners.anchors import Anchors, Tell, silent
 from mutualgate.partners.between import Between
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.members import Members
@@ -327,7 +327,7 @@ class Partners:
             anchors = [
                 one for one in tx.partners.anchors_of(partner.id) if one.state_at(now) is not AnchorState.RETIRED
             ]
-            above = [one for one in anchors if ca.signed_by(parsed(one), found.certificate)]
+            above = [one for one in anchors if ca.signed_by(ca.parsed(one), found.certificate)]
             if not above:
                 raise BadInput(
                     f"no CA of the partner '{partner.name}' signed this certificate",

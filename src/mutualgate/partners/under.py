@@ -12,7 +12,6 @@ from mutualgate.model.partner import Anchor, AnchorState, Partner
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.model.sighting import Sighting
 from mutualgate.partners import ca
-from mutualgate.partners.anchors import parsed
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.store import Transaction
 from mutualgate.store.seen import split
@@ -51,7 +50,7 @@ def let_in_under(tx: Transaction, partner: Partner, ending_after: datetime, *, l
 
 def _proved(tx: Transaction, partner_id: int) -> list[tuple[x509.Certificate, Anchor]]:
     anchors = tx.partners.anchors_of(partner_id)
-    return [(parsed(one), one) for one in anchors if one.state is not AnchorState.PENDING]
+    return [(ca.parsed(one), one) for one in anchors if one.state is not AnchorState.PENDING]
 
 
 def _is_under(chain: tuple[bytes, ...], anchors: list[tuple[x509.Certificate, Anchor]]) -> bool:

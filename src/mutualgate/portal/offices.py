@@ -29,8 +29,8 @@ from mutualgate.portal.trying import Change, Preview, preview
 if TYPE_CHECKING:
     from mutualgate.app import Services
     from mutualgate.model.sighting import Sighting
-    from mutualgate.partners.anchors import Terms
     from mutualgate.partners.service import PartnerView
+    from mutualgate.partners.terms import Terms
 
 MEMBERS_SHOWN: Final = 20
 """Clients of a partner on its own page; there is a list of all of them."""
@@ -344,7 +344,7 @@ def _ways(view: "PartnerView") -> dict[str, Any]:
 def _terms(asked: Asked, office: Office, values: Any) -> "Terms":
     """On which terms: an operator says, a partner has the usual ones."""
     from mutualgate.model.partner import RevocationMode
-    from mutualgate.partners.anchors import Terms
+    from mutualgate.partners.terms import Terms
 
     if not office.operator:
         return Terms()
