@@ -42,6 +42,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "enrolment/opening.py": ("enrolment/test_invitations.py", "the rules of the service, apart for their length"),
     "enrolment/own.py": ("enrolment/test_invitations.py", "as enrolment/opening.py"),
     "enrolment/signing.py": ("enrolment/test_service.py", "a part of the services that lives in their transactions"),
+    "reading/about.py": ("reading/test_explain.py", "a certificate is explained as a whole"),
+    "reading/works.py": ("reading/test_explain.py", "as reading/about.py"),
     "reading/crl.py": ("authorities/test_crl.py", "asserted of lists of authorities that are adopted"),
     "notices/http_post.py": ("notices/test_webhook.py", "what can go wrong is asserted where it arises"),
     "notices/failure.py": ("notices/test_mail.py", "why a letter was not sent is asserted where it arises"),

@@ -9,7 +9,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mutualgate.errors import BadInput
-from mutualgate.reading.explain import Effect, Explanation, Way, explain, explain_chain, lifetime_words
+from mutualgate.reading.about import lifetime_words
+from mutualgate.reading.explain import Explanation, explain, explain_chain
+from mutualgate.reading.works import Effect, Way
 
 NOW = pki.NOW
 ROOT = pki.ca("root")

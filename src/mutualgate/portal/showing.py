@@ -7,7 +7,8 @@ from typing import Any
 
 from mutualgate.errors import BadInput
 from mutualgate.portal.visitor import Visitor
-from mutualgate.reading.explain import Explanation, Way, explain_chain
+from mutualgate.reading.explain import Explanation, explain_chain
+from mutualgate.reading.works import Way
 
 
 @dataclass(frozen=True)
