@@ -21,6 +21,7 @@ from mutualgate import serving, snapshot
 from mutualgate.app import Services, change, control
 from mutualgate.app import runner as module
 from mutualgate.app.claim import claimed
+from mutualgate.app.publications import Publications
 from mutualgate.app.runner import Runner
 from mutualgate.clock import system_clock
 from mutualgate.demo.service import application
@@ -522,21 +523,42 @@ def test_our_own_certificate_is_renewed_when_due_whatever_the_file_says(
     asyncio.run(run())
 
 
+def test_a_large_list_is_made_while_the_gate_is_open(
+    installed: Installation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mutualgate.authorities.lists.LARGE", 0)
+    change(installed.folder, lambda services: services.clients.revoke("first-client"))
+    services = installed.services()
+
+    async def run() -> None:
+        async with running(installed, services) as runner:
+            assert await Visitor(installed, runner).reason() == "revoked"
+
+            async def made() -> bool:
+                return (await asyncio.to_thread(services.authorities.crl_states))["issuing"] is not None
+
+            await until(made)
+
+    with caplog.at_level(logging.INFO, "mutualgate"):
+        asyncio.run(run())
+    assert "large revocation lists are made while the gate is open" in caplog.text
+
+
 def test_lists_that_cannot_be_renewed_do_not_stop_the_gate(
     installed: Installation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    works = module.publications
+    works = Publications.news
 
-    def fails(services: Services) -> Any:
+    def fails(of: Publications) -> Any:
         raise RuntimeError("a defect")
 
     async def run() -> None:
         async with running(installed) as runner:
-            monkeypatch.setattr(module, "publications", fails)
+            monkeypatch.setattr(Publications, "news", fails)
             visitor = Visitor(installed, runner)
             await runner.sync()
             await until(lambda: _said(caplog, "renewing the revocation lists failed"))
-            monkeypatch.setattr(module, "publications", works)
+            monkeypatch.setattr(Publications, "news", works)
             await asyncio.to_thread(change, installed.folder, lambda s: s.clients.suspend("first-client"))
             assert await visitor.reason() == "client_suspended"
             await until(lambda: _said(caplog, "renewing the revocation lists works again"))

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtensionOID
 
 from mutualgate import audit
+from mutualgate.authorities import lists
 from mutualgate.authorities.adopt import Estate
 from mutualgate.authorities.issuing import Policy, certificate_of
 from mutualgate.authorities.keyring import KeyRing
@@ -166,6 +167,28 @@ class TestCrl:
         service = Authorities(store, keys, Policy(crl_life=timedelta(hours=12)))
         crl = service.crl("issuing")
         assert crl.next_update - crl.this_update == timedelta(hours=12)
+
+    def test_a_large_one_is_made_when_it_is_wanted(
+        self, authorities: Authorities, store: Store, clock: Hands, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lists, "LARGE", 2)
+        one = authorities.get("issuing").id
+        with store.transaction() as tx:
+            entries = [(bytes([number]), store.clock(), RevocationReason.superseded) for number in (1, 2, 3)]
+            tx.revocations.add_many(one, entries)
+        assert authorities.renew_crls(large=False)
+        states = authorities.crl_states()
+        assert states["root"] is not None
+        assert states["issuing"] is None
+        assert not authorities.renew_crls(large=True)
+        assert not authorities.renew_crls(large=False)
+        assert authorities.crl_states()["issuing"] is not None
+        assert set(_revoked(authorities.served_crl("issuing"))) == {1, 2, 3}
+        clock.move(timedelta(days=4))
+        assert authorities.renew_crls(large=False)
+        assert authorities.crl_states()["issuing"] is not None  # the last one lasts
+        clock.move(timedelta(days=3))
+        assert authorities.crl_states()["issuing"] is None
 
     def test_no_authority_of_that_name(self, authorities: Authorities) -> None:
         for call in (authorities.crl, authorities.served_crl, authorities.get):

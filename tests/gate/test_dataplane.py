@@ -217,7 +217,11 @@ def test_files_are_published_until_they_expire(world: World) -> None:
     plane.start()
     plane.publish([Publication("/a", "text/plain", b"first", None), Publication("/b", "text/plain", b"old", AT - 1)])
     assert fetched(port, "/a") == (200, b"first")
-    assert fetched(port, "/b")[0] != 200
+    status, why = fetched(port, "/b")
+    assert (status, b"past the time" in why) == (503, True)
+    plane.publish([Publication("/b", "text/plain", b"", 0)])
+    status, why = fetched(port, "/b")
+    assert (status, b"It is being made." in why) == (503, True)
     plane.publish([Publication("/a", "text/plain", b"second", AT + 86_400)])
     assert fetched(port, "/a") == (200, b"second")
     plane.stop(0)

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 from rows import AT, authority
 
-from mutualgate.model.crl import StoredCrl
+from mutualgate.model.crl import CrlState, StoredCrl
 from mutualgate.store import Store
 
 
@@ -13,5 +13,8 @@ def test_the_newest_is_kept(store: Store) -> None:
             entry = StoredCrl(one.id, number, AT, AT + timedelta(days=7), 5, b"crl")
             tx.crls.put(entry)
             assert tx.crls.find(one.id) == entry
+            state = tx.crls.state(one.id)
+            assert state == CrlState(one.id, number, AT, AT + timedelta(days=7), 5)
         assert tx.crls.find(99) is None
+        assert tx.crls.state(99) is None
     assert entry.half_life == AT + timedelta(days=3.5)

@@ -122,11 +122,12 @@ fn published(publication: &Publication, request: &RequestHead) -> Response<Bytes
         .map(|at| at.saturating_sub(unix_now()));
     if left.is_some_and(|left| left <= 0) {
         // An outdated CRL would tell a relying party that what was revoked since is good.
-        return say(
-            problem::EXPIRED_PUBLICATION
-                .document("It is past the time up to which it may be used."),
-            request,
-        );
+        let detail = if publication.bytes.is_empty() {
+            "It is being made."
+        } else {
+            "The last one is past the time up to which it may be used."
+        };
+        return say(problem::EXPIRED_PUBLICATION.document(detail), request);
     }
     let body = if is_head {
         Bytes::new()

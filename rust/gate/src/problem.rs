@@ -59,7 +59,7 @@ problems! {
         "Try again; if it stays so, tell the operator.";
     UPSTREAM_TIMEOUT = GATEWAY_TIMEOUT, "upstream_timeout", "The service behind the gate took too long",
         "Try again later; the operator can raise the timeout.";
-    EXPIRED_PUBLICATION = SERVICE_UNAVAILABLE, "expired_publication", "This file is out of date and its successor is not here yet",
+    EXPIRED_PUBLICATION = SERVICE_UNAVAILABLE, "expired_publication", "This file is not here yet, or out of date",
         "Try again in a minute; if it stays so, tell the operator.";
     UNKNOWN_HOST = MISDIRECTED_REQUEST, "unknown_host", "No site has this name here",
         "Check the address.";

@@ -40,12 +40,12 @@ class Figures:
 def overview(store: Store) -> Overview:
     """As it is now. Raises what the store raises when it cannot be read."""
     with store.reading() as tx:
-        lists = [(str(one.name), tx.crls.find(one.id)) for one in tx.authorities.with_keys()]
+        lists = [(str(one.name), tx.crls.state(one.id)) for one in tx.authorities.with_keys()]
         return Overview(
             epoch=tx.changes.epoch(),
             clients={str(state): number for state, number in tx.clients.counts().items()},
             authorities=[(str(one.name), one.not_after) for one in tx.authorities.all()],
-            lists=[(name, crl.next_update) for name, crl in lists if crl is not None and crl.der],
+            lists=[(name, crl.next_update) for name, crl in lists if crl is not None and crl.signed],
             letters=tx.outbox.count(),
         )
 

@@ -28,7 +28,7 @@ from mutualgate.app.checks import certificates_fit, fields_fit
 from mutualgate.app.given import OPS, PLAIN, TLS, Given, Settled, settle, strangers
 from mutualgate.app.handover import PROOF_SECONDS, SERVE_SECONDS, Predecessor, Successor
 from mutualgate.app.overview import Figures, Overview, figures, overview
-from mutualgate.app.publications import publications
+from mutualgate.app.publications import Publications
 from mutualgate.app.pump import Pump
 from mutualgate.app.server_certificates import SiteCertificate, files_of, reissued, reread, site_certificates
 from mutualgate.app.services import Services
@@ -91,6 +91,7 @@ class Runner:
         self._started_at = services.clock()
         self._changing = asyncio.Lock()
         self._stopping = asyncio.Event()
+        self._publications = Publications(services)
         self._publishing_due = asyncio.Event()
         self._letters_due = asyncio.Event()
         self._figures = Figures()
@@ -129,7 +130,10 @@ class Runner:
         """Opens the listeners and returns their addresses. Raises `Unavailable` where one cannot be had."""
         if self._predecessor is not None and self._services.store.epoch() != self._plane.epoch:
             self._sync()  # what a command changed since this process read the store is in force there, and must be here
-        files = publications(self._services)
+        files = self._publications.news()
+        if self._publications.behind:
+            log.info("large revocation lists are made while the gate is open; until then the last ones are served")
+            self._publishing_due.set()
         given = [one for service in (TLS, PLAIN) for one in self._settled[service].open]
         for unwanted in self._unwanted:
             unwanted.close()  # who connects there would wait for nobody
@@ -542,8 +546,9 @@ class Runner:
         except TimeoutError:
             pass
         self._publishing_due.clear()
-        files = await asyncio.to_thread(publications, self._services)
-        self._plane.publish(files)
+        self._plane.publish(await asyncio.to_thread(self._publications.news))
+        if self._publications.behind:
+            self._plane.publish(await apart(self._publications.catch_up))
 
     async def _look_at_certificates(self) -> None:
         """New ones are due in the last third of their life."""

@@ -141,15 +141,21 @@ def _check_extensions(crl: x509.CertificateRevocationList, where: str) -> int | 
     return number
 
 
+# RFC 5280 5.3.1: left out rather than "unspecified". Each is made once: there may be a million entries.
+_EXTENSIONS: dict[int, list[x509.Extension[x509.ExtensionType]]] = {
+    number: [] if number == 0 else [x509.Extension(x509.CRLReason.oid, False, x509.CRLReason(flag))]
+    for number, flag in REASONS.items()
+}
+
+
 def _entry(revocation: Revocation) -> x509.RevokedCertificate:
+    if revocation.reason not in _EXTENSIONS:
+        raise ValueError("no reason of RFC 5280 5.3.1 for a complete CRL")
     builder = x509.RevokedCertificateBuilder(
         serial_number=int.from_bytes(revocation.serial, "big"),
         revocation_date=revocation.at.replace(tzinfo=None, microsecond=0),
+        extensions=_EXTENSIONS[revocation.reason],
     )
-    if revocation.reason not in REASONS:
-        raise ValueError("no reason of RFC 5280 5.3.1 for a complete CRL")
-    if revocation.reason != 0:  # RFC 5280 5.3.1: left out rather than "unspecified"
-        builder = builder.add_extension(x509.CRLReason(REASONS[revocation.reason]), critical=False)
     if revocation.invalidity_date is not None:  # RFC 5280 5.3.2
         builder = builder.add_extension(
             x509.InvalidityDate(revocation.invalidity_date.replace(microsecond=0)), critical=False

@@ -3,18 +3,21 @@
 A list is due when a revocation was added or lifted since, and at half its life, so that it never runs out.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from mutualgate.authorities.crl import make_crl
+from mutualgate.authorities.crl_apart import make_crl_apart
 from mutualgate.authorities.issuing import Policy, certificate_of
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.model import serial
 from mutualgate.model.authority import Authority
-from mutualgate.model.crl import StoredCrl
+from mutualgate.model.crl import CrlState, StoredCrl
 from mutualgate.reading.crl import Revocation
 from mutualgate.store import Store, Transaction
 
-_PART = 10_000
+LARGE = 10_000
+"""With more revocations, a list is made by a process of its own, whose start takes as long as so many entries."""
+_PART = 1_000
 _MOST_BITS = 159
 """RFC 5280 4.1.2.2: a positive number of at most 20 octets."""
 
@@ -27,44 +30,53 @@ def current(store: Store, keys: KeyRing, policy: Policy, authority: Authority) -
     while True:
         now = store.clock()
         with store.reading() as tx:
-            stored = tx.crls.find(authority.id)
+            stored = tx.crls.state(authority.id)
             if stored is not None and not _due(tx, stored, now):
-                return stored
+                kept = tx.crls.find(authority.id)
+                if kept is not None:
+                    return kept
             # Outside a writing transaction: a list of a million takes seconds, and nobody should wait for that.
             made = _made(tx, keys, policy, authority, stored, now)
         with store.transaction() as tx:
-            if _same(tx.crls.find(authority.id), stored):
+            if _same(tx.crls.state(authority.id), stored):
                 tx.crls.put(made)
                 return made
         # Another process was faster; its list may do.
 
 
-def due(store: Store, authority: Authority) -> bool:
+def is_due(tx: Transaction, authority: Authority, now: datetime) -> bool:
     """Whether a new list has to be made."""
-    with store.reading() as tx:
-        stored = tx.crls.find(authority.id)
-        return stored is None or _due(tx, stored, store.clock())
+    state = tx.crls.state(authority.id)
+    return state is None or _due(tx, state, now)
 
 
-def _due(tx: Transaction, stored: StoredCrl, now: datetime) -> bool:
-    return tx.authorities.revoked_epoch(stored.authority) > stored.epoch or now >= stored.half_life
+def is_large(tx: Transaction, authority: Authority) -> bool:
+    """Whether it takes long to make the list."""
+    return tx.revocations.more_than(authority.id, LARGE)
 
 
-def _same(one: StoredCrl | None, other: StoredCrl | None) -> bool:
+def _due(tx: Transaction, state: CrlState, now: datetime) -> bool:
+    return tx.authorities.revoked_epoch(state.authority) > state.epoch or now >= state.half_life
+
+
+def _same(one: CrlState | None, other: CrlState | None) -> bool:
     return (one and one.number) == (other and other.number)
 
 
 def _made(
-    tx: Transaction, keys: KeyRing, policy: Policy, authority: Authority, before: StoredCrl | None, now: datetime
+    tx: Transaction, keys: KeyRing, policy: Policy, authority: Authority, before: CrlState | None, now: datetime
 ) -> StoredCrl:
-    key = keys.open(tx, authority)
+    issuer, key, life = certificate_of(authority), keys.open(tx, authority), policy.crl_life
     number = 1 if before is None else before.number + 1  # RFC 5280 5.2.3: increasing
-    entries = (
-        Revocation(entry.serial, entry.at, int(entry.reason))
+    # Numbers that RFC 5280 4.1.2.2 rules out can be in no list; the gate refuses them all the same.
+    parts = (
+        [row for row in part if 0 < serial.to_int(row[0]).bit_length() <= _MOST_BITS]
         for part in tx.revocations.walk(authority.id, _PART)
-        for entry in part
-        # Numbers that RFC 5280 4.1.2.2 rules out can be in no list; the gate refuses them all the same.
-        if 0 < serial.to_int(entry.serial).bit_length() <= _MOST_BITS
     )
-    der = make_crl(certificate_of(authority), key, entries, number, now, policy.crl_life)
-    return StoredCrl(authority.id, number, now, now.replace(microsecond=0) + policy.crl_life, tx.changes.epoch(), der)
+    if is_large(tx, authority):
+        der = make_crl_apart(issuer, key, parts, number, now, life)
+    else:
+        rows = (row for part in parts for row in part)
+        revocations = (Revocation(one, datetime.fromtimestamp(at, UTC), reason) for one, at, reason in rows)
+        der = make_crl(issuer, key, revocations, number, now, life)
+    return StoredCrl(authority.id, number, now, now.replace(microsecond=0) + life, tx.changes.epoch(), der)

@@ -32,7 +32,7 @@ from mutualgate.model import serial as serials
 from mutualgate.model.authority import Admits, Authority, AuthorityKind
 from mutualgate.model.certificate import spki_fingerprint
 from mutualgate.model.client import ClientState
-from mutualgate.model.crl import StoredCrl
+from mutualgate.model.crl import CrlState, StoredCrl
 from mutualgate.model.names import AuthorityName, ClientName
 from mutualgate.model.names import roles as parse_roles
 from mutualgate.store import Store, Transaction
@@ -71,7 +71,7 @@ class AuthorityView:
 
     authority: Authority
     revoked: int
-    crl: StoredCrl | None
+    crl: CrlState | None
 
 
 class Authorities:
@@ -170,7 +170,7 @@ class Authorities:
         """All authorities, oldest first."""
         with self._store.reading() as tx:
             return tuple(
-                AuthorityView(one, tx.revocations.count(one.id), _signed(tx.crls.find(one.id)))
+                AuthorityView(one, tx.revocations.count(one.id), _signed(tx.crls.state(one.id)))
                 for one in tx.authorities.all()
             )
 
@@ -307,10 +307,31 @@ class Authorities:
 
     def crls(self) -> dict[AuthorityName, StoredCrl]:
         """The current CRL of every authority whose key we have and that has not expired, by its name."""
+        with self._store.reading() as tx:
+            wanted = _with_lists(tx, self._store.clock())
+        return {one.name: lists.current(self._store, self._keys, self._policy, one) for one in wanted}
+
+    def renew_crls(self, *, large: bool) -> bool:
+        """Makes those of these CRLs that are due; large ones, which take seconds, only when they are wanted.
+
+        Returns whether any is due still.
+        """
+        now, left = self._store.clock(), False
+        with self._store.reading() as tx:
+            due = [(one, lists.is_large(tx, one)) for one in _with_lists(tx, now) if lists.is_due(tx, one, now)]
+        for one, is_large in due:
+            if is_large and not large:
+                left = True
+            else:
+                lists.current(self._store, self._keys, self._policy, one)
+        return left
+
+    def crl_states(self) -> dict[AuthorityName, CrlState | None]:
+        """How it stands with the CRL of each of these authorities, by its name; None where none may be served."""
         now = self._store.clock()
         with self._store.reading() as tx:
-            wanted = [one for one in tx.authorities.with_keys() if now < one.not_after]
-        return {one.name: lists.current(self._store, self._keys, self._policy, one) for one in wanted}
+            states = {one.name: tx.crls.state(one.id) for one in _with_lists(tx, now)}
+        return {name: None if state is None or not _lasts(state, now) else state for name, state in states.items()}
 
     def served_crl(self, name: str) -> StoredCrl:
         """The stored CRL for who has no key at hand. Raises `NotFound` when there is none that may be served still.
@@ -319,7 +340,7 @@ class Authorities:
         """
         with self._store.reading() as tx:
             found = tx.crls.find(issuing.find(tx, name).id)
-        if found is None or found.lasts(self._store.clock()) <= timedelta(0):
+        if found is None or not _lasts(found, self._store.clock()):
             raise NotFound(f"there is no current CRL of the authority '{name}'", code="no_crl")
         return found
 
@@ -327,9 +348,19 @@ class Authorities:
         audit.record(tx, self._store.clock(), self._by, action, f"authority {authority.name}", facts)
 
 
-def _signed(crl: StoredCrl | None) -> StoredCrl | None:
+def _signed(crl: CrlState | None) -> CrlState | None:
     """Not what only remembers the number of an older authority's last list."""
-    return crl if crl is not None and crl.der else None
+    return crl if crl is not None and crl.signed else None
+
+
+def _lasts(crl: CrlState, now: datetime) -> bool:
+    """Whether it may be served. RFC 5280 5.1.2.5: a list past its nextUpdate is nobody's current one."""
+    return crl.signed and crl.lasts(now) > timedelta(0)
+
+
+def _with_lists(tx: Transaction, now: datetime) -> "list[Authority]":
+    """Those that sign lists: whose keys we have and that have not expired."""
+    return [one for one in tx.authorities.with_keys() if now < one.not_after]
 
 
 def _hierarchy(tx: Transaction, now: datetime) -> Hierarchy | None:

@@ -24,7 +24,7 @@ from mutualgate.model.authority import Admits, Authority, AuthorityKind
 from mutualgate.model.certificate import CertificateFacts, facts, spki_fingerprint
 from mutualgate.model.client import Client, ClientState
 from mutualgate.model.credential import Origin
-from mutualgate.model.crl import StoredCrl
+from mutualgate.model.crl import NEVER, StoredCrl
 from mutualgate.model.names import NAME_LIMIT, AuthorityName, ClientName, Role
 from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.reading.files import UNREADABLE
@@ -181,10 +181,10 @@ class TakeOver:
                 )
             )
         if crl.number is not None and 0 <= crl.number < 1 << 159:
-            before = self._tx.crls.find(authority.id)
+            before = self._tx.crls.state(authority.id)
             if before is None or before.number < crl.number:
-                # Ours go on where theirs ended (RFC 5280 5.2.3). Epoch -1 is older than anything: one is due at once.
-                self._tx.crls.put(StoredCrl(authority.id, crl.number, self._now, self._now, -1, b""))
+                # Ours go on where theirs ended (RFC 5280 5.2.3). One is due at once.
+                self._tx.crls.put(StoredCrl(authority.id, crl.number, self._now, self._now, NEVER, b""))
         return added
 
     def _issued(self, authority: Authority, issued: list[IssuedCertificate]) -> tuple[list[Client], int, int, int]:

@@ -3,17 +3,25 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+NEVER = -1
+"""Older than any epoch."""
+
 
 @dataclass(frozen=True, slots=True)
-class StoredCrl:
-    """The current list of an authority. `epoch` is that of the revocations that it tells of."""
+class CrlState:
+    """What there is to know of the current list of an authority. `epoch` is that of the revocations that it tells of;
+    `NEVER` where only the number of an older authority's last list is remembered."""
 
     authority: int
     number: int
     this_update: datetime
     next_update: datetime
     epoch: int
-    der: bytes
+
+    @property
+    def signed(self) -> bool:
+        """Whether there is a list."""
+        return self.epoch != NEVER
 
     @property
     def half_life(self) -> datetime:
@@ -23,3 +31,10 @@ class StoredCrl:
     def lasts(self, now: datetime) -> timedelta:
         """How long it may still be served; negative when it must not be."""
         return self.next_update - now
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCrl(CrlState):
+    """The list itself, too."""
+
+    der: bytes

@@ -263,8 +263,8 @@ def _authorities(tx: Transaction) -> Iterable[Expiring]:
 def _own_lists(tx: Transaction, now: datetime) -> Iterable[Expiring]:
     """New ones are made at half of their life, so one that is near its end is stuck."""
     for one in tx.authorities.with_keys():
-        crl = tx.crls.find(one.id)
-        if crl is not None and crl.der and _near(crl.this_update, crl.next_update, now):
+        crl = tx.crls.state(one.id)
+        if crl is not None and crl.signed and _near(crl.this_update, crl.next_update, now):
             yield Expiring(ExpiryKind.LIST, str(one.id), str(one.name), crl.next_update, crl.this_update)
 
 

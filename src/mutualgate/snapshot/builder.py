@@ -52,7 +52,7 @@ def build(store: Store, sites: Sequence[SiteRecord]) -> Iterator[bytes]:
         for credentials in tx.credentials.walk(BATCH_RECORDS):
             yield encode_rows("credentials", credentials)
         for anchor in anchors:
-            for revocations in tx.revocations.walk_plain(anchor.id, BATCH_RECORDS):
+            for revocations in tx.revocations.walk(anchor.id, BATCH_RECORDS):
                 yield encode_rows("revocations", [(anchor.id, *one) for one in revocations])
         yield from _brought(tx)
         yield encode(Batch(epoch=epoch, sites=list(sites)))

@@ -3,8 +3,10 @@
 from sqlalchemy import Connection, delete, insert, select
 
 from mutualgate.model import serial
-from mutualgate.model.crl import StoredCrl
+from mutualgate.model.crl import CrlState, StoredCrl
 from mutualgate.store.schema import crl
+
+_STATE = [column for column in crl.c if column is not crl.c.der]
 
 
 class Crls:
@@ -19,6 +21,13 @@ class Crls:
         if row is None:
             return None
         return StoredCrl(row.authority, serial.to_int(row.number), row.this_update, row.next_update, row.epoch, row.der)
+
+    def state(self, authority: int) -> CrlState | None:
+        """All of the current one but the list itself, which may have many MB."""
+        row = self._connection.execute(select(*_STATE).where(crl.c.authority == authority)).first()
+        if row is None:
+            return None
+        return CrlState(row.authority, serial.to_int(row.number), row.this_update, row.next_update, row.epoch)
 
     def put(self, entry: StoredCrl) -> None:
         """Replaces it."""
