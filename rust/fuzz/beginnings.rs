@@ -245,8 +245,10 @@ fn check_forwarded(answer: &Answered) {
     }
 }
 
-/// A ClientHello: what is read of it does not depend on the records in which it comes, nor on what comes after it.
+/// A ClientHello: what is read of it does not depend on the records in which it comes, nor on what comes after it, and is
+/// what rustls reads.
 pub fn hellos(data: &[u8]) {
+    assert!(trial::is_read_alike(data));
     let read = trial::shares(data);
     let more = [data, b"\x16\x03\x01\x00\x01\x01"].concat();
     assert!(read.is_none() || read == trial::shares(&more));
@@ -263,6 +265,7 @@ pub fn hellos(data: &[u8]) {
             .collect()
     };
     let whole = trial::shares(&records(16_384));
+    assert!(trial::is_read_alike(&records(16_384)));
     for size in [1, 3, 100] {
         assert_eq!(whole, trial::shares(&records(size)), "{size}");
     }

@@ -135,7 +135,6 @@ fn age(since: &AtomicU32, now: u32) -> u32 {
 
 /// The stream.
 pub(crate) struct ClientIo {
-    /// Boxed: each future that this passes through would have room for it.
     tls: Box<TlsStream>,
     progress: Arc<Progress>,
     closed: bool,
@@ -145,10 +144,10 @@ pub(crate) struct ClientIo {
 }
 
 impl ClientIo {
-    pub(crate) fn new(tls: TlsStream, progress: Arc<Progress>) -> Self {
+    pub(crate) fn new(tls: Box<TlsStream>, progress: Arc<Progress>) -> Self {
         // 256 KiB: what a client has typically sent before it reads that it should not have.
         ClientIo {
-            tls: Box::new(tls),
+            tls,
             progress,
             closed: false,
             linger_left: 256 * 1024,

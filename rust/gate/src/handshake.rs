@@ -6,7 +6,7 @@ use std::{
     cell::OnceCell,
     future::poll_fn,
     io,
-    mem::MaybeUninit,
+    mem::{self, MaybeUninit},
     pin::Pin,
     rc::Rc,
     task::{Poll, ready},
@@ -15,7 +15,7 @@ use std::{
 
 use rustls::{
     CertificateError, CipherSuite, HandshakeKind, NamedGroup, ProtocolVersion,
-    server::{Accepted, AcceptedAlert, Acceptor, UnbufferedServerConnection},
+    server::{AcceptedAlert, Acceptor},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
@@ -25,10 +25,9 @@ use tokio::{
 use crate::{
     connection::Met,
     counters::Handshake,
-    hello::{groups, is_plain_http, plain_http_answer},
+    hello::{Hello, is_plain_http, plain_http_answer},
     limits, postgresql,
     proxy_protocol::Ends,
-    tls::{Groups, Suites},
     tls_stream::TlsStream,
     worker::Worker,
 };
@@ -50,7 +49,7 @@ pub(crate) async fn shake(
     tcp: TcpStream,
     ends: Ends,
     port: u16,
-) -> Result<(TlsStream, Met, bool), Handshake> {
+) -> Result<(Box<TlsStream>, Met, bool), Handshake> {
     let (tls, name, is_stream) = match limits::patiently(worker, accept(worker, tcp, port)).await {
         Some(result) => result?,
         None => return Err(Handshake::Timeout),
@@ -63,12 +62,12 @@ async fn accept(
     worker: &Rc<Worker>,
     mut tcp: TcpStream,
     port: u16,
-) -> Result<(TlsStream, Box<str>, bool), Handshake> {
+) -> Result<(Box<TlsStream>, Box<str>, bool), Handshake> {
     if worker.state().config.starts_postgresql {
         postgresql::start(&mut tcp).await?;
     }
-    let (accepted, groups, hello) = match first(&mut tcp).await {
-        Ok(First::Hello(accepted, groups, hello)) => (accepted, groups, hello),
+    let (hello, received) = match first(&mut tcp).await {
+        Ok(First::Hello(hello, received)) => (hello, received),
         Ok(First::Http(received)) => {
             let answer = plain_http_answer(&worker.state(), port, &received);
             last_words(tcp, &answer).await;
@@ -84,30 +83,26 @@ async fn accept(
     };
     let config = {
         let state = worker.state();
-        let site = match accepted.client_hello().server_name() {
-            Some(name) => state.snapshot.site_of(name),
-            None => state.snapshot.default_site(),
+        let site = match &*hello.name {
+            "" => state.snapshot.default_site(),
+            name => state.snapshot.site_of(name),
         };
         if let Some(site) = site
             && !limits::may_shake(worker, state.site(site))
         {
             return Err(Handshake::Limit);
         }
-        let suites = Suites::of(accepted.client_hello().cipher_suites());
         let config = |site| {
             let tls = &state.site(site).tls;
-            tls.config(site, groups, suites, &worker.shared.state)
+            tls.config(site, hello.groups, hello.suites, &worker.shared.state)
         };
         site.map(|site| (config(site), state.site(site).is_stream))
     };
     match config {
         Some((Some(config), is_stream)) => {
-            let name = Box::from(accepted.client_hello().server_name().unwrap_or_default());
-            // Read anew by the session: rustls can go on from here only with one that keeps buffers.
-            drop(accepted);
-            let session = UnbufferedServerConnection::new(config).map_err(|_| Handshake::Other)?;
-            match TlsStream::shake(tcp, session, hello).await {
-                Ok(stream) => Ok((stream, name, is_stream)),
+            let mut stream = TlsStream::new(tcp, config).map_err(|_| Handshake::Other)?;
+            match stream.shake(received).await {
+                Ok(()) => Ok((stream, hello.name, is_stream)),
                 Err(error) => Err(kind(&error)),
             }
         }
@@ -122,7 +117,8 @@ async fn accept(
 
 /// What a client begins with.
 enum First {
-    Hello(Box<Accepted>, Groups, Vec<u8>),
+    /// And all that was received.
+    Hello(Hello, Vec<u8>),
     /// HTTP in the clear, and how it begins.
     Http(Vec<u8>),
     /// Nothing that we understand, and the alert that says so.
@@ -131,7 +127,7 @@ enum First {
 
 /// Reads until there is a ClientHello, or clearly none. rustls bounds how much that can be.
 async fn first(tcp: &mut TcpStream) -> io::Result<First> {
-    let mut acceptor = Acceptor::default();
+    let mut acceptor = None;
     let mut received = Vec::new();
     poll_fn(|cx| {
         loop {
@@ -142,27 +138,25 @@ async fn first(tcp: &mut TcpStream) -> io::Result<First> {
             if chunk.is_empty() {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
-            // Most come at once: then nothing is kept of them.
-            let known: &[u8] = if received.is_empty() {
-                chunk
-            } else {
-                received.extend_from_slice(chunk);
-                &received
-            };
-            if is_plain_http(known) {
-                return Poll::Ready(Ok(First::Http(known.to_vec())));
+            received.extend_from_slice(chunk);
+            if is_plain_http(&received) {
+                return Poll::Ready(Ok(First::Http(mem::take(&mut received))));
             }
+            // Most are here at once.
+            if acceptor.is_none()
+                && let Some(hello) = Hello::read(&received)
+            {
+                return Poll::Ready(Ok(First::Hello(hello, mem::take(&mut received))));
+            }
+            let acceptor = acceptor.get_or_insert_with(Acceptor::default);
             while !chunk.is_empty() {
                 acceptor.read_tls(&mut chunk)?;
             }
             match acceptor.accept() {
                 Ok(Some(accepted)) => {
-                    let hello = accepted.client_hello();
-                    let groups = groups(hello.named_groups().unwrap_or_default(), known);
-                    let known = known.to_vec();
-                    return Poll::Ready(Ok(First::Hello(Box::new(accepted), groups, known)));
+                    let hello = Hello::of(&accepted, &received);
+                    return Poll::Ready(Ok(First::Hello(hello, mem::take(&mut received))));
                 }
-                Ok(None) if received.is_empty() => received = known.to_vec(),
                 Ok(None) => {}
                 Err((_, alert)) => return Poll::Ready(Ok(First::Wrong(alert))),
             }

@@ -67,9 +67,9 @@ pub(crate) enum Suites {
 
 impl Suites {
     /// By what the client names first.
-    pub(crate) fn of(named: &[CipherSuite]) -> Suites {
-        let first = named.iter().find(|suite| !is_grease(suite));
-        match first.and_then(CipherSuite::as_str) {
+    pub(crate) fn of(mut named: impl Iterator<Item = CipherSuite>) -> Suites {
+        let first = named.find(|suite| !is_grease(suite));
+        match first.as_ref().and_then(CipherSuite::as_str) {
             Some(name) if name.contains("CHACHA20") => Suites::Theirs,
             _ => Suites::Ours,
         }

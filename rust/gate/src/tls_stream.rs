@@ -12,11 +12,12 @@ use std::{
     io::{self, IoSlice},
     mem,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use rustls::{
-    CommonState, ProtocolVersion,
+    CommonState, ProtocolVersion, ServerConfig,
     server::{ServerConnectionData, UnbufferedServerConnection},
     unbuffered::{
         ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
@@ -73,15 +74,14 @@ thread_local! {
 }
 
 impl TlsStream {
-    /// Completes the handshake of `session`, which is new; `hello` is all that the client has sent so far.
-    pub(crate) async fn shake(
+    /// A session that begins over `tcp`. Boxed: each future that it passes through would have room for it.
+    pub(crate) fn new(
         tcp: TcpStream,
-        session: UnbufferedServerConnection,
-        hello: Vec<u8>,
-    ) -> io::Result<TlsStream> {
-        let mut stream = TlsStream {
+        config: Arc<ServerConfig>,
+    ) -> Result<Box<TlsStream>, rustls::Error> {
+        Ok(Box::new(TlsStream {
             tcp,
-            session,
+            session: UnbufferedServerConnection::new(config)?,
             incoming: Vec::new(),
             plain: Vec::new(),
             plain_at: 0,
@@ -90,16 +90,19 @@ impl TlsStream {
             ended: false,
             failed: false,
             closed: false,
-        };
+        }))
+    }
+
+    /// Completes the handshake; `hello` is all that the client has sent so far.
+    pub(crate) async fn shake(&mut self, hello: Vec<u8>) -> io::Result<()> {
         let mut hello = Some(hello);
         poll_fn(|cx| {
             if let Some(mut hello) = hello.take() {
-                stream.keep(|stream, sink| stream.take(cx, &mut hello, sink))?;
+                self.keep(|this, sink| this.take(cx, &mut hello, sink))?;
             }
-            stream.poll_shake(cx)
+            self.poll_shake(cx)
         })
-        .await?;
-        Ok(stream)
+        .await
     }
 
     fn poll_shake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
