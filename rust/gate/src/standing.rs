@@ -5,6 +5,7 @@
 use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::HashMap,
+    hash::BuildHasher,
     ops::Deref,
     rc::Rc,
     sync::Arc,
@@ -12,6 +13,7 @@ use std::{
 };
 
 use aws_lc_rs::digest;
+use foldhash::fast::RandomState;
 use judge::{Memory, Reason, Refusal, Snapshot, Verdict};
 
 use crate::{
@@ -68,6 +70,12 @@ impl Deref for Told<'_> {
 }
 
 impl Standing {
+    /// Whether it is that of `chain`.
+    fn is_of<C: AsRef<[u8]>>(&self, chain: &[C]) -> bool {
+        let these = self.chain.iter().map(|der| &**der);
+        these.eq(chain.iter().map(AsRef::as_ref))
+    }
+
     /// Whether the verdict is one of this snapshot and moment.
     pub(crate) fn holds(&self, snapshot: &Snapshot, at: i64) -> bool {
         self.epoch == snapshot.epoch()
@@ -84,7 +92,8 @@ impl Standing {
 
     /// Whether the handshake has proved that the client holds the key of what it showed.
     pub(crate) fn is_proven(&self) -> bool {
-        self.chain.first().is_some_and(|leaf| !unproven(leaf))
+        // Nobody else is admitted ([`verdict`]).
+        self.is_admitted() || self.chain.first().is_some_and(|leaf| !unproven(leaf))
     }
 
     /// The fields that tell a service who this is, each with its CRLF. For a refused client they say what it showed and
@@ -186,9 +195,10 @@ const MAX_SIGNATURES: usize = 65_536;
 /// The verdicts of one worker.
 struct Standings {
     epoch: Cell<u64>,
-    kept: RefCell<HashMap<[u8; 32], Rc<Standing>>>,
+    /// By a hash of their chains, which are compared.
+    kept: RefCell<HashMap<u64, Rc<Standing>, RandomState>>,
     /// The last refusal: a handshake may bring the same refused session many times over.
-    refused: RefCell<Option<([u8; 32], Rc<Standing>)>>,
+    refused: RefCell<Option<Rc<Standing>>>,
     signatures: Memory,
 }
 
@@ -209,19 +219,13 @@ impl Standings {
         if self.epoch.replace(snapshot.epoch()) != snapshot.epoch() {
             self.kept.borrow_mut().clear();
         }
-        let key = key(chain);
-        if let Some(standing) = self
-            .kept
-            .borrow()
-            .get(&key)
-            .filter(|standing| standing.holds(snapshot, at))
-        {
+        let is_known =
+            |standing: &&Rc<Standing>| standing.is_of(chain) && standing.holds(snapshot, at);
+        let key = self.key(chain);
+        if let Some(standing) = self.kept.borrow().get(&key).filter(is_known) {
             return standing.clone();
         }
-        if let Some((last, standing)) = &*self.refused.borrow()
-            && *last == key
-            && standing.holds(snapshot, at)
-        {
+        if let Some(standing) = self.refused.borrow().as_ref().filter(is_known) {
             return standing.clone();
         }
         let standing = Rc::new(Standing {
@@ -234,7 +238,7 @@ impl Standings {
         });
         // Refusals are not kept beyond the last: strangers would decide what is.
         if !standing.is_admitted() {
-            *self.refused.borrow_mut() = Some((key, standing.clone()));
+            *self.refused.borrow_mut() = Some(standing.clone());
         }
         if standing.is_admitted() {
             let mut kept = self.kept.borrow_mut();
@@ -244,6 +248,11 @@ impl Standings {
             kept.insert(key, standing.clone());
         }
         standing
+    }
+
+    fn key<C: AsRef<[u8]>>(&self, chain: &[C]) -> u64 {
+        let kept = self.kept.borrow();
+        (kept.hasher()).hash_one(chain.first().map(AsRef::as_ref))
     }
 }
 
@@ -275,18 +284,6 @@ pub(crate) fn fingerprint(certificate: &[u8]) -> [u8; 32] {
     let mut fingerprint = [0; 32];
     fingerprint.copy_from_slice(digest::digest(&digest::SHA256, certificate).as_ref());
     fingerprint
-}
-
-/// SHA-256 of the chain, with lengths, so that no two chains run into one.
-fn key<C: AsRef<[u8]>>(chain: &[C]) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for der in chain {
-        context.update(&(der.as_ref().len() as u64).to_be_bytes());
-        context.update(der.as_ref());
-    }
-    let mut key = [0; 32];
-    key.copy_from_slice(context.finish().as_ref());
-    key
 }
 
 #[cfg(test)]
@@ -400,12 +397,11 @@ mod tests {
     fn what_is_kept_is_bounded() {
         let (standings, snapshot) = (Standings::default(), snapshot(1));
         let one = standings.judge(&chain(), AT, &snapshot);
-        for number in 0..MAX_KEPT as u32 {
-            let mut key = [1; 32];
-            key[..4].copy_from_slice(&number.to_be_bytes());
-            standings.kept.borrow_mut().insert(key, one.clone());
+        let key = standings.key(&chain());
+        for number in 0..MAX_KEPT as u64 {
+            standings.kept.borrow_mut().insert(key ^ number, one.clone());
         }
-        standings.kept.borrow_mut().remove(&key(&chain()));
+        standings.kept.borrow_mut().remove(&key);
         standings.judge(&chain(), AT, &snapshot);
         assert!(standings.kept.borrow().len() <= MAX_KEPT);
     }
