@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use http::{HeaderMap, HeaderValue, uri::PathAndQuery};
+use http::{HeaderValue, uri::PathAndQuery};
 use judge::{Admission, Reason, Site, Verdict, record::Mode};
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     counters::{Flow, Limit},
     event::Scene,
     identity::{
-        Dialects, Hop, TlsFacts,
+        Dialects, TlsFacts, forwarded,
         link::{self, Link},
     },
     introduction::Introduction,
@@ -26,7 +26,7 @@ use crate::{
     limits::{self, Held, Over, Pace, Slowest},
     standing::{Standing, judge, unix_now},
     state::{State, TimeoutsMs},
-    upstream::{Preface, Upstream, block},
+    upstream::{Preface, Upstream},
     worker::Worker,
 };
 
@@ -282,8 +282,7 @@ impl Connection {
         {
             return fields.clone();
         }
-        let mut headers = HeaderMap::new();
-        Hop::new(self.met.peer.ip(), authority, self.met.port, "https").apply(&mut headers);
+        let forwarded = forwarded(self.met.peer.ip(), authority, self.met.port, "https");
         let link = if dialects == Dialects::NONE {
             Vec::new()
         } else {
@@ -301,7 +300,7 @@ impl Connection {
             b"host: ",
             authority.as_bytes(),
             b"\r\n",
-            &block(&headers),
+            forwarded.as_bytes(),
             &link,
         ]
         .concat()

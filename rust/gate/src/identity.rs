@@ -3,7 +3,7 @@
 //! Knows the names of header fields and how values are written. Does not know who is admitted, nor sockets.
 //!
 //! The order for a request: [`strip`] what the client sent, drop what its `Connection` field names, and only then
-//! [`Written::apply`] and [`Hop::apply`]; so neither a spoofed field nor a `Connection` field can change ours.
+//! [`Written::apply`] and [`forwarded`]; so neither a spoofed field nor a `Connection` field can change ours.
 //! Trailers go through [`strip`] too, and nothing is written there.
 //!
 //! Values are visible ASCII; all other bytes (of the UTF-8) are `%XX`, and so is `%`. See [`Written`].
@@ -30,7 +30,7 @@ pub(crate) use dialect::Dialects;
 pub(crate) use encode::hex;
 use fields::Fields;
 pub use fields::OMITTED;
-pub use forwarded::Hop;
+pub use forwarded::forwarded;
 pub use names::{Kind, NAMES, Name, canonical_name, is, kind};
 pub(crate) use telling::{ANONYMOUS, Telling};
 pub(crate) use token::Signer;

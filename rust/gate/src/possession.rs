@@ -272,7 +272,10 @@ mod tests {
             }
         });
         let signature = pair.sign(&SystemRandom::new(), b"").expect("a signature");
-        assert!(P256.verify_signature(&point, b"", signature.as_ref()).is_ok());
+        assert!(
+            P256.verify_signature(&point, b"", signature.as_ref())
+                .is_ok()
+        );
         KEYS.with_borrow(|keys| assert!(keys.len() <= MAX_KEYS));
     }
 }

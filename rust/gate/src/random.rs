@@ -9,7 +9,7 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 
 /// Makes `X-Request-Id` values: a random part per worker, then a counter scrambled so that load cannot be read from it.
 pub(crate) struct RequestIds {
-    prefix: u64,
+    prefix: [u8; 16],
     key: u64,
     next: Cell<u64>,
 }
@@ -17,7 +17,7 @@ pub(crate) struct RequestIds {
 impl RequestIds {
     pub(crate) fn new() -> Self {
         RequestIds {
-            prefix: random(),
+            prefix: digits(random()),
             key: random() | 1,
             next: Cell::new(random()),
         }
@@ -29,14 +29,16 @@ impl RequestIds {
         self.next.set(count.wrapping_add(1));
         // A multiplication by an odd number is a permutation: no id comes twice.
         let low = count.wrapping_mul(self.key);
-        let mut digits = [0; 32];
-        for (at, digit) in digits.iter_mut().enumerate() {
-            let word = if at < 16 { self.prefix } else { low };
-            let nibble = (word >> (60 - 4 * (at % 16))) & 15;
-            *digit = b"0123456789abcdef"[nibble as usize];
-        }
-        RequestId(digits)
+        let mut both = [0; 32];
+        both[..16].copy_from_slice(&self.prefix);
+        both[16..].copy_from_slice(&digits(low));
+        RequestId(both)
     }
+}
+
+/// In lower-case hex.
+fn digits(number: u64) -> [u8; 16] {
+    std::array::from_fn(|at| b"0123456789abcdef"[usize::from((number >> (60 - 4 * at)) as u8 & 15)])
 }
 
 /// The name of one request.

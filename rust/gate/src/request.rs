@@ -155,7 +155,12 @@ fn clear(
     }
     let authority = authority::of(&head.uri, &head.fields)
         .map_err(|why| wrong(problem::BAD_HOST.document(format!("The request {why}."))))?;
-    let site = the_one_site(site, state.snapshot.site_of(authority.host))?;
+    let asked = if *authority.host == *connection.met.sni {
+        site
+    } else {
+        state.snapshot.site_of(authority.host)
+    };
+    let site = the_one_site(site, asked)?;
     if state.site(site).is_stream {
         // It has become one since the handshake.
         the_one_site(None, None)?;

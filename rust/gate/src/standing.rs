@@ -399,7 +399,10 @@ mod tests {
         let one = standings.judge(&chain(), AT, &snapshot);
         let key = standings.key(&chain());
         for number in 0..MAX_KEPT as u64 {
-            standings.kept.borrow_mut().insert(key ^ number, one.clone());
+            standings
+                .kept
+                .borrow_mut()
+                .insert(key ^ number, one.clone());
         }
         standings.kept.borrow_mut().remove(&key);
         standings.judge(&chain(), AT, &snapshot);

@@ -244,23 +244,30 @@ impl Sites {
 /// A host in the one form in which it is kept and looked up: lower case, no trailing dot, addresses as they are usually written.
 fn normal_host(host: &str) -> Option<std::borrow::Cow<'_, str>> {
     let host = host.strip_suffix('.').unwrap_or(host);
+    // RFC 1035 2.3.4: at most 255 octets on the wire, 253 characters.
+    if host.is_empty() || host.len() > 253 {
+        return None;
+    }
+    let mut has_capitals = false;
+    for octet in host.bytes() {
+        match octet {
+            b':' => return normal_address(host).map(Into::into),
+            b'A'..=b'Z' => has_capitals = true,
+            b'!'..=b'~' => {}
+            _ => return None,
+        }
+    }
+    Some(if has_capitals {
+        host.to_ascii_lowercase().into()
+    } else {
+        host.into()
+    })
+}
+
+fn normal_address(host: &str) -> Option<String> {
     let bare = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
         .unwrap_or(host);
-    if bare.contains(':') {
-        return bare
-            .parse::<IpAddr>()
-            .ok()
-            .map(|address| address.to_string().into());
-    }
-    // RFC 1035 2.3.4: at most 255 octets on the wire, 253 characters.
-    if host.is_empty() || host.len() > 253 || !host.bytes().all(|octet| octet.is_ascii_graphic()) {
-        return None;
-    }
-    if host.bytes().any(|octet| octet.is_ascii_uppercase()) {
-        Some(host.to_ascii_lowercase().into())
-    } else {
-        Some(host.into())
-    }
+    Some(bare.parse::<IpAddr>().ok()?.to_string())
 }

@@ -2,59 +2,41 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
-
-use super::encode::value;
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-
-/// Where the requests of one connection for one authority come from. Make it once, apply it to each request.
-#[derive(Debug, Clone)]
-pub struct Hop {
-    forwarded: HeaderValue,
-    peer: HeaderValue,
-    host: HeaderValue,
-    port: HeaderValue,
-    scheme: HeaderValue,
-}
-
-impl Hop {
-    /// For the client at `peer` who asked for `host` (as in its Host field, with the port if it named one) over
-    /// `scheme` at our `port`. A `host` that cannot be a field value is left out.
-    pub fn new(peer: IpAddr, host: &str, port: u16, scheme: &'static str) -> Hop {
-        let peer = peer.to_canonical(); // an IPv4 client at a dual-stack socket is an IPv4 client
-        let clean: String = host.chars().filter(char::is_ascii_graphic).collect();
-        // RFC 7239 4: an IPv6 address is bracketed, and what is no token is quoted.
-        let node = match peer {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => format!("\"[{address}]\""),
-        };
-        let quoted = clean.replace('\\', "\\\\").replace('"', "\\\"");
-        Hop {
-            forwarded: value(format!("for={node};host=\"{quoted}\";proto={scheme}")),
-            peer: value(peer.to_string()),
-            host: value(clean),
-            port: HeaderValue::from(port),
-            scheme: HeaderValue::from_static(scheme),
-        }
-    }
-
-    /// The authority that it was made for.
-    pub fn host(&self) -> &HeaderValue {
-        &self.host
-    }
-
-    /// Writes the fields. Call it after [`super::strip`], which has removed what the client said about itself.
-    pub fn apply(&self, headers: &mut HeaderMap) {
-        headers.insert(FORWARDED, self.forwarded.clone());
-        headers.insert(X_FORWARDED_FOR, self.peer.clone());
-        headers.insert(X_FORWARDED_HOST, self.host.clone());
-        headers.insert(X_FORWARDED_PORT, self.port.clone());
-        headers.insert(X_FORWARDED_PROTO, self.scheme.clone());
-    }
+/// The fields for requests of the client at `peer`, who asked for `host` (as in its Host field, with the port if it named
+/// one) over `scheme` at our `port`, each with its CRLF. What is not visible ASCII in `host` is left out.
+///
+/// They go out after [`super::strip`] has removed what the client said about itself.
+pub fn forwarded(peer: IpAddr, host: &str, port: u16, scheme: &str) -> String {
+    let peer = peer.to_canonical(); // an IPv4 client at a dual-stack socket is an IPv4 client
+    let host: String = host.chars().filter(char::is_ascii_graphic).collect();
+    // RFC 7239 4: an IPv6 address is bracketed, and what is no token is quoted.
+    let (open, close) = if peer.is_ipv6() {
+        ("\"[", "]\"")
+    } else {
+        ("", "")
+    };
+    let quoted = host.replace('\\', "\\\\").replace('"', "\\\"");
+    let (peer, port) = (peer.to_string(), port.to_string());
+    [
+        "forwarded: for=",
+        open,
+        &peer,
+        close,
+        ";host=\"",
+        &quoted,
+        "\";proto=",
+        scheme,
+        "\r\nx-forwarded-for: ",
+        &peer,
+        "\r\nx-forwarded-host: ",
+        &host,
+        "\r\nx-forwarded-port: ",
+        &port,
+        "\r\nx-forwarded-proto: ",
+        scheme,
+        "\r\n",
+    ]
+    .concat()
 }
 
 #[cfg(test)]
@@ -62,12 +44,10 @@ mod tests {
     use super::*;
 
     fn fields(peer: &str, host: &str) -> Vec<(String, String)> {
-        let mut headers = HeaderMap::new();
-        Hop::new(peer.parse().expect("an address"), host, 8443, "https").apply(&mut headers);
-        let text = |value: &HeaderValue| value.to_str().expect("visible").to_owned();
-        headers
-            .iter()
-            .map(|(name, value)| (name.to_string(), text(value)))
+        let text = forwarded(peer.parse().expect("an address"), host, 8443, "https");
+        text.split_terminator("\r\n")
+            .map(|line| line.split_once(": ").expect("a field"))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect()
     }
 
