@@ -4,10 +4,14 @@
     .venv/bin/python bench/scale.py --partners 100 --pins 1000 --revocations 1000
 
 Every partner has a CA with a key of its own and a name rule; the pins are digests: the judge knows no more of them. The
-same is measured with one partner and one pin, which shows what size itself costs; then with those and the revocations,
-which are of the gate's own authority, as after a million certificates that were revoked one by one. A handshake is a
-full one, TLS 1.3 and one request, by a client in another process; the figure is the gate's CPU time, which keeps the
-verdict on a certificate it has seen. A judgement is one by the judge alone, which keeps none.
+same is measured with one partner and one pin, which shows what size itself costs, and with those and the revocations,
+which are of the gate's own authority, as after a million certificates that were revoked one by one. A judgement is one
+by the judge alone, which keeps no verdicts.
+
+A handshake is a full one, TLS 1.3 and one request, by a client in another process. The figure is the CPU time of the
+gate's whole process, with the service behind it and all that it does meanwhile, and that of the data plane's threads
+alone; it keeps the verdict on a certificate it has seen. All gates run at once and are asked in turn, from the moment
+that the last and largest one is open. What a gate does by itself in the seconds after its start is a figure of its own.
 """
 
 import argparse
@@ -22,8 +26,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,6 +48,11 @@ OWNERS = 10_000
 """Clients that share the pins: who has a pin is a number to the judge."""
 DAY = timedelta(days=1)
 ONES_MORE = 20
+FIRST_SECONDS = 10
+IN_A_TURN = 20
+"""Handshakes with one gate, before the next has its turn."""
+WORKERS = {f"mutualgate-{number}\n" for number in range(64)}
+"""How the data plane's threads are named."""
 JUDGEMENTS = 2_000
 
 CONFIG = """[gate]
@@ -93,7 +102,14 @@ class Installation:
     pinned: Pair
     under_partner: Pair
     stranger: Pair
+    partners: int
+    pins: int
     revocations: int
+
+    @property
+    def size(self) -> str:
+        """For the head of a column."""
+        return f"{self.revocations:,} revoked" if self.revocations else f"{self.partners:,} and {self.pins:,}"
 
 
 def main() -> None:
@@ -104,19 +120,25 @@ def main() -> None:
     parser.add_argument("--handshakes", type=int, default=400)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mutualgate-bench-") as folder:
-        sizes = ((1, 1, 0), (options.partners, options.pins, 0), (1, 1, options.revocations))
-        for number, (partners, pins, revocations) in enumerate(sizes):
+        sizes = ((1, 1, 0), (1, 1, options.revocations), (options.partners, options.pins, 0))
+        everything = []
+        for number, (partners, pins, revocations) in enumerate(dict.fromkeys(sizes)):
             print(f"\n{partners:,} partners, {pins:,} pins, {revocations:,} revocations", flush=True)
             made = installation(Path(folder) / str(number), partners, pins, revocations)
-            measure(made, options.handshakes)
+            measure(made)
+            everything.append(made)
+        handshakes(everything, options.handshakes)
 
 
-def measure(made: Installation, handshakes: int) -> None:
-    """Prints all figures of one installation."""
+def measure(made: Installation) -> None:
+    """Prints all figures of one installation but those of handshakes."""
     work = made.folder.path.parent
     size = sum(path.stat().st_size for path in made.folder.path.glob("store.sqlite3*")) / 1e6
     print(f"  store on disk                 {size:10,.0f} MB")
     with running(made) as (gate, ready):
+        begun, memory = cpu_seconds(gate.pid), resident(gate.pid)
+        time.sleep(FIRST_SECONDS)
+        first = cpu_seconds(gate.pid) - begun
         people = {"pin": made.pinned, "partner": made.under_partner, "stranger": made.stranger}
         for name, pair in people.items():
             (work / f"{name}.der").write_bytes(pair.der)
@@ -124,15 +146,13 @@ def measure(made: Installation, handshakes: int) -> None:
         said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment()).stdout
         loaded = json.loads(said)
         print(f"  snapshot: read and built      {loaded['seconds']:10.2f} s, {loaded['megabytes']:,.0f} MB more")
-        print(f"  gate: from command to open    {ready:10.2f} s, {resident(gate.pid):,.0f} MB in all")
+        print(f"  gate: from command to open    {ready:10.2f} s, {memory:,.0f} MB in all")
+        print(f"  gate: its next {FIRST_SECONDS} seconds       {first:10.2f} s of CPU, without any request")
         print(
             f"  one revocation more, applied  {loaded['revocation']:10.3f} ms (at most {loaded['revocation_most']:.3f})"
         )
         for name, micros in zip(people, loaded["judgements"], strict=True):
             print(f"  judgement, {name:8}           {micros:10.1f} us of CPU")
-        for name, pair in people.items():
-            micros = handshake_cost(made, gate.pid, pair.write(work, name), handshakes)
-            print(f"  handshake, {name:8}           {micros:10.0f} us of CPU")
         for name, times in one_more(made).items():
             worst = max(times)
             print(f"  one {name} more, in force in   {statistics.median(times):10.1f} ms (at most {worst:.1f})")
@@ -192,24 +212,45 @@ def load(folder: Path, files: list[Path]) -> None:
     print(json.dumps(said | {"revocation": statistics.median(applied), "revocation_most": max(applied)}))
 
 
-def handshake_cost(made: Installation, pid: int, identity: Path, count: int) -> float:
-    """Microseconds of the gate's CPU for a full handshake and one request."""
+def handshakes(everything: Sequence[Installation], count: int) -> None:
+    """Prints what a full handshake and one request cost each gate: all run at once, and each has its turn."""
+    print("\nus of CPU for a handshake and a request, of the whole process and of the data plane's threads")
+    print(" " * 10 + "".join(f"{one.size:>26}" for one in everything))
+    with ExitStack() as stack:
+        gates = [stack.enter_context(running(one))[0].pid for one in everything]
+        for name in ("pin", "partner", "stranger"):
+            contexts = [context(one, name) for one in everything]
+            turns(everything, contexts, 1)  # warms up
+            begun = [(cpu_seconds(pid), data_plane_seconds(pid)) for pid in gates]
+            turns(everything, contexts, count // IN_A_TURN)
+            ended = [(cpu_seconds(pid), data_plane_seconds(pid)) for pid in gates]
+            spent = [b - a for one in zip(begun, ended, strict=True) for a, b in zip(*one, strict=True)]
+            each = (seconds / (count // IN_A_TURN * IN_A_TURN) * 1e6 for seconds in spent)
+            print(f"  {name:8}" + "".join(f"{micros:13.0f}" for micros in each), flush=True)
+
+
+def turns(everything: Sequence[Installation], contexts: Sequence[ssl.SSLContext], number: int) -> None:
+    """Each gate in turn, so that a busy moment of the machine meets all."""
+    for _ in range(number):
+        for made, tls in zip(everything, contexts, strict=True):
+            for _ in range(IN_A_TURN):
+                shake_hands(made, tls)
+
+
+def context(made: Installation, name: str) -> ssl.SSLContext:
+    """That of one of the three who come."""
+    pair = {"pin": made.pinned, "partner": made.under_partner, "stranger": made.stranger}[name]
     tls = ssl.create_default_context(cafile=str(made.folder.root))
-    tls.load_cert_chain(identity)
+    tls.load_cert_chain(pair.write(made.folder.path.parent, name))
     tls.options |= ssl.OP_NO_TICKET
+    return tls
 
-    def once() -> None:
-        connection = http.client.HTTPSConnection("localhost", made.port, context=tls, timeout=30)
-        connection.request("GET", "/healthz")
-        connection.getresponse().read()
-        connection.close()
 
-    for _ in range(20):
-        once()
-    begun = cpu_seconds(pid)
-    for _ in range(count):
-        once()
-    return (cpu_seconds(pid) - begun) / count * 1e6
+def shake_hands(made: Installation, tls: ssl.SSLContext) -> None:
+    connection = http.client.HTTPSConnection("localhost", made.port, context=tls, timeout=30)
+    connection.request("GET", "/healthz")
+    connection.getresponse().read()
+    connection.close()
 
 
 def one_more(made: Installation) -> dict[str, list[float]]:
@@ -239,8 +280,14 @@ def in_force(made: Installation) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Of all threads of a process, those that ended among them: its CPU clock (clock_getcpuclockid(3))."""
+    return time.clock_gettime(~pid << 3 | 2)
+
+
+def data_plane_seconds(pid: int) -> float:
+    """Of the threads that carry traffic."""
+    threads = [path.parent for path in Path(f"/proc/{pid}/task").glob("*/comm") if path.read_text() in WORKERS]
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def resident(pid: int) -> float:
@@ -279,7 +326,9 @@ def installation(path: Path, partners: int, pins: int, revocations: int) -> Inst
 
     services.partners.set_admits("last", PartnerAdmits.RULE)
     services.close()
-    return Installation(folder, port, pinned, leaf(ca, "api.last.example"), leaf(None, "stranger"), revocations)
+    return Installation(
+        folder, port, pinned, leaf(ca, "api.last.example"), leaf(None, "stranger"), partners, pins, revocations
+    )
 
 
 def fill(database: sqlite3.Connection, partners: int, pins: int, now: int) -> None:

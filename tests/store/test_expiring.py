@@ -154,24 +154,30 @@ def test_what_was_told(store: Store) -> None:
 
 
 def test_what_nobody_was_told_of(store: Store, issue: Issue) -> None:
-    """What lives for 310 days is told of from half of that on."""
-    issue("anna", 10)
+    issue("anna", 10)  # of 310 days
     with store.transaction() as tx:
         _see(tx, rows.client(tx, "acme").id, "CN=a", 100)  # begins now
 
-        def untold(kind: ExpiryKind = CREDENTIAL, days: int = 30, within: int = 30) -> list[Expiring]:
-            return tx.expiring.untold(kind, (AT, AT + within * DAY), days, 9)
+        def untold(*days: int, kind: ExpiryKind = CREDENTIAL, at: datetime = AT) -> list[Expiring]:
+            return tx.expiring.untold(kind, at, days, 9)
 
-        (anna,), (seen_one,) = untold(), untold(PARTNER, 50, 120)
+        (anna,) = untold(90, 30, 14)
         assert anna == tx.expiring.find(CREDENTIAL, WINDOW, 9)[0]
-        assert untold(PARTNER, 51, 120) == [] == untold(days=156)
-        tx.expiring.tell(anna.item, 60, AT)
-        tx.expiring.tell(seen_one.item, 60, AT)
-        assert untold() == [anna]
-        for one in (anna, seen_one):
-            tx.expiring.tell(one.item, 30, AT)
-        assert untold() == [] == untold(PARTNER, 50, 120)
-        assert untold(days=14) == [anna]
+        assert untold(9) == [] == untold(10, at=AT - timedelta(microseconds=1)), "not so near yet"
+        assert untold(10) == [anna]
+        assert untold(10, at=AT + 10 * DAY) == [], "it is over"
+        assert untold(155) == [anna]
+        assert untold(156) == [], "more than half of its life"
+        later = AT + 50 * DAY
+        (partner,) = untold(90, 50, kind=PARTNER, at=later)
+        assert untold(51, kind=PARTNER, at=later) == []
+        for one in (anna, partner):
+            tx.expiring.tell(one.item, 60, AT)
+        assert untold(90, 30, 14) == [anna], "told of it when it was further away"
+        for one, days in ((anna, 14), (partner, 50)):
+            tx.expiring.tell(one.item, days, AT)
+        assert untold(90, 30, 14) == [] == untold(90, 50, kind=PARTNER, at=later)
+        assert untold(90, 30, 14, 10) == [anna]
 
 
 @pytest.mark.parametrize("kind", list(module._QUERIES))

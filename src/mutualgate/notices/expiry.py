@@ -8,7 +8,6 @@ invitations that nobody opened.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 from mutualgate.clock import Clock
@@ -30,7 +29,6 @@ _LISTED_IN_A_LETTER = 100
 _TOLD_AT_A_TIME = 5_000
 _REMEMBERED = timedelta(days=800)
 _DAY = timedelta(days=1)
-_INSTANT = timedelta(microseconds=1)
 _SUMMARY_LIFE = timedelta(seconds=60)
 
 Sites = Callable[[], Mapping[str, datetime]]
@@ -142,10 +140,8 @@ class Expiry:
         """What came nearer than a threshold, and which; of what is in tables only that of which nobody was told."""
         with self._store.reading() as tx:
             found = self._few(tx, (now - ENDED, now + THRESHOLDS[0] * _DAY), now)
-            for at_most, nearer in pairwise((*THRESHOLDS, 0)):
-                window = now + nearer * _DAY + _INSTANT, now + at_most * _DAY + _INSTANT
-                for kind in _IN_TABLES:
-                    found += tx.expiring.untold(kind, window, at_most, _MOST_TOLD)
+            for kind in _IN_TABLES:
+                found += tx.expiring.untold(kind, now, THRESHOLDS, _MOST_TOLD)
         ordered = sorted(found, key=lambda one: (one.ends, one.item))
         return [(one, days) for one in ordered if (days := threshold(one, now)) is not None]
 

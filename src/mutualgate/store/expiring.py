@@ -1,7 +1,7 @@
 """What ends soon and has no successor. Each query goes along an index of ends, however many clients there are."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -10,6 +10,7 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    case,
     cast,
     delete,
     exists,
@@ -28,8 +29,10 @@ from mutualgate.model.invitation import InvitationState
 from mutualgate.model.pin import PinState
 from mutualgate.store.schema import client, credential, invitation, pin, revocation, seen, told
 from mutualgate.store.select import chunks
+from mutualgate.store.types import EPOCH
 
-_SECOND = 1_000_000
+_INSTANT = timedelta(microseconds=1)
+_SECOND, _DAY = 1_000_000, 86_400_000_000
 """Of moments as the database has them."""
 Window = tuple[datetime, datetime]
 """From and until, the second not included."""
@@ -45,15 +48,16 @@ class ExpiringRows:
         """At most `limit` of a kind that is in tables of its own, the next to end first."""
         return self._read(kind, _QUERIES[kind](window).order_by("ends").limit(limit))
 
-    def untold(self, kind: ExpiryKind, window: Window, days: int, limit: int) -> list[Expiring]:
-        """As `find`; without what lives for less than twice so many days, and what somebody was told of when so many
-        were left, or fewer."""
-        found = _QUERIES[kind](window).subquery()
+    def untold(self, kind: ExpiryKind, now: datetime, days: Sequence[int], limit: int) -> list[Expiring]:
+        """As `find`, of what came nearer than one of these numbers of days: where that is not more than half of its
+        life, and nobody was told of it at the nearest one, or later."""
+        found = _QUERIES[kind]((now + _INSTANT, now + timedelta(days=max(days)) + _INSTANT)).subquery()
         ends, begins = (type_coerce(one, BigInteger) for one in (found.c.ends, found.c.begins))
+        left = ends - (now - EPOCH) // _INSTANT
+        nearest = case(*((left <= number * _DAY, number) for number in sorted(days)))
         item = literal(f"{kind}:") + cast(found.c.key, Text) + ":" + cast(ends // _SECOND, Text)
         query = select(found).where(
-            ends - begins >= 2 * days * 86_400 * _SECOND,
-            ~exists().where(told.c.item == item, told.c.days <= days),
+            ends - begins >= 2 * _DAY * nearest, ~exists().where(told.c.item == item, told.c.days <= nearest)
         )
         return self._read(kind, query.order_by(found.c.ends).limit(limit))
 
