@@ -301,6 +301,7 @@ def test_a_network_that_is_meant_is_told() -> None:
     [
         ("tcp://127.0.0.1:6379", "tcp://127.0.0.1:6379", "tcp", "tcp://127.0.0.1:6379"),
         ("TCP://Cache:06379", "tcp://cache:6379", "tcp", "tcp://cache:6379"),
+        ("tls://cache:6380", "tls://cache:6380", "tcp", "tls://cache:6380"),
         ("postgresql://[::1]:5432", "postgresql://[::1]:5432", "postgresql", "tcp://[::1]:5432"),
         ("tcp+unix:/run/cache.sock", "tcp+unix:/run/cache.sock", "tcp", "unix:/run/cache.sock"),
         ("postgresql+unix:run/.s.PGSQL.5432", "postgresql+unix:/folder/run/.s.PGSQL.5432", "postgresql",
@@ -317,6 +318,7 @@ def test_upstreams_that_are_no_http(text: str, address: str, stream: str | None,
 @pytest.mark.parametrize(
     "text",
     ["tcp:", "tcp://", "tcp://db", "tcp://db:0", "tcp://db:65536", "tcp://db:1/", "tcp:db:1", "tcp+unix:",
+     "tls://db", "tls+unix:/db",
      "tcp+unix:a/", "mysql://db:3306", "postgresql://u:p@db:5432", "postgresql://db:5432/shop"],
 )  # fmt: skip
 def test_what_is_no_upstream_beyond_http(text: str) -> None:

@@ -279,7 +279,7 @@ RULES = [
     pytest.param(
         pool(servers='"https://127.0.0.1:1"') + site() + route(),
         pool(servers='"https://127.0.0.1:1"', more='tls = { ca_file = "system" }') + site() + route(),
-        ":3:11: upstreams[0].servers: has an address with https://, and nothing says whom to trust there. "
+        ":3:11: upstreams[0].servers: has an address with TLS, and nothing says whom to trust there. "
         'Give `ca_file` under [upstreams.tls], a file or "system"',
         id="TLS to whomever",
     ),

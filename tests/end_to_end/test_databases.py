@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from end_to_end import forge
 from end_to_end.forge import Identity
 from end_to_end.gate import Gate, running_gate
@@ -89,6 +90,42 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     with running("redis-server", arguments, folder / "log") as server:
         server.wait_for(lambda: answers(port))
         yield port
+
+
+@dataclass(frozen=True)
+class Secured:
+    """A Redis that speaks nothing but TLS, and asks for a certificate."""
+
+    port: int
+    authority: forge.Authority
+    folder: Path
+
+    def pool(self, name: str, more: str = "", ca_file: Path | None = None) -> str:
+        """An upstream of it, and a site before that."""
+        return f"""
+[[upstreams]]
+name = "{name}"
+servers = ["tls://127.0.0.1:{self.port}"]
+[upstreams.tls]
+ca_file = "{ca_file or self.authority.certificate_file}"
+{more}
+{site(name, name, '"shop"')}"""
+
+
+@pytest.fixture(scope="module")
+def secured_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    program = shutil.which("redis-server")
+    if program is None or "BUILD_TLS=no" in run([program, "--version"]).stdout:
+        pytest.skip("Redis is not installed: scripts/install-test-packages.sh")
+    folder, port = tmp_path_factory.mktemp("secured"), free_port()
+    authority = forge.authority(folder / "ca")
+    own = forge.leaf(folder, authority, "redis", usages=None, alternative_names=[x509.DNSName("redis.internal")])
+    arguments = [program, "--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+    arguments += ["--tls-cert-file", own.certificate, "--tls-key-file", own.key, "--tls-auth-clients", "yes"]
+    arguments += ["--tls-ca-cert-file", authority.certificate_file]
+    with running("redis-server", arguments, folder / "log") as server:
+        server.wait_for(lambda: answers(port))
+        yield Secured(port, authority, folder)
 
 
 def site(name: str, upstream: str, roles: str) -> str:
@@ -178,9 +215,9 @@ def test_an_open_session_of_psql_is_cut_by_revocation(before_postgresql: Gate, t
     assert "revoked" in again.stderr
 
 
-def redis_cli(gate: Gate, identity: Identity | None, *arguments: str) -> list[str]:
+def redis_cli(gate: Gate, identity: Identity | None, *arguments: str, name: str = "cache") -> list[str]:
     shown = ["--cert", str(identity.certificate), "--key", str(identity.key)] if identity else []
-    tls = ["--tls", "--sni", "cache.localhost", "--cacert", str(gate.root), *shown]
+    tls = ["--tls", "--sni", f"{name}.localhost", "--cacert", str(gate.root), *shown]
     return ["redis-cli", "-h", "127.0.0.1", "-p", str(gate.port), *tls, *arguments]
 
 
@@ -203,3 +240,34 @@ def test_a_subscription_is_cut_by_revocation(before_redis: Gate, tmp_path: Path)
         session.wait_for(lambda: "subscribe" in session.text())
         before_redis.command("client", "revoke", "carl", "--reason", "keyCompromise")
         before_redis.program.wait_for(lambda: '"client":"carl"' in before_redis.program.text())
+
+
+def test_a_service_behind_tls_is_verified_and_shown_the_gates_own_certificate(
+    secured_redis: Secured, tmp_path: Path
+) -> None:
+    own = forge.leaf(tmp_path, secured_redis.authority, "gate")
+    shows = f'certificate = "{own.certificate}"\nkey = "{own.key}"\n'
+    asks = 'server_name = "redis.internal"\n'
+    other = forge.authority(tmp_path / "other").certificate_file
+    text = (
+        secured_redis.pool("good", asks + shows)
+        + secured_redis.pool("silent", asks)
+        + secured_redis.pool("misnamed", 'server_name = "other.internal"\n' + shows)
+        + secured_redis.pool("nameless", shows)
+        + secured_redis.pool("strange", asks + shows, other)
+    )
+    for gate in gate_before(tmp_path, text):
+        anna = gate.client("anna", "shop")
+        assert run(redis_cli(gate, anna, "set", "colour", "blue", name="good")).stdout == "OK\n"
+        assert run(redis_cli(gate, anna, "get", "colour", name="good")).stdout == "blue\n"
+        much = "x" * 1_000_000
+        assert (
+            run(redis_cli(gate, anna, "eval", "return string.rep('x', 1000000)", "0", name="good")).stdout
+            == f"{much}\n"
+        )
+        for name in ("silent", "misnamed", "nameless", "strange"):
+            done = run(redis_cli(gate, anna, "get", "colour", name=name))
+            assert "blue" not in done.stdout, name
+            assert done.returncode != 0 or "rror" in done.stdout + done.stderr
+        counted = gate.command("status").json["counters"]["upstream_errors"]
+        assert dict(counted)["untrusted"] == 3

@@ -259,3 +259,27 @@ def _fields(session: bytes) -> list[bytes]:
         found.append(rest[:length])
         rest = rest[length:]
     return found
+
+
+def test_early_data_is_neither_offered_nor_taken(house: House, tmp_path: Path) -> None:
+    """RFC 8446 8: it can be replayed."""
+    identity, session = house.gate.client("early"), tmp_path / "session"
+    common = ["openssl", "s_client", "-connect", f"127.0.0.1:{house.gate.port}", "-servername", "localhost", "-tls1_3"]
+    common += ["-CAfile", house.gate.root, "-cert", identity.certificate, "-key", identity.key]
+    one, early = mark(), tmp_path / "early"
+    asked = f"GET /?{one} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    early.write_text(asked)
+
+    def say(*more: str | Path, said: str) -> str:
+        done = subprocess.run([*common, *more], input=said, capture_output=True, text=True, timeout=60)
+        return done.stdout
+
+    first = say("-sess_out", session, "-ign_eof", said=asked)
+    assert "HTTP/1.1 200" in first
+    assert len(house.recorder.marked(one)) == 1
+    shown = subprocess.run(["openssl", "sess_id", "-in", session, "-noout", "-text"], capture_output=True, text=True)
+    assert "Max Early Data: 0" in shown.stdout
+    again = say("-sess_in", session, "-early_data", early, "-ign_eof", said=asked)
+    assert "Early data was not sent" in again
+    assert "Reused" in again
+    assert len(house.recorder.marked(one)) == 2

@@ -156,6 +156,7 @@ def test_what_the_service_is_told_is_what_the_collector_gets(scene: Scene) -> No
     sizes = facts.pop("http.response.body.size"), facts.pop("http.request.body.size")
     assert sizes == (len(answer.body), 5)
     assert facts.pop("tls.cipher").startswith("TLS_")
+    assert 0 < facts.pop("mutualgate.handshake.duration") < 300
     assert facts == {
         "http.request.method": "POST",
         "http.route": "/",

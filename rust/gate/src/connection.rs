@@ -8,6 +8,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use http::{HeaderValue, uri::PathAndQuery};
@@ -71,6 +72,8 @@ pub(crate) struct Met {
     /// The IANA name of the group in which keys were agreed on, or empty.
     pub(crate) group: &'static str,
     pub(crate) resumed: bool,
+    /// How long the handshake took, from the first byte that was waited for.
+    pub(crate) took: Duration,
     /// The protocol that was agreed on (RFC 7301), or empty.
     pub(crate) alpn: &'static str,
     /// Made when a request asks.

@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustls::{
@@ -50,11 +50,12 @@ pub(crate) async fn shake(
     ends: Ends,
     port: u16,
 ) -> Result<(Box<TlsStream>, Met, bool), Handshake> {
+    let began = Instant::now();
     let (tls, name, is_stream) = match limits::patiently(worker, accept(worker, tcp, port)).await {
         Some(result) => result?,
         None => return Err(Handshake::Timeout),
     };
-    let met = met(&tls, name, ends, port);
+    let met = met(&tls, name, ends, port, began.elapsed());
     Ok((tls, met, is_stream))
 }
 
@@ -198,7 +199,7 @@ fn kind(error: &io::Error) -> Handshake {
     }
 }
 
-fn met(tls: &TlsStream, sni: Box<str>, ends: Ends, port: u16) -> Met {
+fn met(tls: &TlsStream, sni: Box<str>, ends: Ends, port: u16, took: Duration) -> Met {
     let session = tls.session();
     let version = match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -231,6 +232,7 @@ fn met(tls: &TlsStream, sni: Box<str>, ends: Ends, port: u16) -> Met {
         cipher,
         group,
         resumed,
+        took,
         alpn,
         facts: OnceCell::new(),
     }

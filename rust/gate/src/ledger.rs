@@ -272,6 +272,7 @@ impl Drop for Entry {
                 record.client = admission.client().name.to_string();
             }
             (record.tls, record.cipher, record.resumed) = (met.version, met.cipher, met.resumed);
+            record.handshake = met.took.as_secs_f64();
             if let Some(call) = &mut record.call {
                 call.upstream = upstream.to_owned();
             }

@@ -235,7 +235,6 @@ impl SiteTls {
                 _ => Arc::new(ClientTickets::new(keys, Arc::downgrade(state))),
             };
         }
-        config.max_early_data_size = 0; // RFC 8446 8: early data can be replayed
         if let Some(key_log) = &self.key_log {
             config.key_log = key_log.clone();
         }

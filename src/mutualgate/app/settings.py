@@ -160,10 +160,11 @@ def _route_limits(limits: RouteLimits) -> ScopeLimits:
 def _upstream(config: Config, service: Upstream, sockets: Path) -> UpstreamSettings:
     if service in BUILT_IN:
         return UpstreamSettings.at(f"unix:{sockets.absolute() / BUILT_IN[service]}")
+    of_system = tls_settings(OF_SYSTEM) if service.is_tls else None
     if service.stream:
-        return UpstreamSettings.streaming(str(service), service.server)
+        return UpstreamSettings.streaming(str(service), service.server, of_system)
     if not service.is_name:
-        return UpstreamSettings.at(str(service), tls_settings(OF_SYSTEM) if service.is_tls else None)
+        return UpstreamSettings.at(str(service), of_system)
     (upstream,) = (upstream for upstream in config.upstreams if upstream.name == service.address)
     waits = upstream.timeouts
     return UpstreamSettings(

@@ -14,6 +14,7 @@ MAX_HOST = 253  # octets; RFC 1035 2.3.4, without the root's dot
 MAX_LABEL = 63
 MAX_SOCKET_PATH = 107  # bytes; sun_path of Linux less the NUL
 STREAMS = ("tcp", "postgresql")  # schemes of services whose bytes the gate does not read
+STREAM_TLS = "tls"  # what speaks `tcp`, within TLS
 
 
 @dataclass(frozen=True, order=True)
@@ -38,26 +39,29 @@ class Address:
 @dataclass(frozen=True)
 class Upstream:
     """The service behind a route: an address with `http://`, `https://` or `unix:`, the name of one of `[[upstreams]]`,
-    or a built-in one, `demo` or `portal`. With `tcp://`, `postgresql://`, `tcp+unix:` or `postgresql+unix:` it is one
-    whose bytes the gate does not read."""
+    or a built-in one, `demo` or `portal`. With `tcp://`, `tls://`, `postgresql://`, `tcp+unix:` or `postgresql+unix:`
+    it is one whose bytes the gate does not read."""
 
     address: str
 
     @property
     def is_tls(self) -> bool:
-        """Whether its address begins with https."""
-        return self.address.startswith("https:")
+        """Whether the gate speaks TLS to it."""
+        return self.address.startswith(("https:", f"{STREAM_TLS}:"))
 
     @property
     def stream(self) -> str | None:
         """What a service speaks whose bytes the gate does not read, `tcp` or `postgresql`."""
         scheme = self.address.partition(":")[0].removesuffix("+unix")
+        if scheme == STREAM_TLS:
+            return "tcp"
         return scheme if ":" in self.address and scheme in STREAMS else None
 
     @property
     def server(self) -> str:
-        """Where it listens: `unix:/path` or `scheme://host:port`, with `tcp` where the gate does not read its bytes."""
-        if self.stream is None:
+        """Where it listens: `unix:/path` or `scheme://host:port`, with `tcp` or `tls` where the gate does not read its
+        bytes."""
+        if self.stream is None or self.is_tls:
             return self.address
         return f"unix:{self.socket}" if self.socket else f"tcp{self.address.removeprefix(self.stream)}"
 
@@ -159,7 +163,8 @@ class ServerAddress:
     def read(self, value: object, folder: Path) -> Upstream:
         text = text_of(value)
         scheme, colon, rest = text.partition(":")
-        if colon and (stream := scheme.lower()).removesuffix("+unix") in STREAMS:
+        stream = scheme.lower()
+        if colon and (stream.removesuffix("+unix") in STREAMS or stream == STREAM_TLS):
             if stream.endswith("+unix"):
                 return Upstream(f"{stream}:{_socket(rest, folder).socket}")
             return _stream(stream, rest, text)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .messages import PERMANENT_REDIRECT
-from .network import DEMO, PORTAL, STREAMS, Address, Service, Upstream
+from .network import DEMO, PORTAL, STREAM_TLS, STREAMS, Address, Service, Upstream
 from .positions import Place
 from .posting import in_the_clear
 from .shape import USUAL_DIALECTS, CaHints, Check, Dialect, Mode, OnRefusal, Protocol, Security, SendProxy
@@ -250,7 +250,7 @@ def _upstreams(draft: Draft) -> Iterator[Finding]:
         yield from _one_protocol(place, upstream, servers)
         tls = upstream.get("tls", {})
         if any(server.is_tls for server in servers) and "ca_file" in tls and tls["ca_file"] is None:
-            yield Finding((*place, "servers"), "has an address with https://, and nothing says whom to trust there",
+            yield Finding((*place, "servers"), "has an address with TLS, and nothing says whom to trust there",
                           fix='Give `ca_file` under [upstreams.tls], a file or "system"')  # fmt: skip
         yield from _certificate((*place, "tls"), tls, "show none")
         for number, server in _present(upstream.get("drain")):
@@ -291,7 +291,7 @@ def _services(draft: Draft) -> Iterator[tuple[Place, Upstream]]:
 def _loops(draft: Draft) -> Iterator[Finding]:
     gate = draft.get("gate", {})
     own = {f"{scheme}://{address}": key for key in LISTENERS for _, address in _present(gate.get(key)) if address.port
-           for scheme in ("http", *STREAMS)}  # fmt: skip
+           for scheme in ("http", STREAM_TLS, *STREAMS)}  # fmt: skip
     places = list(_services(draft))
     for index, upstream in _present(draft.get("upstreams")):
         places += ((("upstreams", index, "servers", number), server)

@@ -392,12 +392,12 @@ TRACING = Table(
 
 UPSTREAM_TLS = Table(
     "upstreams.tls",
-    "Whom to trust behind the addresses of `servers` that begin with `https://`, and what to show there. The files are "
-    "read again when they change.",
+    "Whom to trust behind the addresses of `servers` that begin with `https://` or `tls://`, and what to show there. "
+    "The files are read again when they change.",
     (
         Setting("ca_file", Authorities(), None,
                 "The authorities of the servers' certificates, PEM, or `system` for those that this machine trusts. "
-                "Must be given where a server has an address with `https://`.", '"app-ca.pem"',
+                "Must be given where a server has an address with `https://` or `tls://`.", '"app-ca.pem"',
                 otherwise="no server is reached by TLS"),
         Setting("server_name", Host(), None, "The name to ask for (SNI), which the certificates must have.",
                 '"app.internal"', otherwise="that in the address of the server"),
@@ -469,8 +469,8 @@ UPSTREAMS = Table(
     (
         Setting("name", SITE_NAME, None, "What routes, logs and metrics call it. Not `demo` or `portal`.", '"app"'),
         Setting("servers", Many(ServerAddress(), 1), None,
-                "Where its servers listen; at most 64. For what is no HTTP all of them begin with `tcp` or all with "
-                "`postgresql`, as the `upstream` of a route does.",
+                "Where its servers listen; at most 64. For what is no HTTP all of them begin with `tcp` or `tls`, or "
+                "all with `postgresql`, as the `upstream` of a route does.",
                 '["http://10.0.0.1:8080", "http://10.0.0.2:8080", "unix:/run/app.sock"]'),
         Setting("balance", Choice(Balance), '"round_robin"',
                 "Which server gets a request. `round_robin`: one after the other; `least_requests`: of two drawn by "
@@ -542,8 +542,8 @@ ROUTES = Table(
                 "the gate's own: `demo`, to try it, "
                 "and `portal`, the pages on which clients come in. The portal hears of everybody, also of whom is "
                 "refused elsewhere, so its routes take no `client_certificate`, `roles` or `clients`. What is no HTTP "
-                "is `tcp://host:port` or `postgresql://host:port` (`tcp+unix:/path`, `postgresql+unix:/path`): "
-                "the only route of its site, with the path `/`.",
+                "is `tcp://host:port`, `tls://host:port` or `postgresql://host:port` (`tcp+unix:/path`, "
+                "`postgresql+unix:/path`): the only route of its site, with the path `/`.",
                 '"http://127.0.0.1:8080"', otherwise="must be given, unless there is `redirect`"),
         Setting("client_certificate", MODE, None, "As for the site, for this path.", '"optional"',
                 otherwise="that of the site"),

@@ -34,7 +34,7 @@ class JwtSettings(msgspec.Struct, frozen=True):
 
 
 class ServerSettings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`http://host:port` or `unix:/path`, or `tcp://host:port` where the protocol is `stream`.
+    """`http://host:port` or `unix:/path`, or `tcp://host:port` or `tls://host:port` where the protocol is `stream`.
 
     `drain`: it gets no new requests.
     """
@@ -104,9 +104,9 @@ class UpstreamSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     send_proxy: str = "off"
 
     @classmethod
-    def streaming(cls, name: str, address: str) -> "UpstreamSettings":
+    def streaming(cls, name: str, address: str, tls: TlsSettings | None = None) -> "UpstreamSettings":
         """One server that speaks something which the gate does not read."""
-        return cls(name, [ServerSettings(address)], protocol="stream")
+        return cls(name, [ServerSettings(address)], protocol="stream", tls=tls)
 
     @classmethod
     def at(cls, address: str, tls: TlsSettings | None = None) -> "UpstreamSettings":

@@ -70,6 +70,7 @@ def _spans(record: Record) -> Iterator[dict[str, Any]]:
         "tls.protocol.version": record["tls"].removeprefix("TLSv"),
         "tls.cipher": record["cipher"],
         "tls.resumed": record["resumed"],
+        "mutualgate.handshake.duration": record["handshake"],
         "error.type": error,
         "mutualgate.site": record["site"],
         "mutualgate.client": record["client"],
@@ -170,9 +171,11 @@ def _attributes(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"key": key, "value": _value(value)} for key, value in facts.items() if value or value is False]
 
 
-def _value(value: str | int | bool) -> dict[str, Any]:
+def _value(value: str | int | float | bool) -> dict[str, Any]:
     if isinstance(value, bool):
         return {"boolValue": value}
     if isinstance(value, int):
         return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
     return {"stringValue": value}

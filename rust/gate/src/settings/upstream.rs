@@ -44,7 +44,7 @@ pub(crate) struct Upstream {
     pub(crate) servers: Vec<Server>,
     pub(crate) balance: Balance,
     pub(crate) protocol: Protocol,
-    /// For those of its servers whose address begins with `https`.
+    /// For those of its servers whose address begins with `https` or `tls`.
     pub(crate) tls: Option<Tls>,
     pub(crate) waits: Waits,
     pub(crate) retries: Retries,
@@ -323,7 +323,7 @@ pub(super) fn checked(index: usize, wire: &WireUpstream) -> Result<Upstream, Set
     if tls.is_none() && servers.iter().any(has_tls) {
         return Err(SettingsError::new(
             field("tls"),
-            "is missing, and a server has an address with https://",
+            "is missing, and a server has an address with https:// or tls://",
         ));
     }
     let wait = |name: &str, seconds: Option<f64>| {
@@ -398,7 +398,7 @@ fn address(text: &str, protocol: &str) -> Result<Address, String> {
     let is_stream = protocol == "stream";
     let wrong = || {
         let expected = if is_stream {
-            "tcp://host:port or unix:/path"
+            "tcp://host:port, tls://host:port or unix:/path"
         } else {
             "http://host:port, https://host:port or unix:/path"
         };
@@ -415,7 +415,9 @@ fn address(text: &str, protocol: &str) -> Result<Address, String> {
         Some(("http", rest)) if !is_stream => (false, rest),
         Some(("https", rest)) if !is_stream => (true, rest),
         // No port is usual for all that this may be.
-        Some(("tcp", rest)) if is_stream && !rest.ends_with('/') => (false, rest),
+        Some((scheme @ ("tcp" | "tls"), rest)) if is_stream && !rest.ends_with('/') => {
+            (scheme == "tls", rest)
+        }
         _ => return Err(wrong()),
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -483,11 +485,22 @@ mod tests {
             "app:80",
             "http://app/path",
             "tcp://app:5432",
+            "tls://app:5432",
         ] {
             assert!(address(wrong, "").is_err(), "{wrong}");
         }
         assert_eq!(address("tcp://db:5432", "stream"), tcp("db", 5432));
-        for wrong in ["tcp://db", "tcp://db:5432/", "http://db:80", "tcp://u@db:1"] {
+        assert!(matches!(
+            address("tls://db:6380", "stream"),
+            Ok(Address::Tcp { tls: true, .. })
+        ));
+        for wrong in [
+            "tcp://db",
+            "tcp://db:5432/",
+            "http://db:80",
+            "tcp://u@db:1",
+            "tls://db",
+        ] {
             assert!(address(wrong, "stream").is_err(), "{wrong}");
         }
     }

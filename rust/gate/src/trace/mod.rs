@@ -244,6 +244,8 @@ pub struct Record {
     pub cipher: &'static str,
     /// Whether the TLS session was resumed.
     pub resumed: bool,
+    /// How long the handshake of its connection took, in seconds.
+    pub handshake: f64,
     /// How the upstream failed it.
     pub error: Option<&'static str>,
     /// The request to the upstream.
@@ -353,6 +355,7 @@ impl Record {
             tls: "",
             cipher: "",
             resumed: false,
+            handshake: 0.0,
             error: recording.error,
             call,
         }
