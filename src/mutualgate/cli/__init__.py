@@ -46,8 +46,9 @@ def attempt(words: list[str]) -> int:
 
     as_json = "--json" in words
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character gets its number, not a traceback.
-        if isinstance(stream, io.TextIOWrapper):
+        # A terminal that cannot show a character gets its number, not a traceback. Once only: Ctrl-C within it would
+        # leave a stream that writes nothing more, and a shell goes on.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors != "backslashreplace":
             stream.reconfigure(errors="backslashreplace")
     try:
         status = built(app)(args=words, prog_name="mutualgate", standalone_mode=False)

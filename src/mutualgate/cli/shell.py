@@ -102,7 +102,6 @@ class _Commands:
 
     def run(self, line: str) -> int:
         """Runs a line and returns its exit status. Raises `_End`; `BrokenPipeError` where nobody reads the answer."""
-        streams = sys.stdout, sys.stderr  # typer replaces both then
         try:
             words = self._words(line)
             return attempt(words) if words is not None else output.DONE
@@ -110,8 +109,6 @@ class _Commands:
             return output.fail(error, self._as_json)
         except SystemExit as ended:
             return ended.code if isinstance(ended.code, int) else output.NO
-        finally:
-            sys.stdout, sys.stderr = streams
 
     def _words(self, line: str) -> list[str] | None:
         """What is called, or None where nothing is."""
