@@ -118,6 +118,8 @@ pub(crate) struct Connection {
     pub(crate) stranger: Cell<bool>,
     served: Cell<u32>,
     abandoned: Cell<u32>,
+    /// Its turn to leave, when the gate drains.
+    pub(crate) turn: Cell<u8>,
     /// Since when it idles while the gate drains, by the worker's clock; 0 for not.
     leaving_since: Cell<u32>,
     /// Whether the worker's clock has asked for it to be parked.
@@ -219,6 +221,7 @@ impl Connection {
             stranger: Cell::new(false),
             served: Cell::new(0),
             abandoned: Cell::new(0),
+            turn: Cell::new(0),
             leaving_since: Cell::new(0),
             parking: Cell::new(false),
             unread: Cell::new(false),
@@ -329,7 +332,10 @@ impl Connection {
     pub(crate) fn begin(self: &Rc<Self>) -> Active {
         self.parking.set(false);
         if self.worker.draining() {
-            self.drain();
+            if self.worker.has_come(self.turn.get()) {
+                self.drain();
+            }
+            self.leaving_since.set(0);
         }
         self.progress.enter(Phase::Active);
         self.running.set(self.running.get() + 1);
@@ -460,6 +466,9 @@ impl Connection {
             Phase::Active => None,
             Phase::Linger => Some(LINGER_MILLISECONDS),
         };
+        if self.worker.drains_in_turn() {
+            self.drain_in_turn();
+        }
         if self.worker.draining() && matches!(phase, Phase::Fresh | Phase::Idle) {
             let since = self.leaving_since.get();
             if since == 0 {
@@ -656,11 +665,11 @@ impl Connection {
         self.end(Ending::Soon);
     }
 
-    /// Ends the connection where that loses nothing: HTTP/2 tells which requests were seen (RFC 9113 6.8). A client of
-    /// HTTP/1.1 that has read a head without `Connection: close` may have sent its next request: that is answered, and
-    /// says so. The clock sees to it that this does not take long.
+    /// Ends the connection in its turn where that loses nothing: HTTP/2 tells which requests were seen (RFC 9113 6.8). A
+    /// client of HTTP/1.1 that has read a head without `Connection: close` may have sent its next request: that is
+    /// answered, and says so. The clock sees to it that this does not take long.
     pub(crate) fn drain_in_turn(&self) {
-        if self.met.is_h2 {
+        if self.met.is_h2 && self.worker.has_come(self.turn.get()) {
             self.drain();
         }
     }

@@ -9,7 +9,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
         mpsc,
     },
     thread::{self, JoinHandle},
@@ -32,7 +32,7 @@ use crate::{
     settings::Settings,
     state::{Config, Mismatch, Publication, Shared, State},
     trace::{Record, Spans},
-    worker::Worker,
+    worker::{self, Worker},
 };
 
 /// Groups of refusals that wait for the control plane.
@@ -84,8 +84,8 @@ pub struct Gate {
 pub enum Farewell {
     /// Those that idle end at once: nobody accepts new ones any more.
     AtOnce,
-    /// Those that idle get a moment for one more request, whose answer says that it was the last: another process accepts
-    /// new ones, and no request is to be lost on its way.
+    /// Each is told with an answer that it was the last, not all in the same moment, and those that idle get a moment for
+    /// one more request: another process accepts new ones, and no request is to be lost on its way.
     InTurn,
 }
 
@@ -128,6 +128,7 @@ impl Gate {
             connections: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             in_turn: AtomicBool::new(false),
+            turns_a_tick: AtomicU8::new(worker::TURNS),
             stopping: AtomicBool::new(false),
             changed: (0..workers).map(|_| Arc::new(Notify::new())).collect(),
             first_port: addresses.first().map_or(443, SocketAddr::port),
@@ -270,9 +271,15 @@ impl Gate {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
-        self.shared
-            .in_turn
-            .store(farewell == Farewell::InTurn, Ordering::Relaxed);
+        let in_turn = farewell == Farewell::InTurn;
+        self.shared.in_turn.store(in_turn, Ordering::Relaxed);
+        // Where there is little time, all have their turn at once.
+        let turns = if in_turn && drain > 2 * worker::ALL_TURNS {
+            1
+        } else {
+            worker::TURNS
+        };
+        self.shared.turns_a_tick.store(turns, Ordering::Relaxed);
         self.shared.draining.store(true, Ordering::Relaxed);
         self.shared.announce();
         let mut threads =

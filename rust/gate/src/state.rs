@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize},
     },
     time::Duration,
 };
@@ -349,6 +349,8 @@ pub(crate) struct Shared {
     pub(crate) draining: AtomicBool,
     /// While draining: another process accepts, and who idles here gets a moment for one more request.
     pub(crate) in_turn: AtomicBool,
+    /// Of the worker's turns in which connections end.
+    pub(crate) turns_a_tick: AtomicU8,
     /// Whatever is still open is cut.
     pub(crate) stopping: AtomicBool,
     /// One per worker: the state or one of the flags above has changed.

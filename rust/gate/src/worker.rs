@@ -25,6 +25,13 @@ use crate::{
 /// How often the clock visits the connections: timeouts are this coarse.
 const TICK: Duration = Duration::from_millis(250);
 
+/// In how many turns, one a tick, connections leave for another process: they all come again there, and a handshake costs
+/// as much as many requests.
+pub(crate) const TURNS: u8 = 8;
+
+/// How long that takes.
+pub(crate) const ALL_TURNS: Duration = TICK.saturating_mul(TURNS as u32);
+
 /// How many connections are judged again before others get a turn.
 const SWEEP: usize = 64;
 
@@ -42,6 +49,10 @@ pub(crate) struct Worker {
     idle: Notify,
     started: Instant,
     now: Cell<u32>,
+    /// How many of [`TURNS`] have come.
+    turns: Cell<u8>,
+    /// That of the next connection.
+    turn: Cell<u8>,
 }
 
 impl Worker {
@@ -56,6 +67,8 @@ impl Worker {
             idle: Notify::new(),
             started: Instant::now(),
             now: Cell::new(1),
+            turns: Cell::new(0),
+            turn: Cell::new(0),
         })
     }
 
@@ -69,7 +82,7 @@ impl Worker {
         self.now.get()
     }
 
-    /// Whether connections have to end with their current request.
+    /// Whether connections have to end, each in its turn, with their current request.
     pub(crate) fn draining(&self) -> bool {
         self.shared.draining.load(Ordering::Relaxed)
     }
@@ -79,10 +92,22 @@ impl Worker {
         self.shared.in_turn.load(Ordering::Relaxed)
     }
 
+    /// Whether `turn` has come.
+    pub(crate) fn has_come(&self, turn: u8) -> bool {
+        turn < self.turns.get()
+    }
+
+    fn next_turn(&self) {
+        let more = self.shared.turns_a_tick.load(Ordering::Relaxed);
+        self.turns.set(TURNS.min(self.turns.get() + more));
+    }
+
     /// Enters a connection whose handshake is done; it leaves when it is dropped.
     pub(crate) fn register(&self, connection: &Rc<Connection>) {
         let mut connections = self.connections.borrow_mut();
         connection.slot.set(connections.len());
+        connection.turn.set(self.turn.get());
+        self.turn.set((self.turn.get() + 1) % TURNS);
         connections.push(Rc::downgrade(connection));
     }
 
@@ -124,6 +149,9 @@ impl Worker {
                 () = changed.notified() => {}
                 () = self.idle.notified() => {}
                 _ = ticks.tick() => {
+                    if drained {
+                        self.next_turn();
+                    }
                     let elapsed = self.started.elapsed().as_millis();
                     self.now.set(u32::try_from(elapsed).unwrap_or(u32::MAX).max(2));
                     let timeouts = limits::tick(&self, &self.state());
@@ -137,6 +165,7 @@ impl Worker {
             if self.draining() && !drained {
                 drained = true;
                 listeners.iter().for_each(JoinHandle::abort);
+                self.next_turn();
                 if self.drains_in_turn() {
                     self.visit(|connection| connection.drain_in_turn()).await;
                 } else {

@@ -245,6 +245,54 @@ async fn a_stop_lets_requests_end() {
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
 
+/// Whoever comes again at another process needs a handshake there: not all in the same moment, and nothing is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_leave_in_turn_for_another_process() {
+    // A test that was held up for seconds would see all of them leave at once: then it looks again.
+    for _ in 0..5 {
+        if leave_in_turn().await <= 8 {
+            return;
+        }
+    }
+    panic!("connections left at once");
+}
+
+/// How many of 16 connections were told with the first answer that it was the last one.
+async fn leave_in_turn() -> usize {
+    let world = World::new().await;
+    let mut clients = Vec::new();
+    for _ in 0..16 {
+        clients.push(world.alice().await);
+    }
+    for client in &mut clients {
+        assert_eq!(client.get("/").await.status, 200);
+    }
+    let gate = world.gate;
+    let stop = tokio::task::spawn_blocking(move || {
+        gate.stop(Duration::from_secs(60), gate::Farewell::InTurn)
+    });
+    let (mut left, mut gone) = (Vec::new(), Vec::new());
+    while !clients.is_empty() {
+        let mut staying = Vec::new();
+        for mut client in clients {
+            let response = client.get("/").await;
+            assert_eq!(response.status, 200);
+            if response.header("connection") == Some("close") {
+                gone.push(client);
+            } else {
+                staying.push(client);
+            }
+        }
+        left.push(16 - staying.len());
+        clients = staying;
+    }
+    for client in &mut gone {
+        assert!(client.ends().await);
+    }
+    assert_eq!(stop.await.unwrap().open_connections, 0);
+    left.into_iter().find(|left| *left > 0).unwrap_or(16)
+}
+
 /// What is sent to an upstream is what it speaks, whatever the control plane says.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_and_its_upstream_speak_the_same() {
