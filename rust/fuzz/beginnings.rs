@@ -85,8 +85,29 @@ pub fn proxy_headers(data: &[u8]) {
     };
     assert_eq!(header.len(), length);
     match source {
-        Source::Client(ends) => assert_eq!(named, Some(ends)),
+        Source::Client(ends) => {
+            assert_eq!(named, Some(ends));
+            passed_on(ends, &left);
+        }
         Source::Peer => assert_eq!(named, None),
+    }
+}
+
+/// What a server is told of these ends names the same, and nothing of the client's name is taken for something else.
+fn passed_on(ends: Ends, name: &[u8]) {
+    let name = String::from_utf8_lossy(name);
+    for header in trial::proxy_headers(ends, &name) {
+        assert!(header.len() < 1200);
+        let Ok(Source::Client(told)) = proxy_protocol::parse(&header) else {
+            panic!("{header:?}");
+        };
+        for (told, end) in [
+            (told.source, ends.source),
+            (told.destination, ends.destination),
+        ] {
+            assert_eq!(told.ip().to_canonical(), end.ip().to_canonical());
+            assert_eq!(told.port(), end.port());
+        }
     }
 }
 

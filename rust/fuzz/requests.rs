@@ -25,6 +25,8 @@ pub fn requests(data: &[u8]) {
         assert_eq!(again.refused, None, "{request:?}");
         assert_eq!(told(&again), [without_forwarded(request)], "{request:?}");
         check_fields(&request.forwarded);
+        let trace = trace(&request.forwarded);
+        assert_eq!(trace, self::trace(&again.requests[0].forwarded));
     }
 }
 
@@ -41,6 +43,33 @@ fn check_fields(forwarded: &[u8]) {
     let framing = |name: &&&str| matches!(**name, "content-length" | "transfer-encoding");
     assert!(names.iter().filter(framing).count() <= 1);
     assert!(names.iter().all(|name| identity::kind(name).is_none()));
+}
+
+/// The id of the trace, and the list of the client's that goes with it (W3C Trace Context 3.2, 3.3).
+fn trace(forwarded: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let values = |wanted: &[u8]| -> Vec<Vec<u8>> {
+        let lines = forwarded.split(|byte| *byte == b'\n').skip(1);
+        let head = lines.take_while(|line| *line != b"\r");
+        head.filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let (name, value) = line.split_at(colon);
+            (name.eq_ignore_ascii_case(wanted)).then(|| value[1..].trim_ascii().to_vec())
+        })
+        .collect()
+    };
+    let parents = values(b"traceparent");
+    let [parent] = &parents[..] else {
+        panic!("{parents:?}");
+    };
+    let (digits, dashes) = (b"0123456789abcdef", [2, 35, 52]);
+    assert_eq!(parent.len(), 55);
+    for (at, byte) in parent.iter().enumerate() {
+        let expected: &[u8] = if dashes.contains(&at) { b"-" } else { digits };
+        assert!(expected.contains(byte), "{parent:?}");
+    }
+    let states = values(b"tracestate");
+    assert!(states.iter().map(Vec::len).sum::<usize>() <= 512);
+    (parent[3..35].to_vec(), states.join(&b','))
 }
 
 fn told(reading: &Reading) -> Vec<(String, String, Vec<u8>, bool)> {

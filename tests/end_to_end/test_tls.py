@@ -165,6 +165,20 @@ def test_a_browser_is_told_whose_certificates_are_admitted(version: str, strict:
     assert "No client certificate CA names sent" in s_client(gate, "-tls1_3", name="modern.test")
 
 
+def test_a_client_that_wants_to_renegotiate_is_told_at_once(estate: Estate) -> None:
+    """RFC 5246 7.2.2: no_renegotiation. Found by testssl.sh, which waited for it in vain."""
+    address = f"127.0.0.1:{estate.gate.port}"
+    command = ["openssl", "s_client", "-connect", address, "-servername", "localhost", "-tls1_2"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True) as client:
+        assert client.stdin
+        assert client.stdout
+        client.stdin.write("R\n")
+        client.stdin.flush()  # and stays open: at its end the client would go
+        assert client.wait(SECONDS) == 1
+        assert "no renegotiation" in client.stdout.read()
+
+
 def test_a_modern_site_has_no_older_tls(strict: tuple[Gate, Identity]) -> None:
     gate, identity = strict
     assert "protocol version" in s_client(gate, "-tls1_2", name="modern.test")

@@ -321,6 +321,10 @@ def test_extended_connect_is_offered_and_for_nothing_else(world: World) -> None:
         odd = [(":method", "GET"), (":protocol", "websocket"), *common, ("x-mark", one)]
         assert client.fields(odd).status not in (200, 101)
         assert world.recorder.marked(one) == []
+        # RFC 9113 8.5: what follows a CONNECT is no body, so it has no length that a service would wait for.
+        odd = [(":method", "CONNECT"), (":protocol", "websocket"), *common, ("x-mark", one), ("content-length", "0")]
+        assert client.fields([*odd, ("sec-websocket-version", "13")]).status is None
+        assert world.recorder.marked(one) == []
     for method in ("CONNECT", "TRACE"):
         with world.gate.open(world.alice) as connection:
             target = "localhost:443" if method == "CONNECT" else "/raw/x"

@@ -175,7 +175,14 @@ impl TlsStream {
         match ready!(self.poll_receive(cx, sink))? {
             // The client went without a close_notify.
             0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-            _ => Poll::Ready(Ok(true)),
+            _ => {
+                // What TLS says to that by itself, as that it does not renegotiate, waits for no answer of ours. An error is
+                // there again when something is read or written.
+                if !self.outgoing.is_empty() && !self.held {
+                    let _ = self.poll_send(cx);
+                }
+                Poll::Ready(Ok(true))
+            }
         }
     }
 

@@ -131,6 +131,16 @@ async fn interim_responses_pass() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_asked_for_its_body_by_the_gate_alone() {
+    let world = World::new().await;
+    let mut alice = open_h2(&world, Hello::new("a.test").identity(&world.alice)).await;
+    let asked = Request::get("https://a.test/unasked-100").body(()).unwrap();
+    let (mut response, _) = alice.send_request(asked, true).unwrap();
+    assert!(interim(&mut response).await.is_none());
+    assert_eq!(body(response.await.unwrap()).await, "ok");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_service_cannot_fill_the_memory_with_interim_responses() {
     let world = World::new().await;
     let mut alice = open_h2(&world, Hello::new("a.test").identity(&world.alice)).await;

@@ -5,6 +5,11 @@
 mod beginnings;
 #[path = "../../fuzz/requests.rs"]
 mod requests;
+#[path = "../../fuzz/sessions.rs"]
+mod sessions;
+#[path = "../../fuzz/streams.rs"]
+mod streams;
+mod support;
 
 use std::{fs, path::PathBuf};
 
@@ -44,4 +49,14 @@ fn postgresql() {
 #[test]
 fn hellos() {
     replay("hellos", 3, beginnings::hellos);
+}
+
+#[test]
+fn sessions() {
+    replay("sessions", 8, sessions::sessions);
+}
+
+#[test]
+fn streams() {
+    replay("streams", 15, streams::streams);
 }

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     random::RequestIds,
     settings::RouteOptions,
+    trace::Tracing,
     upstream::{Additions, BodyKind, Framing, Head, Piece, take_head, write_head, write_trailers},
 };
 
@@ -37,7 +38,8 @@ pub struct Told {
     pub body: Vec<u8>,
     /// Whether that is all of it.
     pub is_whole: bool,
-    /// What a service would be sent for it, with a `Host` field and nothing else of the gate's that says who is who.
+    /// What a service would be sent for it, with a `Host` field and nothing else of the gate's that says who is who. The client's
+    /// trace goes on.
     pub forwarded: Vec<u8>,
 }
 
@@ -124,7 +126,7 @@ impl Current {
             identity: b"",
             options: &options,
             facts: None,
-            trace: None,
+            trace: Some(Tracing::new(1.0, true).begin(head, true).outward()),
             request_id: RequestIds::new().next(),
         };
         let mut forwarded = Vec::new();

@@ -471,4 +471,11 @@ mod tests {
         );
         assert!(trace.outward().replaces(b"tracestate"));
     }
+
+    #[test]
+    fn a_text_of_a_stranger_is_cut_between_two_characters() {
+        assert_eq!(clip(&"x".repeat(MAX_TEXT_BYTES)).len(), MAX_TEXT_BYTES);
+        let cut = clip(&format!("x{}", "é".repeat(MAX_TEXT_BYTES)));
+        assert_eq!(cut, format!("x{}…", "é".repeat(MAX_TEXT_BYTES / 2 - 1)));
+    }
 }

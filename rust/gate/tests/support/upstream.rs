@@ -197,6 +197,9 @@ impl Upstream {
                 "/hints" => {
                     stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await?;
                 }
+                "/unasked-100" => {
+                    stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await?;
+                }
                 "/many-hints" => {
                     let hints = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n".repeat(2000);
                     stream.write_all(hints.as_bytes()).await?;

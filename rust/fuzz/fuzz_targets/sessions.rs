@@ -1,0 +1,5 @@
+#![no_main]
+#[path = "../sessions.rs"]
+mod sessions;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sessions::sessions(data));
