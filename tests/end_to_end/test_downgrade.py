@@ -56,6 +56,7 @@ REFUSED_FIELDS = [
     ("X-Upper", "1"),
     ("Transfer-Encoding", "chunked"),
     ("x injected", "1"),
+    ('x"injected', "1"),
     ("x-injected:", "1"),
     ("x\r\nx-injected", "1"),
     ("x\0", "1"),

@@ -138,6 +138,10 @@ async fn stream(
         respond: RefCell::new(respond),
         room: Cell::new(MAX_HINT_BYTES),
     });
+    // RFC 9110 5.6.2: the library takes a quotation mark for part of a name. HTTP/1.1 has none.
+    if parts.headers.keys().any(|name| name.as_str().contains('"')) {
+        return reply.reset(Reason::PROTOCOL_ERROR);
+    }
     let mut conversation = None;
     let body = if parts.method == Method::CONNECT {
         // RFC 9113 8.5: what follows is no body.
