@@ -136,12 +136,14 @@ pub(crate) fn clean_trailers(trailers: &HeaderMap) -> HeaderMap {
         .collect()
 }
 
-/// RFC 9110 6.5.1: what frames or routes a message has no place in its trailers.
+/// RFC 9110 6.5.1: what frames or routes a message has no place in its trailers; nor has a name that is none in HTTP/1.1
+/// (5.6.2), though the library takes a quotation mark for part of one.
 fn has_no_place_in_trailers(name: &HeaderName) -> bool {
     !matches!(
         left_out(name.as_str().as_bytes()),
         LeftOut::No | LeftOut::Trace
     ) || matches!(name.as_str(), "authorization" | "trailer" | "set-cookie")
+        || name.as_str().contains('"')
 }
 
 /// Serialises fields once, for heads to come.
