@@ -27,6 +27,9 @@ use tokio::{
 /// What is said at most: some records.
 const MOST_BYTES: usize = 64 * 1024;
 
+/// New keys at most: whoever wants more of them than rustls allows in a connection (32) is cut off.
+const MOST_KEYS: usize = 32;
+
 /// Both ends of TLS, and where they run.
 struct World {
     server: Arc<ServerConfig>,
@@ -95,6 +98,7 @@ pub fn sessions(data: &[u8]) {
         } else {
             MOST_BYTES
         },
+        keys: 0,
         sent: 0,
         said: Vec::new(),
         heard: Vec::new(),
@@ -138,6 +142,8 @@ struct Client {
     changed: bool,
     /// So much may be said.
     most: usize,
+    /// How often it has changed its keys.
+    keys: usize,
     sent: usize,
     said: Vec<u8>,
     heard: Vec<u8>,
@@ -189,7 +195,9 @@ impl Client {
             0 => say(self, &bytes.repeat(100)),
             // RFC 8446 4.6.3; TLS 1.2 has none.
             1 => {
-                let _ = self.tls.refresh_traffic_keys();
+                if self.keys < MOST_KEYS && self.tls.refresh_traffic_keys().is_ok() {
+                    self.keys += 1;
+                }
             }
             2 => self.tls.set_buffer_limit(None),
             _ => say(self, bytes),
