@@ -86,9 +86,18 @@ fn serve(mut stream: UnixStream) {
             Ok(count) => received.extend_from_slice(&room[..count]),
         }
         let reading = trial::read(&received, usize::MAX);
-        assert_eq!(reading.refused, None, "{:?}", received.escape_ascii().to_string());
+        assert_eq!(
+            reading.refused,
+            None,
+            "{:?}",
+            received.escape_ascii().to_string()
+        );
         let [request] = &reading.requests[..] else {
-            assert!(reading.requests.is_empty(), "{:?}", received.escape_ascii().to_string());
+            assert!(
+                reading.requests.is_empty(),
+                "{:?}",
+                received.escape_ascii().to_string()
+            );
             continue;
         };
         if !request.is_whole {
