@@ -369,13 +369,16 @@ fn judged(sent: &[Vec<u8>], batches: Vec<Batch>) -> Result<Admission, Refusal> {
     }
 }
 
-/// Whether the partner's own rules, whatever they are, are about all names of the leaf.
+/// Whether the partner's own rules, whatever they are, are about all names of the leaf. Under PSD2 a name is that of an
+/// organization, and no leaf here has one.
 fn claims(side: &Side, leaf: &Leaf, own: usize) -> bool {
     let host = NAMES[own];
-    leaf.names.iter().all(|name| {
-        let name = NAMES[*name];
-        side.rules.0 && name[2..] == host[2..] || (side.rules.1 || side.shares) && name == host
-    })
+    let named = side.profile == PartnerProfile::Names;
+    named
+        && leaf.names.iter().all(|name| {
+            let name = NAMES[*name];
+            side.rules.0 && name[2..] == host[2..] || (side.rules.1 || side.shares) && name == host
+        })
 }
 
 /// A chain that leads somewhere: issued by one of the CAs that the sides have, or by one that they signed.
