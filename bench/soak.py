@@ -180,7 +180,7 @@ def arguments():
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--share", type=float, default=0.8, help="of what the gate can do")
     parser.add_argument("--pause", type=float, default=4, help="mean seconds between two faults")
-    parser.add_argument("--p99", type=float, default=250, metavar="MS", help="the bound of honest clients' p99")
+    parser.add_argument("--p99", type=float, default=500, metavar="MS", help="the bound of honest clients' p99")
     parser.add_argument("--capacity", type=float, default=10, metavar="SECONDS", help="for how long to measure that")
     parser.add_argument("--faults", help="comma-separated names; by default all")
     parser.add_argument("--seed", type=int, default=1)

@@ -137,7 +137,8 @@ def read_message(data: bytes, certificate: x509.Certificate, key: rsa.RSAPrivate
     except x509.AttributeNotFound:
         challenge = ""
     except _BROKEN:
-        raise Refused(reply, Fail.BAD_REQUEST) from None
+        # As what cannot be opened: a changed ciphertext has good padding now and then, and its sender is not told when.
+        raise Refused(reply, Fail.BAD_MESSAGE) from None
     return Message(Kind.REQUEST, reply, csr, challenge)
 
 
