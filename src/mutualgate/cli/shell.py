@@ -66,6 +66,7 @@ def shell(
         raise BadInput("there is no standard input", expected="commands, one in a line")
     for module in _SLOW:
         import_module(f"mutualgate.{module}")
+    gc.freeze()  # what was imported stays: to look through it takes the collector longer than most commands take
     commands = _Commands(json)
     with _everywhere(dir):
         if sys.stdin.isatty() and sys.stdout.isatty():
