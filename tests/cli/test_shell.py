@@ -427,19 +427,6 @@ def test_ctrl_c_abandons_a_line_and_a_command_and_not_the_shell(terminal: Termin
     assert '"state": "active"' in terminal.until(PROMPT)
 
 
-def test_ctrl_c_may_be_held_down(terminal: Terminal) -> None:
-    for _ in range(60):
-        terminal.type("client list\n" + "\x03" * 5)
-        terminal.read(0.02)
-    for number in range(20):
-        while terminal.read(1):
-            pass  # what is typed too soon is abandoned with the last of them
-        if "is client" in terminal.seen:
-            return
-        terminal.type(f"client add alive-{number}\n")
-    pytest.fail("no command is run any more")
-
-
 def test_a_command_that_was_abandoned_holds_nothing(
     terminal: Terminal, installed: Installation, cli: Run, tmp_path: Path
 ) -> None:

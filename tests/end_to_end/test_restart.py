@@ -207,11 +207,13 @@ def restarting(gate: Gate) -> Iterator[tuple[int, list[Answer]]]:
 
 def asked_for_pid(gate: Gate) -> int:
     """By the control socket itself: a command takes too long to start."""
-    with socket.socket(socket.AF_UNIX) as control:
-        control.settimeout(30)
-        control.connect(str(gate.folder / "run" / "control.sock"))
-        control.sendall(b'{"do": "status"}\n')
-        return int(json.loads(control.makefile("rb").readline())["pid"])
+    while True:
+        # Who asks in the moment that another process takes the commands is cut off, and asks again.
+        with contextlib.suppress(ConnectionError), socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(30)
+            control.connect(str(gate.folder / "run" / "control.sock"))
+            control.sendall(b'{"do": "status"}\n')
+            return int(json.loads(control.makefile("rb").readline())["pid"])
 
 
 def test_a_new_process_that_dies_as_soon_as_it_serves_leaves_nobody_alone(gate: Gate) -> None:

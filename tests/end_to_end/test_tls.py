@@ -60,14 +60,14 @@ def plain(estate: Estate) -> Iterator[Connection]:
 
 
 def test_who_forgets_the_s_of_https_is_told(estate: Estate, plain: Connection) -> None:
-    response = plain.request("/secret?token=x", [("Accept", "*/*")], host=f"localhost:{estate.gate.port}")
+    response = plain.request("/sent-in-the-clear?token=x", [("Accept", "*/*")], host=f"localhost:{estate.gate.port}")
     assert (response.status, response.reason) == (400, "needs_tls")
     assert response.json()["detail"] == f"What is wanted here is https://localhost:{estate.gate.port}/."
     # To lead on by itself would hide that something was sent in the clear.
     assert response.header("location") is None
     assert "token" not in str(response)
     assert plain.closed()
-    assert estate.recorder.marked("secret") == []
+    assert estate.recorder.marked("sent-in-the-clear") == []
 
 
 def test_a_browser_gets_a_page(plain: Connection) -> None:
