@@ -13,11 +13,8 @@ from hypothesis import strategies as st
 
 from mutualgate.authorities.crl import (
     crl_pem,
-    is_current,
     make_crl,
     read_crl,
-    rebuild_at,
-    rebuild_due,
 )
 from mutualgate.errors import BadInput
 from mutualgate.reading.crl import REASONS, Revocation, serial_octets
@@ -94,22 +91,6 @@ def test_reasons_that_a_complete_crl_cannot_have_are_never_written(reason: int) 
 def test_another_key_writes_no_crl() -> None:
     with pytest.raises(ValueError, match="not the issuer's key"):
         make_crl(CA.certificate, pki.fresh_key(), [], 1, NOW)
-
-
-def test_it_is_made_again_on_revocation_and_at_half_its_life() -> None:
-    end = NOW + timedelta(days=7)
-    half = NOW + timedelta(days=3, hours=12)
-    assert rebuild_at(NOW, end) == half
-    assert not rebuild_due(NOW, end, None, half - timedelta(seconds=1))
-    assert rebuild_due(NOW, end, None, half)
-    assert rebuild_due(NOW, end, NOW, NOW)
-    assert not rebuild_due(NOW, end, NOW - timedelta(seconds=1), NOW)
-
-
-def test_it_is_never_served_past_its_next_update() -> None:
-    end = NOW + timedelta(days=7)
-    assert is_current(end, end - timedelta(seconds=1))
-    assert not is_current(end, end)
 
 
 @pytest.mark.parametrize("encoding", [Encoding.PEM, Encoding.DER])

@@ -75,21 +75,6 @@ def crl_pem(der: bytes) -> bytes:
     return x509.load_der_x509_crl(der).public_bytes(Encoding.PEM)
 
 
-def rebuild_due(made: datetime, next_update: datetime, changed: datetime | None, now: datetime) -> bool:
-    """Whether a CRL made at `made` has to be made again: a revocation changed since, or half its life is over."""
-    return (changed is not None and changed >= made) or now >= rebuild_at(made, next_update)
-
-
-def rebuild_at(made: datetime, next_update: datetime) -> datetime:
-    """Half of its life: then one failed attempt is no outage."""
-    return made + (next_update - made) / 2
-
-
-def is_current(next_update: datetime, now: datetime) -> bool:
-    """Whether it may still be served: never past its nextUpdate (RFC 5280 5.1.2.5)."""
-    return now < next_update
-
-
 def read_crl(data: bytes, issuer: x509.Certificate, now: datetime, where: str) -> ForeignCrl:
     """Reads a CRL (PEM or DER) that `issuer` signed. BadInput: another issuer's, a wrong signature, a partial list."""
     if len(data) > MAX_CRL_BYTES:
