@@ -90,15 +90,16 @@ impl TicketKeys {
     fn ring(&self, now: Instant) -> Option<Arc<Ring>> {
         let half = Duration::from_secs(u64::from(self.life)) / 2;
         let ring = self.ring.load_full();
-        let age = now.saturating_duration_since(ring.made);
-        if age < half {
+        let halves = now.saturating_duration_since(ring.made).as_nanos() / half.as_nanos().max(1);
+        if halves == 0 {
             return Some(ring);
         }
         let next = Arc::new(Ring {
             current: Key::random().ok()?,
             // After a rest, what was sealed last is too old, too.
-            previous: (age < half * 2).then(|| ring.current.clone()),
-            made: now,
+            previous: (halves == 1).then(|| ring.current.clone()),
+            // In step, however late the first use: else what was sealed at the beginning would open for that much longer.
+            made: ring.made + half * u32::try_from(halves).ok()?,
         });
         // Another thread may have been faster: then its ring counts.
         let before = self.ring.compare_and_swap(&ring, next);
@@ -270,6 +271,14 @@ mod tests {
         assert_eq!(keys.open(&first, at(100)), None);
         assert_eq!(keys.open(&second, at(100)).as_deref(), Some(&b"second"[..]));
         assert_eq!(keys.open(&second, at(150)), None);
+    }
+
+    #[test]
+    fn a_key_changed_late_makes_no_ticket_older() {
+        let (keys, at) = keys();
+        let first = keys.seal(b"first", at(0)).expect("sealed");
+        assert_eq!(keys.open(&first, at(99)).as_deref(), Some(&b"first"[..]));
+        assert_eq!(keys.open(&first, at(100)), None);
     }
 
     #[test]
