@@ -25,6 +25,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "priority.py": ("end_to_end/test_restart.py", "the threads of a running gate, and of its successor"),
     "errors.py": ("config/test_reader.py", "the sentences that users read are asserted where they arise"),
     "app/answering.py": ("app/test_control.py", "asked over a real socket, as commands ask"),
+    "app/chores.py": ("app/test_runner.py", "done by a running gate, and asserted by what comes of them"),
     "apache/access.py": ("apache/test_import.py", "a step from httpd's text to ours: what comes out counts"),
     "apache/syntax.py": ("apache/test_import.py", "as apache/access.py"),
     "apache/vhost.py": ("apache/test_import.py", "as apache/access.py"),

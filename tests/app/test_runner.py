@@ -18,7 +18,7 @@ from installation import CONFIG, Installation
 from sqlalchemy import event
 
 from mutualgate import serving, snapshot
-from mutualgate.app import Services, change, control
+from mutualgate.app import Services, change, chores, control
 from mutualgate.app import runner as module
 from mutualgate.app.claim import claimed
 from mutualgate.app.publications import Publications
@@ -146,8 +146,9 @@ def test_nothing_that_is_done_again_and_again_reads_a_whole_table(
     installed: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a million pins and ten thousand partners that would be seconds, each time."""
-    for pause in ("_KEEP_SECONDS", "_POST_SECONDS", "_FETCH_SECONDS"):
-        monkeypatch.setattr(module, pause, 0.05)
+    monkeypatch.setattr(module, "_KEEP_SECONDS", 0.05)
+    for pause in ("_PAUSE_SECONDS", "_POST_SECONDS", "_FETCH_SECONDS", "_COUNT_SECONDS"):
+        monkeypatch.setattr(chores, pause, 0.05)
     asked: dict[str, Any] = {}
 
     def note(_connection: Any, _cursor: Any, statement: str, values: Any, _context: Any, many: bool) -> None:

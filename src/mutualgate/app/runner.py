@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import socket
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -25,9 +24,10 @@ from mutualgate.app import answering, notify
 from mutualgate.app.again import again
 from mutualgate.app.apart import apart
 from mutualgate.app.checks import certificates_fit, fields_fit
+from mutualgate.app.chores import Chores
 from mutualgate.app.given import OPS, PLAIN, TLS, Given, Settled, settle, strangers
 from mutualgate.app.handover import PROOF_SECONDS, SERVE_SECONDS, Predecessor, Successor
-from mutualgate.app.overview import Figures, Overview, figures, overview
+from mutualgate.app.overview import Figures, Overview, overview
 from mutualgate.app.publications import Publications
 from mutualgate.app.pump import Pump
 from mutualgate.app.server_certificates import SiteCertificate, files_of, reissued, reread, site_certificates
@@ -47,11 +47,6 @@ log = logging.getLogger("mutualgate")
 
 _LOOK_SECONDS = 1.0
 _KEEP_SECONDS = 30.0
-_POST_SECONDS = 5.0
-_FETCH_SECONDS = 5.0
-_EXPIRY_SECONDS = 3600.0
-_COUNTING_SHARE = 0.02
-"""Of a core, for counting what ends."""
 
 _CONTROL = "control"
 _LAST_SPANS_SECONDS = 3.0
@@ -86,16 +81,14 @@ class Runner:
         self._succeeding = asyncio.Lock()
         self._held: list[Given] = []
         self._when_succeeded: list[Callable[[], None]] = []
-        self._chores: list[asyncio.Task[None]] = []
+        self._chores = Chores(services)
+        self._tasks: list[asyncio.Task[None]] = []
         self._server: answering.Server | None = None
         self._started_at = services.clock()
         self._changing = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._publications = Publications(services)
         self._publishing_due = asyncio.Event()
-        self._letters_due = asyncio.Event()
-        self._figures = Figures()
-        self._counting_due = asyncio.Event()
         self._watched = Watched()
         self._shown: list[Path] = []
         """The files of the certificates in force: watched, whatever becomes of mutualgate.toml."""
@@ -299,8 +292,7 @@ class Runner:
             await self._predecessor.sync()
         # The list is for others; the gate itself judges by the snapshot, so nobody waits for it.
         self._publishing_due.set()
-        self._letters_due.set()
-        self._counting_due.set()
+        self._chores.hurry()
         return epoch
 
     async def reload(self) -> bool:
@@ -371,7 +363,7 @@ class Runner:
     @property
     def figures(self) -> Figures:
         """What was found out within the last minute, or nothing just after the start."""
-        return self._figures
+        return self._chores.figures
 
     def overview(self) -> Overview:
         """What the store says now. Raises what the store raises."""
@@ -386,20 +378,14 @@ class Runner:
             "restart": self._on_restart,
         }
         self._server = await answering.serve(listener, handlers)
-        self._chores = [
+        self._tasks = [
             asyncio.create_task(again(what, step, self._stopping))
             for what, step in (
                 ("watching mutualgate.toml", self._look_at_files),
                 ("watching the store", self._look_at_store),
                 ("renewing the revocation lists", self._look_at_lists),
                 ("renewing the gate's certificates", self._look_at_certificates),
-                ("ending superseded certificates", self._look_at_superseded),
-                ("sending letters", self._look_at_outbox),
-                ("fetching partners' revocation lists", self._look_at_partners),
-                ("fetching clients' keys", self._look_at_key_sets),
-                ("asking the register of licences", self._look_at_register),
-                ("looking at what expires", self._look_at_ends),
-                ("counting what ends", self._count_ends),
+                *self._chores.steps,
             )
         ]
 
@@ -407,11 +393,11 @@ class Runner:
         """Leaves commands and chores to nobody, or to the process that goes on with them."""
         if self._server is not None:
             self._server.close()
-        for task in self._chores:
+        for task in self._tasks:
             task.cancel()
         self._services.sender.stop()
         self._services.__dict__.pop("sender", None)
-        await asyncio.gather(*self._chores, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _forget_control(self) -> None:
         if not self.succeeded:
@@ -557,72 +543,6 @@ class Runner:
             if await asyncio.to_thread(self._renew):
                 log.info("a certificate or the token key of the gate was renewed (epoch %d)", self._plane.epoch)
 
-    async def _look_at_outbox(self) -> None:
-        """Whoever changed the store may have put a letter there; those that failed are due again by and by."""
-        try:
-            await asyncio.wait_for(self._letters_due.wait(), _POST_SECONDS)
-        except TimeoutError:
-            pass
-        self._letters_due.clear()
-        await apart(self._services.sender.step)
-
-    async def _look_at_superseded(self) -> None:
-        """What was renewed ends when its overlap is over. The look at the store takes it over."""
-        ended = await asyncio.to_thread(self._services.renewals.end_superseded)
-        if ended:
-            log.info("%d superseded certificates were revoked", ended)
-        await asyncio.sleep(_KEEP_SECONDS)
-
-    async def _look_at_partners(self) -> None:
-        """Lists before they run out, answers about who was seen: side by side, so that one slow CA delays no other."""
-        await asyncio.sleep(_FETCH_SECONDS)
-        fetch = self._services.revocation_fetch
-        await asyncio.to_thread(self._services.revocation.learn_from_seen)
-        sources, anchors = await asyncio.to_thread(lambda: (fetch.due(), fetch.due_to_ask()))
-        await asyncio.gather(
-            *(apart(partial(fetch.fetch, source.id)) for source in sources),
-            *(apart(partial(fetch.ask, anchor)) for anchor in anchors),
-        )
-
-    async def _look_at_key_sets(self) -> None:
-        """Those that are due, side by side. What came of them, the look at the store takes over."""
-        await asyncio.sleep(_FETCH_SECONDS)
-        key_sets = self._services.key_sets
-        due = await asyncio.to_thread(key_sets.due)
-        if await asyncio.gather(*(apart(partial(key_sets.fetch, one)) for one in due)):
-            self._letters_due.set()
-
-    async def _look_at_register(self) -> None:
-        """One after the other: a register is somebody else's. What came of it, the look at the store takes over."""
-        register = self._services.register
-        for provider in await asyncio.to_thread(register.due):
-            await apart(partial(register.check, provider))
-            self._letters_due.set()
-        await asyncio.sleep(_KEEP_SECONDS)
-
-    async def _look_at_ends(self) -> None:
-        """Once at the start, and each hour: whoever is to be told, is told in the hour."""
-        if await asyncio.to_thread(self._services.expiry.tell):
-            self._letters_due.set()
-        await asyncio.sleep(_EXPIRY_SECONDS)
-
-    async def _count_ends(self) -> None:
-        """In a thread: a scrape of the metrics must not hold up the loop. The more there is to count, the rarer."""
-        took = await asyncio.to_thread(self._find_figures)
-        await asyncio.sleep(max(_LOOK_SECONDS, took / _COUNTING_SHARE))
-        try:
-            await asyncio.wait_for(self._counting_due.wait(), _KEEP_SECONDS)
-        except TimeoutError:
-            pass
-        self._counting_due.clear()
-
-    def _find_figures(self) -> float:
-        """Returns the seconds of CPU that it took."""
-        of = self._services.expiry, self._services.revocation, self._services.key_sets
-        begun = time.thread_time()
-        self._figures = figures(*of)
-        return time.thread_time() - begun
-
     async def _on_restart(self) -> Mapping[str, Any]:
         return {"pid": os.getpid(), "successor": await self.succeed()}
 
@@ -634,7 +554,7 @@ class Runner:
 
     async def _on_status(self) -> Mapping[str, Any]:
         seen = await asyncio.to_thread(self.overview)
-        found = self._figures
+        found = self._chores.figures
         return {
             **self.status(),
             "store_epoch": seen.epoch,
