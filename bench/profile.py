@@ -20,7 +20,7 @@ from pathlib import Path
 
 import process
 import run
-from scenarios import HERE, SCENARIOS, Options, Rig, Scenario, load_command, probe, started
+from scenarios import HERE, LOAD_CORE, SCENARIOS, SERVER_CORE, Options, Rig, Scenario, load_command, probe, started
 
 PROFILES = HERE / "profiles"
 LOADS = {
@@ -52,7 +52,7 @@ def main():
     parser.add_argument("--keep", type=Path, help="where to leave what perf recorded (of the last scenario)")
     arguments = parser.parse_args()
     run.os.environ["PATH"] += run.os.pathsep + "/usr/sbin"
-    run.os.sched_setaffinity(0, {run.LOAD_CORE})
+    run.os.sched_setaffinity(0, {LOAD_CORE})
     process.raise_file_limit()
     material, files = run.prepare_pki(arguments.scenarios), run.prepare_files()
     PROFILES.mkdir(exist_ok=True)
@@ -68,7 +68,7 @@ def profile(name, arguments, material, files, upstream_port):
     subject = run.load_module(HERE / "subjects" / "mutualgate.py")
     folder, port = run.fresh_folder(f"profile-{name}"), process.free_port()
     options = Options(ca=material / "ca.pem", files=files)
-    with process.pinned(run.SERVER_CORE):
+    with process.pinned(SERVER_CORE):
         server = subject.start(folder, material, port, upstream_port, options)
     try:
         if not process.wait_listening(server, port, run.START_SECONDS):

@@ -20,6 +20,7 @@ MANY_CONNECTIONS = min(50_000, process.raise_file_limit() - 2_000)
 """Idle connections in Dmany: 50,000, or all for which one process may have files."""
 SOURCES = 4  # addresses 127.0.0.x that many connections come from: each has some 28,000 ports
 RELOADS = 20
+SERVER_CORE, LOAD_CORE = 0, 1
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Rig:
     port: int
     options: Options
     seconds: float
-    beside: Callable[[int], Any] = None  # a context: a Rig of the same subject with so many workers, on as many cores
+    beside: Callable[..., Any] = None  # a context: a Rig of the same subject on the cores given, a worker for each
 
     def cpu(self):
         return process.cpu_seconds(self.process.pid)
@@ -166,30 +167,44 @@ def two_workers(mode, connections):
     There are no cores left for the load, so throughput says nothing. What the server needs does: with two workers a
     unit may cost more (locks, caches), and one worker may get more than its half. The reading is
     2 x (CPU per unit with one worker / with two) x (mean / greatest CPU time of the two workers).
+
+    Beneath it is what this machine allows: the same load for two servers of one worker each, one on each core, which
+    share nothing but the machine, the load and the upstream (`apart_us`).
     """
 
     def measure(rig):
-        readings = {}
-        for workers in (1, 2):
-            with rig.beside(workers) as other:
-                before = process.thread_seconds(other.process.pid)
-                command = load_command(other, mode, "/1k", connections, extra=("-t", other.seconds, "-w", 0.5))
-                with started(command) as load:
-                    before = process.thread_seconds(other.process.pid)
-                    load.stdin.write("g")
-                    load.stdin.flush()
-                    result = json.loads(load.stdout.readline())
-                    after = process.thread_seconds(other.process.pid)
-            if result["errors"] or not result["units"]:
-                raise Invalid(f"{result['errors']} errors, {result['units']} units; {result['error']}")
-            spent = sorted((seconds - before.get(id, 0.0) for id, seconds in after.items()), reverse=True)
-            readings[workers] = (sum(spent) / result["units"], spent[:2], result)
-        (one, _, _), (two, (most, least), result) = readings[1], readings[2]
+        with rig.beside(SERVER_CORE) as other:
+            one, _ = _together([other], mode, connections)
+        with rig.beside(SERVER_CORE, LOAD_CORE) as other:
+            two, threads = _together([other], mode, connections)
+        with rig.beside(SERVER_CORE) as here, rig.beside(LOAD_CORE) as there:
+            apart, _ = _together([here, there], mode, connections // 2)
+        most, least = threads[:2]
         balance = (most + least) / 2 / most
-        detail = {"one_us": one * 1e6, "two_us": two * 1e6, "balance": balance}
-        return Reading(2 * one / two * balance, result["units"], detail)
+        detail = {"one_us": one * 1e6, "two_us": two * 1e6, "apart_us": apart * 1e6, "balance": balance}
+        return Reading(2 * one / two * balance, round(sum(threads) / two), detail)
 
     return measure
+
+
+def _together(rigs, mode, connections):
+    """CPU seconds per unit of all `rigs` under so many connections each; and of each of their threads, most first."""
+    spent, units = [], 0
+    with contextlib.ExitStack() as stack:
+        extra = ("-t", rigs[0].seconds, "-w", 0.5)
+        loads = [stack.enter_context(started(load_command(rig, mode, "/1k", connections, extra=extra))) for rig in rigs]
+        before = [process.thread_seconds(rig.process.pid) for rig in rigs]
+        for load in loads:
+            load.stdin.write("g")
+            load.stdin.flush()
+        for rig, load, started_with in zip(rigs, loads, before, strict=True):
+            result = json.loads(load.stdout.readline())
+            if result["errors"] or not result["units"]:
+                raise Invalid(f"{result['errors']} errors, {result['units']} units; {result['error']}")
+            units += result["units"]
+            after = process.thread_seconds(rig.process.pid)
+            spent += [seconds - started_with.get(thread, 0.0) for thread, seconds in after.items()]
+    return sum(spent) / units, sorted(spent, reverse=True)
 
 
 def idle_memory(connections):

@@ -34,8 +34,8 @@ from dataclasses import dataclass, field
 
 import faults
 import process
-from run import HERE, LOAD_CORE, SERVER_CORE, WORK, prepare_pki
-from scenarios import Options, Rig, load_command
+from run import HERE, WORK, prepare_pki
+from scenarios import LOAD_CORE, SERVER_CORE, Options, Rig, load_command
 
 MIB = 1 << 20
 MIX = {"keepalive": 0.75, "handshake": 0.25}
