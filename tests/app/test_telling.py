@@ -35,7 +35,7 @@ secret_file = "secret"
     services.clients.set_contact("first-client", "anna@first.example")
     with https_publisher(tmp_path, monkeypatch) as server:
         services.key_sets.watch("first-client", server.put("/a", jwks(jwk(pki.fresh_key()))), private=True)
-        assert services.key_sets.fetch_now("first-client").problem is None
+        assert services.key_set_fetch.now("first-client").problem is None
     letters = {letter.recipient: letter for letter in services.outbox.list()}
     assert set(letters) == {"ops@gate.example", "anna@first.example", "hook.example"}
     assert letters["ops@gate.example"].subject == "mutualgate: first-client published other keys"

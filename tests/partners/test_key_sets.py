@@ -25,7 +25,8 @@ from mutualgate.model.client import Client
 from mutualgate.model.key_set import KeyState
 from mutualgate.model.pin import PinKind, PinState
 from mutualgate.partners.jwks import MOST_KEYS
-from mutualgate.partners.key_sets import MOST_NEW, KeySets, Notice, Taken
+from mutualgate.partners.key_set_fetch import MOST_NEW, KeySetFetch, Notice, Taken
+from mutualgate.partners.key_sets import KeySets
 from mutualgate.partners.pins import MOST_PER_CLIENT, Pins
 from mutualgate.partners.service import Partners
 from mutualgate.store import Store, Transaction
@@ -41,7 +42,7 @@ class World:
         self.store, self.clock, self.server = store, clock, server
         self.notices: list[tuple[str, Notice]] = []
         self.clients, self.pins = Clients(store, by="test"), Pins(store, by="test")
-        self.key_sets = KeySets(store, "test", self._tell)
+        self.key_sets, self.fetch = KeySets(store, "test"), KeySetFetch(store, self._tell)
         for name in ("anna", "bert"):
             self.clients.add(name)
 
@@ -53,11 +54,11 @@ class World:
 
     def watch(self, hold: timedelta = DAY, name: str = "anna", path: str = "/anna") -> Taken:
         self.key_sets.watch(name, self.server.url(path), hold=hold, private=True)
-        return self.key_sets.fetch_now(name)
+        return self.fetch.now(name)
 
     def step(self) -> list[Taken]:
         """What the running gate does now and then."""
-        return [self.key_sets.fetch(one) for one in self.key_sets.due()]
+        return [self.fetch.fetch(one) for one in self.fetch.due()]
 
     def states(self, name: str = "anna") -> list[KeyState]:
         return [key.state for key, _ in self.key_sets.show(name).keys]
@@ -242,7 +243,7 @@ def test_nothing_lifts_a_suspension(world: World) -> None:
     world.clock.move(2 * DAY)
     assert world.step() == []
     with pytest.raises(Conflict, match=r"^the client 'anna' is suspended"):
-        world.key_sets.fetch_now("anna")
+        world.fetch.now("anna")
     with pytest.raises(Conflict, match="suspended"):
         world.key_sets.approve("anna", one.id)
     with pytest.raises(Conflict, match="suspended"):
@@ -258,9 +259,9 @@ def test_who_is_suspended_while_it_is_fetched_gets_nothing(world: World) -> None
     own = pki.leaf(None)
     world.publish(with_certificate(own))
     world.key_sets.watch("anna", world.server.url("/anna"), hold=timedelta(0), private=True)
-    (wanted,) = world.key_sets.due()
+    (wanted,) = world.fetch.due()
     world.clients.suspend("anna")
-    assert world.key_sets.fetch(wanted).problem == "was changed while it was fetched"
+    assert world.fetch.fetch(wanted).problem == "was changed while it was fetched"
     assert world.states() == []
     assert str(world.clients.get("anna").state) == "suspended"
 
@@ -279,9 +280,9 @@ def test_nothing_lifts_the_suspension_of_a_partner(world: World, its_own: bool) 
     partners.suspend("acme")
     world.clock.move(DAY)
     assert world.step() == []
-    assert world.key_sets.fetch(wanted[0]).problem == "was changed while it was fetched"
+    assert world.fetch.fetch(wanted[0]).problem == "was changed while it was fetched"
     with pytest.raises(Conflict, match=f"a partner of the client '{name}' is suspended"):
-        world.key_sets.fetch_now(name)
+        world.fetch.now(name)
     assert (world.comes_in(own), world.key_sets.figures().sets) == (None, 0)
     partners.resume("acme")
     world.step()
@@ -291,9 +292,9 @@ def test_nothing_lifts_the_suspension_of_a_partner(world: World, its_own: bool) 
 def test_another_address_meanwhile(world: World) -> None:
     world.publish(with_certificate(pki.leaf(None)))
     world.key_sets.watch("anna", world.server.url("/anna"), hold=timedelta(0), private=True)
-    (wanted,) = world.key_sets.due()
+    (wanted,) = world.fetch.due()
     world.key_sets.watch("anna", world.server.url("/other"), hold=timedelta(0), private=True)
-    assert world.key_sets.fetch(wanted).problem == "was changed while it was fetched"
+    assert world.fetch.fetch(wanted).problem == "was changed while it was fetched"
     assert world.states() == []
 
 
@@ -434,7 +435,7 @@ def test_it_goes_on_after_a_restart(world: World, clock: Hands) -> None:
     clock.move(DAY)
     again = Store.open(world.store.path, clock)
     try:
-        service = KeySets(again, "test")
+        service = KeySetFetch(again)
         assert len([service.fetch(one) for one in service.due()]) == 1
     finally:
         again.close()
@@ -444,7 +445,7 @@ def test_it_goes_on_after_a_restart(world: World, clock: Hands) -> None:
 def test_pins_are_of_its_environment(world: World) -> None:
     world.publish(jwk(pki.fresh_key()))
     world.key_sets.watch("anna", world.server.url("/anna"), hold=timedelta(0), private=True, environment="test")
-    world.key_sets.fetch_now("anna")
+    world.fetch.now("anna")
     ((pin, _),) = world.pins.list("anna")
     assert pin.environment == "test"
 
@@ -459,7 +460,7 @@ def test_who_is_not_watched_any_more(world: World) -> None:
     assert world.actions()[-1] == "keys.unwatch"
     world.clock.move(2 * DAY)
     assert world.step() == []
-    for call in (world.key_sets.show, world.key_sets.unwatch, world.key_sets.fetch_now):
+    for call in (world.key_sets.show, world.key_sets.unwatch, world.fetch.now):
         with pytest.raises(NotFound, match="no keys of the client 'anna' are watched"):
             call("anna")
 
@@ -522,7 +523,7 @@ def test_nothing_inside_is_asked_unless_that_was_said(world: World) -> None:
     world.publish(jwk(pki.fresh_key()))
     asked = len(world.server.asked)
     world.key_sets.watch("anna", world.server.url("/anna"))
-    assert "leads into a private network" in str(world.key_sets.fetch_now("anna").problem)
+    assert "leads into a private network" in str(world.fetch.now("anna").problem)
     assert len(world.server.asked) == asked
 
 

@@ -261,7 +261,7 @@ def test_published_keys_are_approved_or_declined(
     with https_publisher(tmp_path, monkeypatch) as server:
         url = server.put("/a", jwks(hostile, jwk(pki.fresh_key()), jwk(pki.rsa_key(1024))))
         services.key_sets.watch("anna", url, private=True)
-        assert services.key_sets.fetch_now("anna").problem is None
+        assert services.key_set_fetch.now("anna").problem is None
     page = get(portal, "/clients/anna")
     assert "Keys that it publishes" in page.words
     assert "lets it in from" in page.words

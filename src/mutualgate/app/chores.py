@@ -84,9 +84,9 @@ class Chores:
     async def _fetch_keys(self) -> None:
         """Those that are due, side by side."""
         await asyncio.sleep(_FETCH_SECONDS)
-        key_sets = self._services.key_sets
-        due = await asyncio.to_thread(key_sets.due)
-        if await asyncio.gather(*(apart(partial(key_sets.fetch, one)) for one in due)):
+        fetch = self._services.key_set_fetch
+        due = await asyncio.to_thread(fetch.due)
+        if await asyncio.gather(*(apart(partial(fetch.fetch, one)) for one in due)):
             self._letters_due.set()
 
     async def _ask_register(self) -> None:

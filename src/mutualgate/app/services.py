@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mutualgate.notices.expiry import Expiry
     from mutualgate.notices.outbox import Outbox
     from mutualgate.notices.sender import Sender
+    from mutualgate.partners.key_set_fetch import KeySetFetch
     from mutualgate.partners.key_sets import KeySets
     from mutualgate.partners.pins import Pins
     from mutualgate.partners.register import Register
@@ -104,7 +105,7 @@ class Services:
             "outbox",
             "sender",
             "partners",
-            "key_sets",
+            "key_set_fetch",
             "register",
             "partner_invitations",
         ):
@@ -182,10 +183,16 @@ class Services:
     @cached_property
     def key_sets(self) -> "KeySets":
         """Clients that publish their keys by a URL."""
-        from mutualgate.app.telling import teller_of_keys
         from mutualgate.partners.key_sets import KeySets
 
-        return KeySets(self.store, self.by, teller_of_keys(self.config, self.outbox))
+        return KeySets(self.store, self.by)
+
+    @cached_property
+    def key_set_fetch(self) -> "KeySetFetch":
+        from mutualgate.app.telling import teller_of_keys
+        from mutualgate.partners.key_set_fetch import KeySetFetch
+
+        return KeySetFetch(self.store, teller_of_keys(self.config, self.outbox))
 
     @cached_property
     def partners(self) -> "Partners":

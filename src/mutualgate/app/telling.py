@@ -5,8 +5,8 @@ from mutualgate.model.client import Client
 from mutualgate.model.partner import Partner
 from mutualgate.notices.outbox import Outbox
 from mutualgate.partners.anchors import Tell
-from mutualgate.partners.key_sets import Notice
-from mutualgate.partners.key_sets import Tell as TellOfKeys
+from mutualgate.partners.key_set_fetch import Notice
+from mutualgate.partners.key_set_fetch import Tell as TellOfKeys
 from mutualgate.store import Transaction
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mutualgate.app import Services
     from mutualgate.model.key_set import KeySet, PublishedKey
     from mutualgate.model.pin import Pin
-    from mutualgate.partners.key_sets import Taken
+    from mutualgate.partners.key_set_fetch import Taken
 
 app = Group("Keys that a client publishes by a URL: new ones are found, wait, and then let it in.")
 
@@ -47,7 +47,7 @@ def watch(
 
     def do(services: "Services") -> "Taken":
         services.key_sets.watch(name, url, hold=wait, every=often, private=private, environment=environment)
-        return services.key_sets.fetch_now(name)
+        return services.key_set_fetch.now(name)
 
     taken, force = change(Folder(dir), do)
     text = f"The keys of {plain(name)} are watched, a new one waits for {hold}; {force.sentence}.\n{_story(taken)}"
@@ -106,7 +106,7 @@ def fetch(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> int:
     """
     from mutualgate.app import Folder, change
 
-    taken, force = change(Folder(dir), lambda services: services.key_sets.fetch_now(name))
+    taken, force = change(Folder(dir), lambda services: services.key_set_fetch.now(name))
     emit({**_facts(taken), **force.facts}, f"{_story(taken)}\n{force.sentence[0].upper()}{force.sentence[1:]}.", json)
     return NO if taken.problem else DONE
 

@@ -1,6 +1,6 @@
 """Clients, their credentials, and the states of both."""
 
 from mutualgate.clients import states
-from mutualgate.clients.service import Clients, ClientView, Page, find
+from mutualgate.clients.service import Clients, ClientView, Page, find, subject
 
-__all__ = ["ClientView", "Clients", "Page", "find", "states"]
+__all__ = ["ClientView", "Clients", "Page", "find", "states", "subject"]

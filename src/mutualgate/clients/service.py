@@ -246,9 +246,9 @@ class Clients:
         with self._store.transaction() as tx:
             authority, serial, client = revoking.signed_by(tx, certificate, where)
             entry = revoking.number(tx, authority.id, serial, reason, now)
-            subject = f"authority {authority.name}" if client is None else _subject(client)
+            whom = f"authority {authority.name}" if client is None else subject(client)
             facts = revoking.facts(tx, entry)
-            audit.record(tx, now, self._by, "credential.revoke", subject, facts)
+            audit.record(tx, now, self._by, "credential.revoke", whom, facts)
         return entry
 
     def release(self, name: str, *, credential: str | None = None) -> tuple[Revocation, ...]:
@@ -264,7 +264,7 @@ class Clients:
         return tuple(lifted)
 
     def _record(self, tx: Transaction, action: str, client: Client, facts: audit.Facts) -> None:
-        audit.record(tx, self._store.clock(), self._by, action, _subject(client), facts)
+        audit.record(tx, self._store.clock(), self._by, action, subject(client), facts)
 
 
 def find(tx: Transaction, name: str) -> Client:
@@ -297,8 +297,8 @@ def _leave_partners(tx: Transaction, client: Client) -> None:
         tx.partners.remove_member(one.partner, one.name)
 
 
-def _subject(client: Client) -> str:
-    # The id too: a name can be another client's later.
+def subject(client: Client) -> str:
+    """Of whom an audit entry speaks. With the id, for a name can be another client's later."""
     return f"client {client.id} {client.name}"
 
 

@@ -17,8 +17,8 @@ from mutualgate.authorities.csr import Request, read_csr
 from mutualgate.authorities.issuing import Policy, certificate_of
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.profiles import prepare, sign
-from mutualgate.clients import states
-from mutualgate.enrolment.signing import Signer, compromised, signing_authority, subject
+from mutualgate.clients import states, subject
+from mutualgate.enrolment.signing import Signer, compromised, signing_authority
 from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound
 from mutualgate.model import serial
 from mutualgate.model.authority import Authority

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mutualgate import audit
+from mutualgate.clients import subject
 from mutualgate.enrolment import tokens
 from mutualgate.enrolment.invitations import Invitations
 from mutualgate.enrolment.opening import LIFE, check_times, ways_of
 from mutualgate.enrolment.people import Person
-from mutualgate.enrolment.signing import subject
 from mutualgate.model.client import Client, ClientState
 from mutualgate.model.invitation import Way
 from mutualgate.store import Store, Transaction

@@ -17,7 +17,7 @@ from mutualgate.authorities import issuing
 from mutualgate.authorities.csr import Request, read_csr
 from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
-from mutualgate.clients import states
+from mutualgate.clients import states, subject
 from mutualgate.clients.service import parse_contact
 from mutualgate.enrolment import own, tokens
 from mutualgate.enrolment.handed_in import HandedIn, describe
@@ -40,7 +40,7 @@ from mutualgate.enrolment.opening import (
     no_longer,
     ways_of,
 )
-from mutualgate.enrolment.signing import Signed, Signer, active, check_key, end_pin, subject
+from mutualgate.enrolment.signing import Signed, Signer, active, check_key, end_pin
 from mutualgate.enrolment.tries import WrongTries
 from mutualgate.errors import BadInput, NotFound
 from mutualgate.model.client import Client

@@ -13,11 +13,11 @@ from mutualgate.authorities import issuing
 from mutualgate.authorities.csr import Request, read_csr
 from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
-from mutualgate.clients import revoking, states
+from mutualgate.clients import revoking, states, subject
 from mutualgate.enrolment import own
 from mutualgate.enrolment.invitations import Invited
 from mutualgate.enrolment.opening import for_visitors
-from mutualgate.enrolment.signing import Signed, Signer, end_pin, subject, supersede
+from mutualgate.enrolment.signing import Signed, Signer, end_pin, supersede
 from mutualgate.enrolment.tokens import Secrets
 from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound
 from mutualgate.model import serial

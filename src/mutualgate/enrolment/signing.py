@@ -16,6 +16,7 @@ from mutualgate.authorities.csr import Difference, Request, differences
 from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.profiles import ClientProfile, Prepared
+from mutualgate.clients import subject
 from mutualgate.errors import Conflict
 from mutualgate.model import serial
 from mutualgate.model.authority import Authority, AuthorityKind
@@ -188,11 +189,6 @@ def credential_facts(credential: Credential) -> dict[str, str | int | bool | Non
         "fingerprint": credential.fingerprint.hex(),
         "not_after": credential.not_after.isoformat(),
     }
-
-
-def subject(client: Client) -> str:
-    """Of whom an audit entry speaks."""
-    return f"client {client.id} {client.name}"
 
 
 def active(client: Client) -> Client:

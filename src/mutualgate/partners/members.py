@@ -11,6 +11,7 @@ from cryptography import x509
 
 from mutualgate import audit
 from mutualgate.clients import find as find_client
+from mutualgate.clients import subject as about_client
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.client import Client, ClientState
 from mutualgate.model.names import NAME_LIMIT, ClientName, Role, shown
@@ -263,7 +264,7 @@ def new_client(tx: Transaction, at: datetime, by: str, owner: Partner, name: str
         if tx.clients.find(legal) is None:
             client = tx.clients.add(legal, contact=owner.contact, roles=roles, at=at, state=ClientState.ACTIVE)
             facts: audit.Facts = {"partner": owner.id, "name": name, "roles": ",".join(roles)}
-            audit.record(tx, at, by, "client.add", f"client {client.id} {client.name}", facts)
+            audit.record(tx, at, by, "client.add", about_client(client), facts)
             return client
     raise Conflict(
         f"no name is free for a client called {shown(bare)}", fix="Name a client with --client", code="name_in_use"

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from mutualgate import audit
-from mutualgate.clients import find, states
+from mutualgate.clients import find, states, subject
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.certificate import signed
 from mutualgate.model.client import Client, ClientState
@@ -323,4 +323,4 @@ def _audit(tx: Transaction, at: datetime, by: str, action: str, client: Client, 
         "environment": pin.environment,
         "replaces": pin.replaces,
     }
-    audit.record(tx, at, by, action, f"client {client.id} {client.name}", facts)
+    audit.record(tx, at, by, action, subject(client), facts)

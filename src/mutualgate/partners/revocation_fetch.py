@@ -17,7 +17,6 @@ from mutualgate.model.foreign import OCSP_SCOPE, OcspAnswer, OcspStatus, Revocat
 from mutualgate.model.partner import Anchor, AnchorState, Partner, PartnerState
 from mutualgate.partners import fetching, ocsp
 from mutualgate.partners.addresses import read_location
-from mutualgate.partners.fetching import Resolve
 from mutualgate.partners.finding import find
 from mutualgate.partners.ocsp import Answer
 from mutualgate.partners.revocation import PartnerRevocation, certificate_of, helpers_of
@@ -50,10 +49,9 @@ class Outcome:
 class RevocationFetch:
     """The service of the running gate, and of who wants it now."""
 
-    def __init__(self, store: Store, revocation: PartnerRevocation, *, resolve: Resolve = fetching.resolve) -> None:
+    def __init__(self, store: Store, revocation: PartnerRevocation) -> None:
         self._store = store
         self._revocation = revocation
-        self._resolve = resolve
         self._under_way: set[tuple[str, int]] = set()
         self._lock = Lock()
 
@@ -113,7 +111,6 @@ class RevocationFetch:
                 private=source.private,
                 etag="" if unconditional else source.etag,
                 modified="" if unconditional else source.modified,
-                resolve=self._resolve,
             )
             now = self._store.clock()
             news, entries = False, 0
@@ -177,7 +174,6 @@ class RevocationFetch:
                 content_type=ocsp.CONTENT_TYPE,
                 max_bytes=fetching.MAX_ANSWER_BYTES,
                 total_seconds=30.0,
-                resolve=self._resolve,
             )
             answer = ocsp.verify(fetched.data or b"", question, ca, self._store.clock(), source.url)
         except MutualgateError as error:
