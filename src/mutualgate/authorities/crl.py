@@ -5,20 +5,27 @@ Knows no store and no clock. Serial numbers are bytes here as in the snapshot: b
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate.authorities.keys import PrivateKey
 from mutualgate.authorities.profiles import BACKDATING, authority_key_identifier, signature_hash
 from mutualgate.errors import BadInput
+from mutualgate.model import serial
 from mutualgate.reading.crl import REASONS, Revocation, check_crl_signature, crl_entries, crl_of
 from mutualgate.reading.files import UNREADABLE
 
 CRL_LIFETIME = timedelta(days=7)
 MAX_CRL_BYTES = 256 * 1024 * 1024
 """Some five million entries."""
+
+Entry = tuple[bytes, int, int]
+"""Serial number, Unix seconds since when it is revoked, reason (RFC 5280 5.3.1): plain, there may be a million."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class ForeignCrl:
 def make_crl(
     issuer: x509.Certificate,
     issuer_key: PrivateKey,
-    revocations: Iterable[Revocation],
+    entries: Iterable[Entry],
     number: int,
     now: datetime,
     lifetime: timedelta = CRL_LIFETIME,
@@ -54,20 +61,31 @@ def make_crl(
     """
     if issuer_key.public_key() != issuer.public_key():
         raise ValueError("this is not the issuer's key")
+    written = bytearray()
+    for entry in entries:
+        written += _entry(*entry)
     now = now.replace(microsecond=0)
-    # The list goes in at once: add_revoked_certificate copies it each time.
-    builder = x509.CertificateRevocationListBuilder(
-        issuer_name=issuer.subject,
-        last_update=(now - BACKDATING).replace(tzinfo=None),
-        next_update=(now + lifetime).replace(tzinfo=None),
-        revoked_certificates=[_entry(revocation) for revocation in revocations],
-    )
-    crl = (
-        builder.add_extension(authority_key_identifier(issuer), critical=False)
+    builder = (
+        x509.CertificateRevocationListBuilder(
+            issuer_name=issuer.subject,
+            last_update=(now - BACKDATING).replace(tzinfo=None),
+            next_update=(now + lifetime).replace(tzinfo=None),
+        )
+        .add_extension(authority_key_identifier(issuer), critical=False)
         .add_extension(x509.CRLNumber(number), critical=False)
-        .sign(issuer_key, signature_hash(issuer_key))
     )
-    return crl.public_bytes(Encoding.DER)
+    algorithm = signature_hash(issuer_key)
+    if not written:
+        return builder.sign(issuer_key, algorithm).public_bytes(Encoding.DER)
+    # Each entry would become an object of the builder's, ten seconds and 400 MB for a million. It gets one, and all
+    # that we wrote take its place.
+    mark = x509.RevokedCertificateBuilder(serial_number=1, revocation_date=datetime.fromtimestamp(0, UTC)).build()
+    marked = builder.add_revoked_certificate(mark).sign(issuer_key, algorithm)
+    before, after = _content(marked.tbs_certlist_bytes).split(_element(_SEQUENCE, _entry(b"\x01", 0, 0)))
+    signed = _element(_SEQUENCE, before, _header(_SEQUENCE, len(written)), written, after)
+    rest = _content(marked.public_bytes(Encoding.DER)).removeprefix(marked.tbs_certlist_bytes)
+    signature_algorithm = rest.removesuffix(_bits(marked.signature))
+    return _element(_SEQUENCE, signed, signature_algorithm, _bits(_signature(issuer_key, signed)))
 
 
 def crl_pem(der: bytes) -> bytes:
@@ -126,23 +144,72 @@ def _check_extensions(crl: x509.CertificateRevocationList, where: str) -> int | 
     return number
 
 
-# RFC 5280 5.3.1: left out rather than "unspecified". Each is made once: there may be a million entries.
-_EXTENSIONS: dict[int, list[x509.Extension[x509.ExtensionType]]] = {
-    number: [] if number == 0 else [x509.Extension(x509.CRLReason.oid, False, x509.CRLReason(flag))]
-    for number, flag in REASONS.items()
-}
+# X.690 8.1.2
+_INTEGER, _BIT_STRING, _OCTET_STRING, _ENUMERATED, _UTC_TIME, _GENERALIZED_TIME = 0x02, 0x03, 0x04, 0x0A, 0x17, 0x18
+_SEQUENCE = 0x30
 
 
-def _entry(revocation: Revocation) -> x509.RevokedCertificate:
-    if revocation.reason not in _EXTENSIONS:
+def _header(tag: int, length: int) -> bytes:
+    """Of a DER element (X.690 8.1.3): lengths from 128 on take octets of their own."""
+    if length < 0x80:
+        return bytes((tag, length))
+    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(octets))) + octets
+
+
+def _element(tag: int, *parts: bytes | bytearray) -> bytes:
+    return b"".join((_header(tag, sum(map(len, parts))), *parts))
+
+
+def _bits(octets: bytes) -> bytes:
+    return _element(_BIT_STRING, b"\0", octets)
+
+
+def _content(element: bytes) -> bytes:
+    return element[2 + (element[1] & 0x7F if element[1] & 0x80 else 0) :]
+
+
+def _reason(number: int) -> bytes:
+    """crlEntryExtensions. RFC 5280 5.3.1: left out rather than "unspecified"."""
+    if number == 0:
+        return b""
+    code = _element(_OCTET_STRING, _element(_ENUMERATED, bytes((number,))))
+    return _element(_SEQUENCE, _element(_SEQUENCE, bytes.fromhex("0603551d15"), code))  # id-ce-cRLReasons
+
+
+_WRITTEN_REASONS = {number: _reason(number) for number in REASONS}
+_EPOCH = date(1970, 1, 1).toordinal()
+
+
+@lru_cache(4096)
+def _begun(day: int) -> bytes:
+    """Any moment of that day since 1970, as far as the day. RFC 5280 4.1.2.5: years that two digits can say, in two."""
+    of = date.fromordinal(_EPOCH + day)
+    if 1950 <= of.year < 2050:
+        return b"%b%02d%02d%02d" % (_header(_UTC_TIME, 13), of.year % 100, of.month, of.day)
+    return b"%b%04d%02d%02d" % (_header(_GENERALIZED_TIME, 15), of.year, of.month, of.day)
+
+
+def _entry(number: bytes, at: int, reason: int) -> bytes:
+    """One of revokedCertificates (RFC 5280 5.1.2.6), of less than 128 octets."""
+    if reason not in _WRITTEN_REASONS:
         raise ValueError("no reason of RFC 5280 5.3.1 for a complete CRL")
-    builder = x509.RevokedCertificateBuilder(
-        serial_number=int.from_bytes(revocation.serial, "big"),
-        revocation_date=revocation.at.replace(tzinfo=None, microsecond=0),
-        extensions=_EXTENSIONS[revocation.reason],
-    )
-    if revocation.invalidity_date is not None:  # RFC 5280 5.3.2
-        builder = builder.add_extension(
-            x509.InvalidityDate(revocation.invalidity_date.replace(microsecond=0)), critical=False
-        )
-    return builder.build()
+    if number[:1] >= b"\x80":
+        number = b"\0" + number  # X.690 8.3.3: it would be negative
+    if not 0 < len(number) <= serial.LIMIT:
+        raise ValueError("no serial number of RFC 5280 4.1.2.2")
+    minutes, second = divmod(at, 60)
+    hours, minute = divmod(minutes, 60)
+    day, hour = divmod(hours, 24)
+    rest = b"%b%02d%02d%02dZ%b" % (_begun(day), hour, minute, second, _WRITTEN_REASONS[reason])
+    return b"%c%c%c%c%b%b" % (_SEQUENCE, 2 + len(number) + len(rest), _INTEGER, len(number), number, rest)
+
+
+def _signature(key: PrivateKey, data: bytes) -> bytes:
+    """By the algorithm that the builder signs with."""
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return key.sign(data)
+    algorithm: hashes.HashAlgorithm = signature_hash(key)  # type: ignore[assignment]  # None is for Ed25519 alone
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.sign(data, ec.ECDSA(algorithm))
+    return key.sign(data, padding.PKCS1v15(), algorithm)
