@@ -41,6 +41,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "demo/page.py": ("demo/test_service.py", "as demo/handshake.py"),
     "enrolment/handed_in.py": ("enrolment/test_invitations.py", "as enrolment/opening.py"),
     "enrolment/opening.py": ("enrolment/test_invitations.py", "the rules of the service, apart for their length"),
+    "enrolment/invitation_use.py": ("enrolment/test_invitations.py", "what is made there is used there"),
+    "enrolment/outcome.py": ("enrolment/test_invitations.py", "as enrolment/invitation_use.py"),
     "enrolment/own.py": ("enrolment/test_invitations.py", "as enrolment/opening.py"),
     "enrolment/signing.py": ("enrolment/test_service.py", "a part of the services that lives in their transactions"),
     "reading/about.py": ("reading/test_explain.py", "a certificate is explained as a whole"),

@@ -35,10 +35,10 @@ def test_people_are_invited_and_their_links_open(cli: Run, people: Path, install
     assert [one["name"] for one in rows] == ["anna", "bert", "'=1+1"]  # a spreadsheet computes nothing
     services = installed.services()
     try:
-        opened = services.invitations.open(rows[0]["link"].rpartition("/")[2], peer="192.0.2.7")
+        opened = services.invitation_use.open(rows[0]["link"].rpartition("/")[2], peer="192.0.2.7")
         assert (opened.client.name, opened.client.roles) == ("anna", ("admin", "staff"))
         assert (opened.invitation.ways, opened.invitation.validity) == (("page",), timedelta(days=30))
-        assert services.invitations.open(rows[2]["code"], peer="192.0.2.7").client.name == "=1+1"
+        assert services.invitation_use.open(rows[2]["code"], peer="192.0.2.7").client.name == "=1+1"
     finally:
         services.close()
 

@@ -59,11 +59,11 @@ with links.open(newline="") as file:
     for number, row in zip(range(used), csv.DictReader(file)):
         token = row["link"].rpartition("/")[2]
         try:
-            outcome = services.invitations.sign(
+            outcome = services.invitation_use.sign(
                 token, kept(requests / f"claim-{number}.pending"), way=Way.COMMAND, peer="192.0.2.7"
             )
         except Conflict:
-            outcome = services.invitations.collect(token, peer="192.0.2.7")
+            outcome = services.invitation_use.collect(token, peer="192.0.2.7")
         print("claimed", outcome.client.name, f"{outcome.signed.certificate.serial_number:x}", flush=True)
 print("done", flush=True)
 """

@@ -94,10 +94,10 @@ def test_what_waits_is_shown_and_approved(cli: Run, installed: Installation) -> 
     for name in ("anna", "bert"):
         invited = services.invitations.invite(name, approval=True)
         request = pki.csr(pki.fresh_key(), "somebody else")
-        services.invitations.sign(invited.token, request, way=Way.CSR, peer="192.0.2.7")
+        services.invitation_use.sign(invited.token, request, way=Way.CSR, peer="192.0.2.7")
     invited = services.invitations.invite("carl", approval=True)
     shown = pki.leaf(None, "own", now=pki.real_now())
-    services.invitations.own(invited.token, [shown.der], peer="192.0.2.8")
+    services.invitation_use.own(invited.token, [shown.der], peer="192.0.2.8")
     services.close()
     waiting = cli("invitation", "list", "--state", "waiting", "--json").json["invitations"]
     assert [one["client"]["name"] for one in waiting] == ["carl", "bert", "anna"]

@@ -11,6 +11,7 @@ from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
 from mutualgate.enrolment.bulk_invitations import PART, BulkInvitations, Done, Noted
+from mutualgate.enrolment.invitation_use import InvitationUse
 from mutualgate.enrolment.invitations import Invitations
 from mutualgate.enrolment.people import Person, read_people
 from mutualgate.errors import BadInput
@@ -37,6 +38,11 @@ def invitations(store: Store, keys: KeyRing, authorities: Authorities) -> Invita
 
 
 @pytest.fixture
+def use(store: Store, keys: KeyRing) -> InvitationUse:
+    return InvitationUse(store, keys)
+
+
+@pytest.fixture
 def bulk(store: Store, invitations: Invitations) -> BulkInvitations:
     return BulkInvitations(store, invitations, by="test")
 
@@ -50,14 +56,14 @@ def outcomes(parts: Sequence[Sequence[Done]]) -> list[str]:
     return [one.outcome for part in parts for one in part]
 
 
-def test_each_has_a_link_that_opens(bulk: BulkInvitations, invitations: Invitations, store: Store) -> None:
+def test_each_has_a_link_that_opens(bulk: BulkInvitations, use: InvitationUse, store: Store) -> None:
     paper = Paper()
     assert outcomes(list(bulk.invite(people(PART + 5), {}, paper.note))) == ["invited"] * (PART + 5)
     assert len(paper.noted) == PART + 5
     for name in ("client-0", f"client-{PART + 4}"):
-        opened = invitations.open(paper.noted[name].secrets.token, peer="192.0.2.7")
+        opened = use.open(paper.noted[name].secrets.token, peer="192.0.2.7")
         assert (opened.client.name, opened.client.roles) == (name, ("staff",))
-        assert invitations.open(paper.noted[name].secrets.code, peer="192.0.2.7").client.name == name
+        assert use.open(paper.noted[name].secrets.code, peer="192.0.2.7").client.name == name
     assert isinstance(audit.verify(store), audit.Verified)
 
 
@@ -82,7 +88,7 @@ def test_what_cannot_be_written_down_is_not_made(bulk: BulkInvitations, invitati
 
 
 def test_a_link_that_was_written_down_is_the_one_that_opens(
-    bulk: BulkInvitations, invitations: Invitations, clock: Hands
+    bulk: BulkInvitations, use: InvitationUse, clock: Hands
 ) -> None:
     from mutualgate.enrolment.tokens import Secrets
 
@@ -92,7 +98,7 @@ def test_a_link_that_was_written_down_is_the_one_that_opens(
     noted = {"client-0": made, "client-1": late}
     assert outcomes(list(bulk.invite(people(2), noted, paper.note))) == ["invited", "invited"]
     assert list(paper.noted) == ["client-1"]  # the other one would have been expired
-    assert invitations.open(made.secrets.token, peer="192.0.2.7").client.name == "client-0"
+    assert use.open(made.secrets.token, peer="192.0.2.7").client.name == "client-0"
 
 
 def test_who_is_there_is_left_as_it_is(bulk: BulkInvitations, clients: Clients, invitations: Invitations) -> None:

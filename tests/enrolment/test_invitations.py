@@ -15,7 +15,9 @@ from mutualgate.authorities.issuing import Policy, certificate_of
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
-from mutualgate.enrolment.invitations import Invitations, Outcome
+from mutualgate.enrolment.invitation_use import InvitationUse
+from mutualgate.enrolment.invitations import Invitations
+from mutualgate.enrolment.outcome import Outcome
 from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound, Unavailable
 from mutualgate.model.certificate import spki_fingerprint
 from mutualgate.model.client import ClientState
@@ -29,6 +31,8 @@ from mutualgate.store import Store, Transaction
 
 PEER = "192.0.2.7"
 
+Own = Callable[..., Outcome]
+
 
 @pytest.fixture
 def clients(store: Store) -> Clients:
@@ -40,6 +44,11 @@ def invitations(store: Store, keys: KeyRing, authorities: Authorities) -> Invita
     return Invitations(store, keys, Policy(crl_url="http://gate.test/crl"), by="test")
 
 
+@pytest.fixture
+def use(store: Store, keys: KeyRing, authorities: Authorities) -> InvitationUse:
+    return InvitationUse(store, keys, Policy(crl_url="http://gate.test/crl"))
+
+
 def csr() -> bytes:
     return pki.csr(pki.fresh_key())
 
@@ -49,13 +58,15 @@ def actions(store: Store) -> list[str]:
         return [entry.action for entry in tx.audit.walk()]
 
 
-def test_an_invitation_becomes_a_credential(invitations: Invitations, clients: Clients, store: Store) -> None:
+def test_an_invitation_becomes_a_credential(
+    invitations: Invitations, use: InvitationUse, clients: Clients, store: Store
+) -> None:
     invited = invitations.invite("anna", roles=["staff"], contact="anna@example.com", validity=timedelta(days=30))
     assert invited.client.state is ClientState.INVITED
-    opened = invitations.open(invited.token, peer=PEER)
+    opened = use.open(invited.token, peer=PEER)
     assert (opened.client.name, opened.invitation.state) == ("anna", InvitationState.OPEN)
-    assert invitations.progress(invited.token).state is InvitationState.OPEN
-    outcome = invitations.sign(invited.token, csr(), way=Way.CSR, peer=PEER)
+    assert use.progress(invited.token).state is InvitationState.OPEN
+    outcome = use.sign(invited.token, csr(), way=Way.CSR, peer=PEER)
     assert outcome.signed is not None
     assert not outcome.waiting
     life = outcome.signed.credential.not_after - outcome.signed.credential.not_before
@@ -74,28 +85,28 @@ def test_an_invitation_becomes_a_credential(invitations: Invitations, clients: C
     assert entry.facts["peer"] == PEER
 
 
-def test_the_short_code_opens_it_too_however_it_is_typed(invitations: Invitations) -> None:
+def test_the_short_code_opens_it_too_however_it_is_typed(invitations: Invitations, use: InvitationUse) -> None:
     invited = invitations.invite("anna")
     assert [len(group) for group in invited.code.split("-")] == [4, 4, 4]
     for typed in (invited.code, invited.code.replace("-", ""), f" {invited.code.replace('-', ' ')} "):
-        assert invitations.open(typed, peer=PEER).client.name == "anna"
+        assert use.open(typed, peer=PEER).client.name == "anna"
     with pytest.raises(NotFound, match="capital letters count"):
-        invitations.open(invited.code.swapcase(), peer=PEER)
+        use.open(invited.code.swapcase(), peer=PEER)
 
 
-def test_it_is_used_once(invitations: Invitations) -> None:
+def test_it_is_used_once(invitations: Invitations, use: InvitationUse) -> None:
     invited = invitations.invite("anna")
-    invitations.sign(invited.token, csr(), way=Way.PAGE, peer=PEER)
+    use.sign(invited.token, csr(), way=Way.PAGE, peer=PEER)
     for secret in (invited.token, invited.code):
         with pytest.raises(Conflict) as again:
-            invitations.open(secret, peer=PEER)
+            use.open(secret, peer=PEER)
         assert again.value.code == "invitation_used"
         with pytest.raises(Conflict) as again:
-            invitations.sign(secret, csr(), way=Way.PAGE, peer=PEER)
+            use.sign(secret, csr(), way=Way.PAGE, peer=PEER)
         assert again.value.code == "invitation_used"
 
 
-def test_of_simultaneous_claims_one_succeeds(invitations: Invitations, clients: Clients) -> None:
+def test_of_simultaneous_claims_one_succeeds(invitations: Invitations, use: InvitationUse, clients: Clients) -> None:
     invited = invitations.invite("anna")
     requests = [csr() for _ in range(8)]
     start = threading.Barrier(len(requests))
@@ -104,7 +115,7 @@ def test_of_simultaneous_claims_one_succeeds(invitations: Invitations, clients: 
     def claim(request: bytes) -> None:
         start.wait()
         try:
-            results.append(invitations.sign(invited.token, request, way=Way.PAGE, peer=PEER))
+            results.append(use.sign(invited.token, request, way=Way.PAGE, peer=PEER))
         except MutualgateError as error:
             results.append(error)
 
@@ -117,37 +128,37 @@ def test_of_simultaneous_claims_one_succeeds(invitations: Invitations, clients: 
     assert len(clients.show("anna").credentials) == 1
 
 
-def test_a_request_that_cannot_be_used_leaves_it_open(invitations: Invitations) -> None:
+def test_a_request_that_cannot_be_used_leaves_it_open(invitations: Invitations, use: InvitationUse) -> None:
     invited = invitations.invite("anna")
     stolen = pki.csr(pki.fresh_key())
     tampered = bytearray(pki.csr(pki.fresh_key(), encoding=Encoding.DER))
     tampered[-1] ^= 1
     for bad in (b"hello", b"", b"0" * (10 << 20), bytes(tampered), pki.csr(pki.rsa_key(1024)), stolen[:-40]):
         with pytest.raises(BadInput):
-            invitations.sign(invited.token, bad, way=Way.CSR, peer=PEER)
-    assert invitations.open(invited.token, peer=PEER).invitation.state is InvitationState.OPEN
+            use.sign(invited.token, bad, way=Way.CSR, peer=PEER)
+    assert use.open(invited.token, peer=PEER).invitation.state is InvitationState.OPEN
 
 
-def test_it_expires(invitations: Invitations, clock: Hands) -> None:
+def test_it_expires(invitations: Invitations, use: InvitationUse, clock: Hands) -> None:
     invited = invitations.invite("anna", life=timedelta(hours=1))
     clock.move(timedelta(hours=1) - timedelta(seconds=1))
-    invitations.open(invited.token, peer=PEER)
+    use.open(invited.token, peer=PEER)
     clock.move(timedelta(seconds=1))
     for call in (
-        lambda: invitations.open(invited.token, peer=PEER),
-        lambda: invitations.progress(invited.token),
-        lambda: invitations.sign(invited.token, csr(), way=Way.PAGE, peer=PEER),
+        lambda: use.open(invited.token, peer=PEER),
+        lambda: use.progress(invited.token),
+        lambda: use.sign(invited.token, csr(), way=Way.PAGE, peer=PEER),
     ):
         with pytest.raises(Conflict) as late:
             call()
         assert late.value.code == "invitation_expired"
 
 
-def test_what_is_taken_back_opens_nothing(invitations: Invitations) -> None:
+def test_what_is_taken_back_opens_nothing(invitations: Invitations, use: InvitationUse) -> None:
     invited = invitations.invite("anna")
     invitations.revoke(invited.invitation.id)
     with pytest.raises(Conflict) as gone:
-        invitations.sign(invited.token, csr(), way=Way.PAGE, peer=PEER)
+        use.sign(invited.token, csr(), way=Way.PAGE, peer=PEER)
     assert gone.value.code == "invitation_revoked"
     with pytest.raises(Conflict, match="is revoked"):
         invitations.revoke(invited.invitation.id)
@@ -158,179 +169,185 @@ def test_what_is_taken_back_opens_nothing(invitations: Invitations) -> None:
 
 
 def test_another_clients_invitation_gives_another_clients_name_and_no_more(
-    invitations: Invitations, clients: Clients
+    invitations: Invitations, use: InvitationUse, clients: Clients
 ) -> None:
     anna, bert = invitations.invite("anna"), invitations.invite("bert")
-    outcome = invitations.sign(anna.token, pki.csr(pki.fresh_key(), "bert"), way=Way.CSR, peer=PEER)
+    outcome = use.sign(anna.token, pki.csr(pki.fresh_key(), "bert"), way=Way.CSR, peer=PEER)
     assert outcome.signed is not None
     assert outcome.signed.certificate.subject.rfc4514_string() == "CN=anna"
     assert clients.show("bert").credentials == ()
-    assert invitations.open(bert.token, peer=PEER).client.name == "bert"
+    assert use.open(bert.token, peer=PEER).client.name == "bert"
 
 
-def test_another_clients_key_is_refused_without_saying_whose_it_is(invitations: Invitations) -> None:
+def test_another_clients_key_is_refused_without_saying_whose_it_is(
+    invitations: Invitations, use: InvitationUse
+) -> None:
     key = pki.fresh_key()
-    invitations.sign(invitations.invite("anna").token, pki.csr(key), way=Way.CSR, peer=PEER)
+    use.sign(invitations.invite("anna").token, pki.csr(key), way=Way.CSR, peer=PEER)
     with pytest.raises(Conflict) as refused:
-        invitations.sign(invitations.invite("bert").token, pki.csr(key), way=Way.CSR, peer=PEER)
+        use.sign(invitations.invite("bert").token, pki.csr(key), way=Way.CSR, peer=PEER)
     assert refused.value.code == "key_in_use"
     assert "anna" not in str(refused.value)
     assert refused.value.facts == {}
 
 
-def test_only_the_ways_that_it_allows(invitations: Invitations) -> None:
+def test_only_the_ways_that_it_allows(invitations: Invitations, use: InvitationUse) -> None:
     invited = invitations.invite("anna", ways=[Way.PAGE, Way.APPLE])
     assert invited.invitation.ways == (Way.PAGE, Way.APPLE)
     with pytest.raises(BadInput) as other:
-        invitations.sign(invited.token, csr(), way=Way.CSR, peer=PEER)
+        use.sign(invited.token, csr(), way=Way.CSR, peer=PEER)
     assert other.value.code == "way_not_allowed"
     with pytest.raises(BadInput):
         invitations.invite("bert", ways=[])
 
 
-def test_a_suspended_client_gets_nothing(invitations: Invitations, clients: Clients) -> None:
+def test_a_suspended_client_gets_nothing(invitations: Invitations, use: InvitationUse, clients: Clients) -> None:
     invited = invitations.invite("anna")
     clients.suspend("anna")
     with pytest.raises(Conflict) as kept_out:
-        invitations.sign(invited.token, csr(), way=Way.PAGE, peer=PEER)
+        use.sign(invited.token, csr(), way=Way.PAGE, peer=PEER)
     assert kept_out.value.code == "client_suspended"
     assert "mutualgate client" not in str(kept_out.value)
     with pytest.raises(Conflict):
         invitations.invite("anna")
 
 
-def test_a_client_that_goes_takes_its_invitations_along(invitations: Invitations, clients: Clients) -> None:
+def test_a_client_that_goes_takes_its_invitations_along(
+    invitations: Invitations, use: InvitationUse, clients: Clients
+) -> None:
     invited = invitations.invite("anna")
     clients.remove("anna")
     with pytest.raises(Conflict) as gone:
-        invitations.sign(invited.token, csr(), way=Way.PAGE, peer=PEER)
+        use.sign(invited.token, csr(), way=Way.PAGE, peer=PEER)
     assert gone.value.code == "invitation_revoked"
 
 
-def test_a_second_factor_is_needed_and_locks_after_five_wrong_ones(invitations: Invitations, store: Store) -> None:
+def test_a_second_factor_is_needed_and_locks_after_five_wrong_ones(
+    invitations: Invitations, use: InvitationUse, store: Store
+) -> None:
     invited = invitations.invite("anna", second_factor=True)
     assert invited.factor is not None
     with pytest.raises(BadInput) as missing:
-        invitations.sign(invited.token, csr(), way=Way.PAGE, peer=PEER)
+        use.sign(invited.token, csr(), way=Way.PAGE, peer=PEER)
     assert missing.value.code == "second_factor_needed"
     for left in (4, 3, 2, 1, 0):
         with pytest.raises(BadInput) as wrong:
-            invitations.sign(invited.token, csr(), way=Way.PAGE, peer=PEER, factor="0000 000x")
+            use.sign(invited.token, csr(), way=Way.PAGE, peer=PEER, factor="0000 000x")
         assert (wrong.value.code, wrong.value.facts["left"]) == ("wrong_second_factor", left)
     with pytest.raises(Conflict) as locked:
-        invitations.sign(invited.token, csr(), way=Way.PAGE, peer=PEER, factor=invited.factor)
+        use.sign(invited.token, csr(), way=Way.PAGE, peer=PEER, factor=invited.factor)
     assert locked.value.code == "invitation_locked"
     assert actions(store)[-1] == "invitation.lock"
 
 
-def test_the_second_factor_lets_in_however_it_is_typed(invitations: Invitations) -> None:
+def test_the_second_factor_lets_in_however_it_is_typed(invitations: Invitations, use: InvitationUse) -> None:
     invited = invitations.invite("anna", second_factor=True)
     assert invited.factor is not None
-    outcome = invitations.sign(
-        invited.token, csr(), way=Way.PAGE, peer=PEER, factor=f" {invited.factor.replace(' ', '')}"
-    )
+    outcome = use.sign(invited.token, csr(), way=Way.PAGE, peer=PEER, factor=f" {invited.factor.replace(' ', '')}")
     assert outcome.signed is not None
 
 
-def test_another_invitations_second_factor_does_not_fit(invitations: Invitations) -> None:
+def test_another_invitations_second_factor_does_not_fit(invitations: Invitations, use: InvitationUse) -> None:
     anna, bert = (invitations.invite(name, second_factor=True) for name in ("anna", "bert"))
     with pytest.raises(BadInput):
-        invitations.sign(anna.token, csr(), way=Way.PAGE, peer=PEER, factor=bert.factor)
+        use.sign(anna.token, csr(), way=Way.PAGE, peer=PEER, factor=bert.factor)
 
 
-def test_what_has_to_be_approved_waits(invitations: Invitations, clients: Clients, clock: Hands) -> None:
+def test_what_has_to_be_approved_waits(
+    invitations: Invitations, use: InvitationUse, clients: Clients, clock: Hands
+) -> None:
     invited = invitations.invite("anna", approval=True, life=timedelta(days=1))
-    outcome = invitations.sign(invited.token, csr(), way=Way.CSR, peer=PEER)
+    outcome = use.sign(invited.token, csr(), way=Way.CSR, peer=PEER)
     assert outcome.waiting
     assert outcome.signed is None
     assert clients.show("anna").credentials == ()
-    assert invitations.progress(invited.token).state is InvitationState.WAITING
+    assert use.progress(invited.token).state is InvitationState.WAITING
     with pytest.raises(Conflict) as twice:
-        invitations.sign(invited.token, csr(), way=Way.CSR, peer=PEER)
+        use.sign(invited.token, csr(), way=Way.CSR, peer=PEER)
     assert twice.value.code == "invitation_waiting"
     handed_in = invitations.handed_in(invited.invitation.id)
     assert handed_in is not None
     assert (handed_in.what, handed_in.subject, handed_in.peer) == ("a CSR with a key of P-256", "CN=client", PEER)
     clock.move(timedelta(days=2))  # the operator was away: what came in time still counts
-    assert invitations.collect(invited.token, peer=PEER).waiting
+    assert use.collect(invited.token, peer=PEER).waiting
     approved = invitations.approve(invited.invitation.id)
     assert approved.signed is not None
-    collected = invitations.collect(invited.token, peer=PEER)
+    collected = use.collect(invited.token, peer=PEER)
     assert collected.signed is not None
     assert collected.signed.chain_pem == approved.signed.chain_pem
     with pytest.raises(Conflict):
         invitations.approve(invited.invitation.id)
 
 
-def test_what_is_declined_stays_declined(invitations: Invitations, clients: Clients) -> None:
+def test_what_is_declined_stays_declined(invitations: Invitations, use: InvitationUse, clients: Clients) -> None:
     invited = invitations.invite("anna", approval=True)
     with pytest.raises(Conflict, match="waits for approval"):
         invitations.decline(invited.invitation.id)
-    invitations.sign(invited.token, csr(), way=Way.CSR, peer=PEER)
+    use.sign(invited.token, csr(), way=Way.CSR, peer=PEER)
     invitations.decline(invited.invitation.id)
     with pytest.raises(Conflict) as declined:
-        invitations.open(invited.token, peer=PEER)
+        use.open(invited.token, peer=PEER)
     assert declined.value.code == "invitation_declined"
     with pytest.raises(Conflict):
         invitations.approve(invited.invitation.id)
     assert clients.show("anna").credentials == ()
 
 
-def test_an_answer_that_got_lost_is_given_again(invitations: Invitations, clock: Hands) -> None:
+def test_an_answer_that_got_lost_is_given_again(invitations: Invitations, use: InvitationUse, clock: Hands) -> None:
     invited = invitations.invite("anna")
-    outcome = invitations.sign(invited.token, csr(), way=Way.COMMAND, peer=PEER)
-    again = invitations.collect(invited.token, peer=PEER)
+    outcome = use.sign(invited.token, csr(), way=Way.COMMAND, peer=PEER)
+    again = use.collect(invited.token, peer=PEER)
     assert outcome.signed is not None
     assert again.signed is not None
     assert again.signed.chain_pem == outcome.signed.chain_pem
     clock.move(timedelta(days=7))
     with pytest.raises(Conflict):
-        invitations.collect(invited.token, peer=PEER)
+        use.collect(invited.token, peer=PEER)
 
 
-def test_a_new_link_ends_the_old_one(invitations: Invitations, clock: Hands) -> None:
+def test_a_new_link_ends_the_old_one(invitations: Invitations, use: InvitationUse, clock: Hands) -> None:
     invited = invitations.invite("anna", second_factor=True)
     clock.move(timedelta(days=8))
     renewed = invitations.renew_link(invited.invitation.id)
     assert renewed.invitation.id == invited.invitation.id
     for old in (invited.token, invited.code):
         with pytest.raises(NotFound):
-            invitations.open(old, peer=PEER)
+            use.open(old, peer=PEER)
     with pytest.raises(BadInput):
-        invitations.sign(renewed.token, csr(), way=Way.PAGE, peer=PEER, factor=invited.factor)
-    assert invitations.sign(renewed.token, csr(), way=Way.PAGE, peer=PEER, factor=renewed.factor).signed
+        use.sign(renewed.token, csr(), way=Way.PAGE, peer=PEER, factor=invited.factor)
+    assert use.sign(renewed.token, csr(), way=Way.PAGE, peer=PEER, factor=renewed.factor).signed
     with pytest.raises(Conflict):
         invitations.renew_link(invited.invitation.id)
 
 
-def test_a_new_link_unlocks(invitations: Invitations) -> None:
+def test_a_new_link_unlocks(invitations: Invitations, use: InvitationUse) -> None:
     invited = invitations.invite("anna", second_factor=True)
     for _ in range(5):
         with pytest.raises(BadInput):
-            invitations.sign(invited.token, csr(), way=Way.PAGE, peer=PEER, factor="1")
+            use.sign(invited.token, csr(), way=Way.PAGE, peer=PEER, factor="1")
     renewed = invitations.renew_link(invited.invitation.id)
-    assert invitations.sign(renewed.token, csr(), way=Way.PAGE, peer=PEER, factor=renewed.factor).signed
+    assert use.sign(renewed.token, csr(), way=Way.PAGE, peer=PEER, factor=renewed.factor).signed
 
 
-def test_who_guesses_is_stopped_and_others_are_not(invitations: Invitations, clock: Hands) -> None:
+def test_who_guesses_is_stopped_and_others_are_not(invitations: Invitations, use: InvitationUse, clock: Hands) -> None:
     invited = invitations.invite("anna")
     for number in range(20):
         with pytest.raises(NotFound) as unknown:
-            invitations.open(f"{number:043d}", peer="198.51.100.9")
+            use.open(f"{number:043d}", peer="198.51.100.9")
         assert unknown.value.code == "invitation_unknown"
     with pytest.raises(Unavailable) as stopped:  # the right one, too: an answer would tell that it is right
-        invitations.open(invited.token, peer="198.51.100.9")
+        use.open(invited.token, peer="198.51.100.9")
     assert stopped.value.code == "too_many_tries"
-    assert invitations.open(invited.token, peer=PEER).client.name == "anna"
+    assert use.open(invited.token, peer=PEER).client.name == "anna"
     clock.move(timedelta(minutes=10))
-    assert invitations.open(invited.token, peer="198.51.100.9").client.name == "anna"
+    assert use.open(invited.token, peer="198.51.100.9").client.name == "anna"
 
 
 @pytest.mark.parametrize("secret", ["", " ", "x" * 43, "x" * 100_000, "é" * 43, "\0" * 43, "abcd", "../" * 14 + "x"])
-def test_what_is_no_secret_opens_nothing(invitations: Invitations, secret: str) -> None:
+def test_what_is_no_secret_opens_nothing(invitations: Invitations, use: InvitationUse, secret: str) -> None:
     invitations.invite("anna")
     with pytest.raises(NotFound):
-        invitations.open(secret, peer=PEER)
+        use.open(secret, peer=PEER)
 
 
 def test_the_store_holds_nothing_that_opens_an_invitation(invitations: Invitations, store: Store) -> None:
@@ -390,39 +407,50 @@ def test_they_are_listed_newest_first_in_pages(invitations: Invitations, clock: 
     assert [one.client.name for one in invitations.list(expired=True).invitations] == ["client-0"]
 
 
-def own(invitations: Invitations, name: str, shown: pki.Issued, **how: Any) -> Outcome:
+@pytest.fixture
+def own(invitations: Invitations, use: InvitationUse) -> Own:
     """A client opens a new invitation with a certificate that its handshake proved."""
-    return invitations.own(invitations.invite(name).token, [shown.der], peer=PEER, **how)
+
+    def do(name: str, shown: pki.Issued, **how: Any) -> Outcome:
+        return use.own(invitations.invite(name).token, [shown.der], peer=PEER, **how)
+
+    return do
 
 
-def test_a_certificate_of_ones_own_becomes_a_pin(invitations: Invitations, clients: Clients, store: Store) -> None:
+def test_a_certificate_of_ones_own_becomes_a_pin(
+    invitations: Invitations, use: InvitationUse, clients: Clients, store: Store
+) -> None:
     shown = pki.leaf(None, "anything", ca=True, eku=None)  # as openssl req -x509 makes them
     invited = invitations.invite("anna")
-    outcome = invitations.own(invited.token, [shown.der], peer=PEER)
+    outcome = use.own(invited.token, [shown.der], peer=PEER)
     assert outcome.pin is not None
     assert outcome.pin.kind is PinKind.CERTIFICATE
     assert outcome.pin.certificate == shown.der
     assert clients.get("anna").state is ClientState.ACTIVE
-    assert invitations.collect(invited.token, peer=PEER).pin == outcome.pin
-    assert invitations.progress(invited.token).not_after == outcome.pin.not_after
+    assert use.collect(invited.token, peer=PEER).pin == outcome.pin
+    assert use.progress(invited.token).not_after == outcome.pin.not_after
     assert actions(store)[-2:] == ["pin.add", "invitation.use"]
     with pytest.raises(Conflict) as again:
-        invitations.own(invited.token, [pki.leaf(None).der], peer=PEER)
+        use.own(invited.token, [pki.leaf(None).der], peer=PEER)
     assert again.value.code == "invitation_used"
 
 
-def test_a_key_of_ones_own_becomes_a_pin_for_as_long_as_was_said(invitations: Invitations, clock: Hands) -> None:
+def test_a_key_of_ones_own_becomes_a_pin_for_as_long_as_was_said(
+    invitations: Invitations, use: InvitationUse, clock: Hands
+) -> None:
     invited = invitations.invite("anna", validity=timedelta(days=30))
-    outcome = invitations.own(invited.token, [pki.leaf(None).der], peer=PEER, kind=PinKind.KEY)
+    outcome = use.own(invited.token, [pki.leaf(None).der], peer=PEER, kind=PinKind.KEY)
     assert outcome.pin is not None
     assert outcome.pin.kind is PinKind.KEY
     assert outcome.pin.not_after == clock.now + timedelta(days=30)
 
 
-def test_what_waits_for_approval_is_pinned_as_it_was_asked(invitations: Invitations, clients: Clients) -> None:
+def test_what_waits_for_approval_is_pinned_as_it_was_asked(
+    invitations: Invitations, use: InvitationUse, clients: Clients
+) -> None:
     invited = invitations.invite("anna", approval=True)
     shown = pki.leaf(None)
-    assert invitations.own(invited.token, [shown.der], peer=PEER, kind=PinKind.KEY).waiting
+    assert use.own(invited.token, [shown.der], peer=PEER, kind=PinKind.KEY).waiting
     assert clients.get("anna").state is ClientState.INVITED
     handed_in = invitations.handed_in(invited.invitation.id)
     assert handed_in is not None
@@ -433,54 +461,52 @@ def test_what_waits_for_approval_is_pinned_as_it_was_asked(invitations: Invitati
     assert outcome.pin.kind is PinKind.KEY
 
 
-def test_what_stands_for_another_client_is_refused_and_not_said_whose(invitations: Invitations) -> None:
+def test_what_stands_for_another_client_is_refused_and_not_said_whose(own: Own) -> None:
     shown = pki.leaf(None)
-    own(invitations, "anna", shown)
+    own("anna", shown)
     same_key = pki.leaf(None, "other", key=shown.key)
     for kind in PinKind:
         for theirs in (shown, same_key):
             with pytest.raises(Conflict) as refused:
-                own(invitations, "bert", theirs, kind=kind)
+                own("bert", theirs, kind=kind)
             assert refused.value.code == "certificate_known_other"
             assert "anna" not in str(refused.value)
 
 
-def test_what_is_ones_own_already_needs_no_invitation(invitations: Invitations) -> None:
+def test_what_is_ones_own_already_needs_no_invitation(own: Own) -> None:
     shown = pki.leaf(None)
-    own(invitations, "anna", shown)
+    own("anna", shown)
     with pytest.raises(Conflict) as known:
-        own(invitations, "anna", shown)
+        own("anna", shown)
     assert known.value.code == "certificate_known_own"
-    assert own(invitations, "anna", pki.leaf(None, key=shown.key)).pin is not None  # its next one under the same key
+    assert own("anna", pki.leaf(None, key=shown.key)).pin is not None  # its next one under the same key
 
 
 def test_what_we_issued_is_never_pinned_revoked_or_not(
-    invitations: Invitations, clients: Clients, keys: KeyRing, store: Store
+    invitations: Invitations, own: Own, use: InvitationUse, clients: Clients, keys: KeyRing, store: Store
 ) -> None:
     key = pki.fresh_key()
-    signed = invitations.sign(invitations.invite("anna").token, pki.csr(key), way=Way.CSR, peer=PEER).signed
+    signed = use.sign(invitations.invite("anna").token, pki.csr(key), way=Way.CSR, peer=PEER).signed
     assert signed is not None
     ours = pki.Issued(signed.certificate, key)
     for name, code in (("anna", "certificate_known_own"), ("bert", "certificate_known_other")):
         with pytest.raises(Conflict) as known:
-            own(invitations, name, ours)
+            own(name, ours)
         assert known.value.code == code
     clients.revoke("anna", reason=RevocationReason.superseded)
     with pytest.raises(Conflict):
-        own(invitations, "anna", ours)
+        own("anna", ours)
     # A self-signed one for the key of a revoked certificate would come in past the revocation.
     with pytest.raises(Conflict):
-        own(invitations, "anna", pki.leaf(None, key=key))
+        own("anna", pki.leaf(None, key=key))
 
 
-def test_what_an_authority_of_ours_signed_unlisted_is_not_pinned(
-    invitations: Invitations, keys: KeyRing, store: Store
-) -> None:
+def test_what_an_authority_of_ours_signed_unlisted_is_not_pinned(own: Own, keys: KeyRing, store: Store) -> None:
     with store.reading() as tx:
         issuing = tx.authorities.all()[1]
         parent = pki.Issued(certificate_of(issuing), keys.open(tx, issuing))  # type: ignore[arg-type]
     with pytest.raises(Conflict) as ours:
-        own(invitations, "anna", pki.leaf(parent, "unlisted"))
+        own("anna", pki.leaf(parent, "unlisted"))
     assert ours.value.code == "certificate_known"
 
 
@@ -522,22 +548,24 @@ def anchored(tx: Transaction, name: str, ca: pki.Issued) -> None:
     tx.partners.add_anchor(anchor, hashlib.sha256(ca.certificate.subject.public_bytes()).digest())
 
 
-def test_what_a_partner_vouches_for_comes_in_by_the_partner(invitations: Invitations, store: Store) -> None:
+def test_what_a_partner_vouches_for_comes_in_by_the_partner(
+    invitations: Invitations, own: Own, use: InvitationUse, store: Store
+) -> None:
     root = pki.ca("Acme Root")
     issuing = pki.ca("Acme Issuing", root)
     with store.transaction() as tx:
         anchored(tx, "acme", issuing)
     shown = pki.leaf(issuing, "carl")
     with pytest.raises(Conflict) as theirs:
-        own(invitations, "anna", shown)
+        own("anna", shown)
     assert theirs.value.code == "under_partner"
     assert "acme" in str(theirs.value)
     below = pki.ca("Acme Below", issuing)
     with pytest.raises(Conflict) as theirs:
-        invitations.own(invitations.invite("anna").token, [pki.leaf(below, "carl").der, below.der], peer=PEER)
+        use.own(invitations.invite("anna").token, [pki.leaf(below, "carl").der, below.der], peer=PEER)
     assert theirs.value.code == "under_partner"
     # A CA of the same name with another key is somebody else's.
-    assert own(invitations, "anna", pki.leaf(pki.ca("Acme Issuing"), "carl")).pin is not None
+    assert own("anna", pki.leaf(pki.ca("Acme Issuing"), "carl")).pin is not None
 
 
 @pytest.mark.parametrize(
@@ -549,38 +577,40 @@ def test_what_a_partner_vouches_for_comes_in_by_the_partner(invitations: Invitat
     ],
 )
 def test_a_certificate_that_would_be_refused_uses_nothing_up(
-    invitations: Invitations, shown: Callable[[], pki.Issued], code: str
+    invitations: Invitations, use: InvitationUse, shown: Callable[[], pki.Issued], code: str
 ) -> None:
     invited = invitations.invite("anna")
     with pytest.raises(BadInput) as bad:
-        invitations.own(invited.token, [shown().der], peer=PEER)
+        use.own(invited.token, [shown().der], peer=PEER)
     assert bad.value.code == code
-    assert invitations.own(invited.token, [pki.leaf(None).der], peer=PEER).pin is not None
+    assert use.own(invited.token, [pki.leaf(None).der], peer=PEER).pin is not None
 
 
 @pytest.mark.parametrize(
     "chain", [[], [b""], [b"x" * 40_000], [b"\x30\x03\x02\x01\x01"], [b"a", b"b", b"c", b"d", b"e"]]
 )
-def test_what_is_no_chain_is_refused(invitations: Invitations, chain: list[bytes]) -> None:
+def test_what_is_no_chain_is_refused(invitations: Invitations, use: InvitationUse, chain: list[bytes]) -> None:
     invited = invitations.invite("anna")
     with pytest.raises(BadInput):
-        invitations.own(invited.token, chain, peer=PEER)
-    assert invitations.open(invited.token, peer=PEER).invitation.state is InvitationState.OPEN
+        use.own(invited.token, chain, peer=PEER)
+    assert use.open(invited.token, peer=PEER).invitation.state is InvitationState.OPEN
 
 
-def test_more_than_the_gate_reads_is_refused_unread(invitations: Invitations) -> None:
+def test_more_than_the_gate_reads_is_refused_unread(invitations: Invitations, use: InvitationUse) -> None:
     invited, shown = invitations.invite("anna"), pki.leaf(None)
     large = pki.leaf(None, sans=[f"{number}.{'x' * 60}.example" for number in range(500)])
     for chain in ([shown.der] * 5, [shown.der, large.der]):
         with pytest.raises(BadInput) as refused:
-            invitations.own(invited.token, chain, peer=PEER)
+            use.own(invited.token, chain, peer=PEER)
         assert refused.value.code == "malformed"
 
 
-def test_an_invitation_for_one_certificate_gives_no_pin_to_another_way(invitations: Invitations) -> None:
+def test_an_invitation_for_one_certificate_gives_no_pin_to_another_way(
+    invitations: Invitations, use: InvitationUse
+) -> None:
     invited = invitations.invite("anna", ways=[Way.CSR])
     with pytest.raises(BadInput) as other:
-        invitations.own(invited.token, [pki.leaf(None).der], peer=PEER)
+        use.own(invited.token, [pki.leaf(None).der], peer=PEER)
     assert other.value.code == "way_not_allowed"
 
 
@@ -630,15 +660,15 @@ def test_without_a_portal_or_an_address_nobody_is_invited_by_letter(
 
 @pytest.mark.parametrize("kind", [None, *PinKind])
 def test_it_is_seen_when_the_gate_first_admits_what_came_of_it(
-    invitations: Invitations, store: Store, clock: Hands, kind: PinKind | None
+    invitations: Invitations, use: InvitationUse, store: Store, clock: Hands, kind: PinKind | None
 ) -> None:
     invited, shown = invitations.invite("anna"), pki.leaf(None)
     if kind is None:
-        signed = invitations.sign(invited.token, csr(), way=Way.PAGE, peer=PEER).signed
+        signed = use.sign(invited.token, csr(), way=Way.PAGE, peer=PEER).signed
         assert signed is not None
         fingerprint, spki = signed.credential.fingerprint, signed.credential.spki
     else:
-        invitations.own(invited.token, [shown.der], peer=PEER, kind=kind)
+        use.own(invited.token, [shown.der], peer=PEER, kind=kind)
         fingerprint, spki = hashlib.sha256(shown.der).digest(), spki_fingerprint(shown.certificate)
 
     def sighting(client: int | None, reason: str, admitted: datetime | None) -> None:
@@ -648,11 +678,11 @@ def test_it_is_seen_when_the_gate_first_admits_what_came_of_it(
             )
             tx.seen.add_many([one])
 
-    assert invitations.progress(invited.token).seen is None
+    assert use.progress(invited.token).seen is None
     sighting(None, "unknown_issuer", None)
-    assert invitations.progress(invited.token).seen is None
+    assert use.progress(invited.token).seen is None
     first = clock.now + timedelta(minutes=1)
     sighting(invited.client.id, "", first)
-    assert invitations.progress(invited.token).seen == first
+    assert use.progress(invited.token).seen == first
     sighting(invited.client.id + 1, "", first + timedelta(days=1))  # it is somebody else's since
-    assert invitations.progress(invited.token).seen is None
+    assert use.progress(invited.token).seen is None

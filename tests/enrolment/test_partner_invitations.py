@@ -35,7 +35,7 @@ def services(tmp_path: Path, clock: Hands) -> Iterator[Services]:
 
 def use(services: Services, token: str) -> list[bytes]:
     """The certificate that an invitation becomes, with its chain, DER."""
-    outcome = services.invitations.sign(token, pki.csr(pki.fresh_key(), "x"), way=Way.CSR, peer=PEER)
+    outcome = services.invitation_use.sign(token, pki.csr(pki.fresh_key(), "x"), way=Way.CSR, peer=PEER)
     assert outcome.signed is not None
     return [one.public_bytes(Encoding.DER) for one in (outcome.signed.certificate, *outcome.signed.chain)]
 
@@ -214,7 +214,7 @@ def test_who_is_outside_the_rules_is_out_until_a_rule_permits_the_name(services:
     assert [one.name for one in done.outside] == ["dns:api.acme.example", "dns:later.acme.example"]
     assert verdicts() == ["client_suspended", "anna@acme.example", "olga"]
     with pytest.raises(Conflict):
-        services.invitations.open(waiting, peer=PEER)
+        services.invitation_use.open(waiting, peer=PEER)
     with services.store.reading() as tx:
         told = [(one.action, one.facts["name"]) for one in tx.audit.walk() if one.action.startswith("member.out")]
     assert told == [("member.outside", "dns:api.acme.example"), ("member.outside", "dns:later.acme.example")]
@@ -230,7 +230,7 @@ def test_who_is_outside_the_rules_is_out_until_a_rule_permits_the_name(services:
     assert verdicts()[0] == "client_suspended"
     services.trust.undo()
     assert verdicts() == ["api.acme.example", "anna@acme.example", "olga"]
-    services.invitations.open(waiting, peer=PEER)
+    services.invitation_use.open(waiting, peer=PEER)
 
 
 def test_a_narrower_rule_keeps_those_in_whom_it_permits(services: Services) -> None:
@@ -370,9 +370,9 @@ def test_an_open_one_opens_nothing_once_the_partner_may_not(services: Services, 
     else:
         getattr(services.partners, step)("acme")
     for do in (
-        lambda: services.invitations.open(invited.token, peer=PEER),
+        lambda: services.invitation_use.open(invited.token, peer=PEER),
         lambda: use(services, invited.token),
-        lambda: services.invitations.progress(invited.token),
+        lambda: services.invitation_use.progress(invited.token),
     ):
         with pytest.raises(Conflict) as caught:
             do()

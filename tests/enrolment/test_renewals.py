@@ -11,7 +11,7 @@ from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
-from mutualgate.enrolment.invitations import Invitations
+from mutualgate.enrolment.invitation_use import InvitationUse
 from mutualgate.enrolment.renewals import Renewals
 from mutualgate.enrolment.service import Enrolment
 from mutualgate.enrolment.signing import Signed
@@ -228,8 +228,8 @@ def test_a_pin_is_replaced_by_a_certificate_that_its_next_key_proves(
     pin = Pins(store).add("anna", old.der)
     invited = renewals.replace_pin(old.der, peer=PEER)
     assert invited.client.name == "anna"
-    invitations = Invitations(store, keys, POLICY)
-    outcome = invitations.own(invited.token, [new.der], peer=PEER)
+    use = InvitationUse(store, keys, POLICY)
+    outcome = use.own(invited.token, [new.der], peer=PEER)
     assert outcome.pin is not None
     assert outcome.pin.replaces == pin.id
     assert Pins(store).get(pin.id).not_after == clock.now + 7 * DAY
@@ -237,7 +237,7 @@ def test_a_pin_is_replaced_by_a_certificate_that_its_next_key_proves(
     late = renewals.replace_pin(old.der, peer=PEER)
     clock.move(DAY)
     with pytest.raises(Conflict) as expired:  # whoever asked for it had the next certificate at hand
-        invitations.own(late.token, [pki.leaf(None).der], peer=PEER)
+        use.own(late.token, [pki.leaf(None).der], peer=PEER)
     assert expired.value.code == "invitation_expired"
     clock.move(5 * DAY)
     with pytest.raises(NotFound):  # it has ended
@@ -252,7 +252,7 @@ def test_a_pin_is_replaced_by_a_certificate_of_ours(
     first, second = pins.add("anna", old.der), pins.add("bert", other.der, kind=PinKind.KEY)
     assert renewals.renew(old.der, pki.csr(old.key), peer=PEER).client.name == "anna"
     invited = renewals.replace_pin(other.der, peer=PEER)
-    Invitations(store, keys, POLICY).sign(invited.token, fresh(), way=Way.CSR, peer=PEER)
+    InvitationUse(store, keys, POLICY).sign(invited.token, fresh(), way=Way.CSR, peer=PEER)
     for pin in (first, second):
         assert pins.get(pin.id).not_after == clock.now + 7 * DAY
     clients.suspend("bert")

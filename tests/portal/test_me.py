@@ -151,7 +151,7 @@ def test_a_partner_s_is_renewed_by_the_partner(portal: "ASGIApp") -> None:
 def test_one_of_one_s_own_is_replaced_by_the_next(portal: "ASGIApp", services: Services) -> None:
     invited = services.invitations.invite("ann")
     now, following = pki.leaf(None, "laptop"), pki.leaf(None, "laptop")
-    services.invitations.own(invited.token, [now.der], peer="192.0.2.7")
+    services.invitation_use.own(invited.token, [now.der], peer="192.0.2.7")
     who = admitted("ann", [now.der], client_id=invited.client.id, authority="pin")
     assert "Use another of my own" in ask(portal, "/join/me", who).words
     assert "Use another of my own" not in ask(portal, "/join/me", {**who, "Mutualgate-Authority": "issuing"}).words

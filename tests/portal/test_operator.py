@@ -162,12 +162,12 @@ def test_somebody_is_invited_by_a_link_that_is_shown_once(portal: "ASGIApp", ser
     assert "Invite somebody" in get(portal, "/invite").words
     page = post(portal, "/invite", name="berta", roles="staff orders", contact="b@example.test", days="3", way="csr")
     (link,) = re.findall(r"https://gate\.test/join/[A-Za-z0-9_-]{43}", page.text)
-    opened = services.invitations.open(link.rpartition("/")[2], peer="192.0.2.1")
+    opened = services.invitation_use.open(link.rpartition("/")[2], peer="192.0.2.1")
     assert (opened.client.name, opened.client.roles) == ("berta", ("orders", "staff"))
     assert opened.invitation.ways == (Way.CSR,)
     assert opened.invitation.by == "olga"
     (code,) = re.findall(r"\b[A-Za-z0-9]{4}-[A-Za-z0-9]{4}-[A-Za-z0-9]{4}\b", page.words)
-    assert services.invitations.open(code, peer="192.0.2.1").invitation.id == opened.invitation.id
+    assert services.invitation_use.open(code, peer="192.0.2.1").invitation.id == opened.invitation.id
     assert 'src="data:image/svg+xml' in page.text
     again = get(portal, f"/invitations/{opened.invitation.id}")
     assert link not in again.text
@@ -190,7 +190,7 @@ def test_what_was_handed_in_is_shown_before_it_is_approved(portal: "ASGIApp", se
     for name in ("berta", "carl"):
         invited = services.invitations.invite(name, approval=True)
         request = pki.csr(key if name == "berta" else pki.fresh_key(), "<b>operator</b>")
-        services.invitations.sign(invited.token, request, way=Way.CSR, peer="192.0.2.9")
+        services.invitation_use.sign(invited.token, request, way=Way.CSR, peer="192.0.2.9")
         ids.append(invited.invitation.id)
     assert "2 waiting" in get(portal, "").words
     page = get(portal, f"/invitations/{ids[0]}")
@@ -212,8 +212,8 @@ def test_an_invitation_is_taken_back_or_gets_a_new_link(portal: "ASGIApp", servi
     renewed = post(portal, f"/invitations/{id}/renew")
     (link,) = re.findall(r"https://gate\.test/join/([A-Za-z0-9_-]{43})", renewed.text)
     with pytest.raises(NotFound):
-        services.invitations.open(invited.token, peer="192.0.2.1")
-    assert services.invitations.open(link, peer="192.0.2.1").invitation.id == id
+        services.invitation_use.open(invited.token, peer="192.0.2.1")
+    assert services.invitation_use.open(link, peer="192.0.2.1").invitation.id == id
     assert post(portal, f"/invitations/{id}/revoke").status == 303
     assert services.invitations.get(id).invitation.state == "revoked"
     assert "revoked" in get(portal, "/invitations?state=revoked").words

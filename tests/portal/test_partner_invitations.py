@@ -51,12 +51,12 @@ def test_somebody_is_invited_by_a_link_that_is_shown_once(
     assert "partner-admin" not in page.text
     page = post(portal, chiefs[ACME], "/acme/invite", name="anna@acme.example", **FORM)
     (link,) = re.findall(r"https://gate\.test/join/[A-Za-z0-9_-]{43}", page.text)
-    opened = services.invitations.open(link.rpartition("/")[2], peer="192.0.2.1")
+    opened = services.invitation_use.open(link.rpartition("/")[2], peer="192.0.2.1")
     assert (opened.client.name, opened.client.roles) == ("anna@acme.example", ("orders",))
     assert opened.invitation.ways == (Way.PAGE, Way.CSR, Way.OWN, Way.APPLE, Way.WINDOWS)
     assert (opened.invitation.by, opened.invitation.sent_to) == ("chief of acme", "")
     (code,) = re.findall(r"\b[A-Za-z0-9]{4}-[A-Za-z0-9]{4}-[A-Za-z0-9]{4}\b", page.words)
-    assert services.invitations.open(code, peer="192.0.2.1").invitation.id == opened.invitation.id
+    assert services.invitation_use.open(code, peer="192.0.2.1").invitation.id == opened.invitation.id
     assert 'src="data:image/svg+xml' in page.text
     again = get(portal, chiefs[ACME], "/acme/invitations")
     assert "email:anna@acme.example" in again.words
@@ -167,7 +167,7 @@ def test_another_s_invitations_are_not_there(portal: "ASGIApp", services: Servic
                 assert answer.status == 404
                 assert "globex.example" not in answer.text
     assert {one.invitation.state for one in services.invitations.list().invitations} == {"open"}
-    services.invitations.open(theirs.token, peer="192.0.2.1")
+    services.invitation_use.open(theirs.token, peer="192.0.2.1")
     page = get(portal, chiefs[ACME], "/acme/invitations")
     assert ("secret" in page.text, "hidden@" in page.text) == (False, False)
 
@@ -178,7 +178,7 @@ def test_one_is_taken_back_or_gets_a_new_link(portal: "ASGIApp", services: Servi
     page = post(portal, chiefs[ACME], f"{path}/renew")
     (token,) = re.findall(r"https://gate\.test/join/([A-Za-z0-9_-]{43})", page.text)
     assert token != invited.token
-    assert services.invitations.open(token, peer="192.0.2.1").invitation.id == invited.invitation.id
+    assert services.invitation_use.open(token, peer="192.0.2.1").invitation.id == invited.invitation.id
     assert post(portal, chiefs[ACME], f"{path}/revoke").headers["Location"] == "/join/partner/acme/invitations"
     assert ask(portal, f"/join/{token}").status == 410
     for step in ("revoke", "renew"):
@@ -190,7 +190,7 @@ def test_one_is_taken_back_or_gets_a_new_link(portal: "ASGIApp", services: Servi
 def test_what_came_of_them_is_shown_and_they_are_paged(portal: "ASGIApp", services: Services, chiefs: Chiefs) -> None:
     for number in range(52):
         invited = services.partner_invitations.invite(ACME, f"dns:n{number:02d}.acme.example")
-    services.invitations.sign(invited.token, pki.csr(pki.fresh_key(), "x"), way=Way.CSR, peer="192.0.2.1")
+    services.invitation_use.sign(invited.token, pki.csr(pki.fresh_key(), "x"), way=Way.CSR, peer="192.0.2.1")
     first = get(portal, chiefs[ACME], "/acme/invitations")
     assert "52, newest first." in first.words
     assert "a CSR, until" in first.words

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mutualgate.authorities.token_keys import TokenKeys
     from mutualgate.clients import Clients
     from mutualgate.config import Check, Config
+    from mutualgate.enrolment.invitation_use import InvitationUse
     from mutualgate.enrolment.invitations import Invitations
     from mutualgate.enrolment.partner_invitations import PartnerInvitations
     from mutualgate.enrolment.renewals import Renewals
@@ -101,6 +102,7 @@ class Services:
             "enrolment",
             "expiry",
             "invitations",
+            "invitation_use",
             "renewals",
             "outbox",
             "sender",
@@ -279,8 +281,14 @@ class Services:
             outbox=self.outbox,
             organisation=self.config.authority.organisation,
             letter=self.config.portal.letter,
-            tries=self.wrong_tries,
         )
+
+    @cached_property
+    def invitation_use(self) -> "InvitationUse":
+        """What their holders do with them."""
+        from mutualgate.enrolment.invitation_use import InvitationUse
+
+        return InvitationUse(self.store, self.keys, self.policy, tries=self.wrong_tries)
 
     @cached_property
     def partner_invitations(self) -> "PartnerInvitations":

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from mutualgate import audit
 from mutualgate.clients import states
 from mutualgate.enrolment import tokens
-from mutualgate.enrolment.invitations import Invitations, Invited, came_of
+from mutualgate.enrolment.invitations import Invitations, Invited
 from mutualgate.enrolment.opening import LIFE, Opened, Page, check_times, ways_of
+from mutualgate.enrolment.outcome import came_of
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.client import Client
 from mutualgate.model.invitation import InvitationState, Way

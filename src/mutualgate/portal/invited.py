@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mutualgate.enrolment.invitations import Outcome
 from mutualgate.enrolment.opening import Opened
+from mutualgate.enrolment.outcome import Outcome
 from mutualgate.errors import BadInput, Conflict
 from mutualgate.model.invitation import InvitationState, Way
 from mutualgate.portal.asked import Asked
@@ -17,7 +17,7 @@ FACTOR_FIELD: Final = "second-factor"
 
 async def opened_for(asked: Asked, way: Way) -> Opened:
     """The invitation in the address, if it may be used in this way. Raises as the service does."""
-    opened = await asked.call(asked.desk.services.invitations.open, asked.secret, peer=asked.visitor.peer)
+    opened = await asked.call(asked.desk.services.invitation_use.open, asked.secret, peer=asked.visitor.peer)
     if opened.invitation.state is InvitationState.WAITING:
         raise Conflict("what was handed in waits for approval", code="invitation_waiting")
     if way not in opened.invitation.ways:

@@ -12,8 +12,9 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mutualgate.enrolment.invitations import Outcome, Progress
+from mutualgate.enrolment.invitation_use import Progress
 from mutualgate.enrolment.opening import Opened
+from mutualgate.enrolment.outcome import Outcome
 from mutualgate.enrolment.signing import Signed
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.invitation import InvitationState, Way
@@ -128,7 +129,7 @@ async def knock(asked: Asked) -> Response:
     try:
         if secret is None:
             raise BadInput("this is no code of an invitation", expected="12 letters and digits, such as Ab3d-Ef4h-Jk5m")
-        await asked.call(asked.desk.services.invitations.progress, secret, peer=asked.visitor.peer)
+        await asked.call(asked.desk.services.invitation_use.progress, secret, peer=asked.visitor.peer)
     except (BadInput, NotFound) as error:
         what = problem_of(error)
         if asked.kind != "html":
@@ -155,11 +156,11 @@ async def invitation(asked: Asked) -> Response:
     """Who invites whom, and which ways there are; what was shown in the handshake is explained."""
     services = asked.desk.services
     try:
-        opened = await asked.call(services.invitations.open, asked.secret, peer=asked.visitor.peer)
+        opened = await asked.call(services.invitation_use.open, asked.secret, peer=asked.visitor.peer)
     except Conflict as error:
         if error.code != "invitation_used" or asked.kind != "html":
             raise
-        seen = await asked.call(services.invitations.progress, asked.secret, peer=asked.visitor.peer)
+        seen = await asked.call(services.invitation_use.progress, asked.secret, peer=asked.visitor.peer)
         return answers.page(
             asked, "used.html.j2", status=410, problem=problem_of(error), progress=seen, choices=CHOICES
         )
@@ -357,7 +358,7 @@ async def own_used(asked: Asked) -> Response:
     factor = form.text("factor", 64) or _factor(asked)
     try:
         outcome = await asked.call(
-            asked.desk.services.invitations.own,
+            asked.desk.services.invitation_use.own,
             asked.secret,
             asked.visitor.chain,
             peer=asked.visitor.peer,
@@ -454,7 +455,7 @@ def _done_page(
 
 async def chain(asked: Asked) -> Response:
     """The certificate and what is above it but the root, as PEM."""
-    outcome = await asked.call(asked.desk.services.invitations.collect, asked.secret, peer=asked.visitor.peer)
+    outcome = await asked.call(asked.desk.services.invitation_use.collect, asked.secret, peer=asked.visitor.peer)
     if outcome.signed is None:
         if outcome.waiting:
             return await wait(asked)
@@ -465,7 +466,7 @@ async def chain(asked: Asked) -> Response:
 
 async def chain_values(asked: Asked) -> Response:
     """The same for the page's script, which waits for it."""
-    outcome = await asked.call(asked.desk.services.invitations.collect, asked.secret, peer=asked.visitor.peer)
+    outcome = await asked.call(asked.desk.services.invitation_use.collect, asked.secret, peer=asked.visitor.peer)
     return answers.document(asked, outcome_values(outcome), status=202 if outcome.waiting else 200)
 
 
@@ -495,12 +496,12 @@ async def probe(asked: Asked) -> Response:
 
 async def _sign(asked: Asked, csr: bytes, way: Way, factor: str | None) -> Outcome:
     return await asked.call(
-        asked.desk.services.invitations.sign, asked.secret, csr, way=way, peer=asked.visitor.peer, factor=factor
+        asked.desk.services.invitation_use.sign, asked.secret, csr, way=way, peer=asked.visitor.peer, factor=factor
     )
 
 
 async def _progress(asked: Asked) -> Progress:
-    return await asked.call(asked.desk.services.invitations.progress, asked.secret, peer=asked.visitor.peer)
+    return await asked.call(asked.desk.services.invitation_use.progress, asked.secret, peer=asked.visitor.peer)
 
 
 def _factor(asked: Asked) -> str | None:

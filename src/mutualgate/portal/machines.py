@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from mutualgate.authorities.issuing import certificate_of
 from mutualgate.config import SiteConfig
-from mutualgate.enrolment.invitations import Outcome
+from mutualgate.enrolment.outcome import Outcome
 from mutualgate.errors import BadInput
 from mutualgate.model.invitation import Way
 from mutualgate.portal import answers
@@ -25,7 +25,7 @@ async def hand_in(asked: Asked, way: Way) -> Response:
     if given != CSR_TYPE:  # no form of another site can send it
         raise BadInput("what was sent has the wrong type", expected=f"Content-Type: {CSR_TYPE}", code="bad_type")
     body = await asked.body(MAX_FILE_BYTES)
-    sign = asked.desk.services.invitations.sign
+    sign = asked.desk.services.invitation_use.sign
     factor = asked.fields.get(FACTOR_FIELD)
     outcome = await asked.call(sign, asked.secret, body, way=way, peer=asked.visitor.peer, factor=factor)
     return answer(asked, outcome)

@@ -5,7 +5,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mutualgate.enrolment.invitations import Outcome
+from mutualgate.enrolment.outcome import Outcome
 from mutualgate.portal import answers, showing
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk

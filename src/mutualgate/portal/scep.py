@@ -97,18 +97,18 @@ def _answered(asked: Asked, data: bytes, recipient: Recipient, pending: OrderedD
 
 def _issued(asked: Asked, message: Message, challenge: str) -> x509.Certificate | None:
     """The certificate; None while an operator has to approve it. Raises as `sign` does."""
-    invitations = asked.desk.services.invitations
+    use = asked.desk.services.invitation_use
     secret, _, factor = challenge.partition(".")
     peer = asked.visitor.peer
     if message.kind is Kind.REQUEST:
         try:
-            outcome = invitations.sign(secret, message.csr, way=Way.APPLE, peer=peer, factor=factor or None)
+            outcome = use.sign(secret, message.csr, way=Way.APPLE, peer=peer, factor=factor or None)
         except Conflict as error:
             if error.code not in ("invitation_used", "invitation_waiting"):
                 raise
-            outcome = invitations.collect(secret, peer=peer)  # the device asks again: the answer got lost
+            outcome = use.collect(secret, peer=peer)  # the device asks again: the answer got lost
     else:
-        outcome = invitations.collect(secret, peer=peer)
+        outcome = use.collect(secret, peer=peer)
     if outcome.waiting:
         return None
     if outcome.signed is None:
