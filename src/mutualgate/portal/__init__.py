@@ -11,7 +11,9 @@ Its routes have the mode `shown`, so it hears of refused and of no certificates,
     answers.py      pages, JSON, text; the policy that they are sent with
     problems.py     an error -> its status and what a visitor reads (RFC 9457)
     assets.py       static files under the hash of what is in them
-    joining.py      from the link to the first good handshake: the pages of whoever was invited
+    joining.py      the door, and the page of an invitation with the ways that it offers (ways.py)
+    csr.py, own.py, apple.py, windows.py, linux.py    the ways
+    arriving.py     what was handed in: the wait, the certificate, the test of it
     me.py           who am I
     helping.py      instructions for each browser and program
     explaining.py   what a file is that somebody has

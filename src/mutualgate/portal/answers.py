@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # For the gate alone, which removes it: no further request on this connection. The next makes a new handshake.
 CLOSE: Final = "Mutualgate-Close"
 
+CHAIN_TYPE: Final = "application/pem-certificate-chain"
+
 COLUMNS: Final = 78
 
 
@@ -93,6 +95,11 @@ def problem(asked: Asked | None, what: Problem, kind: str, headers: Mapping[str,
     lines = [what.title, *([f"Expected: {what.expected}."] if what.expected else []), *([what.fix] if what.fix else [])]
     body = "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines) + "\n"
     return send(asked, body, "text/plain; charset=utf-8", what.status, headers)
+
+
+def chain(asked: Asked, pem: bytes) -> Response:
+    """A certificate and what is above it but the root, as PEM (RFC 8555 9.1)."""
+    return send(asked, pem, CHAIN_TYPE, 200, None)
 
 
 def send(

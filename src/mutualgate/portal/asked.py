@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -13,9 +13,14 @@ from mutualgate.errors import BadInput
 from mutualgate.portal import guard
 from mutualgate.portal.guard import Form
 from mutualgate.portal.visitor import Visitor, visitor
+from mutualgate.reading.bounded import MAX_FILE_BYTES
 
 if TYPE_CHECKING:
     from mutualgate.portal.desk import Desk
+
+CSR_TYPE: Final = "application/pkcs10"
+CSR_TYPES: Final = (CSR_TYPE, "application/x-pem-file", "application/octet-stream")
+"""As browsers and curl call a file, too."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -75,6 +80,20 @@ class Asked:
         from mutualgate.portal.assets import integrity
 
         return integrity(name)
+
+    @property
+    def content_type(self) -> str:
+        """What was sent, as the request says."""
+        return guard.content_type(self.fields)
+
+    async def csr(self, *types: str) -> bytes:
+        """The request for a certificate that was sent as one of `types`, which no form of another site can be.
+
+        Raises BadInput (`bad_type`), TooLarge.
+        """
+        if self.content_type not in types:
+            raise BadInput("what was sent has the wrong type", expected=f"Content-Type: {types[0]}", code="bad_type")
+        return await self.body(MAX_FILE_BYTES)
 
     async def body(self, limit: int = guard.MAX_FORM_BYTES) -> bytes:
         """What was sent. Raises TooLarge."""

@@ -57,7 +57,7 @@ async def explained(asked: Asked) -> Response:
 
 
 async def _upload(asked: Asked) -> bytearray:
-    if asked.fields.get("content-type", "").partition(";")[0].strip().lower() not in FORM_TYPES:
+    if asked.content_type not in FORM_TYPES:
         return bytearray(await asked.body(MAX_UPLOAD_BYTES))
     given = await asked.form(MAX_UPLOAD_BYTES + _FORM_OVERHEAD)
     return bytearray(given.file("file") or given.text("text", MAX_UPLOAD_BYTES).encode())

@@ -54,13 +54,18 @@ def check(method: str, fields: Mapping[str, str], origin: str) -> None:
             raise _cross_site()
         return
     # Neither: no browser, which sends Origin with every POST. A program has no cookie of ours, and says what it sends.
-    if fields.get("cookie") or fields.get("content-type", "").partition(";")[0].strip().lower() in FORM_TYPES:
+    if fields.get("cookie") or content_type(fields) in FORM_TYPES:
         raise NotAllowed(
             "nothing says which page this form was sent from",
             expected="a browser that sends Sec-Fetch-Site or Origin, or a program with a Content-Type of its own",
             fix="With curl, add the header field Content-Type: application/octet-stream",
             code="cross_site",
         )
+
+
+def content_type(fields: Mapping[str, str]) -> str:
+    """What the body is said to be, without parameters; empty if nothing is said."""
+    return fields.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _cross_site() -> NotAllowed:

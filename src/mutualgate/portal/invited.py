@@ -4,11 +4,13 @@ import base64
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
+from starlette.responses import Response
 
 from mutualgate.enrolment.opening import Opened
 from mutualgate.enrolment.outcome import Outcome
 from mutualgate.errors import BadInput, Conflict
 from mutualgate.model.invitation import InvitationState, Way
+from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 
 FACTOR_FIELD: Final = "second-factor"
@@ -23,6 +25,28 @@ async def opened_for(asked: Asked, way: Way) -> Opened:
     if way not in opened.invitation.ways:
         raise BadInput("this invitation cannot be used in this way", code="way_not_allowed")
     return opened
+
+
+async def sign(asked: Asked, csr: bytes, way: Way, factor: str | None = None) -> Outcome:
+    """Hands a request in; the second code, unless it was typed, is in a header field. Raises as the service does."""
+    use = asked.desk.services.invitation_use
+    given = factor_of(asked) if factor is None else factor
+    return await asked.call(use.sign, asked.secret, csr, way=way, peer=asked.visitor.peer, factor=given)
+
+
+def factor_of(asked: Asked) -> str | None:
+    """The second code, as a program sends it."""
+    return asked.fields.get(FACTOR_FIELD)
+
+
+def label(asked: Asked, client: str) -> str:
+    """What choosers show: for which host, as whom."""
+    return f"{asked.host.partition(':')[0]} - {client}"
+
+
+def outcome_document(asked: Asked, outcome: Outcome) -> Response:
+    """What came of it, as JSON."""
+    return answers.document(asked, outcome_values(outcome), status=202 if outcome.waiting else 200)
 
 
 def outcome_values(outcome: Outcome) -> dict[str, Any]:

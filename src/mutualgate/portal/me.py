@@ -7,16 +7,15 @@ from starlette.routing import Route
 
 from mutualgate.enrolment.outcome import Outcome
 from mutualgate.portal import answers, showing
-from mutualgate.portal.asked import Asked
+from mutualgate.portal.arriving import diagnosis_answer
+from mutualgate.portal.asked import CSR_TYPES, Asked
 from mutualgate.portal.desk import Desk
 from mutualgate.portal.diagnosis import Expected, diagnose, words_of
 from mutualgate.portal.guard import NotAllowed
-from mutualgate.portal.invited import outcome_values
-from mutualgate.portal.joining import CSR_TYPES, diagnosis_answer, expect, guides_for, label
+from mutualgate.portal.invited import label, outcome_document
 from mutualgate.portal.showing import fingerprint
 from mutualgate.portal.systems import machine
 from mutualgate.portal.visitor import Visitor
-from mutualgate.reading.bounded import MAX_FILE_BYTES
 
 
 def routes(desk: Desk) -> list[Route]:
@@ -67,7 +66,7 @@ async def renewal(asked: Asked) -> Response:
         client=visitor.client,
         invitation=None,
         machine=mine,
-        guides=guides_for(mine),
+        guides=mine.guides,
         label=label(asked, visitor.client),
         send=asked.to("me", "renew"),
         collect=None,
@@ -80,10 +79,9 @@ async def renewal(asked: Asked) -> Response:
 async def renewed(asked: Asked) -> Response:
     """The page's script hands the request in, over a connection that proves the certificate of before."""
     visitor = _renewable(asked)
-    expect(asked, CSR_TYPES)
-    csr = await asked.body(MAX_FILE_BYTES)
+    csr = await asked.csr(*CSR_TYPES)
     signed = await asked.call(asked.desk.services.renewals.renew, visitor.shown or b"", csr, peer=visitor.peer)
-    return answers.document(asked, outcome_values(Outcome(signed.client, signed)))
+    return outcome_document(asked, Outcome(signed.client, signed))
 
 
 async def replaced(asked: Asked) -> Response:

@@ -5,11 +5,9 @@ from starlette.routing import Route
 
 from mutualgate.errors import BadInput
 from mutualgate.portal import answers
-from mutualgate.portal.asked import Asked
+from mutualgate.portal.asked import CSR_TYPE, Asked
 from mutualgate.portal.desk import Desk
 from mutualgate.portal.guard import NotAllowed
-from mutualgate.portal.machines import CHAIN_TYPE, CSR_TYPE
-from mutualgate.reading.bounded import MAX_FILE_BYTES
 
 
 def routes(desk: Desk) -> list[Route]:
@@ -42,12 +40,10 @@ async def renew(asked: Asked) -> Response:
             expected="the request to be made with the certificate that is to be renewed",
             code="no_certificate",
         )
-    if asked.fields.get("content-type", "").partition(";")[0].strip().lower() != CSR_TYPE:
-        raise BadInput("what was sent has the wrong type", expected=f"Content-Type: {CSR_TYPE}", code="bad_type")
-    body = await asked.body(MAX_FILE_BYTES)
+    body = await asked.csr(CSR_TYPE)
     signed = await asked.call(asked.desk.services.renewals.renew, current, body, peer=asked.visitor.peer)
     if asked.kind != "json":
-        return answers.send(asked, signed.chain_pem, CHAIN_TYPE, 200, None)
+        return answers.chain(asked, signed.chain_pem)
     values = {
         "client": str(signed.client.name),
         "not_after": signed.credential.not_after,

@@ -106,6 +106,12 @@ class Machine:
         return None if self.system is System.OTHER else Guide(self.system.value)
 
     @property
+    def guides(self) -> list[Guide]:
+        """All instructions, those for this machine first."""
+        first = [] if self.guide is None else [self.guide]
+        return list(dict.fromkeys([*first, *Guide]))
+
+    @property
     def encoding(self) -> Encoding:
         """The .p12 that opens here."""
         guide = self.guide
