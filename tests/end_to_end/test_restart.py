@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,7 @@ class Load:
 def test_nobody_is_turned_away_by_restarts_under_load(gate: Gate) -> None:
     anna = gate.client("anna")
     pids = [pid_of(gate)]
-    with Load(gate, anna) as load:
+    with Load(gate, anna) as load, asking_all_the_time(gate):
         for _ in range(2):
             before = load.done
             answer = gate.command("restart").json
@@ -123,6 +124,27 @@ def test_nobody_is_turned_away_by_restarts_under_load(gate: Gate) -> None:
     assert not load.failures
     assert load.done > 40
     assert len(set(pids)) == 3
+
+
+@contextlib.contextmanager
+def asking_all_the_time(gate: Gate) -> Iterator[None]:
+    """Asks on the control socket, and is answered each time."""
+    stop = threading.Event()
+
+    def ask() -> int:
+        times = 0
+        while not stop.is_set():
+            asked_for_pid(gate)
+            times += 1
+        return times
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        try:
+            yield
+        finally:
+            stop.set()
+        assert all(one.result() for one in asking)
 
 
 def nice_values(pid: int) -> dict[str, list[int]]:
@@ -207,13 +229,11 @@ def restarting(gate: Gate) -> Iterator[tuple[int, list[Answer]]]:
 
 def asked_for_pid(gate: Gate) -> int:
     """By the control socket itself: a command takes too long to start."""
-    while True:
-        # Who asks in the moment that another process takes the commands is cut off, and asks again.
-        with contextlib.suppress(ConnectionError), socket.socket(socket.AF_UNIX) as control:
-            control.settimeout(30)
-            control.connect(str(gate.folder / "run" / "control.sock"))
-            control.sendall(b'{"do": "status"}\n')
-            return int(json.loads(control.makefile("rb").readline())["pid"])
+    with socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(30)
+        control.connect(str(gate.folder / "run" / "control.sock"))
+        control.sendall(b'{"do": "status"}\n')
+        return int(json.loads(control.makefile("rb").readline())["pid"])
 
 
 def test_a_new_process_that_dies_as_soon_as_it_serves_leaves_nobody_alone(gate: Gate) -> None:

@@ -5,8 +5,7 @@ import json
 import logging
 import os
 import socket
-import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from mutualgate.app.control import LINE_BYTES
@@ -16,6 +15,8 @@ from mutualgate.errors import MutualgateError
 log = logging.getLogger("mutualgate")
 
 Handler = Callable[[], Awaitable[Mapping[str, Any]]]
+
+_EXHAUSTED_SECONDS = 1.0
 
 
 def listener(folder: Folder) -> socket.socket:
@@ -33,40 +34,53 @@ def listener(folder: Folder) -> socket.socket:
 
 
 class Server:
-    """Answers on a socket until it is closed. The socket stays open: another process may go on with it."""
+    """Answers on a socket until it is closed. The socket stays open: another process may go on with it.
 
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+    Whoever is accepted is heard: asyncio's own servers cut those off whom they accepted just before they are closed.
+    """
+
+    def __init__(self, listener: socket.socket, handlers: Mapping[str, Handler]) -> None:
+        """Answers from now on, in the running loop."""
         self._handlers = handlers
+        self._conversations: set[asyncio.Task[None]] = set()
         self._answering: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
-
-    async def open(self, listener: socket.socket) -> None:
-        own = listener.dup()
-        own.setblocking(False)
-        if sys.version_info >= (3, 13):  # which would remove the file of a socket that is not its own
-            self._server = await asyncio.start_unix_server(
-                self._converse, sock=own, limit=LINE_BYTES, cleanup_socket=False
-            )
-        else:
-            self._server = await asyncio.start_unix_server(self._converse, sock=own, limit=LINE_BYTES)
+        self._loop = asyncio.get_running_loop()
+        self._listener = listener.dup()
+        self._listener.setblocking(False)
+        self._listen()
 
     def close(self) -> None:
         """Takes no more connections."""
-        if self._server is not None:
-            self._server.close()
+        if self._listener.fileno() >= 0:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
 
     async def answered(self, seconds: float) -> None:
         """Waits until what was asked has been answered, but not longer than that."""
         if self._answering:
             await asyncio.wait(self._answering, timeout=seconds)
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _listen(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except BlockingIOError:  # the other process was quicker
+            return
+        except OSError as error:  # out of descriptors or memory: waiting helps, spinning does not
+            log.error("nobody can be heard on the control socket for a moment: %s", error.strerror)
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(_EXHAUSTED_SECONDS, self._listen)
+            return
+        _begin(self._converse(connection), self._conversations)
+
+    async def _converse(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=connection, limit=LINE_BYTES)
         try:
             while line := await reader.readline():
-                answering = asyncio.ensure_future(self._answer(line, writer))
-                self._answering.add(answering)
-                answering.add_done_callback(self._answering.discard)
-                await answering
+                await _begin(self._answer(line, writer), self._answering)
         except (OSError, ValueError):  # a line beyond the limit, or a peer that is gone
             pass
         finally:
@@ -77,11 +91,12 @@ class Server:
         await writer.drain()
 
 
-async def serve(listener: socket.socket, handlers: Mapping[str, Handler]) -> Server:
-    """Answers on the socket from now on."""
-    server = Server(handlers)
-    await server.open(listener)
-    return server
+def _begin(what: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> asyncio.Task[None]:
+    """Starts a task, and keeps it in `among` until its end."""
+    task = asyncio.create_task(what)
+    among.add(task)
+    task.add_done_callback(among.discard)
+    return task
 
 
 async def _handle(line: bytes, handlers: Mapping[str, Handler]) -> Mapping[str, Any]:

@@ -18,25 +18,55 @@ _PATIENCE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.05
 
 
-def ask(folder: Folder, do: str, patience_seconds: float = _PATIENCE_SECONDS) -> dict[str, Any] | None:
+class _CutOff(Exception):
+    """The process that was asked is gone, or has hung up: nobody knows whether it did what it was asked."""
+
+
+def ask(
+    folder: Folder, do: str, patience_seconds: float = _PATIENCE_SECONDS, *, again: bool = True
+) -> dict[str, Any] | None:
     """Asks the running process to `do` something: its answer, or None where no process runs.
 
-    Raises `Unavailable` when one runs and does not answer in time, or answers that it could not.
+    Who is cut off asks again, `again` permitting: the process may have died just after another one took over. Raises
+    `Unavailable` when one runs and does not answer in time, or answers that it could not.
     """
     deadline = time.monotonic() + patience_seconds
-    while (answer := _ask(folder, do, patience_seconds)) is None and is_claimed(folder):
-        # It starts, or ends: what it read of the store may be from before the change that is asked about.
-        if time.monotonic() > deadline:
+    while True:
+        try:
+            answer = _ask(folder, do, max(deadline - time.monotonic(), _PAUSE_SECONDS))
+        except _CutOff as error:
+            if not again or time.monotonic() > deadline:
+                often = f", each time for {patience_seconds:g} s" if again else ""
+                raise Unavailable(
+                    f"the running gate hung up before it answered{often}", where=str(folder.control), fix=_fix(do)
+                ) from error
+        except TimeoutError as error:
             raise Unavailable(
-                f"the gate has been starting or stopping for {patience_seconds:g} s",
-                where=str(folder.path),
-                fix="See its log.",
-            )
+                f"the running gate did not answer within {patience_seconds:g} s",
+                where=str(folder.control),
+                fix=_fix(do),
+            ) from error
+        else:
+            if answer is not None or not is_claimed(folder):
+                return answer
+            # It starts, or ends: what it read of the store may be from before the change that is asked about.
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"the gate has been starting or stopping for {patience_seconds:g} s",
+                    where=str(folder.path),
+                    fix="See its log.",
+                )
         time.sleep(_PAUSE_SECONDS)
-    return answer
+
+
+def _fix(do: str) -> str:
+    if do == "sync":
+        return "The store has the change; the gate takes it over as soon as it can. See its log."
+    return "See its log; `mutualgate status` says what runs."
 
 
 def _ask(folder: Folder, do: str, patience_seconds: float) -> dict[str, Any] | None:
+    """Raises `TimeoutError`, too."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(patience_seconds)
         try:
@@ -51,12 +81,10 @@ def _ask(folder: Folder, do: str, patience_seconds: float) -> dict[str, Any] | N
         try:
             connection.sendall(json.dumps({"do": do}).encode() + b"\n")
             line = connection.makefile("rb").readline(LINE_BYTES)
-        except OSError as error:
-            raise Unavailable(
-                f"the running gate did not answer within {patience_seconds:g} s",
-                where=str(folder.control),
-                fix="The store has the change; the gate takes it over as soon as it can. See its log.",
-            ) from error
+        except ConnectionError as error:
+            raise _CutOff from error
+    if not line.endswith(b"\n") and len(line) < LINE_BYTES:
+        raise _CutOff
     return _answer(line, folder)
 
 
@@ -64,7 +92,7 @@ def _answer(line: bytes, folder: Folder) -> dict[str, Any]:
     try:
         answer = json.loads(line)
     except ValueError as error:
-        raise Unavailable("the running gate stopped before it answered", where=str(folder.control)) from error
+        raise Unavailable("the running gate's answer cannot be read", where=str(folder.control)) from error
     if not isinstance(answer, dict) or "problem" in answer:
         problem = answer.get("problem") if isinstance(answer, dict) else answer
         raise Unavailable(f"the running gate could not: {problem}", where=str(folder.control))

@@ -159,7 +159,7 @@ class Runner:
                 self._held.append(Given(_CONTROL, "", listener))
                 if self._predecessor is not None:
                     await self._predecessor.serving()  # from then on it follows what changes, and commands are heard
-                await self._begin_chores(listener)
+                self._begin_chores(listener)
                 pump = asyncio.create_task(again("keeping what happened", self._pump.step, self._stopping))
                 export = asyncio.create_task(again("handing over traces", self._export_traces, self._stopping))
                 stack.callback(export.cancel)
@@ -233,7 +233,7 @@ class Runner:
             except BaseException:
                 successor.kill()
                 if not self._stopping.is_set():
-                    await self._begin_chores(self._held[-1].listener)
+                    self._begin_chores(self._held[-1].listener)
                 raise
             await successor.yours()
             await self._watch(successor)
@@ -273,7 +273,7 @@ class Runner:
             self._stopping.set()
             raise Unavailable("the new process was told to end, and the gate ends with it")
         if not self._stopping.is_set():
-            await self._begin_chores(self._held[-1].listener)
+            self._begin_chores(self._held[-1].listener)
         raise Unavailable(f"the new process {how} when it had just begun to serve", fix="See the log.")
 
     async def _prove(self) -> None:
@@ -369,7 +369,7 @@ class Runner:
         """What the store says now. Raises what the store raises."""
         return overview(self._services.store)
 
-    async def _begin_chores(self, listener: socket.socket) -> None:
+    def _begin_chores(self, listener: socket.socket) -> None:
         """Hears commands, and does what is to be done again and again."""
         handlers = {
             "sync": self._on_sync,
@@ -377,7 +377,7 @@ class Runner:
             "upstreams": self._on_upstreams,
             "restart": self._on_restart,
         }
-        self._server = await answering.serve(listener, handlers)
+        self._server = answering.Server(listener, handlers)
         self._tasks = [
             asyncio.create_task(again(what, step, self._stopping))
             for what, step in (

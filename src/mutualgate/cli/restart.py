@@ -20,7 +20,7 @@ def restart(dir: Dir = DEFAULT_DIR, json: Json = False) -> int:
 
     folder = Folder(dir)
     folder.require()
-    answer = control.ask(folder, "restart", _PATIENCE_SECONDS)
+    answer = control.ask(folder, "restart", _PATIENCE_SECONDS, again=False)  # once is enough
     if answer is None:
         emit({"running": False}, f"No gate runs on {plain(dir)}. Start one: mutualgate up --dir {plain(dir)}", json)
         return NO
