@@ -545,7 +545,7 @@ def anchored(tx: Transaction, name: str, ca: pki.Issued) -> None:
         grace=timedelta(0),
         leaf_limit=timedelta(days=90),
     )
-    tx.partners.add_anchor(anchor, hashlib.sha256(ca.certificate.subject.public_bytes()).digest())
+    tx.anchors.add(anchor, hashlib.sha256(ca.certificate.subject.public_bytes()).digest())
 
 
 def test_what_a_partner_vouches_for_comes_in_by_the_partner(

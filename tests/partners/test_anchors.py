@@ -32,7 +32,7 @@ def active(partners: Partners, ca: pki.Issued, name: str = "acme") -> Anchor:
 def told(store: Store) -> list[int]:
     """The CAs that the judge knows."""
     with store.reading() as tx:
-        return [one[0] for part in tx.partners.walk_anchors(10) for one in part]
+        return [one[0] for part in tx.anchors.walk(10) for one in part]
 
 
 def _actions(store: Store) -> list[str]:
@@ -267,7 +267,7 @@ def test_terms_change_and_are_told(partners: Partners, store: Store) -> None:
     changed = partners.anchors.set("acme", anchor.id, change)
     assert (changed.depth, changed.sub_cas, changed.environment) == (1, sub, "test")
     with store.reading() as tx:
-        ((_, _, _, _, _, _, depth, keys, environment, mode, _, _, policy, _),) = tx.partners.plain_anchors([anchor.id])
+        ((_, _, _, _, _, _, depth, keys, environment, mode, _, _, policy, _),) = tx.anchors.plain([anchor.id])
     assert (depth, keys, environment, mode, policy) == (1, [sub[0]], "test", "fail", "1.2.3.4")
 
 
@@ -277,7 +277,7 @@ def test_a_ca_retires_at_once_or_on_a_day(partners: Partners, store: Store, cloc
     leaving = partners.anchors.retire("acme", anchor.id, on=day)
     assert leaving.state is AnchorState.RETIRING
     with store.reading() as tx:
-        assert tx.partners.plain_anchors([anchor.id])[0][4] == int(day.timestamp())
+        assert tx.anchors.plain([anchor.id])[0][4] == int(day.timestamp())
     with pytest.raises(BadInput, match="by itself"):
         partners.anchors.retire("acme", anchor.id, on=anchor.not_after + timedelta(days=1))
     clock.move(timedelta(days=31))

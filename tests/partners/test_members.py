@@ -15,7 +15,7 @@ from mutualgate.store import Store
 
 def told(store: Store) -> list[tuple[int, str, int]]:
     with store.reading() as tx:
-        return [one for part in tx.partners.walk_members(10) for one in part]
+        return [one for part in tx.members.walk(10) for one in part]
 
 
 def see(store: Store, partners: Partners, *sans: str, name: str = "acme") -> Member | None:

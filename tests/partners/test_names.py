@@ -98,6 +98,6 @@ def test_the_judge_finds_a_client_by_this_name(
     assert name is not None
     with store.transaction() as tx:
         client = tx.clients.add(ClientName("anna"), contact="", roles=(), at=pki.NOW)
-        tx.partners.put_member(Member(1, name, client.id, MemberState.ACTIVE, pki.NOW))
+        tx.members.put(Member(1, name, client.id, MemberState.ACTIVE, pki.NOW))
     found = Judge(snapshot.build(store, [])).decide([leaf.der], at)
     assert found.client_name == "anna", (name, found.detail)

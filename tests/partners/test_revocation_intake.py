@@ -212,7 +212,7 @@ from cryptography import x509
 path, data, ca, anchor = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
 store = Store.open(path, lambda: pki.NOW)
 with store.reading() as tx:
-    found = tx.partners.anchor(anchor)
+    found = tx.anchors.get(anchor)
 certificate = x509.load_pem_x509_certificate(ca.read_bytes())
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 verified = verify_list(data.read_bytes(), certificate, [], pki.NOW, "x")

@@ -102,7 +102,7 @@ def test_a_partner_is_suspended_resumed_and_removed(partners: Partners, store: S
     partners.remove("acme")
     assert list(told(store)) == ["umbrella"]
     with store.reading() as tx:
-        anchor = tx.partners.anchor(claimed.anchor.id)
+        anchor = tx.anchors.get(claimed.anchor.id)
     assert anchor is not None
     assert anchor.state is AnchorState.RETIRED
     assert partners.add("acme").id != claimed.partner.id
@@ -176,7 +176,7 @@ def test_every_change_of_trust_is_taken_back(partners: Partners, store: Store) -
 
     def records() -> list[object]:
         with store.reading() as tx:
-            walks = (tx.partners.walk(9), tx.partners.walk_anchors(9), tx.partners.walk_members(9), tx.clients.walk(9))
+            walks = (tx.partners.walk(9), tx.anchors.walk(9), tx.members.walk(9), tx.clients.walk(9))
             return [one for walk in walks for part in walk for one in part]  # type: ignore[attr-defined]
 
     for change in (

@@ -152,7 +152,7 @@ def test_who_left_the_partner_looks_after_it_no_more(
 ) -> None:
     member = services.partners.members.list(ACME, search="chief")[0].member
     with services.store.transaction() as tx:
-        tx.partners.put_member(replace(member, state=MemberState.PENDING))
+        tx.members.put(replace(member, state=MemberState.PENDING))
     assert get(portal, companies.chief(), "/acme").status == 403
     services.partners.members.remove(ACME, "dns:chief.acme.example")
     assert get(portal, companies.chief(), "/acme").status == 403

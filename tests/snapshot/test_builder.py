@@ -81,7 +81,7 @@ def list_of(anchor: int, scope: str = "") -> ForeignList:
 
 def claimed(tx: Transaction, of: Partner, text: str = "ca", **changed: object) -> Anchor:
     one = replace(claim(of, text), **changed)  # type: ignore[arg-type]
-    return tx.partners.add_anchor(one, hashlib.sha256(text.encode()).digest())
+    return tx.anchors.add(one, hashlib.sha256(text.encode()).digest())
 
 
 def test_the_judge_is_told_what_clients_and_partners_brought(store: Store) -> None:
@@ -107,7 +107,7 @@ def test_the_judge_is_told_what_clients_and_partners_brought(store: Store) -> No
             ("dns:c.acme.example", None, MemberState.ACTIVE),
             ("dns:d.acme.example", gone.id, MemberState.ACTIVE),
         ):
-            tx.partners.put_member(Member(acme.id, name, owner, state, AT))
+            tx.members.put(Member(acme.id, name, owner, state, AT))
         tx.foreign.put_list(list_of(active.id))
         tx.foreign.change(active.id, "", [], [(b"\7", SECONDS, 1), (b"\x08", SECONDS, 0)])
         tx.foreign.want(active.id, b"\x09", AT, AT + timedelta(days=1))
@@ -224,8 +224,8 @@ def test_what_goes_is_taken_away(store: Store) -> None:
         acme, left = partner(tx), partner(tx, "left")
         cas = [claimed(tx, acme), claimed(tx, left, "other")]
         for number, owner in enumerate((anna, bert, bert)):
-            tx.partners.put_member(Member(acme.id, f"dns:{number}.example", owner.id, MemberState.ACTIVE, AT))
-        tx.partners.put_member(Member(left.id, "dns:0.example", anna.id, MemberState.ACTIVE, AT))
+            tx.members.put(Member(acme.id, f"dns:{number}.example", owner.id, MemberState.ACTIVE, AT))
+        tx.members.put(Member(left.id, "dns:0.example", anna.id, MemberState.ACTIVE, AT))
         tx.foreign.put_list(list_of(cas[0].id))
         tx.foreign.change(cas[0].id, "", [], [(b"\7", SECONDS, 1), (b"\x08", SECONDS, 0)])
     followed = mirror.of(build(store, SITES))
@@ -245,13 +245,13 @@ def test_what_goes_is_taken_away(store: Store) -> None:
         tx.pins.set(pins[0].id, state=PinState.REMOVED, retired=AT)
     follow(2, 2, 2, 4, 1)
     with store.transaction() as tx:
-        tx.partners.remove_member(acme.id, "dns:0.example")
+        tx.members.remove(acme.id, "dns:0.example")
     follow(2, 2, 2, 3, 1)
     with store.transaction() as tx:
         tx.clients.set_state(bert.id, ClientState.GONE)
     follow(0, 2, 2, 1, 1)
     with store.transaction() as tx:
-        tx.partners.set_anchor(replace(cas[0], state=AnchorState.RETIRED))
+        tx.anchors.set(replace(cas[0], state=AnchorState.RETIRED))
     follow(0, 2, 1, 1, 1)
     with store.transaction() as tx:
         tx.partners.set(replace(left, state=PartnerState.GONE))
@@ -353,18 +353,18 @@ class _World:
     def move_ca(self, tx: Transaction, pick: int) -> None:
         if self.cas:
             one = replace(self.cas[pick % len(self.cas)], state=tuple(AnchorState)[pick % 4])
-            tx.partners.set_anchor(one)
+            tx.anchors.set(one)
 
     def member(self, tx: Transaction, pick: int) -> None:
         one, who = self._partner(tx, pick), self._there(tx, pick)
         if one is not None and who is not None:
             name, state = f"dns:{pick % 4}.example", MemberState.PENDING if pick % 5 == 0 else MemberState.ACTIVE
-            tx.partners.put_member(Member(one.id, name, who.id, state, AT))
+            tx.members.put(Member(one.id, name, who.id, state, AT))
 
     def remove_member(self, tx: Transaction, pick: int) -> None:
         one = self._partner(tx, pick)
         if one is not None:
-            tx.partners.remove_member(one.id, f"dns:{pick % 4}.example")
+            tx.members.remove(one.id, f"dns:{pick % 4}.example")
 
     def foreign(self, tx: Transaction, pick: int) -> None:
         if self.cas:

@@ -106,7 +106,7 @@ def with_partner(
             grace=timedelta(0),
             leaf_limit=timedelta(days=400),
         )
-        tx.partners.add_anchor(anchor, named(ca))
+        tx.anchors.add(anchor, named(ca))
         for kind, pattern in RULES:
             if (kind is RuleKind.ORGANIZATION) == (profile is PartnerProfile.PSD2):
                 tx.partners.add_rule(partner.id, kind, pattern, None, pki.NOW)
@@ -115,7 +115,7 @@ def with_partner(
             tx.partners.add_intermediate(partner.id, digest, named(helper), helper.der, pki.NOW)
         for number, text in enumerate(recorded):
             who = tx.clients.add(ClientName(f"{name} {number}"), contact="", roles=(), at=pki.NOW)
-            tx.partners.put_member(Member(partner.id, text, who.id, MemberState.ACTIVE, pki.NOW))
+            tx.members.put(Member(partner.id, text, who.id, MemberState.ACTIVE, pki.NOW))
 
 
 def named(ca: pki.Issued) -> bytes:

@@ -15,7 +15,7 @@ SECONDS = int(AT.timestamp())
 
 
 def anchor(tx: Transaction, text: str = "ca") -> Anchor:
-    return tx.partners.add_anchor(claim(partner(tx, text), text), text.encode().ljust(32))
+    return tx.anchors.add(claim(partner(tx, text), text), text.encode().ljust(32))
 
 
 def crl(of: Anchor, scope: str = "", number: int = 7, entries: int = 0) -> ForeignList:

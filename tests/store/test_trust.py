@@ -38,10 +38,10 @@ def test_a_row_that_was_added_goes_again_and_gives_its_key_back(store: Store) ->
 def test_rows_that_were_changed_or_taken_away_are_as_before(store: Store) -> None:
     with store.transaction() as tx:
         acme = partner(tx)
-        anchor = tx.partners.add_anchor(claim(acme), b"s" * 32)
+        anchor = tx.anchors.add(claim(acme), b"s" * 32)
         rule = tx.partners.add_rule(acme.id, RuleKind.DNS, "*.acme.example", None, AT)
         member = Member(acme.id, "dns:a.acme.example", acme.client, MemberState.ACTIVE, AT)
-        tx.partners.put_member(member)
+        tx.members.put(member)
     with store.transaction() as tx:
         watch = tx.trust.watch()
         watch.changes("partner", acme.id)
@@ -49,16 +49,16 @@ def test_rows_that_were_changed_or_taken_away_are_as_before(store: Store) -> Non
         watch.changes("name_rule", rule.id)
         watch.changes("member", acme.id, member.name)
         tx.partners.set(replace(acme, admits=PartnerAdmits.LISTED))
-        tx.partners.set_anchor(replace(anchor, state=AnchorState.RETIRED))
+        tx.anchors.set(replace(anchor, state=AnchorState.RETIRED))
         tx.partners.remove_rule(rule)
-        tx.partners.remove_member(acme.id, member.name)
+        tx.members.remove(acme.id, member.name)
         id = tx.trust.record(AT, "test", "much", watch)
     with store.transaction() as tx:
         tx.trust.undo(id, AT)
         assert tx.partners.get(acme.id) == acme
-        assert tx.partners.anchor(anchor.id) == anchor
+        assert tx.anchors.get(anchor.id) == anchor
         assert tx.partners.rules_of(acme.id) == [rule]
-        assert tx.partners.member(acme.id, member.name) == member
+        assert tx.members.get(acme.id, member.name) == member
 
 
 def test_what_was_changed_since_is_not_taken_back(store: Store) -> None:
@@ -81,7 +81,7 @@ def test_what_something_later_depends_on_is_not_taken_back(store: Store) -> None
         watch.adds("partner", acme.id)
         added = tx.trust.record(AT, "test", "partner add", watch)
         watch = tx.trust.watch()
-        anchor = tx.partners.add_anchor(claim(acme), b"s" * 32)
+        anchor = tx.anchors.add(claim(acme), b"s" * 32)
         watch.adds("anchor", anchor.id)
         claimed = tx.trust.record(AT, "test", "ca add", watch)
         bound = tx.partners.add_rule(acme.id, RuleKind.EMAIL, "a@acme.example", anchor.id, AT)

@@ -92,7 +92,7 @@ class Approvals:
         if found.partner is not None and found.member is not None:
             with self._store.reading() as tx:
                 known = client is not None and tx.clients.find(ClientName(client)) is not None
-                waits = tx.partners.member(found.partner.id, found.member)
+                waits = tx.members.get(found.partner.id, found.member)
             if client is not None and not known:
                 Clients(self._store, self._by).add(
                     client, contact=found.partner.contact, roles=held or found.partner.roles

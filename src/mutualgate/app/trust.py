@@ -19,7 +19,7 @@ from mutualgate.model.partner import Member, MemberState
 from mutualgate.model.sighting import Sighting
 from mutualgate.model.trust import TrustChange
 from mutualgate.partners import bounds
-from mutualgate.store.partners import parse_member_key
+from mutualgate.store.members import parse_member_key
 
 if TYPE_CHECKING:
     from mutualgate.app.services import Services
@@ -145,7 +145,7 @@ def _put_out(store: Store, since: int) -> tuple[str, ...]:
     """The names of the clients that are outside their partner's rules by what changed after the epoch `since`."""
     with store.reading() as tx:
         keys = [parse_member_key(one.key) for one in tx.changes.since(since) or () if one.kind is ChangeKind.MEMBER]
-        members = [tx.partners.member(*key) for key in dict.fromkeys(keys)]
+        members = [tx.members.get(*key) for key in dict.fromkeys(keys)]
         ids = {one.client for one in members if one is not None and one.state is MemberState.OUTSIDE}
         return tuple(sorted(str(one.name) for one in tx.clients.get_many(id for id in ids if id).values()))
 

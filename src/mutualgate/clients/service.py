@@ -77,7 +77,7 @@ class Clients:
         """The client of this name with its credentials, oldest first. Raises `NotFound`."""
         with self._store.reading() as tx:
             client = find(tx, name)
-            members = tx.partners.memberships_of(client.id)
+            members = tx.members.of_client(client.id)
             partners = tx.partners.get_many({one.partner for one in members})
             return ClientView(
                 client,
@@ -282,7 +282,7 @@ def find(tx: Transaction, name: str) -> Client:
 
 def _leave_partners(tx: Transaction, client: Client) -> None:
     """Takes it off the lists of partners. Raises `Conflict` where it would go on coming in, as the partner's own."""
-    members = tx.partners.memberships_of(client.id)
+    members = tx.members.of_client(client.id)
     partners = tx.partners.get_many({one.partner for one in members})
     for one in members:
         partner = partners[one.partner]
@@ -294,7 +294,7 @@ def _leave_partners(tx: Transaction, client: Client) -> None:
                 code="admitted_by_rule",
             )
     for one in members:
-        tx.partners.remove_member(one.partner, one.name)
+        tx.members.remove(one.partner, one.name)
 
 
 def subject(client: Client) -> str:

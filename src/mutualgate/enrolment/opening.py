@@ -85,7 +85,7 @@ def check_partner(tx: Transaction, invitation: Invitation) -> None:
     partner = tx.partners.get(invitation.partner)
     there = any(
         one.partner == invitation.partner and one.state is MemberState.ACTIVE
-        for one in tx.partners.memberships_of(invitation.client)
+        for one in tx.members.of_client(invitation.client)
     )
     if partner is None or partner.state is not PartnerState.ACTIVE or not there:
         raise Conflict("this invitation was taken back", fix=ASK, code="invitation_revoked")

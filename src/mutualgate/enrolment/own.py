@@ -73,7 +73,7 @@ def partner_above(tx: Transaction, chain: Sequence[x509.Certificate]) -> Partner
             return None
         with odd_serials_allowed():
             issuer = hashlib.sha256(certificate.issuer.public_bytes()).digest()
-        for anchor in tx.partners.anchors_with_subject(issuer):
+        for anchor in tx.anchors.with_subject(issuer):
             if anchor.state in (AnchorState.ACTIVE, AnchorState.RETIRING) and _signed(
                 x509.load_der_x509_certificate(anchor.certificate), certificate
             ):

@@ -125,7 +125,7 @@ class PartnerInvitations:
             clients = tx.clients.get_many({one.client for one in found})
             listed = []
             for one in found[:limit]:
-                names = [member.name for member in tx.partners.memberships_of(one.client) if member.partner == owner.id]
+                names = [member.name for member in tx.members.of_client(one.client) if member.partner == owner.id]
                 not_after, seen = came_of(tx, one)
                 listed.append(Listed(Opened(one, clients[one.client]), names[0] if names else "", not_after, seen))
         return Page(tuple(listed), total, found[limit - 1].id if len(found) > limit else None)
@@ -149,7 +149,7 @@ class PartnerInvitations:
         with self._store.reading() as tx:
             owner = _active(tx, partner)
             _check_grantable(owner, opened.client)
-            for member in tx.partners.memberships_of(opened.client.id):
+            for member in tx.members.of_client(opened.client.id):
                 if member.partner == owner.id:
                     self._check_permitted(tx, owner, member.name)
         return self._invitations.renew_link(opened.invitation.id)
@@ -159,7 +159,7 @@ class PartnerInvitations:
     ) -> Client:
         """Who is invited within the partner's rules: a client that it has, or a new one."""
         self._check_permitted(tx, owner, name)
-        member = tx.partners.member(owner.id, name)
+        member = tx.members.get(owner.id, name)
         if member is not None and member.state is MemberState.ACTIVE and member.client is not None:
             client = tx.clients.get(member.client)
             assert client is not None  # noqa: S101 - a row refers to it

@@ -265,7 +265,7 @@ def _own_lists(tx: Transaction, now: datetime) -> Iterable[Expiring]:
 
 
 def _partner_cas(tx: Transaction, now: datetime, until: datetime) -> Iterable[Expiring]:
-    found = tx.partners.anchors_beside_ending(until)
+    found = tx.anchors.beside_ending(until)
     anchors = [one for one in found if one.state_at(now) is not AnchorState.RETIRED]
     partners = tx.partners.get_many({one.partner for one in anchors})
     by_partner: dict[int, list[Anchor]] = {}
@@ -294,7 +294,7 @@ def _partner_lists(tx: Transaction, now: datetime) -> Iterable[Expiring]:
     lists = [one for one in tx.foreign.all_lists() if _near(one.this_update, one.next_update, now)]
     if not lists:
         return
-    known = tx.partners.counting({one.anchor for one in lists})
+    known = tx.anchors.counting({one.anchor for one in lists})
     anchors = {one.id: one for one in known if one.state_at(now) is not AnchorState.RETIRED}
     partners = tx.partners.get_many({one.partner for one in anchors.values()})
     for one in lists:

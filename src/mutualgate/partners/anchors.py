@@ -93,10 +93,10 @@ class Anchors:
             _check_new(tx, partner, found)
             held_by = None if terms.shared else _holder(tx, partner, found.spki, now)
             watch = tx.trust.watch()
-            before = tx.partners.anchor_of(partner.id, found.spki)
+            before = tx.anchors.of_key(partner.id, found.spki)
             if before is not None:
                 watch.changes("anchor", before.id)
-            anchor = tx.partners.add_anchor(
+            anchor = tx.anchors.add(
                 Anchor(
                     id=0,
                     partner=partner.id,
@@ -163,7 +163,7 @@ class Anchors:
             partner = find(tx, name)
             claims = [
                 one
-                for one in tx.partners.anchors_of(partner.id)
+                for one in tx.anchors.of_partner(partner.id)
                 if one.state is AnchorState.PENDING and (anchor is None or one.id == anchor)
             ]
             claim = proved(claims, certificate, partner, where, now)
@@ -178,7 +178,7 @@ class Anchors:
                 )
             elif claim.approval and not approved:
                 claim = replace(claim, challenge=None, challenge_expires=None)
-                tx.partners.set_anchor(claim)
+                tx.anchors.set(claim)
                 self._record(tx, now, "anchor.prove", partner, claim, {"proof": _fingerprint(certificate)})
                 self._tell(
                     tx,
@@ -207,7 +207,7 @@ class Anchors:
         """
         certificate = read_certificates(leaf, "the certificate")[0]
         with self._store.reading() as tx:
-            found = [tx.partners.claim_of(code) for code in codes(certificate)]
+            found = [tx.anchors.claim_of(code) for code in codes(certificate)]
             claim = next((one for one in found if one is not None), None)
             partner = None if claim is None else tx.partners.get(claim.partner)
         if claim is None or partner is None:
@@ -263,7 +263,7 @@ class Anchors:
             terms = replace(change(terms_of(anchor)), shared=anchor.shared)
             if terms.hold and not (anchor.hold or anchor.sub_cas or terms.sub_cas):
                 # Whoever came in below it until now goes on to: only what is new waits.
-                terms = replace(terms, sub_cas=tuple(one.spki for one in tx.partners.seen_cas([id])))
+                terms = replace(terms, sub_cas=tuple(one.spki for one in tx.anchors.seen_below([id])))
             check_terms(terms, ca.of_certificate(ca.parsed(anchor), f"CA {id}", anchor.not_before), f"CA {id}")
             watch = tx.trust.watch()
             watch.changes("anchor", id)
@@ -279,7 +279,7 @@ class Anchors:
                 policy=terms.policy,
                 hold=terms.hold,
             )
-            tx.partners.set_anchor(done)
+            tx.anchors.set(done)
             self._record(tx, now, "anchor.terms", partner, done, {})
             tx.trust.record(now, self._by, f"partner ca set {partner.name} {id}", watch)
         return done
@@ -312,7 +312,7 @@ class Anchors:
                 not_before=found.certificate.not_valid_before_utc,
                 not_after=found.certificate.not_valid_after_utc,
             )
-            tx.partners.set_anchor(done)
+            tx.anchors.set(done)
             self._record(tx, now, "anchor.renew", partner, done, {"not_after": done.not_after.isoformat()})
             tx.trust.record(now, self._by, f"partner ca renew {partner.name} {id}", watch)
         return done
@@ -336,7 +336,7 @@ class Anchors:
                 if on > last:
                     raise BadInput(f"it ends on {last:%Y-%m-%d} by itself", where="--on", expected="an earlier day")
                 done = replace(anchor, state=AnchorState.RETIRING, retire_at=on)
-            tx.partners.set_anchor(done)
+            tx.anchors.set(done)
             self._record(
                 tx, now, "anchor.retire", partner, done, {"on": done.retire_at.isoformat() if done.retire_at else None}
             )
@@ -347,7 +347,7 @@ class Anchors:
         """All claims that wait, whose they are, and who else holds the key."""
         now = self._store.clock()
         with self._store.reading() as tx:
-            claims = [one for one in tx.partners.pending_anchors() if not late(one, now)]
+            claims = [one for one in tx.anchors.pending() if not late(one, now)]
             partners = tx.partners.get_many({one.partner for one in claims})
             return [(one, partners[one.partner], _holder(tx, partners[one.partner], one.spki, now)) for one in claims]
 
@@ -355,25 +355,25 @@ class Anchors:
         """Withdraws claims whose proof did not come in time, and says how many those were."""
         now = self._store.clock()
         with self._store.reading() as tx:
-            if not any(late(one, now) for one in tx.partners.pending_anchors()):
+            if not any(late(one, now) for one in tx.anchors.pending()):
                 return 0
         with self._store.transaction() as tx:
             return self._forget_late(tx, now)
 
     def _forget_late(self, tx: Transaction, now: datetime) -> int:
-        lapsed = [one for one in tx.partners.pending_anchors() if late(one, now)]
+        lapsed = [one for one in tx.anchors.pending() if late(one, now)]
         for one in lapsed:
             partner = tx.partners.get(one.partner)
             assert partner is not None  # noqa: S101 - a row refers to it
             done = replace(one, state=AnchorState.RETIRED, retire_at=now, challenge=None, challenge_expires=None)
-            tx.partners.set_anchor(done)
+            tx.anchors.set(done)
             audit.record(tx, now, "clock", "anchor.lapse", subject(partner), {"anchor": one.id})
         return len(lapsed)
 
     def _activate(self, tx: Transaction, now: datetime, partner: Partner, claim: Anchor, found: ca.Ca) -> Anchor:
         named = [
             other
-            for other in tx.partners.anchors_with_subject(found.subject_hash)
+            for other in tx.anchors.with_subject(found.subject_hash)
             if other.id != claim.id and other.state_at(now) in (AnchorState.ACTIVE, AnchorState.RETIRING)
         ]
         alike = sum(_key_id(other) == found.key_id for other in named)
@@ -385,7 +385,7 @@ class Anchors:
                 code="too_many_alike",
             )
         done = replace(claim, state=AnchorState.ACTIVE, activated=now, challenge=None, challenge_expires=None)
-        tx.partners.set_anchor(done)
+        tx.anchors.set(done)
         return done
 
     def _tell_of_conflict(
@@ -407,7 +407,7 @@ class Anchors:
 
     def _find(self, tx: Transaction, name: str, id: int) -> tuple[Partner, Anchor]:
         partner = find(tx, name)
-        anchor = tx.partners.anchor(id)
+        anchor = tx.anchors.get(id)
         if anchor is None or anchor.partner != partner.id:
             raise NotFound(
                 f"the partner '{partner.name}' has no CA {id}",
@@ -440,7 +440,7 @@ class Anchors:
     def list(self, name: str) -> list[Anchor]:
         """A partner's CAs, oldest first, retired ones too. Raises `NotFound`."""
         with self._store.reading() as tx:
-            return tx.partners.anchors_of(find(tx, name).id)
+            return tx.anchors.of_partner(find(tx, name).id)
 
 
 def vouching(tx: Transaction, chain: Sequence[x509.Certificate]) -> list[Anchor]:
@@ -459,7 +459,7 @@ def of_subject(tx: Transaction, subject: bytes) -> list[Anchor]:
     """The CAs that count and have this subject, in DER; no more than may be."""
     import hashlib
 
-    alike = tx.partners.anchors_with_subject(hashlib.sha256(subject).digest())[: 4 * MOST_ALIKE]
+    alike = tx.anchors.with_subject(hashlib.sha256(subject).digest())[: 4 * MOST_ALIKE]
     return [one for one in alike if one.state is not AnchorState.PENDING]
 
 
@@ -468,7 +468,7 @@ def _check_new(tx: Transaction, partner: Partner, found: ca.Ca) -> None:
         raise Conflict("this is the key of an authority of ours", expected="the partner's own CA", code="key_in_use")
     if tx.credentials.key_owner(found.spki) is not None:
         raise Conflict("a client proves itself with this key", expected="a CA's own key", code="key_in_use")
-    before = tx.partners.anchor_of(partner.id, found.spki)
+    before = tx.anchors.of_key(partner.id, found.spki)
     if before is not None and before.state is not AnchorState.RETIRED:
         raise Conflict(
             f"this key is the CA {before.id} of the partner '{partner.name}' already, {before.state}",
@@ -478,7 +478,7 @@ def _check_new(tx: Transaction, partner: Partner, found: ca.Ca) -> None:
             code="anchor_known",
             facts={"anchor": before.id},
         )
-    there = [one for one in tx.partners.anchors_of(partner.id) if one.state is not AnchorState.RETIRED]
+    there = [one for one in tx.anchors.of_partner(partner.id) if one.state is not AnchorState.RETIRED]
     if len(there) >= MOST_PER_PARTNER:
         raise Conflict(
             f"the partner '{partner.name}' has {len(there)} CAs already", fix="Retire some", code="too_many_anchors"
@@ -487,7 +487,7 @@ def _check_new(tx: Transaction, partner: Partner, found: ca.Ca) -> None:
 
 def _holder(tx: Transaction, partner: Partner, spki: bytes, now: datetime) -> Partner | None:
     """R5: the other partner whose own this key is: a claim is nobody's, and what is shared is everybody's."""
-    for other in tx.partners.anchors_with_key(spki):
+    for other in tx.anchors.with_key(spki):
         if other.partner == partner.id or other.shared or other.state is AnchorState.PENDING:
             continue
         if other.state_at(now) is not AnchorState.RETIRED:

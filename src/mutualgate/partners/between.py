@@ -51,12 +51,12 @@ class Between:
         """Those that were seen below a partner's CAs, oldest first. Raises `NotFound`."""
         with self._store.reading() as tx:
             partner = find(tx, name)
-            return _below(tx, tx.partners.anchors_of(partner.id), {partner.id: partner})
+            return _below(tx, tx.anchors.of_partner(partner.id), {partner.id: partner})
 
     def waiting(self) -> list[Below]:
         """All that wait to be allowed."""
         with self._store.reading() as tx:
-            anchors = tx.partners.anchors_holding()
+            anchors = tx.anchors.holding()
             partners = tx.partners.get_many({one.partner for one in anchors})
             return [one for one in _below(tx, anchors, partners) if one.state == "waits"]
 
@@ -87,7 +87,7 @@ class Between:
                 keys = (*one.sub_cas, spki) if allow else tuple(key for key in one.sub_cas if key != spki)
                 watch.changes("anchor", one.id)
                 changed = replace(one, sub_cas=keys)
-                tx.partners.set_anchor(changed)
+                tx.anchors.set(changed)
                 facts: audit.Facts = {"anchor": one.id, "spki": spki.hex()}
                 action = "anchor.allow" if allow else "anchor.disallow"
                 audit.record(tx, now, self._by, action, subject(partner), facts)
@@ -128,7 +128,7 @@ def known(tx: Transaction, certificate: x509.Certificate, anchors: Iterable[Anch
     spki = spki_fingerprint(certificate)
     for anchor in anchors:
         if anchor.depth and _is_new(tx, anchor, spki):
-            tx.partners.add_seen_ca(_seen(anchor, certificate, spki, at))
+            tx.anchors.add_seen(_seen(anchor, certificate, spki, at))
 
 
 def _note(
@@ -137,7 +137,7 @@ def _note(
     name = hashlib.sha256(certificate.issuer.public_bytes()).digest()
     spki = spki_fingerprint(certificate)
     made = []
-    for anchor in tx.partners.anchors_with_subject(name)[:MOST_OF_ONE_NAME]:
+    for anchor in tx.anchors.with_subject(name)[:MOST_OF_ONE_NAME]:
         if not anchor.depth or anchor.spki == spki or anchor.state_at(at) not in _COUNTS:
             continue
         # By signature, last of all: it costs, and most have been seen.
@@ -148,7 +148,7 @@ def _note(
         partner = tx.partners.get(anchor.partner)
         assert partner is not None  # noqa: S101 - a row refers to it
         one = _seen(anchor, certificate, spki, at)
-        tx.partners.add_seen_ca(one)
+        tx.anchors.add_seen(one)
         state = Below(partner, anchor, one).state
         facts: audit.Facts = {"anchor": anchor.id, "spki": spki.hex(), "subject": one.subject, "state": state}
         audit.record(tx, at, "gate", "anchor.below_seen", subject(partner), facts)
@@ -179,7 +179,7 @@ def _seen(anchor: Anchor, certificate: x509.Certificate, spki: bytes, at: dateti
 
 
 def _is_new(tx: Transaction, anchor: Anchor, spki: bytes) -> bool:
-    seen = tx.partners.seen_cas([anchor.id])
+    seen = tx.anchors.seen_below([anchor.id])
     return len(seen) < MOST_BELOW and all(one.spki != spki for one in seen)
 
 
@@ -192,14 +192,14 @@ def _is_ca(certificate: x509.Certificate) -> bool:
 
 def _below(tx: Transaction, anchors: Iterable[Anchor], partners: dict[int, Partner]) -> list[Below]:
     by_id = {one.id: one for one in anchors}
-    return [Below(partners[by_id[one.anchor].partner], by_id[one.anchor], one) for one in tx.partners.seen_cas(by_id)]
+    return [Below(partners[by_id[one.anchor].partner], by_id[one.anchor], one) for one in tx.anchors.seen_below(by_id)]
 
 
 def _meant(tx: Transaction, partner: Partner, spki: bytes, id: int | None, now: datetime) -> list[Anchor]:
     """Those of the partner's CAs below which the CA of this key is to stand, or not."""
     anchors = [
         one
-        for one in tx.partners.anchors_of(partner.id)
+        for one in tx.anchors.of_partner(partner.id)
         if one.depth and one.state_at(now) is not AnchorState.RETIRED and id in (None, one.id)
     ]
     if not anchors:
@@ -211,7 +211,7 @@ def _meant(tx: Transaction, partner: Partner, spki: bytes, id: int | None, now: 
         )
     if len(anchors) == 1:
         return anchors
-    where = {one.anchor for one in tx.partners.seen_cas([one.id for one in anchors]) if one.spki == spki}
+    where = {one.anchor for one in tx.anchors.seen_below([one.id for one in anchors]) if one.spki == spki}
     found = [one for one in anchors if one.id in where or spki in one.sub_cas]
     if not found:
         raise BadInput(

@@ -29,7 +29,7 @@ def outside(tx: Transaction, partner: int, permits: Permits) -> dict[str, Member
     rules = _rules(tx, partner)
     return {
         one.name: one
-        for one in tx.partners.invited_by(partner, MemberState.ACTIVE)
+        for one in tx.members.invited_by(partner, MemberState.ACTIVE)
         if not _permitted(rules, one.name, permits)
     }
 
@@ -42,9 +42,7 @@ def put_out(tx: Transaction, watch: Watch, members: Sequence[Member]) -> None:
 def let_in_again(tx: Transaction, watch: Watch, partner: int, permits: Permits) -> list[Member]:
     """Those of the partner's that were put out and whose names its rules permit now."""
     rules = _rules(tx, partner)
-    found = [
-        one for one in tx.partners.invited_by(partner, MemberState.OUTSIDE) if _permitted(rules, one.name, permits)
-    ]
+    found = [one for one in tx.members.invited_by(partner, MemberState.OUTSIDE) if _permitted(rules, one.name, permits)]
     _move(tx, watch, found, MemberState.ACTIVE)
     return found
 
@@ -52,7 +50,7 @@ def let_in_again(tx: Transaction, watch: Watch, partner: int, permits: Permits) 
 def _move(tx: Transaction, watch: Watch, members: Sequence[Member], state: MemberState) -> None:
     for one in members:
         watch.changes("member", one.partner, one.name)
-        tx.partners.put_member(replace(one, state=state))
+        tx.members.put(replace(one, state=state))
 
 
 def _rules(tx: Transaction, partner: int) -> list[tuple[str, str]]:

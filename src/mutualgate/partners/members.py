@@ -62,7 +62,7 @@ class Members:
         with self._store.transaction() as tx:
             owner = find(tx, partner)
             rules.check_profile(owner.profile, [rules.parse(legal, wide=True)])
-            before = tx.partners.member(owner.id, legal)
+            before = tx.members.get(owner.id, legal)
             if before is not None and before.state is MemberState.ACTIVE:
                 raise Conflict(f"{shown(legal)} is a client of the partner '{owner.name}' already", code="member_known")
             made, one = self._approve(tx, now, owner, legal, client, held, before)
@@ -73,7 +73,7 @@ class Members:
         self, tx: Transaction, at: datetime, owner: Partner, name: str, roles: tuple[Role, ...]
     ) -> tuple[Member, Client]:
         """As `add`, of a name in its canonical spelling, in the caller's transaction: one that waits is let in, too."""
-        made, one = self._approve(tx, at, owner, name, None, roles, tx.partners.member(owner.id, name))
+        made, one = self._approve(tx, at, owner, name, None, roles, tx.members.get(owner.id, name))
         self._audit(tx, at, "member.add", owner, made, one)
         return made, one
 
@@ -105,7 +105,7 @@ class Members:
                 one = self._new_client(tx, now, owner, member.name, owner.roles)
                 watch.adds("client", one.id)
                 member = replace(member, client=one.id, state=MemberState.ACTIVE)
-                tx.partners.put_member(member)
+                tx.members.put(member)
             else:
                 one = _client(tx, member.client)
                 watch.changes("client", one.id)
@@ -143,7 +143,7 @@ class Members:
             owner, member = self._find(tx, partner, name)
             watch = tx.trust.watch()
             watch.changes("member", owner.id, member.name)
-            tx.partners.remove_member(owner.id, member.name)
+            tx.members.remove(owner.id, member.name)
             self._audit(tx, now, "member.remove", owner, member, None)
             tx.trust.record(now, self._by, f"partner member remove {owner.name} {member.name}", watch)
         return member
@@ -154,7 +154,7 @@ class Members:
         """At most `limit` clients of a partner, by name, those after the name `after`. Raises `NotFound`."""
         with self._store.reading() as tx:
             owner = find(tx, partner)
-            found = tx.partners.members_of(owner.id, state=state, search=search, after=after, limit=limit)
+            found = tx.members.of_partner(owner.id, state=state, search=search, after=after, limit=limit)
             clients = tx.clients.get_many({one.client for one in found if one.client is not None})
         return [MemberView(one, None if one.client is None else clients.get(one.client)) for one in found]
 
@@ -196,7 +196,7 @@ class Members:
         if client is None:
             watch.rows.insert(0, ("client", (one.id,), None))
         made = Member(owner.id, name, one.id, MemberState.ACTIVE, now if before is None else before.created)
-        tx.partners.put_member(made)
+        tx.members.put(made)
         if before is None:
             watch.adds("member", owner.id, name)
         tx.trust.record(now, self._by, f"partner member approve {owner.name} {name}", watch)
@@ -211,7 +211,7 @@ class Members:
             legal = rules.parse_name(name)
         except BadInput:
             legal = name  # as a certificate had it, which people can only copy
-        member = tx.partners.member(owner.id, legal) or tx.partners.member(owner.id, name)
+        member = tx.members.get(owner.id, legal) or tx.members.get(owner.id, name)
         if member is None:
             raise NotFound(
                 f"the partner '{owner.name}' has no client {shown(name)}",
@@ -238,14 +238,14 @@ def first_sight(tx: Transaction, partner: int, leaf: x509.Certificate, *, at: da
     name = None if owner is None else name_of(leaf, owner.profile)
     if owner is None or owner.admits is PartnerAdmits.LISTED or name is None or len(name) > MEMBER_NAME_LIMIT:
         return None
-    if tx.partners.member(owner.id, name) is not None:
+    if tx.members.get(owner.id, name) is not None:
         return None
     waits = owner.admits is PartnerAdmits.APPROVAL
     state, most = (MemberState.PENDING, MOST_PENDING) if waits else (MemberState.SEEN, MOST_SEEN)
-    if tx.partners.count_members(owner.id, state) >= most:
+    if tx.members.count(owner.id, state) >= most:
         return None
     made = Member(owner.id, name, None, state, at)
-    tx.partners.put_member(made)
+    tx.members.put(made)
     audit.record(tx, at, "gate", "member.seen", subject(owner), {"name": name, "state": str(made.state)})
     return made
 

@@ -220,7 +220,7 @@ def _nobody_elses(tx: Transaction, client: Client, what: Material, kind: PinKind
     """R2 to R4: a key is one client's; nothing that our authorities or a partner's CA stand for is pinned."""
     if tx.authorities.with_spki(what.spki) is not None:
         raise Conflict("this is the key of an authority of ours", expected="a client's own key", code="key_in_use")
-    if any(one.state is not AnchorState.RETIRED for one in tx.partners.anchors_with_key(what.spki)):
+    if any(one.state is not AnchorState.RETIRED for one in tx.anchors.with_key(what.spki)):
         # Pinned, the CA's own certificate would come in as this client: a CA vouches for clients and is none.
         raise Conflict("this is the key of a partner's CA", expected="a client's own key", code="key_in_use")
     known = tx.pins.with_digest(kind, digest)

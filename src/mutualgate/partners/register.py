@@ -94,10 +94,10 @@ class Register:
 
     def _keep_out(self, provider: Provider, once: str) -> None:
         with self.store.transaction() as tx:
-            member = tx.partners.member(provider.partner.id, provider.name)
+            member = tx.members.get(provider.partner.id, provider.name)
             if member is None:
                 now = self.store.clock()
-                tx.partners.put_member(Member(provider.partner.id, provider.name, None, MemberState.PENDING, now))
+                tx.members.put(Member(provider.partner.id, provider.name, None, MemberState.PENDING, now))
         Members(self.store, "register").suspend(str(provider.partner.name), provider.name)
         with self.store.transaction() as tx:
             body = (
@@ -139,7 +139,7 @@ def _providers(tx: Transaction, partner: Partner) -> list[Provider]:
     for rule in tx.partners.rules_of(partner.id):
         if rule.kind is not RuleKind.ORGANIZATION:
             continue
-        member = tx.partners.member(partner.id, rule.text)
+        member = tx.members.get(partner.id, rule.text)
         client = None if member is None or member.client is None else tx.clients.get(member.client)
         if client is None or not client.suspended:
             found.append(Provider(partner, rule.pattern))

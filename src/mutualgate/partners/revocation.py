@@ -123,7 +123,7 @@ class PartnerRevocation:
         now = self._store.clock()
         with self._store.reading() as tx:
             partner = find(tx, name)
-            anchors = tx.partners.anchors_of(partner.id)
+            anchors = tx.anchors.of_partner(partner.id)
             return [
                 _state(
                     partner,
@@ -148,7 +148,7 @@ class PartnerRevocation:
             for source in tx.foreign.sources():
                 sources[source.anchor].append(source)
             answers = tx.foreign.count_all_answers()
-            asked = tx.partners.anchors_asked([*lists, *sources])
+            asked = tx.anchors.asked([*lists, *sources])
             anchors = [one for one in asked if one.state_at(now) in _COUNTS]
             partners = tx.partners.get_many({one.partner for one in anchors})
         return [
@@ -372,7 +372,7 @@ class PartnerRevocation:
     def _anchors(self, tx: Transaction, partner: Partner, anchor: int | None, now: datetime) -> list[Anchor]:
         found = [
             one
-            for one in tx.partners.anchors_of(partner.id)
+            for one in tx.anchors.of_partner(partner.id)
             if one.state_at(now) is not AnchorState.RETIRED and (anchor is None or one.id == anchor)
         ]
         if anchor is not None and not found:

@@ -70,7 +70,7 @@ class RevocationFetch:
         """Fetches every approved list of a partner now, due or not, and asks its responders. Raises `NotFound`."""
         with self._store.reading() as tx:
             partner = find(tx, name)
-            anchors = tx.partners.anchors_of(partner.id)
+            anchors = tx.anchors.of_partner(partner.id)
             sources = [source for one in anchors for source in tx.foreign.sources_of(one.id)]
         approved = [one for one in sources if one.state is SourceState.APPROVED]
         if not approved:
@@ -88,7 +88,7 @@ class RevocationFetch:
         """Fetches one list. Never raises for what the other side did."""
         with self._store.reading() as tx:
             source = tx.foreign.source(source_id)
-            anchor = None if source is None else tx.partners.anchor(source.anchor)
+            anchor = None if source is None else tx.anchors.get(source.anchor)
             partner = None if anchor is None else tx.partners.get(anchor.partner)
             helpers = [] if partner is None else helpers_of(tx, partner.id)
         if source is None or anchor is None or partner is None:
@@ -134,7 +134,7 @@ class RevocationFetch:
         """Asks a CA's responder about its certificates for which that is due, or the first of all."""
         now = self._store.clock()
         with self._store.reading() as tx:
-            anchor = tx.partners.anchor(anchor_id)
+            anchor = tx.anchors.get(anchor_id)
             partner = None if anchor is None else tx.partners.get(anchor.partner)
             until = now + _EVER if all_of_them else now
             due = tx.foreign.due_answers(anchor_id, until, QUESTIONS_AT_ONCE)

@@ -169,7 +169,7 @@ def _write(
     new: Sequence[bytes],
     by: str,
 ) -> Taken:
-    if tx.partners.anchor(anchor.id) is None:
+    if tx.anchors.get(anchor.id) is None:
         raise Conflict("this CA is no longer there")
     count = 0 if before is None else tx.foreign.count_of(anchor.id, verified.scope)
     tx.foreign.change(anchor.id, verified.scope, gone, (_unpack(packed) for packed in new))

@@ -140,10 +140,10 @@ class Partners:
             return PartnerView(
                 partner,
                 own,
-                tuple(tx.partners.anchors_of(partner.id)),
+                tuple(tx.anchors.of_partner(partner.id)),
                 tuple(tx.partners.rules_of(partner.id)),
                 tuple(tx.partners.intermediates_of(partner.id)),
-                tx.partners.count_members(partner.id),
+                tx.members.count(partner.id),
             )
 
     def get(self, name: str) -> Partner:
@@ -167,9 +167,9 @@ class Partners:
         now = self._store.clock()
         with self._store.transaction() as tx:
             partner = find(tx, name)
-            for anchor in tx.partners.anchors_of(partner.id):
+            for anchor in tx.anchors.of_partner(partner.id):
                 if anchor.state is not AnchorState.RETIRED:
-                    tx.partners.set_anchor(replace(anchor, state=AnchorState.RETIRED, retire_at=now, challenge=None))
+                    tx.anchors.set(replace(anchor, state=AnchorState.RETIRED, retire_at=now, challenge=None))
             done = replace(partner, state=PartnerState.GONE)
             tx.partners.set(done)
             tx.clients.set_state(partner.client, ClientState.GONE)
@@ -324,9 +324,7 @@ class Partners:
         found = ca.read(data, where, now)
         with self._store.transaction() as tx:
             partner = find(tx, name)
-            anchors = [
-                one for one in tx.partners.anchors_of(partner.id) if one.state_at(now) is not AnchorState.RETIRED
-            ]
+            anchors = [one for one in tx.anchors.of_partner(partner.id) if one.state_at(now) is not AnchorState.RETIRED]
             above = [one for one in anchors if ca.signed_by(ca.parsed(one), found.certificate)]
             if not above:
                 raise BadInput(
@@ -411,7 +409,7 @@ def _own_name(tx: Transaction, partner: PartnerName, wanted: str | None) -> Clie
 
 
 def _check_bound(tx: Transaction, partner: Partner, id: int, wanted: Iterable[Rule]) -> None:
-    anchor = tx.partners.anchor(id)
+    anchor = tx.anchors.get(id)
     if anchor is None or anchor.partner != partner.id:
         raise NotFound(f"the partner '{partner.name}' has no CA {id}", code="no_such_anchor")
     wide = next((rule for rule in wanted if not rule.exact), None)
@@ -429,7 +427,7 @@ def _check_bound(tx: Transaction, partner: Partner, id: int, wanted: Iterable[Ru
 def _check_nobody_elses(tx: Transaction, anchor: Anchor, wanted: Iterable[Rule]) -> None:
     """R1: a name under a shared CA is one partner's, or a certificate would be two partners' at once."""
     texts = {rule.text for rule in wanted}
-    for other in tx.partners.anchors_with_key(anchor.spki):
+    for other in tx.anchors.with_key(anchor.spki):
         if other.partner == anchor.partner or other.state is AnchorState.RETIRED:
             continue
         for rule in tx.partners.rules_of(other.partner):

@@ -49,7 +49,7 @@ def let_in_under(tx: Transaction, partner: Partner, ending_after: datetime, *, l
 
 
 def _proved(tx: Transaction, partner_id: int) -> list[tuple[x509.Certificate, Anchor]]:
-    anchors = tx.partners.anchors_of(partner_id)
+    anchors = tx.anchors.of_partner(partner_id)
     return [(ca.parsed(one), one) for one in anchors if one.state is not AnchorState.PENDING]
 
 

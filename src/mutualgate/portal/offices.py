@@ -162,7 +162,7 @@ def _theirs(asked: Asked, office: Office, name: str) -> None:
     services = asked.desk.services
     with services.store.reading() as tx:
         partner = tx.partners.find(PartnerName(office.partner))
-        member = None if partner is None else tx.partners.member(partner.id, name)
+        member = None if partner is None else tx.members.get(partner.id, name)
         client = None if member is None or member.client is None else tx.clients.get(member.client)
     if client is None:
         return

@@ -61,7 +61,7 @@ def _own(services: "Services", asked: Asked) -> list[Partner]:
     found: list[Partner] = []
     if visitor.admitted and ADMINISTRATOR in visitor.roles and visitor.client_id is not None:
         with services.store.reading() as tx:
-            active = [one for one in tx.partners.memberships_of(visitor.client_id) if one.state is MemberState.ACTIVE]
+            active = [one for one in tx.members.of_client(visitor.client_id) if one.state is MemberState.ACTIVE]
             partners = tx.partners.get_many({one.partner for one in active})
         found = [one for one in partners.values() if one.state is not PartnerState.GONE]
     if not found:

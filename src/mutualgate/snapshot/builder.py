@@ -29,7 +29,9 @@ from mutualgate.snapshot.records import (
     encode_rows,
 )
 from mutualgate.store import Store, Transaction
-from mutualgate.store.partners import PlainAnchor, PlainPartner, parse_member_key
+from mutualgate.store.anchors import PlainAnchor
+from mutualgate.store.members import parse_member_key
+from mutualgate.store.partners import PlainPartner
 from mutualgate.store.revocations import parse_key
 from mutualgate.store.types import EPOCH
 
@@ -64,9 +66,9 @@ def _brought(tx: Transaction) -> Iterator[bytes]:
         yield encode_rows("pins", pins)
     for partners in tx.partners.walk(max(1, BATCH_RECORDS // 10)):
         yield encode(Batch(partners=[partner_record(one) for one in partners]))
-    for anchors in tx.partners.walk_anchors(max(1, BATCH_RECORDS // 10)):
+    for anchors in tx.anchors.walk(max(1, BATCH_RECORDS // 10)):
         yield encode(Batch(anchors=anchor_records(tx, anchors)))
-    for members in tx.partners.walk_members(BATCH_RECORDS):
+    for members in tx.members.walk(BATCH_RECORDS):
         yield encode_rows("members", members)
     for foreign in tx.foreign.walk_plain(BATCH_RECORDS):
         yield encode_rows("foreign", foreign)
@@ -107,7 +109,7 @@ def _batch(tx: Transaction, changes: Iterable[Change], sites: list[SiteRecord] |
             removed.clients.append(id)
             removed.credentials.extend(one.fingerprint for one in tx.credentials.of_client(id))
             removed.pins.extend((str(one.kind), one.digest) for one in tx.pins.of_client(id))
-            removed.members.extend((one.partner, one.name) for one in tx.partners.memberships_of(id))
+            removed.members.extend((one.partner, one.name) for one in tx.members.of_client(id))
     anchors = {one.id: one for one in tx.authorities.all() if one.is_anchor}
     revocations = []
     for key in keys[ChangeKind.REVOCATION]:
@@ -151,22 +153,22 @@ def _partners(tx: Transaction, ids: Sequence[int], removed: Removed) -> list[Par
     told = [partner_record(one) for one in tx.partners.plain(ids)]
     for id in sorted(set(ids) - {one.id for one in told}):
         removed.partners.append(id)
-        removed.anchors.extend(one.id for one in tx.partners.anchors_of(id))
+        removed.anchors.extend(one.id for one in tx.anchors.of_partner(id))
         last = ""
-        while members := tx.partners.members_of(id, after=last, limit=BATCH_RECORDS):
+        while members := tx.members.of_partner(id, after=last, limit=BATCH_RECORDS):
             removed.members.extend((id, one.name) for one in members)
             last = members[-1].name
     return told
 
 
 def _changed_anchors(tx: Transaction, ids: Sequence[int], removed: Removed) -> list[AnchorRecord]:
-    told = anchor_records(tx, tx.partners.plain_anchors(ids))
+    told = anchor_records(tx, tx.anchors.plain(ids))
     removed.anchors.extend(sorted(set(ids) - {one.id for one in told}))
     return told
 
 
 def _members(tx: Transaction, keys: Sequence[tuple[int, str]], removed: Removed) -> list[MemberRecord]:
-    told = [MemberRecord(*one) for one in tx.partners.plain_members(keys)]
+    told = [MemberRecord(*one) for one in tx.members.plain(keys)]
     removed.members.extend(sorted(set(keys) - {(one.partner, one.name) for one in told}))
     return told
 

@@ -64,7 +64,7 @@ def build_for(store: Store, sites: Sequence[SiteRecord], chain: Sequence[bytes])
                 partners=known.partners,
             )
         )
-        anchors = anchor_records(tx, tx.partners.plain_anchors_of(one.id for one in known.partners))
+        anchors = anchor_records(tx, tx.anchors.plain_of(one.id for one in known.partners))
         keys = [(one.id, number) for one in anchors for number in shown.serials]
         foreign = [ForeignRecord(*one) for one in tx.foreign.plain(keys)]
         yield encode(Batch(anchors=anchors, foreign=foreign, members=known.members))
@@ -105,7 +105,7 @@ class _Known:
         gone = self._gone()
         self.credentials = [one for one in self.credentials if one.client not in gone]
         self.partners = [partner_record(one) for one in tx.partners.plain(tx.partners.concerned(shown.names))]
-        self.members = [MemberRecord(*one) for one in tx.partners.plain_members(self._names())]
+        self.members = [MemberRecord(*one) for one in tx.members.plain(self._names())]
 
     def clients(self) -> Iterator[list[ClientRecord]]:
         """Those that any of it can stand for."""

@@ -2,50 +2,34 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
 
 from mutualgate.errors import Conflict
 from mutualgate.model.change import ChangeKind
 from mutualgate.model.names import Role
 from mutualgate.model.partner import (
-    Anchor,
-    AnchorState,
     Intermediate,
-    Member,
-    MemberState,
     NameRule,
     Partner,
     PartnerAdmits,
     PartnerName,
     PartnerProfile,
     PartnerState,
-    RevocationMode,
     RuleKind,
-    SeenCa,
 )
+from mutualgate.store.anchors import COUNTS
 from mutualgate.store.changes import Changes
-from mutualgate.store.schema import anchor, client, intermediate, invitation, member, name_rule, partner, seen_ca
+from mutualgate.store.members import invited
+from mutualgate.store.schema import anchor, intermediate, name_rule, partner
 from mutualgate.store.select import chunks
-from mutualgate.store.types import EPOCH
 
 PlainRule = tuple[str, str, int | None]
 """Kind, pattern, and the CA that it is bound to."""
 PlainPartner = tuple[int, str, str, int, bool, list[PlainRule], list[bytes], str]
 """Id, name, what it admits, its own client, whether suspended, rules, helping intermediates (DER), profile."""
-PlainAnchor = tuple[int, int, bytes, int, int, bool, int, list[bytes], str, str, int, int, str, bool]
-"""Id, partner, certificate, from and until in Unix seconds, shared, depth, keys of CAs below it, environment,
-revocation, seconds of grace, seconds that a leaf may live, certificate policy, whether
-new CAs below it wait."""
-PlainMember = tuple[int, str, int]
-"""Partner, name, client."""
-
-_COUNTS = (str(AnchorState.ACTIVE), str(AnchorState.RETIRING))
-_ELSE = tuple(str(one) for one in AnchorState if one not in _COUNTS)
-"""For what goes along another index than that of states: nearly all CAs count."""
 
 
 class Partners:
@@ -151,105 +135,6 @@ class Partners:
         # Who was invited by it comes in as long as it does.
         self._changes.note_many(ChangeKind.CLIENT, invited(self._connection, wanted.id))
 
-    # CAs
-
-    def add_anchor(self, claim: Anchor, subject_hash: bytes) -> Anchor:
-        """Adds a CA; takes the row of a retired one of the same partner and key. The id of `claim` is not looked at."""
-        values = {**_anchor_values(claim), "subject_hash": subject_hash}
-        before = self.anchor_of(claim.partner, claim.spki)
-        if before is not None:
-            id = before.id
-            self._connection.execute(update(anchor).where(anchor.c.id == id).values(**values))
-        else:
-            result = self._connection.execute(insert(anchor).values(**values))
-            id = int(result.inserted_primary_key[0])  # type: ignore[index]
-        self._changes.note(ChangeKind.ANCHOR, id)
-        return replace(claim, id=id)
-
-    def set_anchor(self, wanted: Anchor) -> None:
-        """Writes all of a CA but its id."""
-        self._connection.execute(update(anchor).where(anchor.c.id == wanted.id).values(**_anchor_values(wanted)))
-        self._changes.note(ChangeKind.ANCHOR, wanted.id)
-
-    def anchor(self, id: int) -> Anchor | None:
-        """The CA with this id."""
-        return next(iter(self._anchors(select(anchor).where(anchor.c.id == id))), None)
-
-    def anchor_of(self, partner_id: int, spki: bytes) -> Anchor | None:
-        """The partner's CA of this key, a retired one too."""
-        query = select(anchor).where(anchor.c.partner == partner_id, anchor.c.spki == spki)
-        return next(iter(self._anchors(query)), None)
-
-    def anchors_of(self, partner_id: int) -> list[Anchor]:
-        """A partner's CAs, oldest first, retired ones too."""
-        return self._anchors(select(anchor).where(anchor.c.partner == partner_id).order_by(anchor.c.id))
-
-    def anchors_with_key(self, spki: bytes) -> list[Anchor]:
-        """The CAs of this key, whosever, oldest first, retired ones too."""
-        return self._anchors(select(anchor).where(anchor.c.spki == spki).order_by(anchor.c.id))
-
-    def anchors_with_subject(self, subject_hash: bytes) -> list[Anchor]:
-        """The CAs of this subject name that are not retired."""
-        query = select(anchor).where(anchor.c.subject_hash == subject_hash, anchor.c.state != str(AnchorState.RETIRED))
-        return self._anchors(query.order_by(anchor.c.id))
-
-    def claim_of(self, challenge: str) -> Anchor | None:
-        """The claim that a certificate with this code proves."""
-        pending = (anchor.c.state == str(AnchorState.PENDING), anchor.c.challenge == challenge)
-        return next(iter(self._anchors(select(anchor).where(*pending))), None)
-
-    def pending_anchors(self) -> list[Anchor]:
-        """Claims that are not proved, oldest first."""
-        return self._anchors(select(anchor).where(anchor.c.state == str(AnchorState.PENDING)).order_by(anchor.c.id))
-
-    def counting(self, ids: Iterable[int]) -> list[Anchor]:
-        """Of the CAs with these ids, those that count or may still count."""
-        found: list[Anchor] = []
-        for part in chunks(ids):
-            found += self._anchors(select(anchor).where(anchor.c.state.not_in(_ELSE), anchor.c.id.in_(part)))
-        return found
-
-    def anchors_beside_ending(self, until: datetime) -> list[Anchor]:
-        """The CAs that count of partners of which one ends before `until`, by id: its successor is among them."""
-        ending = select(anchor.c.partner).where(anchor.c.state.not_in(_ELSE), anchor.c.not_after < until)
-        leaving = select(anchor.c.partner).where(anchor.c.state == str(AnchorState.RETIRING))
-        owners = ending.union(leaving)
-        query = select(anchor).where(anchor.c.state.not_in(_ELSE), anchor.c.partner.in_(owners))
-        return self._anchors(query.order_by(anchor.c.id))
-
-    def anchors_asked(self, also: Iterable[int]) -> list[Anchor]:
-        """Of the CAs that count, those that are asked about revocation, and of the rest those in `also`; by id."""
-        modes = [str(one) for one in RevocationMode if one is not RevocationMode.IGNORE]
-        query = select(anchor).where(anchor.c.state.not_in(_ELSE), anchor.c.revocation.in_(modes))
-        found = self._anchors(query)
-        found += self.counting(set(also) - {one.id for one in found})
-        return sorted(found, key=lambda one: one.id)
-
-    def add_seen_ca(self, one: SeenCa) -> None:
-        """Notes a CA that was seen below one of a partner's."""
-        self._connection.execute(
-            insert(seen_ca).values(
-                anchor=one.anchor,
-                spki=one.spki,
-                certificate=one.certificate,
-                subject=one.subject,
-                first_at=one.first_at,
-            )
-        )
-
-    def seen_cas(self, anchor_ids: Iterable[int]) -> list[SeenCa]:
-        """Those that were seen below these CAs, in the order in which they came."""
-        found: list[SeenCa] = []
-        for part in chunks(anchor_ids):
-            query = select(seen_ca).where(seen_ca.c.anchor.in_(part)).order_by(seen_ca.c.first_at, seen_ca.c.spki)
-            found += [SeenCa(*row) for row in self._connection.execute(query)]
-        return found
-
-    def anchors_holding(self) -> list[Anchor]:
-        """The CAs that count and below which new ones wait, by id."""
-        query = select(anchor).where(anchor.c.state.in_(_COUNTS), anchor.c.hold != 0)
-        return self._anchors(query.order_by(anchor.c.id))
-
     # Rules and intermediates
 
     def add_rule(self, partner_id: int, kind: RuleKind, pattern: str, anchor_id: int | None, at: datetime) -> NameRule:
@@ -300,82 +185,6 @@ class Partners:
         )
         return [Intermediate(row.id, row.partner, row.fingerprint, row.certificate, row.created) for row in rows]
 
-    # Members
-
-    def put_member(self, wanted: Member) -> None:
-        """Adds a client inside a partner, or replaces what was said of it. The judge hears of who has a client."""
-        before = self.member(wanted.partner, wanted.name)
-        where = (member.c.partner == wanted.partner, member.c.name == wanted.name)
-        if before is not None:
-            self._connection.execute(update(member).where(*where).values(client=wanted.client, state=str(wanted.state)))
-        else:
-            self._connection.execute(
-                insert(member).values(
-                    partner=wanted.partner,
-                    name=wanted.name,
-                    client=wanted.client,
-                    state=str(wanted.state),
-                    created=wanted.created,
-                )
-            )
-        if MemberState.ACTIVE in (wanted.state, None if before is None else before.state):
-            self._changes.note(ChangeKind.MEMBER, member_key(wanted.partner, wanted.name))
-        self._note_invited(before, wanted)
-
-    def remove_member(self, partner_id: int, name: str) -> None:
-        """Takes it away."""
-        before = self.member(partner_id, name)
-        self._connection.execute(delete(member).where(member.c.partner == partner_id, member.c.name == name))
-        self._changes.note(ChangeKind.MEMBER, member_key(partner_id, name))
-        self._note_invited(before)
-
-    def _note_invited(self, *members: Member | None) -> None:
-        """Who was invited by a partner comes in as long as it is that partner's client: the judge hears of it."""
-        for one in members:
-            if one is not None and one.client is not None:
-                self._changes.note_many(ChangeKind.CLIENT, invited(self._connection, one.partner, one.client))
-
-    def member(self, partner_id: int, name: str) -> Member | None:
-        """The client of this name inside this partner."""
-        query = select(member).where(member.c.partner == partner_id, member.c.name == name)
-        return next(iter(self._members(query)), None)
-
-    def members_of(
-        self,
-        partner_id: int,
-        *,
-        state: MemberState | None = None,
-        search: str = "",
-        after: str = "",
-        limit: int = 100,
-    ) -> list[Member]:
-        """At most `limit` clients inside a partner in the order of their names, those after the name `after`."""
-        query = select(member).where(member.c.partner == partner_id, member.c.name > after)
-        if state is not None:
-            query = query.where(member.c.state == str(state))
-        if search:
-            query = query.where(member.c.name.contains(search, autoescape=True))
-        return self._members(query.order_by(member.c.name).limit(limit))
-
-    def memberships_of(self, client_id: int) -> list[Member]:
-        """Inside which partners a client is, and as whom."""
-        return self._members(select(member).where(member.c.client == client_id).order_by(member.c.partner))
-
-    def invited_by(self, partner_id: int, state: MemberState) -> list[Member]:
-        """The partner's clients in this state that its administrators invited, in the order of their names."""
-        invited_clients = select(invitation.c.client).where(invitation.c.partner == partner_id)
-        query = select(member).where(
-            member.c.partner == partner_id, member.c.state == str(state), member.c.client.in_(invited_clients)
-        )
-        return self._members(query.order_by(member.c.name))
-
-    def count_members(self, partner_id: int, state: MemberState | None = None) -> int:
-        """How many there are."""
-        query = select(func.count()).select_from(member).where(member.c.partner == partner_id)
-        if state is not None:
-            query = query.where(member.c.state == str(state))
-        return int(self._connection.execute(query).scalar_one())
-
     # For the judge
 
     def plain(self, ids: Iterable[int]) -> list[PlainPartner]:
@@ -409,53 +218,11 @@ class Partners:
         found: set[int] = set()
         for part in chunks(subject_hashes):
             for query in (
-                select(anchor.c.partner).where(anchor.c.subject_hash.in_(part), anchor.c.state.in_(_COUNTS)),
+                select(anchor.c.partner).where(anchor.c.subject_hash.in_(part), anchor.c.state.in_(COUNTS)),
                 select(intermediate.c.partner).where(intermediate.c.subject_hash.in_(part)),
             ):
                 found |= set(self._connection.execute(query).scalars())
         return sorted(found)
-
-    def plain_anchors_of(self, partner_ids: Iterable[int]) -> list[PlainAnchor]:
-        """The CAs of these partners that the judge has to know."""
-        found: list[PlainAnchor] = []
-        for part in chunks(partner_ids):
-            found += [_plain_anchor(one) for one in self._anchors(self._told().where(anchor.c.partner.in_(part)))]
-        return found
-
-    def plain_anchors(self, ids: Iterable[int]) -> list[PlainAnchor]:
-        """Those CAs of `ids` that the judge has to know."""
-        found: list[PlainAnchor] = []
-        for part in chunks(ids):
-            found += [_plain_anchor(one) for one in self._anchors(self._told().where(anchor.c.id.in_(part)))]
-        return found
-
-    def walk_anchors(self, size: int) -> Iterator[list[PlainAnchor]]:
-        """All CAs that count, by id, in parts of at most `size`: not pending or retired ones, not of who is gone."""
-        last = 0
-        while found := self._anchors(self._told().where(anchor.c.id > last).order_by(anchor.c.id).limit(size)):
-            yield [_plain_anchor(one) for one in found]
-            last = found[-1].id
-
-    def plain_members(self, keys: Iterable[tuple[int, str]]) -> list[PlainMember]:
-        """Those clients inside partners that the judge has to know, of the partners and names in `keys`."""
-        found: list[PlainMember] = []
-        for part in chunks(keys, 200):
-            found += self._plain_members(self._told_members().where(tuple_(member.c.partner, member.c.name).in_(part)))
-        return found
-
-    def walk_members(self, size: int) -> Iterator[list[PlainMember]]:
-        """All clients inside partners that were approved and are not gone, in parts of at most `size`."""
-        last: PlainMember | None = None
-        query = self._told_members().order_by(member.c.partner, member.c.name).limit(size)
-        while found := self._plain_members(
-            query
-            if last is None
-            else query.where(
-                or_(member.c.partner > last[0], and_(member.c.partner == last[0], member.c.name > last[1]))
-            )
-        ):
-            yield found
-            last = found[-1]
 
     def _plain_partners(self, which: Any) -> list[PlainPartner]:
         there = and_(which, partner.c.name_key.is_not(None))
@@ -486,30 +253,6 @@ class Partners:
             for id, name, admits, owner, state, profile in rows
         ]
 
-    def _told(self) -> Select[Any]:
-        return (
-            select(anchor)
-            .join(partner, partner.c.id == anchor.c.partner)
-            .where(anchor.c.state.in_(_COUNTS), partner.c.name_key.is_not(None))
-        )
-
-    def _told_members(self) -> Select[Any]:
-        return (
-            select(member.c.partner, member.c.name, member.c.client)
-            .join(partner, partner.c.id == member.c.partner)
-            .join(client, client.c.id == member.c.client)
-            .where(
-                partner.c.name_key.is_not(None),
-                member.c.state == str(MemberState.ACTIVE),
-                client.c.name_key.is_not(None),
-            )
-        )
-
-    def _plain_members(self, query: Select[Any]) -> list[PlainMember]:
-        return [(id, name, owner) for id, name, owner in self._connection.execute(query)]
-
-    # Rows
-
     def _partners(self, query: Select[Any]) -> list[Partner]:
         return [
             Partner(
@@ -527,111 +270,3 @@ class Partners:
             )
             for row in self._connection.execute(query)
         ]
-
-    def _anchors(self, query: Select[Any]) -> list[Anchor]:
-        return [_anchor(row) for row in self._connection.execute(query)]
-
-    def _members(self, query: Select[Any]) -> list[Member]:
-        return [
-            Member(row.partner, row.name, row.client, MemberState(row.state), row.created)
-            for row in self._connection.execute(query)
-        ]
-
-
-def invited(connection: Connection, partner_id: int, client_id: int | None = None) -> list[int]:
-    """The clients that the partner's administrators invited, or this one if they did."""
-    query = select(invitation.c.client).where(invitation.c.partner == partner_id).distinct()
-    if client_id is not None:
-        query = query.where(invitation.c.client == client_id)
-    return list(connection.execute(query).scalars())
-
-
-def member_key(partner_id: int, name: str) -> str:
-    """The member's key in the change feed."""
-    return f"{partner_id}:{name}"
-
-
-def parse_member_key(text: str) -> tuple[int, str]:
-    """Partner and name of a key in the change feed."""
-    partner_id, _, name = text.partition(":")
-    return int(partner_id), name
-
-
-def _anchor_values(one: Anchor) -> dict[str, Any]:
-    return {
-        "partner": one.partner,
-        "certificate": one.certificate,
-        "spki": one.spki,
-        "subject": one.subject,
-        "state": str(one.state),
-        "shared": int(one.shared),
-        "depth": one.depth,
-        "sub_cas": ",".join(key.hex() for key in one.sub_cas),
-        "environment": one.environment,
-        "not_before": one.not_before,
-        "not_after": one.not_after,
-        "expired_grace_seconds": int(one.expired_grace.total_seconds()),
-        "retire_at": one.retire_at,
-        "created": one.created,
-        "activated": one.activated,
-        "challenge": one.challenge,
-        "challenge_expires": one.challenge_expires,
-        "approval": int(one.approval),
-        "revocation": str(one.revocation),
-        "grace_seconds": int(one.grace.total_seconds()),
-        "leaf_limit_seconds": int(one.leaf_limit.total_seconds()),
-        "policy": one.policy,
-        "hold": int(one.hold),
-    }
-
-
-def _anchor(row: Row[Any]) -> Anchor:
-    return Anchor(
-        id=row.id,
-        partner=row.partner,
-        certificate=row.certificate,
-        spki=row.spki,
-        subject=row.subject,
-        state=AnchorState(row.state),
-        shared=bool(row.shared),
-        depth=row.depth,
-        sub_cas=tuple(bytes.fromhex(key) for key in row.sub_cas.split(",") if key),
-        environment=row.environment,
-        not_before=row.not_before,
-        not_after=row.not_after,
-        expired_grace=timedelta(seconds=row.expired_grace_seconds),
-        retire_at=row.retire_at,
-        created=row.created,
-        activated=row.activated,
-        challenge=row.challenge,
-        challenge_expires=row.challenge_expires,
-        approval=bool(row.approval),
-        revocation=RevocationMode(row.revocation),
-        grace=timedelta(seconds=row.grace_seconds),
-        leaf_limit=timedelta(seconds=row.leaf_limit_seconds),
-        policy=row.policy,
-        hold=bool(row.hold),
-    )
-
-
-def _plain_anchor(one: Anchor) -> PlainAnchor:
-    return (
-        one.id,
-        one.partner,
-        one.certificate,
-        _seconds(one.not_before),
-        _seconds(one.last_moment),
-        one.shared,
-        one.depth,
-        list(one.sub_cas),
-        one.environment,
-        str(one.revocation),
-        int(one.grace.total_seconds()),
-        int(one.leaf_limit.total_seconds()),
-        one.policy,
-        one.hold,
-    )
-
-
-def _seconds(at: datetime) -> int:
-    return (at - EPOCH) // timedelta(seconds=1)

@@ -14,6 +14,7 @@ from mutualgate.store import sqlite
 from mutualgate.store.migrate import bring_up_to_date
 
 if TYPE_CHECKING:
+    from mutualgate.store.anchors import Anchors
     from mutualgate.store.audit import AuditRows
     from mutualgate.store.authorities import Authorities
     from mutualgate.store.changes import Changes
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mutualgate.store.foreign import Foreign
     from mutualgate.store.invitations import Invitations
     from mutualgate.store.key_sets import KeySets
+    from mutualgate.store.members import Members
     from mutualgate.store.outbox import Outbox
     from mutualgate.store.partners import Partners
     from mutualgate.store.pins import Pins
@@ -83,6 +85,18 @@ class Transaction:
         from mutualgate.store.partners import Partners
 
         return Partners(self._connection, self.changes)
+
+    @cached_property
+    def anchors(self) -> "Anchors":
+        from mutualgate.store.anchors import Anchors
+
+        return Anchors(self._connection, self.changes)
+
+    @cached_property
+    def members(self) -> "Members":
+        from mutualgate.store.members import Members
+
+        return Members(self._connection, self.changes)
 
     @cached_property
     def invitations(self) -> "Invitations":

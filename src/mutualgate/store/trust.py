@@ -24,7 +24,7 @@ from mutualgate.model.trust import TrustChange
 from mutualgate.store import schema
 from mutualgate.store.changes import Changes
 from mutualgate.store.credentials import Credentials
-from mutualgate.store.partners import invited, member_key
+from mutualgate.store.members import invited, member_key
 
 KEPT = 1_000
 """Changes: who looks further back reads the audit log."""

@@ -1,0 +1,160 @@
+"""Clients inside partners in the store: under which name of the partner's each is which client."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, tuple_, update
+
+from mutualgate.model.change import ChangeKind
+from mutualgate.model.partner import Member, MemberState
+from mutualgate.store.changes import Changes
+from mutualgate.store.schema import client, invitation, member, partner
+from mutualgate.store.select import chunks
+
+PlainMember = tuple[int, str, int]
+"""Partner, name, client."""
+
+
+class Members:
+    """Finds and keeps them. Knows no rule of who may be one."""
+
+    def __init__(self, connection: Connection, changes: Changes) -> None:
+        self._connection = connection
+        self._changes = changes
+
+    def put(self, wanted: Member) -> None:
+        """Adds a client inside a partner, or replaces what was said of it. The judge hears of who has a client."""
+        before = self.get(wanted.partner, wanted.name)
+        where = (member.c.partner == wanted.partner, member.c.name == wanted.name)
+        if before is not None:
+            self._connection.execute(update(member).where(*where).values(client=wanted.client, state=str(wanted.state)))
+        else:
+            self._connection.execute(
+                insert(member).values(
+                    partner=wanted.partner,
+                    name=wanted.name,
+                    client=wanted.client,
+                    state=str(wanted.state),
+                    created=wanted.created,
+                )
+            )
+        if MemberState.ACTIVE in (wanted.state, None if before is None else before.state):
+            self._changes.note(ChangeKind.MEMBER, member_key(wanted.partner, wanted.name))
+        self._note_invited(before, wanted)
+
+    def remove(self, partner_id: int, name: str) -> None:
+        """Takes it away."""
+        before = self.get(partner_id, name)
+        self._connection.execute(delete(member).where(member.c.partner == partner_id, member.c.name == name))
+        self._changes.note(ChangeKind.MEMBER, member_key(partner_id, name))
+        self._note_invited(before)
+
+    def _note_invited(self, *members: Member | None) -> None:
+        """Who was invited by a partner comes in as long as it is that partner's client: the judge hears of it."""
+        for one in members:
+            if one is not None and one.client is not None:
+                self._changes.note_many(ChangeKind.CLIENT, invited(self._connection, one.partner, one.client))
+
+    def get(self, partner_id: int, name: str) -> Member | None:
+        """The client of this name inside this partner."""
+        query = select(member).where(member.c.partner == partner_id, member.c.name == name)
+        return next(iter(self._read(query)), None)
+
+    def of_partner(
+        self,
+        partner_id: int,
+        *,
+        state: MemberState | None = None,
+        search: str = "",
+        after: str = "",
+        limit: int = 100,
+    ) -> list[Member]:
+        """At most `limit` clients inside a partner in the order of their names, those after the name `after`."""
+        query = select(member).where(member.c.partner == partner_id, member.c.name > after)
+        if state is not None:
+            query = query.where(member.c.state == str(state))
+        if search:
+            query = query.where(member.c.name.contains(search, autoescape=True))
+        return self._read(query.order_by(member.c.name).limit(limit))
+
+    def of_client(self, client_id: int) -> list[Member]:
+        """Inside which partners a client is, and as whom."""
+        return self._read(select(member).where(member.c.client == client_id).order_by(member.c.partner))
+
+    def invited_by(self, partner_id: int, state: MemberState) -> list[Member]:
+        """The partner's clients in this state that its administrators invited, in the order of their names."""
+        invited_clients = select(invitation.c.client).where(invitation.c.partner == partner_id)
+        query = select(member).where(
+            member.c.partner == partner_id, member.c.state == str(state), member.c.client.in_(invited_clients)
+        )
+        return self._read(query.order_by(member.c.name))
+
+    def count(self, partner_id: int, state: MemberState | None = None) -> int:
+        """How many there are."""
+        query = select(func.count()).select_from(member).where(member.c.partner == partner_id)
+        if state is not None:
+            query = query.where(member.c.state == str(state))
+        return int(self._connection.execute(query).scalar_one())
+
+    # For the judge
+
+    def plain(self, keys: Iterable[tuple[int, str]]) -> list[PlainMember]:
+        """Those clients inside partners that the judge has to know, of the partners and names in `keys`."""
+        found: list[PlainMember] = []
+        for part in chunks(keys, 200):
+            found += self._plain(self._told().where(tuple_(member.c.partner, member.c.name).in_(part)))
+        return found
+
+    def walk(self, size: int) -> Iterator[list[PlainMember]]:
+        """All clients inside partners that were approved and are not gone, in parts of at most `size`."""
+        last: PlainMember | None = None
+        query = self._told().order_by(member.c.partner, member.c.name).limit(size)
+        while found := self._plain(
+            query
+            if last is None
+            else query.where(
+                or_(member.c.partner > last[0], and_(member.c.partner == last[0], member.c.name > last[1]))
+            )
+        ):
+            yield found
+            last = found[-1]
+
+    def _told(self) -> Select[Any]:
+        return (
+            select(member.c.partner, member.c.name, member.c.client)
+            .join(partner, partner.c.id == member.c.partner)
+            .join(client, client.c.id == member.c.client)
+            .where(
+                partner.c.name_key.is_not(None),
+                member.c.state == str(MemberState.ACTIVE),
+                client.c.name_key.is_not(None),
+            )
+        )
+
+    def _plain(self, query: Select[Any]) -> list[PlainMember]:
+        return [(id, name, owner) for id, name, owner in self._connection.execute(query)]
+
+    def _read(self, query: Select[Any]) -> list[Member]:
+        return [
+            Member(row.partner, row.name, row.client, MemberState(row.state), row.created)
+            for row in self._connection.execute(query)
+        ]
+
+
+def invited(connection: Connection, partner_id: int, client_id: int | None = None) -> list[int]:
+    """The clients that the partner's administrators invited, or this one if they did."""
+    query = select(invitation.c.client).where(invitation.c.partner == partner_id).distinct()
+    if client_id is not None:
+        query = query.where(invitation.c.client == client_id)
+    return list(connection.execute(query).scalars())
+
+
+def member_key(partner_id: int, name: str) -> str:
+    """The member's key in the change feed."""
+    return f"{partner_id}:{name}"
+
+
+def parse_member_key(text: str) -> tuple[int, str]:
+    """Partner and name of a key in the change feed."""
+    partner_id, _, name = text.partition(":")
+    return int(partner_id), name

@@ -1,0 +1,36 @@
+from rows import AT, client, partner
+
+from mutualgate.model.client import ClientState
+from mutualgate.model.partner import Member, MemberState
+from mutualgate.store import Store
+from mutualgate.store.members import member_key, parse_member_key
+
+
+def test_what_the_judge_is_told_of_members(store: Store) -> None:
+    with store.transaction() as tx:
+        acme, umbrella = partner(tx), partner(tx, "umbrella")
+        api, gone = client(tx, "api"), client(tx, "left")
+        tx.clients.set_state(gone.id, ClientState.GONE)
+        for owner, name, who, state in (
+            (acme, "dns:a.acme.example", api.id, MemberState.ACTIVE),
+            (acme, "dns:b.acme.example", None, MemberState.PENDING),
+            (acme, "dns:c.acme.example", gone.id, MemberState.ACTIVE),
+            (umbrella, "dns:a.acme.example", api.id, MemberState.ACTIVE),
+        ):
+            tx.members.put(Member(owner.id, name, who, state, AT))
+        told = [(acme.id, "dns:a.acme.example", api.id), (umbrella.id, "dns:a.acme.example", api.id)]
+        assert [one for part in tx.members.walk(1) for one in part] == told
+        assert tx.members.plain([(acme.id, "dns:a.acme.example"), (acme.id, "dns:b.acme.example")]) == told[:1]
+        assert tx.members.count(acme.id) == 3
+        assert tx.members.count(acme.id, MemberState.PENDING) == 1
+        assert [one.name for one in tx.members.of_partner(acme.id, search="b.acme")] == ["dns:b.acme.example"]
+        assert [one.partner for one in tx.members.of_client(api.id)] == [acme.id, umbrella.id]
+        tx.members.put(Member(acme.id, "dns:b.acme.example", api.id, MemberState.ACTIVE, AT))
+        assert len(next(tx.members.walk(10))) == 3
+        tx.members.remove(acme.id, "dns:b.acme.example")
+        assert tx.members.get(acme.id, "dns:b.acme.example") is None
+
+
+def test_a_members_key_in_the_feed_is_read_back(store: Store) -> None:
+    name = "uri:urn:a:b"
+    assert parse_member_key(member_key(7, name)) == (7, name)
