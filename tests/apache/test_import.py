@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mutualgate.apache.import_ import Imported, import_file, import_text
-from mutualgate.config import Config, Mode, parse
+from mutualgate.config import Config, Mode, Upstream, UpstreamConfig, parse
+from mutualgate.config.shape import Balance, Check, Protocol
 from mutualgate.errors import BadInput
 
 
@@ -211,8 +213,8 @@ def test_rules_that_are_merged_with_those_above_are_not_guessed() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["RewriteRule ^/admin - [F]", "RewriteRule ^/admin - [NC,F,L]", "RewriteRule ^ - [R=403,L]", "Redirect 410 /old",
-     "RewriteRule ^/a - [forbidden]", "RedirectMatch 403 ^/a"],
+    ["RewriteRule ^/admin - [F]", "RewriteRule ^/admin - [NC,F,L]", "RewriteRule ^ - [R=403,L]",
+     "RewriteRule ^/a - [forbidden]"],
 )  # fmt: skip
 def test_a_rewrite_that_keeps_somebody_out_keeps_the_site_shut(line: str) -> None:
     result = imported(vhost(*BASIC, "RewriteCond %{SSL:SSL_CLIENT_S_DN_CN} !=alice", line))
@@ -251,7 +253,7 @@ def test_a_rule_for_requests_that_no_route_can_name_shuts_the_site() -> None:
 
 
 def test_a_path_that_goes_nowhere_does_not_fall_to_the_service_above() -> None:
-    for line in ("ProxyPass /x !", "ProxyPass /x ajp://127.0.0.1:8009/x", "ProxyPass /x http://127.0.0.1:9090/y"):
+    for line in ("ProxyPass /x !", "ProxyPass /x ajp://127.0.0.1:8009/x", "ProxyPass /x http://127.0.0.1:9090/!"):
         result = imported(vhost(*TLS, line, "ProxyPass / http://127.0.0.1:8080/"))
         found = {r.path: r for r in parse(result.toml).sites[0].routes}
         assert found["/x"].roles, line
@@ -282,11 +284,8 @@ def test_where_requests_go(line: str, path: str, upstream: str) -> None:
     ("line", "why"),
     [
         ("ProxyPass / ajp://127.0.0.1:8009/", "no AJP"),
-        ("ProxyPass / https://127.0.0.1:8443/", "takes none unseen"),
         ("ProxyPass / fcgi://127.0.0.1:9000/", "no such protocol"),
-        ("ProxyPass / h2://127.0.0.1:8443/", "HTTP/2 to services"),
-        ("ProxyPass /app http://127.0.0.1:8080/", "sends /app to / there, which is not carried over"),
-        ('ProxyPassMatch "^/app/(.*)$" "http://127.0.0.1:8080/$1"', "sends /app to / there, which is not carried over"),
+        ("ProxyPass /app http://127.0.0.1:8080/%20", "sends /app to /%20 there"),
         ('ProxyPassMatch "^/(.*)\\.do$" "http://127.0.0.1:8080/$1"', "not a pattern"),
         ("ProxyPass / balancer://none/", "no members"),
         ("ProxyPass / http://user:secret@h/", "as an upstream"),
@@ -300,10 +299,284 @@ def test_where_it_cannot_send_them_it_says_so(line: str, why: str) -> None:
     parse(result.toml)
 
 
-def test_of_a_pool_the_others_are_named() -> None:
-    pool = "<Proxy balancer://p>\nBalancerMember http://10.0.0.1:80\nBalancerMember http://10.0.0.2:80\n</Proxy>"
-    result = imported(vhost(*TLS, "ProxyPass / balancer://p/", pool))
-    assert whys(result, "BalancerMember http://10.0.0.2") == ["pools are not carried over"]
+@pytest.mark.parametrize(
+    ("line", "change"),
+    [
+        ("ProxyPass /app http://h/", ("/app", "/app", None)),
+        ("ProxyPass /app/ http://h/", ("/app", "/app", None)),
+        ("ProxyPass /app http://h", ("/app", "/app", None)),
+        ("ProxyPass / http://h/app/", ("/", None, "/app")),
+        ("ProxyPass /app http://h/other", ("/app", None, "/other")),
+        ('ProxyPassMatch "^/app/(.*)$" "http://h/other/$1"', ("/app", None, "/other")),
+        ('RewriteRule "^/app/(.*)$" "http://h/$1" [P,L]', ("/app", "/app", None)),
+    ],
+)
+def test_paths_become_what_they_were_for_the_service(line: str, change: tuple[str, str | None, str | None]) -> None:
+    (route,) = routes(*TLS, line).values()
+    assert (route.path, route.strip_prefix, route.replace_prefix) == change
+    assert str(route.upstream) == "http://h:80"
+
+
+def test_a_part_of_a_path_that_becomes_another_becomes_its_part() -> None:
+    area = ("<Location /app/admin>", "SSLVerifyClient require", "</Location>")
+    found = routes(*TLS, "ProxyPass /app http://h/other", *area)
+    assert found["/app/admin"].replace_prefix == "/other/admin"
+    assert routes(*TLS, "ProxyPass /app http://h/", *area)["/app/admin"].strip_prefix == "/app"
+
+
+def test_addresses_in_answers_are_left_where_the_path_changes() -> None:
+    same = imported(vhost(*BASIC, "ProxyPassReverse / http://127.0.0.1:8080/"))
+    assert same.left == ()
+    other = imported(vhost(*TLS, "ProxyPass /app http://h/", "ProxyPassReverse /app http://h/"))
+    assert "X-Forwarded-Prefix" in other.left[0].do
+
+
+def test_a_slash_at_one_end_alone_is_told() -> None:
+    assert "sends /app/x to /otherx" in whys(imported(vhost(*TLS, "ProxyPass /app/ http://h/other")), "ProxyPass")[0]
+
+
+# --- redirects ---
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("Redirect /old https://h/new", ("/old", "https://h", 302, True, "/new", None)),
+        ("Redirect permanent /old https://h/", ("/old", "https://h", 301, True, None, "/old")),
+        ("RedirectPermanent /old https://h", ("/old", "https://h", 301, True, None, "/old")),
+        ("Redirect seeother /old /new", ("/old", "/", 303, True, "/new", None)),
+        ("RedirectMatch 308 ^/old(/.*)?$ https://h/a$1", ("/old", "https://h", 308, True, "/a", None)),
+        ("RewriteRule ^/old/(.*)$ https://%{HTTP_HOST}/new/$1 [R=307,L]", ("/old", "/", 307, True, "/new", None)),
+        ("RewriteRule ^/old(/|$) https://h/page [R=301]", ("/old", "https://h/page", 301, False, None, None)),
+        ("RewriteRule ^/old$ https://h/page", ("/old", "https://h/page", 302, False, None, None)),
+        ("<Location /old>\nRedirect 301 https://h/page\n</Location>",
+         ("/old", "https://h/page", 301, False, None, None)),
+        ("ProxyPass /old !\nRedirect /old https://h/new", ("/old", "https://h", 302, True, "/new", None)),
+    ],
+)  # fmt: skip
+def test_redirects_are_carried(line: str, expected: tuple[object, ...]) -> None:
+    rewriting = line.startswith(("RewriteRule", "<", "ProxyPass /old !"))
+    found = routes(*TLS, line, f"ProxyPass {'/' if rewriting and '$ ' not in line else '/app'} http://h/")
+    route = found["/old"]
+    assert (
+        route.path, route.redirect, route.redirect_status, route.redirect_keep_path, route.replace_prefix,
+        route.strip_prefix,
+    ) == expected  # fmt: skip
+    assert route.upstream is None
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("Redirect /old https://h/new", "no effect in httpd either"),
+        ("Redirect 410 /old", "no effect in httpd either"),
+        ("RewriteRule ^/$ /app/ [R]", "has the rest of /"),
+        ("RewriteRule ^/old(.*)$ https://h$1 [R]", "not a pattern"),
+        ("RewriteRule ^/old/(.*)$ http://h/$1 [R]", "as a redirect"),
+        ("RewriteRule ^/(a|b)/(.*)$ https://h/$1 [R]", "not a pattern"),
+        ("RewriteRule ^/old/(.*)$ https://h/$1?x=y [R]", "not a pattern"),
+        ("RewriteRule ^/old/(.*)$ /new/$1", "rewriting is not carried over"),
+        ("RewriteCond %{HTTP_HOST} ^www\nRewriteRule ^/old/(.*)$ https://h/$1 [R]", "holds under conditions"),
+        ("RewriteEngine off\nRewriteRule ^/old/(.*)$ https://h/$1 [R]", "RewriteEngine is off"),
+        ("Redirect nonsense /old https://h", "is missing"),
+    ],
+)
+def test_other_redirects_are_left(line: str, why: str) -> None:
+    result = imported(vhost(*BASIC, line))
+    assert why in " ".join(left.why for left in result.left)
+    assert all(route.redirect is None for route in parse(result.toml).sites[0].routes)
+
+
+def test_a_redirect_to_tls_that_tls_never_meets_is_nothing() -> None:
+    lines = ("RewriteEngine on", "RewriteCond %{HTTPS} !=on", "RewriteRule ^ https://%{HTTP_HOST}%{REQUEST_URI} [R]")
+    assert imported(vhost(*BASIC, *lines)).left == ()
+
+
+def test_a_rule_that_shuts_one_path_shuts_no_other() -> None:
+    for line in ("RewriteRule ^/admin(/|$) - [F]", "<Location /admin>\nRewriteRule ^ - [F]\n</Location>",
+                 "<Location /admin>\nRedirect 404\n</Location>"):  # fmt: skip
+        found = routes(*BASIC, line)
+        assert found["/admin"].roles, line
+        assert not found["/"].roles, line
+
+
+def test_a_rule_against_those_without_a_certificate_requires_one() -> None:
+    lines = ("RewriteCond %{SSL:SSL_CLIENT_VERIFY} !^SUCCESS$", "RewriteRule ^/admin(/.*)?$ - [F]")
+    found = routes(*TLS, "SSLVerifyClient optional", "ProxyPass / http://h/", *lines)
+    assert found["/admin"].client_certificate is Mode.REQUIRED
+    assert not found["/admin"].roles
+    assert found["/"].client_certificate is Mode.OPTIONAL
+
+
+# --- fields ---
+
+
+@pytest.mark.parametrize(
+    ("lines", "rules"),
+    [
+        (["Header set X a"], ((), (("X", "a"),), ())),
+        (["Header always set X a", "Header set X a"], ((), (("X", "a"),), ())),
+        (["Header append X a", "Header append X b"], ((("X", "a, b"),), (), ())),
+        (["Header set X a", "Header append x b"], ((), (("X", "a, b"),), ())),
+        (["Header unset X", "Header add X a"], ((), (("X", "a"),), ())),
+        (["Header set X a", "Header unset X"], ((), (), ("X",))),
+        (["Header set X 100%%"], ((), (("X", "100%"),), ())),
+    ],
+)
+def test_fields_of_answers(lines: list[str], rules: tuple[object, ...]) -> None:
+    found = routes(*BASIC, *lines)["/"].response_headers
+    assert (found.add, found.set, found.remove) == rules
+    asked = routes(*BASIC, *(f"Request{line.replace(' always', '')}" for line in lines))["/"].request_headers
+    assert (asked.add, asked.set, asked.remove) == rules
+
+
+def test_fields_of_a_part_come_after_those_of_the_whole() -> None:
+    lines = ("Header set X whole", "RequestHeader set Y whole")
+    found = routes(*lines, *BASIC, "<Location /x>", "Header set X part", "RequestHeader unset Y", "</Location>")
+    assert found["/"].response_headers.set == (("X", "whole"),)
+    assert found["/x"].response_headers.set == (("X", "part"),)
+    assert found["/x"].request_headers.remove == ("Y",)
+
+
+def test_a_second_field_of_a_name_that_is_set_is_left() -> None:
+    assert "one rule for a name" in whys(imported(vhost(*BASIC, "Header set X a", "Header add X b")), "Header add")[0]
+
+
+def test_what_the_gate_says_anyway_needs_no_word() -> None:
+    lines = ('RequestHeader set X-Forwarded-Proto "https"', "RequestHeader unset X-Forwarded-For", "RequestHeader "
+             'set SSL_CLIENT_CERT ""')  # fmt: skip
+    assert imported(vhost(*BASIC, *lines)).left == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "identity"),
+    [
+        (["SSL_CLIENT_S_DN"], ["apache"]),
+        (["SSL_CLIENT_CERT"], ["apache"]),
+        (["SSL_CLIENT_CERT", "SSL_CIPHER"], ["tomcat"]),
+        (["SSL_CLIENT_VERIFY", "SSL_SESSION_ID"], ["apache", "tomcat"]),
+    ],
+)
+def test_who_came_is_told_in_the_dialect_that_httpd_spoke(names: list[str], identity: list[str]) -> None:
+    lines = [f'RequestHeader set {name} "%{{{name}}}s"' for name in names]
+    result = imported(vhost(*BASIC, *lines))
+    assert result.left == ()
+    assert list(parse(result.toml).sites[0].routes[0].identity) == identity
+
+
+# --- upstreams ---
+
+POOL = ("ProxyPass / balancer://Pool/", "<Proxy balancer://pool>", "BalancerMember http://10.0.0.1:80 {}",
+        "BalancerMember http://10.0.0.2:80", "{}", "</Proxy>")  # fmt: skip
+
+
+def upstream(member: str = "", setting: str = "ProxySet nonce=None", *more: str) -> UpstreamConfig:
+    lines = [line.replace("{}", setting if line == "{}" else member) for line in POOL]
+    found = config(*TLS, *lines, *more)
+    (one,) = found.upstreams
+    assert found.sites[0].routes[0].upstream == Upstream(one.name)
+    return one
+
+
+def test_a_pool_is_an_upstream() -> None:
+    one = upstream()
+    assert one.name == "pool"
+    assert [str(server) for server in one.servers] == ["http://10.0.0.1:80", "http://10.0.0.2:80"]
+    assert (one.balance, one.drain) == (Balance.ROUND_ROBIN, ())
+    assert upstream("", "ProxySet lbmethod=bybusyness").balance is Balance.LEAST_REQUESTS
+    assert upstream("", "ProxySet stickysession=ID").balance is Balance.CLIENT_HASH
+    assert upstream("", "", "ProxySet balancer://pool lbmethod=bybusyness").balance is Balance.LEAST_REQUESTS
+    assert len(upstream("", "", "BalancerMember balancer://pool http://10.0.0.3").servers) == 3
+
+
+@pytest.mark.parametrize("status", ["status=D", "status=+S", "status=N", "status=+H", "lbset=1"])
+def test_a_server_that_gets_nothing_gets_nothing(status: str) -> None:
+    assert [str(server) for server in upstream(status).drain] == ["http://10.0.0.1:80"]
+    assert not upstream("status=-D").drain
+
+
+def test_how_long_to_wait_for_a_server() -> None:
+    one = upstream("", "ProxySet timeout=300", "ProxyTimeout 30")
+    assert one.timeouts.response == timedelta(seconds=300)
+    lines = ("ProxyPass /slow http://h/slow timeout=90 connectiontimeout=500ms", "ProxyPass / http://h/")
+    found = config(*TLS, *lines)
+    assert [(u.timeouts.connect, u.timeouts.response) for u in found.upstreams] == [
+        (timedelta(milliseconds=500), timedelta(seconds=90))
+    ]
+
+
+def test_what_a_sick_server_says_and_how_it_is_asked() -> None:
+    one = upstream("", "ProxySet failonstatus=503,502 retry=5")
+    assert (one.ejection.status, one.ejection.failures, one.ejection.time) == ((502, 503), 1, timedelta(seconds=5))
+    one = upstream("hcmethod=GET hcuri=/health hcinterval=5 hcpasses=2 hcfails=4")
+    assert (one.health.check, one.health.path, one.health.interval) == (Check.HTTP, "/health", timedelta(seconds=5))
+    assert (one.health.rise, one.health.fall) == (2, 4)
+    assert upstream("hcmethod=TCP").health.check is Check.TCP
+
+
+@pytest.mark.parametrize(
+    ("member", "setting", "why"),
+    [
+        ("loadfactor=5", "", "equal weights"),
+        ("", "ProxySet lbmethod=bytraffic", "lbmethod=bytraffic"),
+        ("", "ProxySet failonstatus=404", "failonstatus=404"),
+        ("hcmethod=OPTIONS", "", "hcmethod=OPTIONS"),
+        ("made=up", "", "made=up"),
+        ("", "BalancerMember http://10.0.0.3/other", "one protocol, and get one path"),
+        ("", "BalancerMember ajp://10.0.0.3", "no AJP"),
+    ],
+)
+def test_what_an_upstream_cannot_be_is_left(member: str, setting: str, why: str) -> None:
+    lines = [line.replace("{}", setting if line == "{}" else member) for line in POOL]
+    result = imported(vhost(*TLS, *lines))
+    assert why in " ".join(left.why for left in result.left)
+    assert [str(server) for server in parse(result.toml).upstreams[0].servers] == [
+        "http://10.0.0.1:80",
+        "http://10.0.0.2:80",
+    ]
+
+
+def test_services_behind_tls_and_http_2() -> None:
+    found = config(*TLS, "SSLProxyCACertificateFile app-ca.pem", "SSLProxyVerify require",
+                   "SSLProxyMachineCertificateFile gate.pem", "ProxyPass / https://h/")  # fmt: skip
+    (one,) = found.upstreams
+    assert (one.tls.ca_file, one.tls.certificate) == (Path("/etc/apache2/app-ca.pem"), Path("/etc/apache2/gate.pem"))
+    unseen = imported(vhost(*TLS, "ProxyPass / https://h/"))
+    assert "takes none unseen" in whys(unseen, "ProxyPass")[0]
+    assert parse(unseen.toml).upstreams[0].tls.ca_file == "system"
+    (one,) = config(*TLS, "ProxyPass / h2c://h/").upstreams
+    assert one.protocol is Protocol.HTTP_2
+
+
+def test_websockets_go_where_the_rest_goes() -> None:
+    rule = ("RewriteEngine on", "RewriteCond %{HTTP:Upgrade} websocket [NC]",
+            "RewriteRule /(.*) ws://127.0.0.1:8080/$1 [P,L]")  # fmt: skip
+    assert imported(vhost(*BASIC, *rule)).left == ()
+    result = imported(vhost(*BASIC, *(line.replace("8080", "9090") for line in rule)))
+    assert "WebSockets" in result.left[0].why
+    assert len(parse(result.toml).sites[0].routes) == 1
+
+
+# --- how long the gate waits ---
+
+
+def test_times_of_the_gate_are_the_longest_of_its_sites() -> None:
+    lines = ("RequestReadTimeout handshake=5 header=20-40,MinRate=500 body=15,MinRate=1000", "KeepAliveTimeout 7")
+    other = (line for line in BASIC if not line.startswith("ServerName"))
+    result = imported(
+        vhost(*BASIC, *lines, "ProxyTimeout 90") + vhost(*other, "ServerName other.example.com", "Timeout 20")
+    )
+    found = parse(result.toml)
+    times = found.gate.timeouts
+    assert [t.total_seconds() for t in (times.handshake, times.header, times.idle, times.response)] == [5, 40, 7, 90]
+    assert (found.gate.limits.min_body_rate, found.gate.limits.slow_grace) == (1000, timedelta(seconds=15))
+    (one,) = found.upstreams
+    assert one.timeouts.response == timedelta(seconds=20)
+    assert found.sites[1].routes[0].upstream == Upstream(one.name)
+
+
+def test_a_time_that_grows_without_end_is_left() -> None:
+    assert whys(imported(vhost(*BASIC, "RequestReadTimeout header=20,MinRate=500")), "RequestReadTimeout")
 
 
 def test_what_never_had_an_effect_is_named() -> None:
@@ -363,8 +636,10 @@ def test_a_name_belongs_to_one_site() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["SSLVerifyDepth 3", "SSLOptions +FakeBasicAuth", "DocumentRoot /srv/www", "Header set X y", "ScriptAlias /c /d",
-     "AuthType Basic", "RewriteRule ^/a /b [P]", "SSLOCSPEnable on", "MadeUpDirective 1",
+    ["SSLVerifyDepth 3", "SSLOptions +FakeBasicAuth", "DocumentRoot /srv/www", "ScriptAlias /c /d",
+     "AuthType Basic", "Header edit Set-Cookie (.*) $1", "Header set X y env=z", "RequestHeader set X %{REMOTE_ADDR}s",
+     "RequestHeader set Host h", "Header merge X y", "Header set Content-Length 1",
+     "RewriteRule ^/a /b [P]", "SSLOCSPEnable on", "MadeUpDirective 1",
      "SSLCACertificatePath /etc/ssl"],
 )  # fmt: skip
 def test_nothing_is_dropped_without_a_word(line: str) -> None:
@@ -450,7 +725,13 @@ LINES = st.sampled_from(
         "RequestHeader set",
         "ProxyPassMatch ^/z(/.*)?$ http://h", "SSLCARevocationFile", "KeepAliveTimeout 5", "ProxyTimeout 0",
         "<LocationMatch x>",
-        "</LocationMatch>", "Order", "Satisfy any", "Deny from all", "SSLEngine", "Redirect / https://x/",
+        "</LocationMatch>", "Redirect 303 /r /s", "Redirect 410", "RedirectMatch ^/q$ /s", "Header set X-Y z",
+        "RequestHeader append X-Y %", "RewriteEngine on", "RewriteRule ^/v/(.*) https://h/$1 [R]",
+        "RewriteRule ^ - [F]", "RewriteCond %{HTTPS} off", "RewriteRule ^/$ / [R]",
+        "ProxyPass /t http://h/u/ timeout=1 status=D",
+        "ProxySet balancer://b stickysession=x lbmethod=y", "RequestReadTimeout header=0 body=1,MinRate=9",
+        "ProxyPass / https://h/%", "ProxyPassReverse /t",
+        "Order", "Satisfy any", "Deny from all", "SSLEngine", "Redirect / https://x/",
     ]
 ) | st.text(st.characters(exclude_categories=["Cs"]), max_size=60)  # fmt: skip
 

@@ -7,6 +7,13 @@ Knows httpd's directives. Does not know the store: the caller hands over certifi
     write.py     puts those files into a folder
     syntax.py    the text of an httpd configuration -> directives with file and line
     access.py    Require and its kin -> who may pass
+    fields.py    Header and RequestHeader -> rules for header fields
+    rewriting.py Redirect and RewriteRule -> paths, and where they lead
+    pools.py     ProxyPass, balancers and their parameters -> upstreams
     vhost.py     directives -> what each virtual host does about clients and services
-    import_.py   that -> mutualgate.toml, and what could not be carried over
+    known.py     directives that need no translation, and those that have none
+    routes.py    a virtual host -> the routes of a site
+    import_.py   all of it -> mutualgate.toml, and what could not be carried over
+    report.py    the list of that
+    toml.py      values as TOML writes them
 """

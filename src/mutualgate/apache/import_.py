@@ -6,19 +6,22 @@ needs a role that nobody has yet. The text that comes out has passed the configu
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
-from mutualgate.apache.access import OPEN, Grant, all_of, always_of, grant_of
+from mutualgate.apache.pools import Pool, duration
+from mutualgate.apache.report import Left, shortened
+from mutualgate.apache.routes import Route, Routes
 from mutualgate.apache.syntax import Directive, Files, Source, parse, read_text
-from mutualgate.apache.vhost import MODES, Area, Found, Left, Target, VirtualHost, shortened, understand
+from mutualgate.apache.toml import array, string
+from mutualgate.apache.vhost import MODES, Found, VirtualHost, Waits, understand
 from mutualgate.config import parse as parse_config
 from mutualgate.config.kinds import Unfit
-from mutualgate.config.network import Host, Listener, Service, UrlPath
+from mutualgate.config.network import Host, Listener
 from mutualgate.errors import BadInput
 
 HERE: Final = Path("/")
@@ -54,18 +57,13 @@ def import_text(text: str, name: str, source: Source, folder: Path) -> Imported:
     directives, notes = parse(text, name, source)
     found = understand(directives, folder)
     for directive, why in notes.unread:
-        place = directive.place
         do = "Import on the machine where it is, or copy it here."
-        found.left.append(Left(place.file, place.line, shortened(directive.text), why, do))
+        found.report.leave(directive, why, do)
     for directive in notes.skipped:
-        found.left.append(
-            Left(
-                directive.place.file,
-                directive.place.line,
-                shortened(directive.text),
-                "it was taken not to hold (no -D, every module there, httpd 2.4), so what is inside was left out",
-                "If it holds on your server, take the two lines of the section away and import again.",
-            )
+        found.report.leave(
+            directive,
+            "it was taken not to hold (no -D, every module there, httpd 2.4), so what is inside was left out",
+            "If it holds on your server, take the two lines of the section away and import again.",
         )
     if not found.hosts:
         raise BadInput(
@@ -78,40 +76,29 @@ def import_text(text: str, name: str, source: Source, folder: Path) -> Imported:
 
 
 @dataclass
-class _Route:
-    path: str
-    upstream: str
-    mode: str
-    roles: list[str]
-    clients: list[str]
-    max_body_bytes: int | None
-    comment: str | None = None
-
-
-@dataclass
 class _Site:
     host: VirtualHost
     name: str
     hosts: list[str]
     mode: str
-    routes: list[_Route]
+    routes: list[Route]
 
 
 class _Writer:
     def __init__(self, found: Found) -> None:
         self.found = found
-        self.left = list(found.left)
         self.carried: list[str] = []
         self.commands: list[str] = []
         self.sites: list[_Site] = []
         self.taken_hosts: dict[str, str] = {}
         self.taken_names: set[str] = set()
+        self.pools: dict[Pool, str] = {}
+        self.waits = [host.waits for host in found.hosts if host.tls]
+        """Those that the gate has once for all."""
 
     def leave(self, at: Directive | VirtualHost, why: str, do: str) -> None:
         text = at.text if isinstance(at, Directive) else f"<VirtualHost {' '.join(at.addresses)}>"
-        left = Left(at.place.file, at.place.line, shortened(text), why, do)
-        if left not in self.left:  # what stands outside of virtual hosts is met in each
-            self.left.append(left)
+        self.found.report.leave_at(at.place, text, why, do)
 
     def write(self, name: str) -> Imported:
         secured = [host for host in self.found.hosts if host.tls]
@@ -136,7 +123,7 @@ class _Writer:
                 f"what it comes to is no configuration of the gate: {error.problem}", where=name, fix=error.fix
             ) from error
         left = sorted(
-            set(self.left), key=lambda item: (item.file != name, item.file, item.line, item.directive, item.why)
+            self.found.report.left, key=lambda item: (item.file != name, item.file, item.line, item.directive, item.why)
         )
         return Imported(toml, tuple(self.carried), tuple(left), tuple(dict.fromkeys(self.commands)))
 
@@ -149,11 +136,7 @@ class _Writer:
             return
         mode = self.mode(host)
         name = self.site_name(names[0])
-        site = _Site(host, name, names, mode, [])
-        routes = {route.path: route for route in self.routes(host, mode)}
-        if host.shut:
-            self.shut(site, routes)
-        site.routes = [routes[path] for path in sorted(routes)]
+        site = _Site(host, name, names, mode, Routes(host, mode, self.longest(_response), self.found.report).all())
         if not site.routes:
             self.leave(
                 host,
@@ -171,7 +154,7 @@ class _Writer:
         self.carried.append(f"{host.place}: site {name} for {', '.join(names)}, which {asks[mode]}.")
         for route in site.routes:
             who = " or ".join([*(f"role {role}" for role in route.roles), *(f"client {c}" for c in route.clients)])
-            self.carried.append(f"{route.path} of {name} goes to {route.upstream}{f', for {who}' if who else ''}.")
+            self.carried.append(f"{route.path} of {name} {route.leads}{f', for {who}' if who else ''}.")
 
     def names(self, host: VirtualHost) -> list[str]:
         names: list[str] = []
@@ -220,190 +203,6 @@ class _Writer:
             self.leave(host.mode, "httpd does not know this word", "Taken as `require`, the strictest.")
         return MODES.get(word, "required")
 
-    # --- routes ---
-
-    def routes(self, host: VirtualHost, mode: str) -> list[_Route]:
-        targets = self.targets(host)
-        paths = {target.path for target in targets} | {area.path for area in host.areas}
-        routes = []
-        for path in sorted(paths):
-            target = _covering(targets, path)
-            areas = [area for area in host.areas if _covers(area.path, path)]
-            if target is None:
-                self.unserved(path, host)
-                continue
-            upstream = None if target.url == "!" else self.upstream(target, host)
-            if upstream is None:
-                routes += self.elsewhere(target, targets, host) if path == target.path else []
-                continue
-            try:
-                UrlPath().read(path, HERE)
-            except Unfit as unfit:
-                at = next((a.directive for a in areas if a.path == path), target.directive)
-                if any(area.path == path and _strict(area) for area in areas):
-                    host.shut.append(at)
-                else:
-                    self.leave(at, f"as a path of a route: {unfit.problem}", unfit.fix or "Choose another path.")
-                continue
-            routes.append(self.route(path, upstream, areas, host, mode))
-        return [route for route in routes if not _superfluous(route, routes)]
-
-    def route(self, path: str, upstream: str, areas: list[Area], host: VirtualHost, site_mode: str) -> _Route:
-        """httpd merges the areas that cover a path in the order of the file: the last `Require` wins, each `SSLRequire`
-        holds. What the handshake required for the whole host, no area can take back."""
-        mode, grant, size = site_mode, OPEN, host.max_body_bytes
-        for area in areas:
-            mode = area.mode or mode
-            grant = area.grant or grant
-            size = area.max_body_bytes or size
-        mode = "required" if site_mode == "required" else mode
-        grant = all_of([grant, *(area.always for area in areas)])
-        route = _Route(path, upstream, mode, [], [], size)
-        if grant.unknown or grant.nobody:
-            self.close(route, grant)
-        elif grant.certificate:
-            route.mode = "required"
-            route.roles, route.clients = sorted(grant.roles), sorted(grant.clients)
-            if grant.named:
-                self.named(grant)
-        return route
-
-    def close(self, route: _Route, grant: Grant) -> None:
-        directive = grant.because[0]
-        role = f"import-{directive.place.line}"
-        route.mode, route.roles = "required", [role]
-        route.comment = f"{directive.place}: {shortened(directive.text)}"
-        why = "nobody may pass there" if grant.nobody else "the gate has no such rule"
-        do = f"{route.path} is shut: no client has the role {role}. Give it to those who may pass, or change the route."
-        for cause in grant.because:
-            self.leave(cause, why, do)
-
-    def named(self, grant: Grant) -> None:
-        for directive in grant.because:
-            if grant.clients:
-                self.leave(
-                    directive,
-                    "the gate knows clients by the names that you give them, not by the CN of a certificate",
-                    f"Name the clients {', '.join(sorted(grant.clients))}, or change `clients` of the route.",
-                )
-            if grant.roles:
-                self.leave(
-                    directive,
-                    "the gate reads no roles out of certificates: they are given to clients",
-                    f"Give the role {' or '.join(sorted(grant.roles))} to the clients with this O or OU.",
-                )
-
-    def shut(self, site: _Site, routes: dict[str, _Route]) -> None:
-        """Rules for paths that cannot be told: the whole site is as strict as they are."""
-        shut = site.host.shut
-        grant = all_of(Grant(unknown=not _only_asks(d), certificate=_only_asks(d), because=(d,)) for d in shut)
-        role = f"import-{site.host.shut[0].place.line}"
-        for route in routes.values():
-            route.mode = "required"
-            if grant.unknown:
-                route.roles, route.clients = [role], []
-                route.comment = f"{site.host.shut[0].place}: {shortened(site.host.shut[0].text)}"
-        effect = f"nobody passes without the role {role}" if grant.unknown else "every path requires a certificate"
-        for directive in site.host.shut:
-            self.leave(
-                directive,
-                f"no route can name the requests that it is about; so that none of them is open, {effect}",
-                "Write the paths that it means as [[sites.routes]] with their rule, and open the others.",
-            )
-
-    def targets(self, host: VirtualHost) -> list[Target]:
-        """Those that have an effect: httpd takes the first one that covers a path."""
-        kept: list[Target] = []
-        for target in host.targets:
-            if any(k.path == target.path and _scheme(target.url) in ("ws", "wss") for k in kept):
-                continue  # the route passes WebSockets on as well
-            hidden = next((k for k in kept if _covers(k.path, target.path)), None)
-            if hidden is not None:
-                self.leave(
-                    target.directive,
-                    f"it has no effect in httpd either: line {hidden.directive.place.line} covers it and comes first",
-                    "Drop it, or add it as a route: in the gate the longest path wins.",
-                )
-            else:
-                kept.append(target)
-        return kept
-
-    def elsewhere(self, target: Target, targets: list[Target], host: VirtualHost) -> list[_Route]:
-        """A path that goes to nothing the gate can reach: a route shuts it, as the service above never saw its
-        requests."""
-        d = target.directive
-        above = [t for t in targets if t is not target and t.url != "!" and _covers(t.path, target.path)]
-        upstream = next((u for t in above if (u := self.upstream(t, host))), None)
-        shut = ""
-        routes = []
-        if upstream is not None:
-            role = f"import-{d.place.line}"
-            shut = f" Until then {target.path} is shut: no client has the role {role}."
-            comment = f"{d.place}: {shortened(d.text)}"
-            routes = [_Route(target.path, upstream, "required", [role], [], None, comment)]
-        if target.url == "!":
-            self.leave(
-                d,
-                "httpd answers this path itself, and the gate serves no files",
-                f"Serve it by a service, with a route of its own.{shut}",
-            )
-        elif shut:
-            self.leave(d, "the service above never saw these requests", shut.strip())
-        return routes
-
-    def unserved(self, path: str, host: VirtualHost) -> None:
-        for area in host.areas:
-            if area.path == path:
-                self.leave(
-                    area.directive,
-                    "no ProxyPass leads there: httpd answers it itself, and the gate serves no files",
-                    "Serve it by a service, with a route of its own.",
-                )
-
-    def upstream(self, target: Target, host: VirtualHost) -> str | None:
-        d, url = target.directive, target.url
-        if url.lower().startswith("balancer://"):
-            address = urlsplit(url)
-            members = host.balancers.get(f"balancer://{address.netloc}".lower(), [])
-            if not members:
-                self.leave(d, "the balancer has no members here", "Name the service's address, and import again.")
-                return None
-            for member, _ in members[1:]:
-                self.leave(
-                    member,
-                    "pools are not carried over",
-                    f"{target.path} goes to {members[0][1]} alone: make [[upstreams]] of all of them by hand.",
-                )
-            url = members[0][1].rstrip("/") + address.path
-        if url.startswith("unix:") and "|" in url:
-            socket, _, rest = url.partition("|")
-            address = urlsplit(rest)
-            where, path = socket, address.path
-        else:
-            try:
-                address = urlsplit(url)
-            except ValueError:
-                self.leave(d, "the address cannot be read", "Correct it, and import again.")
-                return None
-            scheme = {"ws": "http", "wss": "https"}.get(address.scheme.lower(), address.scheme.lower())
-            where, path = f"{scheme}://{address.netloc}", address.path
-            if scheme in REFUSED:
-                self.leave(d, *REFUSED[scheme])
-                return None
-        if (path.rstrip("/") or "/") != target.path:
-            self.leave(
-                d,
-                f"it sends {target.path} to {path or '/'} there, which is not carried over",
-                "Add the route by hand, with strip_prefix or replace_prefix; or let the service answer under the public"
-                " path (Tomcat, Jetty: its context path).",
-            )
-            return None
-        try:
-            return str(Service().read(where, HERE))
-        except Unfit as unfit:
-            self.leave(d, f"as an upstream: {unfit.problem}", unfit.fix or "Use http://HOST:PORT or unix:/PATH.")
-            return None
-
     # --- trust ---
 
     def separate_trust(self) -> None:
@@ -450,45 +249,64 @@ class _Writer:
         ]
         listen = self.listeners(secured)
         if listen:
-            lines.append(f"listen = {_array(listen)}")
+            lines.append(f"listen = {array(listen)}")
         plain = self.listeners([host for host in self.found.hosts if host.redirects_to_tls and not host.tls])
         if plain and not set(plain) & set(listen):
-            lines.append(f"plain_listen = {_array(plain)}")
-        timeouts = {
-            "response": max((h.timeout_seconds for h in secured if h.timeout_seconds), default=None),
-            "idle": max((h.idle_seconds for h in secured if h.idle_seconds), default=None),
-        }
-        given = {k: min(v, 86_400) for k, v in timeouts.items() if v}
-        if given:
-            lines += ["", "[gate.timeouts]", *(f'{key} = "{value}s"' for key, value in given.items())]
-        for site in self.sites:
-            lines += self.site_toml(site)
+            lines.append(f"plain_listen = {array(plain)}")
+        lines += self.waits_toml()
+        sites = [line for site in self.sites for line in self.site_toml(site)]
+        for pool, pool_name in self.pools.items():
+            lines += pool.toml(pool_name)
+        lines += sites
         if not self.sites:
             lines += ["", "# No virtual host could be carried over: this is a gate before its demo service."]
         return "\n".join(lines) + "\n"
 
+    def longest(self, wait: Callable[[Waits], timedelta | None]) -> timedelta | None:
+        """The gate has one time for all sites: the longest of those that were given."""
+        return max((given for waits in self.waits if (given := wait(waits))), default=None)
+
+    def waits_toml(self) -> list[str]:
+        times: dict[str, Callable[[Waits], timedelta | None]] = {
+            "handshake": lambda waits: waits.handshake,
+            "header": lambda waits: waits.header,
+            "idle": lambda waits: waits.idle,
+            "response": _response,
+        }
+        rows = [f"{key} = {duration(wait)}" for key, of in times.items() if (wait := self.longest(of))]
+        lines = ["", "[gate.timeouts]", *rows] if rows else []
+        rates = [waits.body_rate for waits in self.waits if waits.body_rate is not None]
+        if rates:
+            lines += ["", "[gate.limits]", f'min_body_rate = "{min([*rates, 1 << 20])} B"']
+            grace = self.longest(lambda waits: waits.body)
+            lines += [f"slow_grace = {duration(grace)}"] if grace else []
+        return lines
+
+    def upstream_name(self, route: Route) -> str | None:
+        """What a route calls its pool: its address, or its name among `[[upstreams]]`."""
+        pool = route.pool
+        if pool is None:
+            return None
+        if pool.address is not None:
+            return pool.address
+        if pool not in self.pools:
+            where = route.target.url.partition("://")[2].partition("/")[0]
+            stem = re.sub(r"[^a-z0-9]+", "-", where.lower()).strip("-")[:40].strip("-") or "service"
+            taken = {*self.pools.values(), "demo", "portal"}
+            self.pools[pool] = next(n for i in count(1) if (n := f"{stem}-{i}" if i > 1 else stem) not in taken)
+        return self.pools[pool]
+
     def site_toml(self, site: _Site) -> list[str]:
         host = site.host
-        lines = ["", f"# {host.place}", "[[sites]]", f"name = {_string(site.name)}", f"hosts = {_array(site.hosts)}"]
-        lines.append(f"client_certificate = {_string(site.mode)}")
+        lines = ["", f"# {host.place}", "[[sites]]", f"name = {string(site.name)}", f"hosts = {array(site.hosts)}"]
+        lines.append(f"client_certificate = {string(site.mode)}")
         if host.certificate and host.key:
-            lines += [f"certificate = {_string(host.certificate)}", f"key = {_string(host.key)}"]
+            lines += [f"certificate = {string(host.certificate)}", f"key = {string(host.key)}"]
         elif host.certificate:
             # httpd reads the key out of the certificate's file then.
-            lines += [f"certificate = {_string(host.certificate)}", f"key = {_string(host.certificate)}"]
+            lines += [f"certificate = {string(host.certificate)}", f"key = {string(host.certificate)}"]
         for route in site.routes:
-            lines.append("")
-            if route.comment:
-                lines.append(f"# {route.comment}")
-            lines += ["[[sites.routes]]", f"path = {_string(route.path)}", f"upstream = {_string(route.upstream)}"]
-            if route.mode != site.mode:
-                lines.append(f"client_certificate = {_string(route.mode)}")
-            if route.roles:
-                lines.append(f"roles = {_array(route.roles)}")
-            if route.clients:
-                lines.append(f"clients = {_array(route.clients)}")
-            if route.max_body_bytes:
-                lines.append(f'max_body_bytes = "{min(route.max_body_bytes, 1 << 40)} B"')
+            lines += ["", *route.toml(self.upstream_name(route), site.mode)]
         return lines
 
     def listeners(self, hosts: list[VirtualHost]) -> list[str]:
@@ -516,66 +334,5 @@ class _Writer:
         return [t for t in found if t.startswith("0.0.0.0:") or t.rpartition(":")[2] not in everywhere]
 
 
-REFUSED: Final = {
-    "ajp": (
-        "the gate speaks no AJP",
-        "Give Tomcat or Jetty an HTTP connector on 127.0.0.1, and add the route with its address.",
-    ),
-    "https": (
-        "which certificates httpd takes from the service is not carried over, and the gate takes none unseen",
-        "Add the server to [[upstreams]] by hand, with ca_file under [upstreams.tls].",
-    ),
-    **{
-        scheme: (
-            "HTTP/2 to services is not carried over",
-            'Add the server to [[upstreams]] by hand, with protocol = "h2".',
-        )
-        for scheme in ("h2", "h2c")
-    },
-    **{
-        scheme: ("the gate speaks no such protocol", "Put an HTTP server in between, and add the route.")
-        for scheme in ("fcgi", "scgi", "uwsgi", "ftp")
-    },
-}
-
-
-def _scheme(url: str) -> str:
-    return url.partition(":")[0].lower()
-
-
-def _strict(area: Area) -> bool:
-    return area.mode in ("optional", "required") or area.grant not in (None, OPEN) or area.always != OPEN
-
-
-def _only_asks(directive: Directive) -> bool:
-    """Whether it is content with any certificate."""
-    inner = directive.children
-    return directive.section and grant_of(inner) in (None, OPEN) and always_of(inner) == OPEN
-
-
-def _covers(path: str, other: str) -> bool:
-    return path in ("/", other) or other.startswith(path + "/")
-
-
-def _covering(targets: Iterable[Target], path: str) -> Target | None:
-    return next((target for target in targets if _covers(target.path, path)), None)
-
-
-def _superfluous(route: _Route, routes: list[_Route]) -> bool:
-    """Whether the route above says the same."""
-    above = [r for r in routes if r is not route and _covers(r.path, route.path)]
-    if not above:
-        return False
-    nearest = max(above, key=lambda r: len(r.path))
-    same = ("upstream", "mode", "roles", "clients", "max_body_bytes")
-    return all(getattr(route, name) == getattr(nearest, name) for name in same)
-
-
-def _string(text: str) -> str:
-    """A basic string of TOML."""
-    escapes = {'"': '\\"', "\\": "\\\\"}
-    return '"' + "".join(escapes.get(c, c if c.isprintable() else f"\\U{ord(c):08x}") for c in text) + '"'
-
-
-def _array(values: Iterable[str]) -> str:
-    return "[" + ", ".join(_string(value) for value in values) + "]"
+def _response(waits: Waits) -> timedelta | None:
+    return waits.response

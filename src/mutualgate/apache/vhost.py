@@ -6,36 +6,23 @@ puts on the list of what is left, with the reason.
 
 import copy
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
-from mutualgate.apache.access import OPEN, Grant, always_of, grant_of
+from mutualgate.apache import fields
+from mutualgate.apache.access import OPEN, Grant, all_of, always_of, grant_of
+from mutualgate.apache.fields import Edit, Said
+from mutualgate.apache.known import QUIET, REASONS, SAME
+from mutualgate.apache.pools import Balancer, Trust, seconds
+from mutualgate.apache.report import Report
+from mutualgate.apache.rewriting import PATTERN, Target, literal_paths, redirect, refuses, rewrite
 from mutualgate.apache.syntax import Directive, Place
 
 MODES: Final = {"none": "off", "optional": "optional", "require": "required", "optional_no_ca": "optional"}
-
-
-@dataclass(frozen=True)
-class Left:
-    """Something that was not carried over."""
-
-    file: str
-    line: int
-    directive: str
-    """As it stands in the file, shortened."""
-    why: str
-    do: str
-
-
-@dataclass(frozen=True)
-class Target:
-    """`ProxyPass`: requests below `path` go to `url`."""
-
-    directive: Directive
-    path: str
-    url: str
 
 
 @dataclass(frozen=True)
@@ -50,6 +37,28 @@ class Area:
     always: Grant
     """What its `SSLRequire` says; it comes on top of what the areas before say."""
     max_body_bytes: int | None
+    edits: tuple[Edit, ...] = ()
+    said: tuple[Said, ...] = ()
+
+
+@dataclass
+class Waits:
+    """How long a virtual host waits, as far as it says so."""
+
+    service: timedelta | None = None
+    """`ProxyTimeout`."""
+    anybody: timedelta | None = None
+    """`Timeout`, which holds for services where there is no ProxyTimeout."""
+    idle: timedelta | None = None
+    header: timedelta | None = None
+    handshake: timedelta | None = None
+    body: timedelta | None = None
+    body_rate: int | None = None
+    """Bytes of a body in a second that clients have to send, once they are `body` behind."""
+
+    @property
+    def response(self) -> timedelta | None:
+        return self.service or self.anybody
 
 
 @dataclass
@@ -66,15 +75,31 @@ class VirtualHost:
     authorities: list[tuple[Directive, str]] = field(default_factory=list)
     lists: list[tuple[Directive, str]] = field(default_factory=list)
     lists_checked: bool = False
+    rewrites: list[tuple[Directive, tuple[Directive, ...]]] = field(default_factory=list)
+    """RewriteRule, each with its RewriteCond."""
+    rewriting: bool = True
+    """Whether RewriteEngine is on. Where nothing says so, it may be on in a file that we were not given."""
+    overrides: list[Target] = field(default_factory=list)
+    """Where mod_rewrite, and a Redirect within `<Location>`, send requests: httpd asks them first."""
     targets: list[Target] = field(default_factory=list)
+    redirects: list[Target] = field(default_factory=list)
+    """`Redirect` outside of `<Location>`: httpd asks them last."""
+    reverses: list[tuple[Directive, str]] = field(default_factory=list)
+    edits: list[Edit] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
+    trust: Trust = field(default_factory=Trust)
+    waits: Waits = field(default_factory=Waits)
     areas: list[Area] = field(default_factory=list)
     shut: list[Directive] = field(default_factory=list)
     """Rules for paths that no route can name; until an operator decides, they hold for the whole site."""
-    balancers: dict[str, list[tuple[Directive, str]]] = field(default_factory=dict)
+    balancers: dict[str, Balancer] = field(default_factory=dict)
     redirects_to_tls: bool = False
     max_body_bytes: int | None = None
-    timeout_seconds: int | None = None
-    idle_seconds: int | None = None
+
+    @property
+    def destinations(self) -> list[Target]:
+        """Where requests go, in the order in which httpd asks."""
+        return [*self.overrides, *self.targets, *self.redirects]
 
 
 @dataclass
@@ -83,7 +108,7 @@ class Found:
 
     listens: list[Directive]
     hosts: list[VirtualHost]
-    left: list[Left]
+    report: Report
     root: Path
 
 
@@ -94,17 +119,18 @@ def understand(directives: Iterable[Directive], folder: Path) -> Found:
     reader = _Reader(root)
     base = VirtualHost(Place("", 0))
     reader.read((d for d in top if not d.is_("virtualhost")), base)
+    reader.rewrite(base)
     hosts = []
     for directive in top:
         if directive.is_("virtualhost"):
-            host = copy.copy(base)
-            for name, value in vars(base).items():
-                if isinstance(value, list | dict):
-                    setattr(host, name, value.copy())
+            host = copy.deepcopy(base)
             host.place, host.addresses, host.names = directive.place, list(directive.args), []
-            host.targets = []
+            # httpd looks at those of the virtual host first, and takes no RewriteRule over.
+            host.targets, host.redirects, host.rewrites, host.overrides = [], [], [], []
             reader.read(directive.children, host)
-            host.targets += base.targets  # httpd looks at those of the virtual host first
+            reader.rewrite(host)
+            host.targets += base.targets
+            host.redirects += base.redirects
             if not host.names:
                 host.names = base.names
             hosts.append(host)
@@ -112,36 +138,45 @@ def understand(directives: Iterable[Directive], folder: Path) -> Found:
     if not hosts and (base.tls or base.targets):
         base.place = top[0].place
         hosts = [base]
-    return Found([d for d in top if d.is_("listen")], hosts, reader.left, root)
-
-
-def shortened(text: str) -> str:
-    """`text` on one line of a report."""
-    line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
-    return line if len(line) <= 100 else line[:97] + "..."
+    return Found([d for d in top if d.is_("listen")], hosts, reader.report, root)
 
 
 class _Reader:
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.left: list[Left] = []
+        self.report = Report()
+        self.leave = self.report.leave
         self.with_certificate: set[int] = set()
-        self.conditions: list[Directive] = []
-        """RewriteCond lines since the last RewriteRule: they belong to the next one."""
-
-    def leave(self, directive: Directive, why: str, do: str) -> None:
-        self.left.append(Left(directive.place.file, directive.place.line, shortened(directive.text), why, do))
 
     def read(self, directives: Iterable[Directive], host: VirtualHost) -> None:
+        conditions: list[Directive] = []
         for directive in directives:
             if directive.section:
                 self.section(directive, host)
+            elif directive.is_("rewritecond"):
+                conditions.append(directive)
+            elif directive.is_("rewriterule"):
+                host.rewrites.append((directive, tuple(conditions)))
+                conditions = []
             else:
                 self.directive(directive, host)
-            if directive.is_("rewritecond"):
-                self.conditions.append(directive)
-            elif directive.is_("rewriterule"):
-                self.conditions.clear()
+        for condition in conditions:
+            self.other(condition)
+
+    def rewrite(self, host: VirtualHost) -> None:
+        """What the RewriteRules come to, once it is known whether they are on."""
+        rewritten: list[Target] = []
+        for rule, conditions in host.rewrites:
+            if not host.rewriting:
+                self.leave(rule, "it has no effect in httpd either: RewriteEngine is off here", "Drop it.")
+            elif not host.tls and rule.arg(1).lower().startswith("https://"):
+                host.redirects_to_tls = True
+            else:
+                found = rewrite(rule, conditions, self.report)
+                if found is None and not _asks_for_certificate(rule, conditions, host):
+                    host.shut.append(rule)
+                rewritten += found or []
+        host.overrides = rewritten + host.overrides
 
     def path(self, name: str) -> str:
         return str(self.root / name)
@@ -171,38 +206,37 @@ class _Reader:
                 self.proxy(d, None, host)
             case "proxypassmatch":
                 self.proxy_match(d, host)
+            case "proxypassreverse":
+                host.reverses.append((d, d.arg(0)))
+            case "balancermember":
+                self.balancer(d.arg(0), host).members.append((d, d.arg(1), d.args[2:]))
+            case "proxyset" if d.arg(0).lower().startswith("balancer://"):
+                self.balancer(d.arg(0), host).settings.append((d, d.args[1:]))
+            case "sslproxycacertificatefile":
+                host.trust = replace(host.trust, authorities=self.path(d.arg(0)))
+            case "sslproxyverify":
+                host.trust = replace(host.trust, verified=d.arg(0).lower() == "require")
+            case "sslproxymachinecertificatefile":
+                host.trust = replace(host.trust, certificate=self.path(d.arg(0)))
             case "limitrequestbody":
                 host.max_body_bytes = _number(d.arg(0)) or None
             case "proxytimeout":
-                host.timeout_seconds = _number(d.arg(0))
+                host.waits.service = seconds(d.arg(0))
+            case "timeout":
+                host.waits.anybody = seconds(d.arg(0))
             case "keepalivetimeout":
-                host.idle_seconds = _number(d.arg(0))
+                host.waits.idle = seconds(d.arg(0))
+            case "requestreadtimeout":
+                self.read_timeout(d, host.waits)
             case "redirect" | "redirectmatch" | "redirectpermanent" | "redirecttemp":
                 if any(arg.lower().startswith("https://") for arg in d.args) and not host.tls:
                     host.redirects_to_tls = True
-                elif re.match(r"4[0-9][0-9]$", d.arg(0)):
-                    host.shut.append(d)
                 else:
-                    self.leave(d, "redirects are not carried over", "Add a [[sites.routes]] with redirect by hand.")
-            case "rewriterule":
-                if not host.tls and d.arg(1).lower().startswith("https://"):
-                    host.redirects_to_tls = True
-                elif _refuses(d) and self.conditions and all(_about_methods(c) for c in self.conditions):
-                    self.leave(
-                        d,
-                        "it is about methods, not about who may pass",
-                        "See that the service refuses TRACE; Tomcat and Jetty do.",
-                    )
-                elif _refuses(d):
-                    host.shut.append(d)
-                else:
-                    self.leave(
-                        d,
-                        "rewriting is not carried over: a route can replace the beginning of a path alone",
-                        "Set strip_prefix or replace_prefix of a route by hand; let the service do the rest.",
-                    )
-            case "requestheader":
-                self.request_header(d)
+                    host.redirects += redirect(d, None, self.report)
+            case "rewriteengine":
+                host.rewriting = d.arg(0).lower() == "on"
+            case "requestheader" | "header":
+                self.field(d, host.edits, host.said)
             case _:
                 self.other(d)
 
@@ -224,9 +258,10 @@ class _Reader:
                 pattern = d.args[-1] if d.args else ""
                 self.location(d, literal_paths(pattern), host)
             case "proxy" if d.arg(0).lower().startswith("balancer://"):
-                members = [c for c in d.children if c.is_("balancermember")]
-                host.balancers[d.arg(0).lower().rstrip("/")] = [(c, c.arg(0)) for c in members]
-                self.rules_elsewhere(d, [c for c in d.children if not c.is_("balancermember")], host)
+                balancer = self.balancer(d.arg(0), host)
+                balancer.members += [(c, c.arg(0), c.args[1:]) for c in d.children if c.is_("balancermember")]
+                balancer.settings += [(c, c.args) for c in d.children if c.is_("proxyset")]
+                self.rules_elsewhere(d, [c for c in d.children if not c.is_("balancermember", "proxyset")], host)
             case "proxy" | "proxymatch" | "if" | "elseif" | "else" | "limit" | "limitexcept":
                 self.rules_elsewhere(d, d.children, host)
             case "directory" | "directorymatch" | "files" | "filesmatch":
@@ -244,256 +279,128 @@ class _Reader:
         """Rules in a section for requests that no route can name."""
         inner = list(children)
         strict = grant_of(inner) not in (None, OPEN) or always_of(inner) != OPEN
-        if strict or any(c.is_("sslverifyclient") for c in inner):
+        if strict or any(c.is_("sslverifyclient") or refuses(c) for c in inner):
             host.shut.append(d)
-        elif any(not c.is_("require", "order", "allow", "proxyset", "satisfy") for c in inner):
+        elif any(not c.is_("require", "order", "allow", "satisfy") for c in inner):
             self.leave(d, "the gate has nothing like this section", "See what is inside, and whether it is needed.")
 
     def location(self, d: Directive, paths: list[str] | None, host: VirtualHost) -> None:
         verify = next((c for c in reversed(d.children) if c.is_("sslverifyclient")), None)
         mode = MODES.get(verify.arg(0).lower()) if verify else None
         grant, always = grant_of(d.children), always_of(d.children)
+        kept_out = [c for c in d.children if c.is_("rewriterule") and refuses(c)]
+        always = all_of([always, *(Grant(unknown=True, because=(c,)) for c in kept_out)])
         strict = (verify is not None and mode != "off") or grant not in (None, OPEN) or always != OPEN
         if paths is None:
             if strict:
                 host.shut.append(d)
             else:
-                self.leave(d, "a route is a plain path, not a pattern", "Add the paths as [[sites.routes]] by hand.")
+                self.leave(d, *PATTERN)
             return
+        edits: list[Edit] = []
+        said: list[Said] = []
+        for child in d.children:
+            if child.is_("requestheader", "header"):
+                self.field(child, edits, said)
         size = next((_number(c.arg(0)) for c in d.children if c.is_("limitrequestbody")), None)
         for path in paths:
             clean = path.rstrip("/") or "/"
-            host.areas.append(Area(d, clean, mode, grant, always, size or None))
+            host.areas.append(Area(d, clean, mode, grant, always, size or None, tuple(edits), tuple(said)))
             for child in d.children:
                 if child.is_("proxypass"):
                     self.proxy(child, clean, host)
+                elif child.is_("proxypassreverse"):
+                    host.reverses.append((child, clean))
+                elif child.lower.startswith("redirect"):
+                    host.overrides[:0] = redirect(child, clean, self.report)
         for child in d.children:
             if child.section and not child.lower.startswith("require"):
                 self.rules_elsewhere(child, child.children, host)
-            elif child.is_("requestheader"):
-                self.request_header(child)
-            elif not child.section and child.lower not in _IN_AREAS:
+            elif not child.section and child.lower not in _IN_AREAS and child not in kept_out:
                 self.other(child)
 
     def proxy(self, d: Directive, inside: str | None, host: VirtualHost) -> None:
-        path, url = (inside, d.arg(0)) if inside is not None else (d.arg(0), d.arg(1))
-        if url == "!":
-            host.targets.append(Target(d, path.rstrip("/") or "/", "!"))
-            return
+        path, url, *options = (d.arg(0), d.arg(1), *d.args[2:]) if inside is None else (inside, d.arg(0), *d.args[1:])
         if not path.startswith("/") or not url:
             self.leave(d, "the path or the address is missing", "Correct it, and import again.")
             return
-        # `/app http://h/app/` and `/app/ http://h/app` mean the same to a gate that leaves paths as they are.
-        host.targets.append(Target(d, path.rstrip("/") or "/", url))
+        there = _path_of(url)
+        if path.endswith("/") and path != "/" and there.startswith("/") and not there.endswith("/"):
+            self.leave(
+                d,
+                f"one of the two ends with a slash: httpd sends {path}x to {there}x",
+                f"Nothing, if {path}x is meant to be {there}/x there, as the gate sends it.",
+            )
+        target = Target(d, path.rstrip("/") or "/", url, tuple(options))
+        # Those of sections come first, the last one of them before the others.
+        host.targets.insert(0 if inside is not None else len(host.targets), target)
 
     def proxy_match(self, d: Directive, host: VirtualHost) -> None:
         paths = literal_paths(d.arg(0))
         url = re.sub(r"/?\$[0-9]$", "", d.arg(1))
         if paths is None or "$" in url:
-            self.leave(
-                d, "a route is a plain path, not a pattern", "Add the paths that it means as [[sites.routes]] by hand."
-            )
+            self.leave(d, *PATTERN)
             return
         for path in paths:
             # Without a group to insert, httpd appends the whole path.
-            whole = url if url != d.arg(1) else url.rstrip("/") + path
-            host.targets.append(Target(d, path.rstrip("/") or "/", whole))
+            whole = url if url != d.arg(1) or url == "!" else url.rstrip("/") + path
+            host.targets.append(Target(d, path.rstrip("/") or "/", whole, d.args[2:]))
 
-    def request_header(self, d: Directive) -> None:
-        if d.arg(0).lower() in ("unset", "remove") or (d.arg(0).lower() == "set" and d.arg(2) == ""):
-            return  # what clients say about themselves is removed anyway
-        variable = re.search(r"%\{(SSL_\w+)\}", d.text)
-        if not variable:
-            self.leave(d, "fields are not carried over", "Set request_headers of the route by hand.")
-            return
-        name = variable[1].upper()
-        ours = FIELDS.get(name) or ("Client-Cert" if name.startswith("SSL_CLIENT_") else "Mutualgate-Tls")
-        self.leave(
-            d,
-            f"the gate tells a service who the client is in fields of its own: {name} is in {ours}",
-            f'Let the service read {ours} instead of {d.arg(1)}, or set identity = ["apache"] on the route.',
-        )
+    def balancer(self, name: str, host: VirtualHost) -> Balancer:
+        return host.balancers.setdefault(name.lower().rstrip("/"), Balancer())
 
+    def field(self, d: Directive, edits: list[Edit], said: list[Said]) -> None:
+        match fields.read(d, self.report):
+            case Edit() as edit:
+                edits.append(edit)
+            case Said() as one:
+                said.append(one)
 
-def _refuses(rule: Directive) -> bool:
-    """Whether a RewriteRule keeps somebody out: its flags say forbidden, gone, or a status of 400 and more."""
-    return bool(
-        re.search(r"[\[,\s](?:F|G|forbidden|gone|R(?:edirect)?=[45][0-9][0-9])\s*[\],]", rule.text, re.IGNORECASE)
-    )
-
-
-def _about_methods(condition: Directive) -> bool:
-    """Whether a RewriteCond asks for methods that no rule on people needs."""
-    words = r"\^?=?\(?(?:TRACE|TRACK|CONNECT)(?:\|(?:TRACE|TRACK|CONNECT))*\)?\$?"
-    return condition.arg(0) == "%{REQUEST_METHOD}" and re.fullmatch(words, condition.arg(1)) is not None
+    def read_timeout(self, d: Directive, waits: Waits) -> None:
+        """`RequestReadTimeout header=20-40,MinRate=500 body=20,MinRate=500`."""
+        for arg in d.args:
+            match = re.fullmatch(
+                r"(handshake|header|body)=([0-9]+)(?:-([0-9]+))?(?:,minrate=([0-9]+))?", arg, re.IGNORECASE
+            )
+            what = match[1].lower() if match else ""
+            if match is None or (what != "body" and match[4] and not match[3]) or (what == "body" and match[3]):
+                why = "the gate waits for a head a fixed time, and for a body as long as it comes fast enough"
+                self.leave(d, why, "Set header of [gate.timeouts], min_body_rate and slow_grace of [gate.limits].")
+            elif what == "body":
+                waits.body, waits.body_rate = seconds(match[2]), int(match[4] or 0)
+            else:
+                setattr(waits, what, seconds(match[3] or match[2]))
 
 
-def literal_paths(pattern: str) -> list[str] | None:
-    """The paths whose subtrees are just what a pattern matches, or None: `^/(a|b)(/|$)` is `/a` and `/b`."""
-    match = re.fullmatch(r"\^((?:/[A-Za-z0-9_~-]+|/\((?:\?:)?[A-Za-z0-9_~|-]+\))*)(/?)(.*)", pattern)
-    if not match:
-        return None
-    head, slash, tail = match.groups()
-    ends = ("(/|$)", "($|/)", "(?:/|$)", "(?:$|/)", "(/.*)?$", "(?:/.*)?$")
-    whole = (slash == "/" and tail in ("", "(.*)", ".*", "(.*)$", ".*$")) or (not slash and tail in ends)
-    if not whole and f"{slash}{tail}" not in (*ends, "/(.*)", "/(.*)$", "/.*", "/.*$"):
-        return None
-    paths = [""]
-    for segment in head.split("/")[1:] if head else []:
-        names = segment.strip("()").removeprefix("?:").split("|")
-        if "" in names:
-            return None
-        paths = [f"{path}/{name}" for path in paths for name in names]
-    return [path or "/" for path in paths] if len(paths) <= 50 else None
+def _asks_for_certificate(rule: Directive, conditions: Sequence[Directive], host: VirtualHost) -> bool:
+    """Whether it keeps out those without a certificate, and nobody else; then the path requires one."""
+    paths = literal_paths(rule.arg(0))
+    if paths is None or len(conditions) != 1:
+        return False
+    (condition,) = conditions
+    if not re.fullmatch(r"%\{(?:SSL:)?SSL_CLIENT_VERIFY\}", condition.arg(0)):
+        return False
+    if not re.fullmatch(r"!=?\^?SUCCESS\$?", condition.arg(1)):
+        return False
+    host.areas += [Area(rule, path, None, None, Grant(certificate=True, because=(rule,)), None) for path in paths]
+    return True
+
+
+def _path_of(url: str) -> str:
+    """The path in the address of a service; empty where it cannot be read."""
+    try:
+        return urlsplit(url.partition("|")[2] or url).path
+    except ValueError:
+        return ""
 
 
 def _number(text: str) -> int | None:
     return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None
 
 
-FIELDS: Final = {
-    "SSL_CLIENT_CERT": "Client-Cert (RFC 9440: base64 between colons)",
-    "SSL_CLIENT_S_DN": "Mutualgate-Subject",
-    "SSL_CLIENT_S_DN_CN": "Mutualgate-Client (the client's name at the gate) or Mutualgate-Subject",
-    "SSL_CLIENT_I_DN": "Mutualgate-Issuer",
-    "SSL_CLIENT_M_SERIAL": "Mutualgate-Serial",
-    "SSL_CLIENT_VERIFY": "Mutualgate-Verdict",
-    "SSL_PROTOCOL": "Mutualgate-Tls",
-    "SSL_CIPHER": "Mutualgate-Tls",
-}
-
 _IN_AREAS: Final = frozenset(
     """
-    sslverifyclient sslrequire require authmerging order allow deny satisfy proxypass proxypassreverse limitrequestbody
+    allow authmerging deny header limitrequestbody order proxypass proxypassreverse redirect redirectmatch
+    redirectpermanent redirecttemp requestheader require satisfy sslrequire sslverifyclient
     """.split()
-)
-
-# What the gate does by itself, or better left alone.
-SAME: Final = frozenset(
-    """
-    allow allowencodedslashes h2direct hostnamelookups httpprotocoloptions keepalive limitrequestfields
-    limitrequestline listen maxkeepaliverequests mergeslashes mergetrailers order protocols proxyaddheaders
-    proxyerroroverride proxyiobuffersize proxypassreverse proxypreservehost proxyrequests proxystatus proxyvia
-    requestreadtimeout require rewriteengine serveradmin servername serverroot serversignature servertokens
-    sslcompression sslhonorcipherorder sslinsecurerenegotiation sslprotocol sslproxyengine sslrandomseed
-    sslrequiressl sslsessioncache sslsessioncachetimeout sslsessiontickets sslstrictsnivhostcheck sslvhostsnipolicy
-    stricthostcheck traceenable usecanonicalname
-    """.split()
-)
-
-# About the process and its modules.
-QUIET: Final = frozenset(
-    """
-    accessfilename addcharset addlanguage addoutputfilter addtype browsermatch coredumpdirectory defaultruntimedir
-    errorlog group listenbacklog loadmodule logformat loglevel maxclients maxconnectionsperchild maxrequestsperchild
-    maxrequestworkers maxspareservers maxsparethreads mimemagicfile minspareservers minsparethreads mutex
-    namevirtualhost pidfile serverlimit startservers threadlimit threadsperchild timeout typesconfig user
-    """.split()
-)
-
-REASONS: Final = (
-    (
-        {"sslverifydepth"},
-        "the gate has no number for it: an authority's own path length holds (RFC 5280 4.2.1.9), and at most 4 "
-        "certificates are looked at",
-        "Nothing, unless it kept out an intermediate: then adopt the authorities that may sign instead of their root.",
-    ),
-    (
-        {"sslciphersuite", "sslopensslconfcmd", "sslproxyciphersuite", "sslproxyprotocol"},
-        "the gate has a fixed choice: TLS 1.2 and 1.3 with forward secrecy",
-        'Nothing, unless clients are older than TLS 1.2 (before 2014). tls_profile = "modern" is TLS 1.3 alone.',
-    ),
-    (
-        {"sslcertificatechainfile"},
-        "the gate reads the chain from the certificate's file",
-        "Append this file to the one of SSLCertificateFile.",
-    ),
-    (
-        {"sslcacertificatepath", "sslcarevocationpath"},
-        "the gate adopts authorities one by one",
-        "Run `mutualgate ca adopt --cert FILE` for each file there that is still in use, with --crl for its list.",
-    ),
-    (
-        {"sslcadnrequestfile", "sslcadnrequestpath"},
-        "the gate names no authorities to strangers unless it is told to",
-        'Nothing: clients choose their certificate without it. If browsers shall offer less, set ca_hints = "auto".',
-    ),
-    (
-        {"sslocspenable", "sslocspdefaultresponder", "sslocspoverrideresponder", "sslocspresponsemaxage"},
-        "the gate asks no OCSP responder about an authority that it adopts",
-        "Adopt the authority with --crl, and revoke with `mutualgate client revoke`.",
-    ),
-    (
-        {"sslusestapling", "sslstaplingcache"},
-        "the gate staples nothing",
-        "Nothing: browsers do not insist on it.",
-    ),
-    (
-        {"ssloptions", "sslusername"},
-        "it is for programs inside httpd; the gate tells a service in header fields who the client is",
-        "Let the service read Mutualgate-Client, Mutualgate-Subject or Client-Cert.",
-    ),
-    (
-        {"sslpassphrasedialog"},
-        "the gate asks for no passphrase of a site's key",
-        "Decrypt the key: `openssl pkey -in OLD -out NEW`, readable for its owner only.",
-    ),
-    (
-        {
-            "documentroot",
-            "alias",
-            "aliasmatch",
-            "scriptalias",
-            "directoryindex",
-            "options",
-            "allowoverride",
-            "errordocument",
-        },
-        "the gate serves no files",
-        "Serve them by a service behind the gate, with a route of its own.",
-    ),
-    (
-        {"authtype", "authname", "authuserfile", "authgroupfile", "authbasicprovider", "authldapurl", "authmerging"},
-        "the gate knows clients by certificate, not by password",
-        "Keep passwords in the service behind, or give these people certificates.",
-    ),
-    (
-        {"header"},
-        "fields are not carried over",
-        "Set response_headers of the route by hand, or let the service set its own.",
-    ),
-    (
-        {"customlog", "transferlog", "globallog"},
-        "the gate has one access log, with the client and the verdict in each line",
-        'Set gate.access_log, and gate.access_format = "json" for machines.',
-    ),
-    (
-        {"proxypassreversecookiedomain", "proxypassreversecookiepath", "proxyhtmlenable", "proxyhtmlurlmap"},
-        "the gate leaves links and cookies as they are, and the service sees the host that was asked for",
-        "Tell the service its public address, if it does not take it from Host.",
-    ),
-    (
-        {
-            "rewritecond",
-            "rewritemap",
-            "rewriteoptions",
-            "rewritebase",
-            "setenvif",
-            "setenvifnocase",
-            "setenv",
-            "passenv",
-        },
-        "the gate has no variables and no conditions",
-        "Drop it with the rule that it belongs to.",
-    ),
-    (
-        {"allowmethods"},
-        "the gate lets every method pass",
-        "Let the service refuse the methods that it does not have.",
-    ),
-    (
-        {"serverpath", "use", "balancermember", "proxyset"},
-        "the gate has nothing like it",
-        "Write out what it stands for, and import again.",
-    ),
 )
