@@ -23,6 +23,19 @@ def test_it_counts_clients_and_says_what_ends(installed: Installation) -> None:
     assert seen.lists[1][1] < seen.authorities[1][1]
 
 
+def test_a_list_is_behind_until_it_tells_of_the_last_revocation(installed: Installation) -> None:
+    services = installed.services()
+    try:
+        services.authorities.crls()
+        assert overview(services.store).lists_behind == {"root": False, "issuing": False}
+        services.clients.revoke("first-client")
+        assert overview(services.store).lists_behind == {"root": False, "issuing": True}
+        services.authorities.crls()
+        assert overview(services.store).lists_behind == {"root": False, "issuing": False}
+    finally:
+        services.close()
+
+
 def test_figures_name_no_client(installed: Installation) -> None:
     services = installed.services()
     try:

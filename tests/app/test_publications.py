@@ -1,6 +1,8 @@
 """What the plain listener serves."""
 
 import json
+import math
+from datetime import timedelta
 
 import pki
 import pytest
@@ -8,15 +10,30 @@ from cryptography import x509
 from installation import Installation
 
 from mutualgate.app.publications import Publications
+from mutualgate.app.services import Services
+from mutualgate.clock import system_clock
 from mutualgate.gate import Publication
+
+DAY = 86_400
+
+
+class Hands:
+    """Of a clock that counts seconds."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def test_the_root_and_the_lists_are_served(installed: Installation) -> None:
     services = installed.services()
     try:
-        served = Publications(services)
+        hands = Hands()
+        served = Publications(services, hands)
         files = {file.path: file for file in served.news()}
         services.clients.revoke("first-client")
+        hands.now += DAY
         after = {file.path: file for file in served.news()}
     finally:
         services.close()
@@ -54,31 +71,92 @@ def test_a_list_is_not_served_past_its_next_update(path: str, installed: Install
     assert file.expires_at == int(next_update.timestamp())
 
 
+LIST = "/crl/issuing.crl"
+
+
+def of(files: list[Publication]) -> list[tuple[int, int]]:
+    """Entries of the issuing authority's list, and when it ends; -1 where there is no list; none if it was not made."""
+    found = [file for file in files if file.path == LIST]
+    return [(len(x509.load_der_x509_crl(one.body)) if one.body else -1, one.expires_at or -1) for one in found]
+
+
+def revoke(services: Services, name: str) -> None:
+    services.clients.add(name)
+    services.enrolment.sign(name, pki.csr(pki.fresh_key()))
+    services.clients.revoke(name)
+
+
 def test_nobody_waits_for_a_large_list(installed: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     services = installed.services()
-    path = "/crl/issuing.crl"
-
-    def of(files: list[Publication]) -> list[tuple[int, int]]:
-        """Entries of the list, and when it ends; -1 where there is no list."""
-        found = [file for file in files if file.path == path]
-        return [(len(x509.load_der_x509_crl(one.body)) if one.body else -1, one.expires_at or -1) for one in found]
-
     try:
         monkeypatch.setattr("mutualgate.authorities.lists.LARGE", 0)
         services.clients.revoke("first-client")
-        first = Publications(services)
+        hands = Hands()
+        first = Publications(services, hands)
         assert of(first.news()) == [(-1, -1)], "there is none yet: 503"
         assert first.behind
         ((entries, ends),) = of(first.catch_up())
         assert entries == 1
         assert not first.behind
-        services.clients.add("second")
-        services.enrolment.sign("second", pki.csr(pki.fresh_key()))
-        services.clients.revoke("second")
+        revoke(services, "second")
+        hands.now += DAY
         assert of(first.news()) == []
         assert first.behind
         assert of(Publications(services).news()) == [(1, ends)], "the last one is served after a start, too"
         ((entries, _),) = of(first.catch_up())
         assert entries == 2
+    finally:
+        services.close()
+
+
+def test_the_longer_a_list_takes_the_rarer_it_is_made_anew(
+    installed: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mutualgate.app.publications.SHARE", 1e-9)  # whatever it takes, it is some days
+    services, hands = installed.services(), Hands()
+    try:
+        served = Publications(services, hands)
+        assert [entries for entries, _ in of(served.news())] == [0]
+        assert served.rest == math.inf, "none is due"
+        services.clients.revoke("first-client")
+        assert of(served.news()) == []
+        assert of(served.catch_up()) == []
+        first = served.rest
+        assert DAY < first < math.inf
+        hands.now += first - 1
+        assert of(served.news()) == []
+        assert served.rest == pytest.approx(1)
+        hands.now += 2
+        assert [entries for entries, _ in of(served.news())] == [1]
+        assert served.rest == math.inf
+    finally:
+        services.close()
+
+
+def test_who_makes_a_list_by_command_does_not_wait(installed: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mutualgate.app.publications.SHARE", 1e-9)
+    services = installed.services()
+    try:
+        served = Publications(services, Hands())
+        served.news()
+        services.clients.revoke("first-client")
+        assert len(x509.load_der_x509_crl(services.authorities.crl("issuing").der)) == 1
+        assert [entries for entries, _ in of(served.news())] == [1], "and it is the one that is served"
+    finally:
+        services.close()
+
+
+def test_a_list_is_made_at_half_its_life_whatever_it_takes(
+    installed: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mutualgate.app.publications.SHARE", 1e-9)
+    moved = [timedelta(0)]
+    services = Services(installed.folder, clock=lambda: system_clock() + moved[0], environment={})
+    try:
+        served = Publications(services, Hands())
+        served.news()
+        services.clients.revoke("first-client")
+        moved[0] = timedelta(days=4)
+        assert [entries for entries, _ in of(served.news())] == [1]
     finally:
         services.close()

@@ -26,6 +26,7 @@ from mutualgate.app.runner import Runner
 from mutualgate.clock import system_clock
 from mutualgate.demo.service import application
 from mutualgate.errors import BadInput, Unavailable
+from mutualgate.gate import Publication
 from mutualgate.model.key_set import KeySet
 from mutualgate.model.partner import RevocationMode
 from mutualgate.partners.terms import Terms
@@ -543,6 +544,29 @@ def test_a_large_list_is_made_while_the_gate_is_open(
     with caplog.at_level(logging.INFO, "mutualgate"):
         asyncio.run(run())
     assert "large revocation lists are made while the gate is open" in caplog.text
+
+
+def test_a_list_that_rests_is_made_when_it_may_be(installed: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    works, asked = Publications.news, []
+
+    def rests(of: Publications) -> list[Publication]:
+        files = works(of)
+        of.rest = 0.01
+        asked.append(of)
+        return files
+
+    monkeypatch.setattr(Publications, "news", rests)
+    monkeypatch.setattr(module, "_KEEP_SECONDS", 3600.0)
+
+    async def run() -> None:
+        async with running(installed):
+
+            async def again() -> bool:
+                return len(asked) > 5
+
+            await until(again)
+
+    asyncio.run(run())
 
 
 def test_lists_that_cannot_be_renewed_do_not_stop_the_gate(

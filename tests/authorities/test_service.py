@@ -30,6 +30,11 @@ from mutualgate.model.serial import from_int, to_int
 from mutualgate.store import Store
 
 
+def _due(authorities: Authorities) -> set[tuple[str, bool, bool]]:
+    """Name, whether it is large, whether it is aged."""
+    return {(one.authority.name, one.large, one.aged) for one in authorities.due_crls()}
+
+
 def _revoked(crl: StoredCrl) -> dict[int, x509.ReasonFlags]:
     found = {}
     for entry in x509.load_der_x509_crl(crl.der):
@@ -176,16 +181,20 @@ class TestCrl:
         with store.transaction() as tx:
             entries = [(bytes([number]), store.clock(), RevocationReason.superseded) for number in (1, 2, 3)]
             tx.revocations.add_many(one, entries)
-        assert authorities.renew_crls(large=False)
+        assert _due(authorities) == {("root", False, True), ("issuing", True, True)}
+        authorities.crl("root")
         states = authorities.crl_states()
         assert states["root"] is not None
         assert states["issuing"] is None
-        assert not authorities.renew_crls(large=True)
-        assert not authorities.renew_crls(large=False)
+        authorities.crl("issuing")
+        assert _due(authorities) == set()
         assert authorities.crl_states()["issuing"] is not None
         assert set(_revoked(authorities.served_crl("issuing"))) == {1, 2, 3}
+        with store.transaction() as tx:
+            tx.revocations.add_many(one, [(b"\4", store.clock(), RevocationReason.superseded)])
+        assert _due(authorities) == {("issuing", True, False)}
         clock.move(timedelta(days=4))
-        assert authorities.renew_crls(large=False)
+        assert _due(authorities) == {("root", False, True), ("issuing", True, True)}
         assert authorities.crl_states()["issuing"] is not None  # the last one lasts
         clock.move(timedelta(days=3))
         assert authorities.crl_states()["issuing"] is None

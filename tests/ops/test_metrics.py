@@ -63,6 +63,7 @@ STATUS = Status(
     store_epoch=42,
     clients={"active": 2, "suspended": 1},
     endings=(Ending("site", "main", START), Ending("authority", "root", START), Ending("crl", "issuing", START)),
+    lists_behind={"root": False, "issuing": True},
     expiring=(Summary(ExpiryKind.CREDENTIAL, START, {90: 3, 7: 1}),),
     partner_lists=(
         {
@@ -113,6 +114,8 @@ def test_each_number_has_its_place() -> None:
     assert spans == [8, 4, 2, 1]
     assert value("mutualgate_certificate_not_after_seconds", kind="site", name="main") == START.timestamp()
     assert value("mutualgate_crl_next_update_seconds", authority="issuing") == START.timestamp()
+    assert value("mutualgate_crl_behind", authority="issuing") == 1
+    assert value("mutualgate_crl_behind", authority="root") == 0
     assert value("mutualgate_key_sets", state="read") == 2
     assert value("mutualgate_key_sets", state="failing") == 1
     assert value("mutualgate_key_sets_oldest_seconds") == 77

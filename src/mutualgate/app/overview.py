@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from mutualgate.authorities import lists
 from mutualgate.model.letter import LetterCount
 from mutualgate.notices.expiry import Expiry, Summary
 from mutualgate.partners.key_sets import KeySetFigures, KeySets
@@ -22,6 +23,8 @@ class Overview:
     """Name and notAfter."""
     lists: Sequence[tuple[str, datetime]]
     """The name of an authority and the nextUpdate of its revocation list."""
+    lists_behind: Mapping[str, bool]
+    """Of each of these lists, whether it does not tell of the last revocations yet."""
     letters: LetterCount
 
 
@@ -40,12 +43,14 @@ class Figures:
 def overview(store: Store) -> Overview:
     """As it is now. Raises what the store raises when it cannot be read."""
     with store.reading() as tx:
-        lists = [(str(one.name), tx.crls.state(one.id)) for one in tx.authorities.with_keys()]
+        states = [(str(one.name), tx.crls.state(one.id)) for one in tx.authorities.with_keys()]
+        signed = [(name, state) for name, state in states if state is not None and state.signed]
         return Overview(
             epoch=tx.changes.epoch(),
             clients={str(state): number for state, number in tx.clients.counts().items()},
             authorities=[(str(one.name), one.not_after) for one in tx.authorities.all()],
-            lists=[(name, crl.next_update) for name, crl in lists if crl is not None and crl.signed],
+            lists=[(name, state.next_update) for name, state in signed],
+            lists_behind={name: lists.is_behind(tx, state) for name, state in signed},
             letters=tx.outbox.count(),
         )
 

@@ -1,5 +1,9 @@
 """What the plain listener serves: the root, for whoever has to trust it, the revocation lists, the keys of tokens."""
 
+import math
+import time
+from collections.abc import Callable
+
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate.app.services import Services
@@ -7,26 +11,50 @@ from mutualgate.authorities.issuing import certificate_of
 from mutualgate.gate import Publication
 from mutualgate.model.names import AuthorityName
 
+SHARE = 0.02
+"""Of a core, at most, for the list of an authority: one that took 3 seconds stays as it is for 150, whatever is revoked
+meanwhile. The gate refuses at once, and asks no list."""
+
 
 class Publications:
     """What is served, as it changes. A list is asked for by its number: it may have many MB."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, seconds: Callable[[], float] = time.monotonic) -> None:
         self._services = services
+        self._seconds = seconds
         self._served: dict[AuthorityName, int | None] = {}
+        self._rests: dict[AuthorityName, float] = {}
+        """Until when a list is not made for a revocation, by the clock `seconds`."""
+        self.rest = math.inf
+        """In how many seconds the next list may be made that is due already."""
         self.behind = False
-        """Whether large lists are due, which `catch_up` makes."""
+        """Whether large lists may be made already, which `catch_up` does."""
 
     def news(self) -> list[Publication]:
         """What changed since it was asked for last. Lists that are due are made first, but large ones: of these the
         last one is served as long as it lasts, and where there is none, the answer is that it is not there yet."""
-        self.behind = self._services.authorities.renew_crls(large=False)
+        self._make(large=False)
         return [*self._certificates(), *self._lists()]
 
     def catch_up(self) -> list[Publication]:
         """As `news`, with the large lists. They take 3 seconds for a million entries."""
-        self.behind = self._services.authorities.renew_crls(large=True)
+        self._make(large=True)
         return self._lists()
+
+    def _make(self, *, large: bool) -> None:
+        """After each revocation, but not more often than its share allows; at half its life whatever it takes."""
+        self.rest, self.behind = math.inf, False
+        for one in self._services.authorities.due_crls():
+            name = one.authority.name
+            rest = self._rests.get(name, -math.inf) - self._seconds()
+            if rest > 0 and not one.aged:
+                self.rest = min(self.rest, rest)
+            elif one.large and not large:
+                self.behind = True
+            else:
+                begun = time.thread_time()
+                self._services.authorities.crl(name)
+                self._rests[name] = self._seconds() + (time.thread_time() - begun) / SHARE
 
     def _certificates(self) -> list[Publication]:
         """And the keys of tokens: they are small."""

@@ -528,7 +528,7 @@ class Runner:
     async def _look_at_lists(self) -> None:
         """New ones are due after a revocation, and at half their life."""
         try:
-            await asyncio.wait_for(self._publishing_due.wait(), _KEEP_SECONDS)
+            await asyncio.wait_for(self._publishing_due.wait(), min(_KEEP_SECONDS, self._publications.rest))
         except TimeoutError:
             pass
         self._publishing_due.clear()

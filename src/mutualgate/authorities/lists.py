@@ -3,6 +3,7 @@
 A list is due when a revocation was added or lifted since, and at half its life, so that it never runs out.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from mutualgate.authorities.crl import make_crl
@@ -20,6 +21,17 @@ _MOST_BITS = 159
 """RFC 5280 4.1.2.2: a positive number of at most 20 octets."""
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A list that has to be made anew."""
+
+    authority: Authority
+    large: bool
+    """Whether that takes long."""
+    aged: bool
+    """Whether half of its life is over, or there is none: it is not due for a revocation alone."""
+
+
 def current(store: Store, keys: KeyRing, policy: Policy, authority: Authority) -> StoredCrl:
     """The authority's list as it has to be now; made and stored first if that is due.
 
@@ -29,7 +41,7 @@ def current(store: Store, keys: KeyRing, policy: Policy, authority: Authority) -
         now = store.clock()
         with store.reading() as tx:
             stored = tx.crls.state(authority.id)
-            if stored is not None and not _due(tx, stored, now):
+            if due(tx, authority, now) is None:
                 kept = tx.crls.find(authority.id)
                 if kept is not None:
                     return kept
@@ -42,19 +54,18 @@ def current(store: Store, keys: KeyRing, policy: Policy, authority: Authority) -
         # Another process was faster; its list may do.
 
 
-def is_due(tx: Transaction, authority: Authority, now: datetime) -> bool:
+def due(tx: Transaction, authority: Authority, now: datetime) -> Due | None:
     """Whether a new list has to be made."""
     state = tx.crls.state(authority.id)
-    return state is None or _due(tx, state, now)
+    aged = state is None or now >= state.half_life
+    if state is not None and not aged and not is_behind(tx, state):
+        return None
+    return Due(authority, tx.revocations.more_than(authority.id, LARGE), aged)
 
 
-def is_large(tx: Transaction, authority: Authority) -> bool:
-    """Whether it takes long to make the list."""
-    return tx.revocations.more_than(authority.id, LARGE)
-
-
-def _due(tx: Transaction, state: CrlState, now: datetime) -> bool:
-    return tx.authorities.revoked_epoch(state.authority) > state.epoch or now >= state.half_life
+def is_behind(tx: Transaction, state: CrlState) -> bool:
+    """Whether a revocation was added or lifted of which the list does not tell."""
+    return tx.authorities.revoked_epoch(state.authority) > state.epoch
 
 
 def _same(one: CrlState | None, other: CrlState | None) -> bool:

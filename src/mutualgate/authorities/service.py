@@ -3,7 +3,7 @@
 Does not know clients' requests (`enrolment`) nor how a gate learns of a change (`snapshot`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -311,20 +311,12 @@ class Authorities:
             wanted = _with_lists(tx, self._store.clock())
         return {one.name: lists.current(self._store, self._keys, self._policy, one) for one in wanted}
 
-    def renew_crls(self, *, large: bool) -> bool:
-        """Makes those of these CRLs that are due; large ones, which take seconds, only when they are wanted.
-
-        Returns whether any is due still.
-        """
-        now, left = self._store.clock(), False
+    def due_crls(self) -> Sequence[lists.Due]:
+        """Those of these CRLs that `crl` would make anew."""
+        now = self._store.clock()
         with self._store.reading() as tx:
-            due = [(one, lists.is_large(tx, one)) for one in _with_lists(tx, now) if lists.is_due(tx, one, now)]
-        for one, is_large in due:
-            if is_large and not large:
-                left = True
-            else:
-                lists.current(self._store, self._keys, self._policy, one)
-        return left
+            found = [lists.due(tx, one, now) for one in _with_lists(tx, now)]
+        return [one for one in found if one is not None]
 
     def crl_states(self) -> dict[AuthorityName, CrlState | None]:
         """How it stands with the CRL of each of these authorities, by its name; None where none may be served."""

@@ -205,7 +205,8 @@ AUTHORITY = Table(
                 "that lasts.", '"http://ca.example.com/crl"',
                 otherwise="`/crl` at the first address of `gate.plain_listen`"),
         Setting("crl_life", Duration(HOUR, 365 * DAY), '"7d"',
-                "From a revocation list to its nextUpdate. A new one is made at half of it, and on each revocation.",
+                "From a revocation list to its nextUpdate. A new one is made at half of it, and after each revocation, "
+                "as often as a fiftieth of a core allows.",
                 '"24h"'),
         Setting("client_validity", VALIDITY, '"365d"', "How long a client's certificate is valid.", '"90d"'),
         Setting("renewal_overlap", Duration(0 * SECOND, 365 * DAY), '"7d"',

@@ -146,6 +146,11 @@ def _endings(of_lists: bool) -> Callable[[Status], Samples]:
     return samples
 
 
+def _lists_behind(status: Status) -> Samples:
+    for name, behind in status.lists_behind.items():
+        yield "", (("authority", name),), int(behind)
+
+
 def _clients(status: Status) -> Samples:
     for state, number in status.clients.items():
         yield "", (("state", state),), number
@@ -368,6 +373,14 @@ METRICS: tuple[Metric, ...] = (
         "When a revocation list has to be replaced, in seconds since 1970.",
         {"authority": "its name"},
         _endings(True),
+    ),
+    Metric(
+        "mutualgate_crl_behind",
+        "gauge",
+        "Whether a revocation list does not tell of the last revocations yet: 1, or 0. The gate refuses at once; the "
+        "longer a list takes to make, the rarer it is made anew.",
+        {"authority": "its name"},
+        _lists_behind,
     ),
     Metric(
         "mutualgate_letters",

@@ -18,6 +18,7 @@ def status_of(runner: Runner) -> Status:
         store_epoch=seen.epoch,
         clients=seen.clients,
         endings=endings,
+        lists_behind=seen.lists_behind,
         expiring=runner.figures.expiring,
         partner_lists=runner.figures.partner_lists,
         key_sets=runner.figures.key_sets,

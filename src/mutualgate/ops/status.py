@@ -33,6 +33,8 @@ class Status:
     clients: Mapping[str, int] = field(default_factory=dict)
     """How many clients there are in each state."""
     endings: Sequence[Ending] = ()
+    lists_behind: Mapping[str, bool] = field(default_factory=dict)
+    """Of our authorities' revocation lists, whether one does not tell of the last revocations yet."""
     letters: Mapping[str, int] = field(default_factory=dict)
     """How many letters wait and how many were given up; the states of `LetterState`."""
     partner_lists: Sequence[Mapping[str, Any]] = ()
