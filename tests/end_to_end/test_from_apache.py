@@ -74,6 +74,7 @@ Timeout 30
         SSLRequire %{{SSL_CLIENT_S_DN_CN}} in {{"alice", "bob"}}
     </Location>
 
+    {rules}
     ProxyPass /old !
     ProxyPass /away !
     ProxyPass /kept {one}/inside timeout=20
@@ -90,6 +91,20 @@ Timeout 30
     ProxyPassReverse / {one}/
 </VirtualHost>
 """
+
+
+# Rules about names in certificates, and the role that stands for whom they mean, where one does.
+RULES = (
+    ('SSLRequire %{SSL_CLIENT_S_DN_O} eq "Acme"', "acme"),
+    ('SSLRequire %{SSL_CLIENT_S_DN_O} eq "Acme" and %{SSL_CLIENT_S_DN_OU} in {"Ops", "Dev"}', "acme-ops"),
+    ('SSLRequire %{SSL_CLIENT_S_DN} eq "CN=carol,OU=Ops,O=Acme"', "carol"),
+    ("Require expr \"%{SSL_CLIENT_S_DN_CN} in {'carol', 'alice'} && %{SSL_CLIENT_S_DN_O} == 'Acme'\"", "carol-acme"),
+    ("Require expr %{SSL_CLIENT_I_DN_CN} == 'Estate root'", "estate-root"),
+    ("SSLRequire %{SSL_CLIENT_S_DN_CN} =~ m/^(alice|bob)$/", None),
+    ("Require expr %{SSL_CLIENT_S_DN_CN} == 'alice' || %{SSL_CLIENT_S_DN_CN} == 'bob'", None),
+    ('SSLRequire %{SSL_CLIENT_VERIFY} eq "SUCCESS" and %{SSL_CIPHER_USEKEYSIZE} >= 128', None),
+    ("Require all denied", None),
+)
 
 
 @dataclass(frozen=True)
@@ -155,12 +170,24 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     ca = forge.authority(folder / "ca")
     server = forge.leaf(folder / "server", ca, "localhost", usages=[SERVER_AUTH],
                          alternative_names=[x509.DNSName("localhost")])  # fmt: skip
-    alice, mallory, revoked = (forge.leaf(folder / name, ca, name) for name in ("alice", "mallory", "revoked"))
+    alice, mallory, revoked = (
+        forge.leaf(folder / ("issued" if name == "alice" else "unlisted"), ca, name)
+        for name in ("alice", "mallory", "revoked")
+    )
+    subject = x509.Name.from_rfc4514_string("CN=carol,OU=Ops,O=Acme")
+    carol = forge.leaf(folder / "issued", ca, subject=subject)
     crl = folder / "ca.crl"
     der = forge.revocation_list(ca, [revoked.leaf().serial_number])
     crl.write_bytes(x509.load_der_x509_crl(der).public_bytes(Encoding.PEM))
     stranger = forge.leaf(folder / "strangers", forge.authority(folder / "other"), "alice")
-    people = {"nobody": None, "alice": alice, "mallory": mallory, "revoked": revoked, "stranger": stranger}
+    people = {
+        "nobody": None,
+        "alice": alice,
+        "carol": carol,
+        "mallory": mallory,
+        "revoked": revoked,
+        "stranger": stranger,
+    }
     asked: list[Asked] = []
     with Service("one", asked) as one, Service("two", asked) as two:
         port = free_port()
@@ -168,7 +195,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         modules = "\n".join(f"LoadModule {m}_module /usr/lib/apache2/modules/mod_{m}.so" for m in MODULES)
         config.write_text(
             HTTPD.format(
-                folder=folder, port=port, modules=modules, server=server, ca=ca.certificate_file, crl=crl,
+                folder=folder, port=port, modules=modules, rules="\n".join(
+                    f"<Location /rules/{number}>\n{rule}\n</Location>" for number, (rule, _) in enumerate(RULES)
+                ), server=server, ca=ca.certificate_file, crl=crl,
                 one=f"http://127.0.0.1:{one.port}", two=f"http://127.0.0.1:{two.port}",
             )
         )  # fmt: skip
@@ -188,7 +217,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
             program, *arguments = shlex.split(line)
             assert program == "mutualgate"
             if arguments[:2] == ["ca", "adopt"]:
-                arguments += ["--issued", str(alice.certificate.parent)]
+                arguments += ["--issued", str(folder / "issued"), "--role", "estate-root"]
             command(toml.parent, *arguments)
         command(toml.parent, "client", "add", "bob")
         with running("apache2", [APACHE, "-D", "FOREGROUND", "-f", config], folder / "log") as httpd:
@@ -230,6 +259,24 @@ def test_they_do_the_same(target: str, both: Both) -> None:
         assert outcome(*both.ask(both.gate.port, target, who)) == outcome(*both.ask(both.port, target, who)), who
 
 
+@pytest.mark.parametrize(("number", "role"), [(number, role) for number, (_, role) in enumerate(RULES)])
+def test_rules_let_nobody_pass_whom_httpd_refuses_and_all_others_once_they_have_the_role(
+    number: int, role: str | None, both: Both
+) -> None:
+    people = ("nobody", "alice", "carol", "mallory")
+    target = f"/rules/{number}/x"
+    wanted = {who: outcome(*both.ask(both.port, target, who)) for who in people}
+    if role is not None:
+        both.gate.command("client", "roles", "carol", "--remove", role)
+        both.gate.command("client", "roles", "alice", "--remove", role)
+        for who in ("nobody", "alice", "carol"):
+            assert outcome(*both.ask(both.gate.port, target, who)) == "refused"
+        for who in ("alice", "carol"):
+            if wanted[who] != "refused":
+                both.gate.command("client", "roles", who, "--add", role)
+    assert {who: outcome(*both.ask(both.gate.port, target, who)) for who in people} == wanted
+
+
 @pytest.mark.parametrize("target", ["/x", "/kept/x", "/kept/more", "/shut", "/old/x"])
 def test_a_certificate_that_httpd_takes_for_none_or_refuses_opens_nothing(target: str, both: Both) -> None:
     """httpd ends the handshake; the gate answers as it answers nobody."""
@@ -239,7 +286,8 @@ def test_a_certificate_that_httpd_takes_for_none_or_refuses_opens_nothing(target
 
 
 def test_only_what_needs_a_hand_is_left(both: Both) -> None:
-    assert [line.split(" http")[0] for line in both.left] == [
+    about = [line.split(" http")[0] for line in both.left]
+    assert [line for line in about if not any(line == rule for rule, _ in RULES)] == [
         "RewriteRule ^/shut(/|$) - [F]",
         'SSLRequire %{SSL_CLIENT_S_DN_CN} in {"alice", "bob"}',
         "ProxyPassReverse /kept",

@@ -6,7 +6,9 @@ Knows httpd's directives. Does not know the store: the caller hands over certifi
     names.py     the header fields that say who somebody is, ours and those of other proxies
     write.py     puts those files into a folder
     syntax.py    the text of an httpd configuration -> directives with file and line
-    access.py    Require and its kin -> who may pass
+    grants.py    who may pass, as far as a route can say it
+    expressions.py SSLRequire and Require expr -> such a grant
+    access.py    Require and its kin -> the same
     fields.py    Header and RequestHeader -> rules for header fields
     rewriting.py Redirect and RewriteRule -> paths, and where they lead
     pools.py     ProxyPass, balancers and their parameters -> upstreams

@@ -11,7 +11,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from mutualgate.apache import fields
-from mutualgate.apache.access import OPEN, Grant, all_of, always_of, grant_of
+from mutualgate.apache.access import always_of, grant_of
+from mutualgate.apache.grants import OPEN, Grant, all_of
 from mutualgate.apache.pools import Pool, pool_of
 from mutualgate.apache.report import Report, shortened
 from mutualgate.apache.rewriting import Target
@@ -326,14 +327,17 @@ class Routes:
             if grant.clients:
                 self.leave(
                     directive,
-                    "the gate knows clients by the names that you give them, not by the CN of a certificate",
+                    "the gate knows clients by the names that you give them, not by those in a certificate",
                     f"Name the clients {', '.join(sorted(grant.clients))}, or change `clients` of the route.",
                 )
             if grant.roles:
+                roles = " or ".join(sorted(grant.roles))
+                issuer = " For all of an authority: `mutualgate ca adopt --role`." if "_I_DN" in directive.text else ""
                 self.leave(
                     directive,
                     "the gate reads no roles out of certificates: they are given to clients",
-                    f"Give the role {' or '.join(sorted(grant.roles))} to the clients with this O or OU.",
+                    f"Give the role {roles} to the clients whom it means: `mutualgate client roles NAME --add ROLE`."
+                    f"{issuer}",
                 )
 
     def shut(self, routes: dict[str, Route]) -> None:

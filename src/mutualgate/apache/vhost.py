@@ -14,8 +14,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from mutualgate.apache import fields
-from mutualgate.apache.access import OPEN, Grant, all_of, always_of, grant_of
+from mutualgate.apache.access import always_of, grant_of
 from mutualgate.apache.fields import Edit, Said
+from mutualgate.apache.grants import OPEN, Grant, all_of
 from mutualgate.apache.known import QUIET, REASONS, SAME
 from mutualgate.apache.pools import Balancer, Trust, seconds
 from mutualgate.apache.report import Report
