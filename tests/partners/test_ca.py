@@ -3,6 +3,7 @@ import pytest
 from cryptography import x509
 
 from mutualgate.errors import BadInput
+from mutualgate.model.certificate import signed
 from mutualgate.partners import ca
 
 
@@ -61,6 +62,6 @@ def test_what_is_odd_is_said() -> None:
 
 def test_a_signature_by_an_old_hash_is_none() -> None:
     root = pki.ca("root")
-    assert ca.signed_by(root.certificate, pki.leaf(root).certificate)
-    assert not ca.signed_by(pki.ca("root").certificate, pki.leaf(root).certificate)
-    assert not ca.signed_by(root.certificate, pki.v1_leaf(root, md="sha1").certificate)
+    assert signed(root.certificate, pki.leaf(root).certificate)
+    assert not signed(pki.ca("root").certificate, pki.leaf(root).certificate)
+    assert not signed(root.certificate, pki.v1_leaf(root, md="sha1").certificate)

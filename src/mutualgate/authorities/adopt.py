@@ -13,7 +13,6 @@ from hashlib import sha256
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate.authorities.crl import MAX_CRL_BYTES, ForeignCrl, read_crl
@@ -22,6 +21,7 @@ from mutualgate.authorities.findings import Finding, Severity
 from mutualgate.authorities.keys import PrivateKey, read_private_key
 from mutualgate.authorities.serial_file import serial_file_findings
 from mutualgate.errors import BadInput
+from mutualgate.model.certificate import signed
 from mutualgate.reading.bounded import read_file
 from mutualgate.reading.crl import serial_octets
 from mutualgate.reading.files import (
@@ -326,11 +326,8 @@ def _signer(
         )
         return None
     for index in candidates:
-        try:
-            certificate.verify_directly_issued_by(authorities[index].certificate)
-        except (InvalidSignature, *UNREADABLE):
-            continue
-        return index
+        if signed(authorities[index].certificate, certificate):
+            return index
     sentence = (
         f"It names {issuer} as its issuer, but that key did not sign it."
         if candidates

@@ -17,8 +17,15 @@ from mutualgate.authorities.keys import PrivateKey
 from mutualgate.authorities.profiles import BACKDATING, authority_key_identifier, signature_hash
 from mutualgate.errors import BadInput
 from mutualgate.model import serial
-from mutualgate.reading.crl import REASONS, Revocation, check_crl_signature, crl_entries, crl_of
-from mutualgate.reading.files import UNREADABLE
+from mutualgate.reading.crl import (
+    REASONS,
+    Revocation,
+    check_crl_signature,
+    crl_entries,
+    crl_extensions,
+    crl_of,
+    unknown_extension,
+)
 
 CRL_LIFETIME = timedelta(days=7)
 MAX_CRL_BYTES = 256 * 1024 * 1024
@@ -113,11 +120,7 @@ def read_crl(data: bytes, issuer: x509.Certificate, now: datetime, where: str) -
 def _check_extensions(crl: x509.CertificateRevocationList, where: str) -> int | None:
     """RFC 5280 5.2: the CRL's number. A list that leaves certificates out must not pass for the whole."""
     number = None
-    try:
-        extensions = list(crl.extensions)
-    except UNREADABLE as error:
-        raise BadInput("has extensions that cannot be read", where=where, expected="RFC 5280 5.2") from error
-    for extension in extensions:
+    for extension in crl_extensions(crl, where):
         value = extension.value
         if isinstance(value, x509.CRLNumber):
             number = value.crl_number
@@ -136,11 +139,7 @@ def _check_extensions(crl: x509.CertificateRevocationList, where: str) -> int | 
             if value.only_some_reasons or value.only_contains_attribute_certs or value.only_contains_ca_certs:
                 raise BadInput("is a partial CRL", where=where, expected="the complete CRL of client certificates")
         elif extension.critical:
-            raise BadInput(
-                f"has a critical extension that we do not know ({extension.oid.dotted_string})",
-                where=where,
-                expected="none",
-            )
+            raise unknown_extension(extension, where)
     return number
 
 

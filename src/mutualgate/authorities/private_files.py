@@ -1,8 +1,9 @@
-"""Files that only their owner may read, written so that a crash leaves the whole file or none."""
+"""Files written so that a crash leaves the whole file or none, and those that only their owner may read."""
 
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from mutualgate.errors import BadInput, Conflict
@@ -28,25 +29,33 @@ def create_private_file(path: Path, data: bytes) -> None:
 
     Conflict when it exists: nothing is overwritten.
     """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        # O_EXCL and a fresh name: nobody can have put a link there for us to write through.
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(draft, path)  # unlike a rename, a link never replaces what is there
-        finally:
-            draft.unlink()
-        sync_folder(path.parent)
+        write_whole(path, data, 0o600, os.link)  # unlike a rename, a link never replaces what is there
     except FileExistsError as error:
         raise Conflict("exists already", where=str(path), fix="Move it away or choose another name") from error
     except OSError as error:
         raise BadInput(
             f"cannot be written ({error.strerror})", where=str(path), expected="a folder we may write to"
         ) from error
+
+
+def write_whole(path: Path, data: bytes, mode: int, place: Callable[[Path, Path], None] = os.replace) -> None:
+    """Writes `path`, which never exists half written; on return it survives a power cut. Raises `OSError`.
+
+    `place` puts what was written beside it there: in place of an older file, unless something else is given.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    # O_EXCL and a fresh name: nobody can have put a link there for us to write through.
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        place(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

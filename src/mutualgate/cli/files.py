@@ -57,19 +57,11 @@ def write_file(path: Path, data: bytes, *, private: bool = False, force: bool = 
 
     Raises `Conflict` where one is there, unless `force`; `BadInput` where it cannot be written.
     """
+    from mutualgate.authorities.private_files import write_whole
+
     refuse_existing(path, force)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o644)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+        write_whole(path, data, 0o600 if private else 0o644)
     except OSError as error:
         raise BadInput(
             f"cannot be written: {error.strerror}", where=str(path), expected="a file in a folder that exists"

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from mutualgate.authorities.keys import KeyKind, PrivateKey, make_key
-from mutualgate.authorities.private_files import create_private_file, ensure_private_folder, sync_folder
+from mutualgate.authorities.private_files import create_private_file, ensure_private_folder, sync_folder, write_whole
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.reading.bounded import read_file
 from mutualgate.reading.files import UNREADABLE, read_certificates
@@ -204,19 +204,8 @@ def _is_for(request: bytes, key: PrivateKey) -> bool:
 
 def replace_file(path: Path, data: bytes, mode: int) -> None:
     """Writes `path` whole, in place of an older one or not at all. On return it survives a power cut. BadInput."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
+        write_whole(path, data, mode)
     except OSError as error:
         raise BadInput(
             f"cannot be written ({error.strerror})", where=str(path), expected="a folder we may write to"

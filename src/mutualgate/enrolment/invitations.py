@@ -27,6 +27,7 @@ from mutualgate.enrolment.opening import (
     check_same,
     check_times,
     no_longer,
+    one_page,
     ways_of,
 )
 from mutualgate.enrolment.outcome import Outcome, accept_csr, accept_own
@@ -168,16 +169,9 @@ class Invitations:
         limit: int = 100,
     ) -> Page[Opened]:
         """Those that fit, newest first. `expired`: only those whose time is over, or is not."""
-        if not 1 <= limit <= 1_000:
-            raise BadInput(f"a page of {limit} invitations is not possible", expected="1 to 1,000")
         now = self._store.clock()
         with self._store.reading() as tx:
-            found = tx.invitations.page(state=state, expired=expired, now=now, before=before, limit=limit + 1)
-            total = tx.invitations.count(state=state, expired=expired, now=now)
-            clients = tx.clients.get_many({one.client for one in found})
-        more = len(found) > limit
-        shown = tuple(Opened(one, clients[one.client]) for one in found[:limit])
-        return Page(shown, total, found[limit - 1].id if more else None)
+            return one_page(tx, now, state=state, expired=expired, before=before, limit=limit)
 
     def get(self, id: int) -> Opened:
         """The one with this number. Raises `NotFound`."""

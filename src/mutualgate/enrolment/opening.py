@@ -56,6 +56,27 @@ def by_id(tx: Transaction, id: int) -> Opened:
     return Opened(invitation, client)
 
 
+def one_page(
+    tx: Transaction,
+    now: datetime,
+    *,
+    state: InvitationState | None = None,
+    expired: bool | None = None,
+    partner: int | None = None,
+    before: int | None = None,
+    limit: int,
+) -> Page[Opened]:
+    """Those that fit, newest first. Raises `BadInput` for a page that is too long or too short."""
+    if not 1 <= limit <= 1_000:
+        raise BadInput(f"a page of {limit} invitations is not possible", expected="1 to 1,000")
+    found = tx.invitations.page(state=state, expired=expired, partner=partner, now=now, before=before, limit=limit + 1)
+    total = tx.invitations.count(state=state, expired=expired, partner=partner, now=now)
+    shown = found[:limit]
+    clients = tx.clients.get_many({one.client for one in shown})
+    more = len(found) > limit
+    return Page(tuple(Opened(one, clients[one.client]) for one in shown), total, shown[-1].id if more else None)
+
+
 def check_open(invitation: Invitation, now: datetime, *, may_wait: bool) -> None:
     """Raises `Conflict` unless it can be used; or, if it `may_wait`, waits for approval."""
     if invitation.state is InvitationState.USED:

@@ -12,9 +12,9 @@ from mutualgate import audit
 from mutualgate.clients import states
 from mutualgate.enrolment import tokens
 from mutualgate.enrolment.invitations import Invitations, Invited
-from mutualgate.enrolment.opening import LIFE, Opened, Page, check_times, ways_of
+from mutualgate.enrolment.opening import LIFE, Opened, Page, check_times, one_page, ways_of
 from mutualgate.enrolment.outcome import came_of
-from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.errors import Conflict, NotFound
 from mutualgate.model.client import Client
 from mutualgate.model.invitation import InvitationState, Way
 from mutualgate.model.names import roles as parse_roles
@@ -115,20 +115,16 @@ class PartnerInvitations:
         self, partner: str, *, state: InvitationState | None = None, before: int | None = None, limit: int = 100
     ) -> Page[Listed]:
         """Those that this partner's administrators made, newest first. Raises `NotFound`."""
-        if not 1 <= limit <= 1_000:
-            raise BadInput(f"a page of {limit} invitations is not possible", expected="1 to 1,000")
         now = self._store.clock()
         with self._store.reading() as tx:
             owner = find(tx, partner)
-            found = tx.invitations.page(state=state, now=now, before=before, limit=limit + 1, partner=owner.id)
-            total = tx.invitations.count(state=state, now=now, partner=owner.id)
-            clients = tx.clients.get_many({one.client for one in found})
+            page = one_page(tx, now, state=state, partner=owner.id, before=before, limit=limit)
             listed = []
-            for one in found[:limit]:
-                names = [member.name for member in tx.members.of_client(one.client) if member.partner == owner.id]
-                not_after, seen = came_of(tx, one)
-                listed.append(Listed(Opened(one, clients[one.client]), names[0] if names else "", not_after, seen))
-        return Page(tuple(listed), total, found[limit - 1].id if len(found) > limit else None)
+            for one in page.invitations:
+                names = [member.name for member in tx.members.of_client(one.client.id) if member.partner == owner.id]
+                not_after, seen = came_of(tx, one.invitation)
+                listed.append(Listed(one, names[0] if names else "", not_after, seen))
+        return Page(tuple(listed), page.total, page.before)
 
     def get(self, partner: str, id: int) -> Opened:
         """One of this partner's. Raises `NotFound` for another's, as for one that there is not."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mutualgate.errors import BadInput
@@ -67,9 +67,12 @@ def parse(data: bytes, where: str | None = None) -> x509.Certificate:
 
 
 def signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    """Whether `issuer` says and proves that it signed `certificate`: names and signature, X.509 v1 too."""
+    """Whether `issuer` says and proves that it signed `certificate`: names and signature, X.509 v1 too.
+
+    Not by MD5 or SHA-1: pyca/cryptography takes no such signature (R15).
+    """
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature):
         return False
     return True

@@ -11,6 +11,7 @@ from cryptography import x509
 
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model.certificate import signed
 from mutualgate.model.partner import Anchor, AnchorState, Partner
 from mutualgate.partners import ca
 from mutualgate.partners.finding import find, subject
@@ -451,7 +452,7 @@ def vouching(tx: Transaction, chain: Sequence[x509.Certificate]) -> list[Anchor]
             candidates = of_subject(tx, certificate.issuer.public_bytes())
         except UNREADABLE:
             continue
-        found |= {one.id: one for one in candidates if ca.signed_by(ca.parsed(one), certificate)}
+        found |= {one.id: one for one in candidates if signed(ca.parsed(one), certificate)}
     return list(found.values())
 
 

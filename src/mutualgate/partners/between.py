@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.model.certificate import signed, spki_fingerprint
 from mutualgate.model.partner import Anchor, AnchorState, Partner, SeenCa
 from mutualgate.partners import ca
 from mutualgate.partners.anchors import MOST_OF_ONE_NAME, Tell
@@ -141,9 +141,9 @@ def _note(
         if not anchor.depth or anchor.spki == spki or anchor.state_at(at) not in _COUNTS:
             continue
         # By signature, last of all: it costs, and most have been seen.
-        if not (_is_new(tx, anchor, spki) and ca.signed_by(ca.parsed(anchor), certificate)):
+        if not (_is_new(tx, anchor, spki) and signed(ca.parsed(anchor), certificate)):
             continue
-        if not ca.signed_by(certificate, leaf):
+        if not signed(certificate, leaf):
             continue
         partner = tx.partners.get(anchor.partner)
         assert partner is not None  # noqa: S101 - a row refers to it

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -145,15 +144,6 @@ def remarks(ca: Ca, now: datetime, *, depth: int, sub_cas: bool) -> list[str]:
     if isinstance(constrained, x509.NameConstraints):
         found.append("It has name constraints of its own, which are honoured besides the partner's rules.")
     return found
-
-
-def signed_by(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    """Whether `issuer` signed it. Not by MD5 or SHA-1: pyca/cryptography takes no such signature (R15)."""
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (*UNREADABLE, InvalidSignature):
-        return False
-    return True
 
 
 def _no_ca(where: str, why: str) -> BadInput:

@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mutualgate.errors import BadInput
 from mutualgate.model.foreign import OcspStatus
-from mutualgate.reading.crl import REASONS, serial_octets
+from mutualgate.reading.crl import REASONS, serial_octets, unknown_extension
 from mutualgate.reading.files import OLD_HASHES, UNREADABLE, odd_serials_allowed
 
 CONTENT_TYPE = "application/ocsp-request"
@@ -85,11 +85,7 @@ def _verify(data: bytes, question: Question, ca: x509.Certificate, now: datetime
             if extension.value.nonce != question.nonce:
                 raise BadInput("answers another question (its nonce is not ours)", where=where, expected="our nonce")
         elif extension.critical:
-            raise BadInput(
-                f"has a critical extension that we do not know ({extension.oid.dotted_string})",
-                where=where,
-                expected="none",
-            )
+            raise unknown_extension(extension, where)
     single = _about(response, question, ca, where)
     if single.this_update_utc > now + CLOCK_SKEW:
         raise BadInput("begins in the future", where=where, fix="Is this machine's clock right?")

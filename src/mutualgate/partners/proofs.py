@@ -8,6 +8,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model.certificate import signed
 from mutualgate.model.partner import Anchor, Partner
 from mutualgate.partners import ca
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
@@ -26,7 +27,7 @@ def proved(
             fix=f"Claim the CA first: mutualgate partner ca add {partner.name} FILE",
             code="nothing_pending",
         )
-    under = [one for one in claims if ca.signed_by(ca.parsed(one), certificate)]
+    under = [one for one in claims if signed(ca.parsed(one), certificate)]
     if not under:
         raise BadInput(
             "no claimed CA signed this certificate (with SHA-256 or better)",

@@ -20,6 +20,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model.certificate import signed
 from mutualgate.model.foreign import ForeignList, OcspStatus, RevocationSource, SourceKind, SourceState
 from mutualgate.model.names import shown
 from mutualgate.model.partner import Anchor, AnchorState, Partner, RevocationMode
@@ -27,7 +28,6 @@ from mutualgate.model.sighting import Sighting
 from mutualgate.partners import revocation_intake
 from mutualgate.partners.addresses import read_location
 from mutualgate.partners.anchors import of_subject
-from mutualgate.partners.ca import signed_by
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.revocation_intake import Taken
 from mutualgate.partners.revocation_list import VerifiedList, addresses, verify_list
@@ -347,7 +347,7 @@ class PartnerRevocation:
                 urls, asked = known[anchor.id]
                 new = {url for _, url in named_by(leaf)} - urls
                 news = new or (asked and tx.foreign.answer(anchor.id, serial_octets(leaf.serial_number)) is None)
-                if news and signed_by(certificate_of(anchor), leaf):
+                if news and signed(certificate_of(anchor), leaf):
                     urls |= new
                     yield anchor, leaf
 

@@ -13,7 +13,14 @@ from cryptography.hazmat.primitives import hashes
 from mutualgate.errors import BadInput
 from mutualgate.model.foreign import CA_SCOPE
 from mutualgate.model.serial import LIMIT
-from mutualgate.reading.crl import Revocation, check_crl_signature, crl_entries, crl_of
+from mutualgate.reading.crl import (
+    Revocation,
+    check_crl_signature,
+    crl_entries,
+    crl_extensions,
+    crl_of,
+    unknown_extension,
+)
 from mutualgate.reading.files import UNREADABLE, name_text, odd_serials_allowed
 
 MAX_ENTRIES = 2_000_000
@@ -137,11 +144,7 @@ def _extensions(
     """Scope, number, base, and where delta CRLs are (RFC 5280 5.2)."""
     scope, number, base = "", 0, None
     fresher: tuple[str, ...] = ()
-    try:
-        extensions = list(crl.extensions)
-    except UNREADABLE as error:
-        raise BadInput("has extensions that cannot be read", where=where, expected="RFC 5280 5.2") from error
-    for extension in extensions:
+    for extension in crl_extensions(crl, where):
         value = extension.value
         if isinstance(value, x509.CRLNumber):
             number = _number(value.crl_number, where)
@@ -152,11 +155,7 @@ def _extensions(
         elif isinstance(value, x509.FreshestCRL):
             fresher = addresses(value)
         elif extension.critical:
-            raise BadInput(
-                f"has a critical extension that we do not know ({extension.oid.dotted_string})",
-                where=where,
-                expected="none",
-            )
+            raise unknown_extension(extension, where)
     if base is not None and number == 0:
         raise BadInput("is a delta CRL without a number", where=where, expected="cRLNumber (RFC 5280 5.2.3)")
     return scope, number, base, fresher

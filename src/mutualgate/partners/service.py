@@ -3,13 +3,16 @@
 Their CAs are in `anchors`, their clients in `members`. Whom a chain belongs to, the judge decides.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate import audit
+from mutualgate.clients.service import parse_contact
 from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model.certificate import signed
 from mutualgate.model.client import Client, ClientState
 from mutualgate.model.names import ClientName, shown
 from mutualgate.model.names import roles as parse_roles
@@ -33,7 +36,6 @@ from mutualgate.partners.members import Members
 from mutualgate.partners.rules import Rule
 from mutualgate.store import Store, Transaction
 
-CONTACT_LIMIT = 320
 MOST_RULES = 1_000
 MOST_INTERMEDIATES = 20
 
@@ -96,7 +98,7 @@ class Partners:
         permitted = rules.parse_all(names, wide=wide)
         rules.check_profile(profile, permitted)
         held = parse_roles(roles)
-        reachable, security = _contact(contact), _contact(security_contact)
+        reachable, security = parse_contact(contact), parse_contact(security_contact)
         now = self._store.clock()
         with self._store.transaction() as tx:
             watch = tx.trust.watch()
@@ -218,8 +220,8 @@ class Partners:
 
     def set_contacts(self, name: str, *, contact: str | None = None, security_contact: str | None = None) -> Partner:
         """Whom to ask, and whom to tell of what is wrong. Raises `NotFound`, `BadInput`."""
-        new = None if contact is None else _contact(contact)
-        security = None if security_contact is None else _contact(security_contact)
+        new = None if contact is None else parse_contact(contact)
+        security = None if security_contact is None else parse_contact(security_contact)
         now = self._store.clock()
         with self._store.transaction() as tx:
             partner = find(tx, name)
@@ -325,7 +327,7 @@ class Partners:
         with self._store.transaction() as tx:
             partner = find(tx, name)
             anchors = [one for one in tx.anchors.of_partner(partner.id) if one.state_at(now) is not AnchorState.RETIRED]
-            above = [one for one in anchors if ca.signed_by(ca.parsed(one), found.certificate)]
+            above = [one for one in anchors if signed(ca.parsed(one), found.certificate)]
             if not above:
                 raise BadInput(
                     f"no CA of the partner '{partner.name}' signed this certificate",
@@ -442,15 +444,4 @@ def _check_nobody_elses(tx: Transaction, anchor: Anchor, wanted: Iterable[Rule])
 
 
 def _digest(der: bytes) -> bytes:
-    import hashlib
-
     return hashlib.sha256(der).digest()
-
-
-def _contact(text: str) -> str:
-    contact = text.strip()
-    if len(contact) > CONTACT_LIMIT or not contact.isprintable():
-        raise BadInput(
-            f"{shown(text)} cannot be a contact", expected=f"at most {CONTACT_LIMIT} printable characters in one line"
-        )
-    return contact

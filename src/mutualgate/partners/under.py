@@ -8,6 +8,7 @@ from itertools import islice
 
 from cryptography import x509
 
+from mutualgate.model.certificate import signed
 from mutualgate.model.partner import Anchor, AnchorState, Partner
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.model.sighting import Sighting
@@ -60,11 +61,9 @@ def _is_under(chain: tuple[bytes, ...], anchors: list[tuple[x509.Certificate, An
         path = certificates[:1]
         for _ in certificates:
             head = path[-1]
-            if any(issuer.subject == head.issuer and ca.signed_by(issuer, head) for issuer, _ in anchors):
+            if any(issuer.subject == head.issuer and signed(issuer, head) for issuer, _ in anchors):
                 return True
-            above = next(
-                (one for one in certificates[1:] if one.subject == head.issuer and ca.signed_by(one, head)), None
-            )
+            above = next((one for one in certificates[1:] if one.subject == head.issuer and signed(one, head)), None)
             if above is None:
                 return False
             path.append(above)

@@ -4,9 +4,10 @@ from datetime import timedelta
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from mutualgate.model.certificate import signed
 from mutualgate.reading.files import OLD_HASHES, UNREADABLE, name_text, odd_serials_allowed, shown
 from mutualgate.reading.weak_keys import examine, key_words
 
@@ -28,7 +29,7 @@ class Facts:
             except UNREADABLE:
                 self.extensions = None
         self.self_issued = self_issued(certificate)
-        self.self_signed = self.self_issued and issued(certificate, certificate)
+        self.self_signed = self.self_issued and signed(certificate, certificate)
         constraints = self._value(x509.BasicConstraints)
         self.is_ca = constraints is not None and constraints.ca
         self.usage = self._value(x509.KeyUsage)
@@ -125,15 +126,6 @@ def lifetime_words(span: timedelta) -> str:
 def _counted(number: int, unit: str) -> str:
     words = "zero one two three four five six seven eight nine ten eleven twelve".split()
     return f"{words[number] if number <= 12 else number} {unit}{'s' * (number != 1)}"
-
-
-def issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    """By name and signature."""
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (*UNREADABLE, InvalidSignature):
-        return False
-    return True
 
 
 def self_issued(certificate: x509.Certificate) -> bool:

@@ -83,6 +83,21 @@ def load_crl(data: bytes, where: str) -> x509.CertificateRevocationList:
         raise BadInput("is no CRL", where=where, expected="a CRL in PEM or DER") from error
 
 
+def crl_extensions(crl: x509.CertificateRevocationList, where: str) -> list[x509.Extension[x509.ExtensionType]]:
+    """Those of the whole list (RFC 5280 5.2). Raises `BadInput`."""
+    try:
+        return list(crl.extensions)
+    except UNREADABLE as error:
+        raise BadInput("has extensions that cannot be read", where=where, expected="RFC 5280 5.2") from error
+
+
+def unknown_extension(extension: x509.Extension[x509.ExtensionType], where: str) -> BadInput:
+    """The error for a critical extension that its reader does not know (RFC 5280 5.2, RFC 6960 4.4)."""
+    return BadInput(
+        f"has a critical extension that we do not know ({extension.oid.dotted_string})", where=where, expected="none"
+    )
+
+
 def check_crl_signature(
     crl: x509.CertificateRevocationList, key: CertificatePublicKeyTypes, signer: x509.Name, where: str
 ) -> None:

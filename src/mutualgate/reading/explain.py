@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate.errors import BadInput
-from mutualgate.reading.about import Facts, issued, issuer_text, self_issued
+from mutualgate.model.certificate import signed
+from mutualgate.reading.about import Facts, issuer_text, self_issued
 from mutualgate.reading.containers import MAX_CERTIFICATES, MAX_UPLOAD_BYTES, Contents, open_upload
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, subject_text
 from mutualgate.reading.weak_keys import examine, key_fingerprint, key_words
@@ -107,7 +108,7 @@ def _sorted(found: Sequence[x509.Certificate]) -> tuple[x509.Certificate, list[x
 def _chain_of(leaf: x509.Certificate, others: list[x509.Certificate]) -> list[x509.Certificate]:
     chain: list[x509.Certificate] = []
     link, rest = leaf, list(others)
-    while not self_issued(link) and (above := next((one for one in rest if issued(one, link)), None)) is not None:
+    while not self_issued(link) and (above := next((one for one in rest if signed(one, link)), None)) is not None:
         rest.remove(above)
         chain.append(above)
         link = above
