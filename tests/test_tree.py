@@ -230,6 +230,17 @@ def test_the_architecture_names_every_layer() -> None:
     assert drawn == layers
 
 
+def test_every_fuzz_target_is_built_told_of_and_has_its_seeds_replayed() -> None:
+    fuzz = ROOT / "rust" / "fuzz"
+    replayed = "".join((ROOT / "rust" / crate / "tests" / "seeds.rs").read_text() for crate in ("gate", "judge"))
+    built = re.findall(r'^path = "fuzz_targets/(.*).rs"', (fuzz / "Cargo.toml").read_text(), re.MULTILINE)
+    assert sorted(built) == sorted(path.stem for path in fuzz.glob("fuzz_targets/*.rs"))
+    for target in built:
+        assert any((fuzz / "seeds" / target).iterdir()), target
+        assert f'("{target}"' in replayed, target
+        assert f"`{target}`" in (ROOT / "CONTRIBUTING.md").read_text(), target
+
+
 def test_only_the_store_may_know_sql() -> None:
     contract = configparser.ConfigParser()
     contract.read(ROOT / ".importlinter")

@@ -211,7 +211,7 @@ pub fn responses(data: &[u8]) {
         return;
     };
     assert!(answer.length <= bytes.len());
-    check_forwarded(&answer);
+    check_heads(&answer.forwarded, answer.interim.len());
     if !answer.is_whole {
         return;
     }
@@ -238,10 +238,11 @@ pub fn responses(data: &[u8]) {
     }
 }
 
-/// One way to know the length, and of the fields of one connection those that the gate wrote.
-fn check_forwarded(answer: &Answered) {
-    let mut rest = &answer.forwarded[..];
-    for number in 0..=answer.interim.len() {
+/// One way to know the length, and of the fields of one connection those that the gate wrote; in the heads of so many
+/// interim responses and that of the final one.
+pub fn check_heads(said: &[u8], interim: usize) {
+    let mut rest = said;
+    for number in 0..=interim {
         let end = (rest.windows(4))
             .position(|four| four == b"\r\n\r\n")
             .expect("a head ends");
@@ -249,14 +250,16 @@ fn check_forwarded(answer: &Answered) {
         let mut framing = 0;
         for line in lines {
             let colon = line.iter().position(|byte| *byte == b':');
-            let name = line[..colon.expect("a field has a colon")].to_ascii_lowercase();
-            let is_final = number == answer.interim.len();
-            match &name[..] {
+            let (name, value) = line.split_at(colon.expect("a field has a colon"));
+            match &name.to_ascii_lowercase()[..] {
                 b"content-length" | b"transfer-encoding" => {
-                    assert!(is_final);
+                    assert_eq!(number, interim);
                     framing += 1;
                 }
-                b"connection" => assert_eq!(line.trim_ascii_end(), b"connection: upgrade"),
+                b"connection" => {
+                    let value = value[1..].trim_ascii();
+                    assert!(value == b"upgrade" || value == b"close");
+                }
                 b"keep-alive" | b"proxy-connection" => panic!("{name:?}"),
                 _ => {}
             }

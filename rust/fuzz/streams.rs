@@ -18,17 +18,13 @@ use judge::record::Mode;
 use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
 use tokio::runtime::Runtime;
 
-use crate::support::{WireUpstream, World, client::Hello, route, site};
-
-/// RFC 9113 6: types of frames.
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+use crate::{
+    frames::{
+        self, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEAD_BYTES, HEADERS, RST_STREAM,
+        SETTINGS, frame,
+    },
+    support::{WireUpstream, World, client::Hello, route, site},
+};
 
 /// The stream of the last request, which no input names.
 const LAST: u32 = 1001;
@@ -190,13 +186,11 @@ fn talk(connection: &mut (impl Read + Write), script: &[u8]) -> io::Result<()> {
     said.extend(frame(HEADERS, END_STREAM | END_HEADERS, LAST, &last));
     connection.write_all(&said)?;
     loop {
-        let mut head = [0; 9];
+        let mut head = [0; HEAD_BYTES];
         read(connection, &mut head)?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut payload = vec![0; length as usize];
-        read(connection, &mut payload)?;
-        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        match head[3] {
+        let (length, kind, stream) = frames::read_head(&head);
+        read(connection, &mut vec![0; length])?;
+        match kind {
             GOAWAY => return Ok(()),
             HEADERS | RST_STREAM if stream == LAST => return Ok(()),
             _ => {}
@@ -259,51 +253,17 @@ fn step(said: &mut Vec<u8>, kind: u8, flags: u8, stream: u8, bytes: &[u8]) {
     }
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut frame = length[1..].to_vec();
-    frame.extend_from_slice(&[kind, flags]);
-    frame.extend_from_slice(&stream.to_be_bytes());
-    frame.extend_from_slice(payload);
-    frame
-}
-
-/// Header fields as literals (RFC 7541 6.2.2), one to a line, pseudo-fields among them. Where the first line is not empty, it
-/// is a path, and what a request needs comes of itself.
+/// Header fields, one to a line. Where the first line is not empty, it is a path, and what a request needs comes of itself.
 fn fields(text: &[u8]) -> Vec<u8> {
-    let mut lines = text.split(|byte| *byte == b'\n');
-    let path = lines.next().unwrap_or_default();
+    let end = text.iter().position(|byte| *byte == b'\n');
+    let (path, lines) = text.split_at(end.unwrap_or(text.len()));
     let mut out = Vec::new();
     if !path.is_empty() {
-        for (name, value) in [
-            (":method", &b"POST"[..]),
-            (":scheme", b"https"),
-            (":path", path),
-            (":authority", b"a.test"),
-        ] {
-            add(&mut out, name.as_bytes(), value);
-        }
+        let start = b":method: POST\n:scheme: https\n:authority: a.test\n:path: ";
+        out = frames::fields(&[start, path].concat());
     }
-    for line in lines {
-        let colon = line.iter().skip(1).position(|byte| *byte == b':');
-        let (name, value) = line.split_at(colon.map_or(line.len(), |colon| colon + 1));
-        let value = value.strip_prefix(b":").unwrap_or(value);
-        add(&mut out, name, value.strip_prefix(b" ").unwrap_or(value));
-    }
+    out.extend(frames::fields(
+        lines.strip_prefix(b"\n").unwrap_or_default(),
+    ));
     out
-}
-
-/// None of them is longer than an input.
-fn add(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.push(0);
-    for text in [name, value] {
-        match text.len() {
-            length @ 0..127 => out.push(length as u8),
-            length => {
-                let rest = length - 127;
-                out.extend_from_slice(&[127, (rest % 128 + 128) as u8, (rest / 128) as u8]);
-            }
-        }
-        out.extend_from_slice(text);
-    }
 }

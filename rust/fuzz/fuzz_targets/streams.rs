@@ -1,4 +1,6 @@
 #![no_main]
+#[path = "../frames.rs"]
+mod frames;
 #[path = "../streams.rs"]
 mod streams;
 #[path = "../../gate/tests/support/mod.rs"]

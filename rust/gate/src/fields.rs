@@ -251,6 +251,11 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
+/// Whether a name that came over HTTP/2 is one in HTTP/1.1 (RFC 9110 5.6.2): the library takes a quotation mark for part of it.
+pub(crate) fn is_token(name: &HeaderName) -> bool {
+    !name.as_str().contains('"')
+}
+
 /// Items of a comma-separated list (RFC 9110 5.6.1), in one value.
 pub(crate) fn items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value

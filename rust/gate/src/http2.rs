@@ -28,7 +28,7 @@ use crate::{
     client_io::ClientIo,
     connection::{Connection, Ending},
     download::Download,
-    fields::Fields,
+    fields::{Fields, is_token},
     message::{Body, Interim, RequestHead, Rest},
     request::answer,
     upload::UploadError,
@@ -138,8 +138,7 @@ async fn stream(
         respond: RefCell::new(respond),
         room: Cell::new(MAX_HINT_BYTES),
     });
-    // RFC 9110 5.6.2: the library takes a quotation mark for part of a name. HTTP/1.1 has none.
-    if parts.headers.keys().any(|name| name.as_str().contains('"')) {
+    if !parts.headers.keys().all(is_token) {
         return reply.reset(Reason::PROTOCOL_ERROR);
     }
     let mut conversation = None;

@@ -3,8 +3,12 @@
 
 #[path = "../../fuzz/beginnings.rs"]
 mod beginnings;
+#[path = "../../fuzz/frames.rs"]
+mod frames;
 #[path = "../../fuzz/requests.rs"]
 mod requests;
+#[path = "../../fuzz/services.rs"]
+mod services;
 #[path = "../../fuzz/sessions.rs"]
 mod sessions;
 #[path = "../../fuzz/streams.rs"]
@@ -59,4 +63,9 @@ fn sessions() {
 #[test]
 fn streams() {
     replay("streams", 15, streams::streams);
+}
+
+#[test]
+fn services() {
+    replay("services", 100, services::services);
 }

@@ -18,7 +18,7 @@ use h2::{
     client::{ResponseFuture, SendRequest},
 };
 use http::{
-    HeaderName, HeaderValue, Method, StatusCode, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
     header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE},
     uri::Scheme,
 };
@@ -31,9 +31,12 @@ use super::{
     endpoint::UnderWay,
     exchange::{Failure, OnInterim, Request},
     request_head,
-    response::{Framing, Head, Piece},
+    response::{Framing, Head, Piece, digits},
 };
-use crate::upload::Part;
+use crate::{
+    fields::{Fields, is_token},
+    upload::Part,
+};
 
 /// Most requests at a time on one connection.
 const MAX_STREAMS: usize = 100;
@@ -225,7 +228,11 @@ impl Http2 {
             while let Poll::Ready(Some(interim)) = self.response.poll_informational(cx) {
                 let Ok(interim) = interim else { break };
                 let (head, ()) = interim.into_parts();
-                on_interim(head.status, head.headers.into());
+                if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                    let failure = Failure::Bad("its status is 101, which HTTP/2 has not"); // RFC 9113 8.6
+                    return Poll::Ready(Err(failure));
+                }
+                on_interim(head.status, fields_of(head.status, head.headers)?);
             }
             if let Poll::Ready(response) = Pin::new(&mut self.response).poll(cx) {
                 return Poll::Ready(response.map_err(|error| failure_of(&error)));
@@ -246,22 +253,21 @@ impl Http2 {
         })
         .await?;
         let (head, body) = response.into_parts();
-        let mut headers = head.headers;
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Failure::Bad("its status is 101, which HTTP/2 has not")); // RFC 9113 8.6
-        }
-        if head.status == StatusCode::NO_CONTENT {
-            headers.remove(CONTENT_LENGTH); // RFC 9110 8.6: must not be there
-        }
-        self.done = body.is_end_stream();
-        self.left = headers
-            .get(CONTENT_LENGTH)
+        let fields = fields_of(head.status, head.headers)?;
+        // RFC 9110 6.4.1: these have no body, whatever comes.
+        let is_bodiless = matches!(
+            head.status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        );
+        self.done = is_bodiless || body.is_end_stream();
+        self.left = fields
+            .get(&CONTENT_LENGTH)
             .filter(|_| self.request.method != Method::HEAD)
-            .and_then(|value| value.to_str().ok()?.parse().ok());
+            .and_then(digits);
         self.body = Some(body);
         Ok(Head {
             status: head.status,
-            fields: headers.into(),
+            fields,
             framing: Framing::UntilClose,
             keep_alive: false,
         })
@@ -390,6 +396,24 @@ fn head_of(head: &[u8], scheme: &Scheme) -> Option<http::Request<()>> {
         .build()
         .ok()?;
     Some(request)
+}
+
+/// The fields of a response's head as they may be said in HTTP/1.1.
+fn fields_of(status: StatusCode, mut headers: HeaderMap) -> Result<Fields, Failure> {
+    if !headers.keys().all(is_token) {
+        return Err(Failure::Bad("the name of a field is none"));
+    }
+    // The same one may have come several times.
+    if let Some(length) = headers.remove(CONTENT_LENGTH) {
+        if digits(length.as_bytes()).is_none() {
+            return Err(Failure::Bad("its Content-Length is no number"));
+        }
+        // RFC 9110 8.6: must not be there.
+        if !(status.is_informational() || status == StatusCode::NO_CONTENT) {
+            headers.insert(CONTENT_LENGTH, length);
+        }
+    }
+    Ok(headers.into())
 }
 
 /// Why there is no response.

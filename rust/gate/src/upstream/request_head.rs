@@ -9,7 +9,7 @@ use http::{
 };
 
 use crate::{
-    fields::{Fields, items},
+    fields::{Fields, is_token, items},
     identity,
     message::RequestHead,
     random::RequestId,
@@ -136,14 +136,13 @@ pub(crate) fn clean_trailers(trailers: &HeaderMap) -> HeaderMap {
         .collect()
 }
 
-/// RFC 9110 6.5.1: what frames or routes a message has no place in its trailers; nor has a name that is none in HTTP/1.1
-/// (5.6.2), though the library takes a quotation mark for part of one.
+/// RFC 9110 6.5.1: what frames or routes a message has no place in its trailers; nor has a name that is none.
 fn has_no_place_in_trailers(name: &HeaderName) -> bool {
     !matches!(
         left_out(name.as_str().as_bytes()),
         LeftOut::No | LeftOut::Trace
     ) || matches!(name.as_str(), "authorization" | "trailer" | "set-cookie")
-        || name.as_str().contains('"')
+        || !is_token(name)
 }
 
 /// Serialises fields once, for heads to come.
