@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mutualgate.authorities.issuing import Policy, certificate_of, chain_of, issue, issuing_authority
+from mutualgate.authorities.issuing import Policy, certificate_of, chain_of, is_worn, issue, issuing_authority
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.keys import KeyKind, make_key
 from mutualgate.authorities.profiles import RecipientProfile
@@ -44,8 +44,7 @@ def stored(tx: Transaction, keys: KeyRing, now: datetime) -> Recipient | None:
     except (ValueError, KeyError, TypeError) as error:
         raise Corrupt("the certificate for SCEP cannot be read", where="store") from error
     above = _above(tx)
-    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
-    if now >= certificate.not_valid_after_utc - life / 3 or kept["issuer"] != _hex(above[0]):
+    if is_worn(certificate, now) or kept["issuer"] != _hex(above[0]):
         return None
     key = keys.unlock(kept["key"].encode(), "the key for SCEP")
     if not isinstance(key, rsa.RSAPrivateKey):

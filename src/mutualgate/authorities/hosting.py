@@ -8,7 +8,7 @@ from hashlib import sha256
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mutualgate.authorities.issuing import Policy, certificate_of, chain_of, issue, issuing_authority
+from mutualgate.authorities.issuing import Policy, certificate_of, chain_of, is_worn, issue, issuing_authority
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.keys import KeyKind, PrivateKey, make_key, plain_key_pem
 from mutualgate.authorities.profiles import ServerProfile
@@ -52,10 +52,9 @@ def stored(
     except (ValueError, KeyError, TypeError) as error:
         raise Corrupt("the certificate of the site cannot be read", where=f"store, site '{site}'") from error
     certificate = chain[0]
-    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     issuer = issuing_authority(tx)
     same_issuer = certificate.issuer == certificate_of(issuer).subject and len(chain) == 1 + len(chain_of(tx, issuer))
-    if tuple(kept["hosts"]) != hosts or not same_issuer or now >= certificate.not_valid_after_utc - life / 3:
+    if tuple(kept["hosts"]) != hosts or not same_issuer or is_worn(certificate, now):
         return None
     key = keys.unlock(kept["key"].encode(), f"the key of the site '{site}'")
     return ServerCertificate(site, hosts, certificate, kept["chain"].encode(), key, is_new=False)

@@ -74,6 +74,12 @@ def chain_of(tx: Transaction, authority: Authority) -> list[x509.Certificate]:
     return chain
 
 
+def is_worn(certificate: x509.Certificate, now: datetime) -> bool:
+    """Whether two thirds of its life are over, so that the next one is due."""
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return now >= end - (end - begin) / 3
+
+
 def find(tx: Transaction, name: str) -> Authority:
     """The authority of this name. Raises `NotFound`."""
     found = next((one for one in tx.authorities.all() if one.name == name), None)

@@ -18,6 +18,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from mutualgate.fields import handshake, roles
+
 ADMITTED: Final = "admitted"
 
 # Names as people say them; what is not here is shown as it came.
@@ -87,7 +89,7 @@ def seen(fields: Mapping[str, str], now: datetime) -> Seen:
     """What `fields`, with names in lower case, say. `now` is for the age of the certificate."""
     client = _client(fields)
     certificate = _certificate(fields.get("client-cert", ""))
-    tls = _tls(fields.get("mutualgate-tls", ""))
+    tls = handshake(fields)
     ours = tuple((n, v) for n, v in fields.items() if n.startswith(("mutualgate-", "client-cert")))
     return Seen(client, certificate, tls, _steps(fields, client, certificate, tls, now), ours)
 
@@ -97,14 +99,9 @@ def _client(fields: Mapping[str, str]) -> Client:
         value = fields.get(f"mutualgate-{name}")
         return unquote(value) if value else None
 
-    # Split before decoding: a comma inside a role is encoded.
-    roles = tuple(unquote(role) for role in fields.get("mutualgate-roles", "").split(",") if role)
-    return Client(text("verdict"), text("client-id"), text("client"), roles, text("authority"), text("credential"))
-
-
-def _tls(value: str) -> dict[str, str]:
-    pairs = (part.strip().partition("=") for part in value.split(";"))
-    return {name: unquote(text) for name, _, text in pairs if name and text}
+    return Client(
+        text("verdict"), text("client-id"), text("client"), roles(fields), text("authority"), text("credential")
+    )
 
 
 def _certificate(value: str) -> Certificate | None:

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
-from mutualgate.accept import preferred
 from mutualgate.clock import Clock, system_clock
+from mutualgate.fields import by_name, preferred
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -29,7 +29,7 @@ def application(clock: Clock = system_clock) -> "Starlette":
         from mutualgate.demo import page
         from mutualgate.demo.handshake import seen
 
-        what = seen(_fields(request.headers.items()), clock())
+        what = seen(by_name(request.headers.items()), clock())
         body, content_type, policy = page.render(what, preferred(request.headers.get("accept", "")))
         return Response(
             body,
@@ -64,11 +64,3 @@ def application(clock: Clock = system_clock) -> "Starlette":
             Route("/healthz", healthz),
         ]
     )
-
-
-def _fields(items: list[tuple[str, str]]) -> dict[str, str]:
-    """Fields by name; one that came twice as a list (RFC 9110 5.3)."""
-    fields: dict[str, str] = {}
-    for name, value in items:
-        fields[name] = f"{fields[name]}, {value}" if name in fields else value
-    return fields

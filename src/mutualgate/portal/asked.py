@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from starlette.requests import Request
 
-from mutualgate.accept import preferred
 from mutualgate.errors import BadInput
+from mutualgate.fields import by_name, preferred
 from mutualgate.portal import guard
 from mutualgate.portal.guard import Form
 from mutualgate.portal.visitor import Visitor, visitor
@@ -35,7 +35,7 @@ class Asked:
         """Raises Unavailable for a request that came past the gate, BadInput for one without a host."""
         self.desk = desk
         self.request = request
-        self.fields = _fields(request.headers.items())
+        self.fields = by_name(request.headers.items())
         self.kind: Literal["html", "json", "text"] = preferred(self.fields.get("accept", ""))  # type: ignore[assignment]
         self.mount: str = request.scope.get("root_path", "")
         host = self.fields.get("host", "")
@@ -109,11 +109,3 @@ class Asked:
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls a service in a thread: it waits for the disk, and others' requests do not wait for it."""
         return await asyncio.to_thread(function, *args, **kwargs)
-
-
-def _fields(items: list[tuple[str, str]]) -> dict[str, str]:
-    """Fields by name; one that came twice as a list (RFC 9110 5.3)."""
-    fields: dict[str, str] = {}
-    for name, value in items:
-        fields[name] = f"{fields[name]}, {value}" if name in fields else value
-    return fields

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mutualgate.accept import preferred
 from mutualgate.app import control
 from mutualgate.clock import Clock
 from mutualgate.errors import MutualgateError, Unavailable
+from mutualgate.fields import preferred
 from mutualgate.portal import answers, guard, remembered
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.problems import FOR_VISITORS, problem_of

@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from mutualgate.errors import Unavailable
+from mutualgate.fields import handshake, roles
 
 MAX_CHAIN: Final = 16
 """Certificates; the gate takes fewer."""
@@ -92,13 +93,12 @@ def visitor(fields: Mapping[str, str]) -> Visitor:
         issuer_known=admitted or text("issuer-known") == "yes",
         client_id=int(client_id) if admitted and client_id.isascii() and client_id.isdecimal() else None,
         client=text("client") if admitted else "",
-        # Split before decoding: a comma inside a value is encoded.
-        roles=tuple(unquote(r) for r in fields.get("mutualgate-roles", "").split(",") if r) if admitted else (),
+        roles=roles(fields) if admitted else (),
         authority=text("authority") if admitted else "",
         partner=text("partner") if admitted else "",
         credential=text("credential") if admitted else "",
         evidence=text("evidence") if admitted else "",
-        tls=_tls(fields.get("mutualgate-tls", "")),
+        tls=handshake(fields),
     )
 
 
@@ -119,8 +119,3 @@ def _binary(value: str) -> bytes:
     if len(value) < 3 or value[0] != ":" or value[-1] != ":":
         raise binascii.Error("no byte sequence")
     return base64.b64decode(value[1:-1], validate=True)
-
-
-def _tls(value: str) -> dict[str, str]:
-    pairs = (part.strip().partition("=") for part in value.split(";"))
-    return {name: unquote(text) for name, _, text in pairs if name and text}
