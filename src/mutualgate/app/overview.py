@@ -1,7 +1,7 @@
 """What the store says of an installation at one moment, for those who watch it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,17 @@ class Overview:
     """Of each of these lists, whether it does not tell of the last revocations yet."""
     letters: LetterCount
 
+    def values(self) -> dict[str, Any]:
+        """For `mutualgate status`."""
+        oldest = self.letters.oldest
+        return {
+            "store_epoch": self.epoch,
+            "clients": dict(self.clients),
+            "authorities": {name: end.isoformat() for name, end in self.authorities},
+            "lists": {name: end.isoformat() for name, end in self.lists},
+            "letters": {**asdict(self.letters), "oldest": None if oldest is None else oldest.isoformat()},
+        }
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -38,6 +49,21 @@ class Figures:
     `next_update` (the earliest, ISO 8601), `age_seconds` (of the oldest), `errors` and a `problem` if there is one."""
     key_sets: KeySetFigures = field(default_factory=KeySetFigures)
     """Of clients that publish their keys."""
+
+    def values(self) -> dict[str, Any]:
+        """For `mutualgate status`."""
+        return {
+            "expiring": [
+                {
+                    "kind": str(one.kind),
+                    "nearest": None if one.nearest is None else one.nearest.isoformat(),
+                    "within": {str(days): number for days, number in one.within.items()},
+                }
+                for one in self.expiring
+            ],
+            "partner_lists": [dict(one) for one in self.partner_lists],
+            "key_sets": asdict(self.key_sets),
+        }
 
 
 def overview(store: Store) -> Overview:

@@ -554,30 +554,11 @@ class Runner:
 
     async def _on_status(self) -> Mapping[str, Any]:
         seen = await asyncio.to_thread(self.overview)
-        found = self._chores.figures
         return {
             **self.status(),
-            "store_epoch": seen.epoch,
-            "clients": dict(seen.clients),
-            "authorities": {name: end.isoformat() for name, end in seen.authorities},
-            "lists": {name: end.isoformat() for name, end in seen.lists},
-            "expiring": [
-                {
-                    "kind": str(one.kind),
-                    "nearest": None if one.nearest is None else one.nearest.isoformat(),
-                    "within": {str(days): number for days, number in one.within.items()},
-                }
-                for one in found.expiring
-            ],
-            "partner_lists": [dict(one) for one in found.partner_lists],
-            "key_sets": asdict(found.key_sets),
+            **seen.values(),
+            **self.figures.values(),
             "partner_problems": await asyncio.to_thread(lambda: self._plane.problems),
-            "letters": {
-                "waiting": seen.letters.waiting,
-                "dead": seen.letters.dead,
-                "oldest": None if seen.letters.oldest is None else seen.letters.oldest.isoformat(),
-                "error": seen.letters.error,
-            },
             "tracing": None if self.config.tracing.endpoint is None else asdict(self.spans),
             "counters": self.counters(),
         }
