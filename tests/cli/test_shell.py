@@ -326,11 +326,11 @@ def test_a_shell_that_is_killed_leaves_what_it_said_and_no_half(installed: Insta
 class Terminal:
     """A person's end of a terminal in which the shell runs."""
 
-    def __init__(self, folder: Path, inputrc: Path = Path("/dev/null")) -> None:
+    def __init__(self, command: list[str], inputrc: Path) -> None:
         self.pid, self._end = pty.fork()
         if self.pid == 0:
             environment = {**os.environ, "TERM": "xterm", "INPUTRC": str(inputrc), "PYTHONIOENCODING": "utf-8:strict"}
-            os.execve(sys.executable, [*PROGRAM, "--dir", str(folder)], environment)
+            os.execve(sys.executable, command, environment)
         self.seen = ""
 
     def type(self, text: str | bytes) -> None:
@@ -362,19 +362,29 @@ class Terminal:
 
 
 PROMPT = "mutualgate> "
+PASTES = "set enable-bracketed-paste on\n"
+
+
+@contextmanager
+def at_terminal(folder: Path, home: Path, *, inputrc: str = "", program: str = "") -> Iterator[Terminal]:
+    """A terminal in which the shell waits for a line; `program` runs it."""
+    (home / "inputrc").write_text(inputrc)
+    command = [sys.executable, "-c", program, "shell"] if program else PROGRAM
+    opened = Terminal([*command, "--dir", str(folder)], home / "inputrc")
+    opened.until(PROMPT)
+    try:
+        yield opened
+    finally:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(opened.pid, signal.SIGKILL)
+            os.waitpid(opened.pid, 0)
+        opened.close()
 
 
 @pytest.fixture
-def terminal(installed: Installation) -> Iterator[Terminal]:
-    opened = Terminal(installed.folder.path)
-    opened.until(PROMPT)
-    yield opened
-    try:
-        os.kill(opened.pid, signal.SIGKILL)
-        os.waitpid(opened.pid, 0)
-    except (ProcessLookupError, ChildProcessError):
-        pass
-    opened.close()
+def terminal(installed: Installation, tmp_path: Path) -> Iterator[Terminal]:
+    with at_terminal(installed.folder.path, tmp_path) as opened:
+        yield opened
 
 
 def test_commands_are_typed_until_exit(terminal: Terminal) -> None:
@@ -427,6 +437,33 @@ def test_ctrl_c_abandons_a_line_and_a_command_and_not_the_shell(terminal: Termin
     assert '"state": "active"' in terminal.until(PROMPT)
 
 
+def test_ctrl_c_may_be_held_down(installed: Installation, tmp_path: Path) -> None:
+    with at_terminal(installed.folder.path, tmp_path, program=HELD_DOWN) as terminal:
+        terminal.type("client list\n" * 20)
+        terminal.until("let go")
+        terminal.type("client add anna\n")  # the last of them may end this one still
+        terminal.type("client add bert\n")
+        terminal.until("bert is client")
+
+
+HELD_DOWN = """
+import os, signal, sys, threading, time
+from mutualgate.cli import main
+
+def hold_down():
+    while signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        time.sleep(0.01)
+    for _ in range(10_000):
+        # From here it comes at every moment in which the main thread lets another one work, in a system call say.
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        time.sleep(0)
+    print("let go", flush=True)
+
+threading.Thread(target=hold_down, daemon=True).start()
+main(sys.argv[1:])
+"""
+
+
 def test_a_command_that_was_abandoned_holds_nothing(
     terminal: Terminal, installed: Installation, cli: Run, tmp_path: Path
 ) -> None:
@@ -442,18 +479,12 @@ def test_a_command_that_was_abandoned_holds_nothing(
 
 
 def test_lines_that_are_pasted_as_one_are_run_in_turn(installed: Installation, tmp_path: Path) -> None:
-    inputrc = tmp_path / "inputrc"
-    inputrc.write_text("set enable-bracketed-paste on\n")
-    terminal = Terminal(installed.folder.path, inputrc)
-    try:
-        terminal.until(PROMPT)
+    with at_terminal(installed.folder.path, tmp_path, inputrc=PASTES) as terminal:
         terminal.type("\x1b[200~client add anna\nmutualgate client add bert\n\x1b[201~\n")
         terminal.until("anna is client 2")
         terminal.until("bert is client 3")
         terminal.type("exit\n")
         assert terminal.ended() == 0
-    finally:
-        terminal.close()
 
 
 def test_standard_input_of_a_command_is_the_terminal(terminal: Terminal) -> None:

@@ -8,12 +8,12 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, TypeVar
 
 import typer
 from typer.core import TyperGroup
@@ -43,6 +43,8 @@ _SLOW = (
 )
 """What most commands import, and what takes long. Then the first of each is as fast as those after it, and no Ctrl-C
 leaves an import half done, which would break all of them."""
+
+Done = TypeVar("Done")
 
 
 def shell(
@@ -186,19 +188,15 @@ def _typed(commands: _Commands) -> None:
         sys.stdin.reconfigure(errors="surrogateescape")  # as Python reads the words of a command line
     with suppress(ImportError):
         _editing()
-    control_c = _ControlC()
-    before = signal.signal(signal.SIGINT, control_c)
-    goes_on = True
-    while goes_on:
-        try:
-            lines = _read()
-            control_c.counts = True
-            goes_on = _done(commands, lines)
-            control_c.counts = False
-        except KeyboardInterrupt:
-            print()
-            gc.collect()  # what the command held open, and with that the store, is let go
-    signal.signal(signal.SIGINT, before)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, _control_c)
+    with suppress(_End):
+        while True:
+            lines = _interruptible(_read)
+            if lines is None or not all(_done(commands, line) for line in lines):
+                print()
+                gc.collect()  # what the command held open, and with that the store, is let go
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process ends now
 
 
 def _read() -> list[str]:
@@ -210,27 +208,29 @@ def _read() -> list[str]:
         return ["exit"]
 
 
-def _done(commands: _Commands, lines: Sequence[str]) -> bool:
-    """Runs the lines, and says whether more may come."""
+def _done(commands: _Commands, line: str) -> bool:
+    """Runs the line, and says whether it came to its end."""
+    return _interruptible(lambda: commands.run(line)) not in (None, output.INTERRUPTED)
+
+
+def _interruptible(work: Callable[[], Done]) -> Done | None:
+    """What `work` returns, or None where Ctrl-C ended it. Outside of it Ctrl-C waits, however long it is held down."""
     try:
-        for line in lines:
-            if commands.run(line) == output.INTERRUPTED:
-                raise KeyboardInterrupt
-    except _End:
-        return False
-    return True
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            return work()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    except KeyboardInterrupt:
+        return None
 
 
-class _ControlC:
-    """Raises `KeyboardInterrupt` while a line is read, and once while lines are run; never between: whoever holds the
-    keys down would end the shell. (`input` takes a handler that returns for a defect, once another has raised.)"""
-
-    counts = False
-
-    def __call__(self, _number: int, frame: FrameType | None) -> None:
-        if self.counts or (frame is not None and frame.f_code is _read.__code__):
-            self.counts = False
-            raise KeyboardInterrupt
+def _control_c(_number: int, _frame: FrameType | None) -> None:
+    """Raises `KeyboardInterrupt` once, and holds back what comes after: `input` calls for what came meanwhile while the
+    exception is on its way, and any handler in Python makes a `SystemError` of that (python/cpython issue 134644)."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what came until now is handled in here
+    raise KeyboardInterrupt
 
 
 def _editing() -> None:
@@ -239,7 +239,8 @@ def _editing() -> None:
 
     def complete(text: str, state: int) -> str | None:
         before = readline.get_line_buffer()[: readline.get_begidx()].split()
-        fitting = [f"{word} " for word in candidates(before) if word.startswith(text)]
+        # readline goes on after an exception, and Ctrl-C would be held back until the end of the line
+        fitting = [f"{word} " for word in _interruptible(lambda: candidates(before)) or () if word.startswith(text)]
         return fitting[state] if state < len(fitting) else None
 
     readline.set_completer(complete)
