@@ -14,6 +14,7 @@ import pki
 import post
 import pytest
 from cryptography import x509
+from handling import Handler, handling
 from installation import CONFIG, Installation
 from sqlalchemy import event
 
@@ -268,6 +269,86 @@ def test_refusals_are_kept_although_the_store_was_locked(
 
 async def _said(caplog: pytest.LogCaptureFixture, start: str) -> bool:
     return any(record.message.startswith(start) for record in caplog.records)
+
+
+def test_a_reload_changes_what_the_file_changed_and_no_more(installed: Installation) -> None:
+    """Each part of it takes the core from those who serve."""
+
+    async def run() -> None:
+        async with running(installed) as runner:
+            visitor, epoch = Visitor(installed, runner), runner.epoch
+            installed.config.write_text(CONFIG + "# a word more\n")
+            assert await runner.reload()
+            assert runner.epoch == epoch
+
+            # What the judge does not read needs no epoch: nobody is judged again.
+            long = "/hello?" + "x" * 9000
+            assert await visitor.reason(long) is None
+            installed.config.write_text(CONFIG.replace("[gate]", '[gate]\nmax_header_bytes = "8 KiB"'))
+            assert await runner.reload()
+            assert runner.epoch == epoch
+            assert (await visitor.get(long))[0] == 414
+
+            installed.config.write_text(CONFIG + 'client_certificate = "off"\n')
+            assert await runner.reload()
+            assert runner.epoch == epoch + 1
+            assert await visitor.reason(certificate=False) is None
+            installed.config.write_text(CONFIG)
+            assert await runner.reload()
+            assert await visitor.reason(certificate=False) == "no_certificate"
+
+    asyncio.run(run())
+
+
+def test_a_reload_takes_over_what_nobody_told_of(installed: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 3600.0)
+
+    async def run() -> None:
+        async with running(installed) as runner:
+            visitor, other = Visitor(installed, runner), installed.services()
+            other.clients.suspend("first-client")
+            other.close()
+            assert await visitor.reason() is None
+            installed.config.write_text(CONFIG.replace('"127.0.0.1"]', '"127.0.0.1", "also.test"]'))
+            assert await runner.reload()
+            assert await visitor.reason() == "client_suspended"
+
+    asyncio.run(run())
+
+
+class Behind(Handler):
+    """A service behind the gate."""
+
+    def do_GET(self) -> None:  # noqa: N802 - the standard library's name
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def test_whom_an_upstream_may_be_signed_by_is_read_again_though_the_file_says_the_same(
+    installed: Installation, tmp_path: Path
+) -> None:
+    right, wrong = pki.ca("Right"), pki.ca("Wrong")
+    trusted = installed.config.with_name("behind.pem")
+    trusted.write_bytes(wrong.pem)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*pki.server(right, "127.0.0.1").write(tmp_path, "behind"))
+
+    async def run() -> None:
+        async with running(installed) as runner:
+            visitor = Visitor(installed, runner)
+            assert (await visitor.get())[0] == 502
+            trusted.write_bytes(right.pem)
+            await until(lambda: _is_status(visitor, 200))
+
+    with handling(Behind, tls) as port:
+        pool = f'[[upstreams]]\nname = "behind"\nservers = ["https://127.0.0.1:{port}"]\ntls.ca_file = "behind.pem"\n'
+        installed.config.write_text(pool + CONFIG.replace('"demo"', '"behind"'))
+        asyncio.run(run())
+
+
+async def _is_status(visitor: Visitor, wanted: int) -> bool:
+    return (await visitor.get())[0] == wanted
 
 
 def test_a_new_site_is_served_once_the_file_has_it(installed: Installation) -> None:

@@ -115,7 +115,8 @@ class Runner:
         services.site_ends = lambda: self.server_certificates
         self._token_key = self._find_token_key(self.config)
         settings = self._gate_settings(self.config, self._certificates, self._token_key)
-        self._plane = DataPlane(settings, snapshot.build(services.store, snapshot.site_records(self.config)))
+        self._sites = snapshot.site_records(self.config)
+        self._plane = DataPlane(settings, snapshot.build(services.store, self._sites))
         self._pump = Pump(self._plane, services.refusals, services.sightings)
         self._exporter = Exporter(self._plane, lambda: self.config.tracing, str(uuid.uuid4()))
 
@@ -440,7 +441,7 @@ class Runner:
         authorities_changed = snapshot.has_changed(store, self._plane.epoch, ChangeKind.AUTHORITY)
         delta = snapshot.delta(store, self._plane.epoch)
         if delta is None:
-            self._plane.replace(snapshot.build(store, snapshot.site_records(self.config)))
+            self._plane.replace(snapshot.build(store, self._sites))
         else:
             self._plane.apply(delta)
         if self._find_token_key(self.config) != self._token_key:
@@ -478,21 +479,32 @@ class Runner:
         return True
 
     def _put_in_force(self, config: Config, certificates: list[SiteCertificate]) -> None:
+        """What is in force already stays there: each part of a reload takes the core from those who serve."""
         token_key = self._find_token_key(config)
-        settings = self._gate_settings(config, certificates, token_key)
-        store, sites, since = self._services.store, snapshot.site_records(config), self._plane.epoch
-        # An epoch of its own: every open connection is judged again, by the new routes.
+        settings, sites = self._gate_settings(config, certificates, token_key), snapshot.site_records(config)
+        if sites != self._sites:
+            self._judge_anew(settings, sites)
+        elif not self._plane.has(settings):
+            self._plane.configure(settings, ())
+        if (config.authority, token_key) != (self.config.authority, self._token_key):
+            self._publishing_due.set()
+        if config != self.config:
+            self._services.take(config)
+        self.config, self._certificates, self._token_key = config, certificates, token_key
+        self._shown = files_of(config)
+
+    def _judge_anew(self, settings: GateSettings, sites: list[snapshot.SiteRecord]) -> None:
+        """An epoch of its own: every open connection is judged again, by the new routes."""
+        store, since = self._services.store, self._plane.epoch
         with store.transaction() as tx:
-            tx.changes.note(ChangeKind.SITES, "")
-        delta = snapshot.delta(store, since, sites)
+            is_behind = tx.changes.epoch() != since
+            epoch = tx.changes.note(ChangeKind.SITES, "")
+        delta = snapshot.delta(store, since, sites) if is_behind else snapshot.delta_of_sites(epoch, sites)
         if delta is None:
             self._plane.configure(settings, snapshot.build(store, sites), anew=True)
         else:
             self._plane.configure(settings, [delta])
-        self.config, self._certificates, self._token_key = config, certificates, token_key
-        self._shown = files_of(config)
-        self._services.take(config)
-        self._publishing_due.set()
+        self._sites = sites
 
     def _find_token_key(self, config: Config) -> TokenKey | None:
         return self._services.token_keys.signing() if config.signs_tokens else None

@@ -86,6 +86,11 @@ def delta(store: Store, since: int, sites: Sequence[SiteRecord] | None = None) -
         return encode(_batch(tx, changes, None if sites is None else list(sites)))
 
 
+def delta_of_sites(epoch: int, sites: Sequence[SiteRecord]) -> bytes:
+    """What makes the snapshot before `epoch` that of `epoch`, encoded, where nothing else changed than the sites."""
+    return encode(Batch(epoch=epoch, sites=list(sites)))
+
+
 def has_changed(store: Store, since: int, kind: ChangeKind) -> bool:
     """Whether a record of `kind` changed after the epoch `since`, or may have, where the feed does not reach back."""
     with store.reading() as tx:
@@ -110,10 +115,11 @@ def _batch(tx: Transaction, changes: Iterable[Change], sites: list[SiteRecord] |
             removed.credentials.extend(one.fingerprint for one in tx.credentials.of_client(id))
             removed.pins.extend((str(one.kind), one.digest) for one in tx.pins.of_client(id))
             removed.members.extend((one.partner, one.name) for one in tx.members.of_client(id))
-    anchors = {one.id: one for one in tx.authorities.all() if one.is_anchor}
+    revoked = [parse_key(key) for key in keys[ChangeKind.REVOCATION]]
+    concerned = {int(key) for key in keys[ChangeKind.AUTHORITY]} | {authority for authority, _ in revoked}
+    anchors = {one.id: one for one in tx.authorities.get_many(concerned) if one.is_anchor}
     revocations = []
-    for key in keys[ChangeKind.REVOCATION]:
-        authority, serial = parse_key(key)
+    for authority, serial in revoked:
         entry = tx.revocations.find(authority, serial) if authority in anchors else None
         if entry is not None:
             revocations.append(revocation_record(entry))

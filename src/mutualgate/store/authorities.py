@@ -1,5 +1,6 @@
 """Authorities in the store, and their keys, which are encrypted before they come here."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from mutualgate.model.change import ChangeKind
 from mutualgate.model.names import AuthorityName
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import authority, authority_key
+from mutualgate.store.select import chunks
 
 _HAS_KEY = exists().where(authority_key.c.authority == authority.c.id).label("has_key")
 
@@ -85,6 +87,10 @@ class Authorities:
     def get(self, id: int) -> Authority | None:
         """The one with this id."""
         return next(iter(self._read(self._query().where(authority.c.id == id))), None)
+
+    def get_many(self, ids: Iterable[int]) -> list[Authority]:
+        """Those of `ids` that exist."""
+        return [one for part in chunks(ids) for one in self._read(self._query().where(authority.c.id.in_(part)))]
 
     def find(self, name: AuthorityName) -> Authority | None:
         """The one of this name."""

@@ -19,6 +19,21 @@ from mutualgate.store.select import chunks, plain_rows
 
 _COLUMNS = (client.c.id, client.c.name, client.c.contact, client.c.state, client.c.created)
 
+_STILL = exists().where(
+    member.c.partner == invitation.c.partner,
+    member.c.client == invitation.c.client,
+    member.c.state == str(MemberState.ACTIVE),
+)
+_OUT = (
+    select(invitation.c.client)
+    .join(partner, partner.c.id == invitation.c.partner)
+    .where(
+        invitation.c.state == str(InvitationState.USED),
+        or_(partner.c.state != str(PartnerState.ACTIVE), ~_STILL),
+    )
+)
+"""Clients that are out with the partner that invited them; made once, as each change of trust asks for it."""
+
 
 class Clients:
     """Finds and keeps clients. Knows that names are unique among those who are not gone; no other rule."""
@@ -198,25 +213,12 @@ class Clients:
     def out_with_partner(self, ids: Iterable[int] | None = None) -> set[int]:
         """Those of `ids`, or of all, that came in by an invitation of a partner's administrator and are out with the
         partner: it is suspended or gone, or they are its clients no more."""
-        still = exists().where(
-            member.c.partner == invitation.c.partner,
-            member.c.client == invitation.c.client,
-            member.c.state == str(MemberState.ACTIVE),
-        )
-        query = (
-            select(invitation.c.client)
-            .join(partner, partner.c.id == invitation.c.partner)
-            .where(
-                invitation.c.state == str(InvitationState.USED),
-                or_(partner.c.state != str(PartnerState.ACTIVE), ~still),
-            )
-        )
         if ids is None:
-            return set(self._connection.execute(query).scalars())
+            return set(self._connection.execute(_OUT).scalars())
         return {
             id
             for part in chunks(ids)
-            for id in self._connection.execute(query.where(invitation.c.client.in_(part))).scalars()
+            for id in self._connection.execute(_OUT.where(invitation.c.client.in_(part))).scalars()
         }
 
     def _write_roles(self, id: int, roles: Iterable[Role]) -> None:
