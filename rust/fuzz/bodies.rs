@@ -26,6 +26,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
         certificate: certificate.into(),
         admits,
         estate,
+        depth: None,
     };
     let client = |id, name: &str| ClientRecord {
         id,

@@ -63,7 +63,7 @@ def test_the_usual_virtual_host() -> None:
     assert (site.certificate, site.key) == (Path("/etc/ssl/shop.crt"), Path("/etc/ssl/shop.key"))
     assert [(r.path, str(r.upstream), r.roles) for r in site.routes] == [("/", "http://127.0.0.1:8080", ())]
     assert [str(address) for address in parse(result.toml).gate.listen] == ["0.0.0.0:443"]
-    assert result.commands == ("mutualgate ca adopt --cert /etc/ssl/rootCA.pem",)
+    assert result.commands == ("mutualgate ca adopt --cert /etc/ssl/rootCA.pem --depth 0",)
     assert result.left == ()
 
 
@@ -625,9 +625,34 @@ def test_authorities_of_different_hosts_stay_apart() -> None:
 
 def test_lists_are_adopted_with_their_authority() -> None:
     result = imported(vhost(*BASIC, "SSLCARevocationFile '/etc/ssl/a b.crl'", "SSLCARevocationCheck chain"))
-    assert result.commands == ("mutualgate ca adopt --cert /etc/ssl/rootCA.pem --crl '/etc/ssl/a b.crl'",)
+    assert result.commands == ("mutualgate ca adopt --cert /etc/ssl/rootCA.pem --depth 0 --crl '/etc/ssl/a b.crl'",)
     unchecked = imported(vhost(*BASIC, "SSLCARevocationFile /etc/ssl/a.crl"))
     assert "httpd did not look at it" in whys(unchecked, "SSLCARevocationFile")[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "option"),
+    [
+        ([], "--depth 0"),
+        (["SSLVerifyDepth 1"], "--depth 0"),
+        (["SSLVerifyDepth 3"], "--depth 2"),
+        (["SSLVerifyDepth 10"], ""),
+        (["SSLVerifyDepth nonsense"], "--depth 0"),
+        (["SSLVerifyDepth 0"], "--admits listed"),
+    ],
+)
+def test_as_many_cas_stand_below_an_authority_as_before(lines: list[str], option: str) -> None:
+    (command,) = imported(vhost(*BASIC, *lines)).commands
+    assert command == f"mutualgate ca adopt --cert /etc/ssl/rootCA.pem {option}".rstrip()
+
+
+def test_the_least_depth_of_an_authority_holds() -> None:
+    other = [line for line in BASIC if not line.startswith("ServerName")]
+    result = imported(vhost(*BASIC, "SSLVerifyDepth 3") + vhost(*other, "ServerName other.example.com"))
+    assert set(result.commands) == {"mutualgate ca adopt --cert /etc/ssl/rootCA.pem --depth 0"}
+    assert "one number for all sites" in whys(result, "SSLVerifyDepth")[0]
+    part = imported(vhost(*BASIC, "<Location /x>", "SSLVerifyDepth 3", "</Location>"))
+    assert "one number for all paths" in whys(part, "SSLVerifyDepth")[0]
 
 
 def test_plain_http_that_redirects_is_carried() -> None:
@@ -660,7 +685,7 @@ def test_a_name_belongs_to_one_site() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["SSLVerifyDepth 3", "SSLOptions +FakeBasicAuth", "DocumentRoot /srv/www", "ScriptAlias /c /d",
+    ["SSLOptions +FakeBasicAuth", "DocumentRoot /srv/www", "ScriptAlias /c /d",
      "AuthType Basic", "Header edit Set-Cookie (.*) $1", "Header set X y env=z", "RequestHeader set X %{REMOTE_ADDR}s",
      "RequestHeader set Host h", "Header merge X y", "Header set Content-Length 1",
      "RewriteRule ^/a /b [P]", "SSLOCSPEnable on", "MadeUpDirective 1",

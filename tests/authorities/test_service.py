@@ -435,6 +435,23 @@ class TestAdopt:
         with pytest.raises(Conflict):
             authorities.set_admits("issuing", Admits.SIGNED)
 
+    def test_a_depth_is_counted_from_the_top_of_a_bundle_and_changed_by_adopting_again(
+        self, authorities: Authorities, tmp_path: Path
+    ) -> None:
+        root = pki.ca("Deep Root")
+        middle = pki.ca("Deep Middle", root)
+        bundle = tmp_path / "bundle.pem"
+        bundle.write_bytes(middle.pem + root.pem)
+
+        def depths(depth: int | None) -> dict[str, int | None]:
+            report = authorities.adopt(Estate(bundle), depth=depth)
+            return {str(one.authority.name): one.authority.depth for one in report.taken_over}
+
+        assert depths(None) == {"deep-root": None, "deep-middle": None}
+        assert depths(2) == {"deep-root": 2, "deep-middle": 1}
+        assert depths(0) == {"deep-root": 0, "deep-middle": 0}
+        assert depths(None) == {"deep-root": 0, "deep-middle": 0}
+
     def test_a_v1_certificate_of_the_old_recipe_is_taken(
         self, authorities: Authorities, store: Store, old: pki.Issued, estate: Write
     ) -> None:

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from end_to_end import forge
 from end_to_end.forge import SERVER_AUTH, Identity
@@ -180,6 +182,12 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     der = forge.revocation_list(ca, [revoked.leaf().serial_number])
     crl.write_bytes(x509.load_der_x509_crl(der).public_bytes(Encoding.PEM))
     stranger = forge.leaf(folder / "strangers", forge.authority(folder / "other"), "alice")
+    # By a CA below the one that both know, with that CA's certificate: httpd goes no further than SSLVerifyDepth.
+    middle = forge.leaf(folder / "below", ca, "middle", ca=True, usages=None)
+    key = serialization.load_pem_private_key(middle.key.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    below = forge.leaf(folder / "below", forge.Authority(middle.leaf(), key, middle.certificate, middle.key), "alice")
+    below.certificate.write_bytes(below.certificate.read_bytes() + middle.certificate.read_bytes())
     people = {
         "nobody": None,
         "alice": alice,
@@ -187,6 +195,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         "mallory": mallory,
         "revoked": revoked,
         "stranger": stranger,
+        "below": below,
     }
     asked: list[Asked] = []
     with Service("one", asked) as one, Service("two", asked) as two:
@@ -280,9 +289,20 @@ def test_rules_let_nobody_pass_whom_httpd_refuses_and_all_others_once_they_have_
 @pytest.mark.parametrize("target", ["/x", "/kept/x", "/kept/more", "/shut", "/old/x"])
 def test_a_certificate_that_httpd_takes_for_none_or_refuses_opens_nothing(target: str, both: Both) -> None:
     """httpd ends the handshake; the gate answers as it answers nobody."""
-    for who in ("revoked", "stranger"):
+    for who in ("revoked", "stranger", "below"):
         assert outcome(*both.ask(both.port, target, who)) == "refused"
         assert outcome(*both.ask(both.gate.port, target, who)) == outcome(*both.ask(both.gate.port, target, "nobody"))
+
+
+def test_another_depth_lets_those_pass_who_are_further_below(both: Both) -> None:
+    assert outcome(*both.ask(both.gate.port, "/kept/x", "below")) == "refused"
+    try:
+        both.gate.command("ca", "adopt", "--cert", both.ca, "--depth", "1")
+        response, _ = both.ask(both.gate.port, "/kept/x", "below")
+        assert response is not None
+        assert response.status == 200
+    finally:
+        both.gate.command("ca", "adopt", "--cert", both.ca, "--depth", "0")
 
 
 def test_only_what_needs_a_hand_is_left(both: Both) -> None:

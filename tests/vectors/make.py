@@ -28,17 +28,17 @@ OLD_ROOT = make("Old Root", key=OLD_ROOT_KEY, ca=True, usage=None)
 GOOD = make("alice", ISSUING)
 
 
-def authority(made, *, number=OURS, admits="issued", estate=None):
+def authority(made, *, number=OURS, admits="issued", estate=None, **more):
     pem = made if isinstance(made, str) else made.pem
-    return {"id": number, "name": f"authority-{number}", "certificate": pem, "admits": admits, "estate": estate}
+    return {"id": number, "name": f"authority-{number}", "certificate": pem, "admits": admits, "estate": estate} | more
 
 
 def ours():
     return authority(ISSUING)
 
 
-def adopted(made=None, admits="signed"):
-    return authority(made or OLD_ROOT, number=ADOPTED, admits=admits, estate=2 if admits == "signed" else None)
+def adopted(made=None, admits="signed", **more):
+    return authority(made or OLD_ROOT, number=ADOPTED, admits=admits, estate=2 if admits == "signed" else None, **more)
 
 
 def client(number, client_name, roles=(), *, suspended=False):
@@ -322,6 +322,28 @@ def path_invalid():
         ),
         admitted("as many CAs as the path may have", [make("alice", short), short], holder=2, credentials=[]),
         vector("below the anchor's path length", [make("alice", below_ours), below_ours], "path_invalid", known=True),
+        vector(
+            "one CA more than was allowed below the anchor",
+            [make("alice", short), short],
+            "path_invalid",
+            known=True,
+            authorities=[ours(), adopted(depth=0)],
+            credentials=[],
+        ),
+        admitted(
+            "as many CAs as were allowed below the anchor",
+            [make("alice", short), short],
+            holder=2,
+            authorities=[ours(), adopted(depth=1)],
+            credentials=[],
+        ),
+        vector(
+            "below the anchor's path length, which is less than was allowed",
+            [make("alice", below_ours), below_ours],
+            "path_invalid",
+            known=True,
+            authorities=[authority(ISSUING, depth=3), adopted()],
+        ),
         vector(
             "issued by a leaf",
             [make("alice", leaf_issuer), leaf_issuer],

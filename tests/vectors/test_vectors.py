@@ -47,7 +47,9 @@ def batch(snapshot: dict[str, Any], route: dict[str, Any] | None) -> bytes:
         records.Batch(
             epoch=1,
             authorities=[
-                records.AuthorityRecord(a["id"], a["name"], der(a["certificate"]), a["admits"], a["estate"])
+                records.AuthorityRecord(
+                    a["id"], a["name"], der(a["certificate"]), a["admits"], a["estate"], a.get("depth")
+                )
                 for a in snapshot["authorities"]
             ],
             clients=[records.ClientRecord(c["id"], c["name"], c["roles"], c["suspended"]) for c in snapshot["clients"]],

@@ -60,6 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     certificate: der?.to_vec(),
                     admits: Admits::Signed,
                     estate: Some(1),
+                    depth: None,
                 })
             })
             .collect::<Result<_, rustls::pki_types::pem::Error>>()?,

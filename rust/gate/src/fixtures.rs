@@ -53,6 +53,7 @@ pub(crate) fn snapshot(epoch: u64) -> Snapshot {
             certificate: der(AUTHORITY),
             admits: Admits::Signed,
             estate: Some(7),
+            depth: None,
         }],
         clients: vec![ClientRecord {
             id: 7,

@@ -158,6 +158,7 @@ fn authority(id: u32, certificate: Vec<u8>) -> AuthorityRecord {
         certificate,
         admits: Admits::Listed,
         estate: None,
+        depth: None,
     }
 }
 

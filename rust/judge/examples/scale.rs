@@ -245,6 +245,7 @@ fn authority(certificate: &[u8]) -> Batch {
         certificate: certificate.into(),
         admits: Admits::Issued,
         estate: None,
+        depth: None,
     };
     Batch {
         authorities: vec![record],

@@ -203,14 +203,17 @@ fn anchor(record: &AuthorityRecord) -> Result<Anchor, RecordError> {
     if record.name.is_empty() {
         return Err(wrong("has no name".into()));
     }
-    Anchor::read(
+    let mut anchor = Anchor::read(
         record.id,
         &record.name,
         &record.certificate,
         record.admits,
         record.estate,
     )
-    .map_err(|fault| wrong(format!("its certificate {fault}")))
+    .map_err(|fault| wrong(format!("its certificate {fault}")))?;
+    // RFC 5914 4: who trusts an anchor may allow shorter paths than it allows itself.
+    anchor.path_length = anchor.path_length.into_iter().chain(record.depth).min();
+    Ok(anchor)
 }
 
 fn client(snapshot: &mut Snapshot, record: ClientRecord) -> Result<Known, RecordError> {

@@ -70,6 +70,9 @@ pub struct AuthorityRecord {
     pub admits: Admits,
     /// The client that a signed but unlisted certificate stands for; needed with [`Admits::Signed`], else absent.
     pub estate: Option<u64>,
+    /// CAs that may stand between it and a client, at most; absent where its certificate alone says it.
+    #[serde(default)]
+    pub depth: Option<u32>,
 }
 
 /// Which certificates of an authority are admitted.

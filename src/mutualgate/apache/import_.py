@@ -25,6 +25,7 @@ from mutualgate.config.network import Host, Listener
 from mutualgate.errors import BadInput
 
 HERE: Final = Path("/")
+MOST_CAS: Final = 3  # between an authority and a client: the gate reads 4 certificates
 
 
 @dataclass(frozen=True)
@@ -224,11 +225,26 @@ class _Writer:
                 )
 
     def authorities(self) -> None:
+        depths = {path: self.depth(path) for site in self.sites for _, path in site.host.authorities}
         for site in self.sites:
-            lists = " ".join(f"--crl {shlex.quote(path)}" for _, path in site.host.lists)
+            lists = "".join(f" --crl {shlex.quote(path)}" for _, path in site.host.lists)
             for directive, path in site.host.authorities:
-                self.commands.append(f"mutualgate ca adopt --cert {shlex.quote(path)}{f' {lists}' if lists else ''}")
+                depth = depths[path]
+                below = "" if depth > MOST_CAS else f" --depth {depth}" if depth >= 0 else " --admits listed"
+                self.commands.append(f"mutualgate ca adopt --cert {shlex.quote(path)}{below}{lists}")
                 self.carried.append(f"{directive.place}: what {path} signed is let in, once it is adopted.")
+                if site.host.depth and _depth(site.host) > depth:
+                    self.leave(
+                        site.host.depth,
+                        f"how many CAs may stand below {path} is one number for all sites, and another one has less",
+                        f"Adopt it again with --depth {min(_depth(site.host), MOST_CAS)}, if that may be everywhere.",
+                    )
+                if site.host.depth and depth < 0:
+                    self.leave(
+                        site.host.depth,
+                        "it lets in the very certificates in the file alone, and an authority is none of its clients",
+                        "Pin each of them: `mutualgate pin add`.",
+                    )
             for directive, _ in site.host.lists:
                 if not site.host.lists_checked:
                     self.leave(
@@ -238,6 +254,10 @@ class _Writer:
                     )
         if self.sites and any(r.mode != "off" for s in self.sites for r in s.routes) and not self.commands:
             self.commands.append("mutualgate client add NAME")
+
+    def depth(self, path: str) -> int:
+        """CAs that may stand between the authorities of `path` and a client: where it differs, the least."""
+        return min(_depth(s.host) for s in self.sites if any(path == other for _, other in s.host.authorities))
 
     # --- the file ---
 
@@ -336,3 +356,9 @@ class _Writer:
 
 def _response(waits: Waits) -> timedelta | None:
     return waits.response
+
+
+def _depth(host: VirtualHost) -> int:
+    """What SSLVerifyDepth comes to, which counts the authority, too; httpd's default is 1."""
+    given = host.depth.arg(0) if host.depth else "1"
+    return (int(given) if re.fullmatch(r"[0-9]{1,9}", given) else 1) - 1

@@ -28,9 +28,8 @@ QUIET: Final = frozenset(
 REASONS: Final = (
     (
         {"sslverifydepth"},
-        "the gate has no number for it: an authority's own path length holds (RFC 5280 4.2.1.9), and at most 4 "
-        "certificates are looked at",
-        "Nothing, unless it kept out an intermediate: then adopt the authorities that may sign instead of their root.",
+        "how many CAs may stand below an authority is one number for all paths",
+        "Set it by `mutualgate ca adopt --cert FILE --depth N`: one less than here.",
     ),
     (
         {"sslciphersuite", "sslopensslconfcmd", "sslproxyciphersuite", "sslproxyprotocol"},

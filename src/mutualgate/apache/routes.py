@@ -332,7 +332,11 @@ class Routes:
                 )
             if grant.roles:
                 roles = " or ".join(sorted(grant.roles))
-                issuer = " For all of an authority: `mutualgate ca adopt --role`." if "_I_DN" in directive.text else ""
+                issuer = (
+                    " For all of an authority: `mutualgate ca adopt --cert FILE --role ROLE`."
+                    if "_I_DN" in directive.text
+                    else ""
+                )
                 self.leave(
                     directive,
                     "the gate reads no roles out of certificates: they are given to clients",

@@ -73,6 +73,7 @@ class VirtualHost:
     certificate: str | None = None
     key: str | None = None
     mode: Directive | None = None
+    depth: Directive | None = None
     authorities: list[tuple[Directive, str]] = field(default_factory=list)
     lists: list[tuple[Directive, str]] = field(default_factory=list)
     lists_checked: bool = False
@@ -199,6 +200,8 @@ class _Reader:
                 host.mode = d
             case "sslcacertificatefile":
                 host.authorities = [(d, self.path(d.arg(0)))]
+            case "sslverifydepth":
+                host.depth = d
             case "sslcarevocationfile":
                 host.lists = [(d, self.path(d.arg(0)))]
             case "sslcarevocationcheck":

@@ -187,13 +187,16 @@ class Authorities:
         admits: Admits = Admits.SIGNED,
         estate_client: str | None = None,
         roles: Iterable[str] = (),
+        depth: int | None = None,
         progress: Progress = lambda done, total: None,
     ) -> AdoptionReport:
         """Takes over an older authority: its certificate and, as given, its key, CRL and what it signed.
 
         All of it or nothing. The listed certificates become credentials of clients with `roles`; under SIGNED the
-        unlisted ones stand for one more client, `estate_client`. Done again, it adds what is new: a key, certificates,
-        revocations. Raises `BadInput` for files that cannot be used, `Conflict` for our own authority or a name in use.
+        unlisted ones stand for one more client, `estate_client`. At most `depth` CAs may stand between the authority
+        and a client; None leaves it to its certificate. Done again, it adds what is new: a key, certificates,
+        revocations, a `depth`. Raises `BadInput` for files that cannot be used, `Conflict` for our own authority or a
+        name in use.
         """
         if admits is Admits.ISSUED:
             raise BadInput("an adopted authority admits what it signed or what is listed", expected="signed or listed")
@@ -203,7 +206,9 @@ class Authorities:
         now = self._store.clock()
         adoption = adopt(estate, now, progress)
         with self._store.transaction() as tx:
-            work = TakeOver(tx, self._keys, adoption, name=legal, admits=admits, estate=client, roles=held, now=now)
+            work = TakeOver(
+                tx, self._keys, adoption, name=legal, admits=admits, estate=client, roles=held, depth=depth, now=now
+            )
             done = work.run()
             for one in done:
                 if one.changed:
@@ -214,6 +219,7 @@ class Authorities:
                         {
                             "admits": str(one.authority.admits),
                             "key": one.authority.has_key,
+                            "depth": one.authority.depth,
                             "clients": len(one.clients),
                             "credentials": one.credentials,
                             "revocations": one.revocations,

@@ -38,6 +38,7 @@ class TakenOver:
     authority: Authority
     is_new: bool
     key_added: bool
+    depth_changed: bool
     clients: tuple[Client, ...]
     credentials: int
     known: int
@@ -46,7 +47,9 @@ class TakenOver:
     @property
     def changed(self) -> bool:
         """Whether there was anything new."""
-        return bool(self.is_new or self.key_added or self.clients or self.credentials or self.revocations)
+        return bool(
+            self.is_new or self.key_added or self.depth_changed or self.clients or self.credentials or self.revocations
+        )
 
 
 class TakeOver:
@@ -62,6 +65,7 @@ class TakeOver:
         admits: Admits,
         estate: ClientName | None,
         roles: tuple[Role, ...],
+        depth: int | None,
         now: datetime,
     ) -> None:
         self._tx = tx
@@ -71,6 +75,7 @@ class TakeOver:
         self._admits = admits
         self._estate = estate
         self._roles = roles
+        self._depth = depth
         self._now = now
         self.findings: list[Finding] = []
 
@@ -80,9 +85,10 @@ class TakeOver:
 
     def _authority(self, index: int, found: AdoptedAuthority) -> TakenOver:
         known = self._tx.authorities.with_spki(spki_fingerprint(found.certificate))
-        key_added = False
+        key_added = depth_changed = False
+        depth = self._depth_of(found)
         if known is None:
-            authority = self._add(found)
+            authority = self._add(found, depth)
             key_added = found.key is not None
         else:
             authority = known
@@ -90,6 +96,9 @@ class TakeOver:
             if found.key is not None and not known.has_key:
                 self._tx.authorities.set_key(known.id, self._keys.lock(found.key))
                 key_added = True
+            if depth is not None and depth != known.depth:
+                self._tx.authorities.set_depth(known.id, depth)
+                depth_changed = True
         revocations = self._revocations(index, authority)
         issued = [one for one in self._adoption.issued if one.authority == index]
         clients, added, before, revoked = self._issued(authority, issued)
@@ -97,13 +106,24 @@ class TakeOver:
             authority=self._tx.authorities.get(authority.id) or authority,
             is_new=known is None,
             key_added=key_added,
+            depth_changed=depth_changed,
             clients=tuple(clients),
             credentials=added,
             known=before,
             revocations=revocations + revoked,
         )
 
-    def _add(self, found: AdoptedAuthority) -> Authority:
+    def _depth_of(self, found: AdoptedAuthority) -> int | None:
+        """What was said holds for the top of a bundle; each CA below it that is in the bundle, too, has one less."""
+        if self._depth is None:
+            return None
+        by_name = {one.certificate.subject: one for one in self._adoption.authorities}
+        above, name = 0, found.certificate
+        while (issuer := by_name.get(name.issuer)) and issuer.certificate.subject != name.subject and above < 4:
+            above, name = above + 1, issuer.certificate
+        return max(self._depth - above, 0)
+
+    def _add(self, found: AdoptedAuthority, depth: int | None) -> Authority:
         name = self._name
         if name is None or len(self._adoption.authorities) > 1:
             name = self._free_authority_name(found, name)
@@ -124,6 +144,7 @@ class TakeOver:
             at=self._now,
             key=None if found.key is None else self._keys.lock(found.key),
             estate=estate,
+            depth=depth,
         )
 
     def _check_same(self, known: Authority, found: AdoptedAuthority) -> None:

@@ -35,6 +35,12 @@ def adopt(
         str, typer.Option(help="signed: all that it signed; listed: only what is in --issued.")
     ] = "signed",
     role: Annotated[list[str] | None, typer.Option("--role", help="A role for its clients; several times.")] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=3, help="CAs that may stand between it and a client; without it, its certificate says how many."
+        ),
+    ] = None,
     estate: Annotated[str | None, typer.Option(help="The client that certificates not in --issued stand for.")] = None,
     key_password_file: Annotated[
         Path | None, typer.Option(help=f"The file with the key's password, if it has one; or set {KEY_PASSWORD}.")
@@ -60,7 +66,7 @@ def adopt(
         report, force = change(
             Folder(dir),
             lambda services: services.authorities.adopt(
-                what, name=name, admits=wanted, estate_client=estate, roles=role or (), progress=tell
+                what, name=name, admits=wanted, estate_client=estate, roles=role or (), depth=depth, progress=tell
             ),
             create=True,
         )
@@ -209,7 +215,11 @@ def _adoption_text(report: "AdoptionReport") -> str:
         parts = [f"{len(one.clients)} new clients", f"{one.credentials} new certificates"]
         if one.revocations:
             parts.append(f"{one.revocations} new revocations")
-        lines.append(f"{one.authority.name} {verb}: {', '.join(parts)}; it admits what is {one.authority.admits}.")
+        depth = one.authority.depth
+        below = "" if depth is None else f", depth {depth}"
+        lines.append(
+            f"{one.authority.name} {verb}: {', '.join(parts)}; it admits what is {one.authority.admits}{below}."
+        )
     for finding in report.findings:
         lines.append(f"  {finding.severity}: {plain(finding.where)}: {plain(finding.sentence)} {plain(finding.action)}")
     if report.skipped:
@@ -223,6 +233,7 @@ def _taken(one: Any) -> dict[str, Any]:
         "new": one.is_new,
         "admits": str(one.authority.admits),
         "key": one.authority.has_key,
+        "depth": one.authority.depth,
         "clients": [str(client.name) for client in one.clients],
         "credentials": one.credentials,
         "known": one.known,
@@ -247,6 +258,7 @@ def _authority(view: "AuthorityView") -> dict[str, Any]:
         "kind": str(authority.kind),
         "admits": str(authority.admits),
         "key": authority.has_key,
+        "depth": authority.depth,
         "not_after": authority.not_after.isoformat(),
         "revoked": view.revoked,
         "crl_number": None if current is None else current.number,

@@ -44,6 +44,8 @@ class Authority:
     issuer: int | None
     not_after: datetime
     created: datetime
+    depth: int | None = None
+    """CAs that may stand between it and a client, at most; None where its certificate alone says it."""
 
     @property
     def is_anchor(self) -> bool:

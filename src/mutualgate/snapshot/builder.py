@@ -194,7 +194,12 @@ def client_record(client: Client, out: Container[int] = ()) -> ClientRecord:
 def authority_record(authority: Authority) -> AuthorityRecord:
     """An authority of ours or an adopted one."""
     return AuthorityRecord(
-        authority.id, str(authority.name), authority.certificate, str(authority.admits), authority.estate
+        authority.id,
+        str(authority.name),
+        authority.certificate,
+        str(authority.admits),
+        authority.estate,
+        authority.depth,
     )
 
 

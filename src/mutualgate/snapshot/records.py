@@ -11,6 +11,7 @@ class AuthorityRecord(msgspec.Struct, array_like=True, frozen=True):
     certificate: bytes
     admits: str
     estate: int | None
+    depth: int | None = None
 
 
 class ClientRecord(msgspec.Struct, array_like=True, frozen=True):

@@ -37,6 +37,7 @@ class Authorities:
         key: bytes | None = None,
         estate: int | None = None,
         issuer: int | None = None,
+        depth: int | None = None,
     ) -> Authority:
         """Adds one; `key` is encrypted PKCS #8. Raises `Conflict` when its name, certificate or key is in use."""
         if self.find(name) is not None:
@@ -61,13 +62,16 @@ class Authorities:
                 not_after=not_after,
                 created=at,
                 revoked_epoch=0,
+                depth=depth,
             )
         )
         id = int(result.inserted_primary_key[0])  # type: ignore[index]
         if key is not None:
             self._connection.execute(insert(authority_key).values(authority=id, encrypted=key))
         self._changes.note(ChangeKind.AUTHORITY, id)
-        return Authority(id, name, kind, admits, certificate, spki, key is not None, estate, issuer, not_after, at)
+        return Authority(
+            id, name, kind, admits, certificate, spki, key is not None, estate, issuer, not_after, at, depth
+        )
 
     def all(self) -> list[Authority]:
         """All, oldest first."""
@@ -133,6 +137,11 @@ class Authorities:
         )
         self._changes.note(ChangeKind.AUTHORITY, id)
 
+    def set_depth(self, id: int, depth: int) -> None:
+        """Changes how many CAs may stand between it and a client."""
+        self._connection.execute(update(authority).where(authority.c.id == id).values(depth=depth))
+        self._changes.note(ChangeKind.AUTHORITY, id)
+
     def revoked_epoch(self, id: int) -> int:
         """The epoch of the last change of its revocations."""
         return int(self._connection.execute(select(authority.c.revoked_epoch).where(authority.c.id == id)).scalar_one())
@@ -154,6 +163,7 @@ class Authorities:
                 issuer=row.issuer,
                 not_after=row.not_after,
                 created=row.created,
+                depth=row.depth,
             )
             for row in self._connection.execute(query)
         ]

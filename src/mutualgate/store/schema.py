@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from mutualgate.store.types import Id, Moment
 
-VERSIONS = ("0001", "0002")
+VERSIONS = ("0001", "0002", "0003")
 """The versions that this program knows, oldest first: the revisions in `migrations/versions`."""
 
 metadata = MetaData(
@@ -66,6 +66,7 @@ authority = Table(
     Column("not_after", Moment, nullable=False),
     Column("created", Moment, nullable=False),
     Column("revoked_epoch", Id, nullable=False),
+    Column("depth", Integer),
     sqlite_autoincrement=True,
 )
 

@@ -366,6 +366,7 @@ pub fn batch(pki: &Pki, sites: &[SiteSpec], clients: &[(u64, &str, &Identity)]) 
             certificate: pki.authority_der(),
             admits: Admits::Issued,
             estate: None,
+            depth: None,
         }],
         clients: clients
             .iter()
