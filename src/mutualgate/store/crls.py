@@ -1,9 +1,10 @@
 """The current CRL of each authority whose key we have."""
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from mutualgate.model import serial
 from mutualgate.model.crl import CrlState, StoredCrl
+from mutualgate.store import sqlite
 from mutualgate.store.schema import crl
 
 _STATE = [column for column in crl.c if column is not crl.c.der]
@@ -39,6 +40,7 @@ class Crls:
                 this_update=entry.this_update,
                 next_update=entry.next_update,
                 epoch=entry.epoch,
-                der=entry.der,
+                der=func.zeroblob(len(entry.der)),
             )
         )
+        sqlite.fill_blob(self._connection, crl.c.der, entry.authority, entry.der)
