@@ -26,6 +26,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "errors.py": ("config/test_reader.py", "the sentences that users read are asserted where they arise"),
     "app/answering.py": ("app/test_control.py", "asked over a real socket, as commands ask"),
     "app/chores.py": ("app/test_runner.py", "done by a running gate, and asserted by what comes of them"),
+    "app/in_force.py": ("app/test_runner.py", "as app/chores.py"),
     "apache/access.py": ("apache/test_import.py", "a step from httpd's text to ours: what comes out counts"),
     "apache/expressions.py": ("apache/test_import.py", "as apache/access.py"),
     "apache/fields.py": ("apache/test_import.py", "as apache/access.py"),

@@ -6,10 +6,10 @@ Knows which of them stands for which address of the settings. Does not know who 
 import ipaddress
 import os
 import socket
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
-from mutualgate.config import Address
+from mutualgate.config import Address, Config
 from mutualgate.errors import BadInput
 
 TLS, PLAIN, OPS = "tls", "plain", "ops"
@@ -48,6 +48,40 @@ class Settled:
 
     addresses: tuple[str, ...]
     open: tuple[Given, ...]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What became of all sockets that were given."""
+
+    settled: Mapping[str, Settled]
+    """Where each of the services listens."""
+    in_place: frozenset[str]
+    """The services of sockets that stand in place of whatever the settings name."""
+    unwanted: tuple[socket.socket, ...]
+    """Of these services, and of no use to them."""
+    others: Mapping[str, socket.socket]
+    """Those of other services, by the service."""
+
+
+def place(given: Sequence[Given], config: Config) -> Placed:
+    """Finds a place for each. Raises `BadInput` for one that stands for nothing."""
+    gate = config.gate
+    wanted = ((TLS, gate.listen), (PLAIN, gate.plain_listen), (OPS, gate.ops_listen))
+    settled = {service: settle(service, addresses, given) for service, addresses in wanted}
+    for one in strangers(given, settled.values()):
+        raise BadInput(
+            f"a socket at {one.address} was handed over, and no setting names that address",
+            where=str(config.file),
+            fix="Name it in `gate.listen`, or give it a name in the socket unit (FileDescriptorName=tls)",
+        )
+    open_ = {one.listener for of_service in settled.values() for one in of_service.open}
+    return Placed(
+        settled,
+        in_place=frozenset(one.service for one in given if one.service and not one.wanted),
+        unwanted=tuple(one.listener for one in given if one.service in settled and one.listener not in open_),
+        others={one.service: one.listener for one in given if one.service not in settled},
+    )
 
 
 def settle(service: str, addresses: Sequence[Address], given: Iterable[Given]) -> Settled:

@@ -19,28 +19,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mutualgate import snapshot
 from mutualgate.app import answering, notify
 from mutualgate.app.again import again
 from mutualgate.app.apart import apart
-from mutualgate.app.checks import certificates_fit, fields_fit
 from mutualgate.app.chores import Chores
-from mutualgate.app.given import OPS, PLAIN, TLS, Given, Settled, settle, strangers
+from mutualgate.app.given import OPS, PLAIN, TLS, Given, Settled
 from mutualgate.app.handover import PROOF_SECONDS, SERVE_SECONDS, Predecessor, Successor
+from mutualgate.app.in_force import InForce
 from mutualgate.app.overview import Figures, Overview, overview
 from mutualgate.app.publications import Publications
 from mutualgate.app.pump import Pump
-from mutualgate.app.server_certificates import SiteCertificate, files_of, reissued, reread, site_certificates
 from mutualgate.app.services import Services
-from mutualgate.app.settings import gate_settings
-from mutualgate.app.upstream_tls import files_of_upstreams, upstreams_fit
-from mutualgate.app.watched import Watched
-from mutualgate.authorities.token_keys import TokenKey
-from mutualgate.config import Config, Finding
+from mutualgate.config import Config
 from mutualgate.errors import BadInput, MutualgateError, Unavailable
-from mutualgate.gate import DataPlane
-from mutualgate.gate.settings import GateSettings
-from mutualgate.model.change import ChangeKind
 from mutualgate.tracing import Exporter, Tally
 
 log = logging.getLogger("mutualgate")
@@ -73,7 +64,6 @@ class Runner:
         can succeed this one. Raises `BadInput` for what cannot be used.
         """
         self._services = services
-        self._sockets = sockets
         self._claim = claim
         self._predecessor = predecessor
         self._successor: Successor | None = None
@@ -89,47 +79,25 @@ class Runner:
         self._stopping = asyncio.Event()
         self._publications = Publications(services)
         self._publishing_due = asyncio.Event()
-        self._watched = Watched()
-        self._shown: list[Path] = []
-        """The files of the certificates in force: watched, whatever becomes of mutualgate.toml."""
         self._problem: str | None = None
         self.listening: list[str] = []
-        self.config = self._read_config()
-        gate = self.config.gate
-        self._settled = {
-            service: settle(service, addresses, given)
-            for service, addresses in ((TLS, gate.listen), (PLAIN, gate.plain_listen), (OPS, gate.ops_listen))
-        }
-        for one in strangers(given, self._settled.values()):
-            raise BadInput(
-                f"a socket at {one.address} was handed over, and no setting names that address",
-                where=str(self.config.file),
-                fix="Name it in `gate.listen`, or give it a name in the socket unit (FileDescriptorName=tls)",
-            )
-        open_ = {one.listener for of_service in self._settled.values() for one in of_service.open}
-        self._unwanted = [one.listener for one in given if one.service in self._settled and one.listener not in open_]
-        self._in_place = {one.service for one in given if one.service and not one.wanted}
-        self._given = {one.service: one.listener for one in given if one.service not in self._settled}
-        self._certificates = site_certificates(services, self.config)
-        self._shown = files_of(self.config)
-        services.site_ends = lambda: self.server_certificates
-        self._token_key = self._find_token_key(self.config)
-        settings = self._gate_settings(self.config, self._certificates, self._token_key)
-        self._sites = snapshot.site_records(self.config)
-        self._plane = DataPlane(settings, snapshot.build(services.store, self._sites))
+        self._in_force = InForce(services, sockets, given, self._publishing_due.set)
+        self._placed = self._in_force.placed
+        self._plane = self._in_force.plane
         self._pump = Pump(self._plane, services.refusals, services.sightings)
         self._exporter = Exporter(self._plane, lambda: self.config.tracing, str(uuid.uuid4()))
 
     def start(self) -> list[str]:
         """Opens the listeners and returns their addresses. Raises `Unavailable` where one cannot be had."""
         if self._predecessor is not None and self._services.store.epoch() != self._plane.epoch:
-            self._sync()  # what a command changed since this process read the store is in force there, and must be here
+            # What a command changed since this process read the store is in force there, and must be here.
+            self._in_force.sync()
         files = self._publications.news()
         if self._publications.behind:
             log.info("large revocation lists are made while the gate is open; until then the last ones are served")
             self._publishing_due.set()
-        given = [one for service in (TLS, PLAIN) for one in self._settled[service].open]
-        for unwanted in self._unwanted:
+        given = [one for service in (TLS, PLAIN) for one in self._placed.settled[service].open]
+        for unwanted in self._placed.unwanted:
             unwanted.close()  # who connects there would wait for nobody
         listening = [(one.service, one.wanted, one.listener.detach()) for one in given]
         self.listening = self._services.listening = self._plane.start(listening)
@@ -139,11 +107,11 @@ class Runner:
     @property
     def ops(self) -> Settled:
         """Where metrics and health are served."""
-        return self._settled[OPS]
+        return self._placed.settled[OPS]
 
     def hold_ops(self, wanted: str, listener: socket.socket) -> None:
         """Notes a socket of the ops service, which the process that succeeds this one is to go on with."""
-        self._held.append(Given(OPS, "" if OPS in self._in_place else wanted, listener.dup()))
+        self._held.append(Given(OPS, "" if OPS in self._placed.in_place else wanted, listener.dup()))
 
     def when_succeeded(self, do: Callable[[], None]) -> None:
         """Calls `do` once another process has taken over."""
@@ -154,7 +122,7 @@ class Runner:
         try:
             async with AsyncExitStack() as stack:
                 stack.enter_context(self._signals())
-                listener = self._given.get(_CONTROL) or answering.listener(self._services.folder)
+                listener = self._placed.others.get(_CONTROL) or answering.listener(self._services.folder)
                 stack.callback(listener.close)
                 stack.callback(self._forget_control)
                 self._held.append(Given(_CONTROL, "", listener))
@@ -288,7 +256,7 @@ class Runner:
     async def sync(self) -> int:
         """Takes over what changed in the store; returns the epoch in force, which has it."""
         async with self._changing:
-            epoch = await asyncio.to_thread(self._sync)
+            epoch = await asyncio.to_thread(self._in_force.sync)
         if self._predecessor is not None:
             await self._predecessor.sync()
         # The list is for others; the gate itself judges by the snapshot, so nobody waits for it.
@@ -303,10 +271,10 @@ class Runner:
         """
         async with self._changing:
             try:
-                await asyncio.to_thread(self._reload)
+                await asyncio.to_thread(self._in_force.reload)
             except MutualgateError as error:
                 if not isinstance(error, BadInput):  # a store that is busy, say: the same file may do next time
-                    self._watched.doubt()
+                    self._in_force.doubt()
                 if str(error) != self._problem:
                     log.error("the configuration stays as it was: %s", error)
                 self._problem = str(error)
@@ -334,6 +302,11 @@ class Runner:
         }
 
     @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._in_force.config
+
+    @property
     def started_at(self) -> datetime:
         """When this process started to serve."""
         return self._started_at
@@ -346,7 +319,7 @@ class Runner:
     @property
     def server_certificates(self) -> Mapping[str, datetime]:
         """The last second of each site's certificate."""
-        return {site.name: site.not_after for site in self._certificates}
+        return self._in_force.ends
 
     def counters(self) -> Mapping[str, Any]:
         """The data plane's counters."""
@@ -406,7 +379,7 @@ class Runner:
 
     async def _start_successor(self, claim: int) -> Successor:
         opened = [
-            Given(service, "" if service in self._in_place else wanted, socket.socket(fileno=descriptor))
+            Given(service, "" if service in self._placed.in_place else wanted, socket.socket(fileno=descriptor))
             for service, wanted, descriptor in self._plane.listening()
         ]
         try:
@@ -428,97 +401,6 @@ class Runner:
             return f"mutualgate.toml as it is now is not in force: {self._problem}"
         return f"{len(self.config.sites)} sites at {', '.join(self.listening)}"
 
-    def _gate_settings(
-        self, config: Config, certificates: Sequence[SiteCertificate], token_key: TokenKey | None
-    ) -> GateSettings:
-        listeners = self._settled[TLS].addresses, self._settled[PLAIN].addresses
-        return gate_settings(config, [site.settings for site in certificates], self._sockets, token_key, listeners)
-
-    # Called in a thread, one at a time: `_changing` is held.
-
-    def _sync(self) -> int:
-        store = self._services.store
-        authorities_changed = snapshot.has_changed(store, self._plane.epoch, ChangeKind.AUTHORITY)
-        delta = snapshot.delta(store, self._plane.epoch)
-        if delta is None:
-            self._plane.replace(snapshot.build(store, self._sites))
-        else:
-            self._plane.apply(delta)
-        if self._find_token_key(self.config) != self._token_key:
-            self._put_in_force(self.config, self._certificates)
-        if authorities_changed:
-            # A new authority signs the sites' certificates, too: who trusts it alone should not have to wait.
-            try:
-                self._renew()
-            except MutualgateError as error:
-                log.error("the gate's certificate stays as it was, and is tried again: %s", error)
-        return self._plane.epoch
-
-    def _reload(self) -> None:
-        config = self._read_config()
-        fixed = _fixed(self.config, config)
-        if fixed:
-            raise BadInput(
-                f"{', '.join(fixed)} cannot change while the gate runs", where=str(config.file), fix="Restart the gate."
-            )
-        self._put_in_force(config, site_certificates(self._services, config))
-
-    def _renew(self) -> bool:
-        """By the configuration in force, whatever the file says by now."""
-        return self._show(reissued(self._services, self.config, self._certificates))
-
-    def _reread(self) -> bool:
-        """Likewise: what is wrong in the file must not keep out a certificate that was put in place of another."""
-        return self._show(reread(self.config, self._certificates))
-
-    def _show(self, certificates: list[SiteCertificate]) -> bool:
-        """Whether they are others than those in force; then they are in force now."""
-        if certificates == self._certificates and self._find_token_key(self.config) == self._token_key:
-            return False
-        self._put_in_force(self.config, certificates)
-        return True
-
-    def _put_in_force(self, config: Config, certificates: list[SiteCertificate]) -> None:
-        """What is in force already stays there: each part of a reload takes the core from those who serve."""
-        token_key = self._find_token_key(config)
-        settings, sites = self._gate_settings(config, certificates, token_key), snapshot.site_records(config)
-        if sites != self._sites:
-            self._judge_anew(settings, sites)
-        elif not self._plane.has(settings):
-            self._plane.configure(settings, ())
-        if (config.authority, token_key) != (self.config.authority, self._token_key):
-            self._publishing_due.set()
-        if config != self.config:
-            self._services.take(config)
-        self.config, self._certificates, self._token_key = config, certificates, token_key
-        self._shown = files_of(config)
-
-    def _judge_anew(self, settings: GateSettings, sites: list[snapshot.SiteRecord]) -> None:
-        """An epoch of its own: every open connection is judged again, by the new routes."""
-        store, since = self._services.store, self._plane.epoch
-        with store.transaction() as tx:
-            is_behind = tx.changes.epoch() != since
-            epoch = tx.changes.note(ChangeKind.SITES, "")
-        delta = snapshot.delta(store, since, sites) if is_behind else snapshot.delta_of_sites(epoch, sites)
-        if delta is None:
-            self._plane.configure(settings, snapshot.build(store, sites), anew=True)
-        else:
-            self._plane.configure(settings, [delta])
-        self._sites = sites
-
-    def _find_token_key(self, config: Config) -> TokenKey | None:
-        return self._services.token_keys.signing() if config.signs_tokens else None
-
-    def _read_config(self) -> Config:
-        """Notes each file before it is read, so that what changes meanwhile is read again."""
-
-        def note(config: Config) -> list[Finding]:
-            self._watched.add([*files_of(config), *files_of_upstreams(config)])
-            return []
-
-        self._watched.note([self._services.folder.config, *self._shown])
-        return self._services.read_config(note, certificates_fit, fields_fit, upstreams_fit)
-
     # Steps of the tasks in the background, and what the control socket is asked.
 
     async def _export_traces(self) -> None:
@@ -527,9 +409,9 @@ class Runner:
 
     async def _look_at_files(self) -> None:
         await asyncio.sleep(_LOOK_SECONDS)
-        if await asyncio.to_thread(self._watched.changed) and not await self.reload():
+        if await asyncio.to_thread(self._in_force.has_changed) and not await self.reload():
             async with self._changing:
-                if await asyncio.to_thread(self._reread):
+                if await asyncio.to_thread(self._in_force.reread):
                     log.info("certificates were read again (epoch %d)", self._plane.epoch)
 
     async def _look_at_store(self) -> None:
@@ -552,7 +434,7 @@ class Runner:
         """New ones are due in the last third of their life."""
         await asyncio.sleep(_KEEP_SECONDS)
         async with self._changing:
-            if await asyncio.to_thread(self._renew):
+            if await asyncio.to_thread(self._in_force.renew):
                 log.info("a certificate or the token key of the gate was renewed (epoch %d)", self._plane.epoch)
 
     async def _on_restart(self) -> Mapping[str, Any]:
@@ -621,9 +503,3 @@ class Runner:
         self._problem = None  # whoever asks by hand is answered each time
         await self.reload()
         notify.tell(f"READY=1\nSTATUS={self._sentence()}")
-
-
-def _fixed(before: Config, after: Config) -> list[str]:
-    """The settings that differ and can only be read at a start."""
-    names = ("listen", "plain_listen", "ops_listen", "workers")
-    return [f"gate.{name}" for name in names if getattr(before.gate, name) != getattr(after.gate, name)]
