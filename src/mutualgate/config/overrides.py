@@ -49,8 +49,10 @@ def with_overrides(
             changes[key] = _read(kinds[key], value, key)
     if changes.get("listen") == ():
         raise BadInput("there is none", where="--listen", expected="at least one address")
-    config = replace(config, gate=replace(config.gate, **changes))
     hosts = list(hosts)
+    if not changes and not hosts and upstream is None:
+        return config
+    config = replace(config, gate=replace(config.gate, **changes))
     config = _with_hosts(config, [_read(Host(), host, "hosts") for host in hosts])
     if upstream is not None:
         config = _with_upstream(config, upstream)
