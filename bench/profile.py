@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Where the time goes: samples mutualgate under each load and writes what it was doing to profiles/.
 
-    work/venv/bin/python profile.py                     # A, A2, B, C with perf; needs a build with symbols:
+    work/venv/bin/python profile.py                     # A, A2, B, C with perf, H with py-spy; needs symbols for perf:
     CARGO_PROFILE_RELEASE_DEBUG=line-tables-only CARGO_PROFILE_RELEASE_STRIP=none ...   (README.md has the command)
     work/venv/bin/python profile.py --scenarios A --keep work/A.data
 
 `mutualgate` is the one on PATH. Samples are of the CPU clock, 1,999 a second, of all threads of the gate, so the
 control plane is among them. Each text has the parts (crates, libraries, the kernel), then the costliest functions, and
-what a unit cost in that run. D has no profile: its text says what /proc says of a connection's memory.
+what a unit cost in that run. D has no profile: its text says what /proc says of a connection's memory. H is about the
+control plane: what a reload costs by thread, as the kernel counts it, and by function of Python, as py-spy samples it.
 """
 
 import argparse
@@ -30,6 +31,9 @@ LOADS = {
     "C": ("keepalive", "/10m", 4),
 }
 TOP = 30
+RELOADS = 100
+RELOAD_SECONDS = 0.1
+RELOAD = "Runner._reload (mutualgate/app/runner.py)"
 
 # What a function belongs to, by its name: the first that fits.
 PARTS = (
@@ -47,7 +51,7 @@ CRATES = r"\b(rustls|tokio_rustls|tokio|hyper|h2|httparse|http|gate|judge|mio|by
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scenarios", type=lambda text: text.split(","), default=[*LOADS, "D"])
+    parser.add_argument("--scenarios", type=lambda text: text.split(","), default=[*LOADS, "D", "H"])
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--keep", type=Path, help="where to leave what perf recorded (of the last scenario)")
     arguments = parser.parse_args()
@@ -76,7 +80,9 @@ def profile(name, arguments, material, files, upstream_port):
         rig = Rig(subject, server, folder, material, port, options, arguments.seconds)
         probe(rig)
         time.sleep(1)
-        return memory(rig) if name == "D" else samples(name, rig, arguments)
+        if name in LOADS:
+            return samples(name, rig, arguments)
+        return memory(rig) if name == "D" else reloads(rig)
     finally:
         process.stop(server)
 
@@ -176,6 +182,91 @@ def memory(rig, connections=5_000):
             "",
         ]
     )
+
+
+def reloads(rig):
+    """What a reload costs while the gate serves half of what it can."""
+    fastest = load_command(rig, "keepalive", connections=32, extra=("-t", 1))
+    result = run.json.loads(subprocess.run(fastest, stdout=subprocess.PIPE, check=True).stdout)
+    rate = round(result["units"] / result["seconds"] / 2)
+    extra = ("-t", 4 * RELOADS * RELOAD_SECONDS, "-r", rate)
+    pid, recorded, stacks = str(rig.process.pid), rig.folder / "perf.data", rig.folder / "stacks"
+    with subprocess.Popen(load_command(rig, "keepalive", connections=32, extra=extra), stdout=subprocess.PIPE) as load:
+        still = spent_in(pid, lambda: time.sleep(RELOADS * RELOAD_SECONDS))
+        control = ",".join(task for task, kind in kinds(pid).items() if kind != "workers")
+        record = ["perf", "record", "-q", "-F", "1999", "-o", recorded, "-t", control]
+        loaded = spent_in(pid, lambda: reload_beside(rig, record))
+        spy = [Path(sys.executable).with_name("py-spy"), "record", "--gil", "--nonblocking", "-r", "1000", "-d", "3600"]
+        reload_beside(rig, [*spy, "-f", "raw", "-o", stacks, "-p", pid])
+        load.kill()
+    report = ["perf", "report", "-i", recorded, "--no-children", "-g", "none", "--sort", "dso", "-F", "overhead,dso"]
+    lines = subprocess.run(report, capture_output=True, text=True, check=True).stdout.splitlines()
+    libraries = {match[2]: float(match[1]) for line in lines if (match := re.match(r"\s*([\d.]+)%\s+(\S+)", line))}
+    functions, total = collections.Counter(), 0
+    for line in stacks.read_text().splitlines():
+        stack, _, times = line.rpartition(" ")
+        frames = [re.sub(r":\d+\)$", ")", frame) for frame in stack.split(";")]
+        if RELOAD in frames:
+            total += int(times)
+            functions.update(dict.fromkeys(frames[frames.index(RELOAD) :], int(times)))
+    return "\n".join(
+        [
+            *head("H", SCENARIOS["H"]),
+            f"ms of CPU in {RELOADS * RELOAD_SECONDS:.0f} s at {rate:,} requests a second; and with {RELOADS} reloads:",
+            "",
+            "still   reloading   a reload   thread",
+            *(
+                f"{still[name]:5.0f}   {loaded[name]:9.0f}   {(loaded[name] - still[name]) / RELOADS:8.2f}   {name}"
+                for name in loaded
+            ),
+            "",
+            "The threads of Python, by library:",
+            "",
+            " share   library",
+            *(f"{share:5.1f}%   {name}" for name, share in collections.Counter(libraries).most_common(8)),
+            "",
+            "A reload, by function with what it calls, as far as it holds the interpreter's lock:",
+            "",
+            " share   function",
+            *(f"{times / max(total, 1):6.1%}   {name}" for name, times in functions.most_common(TOP)),
+            "",
+        ]
+    )
+
+
+def spent_in(pid, do):
+    """Milliseconds of CPU that the workers, Python's main thread and its others spend while `do` runs."""
+    before = threads(pid)
+    do()
+    return {name: spent - before[name] for name, spent in threads(pid).items()}
+
+
+def reload_beside(rig, command):
+    """Reloads again and again while `command` records it."""
+    with subprocess.Popen(
+        [str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as other:
+        for _ in range(RELOADS):
+            rig.subject.reload(rig.process, rig.folder, rig.pki, rig.options)
+            time.sleep(RELOAD_SECONDS)
+        other.send_signal(run.process.signal.SIGINT)
+
+
+def threads(pid):
+    """Milliseconds of CPU of each kind of thread so far."""
+    spent = collections.Counter()
+    for task, kind in kinds(pid).items():
+        spent[kind] += int(Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[0]) / 1e6
+    return spent
+
+
+def kinds(pid):
+    """What each thread is, by its number."""
+    names = {task.name: (task / "comm").read_text() for task in Path(f"/proc/{pid}/task").iterdir()}
+    return {
+        task: "workers" if name.startswith("mutualgate-") else "Python, main" if task == pid else "Python, others"
+        for task, name in names.items()
+    }
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ NO_HINTS = "names no CA in the handshake, whatever is asked: the cell is that of
 NOTES = {
     "F1k": NO_HINTS,
     "F10k": NO_HINTS,
-    "H": "SIGHUP after a change of mutualgate.toml: settings, sites and trust are read again",
+    "H": "SIGHUP after a route has changed: settings and sites are new, and every connection is judged again",
 }
 
 SETTINGS = """
@@ -37,6 +37,13 @@ key = {key}
 [[sites.routes]]
 path = "/"
 upstream = "http://127.0.0.1:{upstream_port}"
+"""
+
+ROUTE = """
+[[sites.routes]]
+path = "/reloaded"
+upstream = "http://127.0.0.1:9"
+roles = ["{role}"]
 """
 
 
@@ -72,9 +79,16 @@ def start(folder, pki, port, upstream_port, options):
 
 
 def reload(process, folder, pki, options):
-    """A changed file alone would be taken, too; the signal makes the moment known."""
-    with open(Path(folder) / "data" / "mutualgate.toml", "a") as settings:
-        settings.write("# changed\n")
+    """With a route that is another each time, so that settings and sites are new and every connection is judged again.
+
+    The changed file alone would be taken, too; the signal makes the moment known.
+    """
+    file = Path(folder) / "data" / "mutualgate.toml"
+    text = file.read_text()
+    role = "even" if ROUTE.format(role="odd") in text else "odd"
+    new = file.with_suffix(".new")
+    new.write_text(text.partition(ROUTE.partition("{")[0])[0] + ROUTE.format(role=role))
+    new.replace(file)
     process.send_signal(signal.SIGHUP)
 
 
