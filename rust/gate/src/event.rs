@@ -458,16 +458,8 @@ fn class(reason: Reason) -> usize {
         .unwrap_or_default()
 }
 
-/// At most [`MAX_TEXT_BYTES`] of `text`, whole characters.
 fn clip(text: &str) -> String {
-    if text.len() <= MAX_TEXT_BYTES {
-        return text.to_owned();
-    }
-    let end = (0..=MAX_TEXT_BYTES - 3)
-        .rev()
-        .find(|&end| text.is_char_boundary(end))
-        .unwrap_or_default();
-    format!("{}…", &text[..end])
+    crate::clip::clip(text, MAX_TEXT_BYTES)
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub mod trial;
 
 mod authority;
 mod client_io;
+mod clip;
 mod connection;
 mod download;
 mod fields;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gate::event::Kind;
 use judge::record::Mode;
-use support::{World, client::Hello, eventually, route, site};
+use support::{WireTracing, World, client::Hello, eventually, route, site};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_an_event_under_the_reference_that_the_client_was_shown() {
@@ -102,4 +102,31 @@ async fn requests_are_counted_and_logged() {
         .find(|requests| requests.site == "a.test")
         .unwrap();
     assert_eq!((route.classes[2], route.classes[4]), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_holds_no_more_than_the_beginning_of_what_a_stranger_chose() {
+    let sites = vec![site("a.test", vec![route("/", Mode::Required)])];
+    let world = World::with(sites, |settings| {
+        settings.tracing = Some(WireTracing {
+            sample: 1.0,
+            accept: false,
+        });
+    })
+    .await;
+    let mut stranger = world.connect(Hello::new("a.test")).await;
+    let long = "x".repeat(2000);
+    stranger
+        .send(&format!("{long} /{long} HTTP/1.1\r\nHost: {long}\r\n\r\n"))
+        .await;
+    assert_eq!(stranger.response().await.unwrap().status, 421);
+    let mut traces = Vec::new();
+    eventually("its trace", || {
+        traces.extend(world.gate.traces(10));
+        !traces.is_empty()
+    })
+    .await;
+    for text in [&traces[0].method, &traces[0].path, &traces[0].host] {
+        assert!(text.len() == 1024 && text.ends_with("x…"), "{text}");
+    }
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use http::Version;
 
 use super::{Line, Outcome};
+use crate::clip::beginning;
 
 /// Longest text of a stranger's choice in a line, in bytes.
 const MAX_TEXT_BYTES: usize = 2 * 1024;
@@ -195,11 +196,7 @@ fn harmful(character: char) -> bool {
 }
 
 fn clip(text: &str) -> &str {
-    let end = (0..=text.len().min(MAX_TEXT_BYTES))
-        .rev()
-        .find(|&end| text.is_char_boundary(end))
-        .unwrap_or_default();
-    &text[..end]
+    beginning(text, MAX_TEXT_BYTES)
 }
 
 fn milliseconds(out: &mut Vec<u8>, line: &Line<'_>) {

@@ -101,7 +101,7 @@ pub(crate) struct Outward {
 }
 
 impl Outward {
-    pub(super) fn new(trace: u128, span: u64, flags: u8, keeps_state: bool) -> Outward {
+    pub(crate) fn new(trace: u128, span: u64, flags: u8, keeps_state: bool) -> Outward {
         let mut parent = *b"00-00000000000000000000000000000000-0000000000000000-00";
         write(&mut parent[3..35], trace);
         write(&mut parent[36..52], u128::from(span));

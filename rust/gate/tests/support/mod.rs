@@ -39,6 +39,13 @@ pub struct WireSettings {
     pub public_port: Option<u16>,
     pub resumption: f64,
     pub key_log: String,
+    pub tracing: Option<WireTracing>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct WireTracing {
+    pub sample: f64,
+    pub accept: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -354,6 +361,7 @@ fn wire_settings(pki: &Pki, sites: &[SiteSpec], upstream: &Upstream) -> WireSett
         public_port: None,
         resumption: 3600.0,
         key_log: String::new(),
+        tracing: None,
     }
 }
 
