@@ -113,10 +113,10 @@ impl Download {
         Poll::Ready(match piece {
             Ok(Piece::Data(bytes)) => {
                 self.sent(bytes.len());
+                // The last piece has to be taken, too.
+                self.owes(true);
                 if self.is_over() {
                     self.end();
-                } else {
-                    self.owes(true);
                 }
                 Ok(Piece::Data(bytes))
             }

@@ -19,8 +19,8 @@ use h2::{
     server::{self, SendResponse},
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT, TE, TRANSFER_ENCODING, UPGRADE},
+    HeaderMap, Method, Request, Response, StatusCode,
+    header::{CONTENT_LENGTH, DATE, EXPECT},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -52,16 +52,6 @@ const MAX_HINT_BYTES: usize = 16 * 1024;
 
 /// What is said of a WebSocket at once.
 const PIECE_BYTES: usize = 16 * 1024;
-
-/// RFC 9113 8.2.2: what HTTP/2 has not.
-const OF_HTTP_1: [HeaderName; 6] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
 
 /// Serves a client until its connection ends. The fields of a head are at most `limit` bytes long.
 pub(crate) async fn serve(io: ClientIo, connection: Rc<Connection>, limit: usize) {
@@ -97,13 +87,7 @@ pub(crate) async fn serve(io: ClientIo, connection: Rc<Connection>, limit: usize
                     continue;
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => {}
-            }
-            // What was polled may have asked for the end itself.
-            match connection.ending(cx) {
-                Ending::Soon if !told => {}
-                Ending::Now => return Poll::Ready(()),
-                _ => return Poll::Pending,
+                Poll::Pending => return Poll::Pending,
             }
         }
     })
@@ -157,7 +141,7 @@ async fn stream(
                     .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
                 let incoming = Incoming {
                     stream: body,
-                    asks: (expects && kind != BodyKind::Length(0)).then(|| reply.clone()),
+                    asks: expects.then(|| reply.clone()),
                     data_done: false,
                 };
                 Body::Http2(incoming, kind)
@@ -188,7 +172,7 @@ async fn stream(
     };
     let mut response = Response::new(());
     *response.status_mut() = answered.status;
-    *response.headers_mut() = of_http_2(answered.fields);
+    *response.headers_mut() = answered.fields.into_map();
     response
         .headers_mut()
         .entry(DATE)
@@ -196,13 +180,6 @@ async fn stream(
     match answered.rest {
         Rest::Body(download) => {
             let over = download.is_over();
-            if let Some(length) = download.length().filter(|_| !over) {
-                let length = HeaderValue::from(length);
-                response
-                    .headers_mut()
-                    .entry(CONTENT_LENGTH)
-                    .or_insert(length);
-            }
             if let Some(stream) = reply.send(response, over)
                 && !over
             {
@@ -210,7 +187,6 @@ async fn stream(
             }
         }
         Rest::Relay(relay) => {
-            response.headers_mut().remove(CONTENT_LENGTH);
             // Nothing but an extended CONNECT is switched.
             match conversation {
                 Some(receiving) => {
@@ -259,15 +235,6 @@ fn length(fields: &HeaderMap) -> Option<u64> {
     found
 }
 
-/// The fields of an answer, without those of HTTP/1.1.
-fn of_http_2(fields: Fields) -> HeaderMap {
-    let mut map = fields.into_map();
-    for name in &OF_HTTP_1 {
-        map.remove(name);
-    }
-    map
-}
-
 /// Where an answer goes.
 pub(crate) struct Reply {
     respond: RefCell<SendResponse<Bytes>>,
@@ -289,7 +256,7 @@ impl Reply {
         self.room.set(left);
         let mut response = Response::new(());
         *response.status_mut() = status;
-        *response.headers_mut() = of_http_2(fields);
+        *response.headers_mut() = fields.into_map();
         // An error shows again with the answer.
         let _ = self.respond.borrow_mut().send_informational(response);
     }
@@ -492,6 +459,8 @@ fn broken(error: h2::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]

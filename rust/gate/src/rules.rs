@@ -183,12 +183,6 @@ impl FieldRules {
         &self.bytes
     }
 
-    /// What the rules write, for a head that is no text.
-    #[allow(dead_code, reason = "for heads in HTTP/2 towards upstreams")]
-    pub(crate) fn fields(&self) -> &[(HeaderName, HeaderValue)] {
-        &self.added
-    }
-
     /// Applies the rules to a head.
     pub(crate) fn apply(&self, fields: &mut Fields) {
         if !self.dropped.is_empty() {

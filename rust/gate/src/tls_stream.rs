@@ -55,7 +55,7 @@ pub(crate) struct TlsStream {
     held: bool,
     /// The client has said that no more comes.
     ended: bool,
-    /// What came is no TLS, or not for us; all that is left to say is the alert about it.
+    /// What came is no TLS, or not for us, and nothing is read or said any more (RFC 8446 6.2).
     failed: bool,
     /// Our close_notify is said.
     closed: bool,
@@ -172,7 +172,9 @@ impl TlsStream {
         if self.ended {
             return Poll::Ready(Ok(false));
         }
-        match ready!(self.poll_receive(cx, sink))? {
+        let received = ready!(self.poll_receive(cx, sink));
+        self.failed = received.is_err();
+        match received? {
             // The client went without a close_notify.
             0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
             _ => {
@@ -221,7 +223,6 @@ impl TlsStream {
             WIRE_BYTES
         };
         if known >= most {
-            self.failed = true;
             let error = rustls::Error::General("a message is too long".into());
             return Poll::Ready(Err(invalid(error)));
         }
@@ -261,7 +262,6 @@ impl TlsStream {
                 Ok(())
             }
             Err(error) => {
-                self.failed = true;
                 self.incoming = Vec::new();
                 // The alert that says so, if the socket takes it at once.
                 let _ = self.poll_send(cx);

@@ -3,7 +3,8 @@
 
 mod support;
 
-use support::World;
+use judge::record::Mode;
+use support::{World, route, site};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn interim_responses_pass() {
@@ -18,6 +19,112 @@ async fn interim_responses_pass() {
     // HTTP/1.0 knows none (RFC 9110 15.2).
     alice
         .send("GET /hints HTTP/1.0\r\nHost: a.test\r\n\r\n")
+        .await;
+    let head = alice.until("\r\n\r\n").await.unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_concerns_a_services_connection_goes_no_further() {
+    let world = World::new().await;
+    let mut alice = world.alice().await;
+    alice
+        .send("GET /of-one-connection HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .await;
+    let hints = alice.until("\r\n\r\n").await.unwrap();
+    assert_eq!(hints, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
+    let head = alice.until("\r\n\r\n").await.unwrap();
+    let (before, after) = head.split_once("date: ").unwrap();
+    assert_eq!(before, "HTTP/1.1 200 OK\r\nX-End: 1\r\n");
+    assert_eq!(&after[29..], "\r\ntransfer-encoding: chunked\r\n\r\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_body_is_not_said_to_have_an_empty_one() {
+    let world = World::new().await;
+    let mut alice = world.alice().await;
+    for (asked, status) in [
+        ("GET /204", "204 No Content"),
+        ("GET /304", "304 Not Modified"),
+        ("HEAD /head", "200 OK"),
+    ] {
+        alice
+            .send(&format!("{asked} HTTP/1.1\r\nHost: a.test\r\n\r\n"))
+            .await;
+        let head = alice.until("\r\n\r\n").await.unwrap();
+        let (before, after) = head.split_once("date: ").unwrap();
+        assert_eq!(before, format!("HTTP/1.1 {status}\r\n"));
+        assert_eq!(&after[29..], "\r\n\r\n");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_nothing_is_told_that_this_is_the_end() {
+    let sites = vec![site("a.test", vec![route("/", Mode::Required)])];
+    let world = World::with(sites, |settings| settings.timeouts.header = 0.3).await;
+    assert!(world.alice().await.ends_well().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_is_not_waited_for_longer_where_it_began_with_the_one_before() {
+    let sites = vec![site("a.test", vec![route("/", Mode::Required)])];
+    let world = World::with(sites, |settings| settings.timeouts.header = 2.0).await;
+    let mut alice = world.alice().await;
+    alice
+        .send("GET /1 HTTP/1.1\r\nHost: a.test\r\n\r\nGET /2 HT")
+        .await;
+    assert_eq!(alice.response().await.unwrap().status, 200);
+    assert!(alice.ends().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_before_the_end_of_a_body_can_be_read_by_who_still_sends() {
+    // A test that was held up for longer than the gate waits for the rest looks again.
+    for _ in 0..5 {
+        if is_read_on().await {
+            return;
+        }
+    }
+    panic!("a reset could overtake the answer");
+}
+
+/// Whether what comes after an early answer is still read.
+async fn is_read_on() -> bool {
+    let world = World::new().await;
+    let mut alice = world.alice().await;
+    alice
+        .send("POST /early HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000\r\n\r\n")
+        .await;
+    assert_eq!(alice.response().await.unwrap().text(), "big");
+    for _ in 0..3 {
+        if alice.try_send("some more").await.is_err() {
+            return false;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    alice.ends_well().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_may_answer_while_the_body_comes() {
+    let world = World::new().await;
+    let mut alice = world.alice().await;
+    alice
+        .send("POST /duplex HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await;
+    let head = alice.until("\r\n\r\n").await.unwrap();
+    assert!(!head.contains("connection:"), "{head}");
+    assert!(alice.until("ready").await.is_some());
+    alice.send("2\r\nab\r\n").await;
+    assert!(alice.until("heard").await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_asks_for_no_body() {
+    let world = World::new().await;
+    let mut alice = world.alice().await;
+    alice
+        .send("GET /unasked-100 HTTP/1.1\r\nHost: a.test\r\n\r\n")
         .await;
     let head = alice.until("\r\n\r\n").await.unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");

@@ -130,6 +130,101 @@ async fn interim_responses_pass() {
     assert_eq!(body(response).await, "ok");
 }
 
+fn names(fields: &http::HeaderMap) -> Vec<&str> {
+    fields.keys().map(http::HeaderName::as_str).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_concerns_a_connection_of_http_1_goes_no_further() {
+    let world = World::new().await;
+    let mut alice = open_h2(&world, Hello::new("a.test").identity(&world.alice)).await;
+    let asked = Request::get("https://a.test/of-one-connection");
+    let (mut response, _) = alice.send_request(asked.body(()).unwrap(), true).unwrap();
+    let hint = interim(&mut response).await.unwrap();
+    assert_eq!(names(hint.headers()), ["link"]);
+    let response = response.await.unwrap();
+    assert_eq!(names(response.headers()), ["x-end", "date"]);
+    assert_eq!(body(response).await, "ok");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_too_long_is_refused() {
+    let world = World::new().await;
+    let mut alice = open_h2(&world, Hello::new("a.test").identity(&world.alice)).await;
+    // 32 KiB are allowed.
+    for (length, status) in [(31 * 1024, 200), (33 * 1024, 431)] {
+        let asked = Request::get("https://a.test/x").header("x-long", "x".repeat(length));
+        let (response, _) = alice.send_request(asked.body(()).unwrap(), true).unwrap();
+        assert_eq!(response.await.unwrap().status(), status, "{length}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_http_1_has_not_is_refused() {
+    let world = World::new().await;
+    let mut alice = open_h2(&world, Hello::new("a.test").identity(&world.alice)).await;
+    let name = http::HeaderName::from_lowercase(b"x\"y").unwrap();
+    let asked = Request::get("https://a.test/x").header(name, "1");
+    let (response, _) = alice.send_request(asked.body(()).unwrap(), true).unwrap();
+    let error = response.await.unwrap_err();
+    assert_eq!(error.reason(), Some(h2::Reason::PROTOCOL_ERROR));
+    assert!(world.upstream.requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_no_bytes_is_one() {
+    let world = World::new().await;
+    let mut alice = open_h2(&world, Hello::new("a.test").identity(&world.alice)).await;
+    for (asked, is_told) in [
+        (Request::post("https://a.test/x"), false),
+        (
+            Request::post("https://a.test/x").header("content-length", "0"),
+            true,
+        ),
+    ] {
+        let (response, _) = alice.send_request(asked.body(()).unwrap(), true).unwrap();
+        let seen = body(response.await.unwrap()).await;
+        assert_eq!(seen.contains("content-length: 0\r\n"), is_told, "{seen}");
+    }
+    assert_eq!(alice.current_max_send_streams(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_calls_an_answer_off_lets_its_service_go() {
+    let world = World::new().await;
+    let mut alice = open_h2(&world, Hello::new("a.test").identity(&world.alice)).await;
+    let upstream = world.upstream.clone();
+    // Before it begins, and while more of it is waited for.
+    let asked = Request::get("https://a.test/silent").body(()).unwrap();
+    let (response, _) = alice.send_request(asked, true).unwrap();
+    eventually("the request", || upstream.requests().len() == 1).await;
+    drop(response);
+    eventually("the service is let go", || upstream.gone() == 1).await;
+    let asked = Request::get("https://a.test/duplex").body(()).unwrap();
+    let (response, _) = alice.send_request(asked, true).unwrap();
+    let mut response = response.await.unwrap();
+    assert_eq!(
+        &response.body_mut().data().await.unwrap().unwrap()[..],
+        b"ready"
+    );
+    drop(response);
+    eventually("the service is let go", || upstream.gone() == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_body_has_no_length() {
+    let world = World::new().await;
+    let mut alice = open_h2(&world, Hello::new("a.test").identity(&world.alice)).await;
+    let asked = Request::connect("https://a.test/ws")
+        .version(Version::HTTP_2)
+        .extension(h2::ext::Protocol::from_static("websocket"))
+        .header("content-length", "5");
+    let (response, _sending) = alice.send_request(asked.body(()).unwrap(), false).unwrap();
+    let error = response.await.unwrap_err();
+    assert_eq!(error.reason(), Some(h2::Reason::PROTOCOL_ERROR));
+    assert!(world.upstream.requests().is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_is_asked_for_its_body_by_the_gate_alone() {
     let world = World::new().await;
@@ -175,6 +270,35 @@ async fn a_client_that_waits_to_be_asked_for_its_body_is_asked() {
     let (mut response, _sending) = alice.send_request(expecting("/admin;x/"), false).unwrap();
     assert!(interim(&mut response).await.is_none());
     assert_eq!(response.await.unwrap().status(), 400);
+}
+
+/// On one thread, so that the head and the body leave together.
+#[tokio::test]
+async fn a_body_that_comes_unasked_is_not_asked_for() {
+    let world = World::new().await;
+    let mut alice = open_h2(&world, Hello::new("a.test").identity(&world.alice)).await;
+    let (mut response, mut sending) = alice.send_request(expecting("/x"), false).unwrap();
+    sending.send_data("hello".into(), true).unwrap();
+    assert!(interim(&mut response).await.is_none());
+    assert!(body(response.await.unwrap()).await.contains("hello"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_an_answer_is_not_given_for_the_whole() {
+    let world = World::new().await;
+    let mut alice = open_h2(&world, Hello::new("a.test").identity(&world.alice)).await;
+    let asked = Request::get("https://a.test/broken-chunks");
+    let (response, _) = alice.send_request(asked.body(()).unwrap(), true).unwrap();
+    // What has come by then is dropped by the library.
+    let error = match response.await {
+        Ok(mut response) => loop {
+            if let Err(error) = response.body_mut().data().await.expect("more than a part") {
+                break error;
+            }
+        },
+        Err(error) => error,
+    };
+    assert_eq!(error.reason(), Some(h2::Reason::INTERNAL_ERROR));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -293,9 +417,11 @@ async fn streams_opened_only_to_be_abandoned_end_the_connection() {
 async fn a_closed_window_does_not_hold_a_connection() {
     let sites = vec![site("a.test", vec![route("/", Mode::Required)])];
     let world = World::with(sites, |settings| settings.timeouts.stall = 1.5).await;
-    for hello in [
-        Hello::new("a.test"),
-        Hello::new("a.test").identity(&world.alice),
+    let alice = Hello::new("a.test").identity(&world.alice);
+    for (hello, path) in [
+        (Hello::new("a.test"), "x"),
+        (alice.clone(), "x"),
+        (alice, "head-first"),
     ] {
         let client = world.connect(hello.alpn("h2")).await;
         let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
@@ -304,7 +430,8 @@ async fn a_closed_window_does_not_hold_a_connection() {
             .await
             .unwrap();
         tokio::spawn(connection);
-        let response = sender.send_request(get("https://a.test/x")).await.unwrap();
+        let asked = get(&format!("https://a.test/{path}"));
+        let response = sender.send_request(asked).await.unwrap();
         let end = tokio::time::timeout(PATIENCE, response.into_body().collect()).await;
         assert!(end.expect("an end in time").is_err());
         eventually("the connection is gone", || {

@@ -229,6 +229,11 @@ async fn a_stop_lets_requests_end() {
     let mut busy = world.alice().await;
     busy.send("POST /slow HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\n\r\nab")
         .await;
+    let mut begun = world.alice().await;
+    begun
+        .send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\nGET /begun HTTP/1.1\r\nHo")
+        .await;
+    assert_eq!(begun.response().await.unwrap().status, 200);
     tokio::time::sleep(Duration::from_millis(50)).await;
     let address = world.address();
     let gate = world.gate;
@@ -240,6 +245,13 @@ async fn a_stop_lets_requests_end() {
     let response = busy.response().await.unwrap();
     assert_eq!(response.status, 200);
     assert!(busy.ends().await);
+    begun.send("st: a.test\r\n\r\n").await;
+    let response = begun.response().await.unwrap();
+    assert_eq!(
+        (response.status, response.header("connection")),
+        (200, Some("close"))
+    );
+    assert!(begun.ends().await);
     let counters = stop.await.unwrap();
     assert_eq!(counters.open_connections, 0);
     assert!(tokio::net::TcpStream::connect(address).await.is_err());

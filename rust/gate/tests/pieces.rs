@@ -9,12 +9,13 @@ use std::{
     sync::Arc,
 };
 
+use judge::record::Mode;
 use rustls::{
     AlertDescription, ClientConnection, Error, SupportedProtocolVersion,
     pki_types::ServerName,
     version::{TLS12, TLS13},
 };
-use support::{PATIENCE, World, client::Hello};
+use support::{PATIENCE, World, client::Hello, route, site};
 
 /// A client whose bytes are sent as the test says.
 struct Bare {
@@ -148,6 +149,27 @@ async fn what_is_no_record_is_an_alert_and_the_end() {
             }
             assert!(!bare.ended, "no alert");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_record_ends_a_request_under_way_and_nothing_is_said_after_the_alert() {
+    let sites = vec![site("a.test", vec![route("/", Mode::Required)])];
+    let world = World::with(sites, |settings| settings.timeouts.response = 60.0).await;
+    // One that waits for its service, and one that the gate would answer at once.
+    for path in ["/silent", "/admin;x/"] {
+        let mut bare = Bare::new(&world, &TLS13);
+        bare.say("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        bare.until("GET / HTTP/1.1\r\n", 1000);
+        bare.say(&format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n"));
+        let mut both = Vec::new();
+        bare.session.write_tls(&mut both).unwrap();
+        both.extend([&[23, 3, 3, 0, 32][..], &[7; 32]].concat());
+        bare.tcp.write_all(&both).unwrap();
+        let mut last = Vec::new();
+        bare.tcp.read_to_end(&mut last).unwrap();
+        // Two bytes, their type and what seals them (RFC 8446 5.2).
+        assert_eq!((last.len(), &last[..5]), (24, &[23, 3, 3, 0, 19][..]));
     }
 }
 

@@ -132,7 +132,7 @@ fn take(inbox: &mut BytesMut, limit: usize) -> Result<Option<Request>, BadReques
         } else {
             reading.keep_alive && !reading.close
         },
-        expects: reading.expects && http_11 && !framing.is_done(),
+        expects: reading.expects && http_11,
     }))
 }
 

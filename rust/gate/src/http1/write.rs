@@ -29,7 +29,7 @@ pub(super) enum Persistence {
     Upgrade,
 }
 
-/// Writes the head of a final answer, or of one that switches protocols.
+/// Writes the head of a final answer, or of one that switches protocols. `fields` has none that concerns a connection.
 pub(super) fn head(
     out: &mut Vec<u8>,
     status: StatusCode,
@@ -43,14 +43,10 @@ pub(super) fn head(
         let is = |text: &str| name.eq_ignore_ascii_case(text.as_bytes());
         match name.len() {
             4 => has_date |= is("date"),
-            // RFC 9110 7.6.1: of one connection; ours are written below.
-            10 if is("connection") || is("keep-alive") => continue,
             14 if is("content-length") => match framing {
                 BodyFraming::Chunked | BodyFraming::UntilClose => continue,
                 BodyFraming::None | BodyFraming::Length(_) => has_length = true,
             },
-            16 if is("proxy-connection") => continue,
-            17 if is("transfer-encoding") => continue,
             _ => {}
         }
         field(out, name, value);
@@ -162,8 +158,6 @@ mod tests {
     fn a_head_has_one_length_one_date_and_one_connection() {
         let mut fields = Fields::default();
         for (name, value) in [
-            ("connection", "keep-alive"),
-            ("transfer-encoding", "chunked"),
             ("content-length", "5"),
             ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
         ] {

@@ -19,7 +19,7 @@ use h2::{
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE},
     uri::Scheme,
 };
 use tokio::{
@@ -403,6 +403,8 @@ fn fields_of(status: StatusCode, mut headers: HeaderMap) -> Result<Fields, Failu
     if !headers.keys().all(is_token) {
         return Err(Failure::Bad("the name of a field is none"));
     }
+    // RFC 9113 8.2.2: all else that concerns a connection of HTTP/1.1 the library refuses.
+    headers.remove(TE);
     // The same one may have come several times.
     if let Some(length) = headers.remove(CONTENT_LENGTH) {
         if digits(length.as_bytes()).is_none() {

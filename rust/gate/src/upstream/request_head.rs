@@ -272,6 +272,10 @@ mod tests {
     use super::*;
 
     fn written(request: http::Request<()>) -> String {
+        traced(request, None)
+    }
+
+    fn traced(request: http::Request<()>, trace: Option<Outward>) -> String {
         let mut out = Vec::new();
         let additions = Additions {
             hop: b"host: a.test\r\n",
@@ -281,7 +285,7 @@ mod tests {
             options: &RouteOptions::default(),
             facts: None,
             request_id: crate::random::RequestIds::new().next(),
-            trace: None,
+            trace,
         };
         let parts = request.into_parts().0;
         let head = RequestHead {
@@ -320,6 +324,54 @@ mod tests {
             "GET /x?y=z HTTP/1.1\r\nhost: a.test\r\naccept: */*\r\nvia: 1.1 mutualgate\r\n"
         );
         assert_eq!(&after[32..], "\r\nclient-cert: :b3Vycw==:\r\n\r\n");
+    }
+
+    #[test]
+    fn what_a_client_says_of_a_trace_gives_way_to_ours() {
+        let theirs = [("traceparent", "theirs"), ("tracestate", "a=1")];
+        let ask = || request(Version::HTTP_11, &theirs);
+        let text = written(ask());
+        assert!(text.contains("traceparent: theirs\r\ntracestate: a=1\r\n"));
+        for (keeps_state, kept) in [(false, ""), (true, "tracestate: a=1\r\n")] {
+            let ours = Outward::new(1, 2, 0, keeps_state);
+            let text = traced(ask(), Some(ours));
+            let (before, after) = text.split_once("via: ").unwrap();
+            assert_eq!(
+                before,
+                format!("GET /x?y=z HTTP/1.1\r\nhost: a.test\r\n{kept}")
+            );
+            assert_eq!(after.matches("trace").count(), 1);
+            let ours = String::from_utf8_lossy(ours.parent()).into_owned();
+            assert!(after.contains(&format!("\r\ntraceparent: {ours}\r\n")));
+        }
+    }
+
+    #[test]
+    fn trailers_that_are_not_passed_on_are_not_announced() {
+        for (announced, passed) in [
+            ("X-Sum, Client-Cert", "trailer: x-sum\r\n"),
+            ("Client-Cert", ""),
+        ] {
+            let text = written(request(Version::HTTP_11, &[("trailer", announced)]));
+            assert_eq!(
+                text.split("via: ").next(),
+                Some(&*format!("GET /x?y=z HTTP/1.1\r\nhost: a.test\r\n{passed}"))
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_client_takes_beside_trailers_is_not_asked_of_a_service() {
+        for (takes, asked) in [
+            ("gzip, Trailers;q=1", ""),
+            ("gzip, Trailers", "connection: te\r\nte: trailers\r\n"),
+        ] {
+            let text = written(request(Version::HTTP_11, &[("te", takes)]));
+            assert_eq!(
+                text.split("via: ").next(),
+                Some(&*format!("GET /x?y=z HTTP/1.1\r\nhost: a.test\r\n{asked}"))
+            );
+        }
     }
 
     #[test]

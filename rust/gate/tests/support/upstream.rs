@@ -197,6 +197,10 @@ impl Upstream {
                 "/hints" => {
                     stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await?;
                 }
+                "/of-one-connection" => {
+                    const OF_IT: &str = "Connection: X-Hop, keep-alive\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nTE: gzip\r\nUpgrade: h2c\r\n";
+                    stream.write_all(format!("HTTP/1.1 103 Early Hints\r\n{OF_IT}Link: </x>\r\n\r\nHTTP/1.1 200 OK\r\n{OF_IT}Transfer-Encoding: chunked\r\nX-End: 1\r\n\r\n2\r\nok\r\n0\r\n\r\n").as_bytes()).await?;
+                }
                 "/unasked-100" => {
                     stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await?;
                 }
@@ -239,8 +243,17 @@ impl Upstream {
                     stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nuntil the end").await?;
                     return Ok(());
                 }
+                "/head-first" => {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").await?;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    stream.write_all(b"ok").await?;
+                }
                 "/broken" => {
                     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").await?;
+                    return Ok(());
+                }
+                "/broken-chunks" => {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n").await?;
                     return Ok(());
                 }
                 "/bad" => {
@@ -267,6 +280,8 @@ impl Upstream {
                     let head = format!("HTTP/1.1 200 OK\r\nMutualgate-Close: yes\r\nContent-Length: {}\r\n\r\n", echo.len());
                     stream.write_all((head + &echo).as_bytes()).await?;
                 }
+                "/304" => stream.write_all(b"HTTP/1.1 304 Not Modified\r\n\r\n").await?,
+                "/head" => stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?,
                 "/204" => stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?,
                 "/404" => stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nX-Own: yes\r\n\r\nnone").await?,
                 "/500" => stream.write_all(b"HTTP/1.1 500 Oh\r\nContent-Length: 2\r\n\r\nno").await?,
