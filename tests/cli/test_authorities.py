@@ -32,6 +32,7 @@ def test_a_ca_is_adopted_with_what_it_signed(cli: Run, estate: dict[str, Path]) 
     again = cli("ca", "adopt", "--cert", estate["cert"], "--issued", estate["issued"])
     assert again.code == 0
     assert "was adopted before: 0 new clients, 0 new certificates" in again.out
+    assert "skipped: 1 file that is no certificate\n" in again.out
     listed = cli("ca", "list").out.splitlines()
     assert [line.split()[0] for line in listed] == ["name", "root", "issuing", taken["name"]]
     admits = cli("ca", "admits", taken["name"], "listed", "--json")

@@ -131,6 +131,14 @@ def test_a_second_run_signs_nothing_twice_and_writes_what_is_missing(cli: Run, r
     assert len(cli("client", "show", "anna", "--json").json["credentials"]) == 1
 
 
+def test_counts_agree_with_their_nouns(cli: Run, requests: Path) -> None:
+    sign = ("client", "sign", "--csrs", requests, "--add")
+    (requests / "anna.csr").rename(requests / "anna.later")
+    assert "2 certificates signed, 0 were signed before" in cli(*sign).out
+    (requests / "anna.later").rename(requests / "anna.csr")
+    assert "1 certificate signed, 2 were signed before" in cli(*sign).out
+
+
 def test_what_is_refused_is_named_by_its_file(cli: Run, requests: Path) -> None:
     (requests / "dora.csr").write_bytes(b"hello")
     (requests / "emil.csr").write_bytes(b"0" * (10 << 20))

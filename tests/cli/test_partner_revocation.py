@@ -36,7 +36,7 @@ def test_a_list_from_a_file_decides(cli: Run, tmp_path: Path, acme: pki.Issued) 
     (tmp_path / "acme.crl").write_bytes(pki.crl(acme, anna.certificate.serial_number, now=now))
     said = cli("partner", "crl", "load", "acme", tmp_path / "acme.crl")
     assert said.code == 0, said.err
-    assert "1 revoked certificates of CA 1, 1 added, 0 taken back" in said.out
+    assert "1 revoked certificate of CA 1, 1 added, 0 taken back" in said.out
     assert decide(cli, tmp_path, anna) == "revoked"
     assert decide(cli, tmp_path, ben) is None
     assert "nothing new" in cli("partner", "crl", "load", "acme", tmp_path / "acme.crl").out
@@ -77,5 +77,5 @@ def test_fetching_by_hand(cli: Run, tmp_path: Path, acme: pki.Issued) -> None:
         assert "leads into a private network or to this machine" in said.out
         cli("partner", "crl", "approve", "acme", url, "--private")
         said = cli("partner", "crl", "fetch", "acme")
-        assert (said.code, said.out) == (0, f"{url}: 1 entries\n")
+        assert (said.code, said.out) == (0, f"{url}: 1 entry\n")
         assert cli("partner", "crl", "fetch", "acme", "--json").json["fetched"][0]["news"] is False

@@ -18,6 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from mutualgate.apache.names import OF_OTHERS, OURS, alias_pattern, common_spellings, spellings
+from mutualgate.counts import counted
 from mutualgate.errors import BadInput
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:@SECLEVEL=2"
@@ -289,7 +290,8 @@ def _check_authorities(authorities: tuple[Authority, ...]) -> None:
             raise BadInput(f"{authority.crl_url!r} is no address", where=f"authority {authority.name}, its list")
     if names_bytes > MAX_NAMES_BYTES:
         raise BadInput(
-            f"the names of {len(authorities)} authorities take {names_bytes} bytes in each handshake",
+            f"the names of {counted(len(authorities), 'authority', 'authorities')} take {names_bytes} bytes in each"
+            " handshake",
             where="authorities",
             expected=f"at most {MAX_NAMES_BYTES}, as browsers and Java give up beyond",
             fix="Export fewer authorities; the gate itself needs no such list.",

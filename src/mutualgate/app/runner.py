@@ -31,6 +31,7 @@ from mutualgate.app.publications import Publications
 from mutualgate.app.pump import Pump
 from mutualgate.app.services import Services
 from mutualgate.config import Config
+from mutualgate.counts import counted
 from mutualgate.errors import BadInput, MutualgateError, Unavailable
 from mutualgate.tracing import Exporter, Tally
 
@@ -399,7 +400,7 @@ class Runner:
         """How the service is, for `systemctl status`."""
         if self._problem is not None:
             return f"mutualgate.toml as it is now is not in force: {self._problem}"
-        return f"{len(self.config.sites)} sites at {', '.join(self.listening)}"
+        return f"{counted(len(self.config.sites), 'site')} at {', '.join(self.listening)}"
 
     # Steps of the tasks in the background, and what the control socket is asked.
 

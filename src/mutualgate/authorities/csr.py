@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID
 
 from mutualgate.authorities.profiles import ClientProfile, Prepared, ServerProfile, san_texts
+from mutualgate.counts import counted
 from mutualgate.errors import BadInput
 from mutualgate.reading.bounded import MAX_FILE_BYTES
 from mutualgate.reading.files import (
@@ -168,7 +169,7 @@ def _extension_text(extension: x509.Extension[x509.ExtensionType]) -> str:
     if isinstance(value, x509.ExtendedKeyUsage):
         return f"extendedKeyUsage: {_purposes(value)}"
     if isinstance(value, x509.SubjectAlternativeName):
-        return f"subjectAltName: {len(list(value))} names"
+        return f"subjectAltName: {counted(len(list(value)), 'name')}"
     name = shown(getattr(extension.oid, "_name", "Unknown OID"))
     return f"{name if name != 'Unknown OID' else extension.oid.dotted_string}: (a value)"
 

@@ -6,6 +6,7 @@ It is history: our serial numbers are random. But it tells whether certificates 
 import re
 
 from mutualgate.authorities.findings import Finding, Severity
+from mutualgate.counts import counted
 
 _RUN = 1 << 32
 """openssl starts at a random number of 160 bits and counts: what lies nearer together than this is one count."""
@@ -56,7 +57,8 @@ def serial_file_findings(data: bytes, where: str, serials: set[int]) -> list[Fin
                 "certificates_missing",
                 Severity.WARNING,
                 where,
-                f"By its count, {missing} more certificates were made between {run[0]:X} and {last:X}.",
+                f"By its count, {counted(missing, 'more certificate was', 'more certificates were')} made between"
+                f" {run[0]:X} and {last:X}.",
                 "They are admitted unless you choose to admit listed certificates only. Find them, or who holds them.",
             )
         ]

@@ -7,6 +7,7 @@ import typer
 from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import NO, emit, plain, table
+from mutualgate.counts import counted
 
 app = Group("The audit log: every change, chained by hashes.")
 
@@ -58,6 +59,7 @@ def verify(dir: Dir = DEFAULT_DIR, json: Json = False) -> int:
         facts = {"whole": False, "entry": outcome.number, "problem": outcome.problem}
         emit(facts, f"The log is broken at entry {outcome.number}: {outcome.problem}.", json)
         return NO
-    text = f"{outcome.entries} entries, none changed. Newest hash, worth noting elsewhere: {outcome.head.hex()}"
+    entries = counted(outcome.entries, "entry", "entries")
+    text = f"{entries}, none changed. Newest hash, worth noting elsewhere: {outcome.head.hex()}"
     emit({"whole": True, "entries": outcome.entries, "head": outcome.head.hex()}, text, json)
     return 0

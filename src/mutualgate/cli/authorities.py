@@ -11,6 +11,7 @@ from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import emit, plain, table
 from mutualgate.cli.waiting import progress
+from mutualgate.counts import counted
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -212,9 +213,9 @@ def _adoption_text(report: "AdoptionReport") -> str:
     lines = []
     for one in report.taken_over:
         verb = "is adopted" if one.is_new else "was adopted before"
-        parts = [f"{len(one.clients)} new clients", f"{one.credentials} new certificates"]
+        parts = [counted(len(one.clients), "new client"), counted(one.credentials, "new certificate")]
         if one.revocations:
-            parts.append(f"{one.revocations} new revocations")
+            parts.append(counted(one.revocations, "new revocation"))
         depth = one.authority.depth
         below = "" if depth is None else f", depth {depth}"
         lines.append(
@@ -223,7 +224,8 @@ def _adoption_text(report: "AdoptionReport") -> str:
     for finding in report.findings:
         lines.append(f"  {finding.severity}: {plain(finding.where)}: {plain(finding.sentence)} {plain(finding.action)}")
     if report.skipped:
-        lines.append(f"  skipped: {len(report.skipped)} files that are no certificates")
+        what = counted(len(report.skipped), "file that is no certificate", "files that are no certificates")
+        lines.append(f"  skipped: {what}")
     return "\n".join(lines)
 
 

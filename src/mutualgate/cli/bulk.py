@@ -18,6 +18,7 @@ from mutualgate.cli.files import read_file
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import DONE, NO, emit, plain
 from mutualgate.cli.waiting import progress
+from mutualgate.counts import counted
 from mutualgate.errors import BadInput, Conflict, MutualgateError
 
 if TYPE_CHECKING:
@@ -102,12 +103,14 @@ def import_(
     counts = {word: sum(one.outcome == word for one in done) for word in ("invited", "before", "added", "there")}
     lines = []
     if invite:
-        lines.append(f"{counts['invited']} invited, {counts['before']} were invited by an earlier run.")
+        before = counted(counts["before"], "was invited", "were invited")
+        lines.append(f"{counts['invited']} invited, {before} by an earlier run.")
         lines.append(f"{target}: their links. Whoever reads them can use them: send each to its owner, then delete it.")
     else:
         lines.append(f"{counts['added']} added.")
     if counts["there"]:
-        lines.append(f"{counts['there']} were there already and are left as they are:")
+        was = "was there already and is left as it is", "were there already and are left as they are"
+        lines.append(f"{counted(counts['there'], *was)}:")
         lines += [f"  row {one.person.row}: {plain(one.person.name)}" for one in done if one.outcome == "there"]
     if refused:
         lines.append(f"{len(refused)} refused:")
@@ -159,7 +162,8 @@ def sign_folder(
 
     _, in_force = change(Folder(dir), do)
     lines = [
-        f"{target}: {report.signed} certificates signed, {report.again} were signed before"
+        f"{target}: {counted(report.signed, 'certificate')} signed, "
+        + counted(report.again, "was signed before", "were signed before")
         + (f" ({report.written_again} of these written again)" if report.written_again else "")
         + "."
     ]

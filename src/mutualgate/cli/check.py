@@ -7,6 +7,7 @@ import typer
 
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import NO, emit, plain
+from mutualgate.counts import counted
 from mutualgate.errors import BadInput
 
 
@@ -47,7 +48,7 @@ def check(
         return NO
     config = load(wanted)
     routes = sum(len(site.routes) for site in config.sites)
-    text = f"{wanted} is right: {_count(len(config.sites), 'site')}, {_count(routes, 'route')}."
+    text = f"{wanted} is right: {counted(len(config.sites), 'site')}, {counted(routes, 'route')}."
     emit({"valid": True, "problems": [], "sites": [site.name for site in config.sites], "routes": routes}, text, json)
     return 0
 
@@ -60,7 +61,3 @@ def _is_there(path: Path) -> bool:
     except OSError as error:
         raise BadInput(f"cannot be read: {error.strerror}", where=str(path), expected="a mutualgate.toml") from error
     return True
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + "s" * (number != 1)

@@ -12,6 +12,7 @@ from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, DIR_VARIABLE, Dir, Json, choice
 from mutualgate.cli.output import DONE, emit, plain, table
 from mutualgate.cli.pins import as_dict as pin_dict
+from mutualgate.counts import counted
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -356,8 +357,8 @@ def revoke(
     (made, pins), force = change(Folder(dir), do)
     serials = [entry.serial.hex() for entry in made]
     done = "released" if release else "revoked"
-    parts = [f"{len(made)} certificate{'s' * (len(made) != 1)} {done} ({', '.join(serials)})"] if made else []
-    parts += [f"{len(pins)} pin{'s' * (len(pins) != 1)} retired ({', '.join(map(str, pins))})"] if pins else []
+    parts = [f"{counted(len(made), 'certificate')} {done} ({', '.join(serials)})"] if made else []
+    parts += [f"{counted(len(pins), 'pin')} retired ({', '.join(map(str, pins))})"] if pins else []
     text = f"{', '.join(parts)}; {force.sentence}."
     emit({done: serials, "pins_retired": pins, "reason": why.name, **force.facts}, text, json)
 

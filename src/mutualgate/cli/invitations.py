@@ -11,6 +11,7 @@ from mutualgate.cli.files import refuse_existing, write_file
 from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import emit, plain, table
+from mutualgate.counts import counted
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -158,7 +159,7 @@ def show(number: Number, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
     if invitation.sent_to:
         lines.append(f"sent to: {plain(invitation.sent_to)}")
     if invitation.has_factor:
-        lines.append(f"second code: needed, {invitation.wrong_factors} wrong tries")
+        lines.append(f"second code: needed, {counted(invitation.wrong_factors, 'wrong try', 'wrong tries')}")
     if invitation.approval:
         lines.append("an operator has to approve what is handed in")
     facts = as_dict(opened)

@@ -14,6 +14,7 @@ from mutualgate.cli.group import Group
 from mutualgate.cli.moments import day, span
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import emit, plain, table
+from mutualgate.counts import counted
 from mutualgate.errors import BadInput
 
 if TYPE_CHECKING:
@@ -107,8 +108,8 @@ def add(
     lines = [*claimed.explained, *(f"Note: {line}" for line in claimed.remarks)]
     if anchor.revocation == "ignore":
         lines.append(
-            f"Revocation is not asked for, so certificates under it may be valid for {anchor.leaf_limit.days} days at"
-            " the most; with lists: --revocation grace."
+            "Revocation is not asked for, so certificates under it may be valid for"
+            f" {counted(anchor.leaf_limit.days, 'day')} at the most; with lists: --revocation grace."
         )
     lines.append("")
     if claimed.held_by is not None:

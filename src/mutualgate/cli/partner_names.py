@@ -7,6 +7,7 @@ import typer
 from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import emit, named, plain, table
+from mutualgate.counts import counted
 
 if TYPE_CHECKING:
     from mutualgate.model.partner import NameRule
@@ -67,10 +68,11 @@ def remove(
     gone = ", ".join(plain(one.text) for one in done.rules)
     lines = [f"{plain(partner)} may not vouch for {gone} any more; {force.sentence}."]
     if done.outside:
-        many = len(done.outside)
+        name = plain(partner)
+        them = counted(len(done.outside), f"client that {name} invited is", f"clients that {name} invited are")
         lines.append(
-            f"{many} client{'s' * (many != 1)} that {plain(partner)} invited {'is' if many == 1 else 'are'} outside its"
-            f" rules now, and {'kept' if keep else 'out'}: {named([one.name for one in done.outside])}."
+            f"{them} outside its rules now, and {'kept' if keep else 'out'}:"
+            f" {named([one.name for one in done.outside])}."
         )
     facts = {"rules": [as_dict(one) for one in done.rules], "outside": [one.name for one in done.outside], "kept": keep}
     emit({**facts, **force.facts}, "\n".join(lines), json)

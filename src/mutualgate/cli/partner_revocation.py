@@ -9,6 +9,7 @@ from mutualgate.cli.files import read_file
 from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import NO, emit, plain, table
+from mutualgate.counts import counted
 
 if TYPE_CHECKING:
     from mutualgate.model.foreign import RevocationSource
@@ -101,8 +102,8 @@ def load(
     taken = loaded.taken
     what = f"{taken.added} added, {taken.removed} taken back" if taken.news else "nothing new"
     text = (
-        f"{plain(file)}: {taken.list.entries} revoked certificates of CA {loaded.anchor.id}, {what}; the next list by "
-        f"{taken.list.next_update:%Y-%m-%d %H:%M} UTC; {in_force.sentence}."
+        f"{plain(file)}: {counted(taken.list.entries, 'revoked certificate')} of CA {loaded.anchor.id}, {what}; "
+        f"the next list by {taken.list.next_update:%Y-%m-%d %H:%M} UTC; {in_force.sentence}."
     )
     facts = {
         "ca": loaded.anchor.id,
@@ -132,7 +133,8 @@ def forget(
 
     scope = "" if covers == "all" else covers
     entries, in_force = change(Folder(dir), lambda services: services.revocation.forget(name, scope, anchor=ca))
-    text = f"The list is out of force; {entries} certificates are no longer revoked by it; {in_force.sentence}."
+    free = counted(entries, "certificate is", "certificates are")
+    text = f"The list is out of force; {free} no longer revoked by it; {in_force.sentence}."
     emit({"scope": scope, "entries": entries, **in_force.facts}, text, json)
 
 
@@ -147,7 +149,7 @@ def fetch(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> int:
     outcomes, in_force = change(Folder(dir), lambda services: services.revocation_fetch.fetch_all(name))
     lines = []
     for one in outcomes:
-        said = one.problem or (f"{one.entries} entries" if one.news else "nothing new")
+        said = one.problem or (counted(one.entries, "entry", "entries") if one.news else "nothing new")
         lines.append(f"{'failed: ' if one.problem else ''}{plain(one.source.url)}: {plain(said)}")
     found = [
         {**source_dict(one.source), "news": one.news, "entries": one.entries, "problem": one.problem}
@@ -195,7 +197,8 @@ def line(one: "AnchorRevocation") -> str:
     """How it stands with one CA, in a line of the partner's page."""
     said = plain(one.problem) if one.problem else "nothing is known" if not one.lists and not one.answers else "fresh"
     waiting = sum(source.state == "learned" for source in one.sources)
-    more = f"; {waiting} addresses wait for approval: mutualgate partner crl list" if waiting else ""
+    addresses = counted(waiting, "address waits", "addresses wait")
+    more = f"; {addresses} for approval: mutualgate partner crl list" if waiting else ""
     return f"revocation under CA {one.anchor.id}: {_mode(one)}, {one.revoked} revoked; {said}{more}"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import NO, emit, plain, table
+from mutualgate.counts import counted
 
 # Our own certificates are renewed with a third of their life left, lists at half of it: what comes this near is stuck.
 _SOON = timedelta(days=30)
@@ -125,20 +126,23 @@ def _warnings(answer: Mapping[str, Any], now: datetime) -> list[str]:
     for client, problem in answer["key_sets"]["problems"]:
         found.append(f"the published keys of {plain(client)}: {plain(problem)}")
     if waiting := answer["key_sets"]["keys"].get("waiting"):
-        found.append(f"{waiting} published keys wait for their time: mutualgate client keys list")
+        keys = counted(waiting, "published key waits for its time", "published keys wait for their time")
+        found.append(f"{keys}: mutualgate client keys list")
     found += [f"nobody is let in by it: {plain(problem)}" for problem in answer["partner_problems"]]
     letters = answer["letters"]
     if letters["dead"]:
-        found.append(f"{letters['dead']} letters could not be sent and were given up: mutualgate notices list")
+        were = counted(letters["dead"], "letter could not be sent and was", "letters could not be sent and were")
+        found.append(f"{were} given up: mutualgate notices list")
     if letters["waiting"] and letters["error"]:
-        found.append(f"{letters['waiting']} letters wait: {plain(letters['error'])}")
+        found.append(f"{counted(letters['waiting'], 'letter waits', 'letters wait')}: {plain(letters['error'])}")
     if (tally := answer.get("tracing")) and tally["problem"]:
         found.append(f"traces do not arrive: {plain(tally['problem'])}")
     if stage := answer["counters"].get("memory_stage"):
         found.append(f"memory is short: {_STAGES[stage]}; see gate.memory_limit")
-    for name, of in (("dropped_refusals", "refusals"), ("dropped_access_lines", "access lines")):
-        if answer["counters"].get(name):
-            found.append(f"{answer['counters'][name]} {of} were dropped: they came faster than they could be written")
+    for name, of in (("dropped_refusals", "refusal"), ("dropped_access_lines", "access line")):
+        if number := answer["counters"].get(name):
+            dropped = counted(number, f"{of} was dropped", f"{of}s were dropped")
+            found.append(f"{dropped}: they came faster than they could be written")
     return found
 
 

@@ -11,6 +11,7 @@ import typer
 from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import SHOWN, emit, named, plain, table
+from mutualgate.counts import counted
 from mutualgate.errors import BadInput
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def _about(found: "Candidate") -> str:
         ("SHA-256", seen.fingerprint.hex()),
         ("refused for", f"{refusal.reason}: {plain(refusal.detail)}"),
         ("asked for", plain(f"{refusal.site} {refusal.path}")),
-        ("seen", f"{seen.count} time{'s' * (seen.count != 1)}, first {seen.first_at:%Y-%m-%d %H:%M} UTC"),
+        ("seen", f"{counted(seen.count, 'time')}, first {seen.first_at:%Y-%m-%d %H:%M} UTC"),
         ("last from", plain(seen.peer or refusal.peer)),
         ("possession", "proved: its handshake was signed with its key"),
     ]
@@ -215,21 +216,19 @@ def _check(words: list[str]) -> None:
 def _story(found: "Tried") -> str:
     lines = [*found.assumed]
     if found.outside:
-        many = len(found.outside)
         lines.append(
-            f"{many} client{'s' * (many != 1)} that the partner invited would be outside its rules, and out:"
+            f"{counted(len(found.outside), 'client')} that the partner invited would be outside its rules, and out:"
             f" {named(found.outside)}."
         )
-    seen = f"{found.certificates} certificate{'s' * (found.certificates != 1)} seen since {found.since:%Y-%m-%d}"
+    seen = f"{counted(found.certificates, 'certificate')} seen since {found.since:%Y-%m-%d}"
+    clients = counted(found.clients, "client")
     if not found.affected:
-        lines.append(f"It would change nothing for the {seen} ({found.clients} clients).")
+        lines.append(f"It would change nothing for the {seen} ({clients}).")
         return "\n".join(lines)
     if found.locked_out:
-        lines.append(
-            f"It would lock out {len(found.locked_out)} of {found.clients} clients: {named(found.locked_out)}."
-        )
+        lines.append(f"It would lock out {len(found.locked_out)} of {clients}: {named(found.locked_out)}.")
     else:
-        lines.append(f"It would lock out none of {found.clients} clients.")
+        lines.append(f"It would lock out none of {clients}.")
     if found.let_in:
         lines.append(f"It would let in {len(found.let_in)}: {named(found.let_in)}.")
     lines.append(f"Of {seen}, {len(found.affected)} would be judged otherwise:")

@@ -15,6 +15,7 @@ from mutualgate.authorities.csr import read_csr
 from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.clients import states, subject
+from mutualgate.counts import counted
 from mutualgate.enrolment import own, tokens
 from mutualgate.enrolment.opening import (
     ASK,
@@ -204,7 +205,7 @@ class InvitationUse:
         left = max(0, MOST_WRONG_FACTORS - wrong)
         raise BadInput(
             "the second code is wrong",
-            expected=f"the code that you were told; {left} tries are left" if left else None,
+            expected=f"the code that you were told; {counted(left, 'try is', 'tries are')} left" if left else None,
             fix=None if left else f"The invitation is locked. {ASK}",
             code="wrong_second_factor",
             facts={"left": left},

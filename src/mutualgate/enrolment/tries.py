@@ -5,6 +5,7 @@ import threading
 from collections import OrderedDict, deque
 from datetime import datetime, timedelta
 
+from mutualgate.counts import counted
 from mutualgate.errors import Unavailable
 
 MOST = 20
@@ -30,7 +31,7 @@ class WrongTries:
                 wait = times[0] + self._window - now
                 raise Unavailable(
                     f"too many wrong tries came from {_shown(peer)}",
-                    fix=f"Try again in {max(1, round(wait.total_seconds() / 60))} minutes",
+                    fix=f"Try again in {counted(max(1, round(wait.total_seconds() / 60)), 'minute')}",
                     code="too_many_tries",
                     facts={"seconds": max(1, int(wait.total_seconds()))},
                 )

@@ -12,6 +12,7 @@ from typing import Any
 
 from mutualgate.clock import Clock
 from mutualgate.config import NoticesConfig, is_mailbox
+from mutualgate.counts import counted
 from mutualgate.model.authority import AuthorityKind
 from mutualgate.model.expiring import Expiring, ExpiryKind
 from mutualgate.model.foreign import CA_SCOPE
@@ -236,7 +237,7 @@ def _left(one: Expiring, now: datetime) -> str:
     days = left // _DAY
     if days >= 2:
         return f"in {days} days"
-    return f"in {left // timedelta(hours=1)} hours"
+    return f"in {counted(left // timedelta(hours=1), 'hour')}"
 
 
 def _line(text: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from mutualgate import audit
 from mutualgate.clients import states, subject
+from mutualgate.counts import counted
 from mutualgate.errors import Conflict, MutualgateError
 from mutualgate.model.client import Client
 from mutualgate.model.key_set import KeySet, KeyState, PublishedKey
@@ -162,7 +163,8 @@ class KeySetFetch:
         )
         odd = list(read.left_out)
         if crowd:
-            odd.append(f"{crowd} more keys are not looked at: no more than {MOST_NEW} new ones a day are")
+            more = counted(crowd, "more key is", "more keys are")
+            odd.append(f"{more} not looked at: no more than {MOST_NEW} new ones a day are")
         done = replace(wanted, fetched=now, failures=0, error="", left_out=tuple(odd))
         done = replace(done, next_fetch=_next(tx, done, now))
         tx.key_sets.put(done)

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from mutualgate.counts import counted
 from mutualgate.errors import BadInput
 from mutualgate.reading.files import (
     OLD_HASHES,
@@ -99,7 +100,7 @@ def words(certificate: x509.Certificate) -> str:
         parts = [
             "self-signed" if certificate.issuer == certificate.subject else "signed by another",
             "a key that cannot be read" if key is None else key_words(key),
-            f"{days} days",
+            counted(days, "day"),
             f"until {certificate.not_valid_after_utc:%Y-%m-%d}",
         ]
     return ", ".join(parts)
