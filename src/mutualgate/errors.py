@@ -40,12 +40,7 @@ class MutualgateError(Exception):
         self.facts = dict(facts or {})
 
     def __str__(self) -> str:
-        sentence = f"{self.where}: {self.problem}" if self.where else self.problem
-        if self.expected:
-            sentence += f"; expected {self.expected}"
-        if self.fix:
-            sentence += f". {self.fix}"
-        return sentence
+        return sentence(self.problem, self.where, self.expected, self.fix)
 
 
 class BadInput(MutualgateError):
@@ -76,3 +71,13 @@ class Corrupt(MutualgateError):
     """What we stored ourselves cannot be read."""
 
     code = "corrupt"
+
+
+def sentence(problem: str, where: str | None, expected: str | None, fix: str | None) -> str:
+    """What is wrong, as a person reads it."""
+    said = f"{where}: {problem}" if where else problem
+    if expected:
+        said += f"; expected {expected}"
+    if fix:
+        said += f". {fix}"
+    return said

@@ -14,7 +14,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from mutualgate.errors import BadInput
+from mutualgate.errors import BadInput, sentence
 
 from .kinds import Many, Unfit, found
 from .network import PORTAL
@@ -67,14 +67,9 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        sentence = f"{place}: {self.key}: {self.problem}" if self.key else f"{place}: {self.problem}"
-        if self.nearest:
-            sentence += f'; did you mean "{self.nearest}"?'
-        if self.expected:
-            sentence += f"; expected {self.expected}"
-        if self.fix:
-            sentence += f". {self.fix}"
-        return sentence
+        where = f"{place}: {self.key}" if self.key else place
+        problem = f'{self.problem}; did you mean "{self.nearest}"?' if self.nearest else self.problem
+        return sentence(problem, where, self.expected, self.fix)
 
 
 def load(path: Path | str, *checks: Check) -> Config:
