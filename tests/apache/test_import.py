@@ -249,6 +249,8 @@ def test_a_rewrite_that_keeps_somebody_out_keeps_the_site_shut(line: str) -> Non
 def test_the_usual_line_against_trace_shuts_nothing() -> None:
     found = routes(*BASIC, "RewriteEngine On", "RewriteCond %{REQUEST_METHOD} ^(TRACE|TRACK)", "RewriteRule .* - [F]")
     assert not found["/"].roles
+    either = ("RewriteCond %{HTTPS} off [OR]", "RewriteCond %{HTTP_USER_AGENT} x", "RewriteRule .* - [F]")
+    assert routes(*BASIC, *either)["/"].roles
     found = routes(*BASIC, "RewriteCond %{REQUEST_METHOD} !^(GET|HEAD)$", "RewriteRule .* - [F]")
     assert found["/"].roles
 
@@ -274,6 +276,12 @@ def test_a_rule_for_requests_that_no_route_can_name_shuts_the_site() -> None:
         name = section[1:].split()[0].rstrip(">")
         result = imported(vhost(*BASIC, section, "Require ip 10.0.0.1", f"</{name}>"))
         assert all(r.roles for r in parse(result.toml).sites[0].routes), section
+
+
+def test_a_rewrite_in_such_a_section_that_keeps_somebody_out_does_so_too() -> None:
+    for rule in ("RewriteRule ^ - [F]", "Redirect 403 /"):
+        result = imported(vhost(*BASIC, '<If "%{HTTP_USER_AGENT} =~ /x/">', rule, "</If>"))
+        assert all(r.roles for r in parse(result.toml).sites[0].routes), rule
 
 
 def test_a_path_that_goes_nowhere_does_not_fall_to_the_service_above() -> None:
@@ -399,6 +407,7 @@ def test_redirects_are_carried(line: str, expected: tuple[object, ...]) -> None:
         ("RewriteRule ^/old/(.*)$ http://h/$1 [R]", "as a redirect"),
         ("RewriteRule ^/(a|b)/(.*)$ https://h/$1 [R]", "not a pattern"),
         ("RewriteRule ^/old/(.*)$ https://h/$1?x=y [R]", "not a pattern"),
+        ("RewriteRule ^/old/(.*)$ https://h/$1 [R,NC]", "not a pattern"),
         ("RewriteRule ^/old/(.*)$ /new/$1", "rewriting is not carried over"),
         ("RewriteCond %{HTTP_HOST} ^www\nRewriteRule ^/old/(.*)$ https://h/$1 [R]", "holds under conditions"),
         ("RewriteEngine off\nRewriteRule ^/old/(.*)$ https://h/$1 [R]", "RewriteEngine is off"),
@@ -414,6 +423,24 @@ def test_other_redirects_are_left(line: str, why: str) -> None:
 def test_a_redirect_to_tls_that_tls_never_meets_is_nothing() -> None:
     lines = ("RewriteEngine on", "RewriteCond %{HTTPS} !=on", "RewriteRule ^ https://%{HTTP_HOST}%{REQUEST_URI} [R]")
     assert imported(vhost(*BASIC, *lines)).left == ()
+
+
+def test_httpd_asks_mod_rewrite_first_then_sections_then_the_host() -> None:
+    lines = ("ProxyPass / http://h/", "<Location /x>", "ProxyPass http://of-a-section/x", "Redirect https://second",
+             "</Location>", "<Location /y>", "ProxyPass http://of-a-section/y", "</Location>")  # fmt: skip
+    found = routes(*TLS, *lines)
+    assert found["/x"].redirect == "https://second"
+    assert str(found["/y"].upstream) == "http://of-a-section:80"
+    found = routes(*TLS, *lines, "RewriteRule ^/x(/.*)?$ https://first$1 [R]")
+    assert found["/x"].redirect == "https://first"
+
+
+def test_rules_outside_of_a_host_hold_within_where_httpd_says_so() -> None:
+    outside = "RewriteEngine on\nRewriteRule ^/x(/|$) - [F]\n<Location /z>\nRedirect https://h\n</Location>\n"
+    paths = {route.path for route in parse(imported(outside + vhost(*BASIC)).toml).sites[0].routes}
+    assert paths == {"/", "/z"}
+    inherited = imported(outside + vhost(*BASIC, "RewriteOptions Inherit"))
+    assert {route.path: bool(route.roles) for route in parse(inherited.toml).sites[0].routes}["/x"]
 
 
 def test_a_rule_that_shuts_one_path_shuts_no_other() -> None:

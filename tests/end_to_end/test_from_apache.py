@@ -72,6 +72,12 @@ Timeout 30
         RequestHeader set X-Area kept
         Header set X-Late second
     </Location>
+    <Location /section>
+        ProxyPass {two}/of-a-section
+    </Location>
+    <Location /section/redirected>
+        Redirect 303 https://section.example/x
+    </Location>
     <Location /kept/more>
         SSLRequire %{{SSL_CLIENT_S_DN_CN}} in {{"alice", "bob"}}
     </Location>
@@ -90,6 +96,9 @@ Timeout 30
         ProxySet lbmethod=byrequests
     </Proxy>
     ProxyPass / {one}/
+    <Location /late>
+        ProxyPass {two}/of-a-late-section
+    </Location>
     ProxyPassReverse / {one}/
 </VirtualHost>
 """
@@ -240,6 +249,7 @@ TARGETS = (
     "/", "/x?y=1", "/missing", "/old", "/old/x?y=1", "/older", "/away", "/away/x?y", "/moved/", "/moved/a/b?c=d",
     "/here", "/here/x?y", "/rewritten/x?y", "/shut", "/shut/x", "/shutter", "/kept", "/kept/x?y=%20", "/kept/more",
     "/kept/more/x", "/cut/x", "/cut/?y", "/hung/x?y", "/many/x",
+    "/section/x", "/section/redirected", "/section/redirected/x", "/late", "/late/x",
 )  # fmt: skip
 REQUEST_FIELDS = ("x-tenant", "x-debug", "x-area", "ssl_client_s_dn", "ssl_client_verify")
 RESPONSE_FIELDS = ("x-frame-options", "x-one", "x-late", "x-gone")
@@ -309,6 +319,7 @@ def test_only_what_needs_a_hand_is_left(both: Both) -> None:
     about = [line.split(" http")[0] for line in both.left]
     assert [line for line in about if not any(line == rule for rule, _ in RULES)] == [
         "RewriteRule ^/shut(/|$) - [F]",
+        "Redirect 303",
         'SSLRequire %{SSL_CLIENT_S_DN_CN} in {"alice", "bob"}',
         "ProxyPassReverse /kept",
     ]

@@ -15,7 +15,7 @@ from mutualgate.apache.access import always_of, grant_of
 from mutualgate.apache.grants import OPEN, Grant, all_of
 from mutualgate.apache.pools import Pool, pool_of
 from mutualgate.apache.report import Report, shortened
-from mutualgate.apache.rewriting import Target
+from mutualgate.apache.rewriting import Target, refuses
 from mutualgate.apache.syntax import Directive
 from mutualgate.apache.toml import array, string, table
 from mutualgate.apache.vhost import Area, VirtualHost
@@ -389,7 +389,8 @@ def _strict(area: Area) -> bool:
 def _only_asks(directive: Directive) -> bool:
     """Whether it is content with any certificate."""
     inner = directive.children
-    return directive.section and grant_of(inner) in (None, OPEN) and always_of(inner) == OPEN
+    strict = grant_of(inner) not in (None, OPEN) or always_of(inner) != OPEN or any(refuses(child) for child in inner)
+    return directive.section and not strict
 
 
 def _covers(path: str, other: str) -> bool:

@@ -81,6 +81,8 @@ class VirtualHost:
     """RewriteRule, each with its RewriteCond."""
     rewriting: bool = True
     """Whether RewriteEngine is on. Where nothing says so, it may be on in a file that we were not given."""
+    inherits: bool = False
+    """Whether a virtual host has the RewriteRules outside of it as well."""
     overrides: list[Target] = field(default_factory=list)
     """Where mod_rewrite, and a Redirect within `<Location>`, send requests: httpd asks them first."""
     targets: list[Target] = field(default_factory=list)
@@ -127,9 +129,12 @@ def understand(directives: Iterable[Directive], folder: Path) -> Found:
         if directive.is_("virtualhost"):
             host = copy.deepcopy(base)
             host.place, host.addresses, host.names = directive.place, list(directive.args), []
-            # httpd looks at those of the virtual host first, and takes no RewriteRule over.
-            host.targets, host.redirects, host.rewrites, host.overrides = [], [], [], []
+            # httpd looks at those of the virtual host first, and takes no RewriteRule over unless it is told to.
+            host.targets, host.redirects, host.rewrites = [], [], []
+            host.overrides = [target for target in base.overrides if not target.directive.is_("rewriterule")]
             reader.read(directive.children, host)
+            if host.inherits:
+                host.rewrites += base.rewrites
             reader.rewrite(host)
             host.targets += base.targets
             host.redirects += base.redirects
@@ -237,6 +242,8 @@ class _Reader:
                     host.redirects_to_tls = True
                 else:
                     host.redirects += redirect(d, None, self.report)
+            case "rewriteoptions" if any(arg.lower().startswith("inherit") for arg in d.args):
+                host.inherits = True
             case "rewriteengine":
                 host.rewriting = d.arg(0).lower() == "on"
             case "requestheader" | "header":
