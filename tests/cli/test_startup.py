@@ -34,6 +34,8 @@ NOT_LOADED = {
     ("client", "list"): EVERYTHING - STORE - ASYNC,
     ("client", "suspend", "nobody"): EVERYTHING - STORE - ASYNC,
     ("audit", "list"): EVERYTHING - STORE - ASYNC,
+    ("partner", "list"): EVERYTHING - STORE - ASYNC - CERTIFICATES,
+    ("partner", "add", "acme"): EVERYTHING - STORE - ASYNC - CERTIFICATES,
 }
 
 # A module of one noun is none of another's business.

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mutualgate.enrolment.renewals import Renewals
     from mutualgate.enrolment.service import Enrolment
     from mutualgate.enrolment.tries import WrongTries
+    from mutualgate.model.partner import Partner
     from mutualgate.notices.expiry import Expiry
     from mutualgate.notices.outbox import Outbox
     from mutualgate.notices.sender import Sender
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from mutualgate.partners.revocation import PartnerRevocation
     from mutualgate.partners.revocation_fetch import RevocationFetch
     from mutualgate.partners.service import Partners
-    from mutualgate.store import Store
+    from mutualgate.store import Store, Transaction
 
 
 class Services:
@@ -106,7 +107,6 @@ class Services:
             "renewals",
             "outbox",
             "sender",
-            "partners",
             "key_set_fetch",
             "register",
             "partner_invitations",
@@ -166,9 +166,8 @@ class Services:
     @cached_property
     def sightings(self) -> "Sightings":
         from mutualgate.app.sightings import Sightings
-        from mutualgate.app.telling import teller
 
-        return Sightings(self.store, teller(self.config, self.outbox))
+        return Sightings(self.store, self.tell)
 
     @cached_property
     def clients(self) -> "Clients":
@@ -198,10 +197,15 @@ class Services:
 
     @cached_property
     def partners(self) -> "Partners":
-        from mutualgate.app.telling import teller
         from mutualgate.partners.service import Partners
 
-        return Partners(self.store, self.by, teller(self.config, self.outbox), self.permits)
+        return Partners(self.store, self.by, self.tell, self.permits)
+
+    def tell(self, tx: "Transaction", partner: "Partner", subject: str, body: str, once: str) -> None:
+        """Tells a partner, by the configuration in force: what tells is loaded when there is something to tell."""
+        from mutualgate.app.telling import teller
+
+        teller(self.config, self.outbox)(tx, partner, subject, body, once)
 
     @staticmethod
     def permits(rules: Sequence[tuple[str, str]], kind: str, name: str) -> bool:
@@ -213,10 +217,9 @@ class Services:
     @cached_property
     def register(self) -> "Register":
         """Whether payment service providers have their licences; only in the process that has claimed the folder."""
-        from mutualgate.app.telling import teller
         from mutualgate.partners.register import Register
 
-        return Register(self.store, self.config.register, teller(self.config, self.outbox))
+        return Register(self.store, self.config.register, self.tell)
 
     @cached_property
     def trust(self) -> "Trust":
