@@ -138,7 +138,7 @@ def measure(made: Installation) -> None:
     with running(made) as (gate, ready):
         begun, memory = cpu_seconds(gate.pid), resident(gate.pid)
         time.sleep(FIRST_SECONDS)
-        first = cpu_seconds(gate.pid) - begun
+        first, then = cpu_seconds(gate.pid) - begun, resident(gate.pid)
         people = {"pin": made.pinned, "partner": made.under_partner, "stranger": made.stranger}
         for name, pair in people.items():
             (work / f"{name}.der").write_bytes(pair.der)
@@ -148,9 +148,11 @@ def measure(made: Installation) -> None:
         print(f"  snapshot: read and built      {loaded['seconds']:10.2f} s, {loaded['megabytes']:,.0f} MB more")
         print(f"  gate: from command to open    {ready:10.2f} s, {memory:,.0f} MB in all")
         print(f"  gate: its next {FIRST_SECONDS} seconds       {first:10.2f} s of CPU, without any request")
+        print(f"  gate: after that              {then:10,.0f} MB in all")
         print(
             f"  one revocation more, applied  {loaded['revocation']:10.3f} ms (at most {loaded['revocation_most']:.3f})"
         )
+        print(f"  revocation list, made anew    {loaded['list']:10.2f} s of CPU, {loaded['list_bytes'] / 1e6:,.1f} MB")
         for name, micros in zip(people, loaded["judgements"], strict=True):
             print(f"  judgement, {name:8}           {micros:10.1f} us of CPU")
         for name, times in one_more(made).items():
@@ -183,9 +185,10 @@ def running(made: Installation) -> Iterator[tuple[subprocess.Popen[str], float]]
 
 def load(folder: Path, files: list[Path]) -> None:
     """Reads the store and builds the snapshot, in a process of its own; prints seconds, growth of memory, what it
-    costs to judge the certificates in `files`, and how long one revocation more takes."""
+    costs to judge the certificates in `files`, how long one revocation more takes, and what a list that tells of it."""
     from mutualgate import snapshot
     from mutualgate.gate import Judge
+    from mutualgate.model.revocation import RevocationReason
     from mutualgate.snapshot import records
 
     services = Services(Folder(folder))
@@ -209,7 +212,14 @@ def load(folder: Path, files: list[Path]) -> None:
         judge = judge.after(delta)
         applied.append((time.perf_counter() - begun) * 1e3)
     said = {"seconds": took, "megabytes": grown, "judgements": costs}
-    print(json.dumps(said | {"revocation": statistics.median(applied), "revocation_most": max(applied)}))
+    said |= {"revocation": statistics.median(applied), "revocation_most": max(applied)}
+    services.authorities.crl("issuing")  # the gate has made it, or need not any more
+    with services.store.transaction() as tx:
+        issuing = services.authorities.get("issuing").id
+        tx.revocations.add_many(issuing, [(digest("one more", 0)[:16], services.clock(), RevocationReason.superseded)])
+    begun = time.thread_time()
+    made = services.authorities.crl("issuing")
+    print(json.dumps(said | {"list": time.thread_time() - begun, "list_bytes": len(made.der)}))
 
 
 def handshakes(everything: Sequence[Installation], count: int) -> None:
