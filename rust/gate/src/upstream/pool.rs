@@ -233,7 +233,8 @@ impl Pools {
                     && !pool.endpoint.is_retired()
                     && now.saturating_sub(one.idle_since) < IDLE_MILLISECONDS
             });
-            !pool.connections.is_empty()
+            // Whoever opens one shares it, and others wait for that.
+            !pool.connections.is_empty() || Rc::strong_count(&pool.opening) > 1
         });
     }
 }
@@ -284,6 +285,18 @@ mod tests {
         keep(None);
         assert!(!takes(Some(&anna)));
         assert!(takes(None));
+    }
+
+    #[test]
+    fn whoever_opens_a_connection_for_all_is_not_forgotten_meanwhile() {
+        let pools = Pools::default();
+        let endpoints = upstream().endpoints();
+        let opening = pools.opening(&endpoints[0]);
+        pools.expire(0);
+        assert!(Rc::ptr_eq(&opening, &pools.opening(&endpoints[0])));
+        drop(opening);
+        pools.expire(0);
+        assert!(pools.shared.borrow().is_empty());
     }
 
     #[tokio::test]
