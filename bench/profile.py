@@ -33,7 +33,7 @@ LOADS = {
 TOP = 30
 RELOADS = 100
 RELOAD_SECONDS = 0.1
-RELOAD = "Runner._reload (mutualgate/app/runner.py)"
+RELOAD = "InForce.reload (mutualgate/app/in_force.py)"
 
 # What a function belongs to, by its name: the first that fits.
 PARTS = (
@@ -209,6 +209,8 @@ def reloads(rig):
         if RELOAD in frames:
             total += int(times)
             functions.update(dict.fromkeys(frames[frames.index(RELOAD) :], int(times)))
+    if not total:
+        sys.exit(f"py-spy did not see {RELOAD}")
     return "\n".join(
         [
             *head("H", SCENARIOS["H"]),
@@ -228,7 +230,7 @@ def reloads(rig):
             "A reload, by function with what it calls, as far as it holds the interpreter's lock:",
             "",
             " share   function",
-            *(f"{times / max(total, 1):6.1%}   {name}" for name, times in functions.most_common(TOP)),
+            *(f"{times / total:6.1%}   {name}" for name, times in functions.most_common(TOP)),
             "",
         ]
     )

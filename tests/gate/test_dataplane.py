@@ -135,7 +135,9 @@ def test_settings_change_while_it_serves(world: World, plane: DataPlane) -> None
     port = opened(plane)
     assert world.ask(port, world.alice)[0] == ADMITTED
     settings = world.settings(routes=[[RouteSettings("/orders")]])
+    assert (plane.has(world.settings()), plane.has(settings)) == (True, False)
     assert plane.configure(settings, [world.batch(2, path="/orders")]) == 2
+    assert (plane.has(world.settings()), plane.has(settings)) == (False, True)
     assert world.ask(port, world.alice)[0] in (403, 404)
     assert world.ask(port, world.alice, "/orders")[0] == ADMITTED
     assert plane.configure(world.settings(), [world.batch(3)], anew=True) == 3

@@ -14,6 +14,7 @@ from rows import AT, authority, claim, client, credential, partner, pin
 
 from mutualgate.clock import system_clock
 from mutualgate.model.authority import Admits, Authority, AuthorityKind
+from mutualgate.model.change import ChangeKind
 from mutualgate.model.client import Client, ClientState
 from mutualgate.model.credential import Credential
 from mutualgate.model.foreign import ForeignList, OcspAnswer, OcspStatus
@@ -21,7 +22,7 @@ from mutualgate.model.names import Role
 from mutualgate.model.partner import Anchor, AnchorState, Member, MemberState, Partner, PartnerState, RuleKind
 from mutualgate.model.pin import Pin, PinKind, PinState
 from mutualgate.model.revocation import Revocation, RevocationReason
-from mutualgate.snapshot import build, delta
+from mutualgate.snapshot import build, delta, delta_of_sites
 from mutualgate.snapshot.records import (
     AnchorRecord,
     Batch,
@@ -203,6 +204,10 @@ def test_sites_are_replaced_when_they_are_given(store: Store) -> None:
     assert data is not None
     told.apply(data)
     assert told.sites == other
+    with store.transaction() as tx:
+        epoch = tx.changes.note(ChangeKind.SITES, "")
+    told.apply(delta_of_sites(epoch, SITES))
+    assert (told.sites, told.epoch) == (SITES, store.epoch())
 
 
 def test_a_bulk_change_asks_for_a_new_build(store: Store) -> None:
