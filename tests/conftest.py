@@ -46,6 +46,6 @@ def keys() -> KeyRing:
 @pytest.fixture
 def authorities(store: Store, keys: KeyRing) -> Authorities:
     """The service, with our root and issuing authority made."""
-    service = Authorities(store, keys, Policy(crl_url="http://gate.test/crl"), by="test")
+    service = Authorities(store, keys, lambda: Policy(crl_url="http://gate.test/crl"), by="test")
     service.create()
     return service

@@ -4,6 +4,7 @@ import getpass
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
 from installation import CONFIG, Installation
 
 from mutualgate.app import Folder, Services, services
@@ -93,9 +94,11 @@ def test_a_passphrase_that_is_lost_is_not_made_anew(installed: Installation) -> 
 
 def test_what_is_signed_goes_by_the_configuration_in_force(installed: Installation) -> None:
     made = installed.services()
-    before = made.policy.crl_url, made.authorities
+    authorities, before = made.authorities, made.policy.crl_url
     installed.config.write_text(f'{CONFIG}[authority]\ncrl_url = "http://crl.example/lists"\n')
     made.take(made.read_config())
-    assert made.policy.crl_url == "http://crl.example/lists" != before[0]
-    assert made.authorities is not before[1]
+    assert made.policy.crl_url == "http://crl.example/lists" != before
+    certificate = authorities.server_certificate("main", ["localhost"]).certificate
+    (point,) = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    assert [name.value for name in point.full_name or ()] == [f"{made.policy.crl_url}/issuing.crl"]
     made.close()

@@ -169,7 +169,7 @@ class TestCrl:
             authorities.served_crl("issuing")
 
     def test_the_life_is_the_policys(self, store: Store, keys: KeyRing, authorities: Authorities) -> None:
-        service = Authorities(store, keys, Policy(crl_life=timedelta(hours=12)))
+        service = Authorities(store, keys, lambda: Policy(crl_life=timedelta(hours=12)))
         crl = service.crl("issuing")
         assert crl.next_update - crl.this_update == timedelta(hours=12)
 

@@ -34,6 +34,7 @@ NOT_LOADED = {
     ("client", "list"): EVERYTHING - STORE - ASYNC,
     ("client", "suspend", "nobody"): EVERYTHING - STORE - ASYNC,
     ("audit", "list"): EVERYTHING - STORE - ASYNC,
+    ("ca", "list"): EVERYTHING - STORE - ASYNC - CERTIFICATES,
     ("partner", "list"): EVERYTHING - STORE - ASYNC - CERTIFICATES,
     ("partner", "add", "acme"): EVERYTHING - STORE - ASYNC - CERTIFICATES,
 }

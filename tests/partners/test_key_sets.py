@@ -300,7 +300,7 @@ def test_another_address_meanwhile(world: World) -> None:
 
 def test_no_set_touches_another_client(world: World, keys: KeyRing) -> None:
     """R22, R27: not by its keys, nor by those that an authority or a partner's CA has."""
-    Authorities(world.store, keys, Policy(), by="test").create()
+    Authorities(world.store, keys, by="test").create()
     key = pki.fresh_key()
     signed = Enrolment(world.store, keys, Policy(), by="test").sign("bert", pki.csr(key, "bert"))
     berts = pki.leaf(None, "bert's own")

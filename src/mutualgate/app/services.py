@@ -99,7 +99,6 @@ class Services:
         self.config = config
         for made_of_it in (
             "policy",
-            "authorities",
             "enrolment",
             "expiry",
             "invitations",
@@ -250,7 +249,7 @@ class Services:
     def authorities(self) -> "Authorities":
         from mutualgate.authorities.service import Authorities
 
-        return Authorities(self.store, self.keys, self.policy, self.by)
+        return Authorities(self.store, self.keys, lambda: self.policy, self.by)
 
     @cached_property
     def token_keys(self) -> "TokenKeys":

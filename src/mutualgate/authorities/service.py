@@ -3,7 +3,7 @@
 Does not know clients' requests (`enrolment`) nor how a gate learns of a change (`snapshot`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -75,12 +75,15 @@ class AuthorityView:
 
 
 class Authorities:
-    """The service. `keys` opens their keys when something is signed; `by` names who acts, for the audit log."""
+    """The service. `keys` opens their keys and `policy` says what is written when something is signed; `by` names who
+    acts, for the audit log."""
 
-    def __init__(self, store: Store, keys: KeyRing, policy: Policy | None = None, by: str = "operator") -> None:
+    def __init__(
+        self, store: Store, keys: KeyRing, policy: Callable[[], Policy] = Policy, by: str = "operator"
+    ) -> None:
         self._store = store
         self._keys = keys
-        self._policy = policy or Policy()
+        self._policy = policy
         self._by = by
 
     def hierarchy(self) -> Hierarchy | None:
@@ -119,7 +122,7 @@ class Authorities:
             tx.serials.reserve(root.id, serials.from_int(prepared.serial), "root", now)
             profile = IntermediateProfile(f"{short} Issuing CA", issuing_lifetime)
             signed, _ = issuing.issue(
-                tx, self._keys, root, profile, issuing_key.public_key(), now, self._policy, "issuing"
+                tx, self._keys, root, profile, issuing_key.public_key(), now, self._policy(), "issuing"
             )
             under = tx.authorities.add(
                 ISSUING,
@@ -147,7 +150,7 @@ class Authorities:
         key = make_key(kind)
         with self._store.transaction() as tx:
             root = rotation.current_root(tx) if under is None else issuing.find(tx, under)
-            made = rotation.new_issuing(tx, self._keys, self._policy, key, root, lifetime, now)
+            made = rotation.new_issuing(tx, self._keys, self._policy(), key, root, lifetime, now)
             facts: audit.Facts = {"not_after": made.not_after.isoformat(), "under": str(root.name)}
             self._record(tx, "authority.rotate", made, facts)
         return made
@@ -269,7 +272,7 @@ class Authorities:
             kept = exchange.stored(tx, self._keys, now)  # another process may have been faster
             if kept is not None:
                 return kept
-            made = exchange.issued(tx, self._keys, self._policy, now)
+            made = exchange.issued(tx, self._keys, self._policy(), now)
             about = {"serial": serials.text(serials.from_int(made.certificate.serial_number))}
             audit.record(tx, now, self._by, "recipient.issue", "scep", about)
         return made
@@ -289,7 +292,7 @@ class Authorities:
             kept = hosting.stored(tx, self._keys, site, wanted, now)  # another process may have been faster
             if kept is not None:
                 return kept
-            made = hosting.issued(tx, self._keys, self._policy, site, wanted, now)
+            made = hosting.issued(tx, self._keys, self._policy(), site, wanted, now)
             audit.record(
                 tx,
                 now,
@@ -309,13 +312,13 @@ class Authorities:
 
         Raises `NotFound`, and `Conflict` when we do not have its key.
         """
-        return lists.current(self._store, self._keys, self._policy, self.get(name))
+        return lists.current(self._store, self._keys, self._policy(), self.get(name))
 
     def crls(self) -> dict[AuthorityName, StoredCrl]:
         """The current CRL of every authority whose key we have and that has not expired, by its name."""
         with self._store.reading() as tx:
             wanted = _with_lists(tx, self._store.clock())
-        return {one.name: lists.current(self._store, self._keys, self._policy, one) for one in wanted}
+        return {one.name: lists.current(self._store, self._keys, self._policy(), one) for one in wanted}
 
     def due_crls(self) -> Sequence[lists.Due]:
         """Those of these CRLs that `crl` would make anew."""
