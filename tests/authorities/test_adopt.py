@@ -1,6 +1,7 @@
 """Adopting what the old recipe left: made with the openssl commands that people typed."""
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pki
@@ -158,9 +159,8 @@ def test_a_crl_comes_with_it(tmp_path: Path) -> None:
     estate(tmp_path, root, a=leaf)
     (tmp_path / "root.crl").write_bytes(pki.crl(root, leaf.certificate.serial_number, now=pki.real_now()))
     adoption = adopted(tmp_path)
-    assert adoption.crl is not None
-    assert adoption.crl_authority == 0
-    assert [entry.serial for entry in adoption.crl.entries()] == [adoption.issued[0].serial]
+    assert list(adoption.crls) == [0]
+    assert [entry.serial for entry in adoption.crls[0].entries()] == [adoption.issued[0].serial]
 
 
 def test_a_stale_crl_is_taken_and_reported(tmp_path: Path) -> None:
@@ -182,9 +182,25 @@ def test_the_crl_of_one_authority_in_a_bundle_finds_it(tmp_path: Path) -> None:
     first, second, third = new_root("a"), new_root("b"), new_root("b")
     (tmp_path / "rootCA.pem").write_bytes(first.pem + second.pem + third.pem)
     (tmp_path / "root.crl").write_bytes(pki.crl(third, 5, now=pki.real_now()))
-    assert adopted(tmp_path).crl_authority == 2
+    assert list(adopted(tmp_path).crls) == [2]
     (tmp_path / "root.crl").write_bytes(pki.crl(new_root("b"), 5, now=pki.real_now()))
     with pytest.raises(BadInput, match="was not signed by CN=b"):
+        adopted(tmp_path)
+
+
+def test_a_file_of_lists_is_taken_apart(tmp_path: Path) -> None:
+    first, second, other = new_root("a"), new_root("b"), new_root("c")
+    (tmp_path / "rootCA.pem").write_bytes(first.pem + second.pem)
+    late, early = pki.real_now(), pki.real_now() - timedelta(days=1)
+    lists = [pki.crl(second, 7, now=early), pki.crl(first, 5, now=late), pki.crl(second, 8, now=late),
+             pki.crl(second, 9, now=early), pki.crl(other, 6, now=late)]  # fmt: skip
+    (tmp_path / "root.crl").write_bytes(b"".join(lists))
+    adoption = adopted(tmp_path)
+    serials = {index: [entry.serial for entry in crl.entries()] for index, crl in adoption.crls.items()}
+    assert serials == {0: [b"\x05"], 1: [b"\x08"]}
+    assert the(adoption, "crl_of_another").where.endswith("list 5")
+    (tmp_path / "root.crl").write_bytes(lists[0] + pki.crl(new_root("a"), 5, now=late))
+    with pytest.raises(BadInput, match="was not signed by CN=a"):
         adopted(tmp_path)
 
 

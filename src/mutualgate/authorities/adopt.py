@@ -6,7 +6,7 @@ wrote X.509 v1 certificates.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -30,6 +30,7 @@ from mutualgate.reading.files import (
     holds_private_key,
     name_text,
     odd_serials_allowed,
+    pem_blocks,
     read_certificates,
     subject_text,
 )
@@ -94,12 +95,11 @@ class IssuedCertificate:
 
 @dataclass(frozen=True)
 class Adoption:
-    """What was found. `crl_authority` is the index of the authority whose CRL it is."""
+    """What was found. `crls` are the lists, by the index of the authority whose they are."""
 
     authorities: tuple[AdoptedAuthority, ...]
     issued: tuple[IssuedCertificate, ...]
-    crl: ForeignCrl | None
-    crl_authority: int | None
+    crls: Mapping[int, ForeignCrl]
     findings: tuple[Finding, ...]
     skipped: tuple[str, ...]
 
@@ -129,8 +129,8 @@ def adopt(estate: Estate, now: datetime, progress: Progress = lambda done, total
         keyed = next((index for index, authority in enumerate(authorities) if authority.key is not None), 0)
         serials = {int.from_bytes(leaf.serial, "big") for leaf in issued if leaf.authority == keyed}
         findings += serial_file_findings(read_file(estate.serial), str(estate.serial), serials)
-    crl, crl_authority = _crl(estate.crl, authorities, now, findings)
-    return Adoption(tuple(authorities), tuple(issued), crl, crl_authority, tuple(findings), tuple(skipped))
+    crls = {} if estate.crl is None else _crls(estate.crl, authorities, now, findings)
+    return Adoption(tuple(authorities), tuple(issued), crls, tuple(findings), tuple(skipped))
 
 
 def _authorities(estate: Estate, now: datetime, findings: list[Finding]) -> list[AdoptedAuthority]:
@@ -337,29 +337,51 @@ def _signer(
     return None
 
 
-def _crl(
-    path: Path | None, authorities: list[AdoptedAuthority], now: datetime, findings: list[Finding]
-) -> tuple[ForeignCrl | None, int | None]:
-    if path is None:
-        return None, None
-    where = str(path)
+def _crls(
+    path: Path, authorities: list[AdoptedAuthority], now: datetime, findings: list[Finding]
+) -> dict[int, ForeignCrl]:
+    """The lists in a file, each for the authority that signed it; of two of one authority, the later."""
     data = read_file(path, MAX_CRL_BYTES)
-    refusal: BadInput | None = None
-    for index, authority in enumerate(authorities):
+    lists = [der for label, der in pem_blocks(data, str(path)) if label == "X509 CRL"] if b"-----BEGIN " in data else []
+    crls: dict[int, ForeignCrl] = {}
+    for number, der in enumerate(lists, 1) if len(lists) > 1 else [(0, data)]:
+        where = f"{path}, list {number}" if number else str(path)
         try:
-            crl = read_crl(data, authority.certificate, now, where)
+            index, crl = _crl(der, authorities, now, where)
         except BadInput as error:
-            refusal = error if refusal is None or error.code != "other_issuer" else refusal
+            if not number or error.code != "other_issuer":
+                raise
+            findings.append(
+                Finding(
+                    "crl_of_another",
+                    Severity.WARNING,
+                    where,
+                    "It is the list of an authority that is not adopted here.",
+                    "It is left out.",
+                )
+            )
             continue
+        if index not in crls or crls[index].this_update < crl.this_update:
+            crls[index] = crl
+    for crl in crls.values():
         if crl.stale:
             findings.append(
                 Finding(
                     "stale_crl",
                     Severity.WARNING,
-                    where,
+                    str(path),
                     f"The CRL was to be replaced by {crl.next_update:%Y-%m-%d}.",
                     "What it lists is revoked here too; newer revocations are not known. Revoke them here.",
                 )
             )
-        return crl, index
+    return crls
+
+
+def _crl(data: bytes, authorities: list[AdoptedAuthority], now: datetime, where: str) -> tuple[int, ForeignCrl]:
+    refusal: BadInput | None = None
+    for index, authority in enumerate(authorities):
+        try:
+            return index, read_crl(data, authority.certificate, now, where)
+        except BadInput as error:
+            refusal = error if refusal is None or error.code != "other_issuer" else refusal
     raise refusal or BadInput("has no authority", where=where)

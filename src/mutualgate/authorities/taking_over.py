@@ -174,8 +174,8 @@ class TakeOver:
         )
 
     def _revocations(self, index: int, authority: Authority) -> int:
-        crl = self._adoption.crl
-        if crl is None or self._adoption.crl_authority != index:
+        crl = self._adoption.crls.get(index)
+        if crl is None:
             return 0
         left_out = 0
 

@@ -30,7 +30,7 @@ def adopt(
     key: Annotated[Path | None, typer.Option(help="Its private key, to go on signing and to publish a CRL.")] = None,
     serial: Annotated[Path | None, typer.Option(help="The serial file of openssl (rootCA.srl).")] = None,
     issued: Annotated[Path | None, typer.Option(help="A folder with the certificates that it signed.")] = None,
-    crl: Annotated[Path | None, typer.Option(help="Its revocation list, PEM or DER.")] = None,
+    crl: Annotated[Path | None, typer.Option(help="Its revocation list, PEM or DER; may be several in PEM.")] = None,
     name: Annotated[str | None, typer.Option(help="What to call it; by default after its common name.")] = None,
     admits: Annotated[
         str, typer.Option(help="signed: all that it signed; listed: only what is in --issued.")
