@@ -311,15 +311,10 @@ class _Reader:
         self.problems.append(Problem(str(self.path), at.line, at.column, key_of(place), problem, expected, fix))
 
 
-def default_of(setting: Setting, folder: Path) -> Any:
-    """The default of `setting`, read as a user's value is."""
-    return setting.kind.read(_value_of(setting.default or ""), folder)
-
-
 @cache
-def _value_of(default: str) -> Any:
-    """A few dozen texts, and half the work of reading a short file, if it were done each time."""
-    return tomllib.loads(f"value = {default}")["value"]
+def default_of(setting: Setting, folder: Path) -> Any:
+    """The default of `setting`, read as a user's value is. There are some sixty, most of what a short file says."""
+    return setting.kind.read(tomllib.loads(f"value = {setting.default}")["value"], folder)
 
 
 def assemble(draft: Draft, path: Path) -> Config:
