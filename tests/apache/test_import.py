@@ -494,8 +494,11 @@ def test_a_second_field_of_a_name_that_is_set_is_left() -> None:
 
 
 def test_what_the_gate_says_anyway_needs_no_word() -> None:
-    lines = ('RequestHeader set X-Forwarded-Proto "https"', "RequestHeader unset X-Forwarded-For", "RequestHeader "
-             'set SSL_CLIENT_CERT ""')  # fmt: skip
+    lines = (
+        'RequestHeader set X-Forwarded-Proto "https"',
+        "RequestHeader unset X-Forwarded-For early",
+        'RequestHeader set SSL_CLIENT_CERT ""',
+    )
     assert imported(vhost(*BASIC, *lines)).left == ()
 
 

@@ -60,7 +60,7 @@ def read(d: Directive, report: Report) -> Edit | Said | None:
         )
         return None
     removes = deed == "remove" or (deed == "set" and value == "")
-    if any(re.match(r"early$|env=|expr=", arg, re.IGNORECASE) for arg in args[2 if deed == "remove" else 3 :]):
+    if any(re.match(r"env=|expr=", arg, re.IGNORECASE) for arg in args[2 if deed == "remove" else 3 :]):
         report.leave(d, "a rule of a route knows no conditions", "Let the service do it, or take the condition away.")
         return None
     if direction == "request" and (variable := re.search(r"%\{(SSL_\w+)\}s", value)):

@@ -56,7 +56,8 @@ REASONS: Final = (
     (
         {"sslcacertificatepath", "sslcarevocationpath"},
         "the gate adopts authorities one by one",
-        "Run `mutualgate ca adopt --cert FILE` for each file there that is still in use, with --crl for its list.",
+        "Run `mutualgate ca adopt --cert FILE` for each file there that is still in use, with --crl for its list and "
+        "--depth, one less than SSLVerifyDepth, which is 1 where nothing says it.",
     ),
     (
         {"sslcadnrequestfile", "sslcadnrequestpath"},
