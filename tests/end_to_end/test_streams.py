@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from end_to_end import forge
 from end_to_end.forge import Identity
 from end_to_end.gate import Gate, running_gate
@@ -37,6 +38,11 @@ class Echo(Server):
         with contextlib.suppress(OSError):
             while data := peer.recv(65536):
                 heard += len(data)
+                if data.endswith(b"cut\n"):
+                    return  # as if nothing more were to be said
+                if data.endswith(b"end\n") and isinstance(peer, ssl.SSLSocket):
+                    peer.unwrap()
+                    return
                 if data.endswith(b"bye\n"):
                     peer.shutdown(socket.SHUT_WR)
                     mute = True
@@ -44,6 +50,41 @@ class Echo(Server):
                     peer.sendall(data)
             self.ended.append(heard)
             peer.sendall(b"all %d" % heard)
+
+
+class SecuredEcho(Echo):
+    """The same within TLS, which it ends only where it is told to."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.authority = forge.authority(folder)
+        own = forge.leaf(folder, self.authority, "echo", usages=None, alternative_names=[x509.DNSName("echo.test")])
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(own.certificate, own.key)
+        self._context.set_alpn_protocols(["http/1.1", "h2", "postgresql"])
+        self.protocols: list[str | None] = []
+
+    def meet(self, peer: socket.socket) -> None:
+        with self._context.wrap_socket(peer, server_side=True, suppress_ragged_eofs=False) as tls:
+            self.protocols.append(tls.selected_alpn_protocol())
+            super().meet(tls)
+
+    def pool(self) -> str:
+        """It as an upstream."""
+        return f"""
+[[upstreams]]
+name = "secured"
+servers = ["tls://{self.address}"]
+[upstreams.tls]
+ca_file = "{self.authority.certificate_file}"
+server_name = "echo.test"
+
+[[sites]]
+name = "secured"
+hosts = ["secured.test"]
+on_refusal = "alert"
+routes = [{{ path = "/", upstream = "secured", roles = ["ops"] }}]
+"""
 
 
 def sites(echo: str) -> str:
@@ -80,8 +121,15 @@ def echo() -> Iterator[Echo]:
 
 
 @pytest.fixture(scope="module")
-def gate(tmp_path_factory: pytest.TempPathFactory, echo: Echo) -> Iterator[Gate]:
-    with running_gate(tmp_path_factory.mktemp("streams") / "gate", sites(echo.address)) as gate:
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredEcho]:
+    with SecuredEcho(tmp_path_factory.mktemp("secured")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory, echo: Echo, secured: SecuredEcho) -> Iterator[Gate]:
+    text = sites(echo.address) + secured.pool()
+    with running_gate(tmp_path_factory.mktemp("streams") / "gate", text) as gate:
         yield gate
 
 
@@ -218,9 +266,10 @@ def test_an_open_connection_is_cut_when_its_client_may_no_longer_pass(gate: Gate
         assert read(other, 3) == b"two"
 
 
-def test_the_end_of_what_a_client_says_is_passed_on(gate: Gate, echo: Echo, anna: Identity) -> None:
+@pytest.mark.parametrize("site", ["raw.test", "secured.test"])
+def test_the_end_of_what_a_client_says_is_passed_on(gate: Gate, anna: Identity, site: str) -> None:
     come, go = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = gate.context(anna, alpn=()).wrap_bio(come, go, server_hostname="raw.test")
+    tls = gate.context(anna, alpn=()).wrap_bio(come, go, server_hostname=site)
     with socket.create_connection(("127.0.0.1", gate.port), SECONDS) as plain:
 
         def do(step: Callable[[], bytes | None]) -> bytes:
@@ -249,6 +298,32 @@ def test_the_end_of_what_the_service_says_is_passed_on(gate: Gate, echo: Echo, a
         tls.sendall(b"y" * 5000)
         tls.sendall(b"z")
     gate.program.wait_for(lambda: 5005 in echo.ended)
+
+
+def test_a_service_behind_tls_is_offered_no_protocol(gate: Gate, secured: SecuredEcho, anna: Identity) -> None:
+    """One that reads the offer would end the handshake: what the client speaks is not known (RFC 7301 3.2)."""
+    with dial(gate, anna, "secured.test") as tls:
+        tls.sendall(b"x" * 1_000_000)
+        assert read(tls, 1_000_000) == b"x" * 1_000_000
+    assert set(secured.protocols) == {None}
+
+
+@pytest.mark.parametrize("last", [b"end\n", b"cut\n"])
+def test_what_is_cut_short_on_the_way_from_the_service_does_not_end_well_for_the_client(
+    gate: Gate, secured: SecuredEcho, anna: Identity, last: bytes
+) -> None:
+    """RFC 8446 6.1: an end without close_notify may be somebody else's."""
+    with socket.create_connection(("127.0.0.1", gate.port), SECONDS) as plain:
+        context = gate.context(anna, alpn=())
+        with context.wrap_socket(plain, server_hostname="secured.test", suppress_ragged_eofs=False) as tls:
+            tls.sendall(b"one")
+            assert read(tls, 3) == b"one"
+            tls.sendall(last)
+            if last == b"end\n":
+                assert tls.recv(1) == b""
+            else:
+                with pytest.raises((ssl.SSLEOFError, ConnectionError)):
+                    tls.recv(1)
 
 
 def test_a_service_that_cannot_be_reached_is_a_close_that_is_counted(gate: Gate, anna: Identity) -> None:

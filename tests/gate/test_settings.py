@@ -69,6 +69,11 @@ WRONG = {
     "listen": ({"listen": ["nonsense"]}, r"listen.*nonsense"),
     "plain_listen": ({"plain_listen": ["127.0.0.1"]}, "plain_listen"),
     "upstream": ({"upstreams": [UpstreamSettings.at("ftp://x")]}, r"upstreams\[0\]\.servers\[0\]\.address.*ftp://x"),
+    "whom to trust": ({"upstreams": [UpstreamSettings.at("https://x")]}, r"upstreams\[0\]\.tls.*is missing"),
+    "whom to trust with bytes": (
+        {"upstreams": [UpstreamSettings.streaming("x", "tls://x:1")]},
+        r"upstreams\[0\]\.tls.*is missing",
+    ),
     "access_format": ({"access_format": "xml"}, "access_format.*xml"),
     "timeout": ({"timeouts": Timeouts(idle=-1.0)}, r"timeouts\.idle"),
     "not a time": ({"timeouts": Timeouts(idle=float("nan"))}, r"timeouts\.idle"),

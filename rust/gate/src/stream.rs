@@ -265,3 +265,32 @@ impl Way {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, BufWriter, duplex};
+
+    use super::*;
+
+    /// Polls once.
+    async fn once<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        let mut poll = Some(poll);
+        poll_fn(|cx| Poll::Ready(poll.take().expect("one call")(cx))).await
+    }
+
+    #[tokio::test]
+    async fn what_was_said_goes_before_more_is_waited_for() {
+        let ((mut client, mut from), (to, mut service)) = (duplex(64), duplex(64));
+        let mut to = BufWriter::new(to); // TLS may keep something back as well
+        let mut way = Way::default();
+        client.write_all(b"hello").await.expect("room");
+        let finish = |to: &mut BufWriter<_>, cx: &mut Context<'_>| Pin::new(to).poll_shutdown(cx);
+        let passed = once(|cx| way.poll(cx, &mut from, &mut to, finish)).await;
+        assert!(passed.is_pending());
+        let mut room = [0; 64];
+        let mut heard = ReadBuf::new(&mut room);
+        let read = once(|cx| Pin::new(&mut service).poll_read(cx, &mut heard)).await;
+        assert!(read.is_ready());
+        assert_eq!(heard.filled(), b"hello");
+    }
+}

@@ -137,17 +137,20 @@ class Successor:
     async def answer(self, sync: Callable[[], Awaitable[int]], proved: Callable[[], None]) -> None:
         """Takes over what changes for as long as this process lives: who is cut off there must be cut off here. Calls
         `proved` when the other one has served for a while."""
-        while said := await self._channel.hear():
-            if said.get("proved"):
-                proved()
-                await self._channel.say(main=True)
-                continue
-            try:
-                epoch = await sync()
-            except Exception:
-                log.exception("a change could not be taken over while the gate ends what is under way")
-                continue  # the other one waits for a moment, and its command says so
-            await self._channel.say(epoch=epoch)
+        try:
+            while said := await self._channel.hear():
+                if said.get("proved"):
+                    proved()
+                    await self._channel.say(main=True)
+                    continue
+                try:
+                    epoch = await sync()
+                except Exception:
+                    log.exception("a change could not be taken over while the gate ends what is under way")
+                    continue  # the other one waits for a moment, and its command says so
+                await self._channel.say(epoch=epoch)
+        finally:
+            self._channel.close()
 
     async def ended(self) -> str:
         """How it has ended, since it says nothing more; empty where it was told to."""

@@ -155,3 +155,69 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, sync::Arc, time::Duration};
+
+    use rustls::{ClientConfig, RootCertStore, ServerConfig, pki_types::ServerName};
+    use tokio::{net::TcpListener, time::timeout};
+    use tokio_rustls::{TlsAcceptor, server};
+
+    use super::*;
+
+    /// A stream within TLS whose socket holds little, and its other end.
+    async fn pair() -> (Stream, server::TlsStream<TcpStream>) {
+        let own = rcgen::generate_simple_self_signed(["app".to_owned()]).expect("a certificate");
+        let provider = || Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(own.cert.der().clone()).expect("a root");
+        let client = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("TLS")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let key = own.signing_key.serialize_der().try_into().expect("a key");
+        let server = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("TLS")
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)
+            .expect("a server");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let ours = TcpStream::connect(address).await.expect("a connection");
+        let (theirs, _) = listener.accept().await.expect("a connection");
+        socket2::SockRef::from(&ours)
+            .set_send_buffer_size(4096)
+            .expect("a small buffer");
+        let name = ServerName::try_from("app").expect("a name");
+        let (ours, theirs) = tokio::join!(
+            TlsConnector::from(Arc::new(client)).connect(name, ours),
+            TlsAcceptor::from(Arc::new(server)).accept(theirs)
+        );
+        let ours = ours.expect("a handshake");
+        (Stream::Tls(Box::new(ours)), theirs.expect("a handshake"))
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_before_a_full_socket_goes_with_the_flush() {
+        let (mut stream, mut peer) = pair().await;
+        let mut taken = 0;
+        poll_fn(|cx| {
+            while let Poll::Ready(count) = Pin::new(&mut stream).poll_write(cx, &[7; 16 * 1024]) {
+                taken += count.expect("a write");
+            }
+            Poll::Ready(())
+        })
+        .await;
+        let reading = tokio::spawn(async move {
+            let mut read = vec![0; taken];
+            peer.read_exact(&mut read).await
+        });
+        stream.flush().await.expect("a flush");
+        let read = timeout(Duration::from_secs(20), reading).await;
+        let read = read.expect("all that was taken arrives").expect("no panic");
+        assert_eq!(read.expect("no end"), taken);
+    }
+}
