@@ -59,6 +59,17 @@ async fn what_has_no_body_is_not_said_to_have_an_empty_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_length_that_some_readers_cannot_hold_goes_no_further() {
+    let world = World::new().await;
+    let mut alice = world.alice().await;
+    alice
+        .send("POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 9223372036854775808\r\n\r\n")
+        .await;
+    assert_eq!(alice.response().await.unwrap().status, 400);
+    assert!(world.upstream.requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_says_nothing_is_told_that_this_is_the_end() {
     let sites = vec![site("a.test", vec![route("/", Mode::Required)])];
     let world = World::with(sites, |settings| settings.timeouts.header = 0.3).await;

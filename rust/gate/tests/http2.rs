@@ -191,7 +191,8 @@ async fn a_body_of_no_bytes_is_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_calls_an_answer_off_lets_its_service_go() {
-    let world = World::new().await;
+    let sites = vec![site("a.test", vec![route("/", Mode::Required)])];
+    let world = World::with(sites, |settings| settings.timeouts.response = 60.0).await;
     let mut alice = open_h2(&world, Hello::new("a.test").identity(&world.alice)).await;
     let upstream = world.upstream.clone();
     // Before it begins, and while more of it is waited for.

@@ -415,6 +415,23 @@ mod tests {
     }
 
     #[test]
+    fn a_length_is_said_once_and_only_of_a_body() {
+        for (start, lengths) in [
+            ("200 OK\r\nContent-Length: 3\r\nContent-Length: 3", 1),
+            (
+                "200 OK\r\nConnection: Content-Length\r\nContent-Length: 3",
+                1,
+            ),
+            ("304 Not Modified\r\nContent-Length: 3", 1),
+            ("204 No Content\r\nContent-Length: 0", 0),
+            ("103 Early Hints\r\nContent-Length: 0", 0),
+        ] {
+            let head = head(&format!("HTTP/1.1 {start}\r\n\r\n")).unwrap().unwrap();
+            assert_eq!(head.fields.iter().count(), lengths, "{start}");
+        }
+    }
+
+    #[test]
     fn interim_responses_come_one_by_one() {
         let mut inbox = BytesMut::from(
             "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
