@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.serialization import Encoding as Form
 from cryptography.hazmat.primitives.serialization import pkcs12
 from page_keys import PageKeys, needs_node, node_is_fit
 
+from mutualgate.authorities.alphabet import ALPHABET
 from mutualgate.authorities.keys import PrivateKey
 from mutualgate.authorities.p12 import (
-    ALPHABET,
     PASSWORD_CHARACTERS,
     Encoding,
     check_password,

@@ -34,6 +34,8 @@ NOT_LOADED = {
     ("client", "list"): EVERYTHING - STORE - ASYNC,
     ("client", "suspend", "nobody"): EVERYTHING - STORE - ASYNC,
     ("audit", "list"): EVERYTHING - STORE - ASYNC,
+    ("invite", "anna"): EVERYTHING - STORE - ASYNC - CONFIGURATION,
+    ("invitation", "list"): EVERYTHING - STORE - ASYNC - CONFIGURATION,
     ("ca", "list"): EVERYTHING - STORE - ASYNC - CERTIFICATES,
     ("partner", "list"): EVERYTHING - STORE - ASYNC - CERTIFICATES,
     ("partner", "add", "acme"): EVERYTHING - STORE - ASYNC - CERTIFICATES,

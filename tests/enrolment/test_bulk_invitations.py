@@ -7,6 +7,7 @@ import pytest
 from conftest import Hands
 
 from mutualgate import audit
+from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
@@ -14,6 +15,7 @@ from mutualgate.enrolment.bulk_invitations import PART, BulkInvitations, Done, N
 from mutualgate.enrolment.invitation_use import InvitationUse
 from mutualgate.enrolment.invitations import Invitations
 from mutualgate.enrolment.people import Person, read_people
+from mutualgate.enrolment.signing import Signer
 from mutualgate.errors import BadInput
 from mutualgate.model.names import ClientName
 from mutualgate.store import Store
@@ -34,7 +36,7 @@ class Paper:
 
 @pytest.fixture
 def invitations(store: Store, keys: KeyRing, authorities: Authorities) -> Invitations:
-    return Invitations(store, keys)
+    return Invitations(store, lambda: Signer(keys, Policy(), "operator"))
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from mutualgate.clients import Clients
 from mutualgate.enrolment.invitation_use import InvitationUse
 from mutualgate.enrolment.invitations import Invitations
 from mutualgate.enrolment.outcome import Outcome
+from mutualgate.enrolment.signing import Signer
 from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound, Unavailable
 from mutualgate.model.certificate import spki_fingerprint
 from mutualgate.model.client import ClientState
@@ -41,7 +42,7 @@ def clients(store: Store) -> Clients:
 
 @pytest.fixture
 def invitations(store: Store, keys: KeyRing, authorities: Authorities) -> Invitations:
-    return Invitations(store, keys, Policy(crl_url="http://gate.test/crl"), by="test")
+    return Invitations(store, lambda: Signer(keys, Policy(crl_url="http://gate.test/crl"), "test"), by="test")
 
 
 @pytest.fixture
@@ -624,9 +625,13 @@ class Letters:
         self.kept.append((kind, recipient, subject, body))
 
 
+def signer(keys: KeyRing) -> Callable[[], Signer]:
+    return lambda: Signer(keys, Policy(), "operator")
+
+
 def posting(store: Store, keys: KeyRing, letters: Letters) -> Invitations:
     return Invitations(
-        store, keys, base_url=lambda: "https://gate.test/join", outbox=letters, organisation="Example Ltd"
+        store, signer(keys), base_url=lambda: "https://gate.test/join", outbox=letters, organisation="Example Ltd"
     )
 
 
@@ -650,11 +655,13 @@ def test_without_a_portal_or_an_address_nobody_is_invited_by_letter(
     store: Store, keys: KeyRing, clients: Clients
 ) -> None:
     with pytest.raises(NotFound, match="portal"):
-        Invitations(store, keys, outbox=Letters()).invite("anna", mail_to="a@b.example")
+        Invitations(store, signer(keys), outbox=Letters()).invite("anna", mail_to="a@b.example")
     with pytest.raises(BadInput):
         posting(store, keys, Letters()).invite("anna", mail_to="a@b.example\nBcc: c@d.example")
     with pytest.raises(BadInput):
-        Invitations(store, keys, base_url=lambda: "https://gate.test/join").invite("anna", mail_to="a@b.example")
+        Invitations(store, signer(keys), base_url=lambda: "https://gate.test/join").invite(
+            "anna", mail_to="a@b.example"
+        )
     assert clients.list().total == 0
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mutualgate.enrolment.partner_invitations import PartnerInvitations
     from mutualgate.enrolment.renewals import Renewals
     from mutualgate.enrolment.service import Enrolment
+    from mutualgate.enrolment.signing import Signer
     from mutualgate.enrolment.tries import WrongTries
     from mutualgate.model.partner import Partner
     from mutualgate.notices.expiry import Expiry
@@ -276,14 +277,18 @@ class Services:
 
         return Invitations(
             self.store,
-            self.keys,
-            self.policy,
+            self._signer,
             self.by,
             base_url=self.base_url,
             outbox=self.outbox,
             organisation=self.config.authority.organisation,
             letter=self.config.portal.letter,
         )
+
+    def _signer(self) -> "Signer":
+        from mutualgate.enrolment.signing import Signer
+
+        return Signer(self.keys, self.policy, self.by)
 
     @cached_property
     def invitation_use(self) -> "InvitationUse":

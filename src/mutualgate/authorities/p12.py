@@ -16,12 +16,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import KeySerializationEncryption, PrivateFormat
 from cryptography.hazmat.primitives.serialization.pkcs12 import PBES, serialize_key_and_certificates
 
+from mutualgate.authorities.alphabet import ALPHABET
 from mutualgate.authorities.keys import PrivateKey
 from mutualgate.errors import BadInput
 from mutualgate.reading.files import shown
 
-ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz"
-"""Letters and digits that cannot be taken for one another (no 0 O o, 1 I l): ASCII, since readers differ beyond it."""
 PASSWORD_CHARACTERS = 20
 """20 of 56: 116 bits. `compat` is old cryptography and both have a MAC of 2,048 rounds: the password carries them."""
 MIN_PASSWORD_CHARACTERS = 14

@@ -7,16 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mutualgate import audit
-from mutualgate.authorities.csr import read_csr
-from mutualgate.authorities.issuing import Policy
-from mutualgate.authorities.keyring import KeyRing
 from mutualgate.clients import states, subject
 from mutualgate.clients.service import parse_contact
-from mutualgate.enrolment import own, tokens
-from mutualgate.enrolment.handed_in import HandedIn, describe
+from mutualgate.enrolment import tokens
 from mutualgate.enrolment.letter import fill, mail_address, read_template
 from mutualgate.enrolment.opening import (
     LIFE,
@@ -30,8 +26,6 @@ from mutualgate.enrolment.opening import (
     one_page,
     ways_of,
 )
-from mutualgate.enrolment.outcome import Outcome, accept_csr, accept_own
-from mutualgate.enrolment.signing import Signer
 from mutualgate.errors import BadInput, NotFound
 from mutualgate.model.client import Client
 from mutualgate.model.invitation import Invitation, InvitationState, Way
@@ -39,6 +33,11 @@ from mutualgate.model.names import ClientName
 from mutualgate.model.names import roles as parse_roles
 from mutualgate.store import Store, Transaction
 from mutualgate.store.invitations import NewInvitation
+
+if TYPE_CHECKING:
+    from mutualgate.enrolment.handed_in import HandedIn
+    from mutualgate.enrolment.outcome import Outcome
+    from mutualgate.enrolment.signing import Signer
 
 
 def no_portal() -> str:
@@ -80,7 +79,7 @@ class Invited:
 
 
 class Invitations:
-    """The service. `by` names who acts, for the audit log.
+    """The service. `by` names who acts, for the audit log; `signer` signs what is approved, and is made then.
 
     `base_url` gives the portal's address, or raises `NotFound`; `outbox` takes letters.
     """
@@ -88,8 +87,7 @@ class Invitations:
     def __init__(
         self,
         store: Store,
-        keys: KeyRing,
-        policy: Policy | None = None,
+        signer: "Callable[[], Signer]",
         by: str = "operator",
         *,
         base_url: Callable[[], str] = no_portal,
@@ -98,7 +96,7 @@ class Invitations:
         letter: Path | None = None,
     ) -> None:
         self._store = store
-        self._signer = Signer(keys, policy or Policy(), by)
+        self._signer = signer
         self._by = by
         self._base_url = base_url
         self._outbox = outbox
@@ -183,8 +181,10 @@ class Invitations:
         with self._store.reading() as tx:
             return tx.invitations.submitted(id)
 
-    def handed_in(self, id: int) -> HandedIn | None:
+    def handed_in(self, id: int) -> "HandedIn | None":
         """What was handed in and waits, or was accepted, in words. Raises `NotFound`."""
+        from mutualgate.enrolment.handed_in import describe
+
         with self._store.reading() as tx:
             invitation = by_id(tx, id).invitation
             return describe(invitation, tx.invitations.submitted(id) or b"", self._store.clock())
@@ -197,8 +197,12 @@ class Invitations:
         """Turns down what was handed in. Raises `NotFound`, `Conflict` when nothing waits."""
         return self._close(id, "invitation.decline", InvitationState.DECLINED, (InvitationState.WAITING,))
 
-    def approve(self, id: int) -> Outcome:
+    def approve(self, id: int) -> "Outcome":
         """Accepts what was handed in. Raises `NotFound`, `Conflict` when nothing waits or it cannot be any more."""
+        from mutualgate.authorities.csr import read_csr
+        from mutualgate.enrolment import own
+        from mutualgate.enrolment.outcome import accept_csr, accept_own
+
         now = self._store.clock()
         with self._store.transaction() as tx:
             opened = by_id(tx, id)
@@ -211,9 +215,9 @@ class Invitations:
             # Whoever waited has time to fetch it.
             tx.invitations.set(id, {"expires": max(invitation.expires, now + LIFE)})
             if invitation.way is not Way.OWN:
-                return accept_csr(tx, self._signer, opened, read_csr(data, "the CSR"), now)
+                return accept_csr(tx, self._signer(), opened, read_csr(data, "the CSR"), now)
             leaf, _ = own.read_chain([data])
-            return accept_own(tx, self._signer, opened, leaf, now)
+            return accept_own(tx, self._signer(), opened, leaf, now)
 
     def renew_link(self, id: int, *, life: timedelta = LIFE) -> Invited:
         """Gives an unused or expired invitation a new link, code and second factor; the old ones open nothing.

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
-from mutualgate.authorities.profiles import MAX_LIFETIME, MIN_LIFETIME
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.client import Client
 from mutualgate.model.invitation import Invitation, InvitationState, Way
@@ -143,10 +142,13 @@ def ways_of(ways: Iterable[Way]) -> tuple[Way, ...]:
 
 def check_times(validity: timedelta | None, life: timedelta) -> None:
     """Raises `BadInput` for a certificate or a link that would last too long or too short."""
-    if validity is not None and not MIN_LIFETIME <= validity <= MAX_LIFETIME:
-        raise BadInput(
-            f"a certificate cannot be valid for {validity}", expected=f"one hour to {MAX_LIFETIME.days} days"
-        )
+    if validity is not None:
+        from mutualgate.authorities.profiles import MAX_LIFETIME, MIN_LIFETIME
+
+        if not MIN_LIFETIME <= validity <= MAX_LIFETIME:
+            raise BadInput(
+                f"a certificate cannot be valid for {validity}", expected=f"one hour to {MAX_LIFETIME.days} days"
+            )
     if not SHORTEST_LIFE <= life <= LONGEST_LIFE:
         raise BadInput(f"an invitation cannot be open for {life}", expected="5 minutes to 366 days")
 

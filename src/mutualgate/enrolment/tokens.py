@@ -10,7 +10,7 @@ import re
 import secrets
 from dataclasses import dataclass, field
 
-from mutualgate.authorities.p12 import ALPHABET
+from mutualgate.authorities.alphabet import ALPHABET
 from mutualgate.store.invitations import Hashes
 
 TOKEN_BYTES = 32
