@@ -361,6 +361,26 @@ mod tests {
     }
 
     #[test]
+    fn what_concerns_a_clients_connection_is_left_out_whether_it_says_so_or_not() {
+        let fields = [
+            "keep-alive",
+            "proxy-connection",
+            "upgrade",
+            "http2-settings",
+            "transfer-encoding",
+            "content-length",
+            "expect",
+            "proxy-authenticate",
+            "proxy-authorization",
+            "x-request-id",
+        ];
+        let text = written(request(Version::HTTP_11, &fields.map(|name| (name, "x"))));
+        let (before, after) = text.split_once("via: ").unwrap();
+        assert_eq!(before, "GET /x?y=z HTTP/1.1\r\nhost: a.test\r\n");
+        assert!(!after.contains(": x\r\n"), "{after}");
+    }
+
+    #[test]
     fn what_a_client_takes_beside_trailers_is_not_asked_of_a_service() {
         for (takes, asked) in [
             ("gzip, Trailers;q=1", ""),
