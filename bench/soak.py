@@ -216,10 +216,20 @@ def opened(pki, options):
 
 
 def measured(site, seconds):
-    """What the gate can serve of the mix when twice that is asked of it, with the neighbour and all else in place."""
+    """What the gate can serve of the mix as it comes, with the neighbour and all else in place.
+
+    When twice as much is asked of it as there is time for, it has all of its share of the core, but takes requests in
+    bunches, which cost less each. What a request costs that is served when it comes shows below that.
+    """
     costs = {mode: _cost(site, mode, seconds / 2) for mode in MIX}
     # What would keep a whole core busy for so long; it takes longer, since half of one is there.
-    rates = {mode: part / costs[mode] for mode, part in MIX.items()}
+    share, bunched = _served(site, {mode: part / costs[mode] for mode, part in MIX.items()}, seconds)
+    needed, single = _served(site, {mode: 0.7 * rate for mode, rate in bunched.items()}, seconds)
+    return Capacity({mode: rate * share / needed for mode, rate in single.items()}, share)
+
+
+def _served(site, rates, seconds):
+    """The share of a core that the gate needed when so much was asked of it, and how much it served a second."""
     before = process.cpu_seconds(site.pid)
     loads = ended(begun(site, rates, seconds))
     spent = process.cpu_seconds(site.pid) - before
@@ -227,7 +237,7 @@ def measured(site, seconds):
         if load.result["errors"]:
             raise SystemExit(f"{load.result['errors']} errors before anything went wrong: {load.result['error']}")
     took = max(seconds, *(load.result["seconds"] for load in loads))
-    return Capacity({mode: rate * seconds / took for mode, rate in rates.items()}, spent / took)
+    return spent / took, {mode: rate * seconds / took for mode, rate in rates.items()}
 
 
 def _cost(site, mode, seconds):

@@ -97,7 +97,7 @@ def test_systemd_hears_of_every_step(tmp_path: Path, ports: tuple[int, int, int]
         gate = Gate(folder, *ports, program)
         sender, said = manager.hear("READY=1")
         assert sender == main
-        assert f"STATUS=1 sites at 127.0.0.1:{ports[0]}" in said
+        assert f"STATUS=1 site at 127.0.0.1:{ports[0]}" in said
         assert manager.hear("WATCHDOG=1")[0] == main
 
         os.kill(main, signal.SIGHUP)
