@@ -71,16 +71,47 @@ upstream = "two"
 """
 
 
-@contextlib.contextmanager
-def neighbour():
-    """A program beside the gate that wants all of its core, at the same priority."""
-    with process.pinned(SERVER_CORE):
-        running = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-    try:
-        yield
-    finally:
-        running.kill()
-        running.wait()
+class Neighbour:
+    """A program beside the gate that wants all of its core, at the same priority, and says how fast it goes."""
+
+    program = """
+import time
+while True:
+    end, spent, turns = time.monotonic() + 1, time.thread_time(), 0
+    while time.monotonic() < end:
+        turns += 1
+    print(time.monotonic(), turns / (time.thread_time() - spent), flush=True)
+"""
+
+    def __init__(self):
+        self.seconds = []
+        """(moment, turns in a second of CPU time) each."""
+        with process.pinned(SERVER_CORE):
+            self.running = subprocess.Popen([sys.executable, "-c", self.program], stdout=subprocess.PIPE, text=True)
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.running.stdout:
+            self.seconds.append(tuple(map(float, line.split())))
+
+    def speed(self, begin, end):
+        """The least of it from `begin` to `end`, as a part of its median.
+
+        CPU time runs on while a virtual machine is made to wait, and only its host knows; then all that runs here
+        takes more of it.
+        """
+        usual = statistics.median(turns for _, turns in self.seconds)
+        return min((turns for moment, turns in self.seconds if begin <= moment <= end), default=usual) / usual
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.running.kill()
+        self.running.wait()
+        self.reader.join()
+        self.running.stdout.close()
 
 
 class Upstream:
@@ -161,12 +192,12 @@ def main():
     random.seed(options.seed)
     site = opened(prepare_pki(["A"]), options)
     try:
-        with neighbour():
+        with Neighbour() as neighbour:
             capacity = measured(site, options.capacity)
             rates = {mode: options.share * rate for mode, rate in capacity.rates.items()}
             print(f"capacity: {_rates(capacity.rates)}", file=sys.stderr, flush=True)
             calm = ended(begun(site, rates, CALM_SECONDS))
-            return report(site, capacity, calm, *soak(site, rates, options), options)
+            return report(site, neighbour, capacity, calm, *soak(site, rates, options), options)
     finally:
         with contextlib.suppress(OSError):
             os.kill(site.pid, signal.SIGTERM)
@@ -304,7 +335,7 @@ def inject(site, start, seconds, options, done):
         print(f"{begin:6.1f} s  {fault.name}: {outcome}", file=sys.stderr, flush=True)
 
 
-def report(site, capacity, calm, loads, done, watch, options):
+def report(site, neighbour, capacity, calm, loads, done, watch, options):
     wrong = [f"{fault.name}: {outcome}" for _, _, fault, outcome, failed in done if failed]
     print(
         f"Capacity of half a core: {_rates(capacity.rates)}; the gate had {capacity.share:.0%} of a core in use.\n"
@@ -330,7 +361,7 @@ def report(site, capacity, calm, loads, done, watch, options):
         times = (result["p50_us"], before.result["p99_us"], result["p99_us"], options.p99 * 1000, max(load.p99_us))
         cells += [f"{micros / 1000:,.1f} ms" for micros in times]
         print(f"| {' | '.join(cells)} |")
-    print("\n" + "\n".join([*_memory(watch, wrong), *_cuts(site)]) + "\n")
+    print("\n" + "\n".join([*_late(loads, watch, neighbour, options), *_memory(watch, wrong), *_cuts(site)]) + "\n")
     print("\n".join(_by_kind(loads, done)))
     for line in wrong:
         print(f"WRONG: {line}", file=sys.stderr)
@@ -341,6 +372,21 @@ def _rates(rates):
     return ", ".join(f"{rate:,.0f} {mode}s" for mode, rate in rates.items()).replace(
         "keepalives", "kept-alive requests"
     )
+
+
+def _late(loads, watch, neighbour, options):
+    """Which seconds were above the bound, and whether everything was slower then."""
+    start = watch.seen[0][0]
+    for load in loads:
+        late = [second for second, value in enumerate(load.p99_us) if value > options.p99 * 1000]
+        if late:
+            speed = neighbour.speed(start + late[0] - 10, start + late[-1] + 1)
+            yield (
+                f"{load.name}: above the bound in {len(late)} seconds, {late[0]} to {late[-1]}; from ten seconds "
+                f"before the neighbour went at {speed:.0%} of its speed, at the least."
+            )
+    speed = neighbour.speed(start, watch.seen[-1][0])
+    yield f"The machine gave {speed:.0%} of its usual speed in its slowest second, as the neighbour saw it."
 
 
 def _memory(watch, wrong):
