@@ -6,17 +6,18 @@ from types import ModuleType
 from typing import Any
 
 
-def postpone(*names: str) -> None:
-    """Lets `import` give these modules at once, and loads each when something of it is used.
+def postpone(name: str, **known: object) -> None:
+    """Lets `import` give this module at once, and loads it when something of it is used that is not `known` here.
 
     For what libraries import and hardly ever use. (LazyLoader of importlib loads at the second `import` already.)
     """
-    for name in names:
-        if name not in sys.modules:
-            sys.modules[name] = module = _Postponed(name)
-            package, _, last = name.rpartition(".")
-            if package:
-                setattr(import_module(package), last, module)
+    if name in sys.modules:
+        return
+    sys.modules[name] = module = _Postponed(name)
+    vars(module).update(known)
+    package, _, last = name.rpartition(".")
+    if package:
+        setattr(import_module(package), last, module)
 
 
 class _Postponed(ModuleType):

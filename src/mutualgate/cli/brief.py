@@ -1,6 +1,7 @@
 """What makes a command begin and end sooner; not for `up`, which stays."""
 
 import gc
+import inspect
 import os
 import sys
 from typing import NoReturn
@@ -16,6 +17,8 @@ def begin() -> None:
     gc.set_threshold(_OBJECTS)
     # SQLAlchemy looks for other databases by it; with what it imports (e-mail, zip files) it is a tenth of its time.
     postpone("importlib.metadata")
+    # SQLAlchemy has a side for event loops, which no command uses; all that it takes at its import is this function.
+    postpone("asyncio", iscoroutine=inspect.iscoroutine)
 
 
 def end(status: int) -> NoReturn:
