@@ -74,7 +74,7 @@ def overview(store: Store) -> Overview:
         return Overview(
             epoch=tx.changes.epoch(),
             clients={str(state): number for state, number in tx.clients.counts().items()},
-            authorities=[(str(one.name), one.not_after) for one in tx.authorities.all()],
+            authorities=[(str(name), not_after) for name, not_after in tx.authorities.ends()],
             lists=[(name, state.next_update) for name, state in signed],
             lists_behind={name: lists.is_behind(tx, state) for name, state in signed},
             letters=tx.outbox.count(),

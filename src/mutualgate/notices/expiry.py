@@ -187,7 +187,7 @@ class Expiry:
         """What there are few of: looked at one by one."""
         everything = [
             *self._site_certificates(now),
-            *_authorities(tx),
+            *_authorities(tx, window[1]),
             *_own_lists(tx, now),
             *_partner_cas(tx, now, window[1]),
             *_partner_lists(tx, now),
@@ -245,11 +245,10 @@ def _line(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)[:200]
 
 
-def _authorities(tx: Transaction) -> Iterable[Expiring]:
-    """Ours; one that has a successor of its kind is on its way out."""
-    everything = tx.authorities.all()
+def _authorities(tx: Transaction, until: datetime) -> Iterable[Expiring]:
+    """Ours and adopted ones; one of ours that has a successor of its kind is on its way out."""
     own = tx.authorities.own()
-    for one in everything:
+    for one in tx.authorities.ending(until):
         newer = one.kind is not AuthorityKind.ADOPTED and any(
             other.kind is one.kind and other.created > one.created and other.not_after > one.not_after for other in own
         )

@@ -82,6 +82,15 @@ class Authorities:
         ours = authority.c.kind != str(AuthorityKind.ADOPTED)
         return self._read(self._query().where(ours).order_by(authority.c.id))
 
+    def ending(self, until: datetime) -> list[Authority]:
+        """Those that end before `until`, oldest first."""
+        return self._read(self._query().where(authority.c.not_after < until).order_by(authority.c.id))
+
+    def ends(self) -> list[tuple[AuthorityName, datetime]]:
+        """The name of each and its notAfter, oldest first: quicker than `all` where there are thousands."""
+        rows = self._connection.execute(select(authority.c.name, authority.c.not_after).order_by(authority.c.id))
+        return [(AuthorityName(name), not_after) for name, not_after in rows]
+
     def with_keys(self) -> list[Authority]:
         """Those whose keys are here, oldest first."""
         return self._read(
