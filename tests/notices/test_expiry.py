@@ -121,6 +121,18 @@ def test_a_successor_silences(world: World) -> None:
     assert all(one.within[90] == 0 for one in world.expiry().summary() if one.kind is ExpiryKind.CREDENTIAL)
 
 
+def test_authorities_until_their_successor_is_there(world: World, authorities: Authorities) -> None:
+    ends = {str(view.authority.name): view.authority.not_after for view in authorities.list()}
+    assert ends["issuing"] < ends["root"]
+    world.clock.now = ends["issuing"] - 20 * DAY
+    assert world.names(kind=ExpiryKind.AUTHORITY) == ["authority:issuing"]
+    assert world.names(19, ExpiryKind.AUTHORITY) == []
+    authorities.rotate_issuing()
+    assert world.names(kind=ExpiryKind.AUTHORITY) == []
+    world.clock.now = ends["root"] - 20 * DAY
+    assert "authority:root" in world.names(kind=ExpiryKind.AUTHORITY)
+
+
 def test_revoked_and_gone_ones_are_no_news(world: World) -> None:
     world.issue("anna", 10)
     world.issue("ben", 10)
