@@ -2,56 +2,18 @@
 
 import re
 import tomllib
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
+from apache.hosts import BASIC, CN, TLS, config, imported, routes, vhost, whys
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mutualgate.apache.import_ import Imported, import_file, import_text
-from mutualgate.config import Config, Mode, Upstream, UpstreamConfig, parse
+from mutualgate.apache.import_ import Imported, import_file
+from mutualgate.config import Mode, Upstream, UpstreamConfig, parse
 from mutualgate.config.shape import Balance, Check, Protocol
 from mutualgate.errors import BadInput
-
-
-class Nothing:
-    def read(self, pattern: str) -> Sequence[tuple[str, str]]:
-        return []
-
-
-def imported(text: str) -> Imported:
-    return import_text(text, "site.conf", Nothing(), Path("/etc/apache2"))
-
-
-def vhost(*lines: str, address: str = "*:443") -> str:
-    inner = "\n".join(f"    {line}" for line in lines)
-    return f"<VirtualHost {address}>\n{inner}\n</VirtualHost>\n"
-
-
-TLS = (
-    "ServerName shop.example.com",
-    "SSLEngine on",
-    "SSLCertificateFile /etc/ssl/shop.crt",
-    "SSLCertificateKeyFile /etc/ssl/shop.key",
-    "SSLCACertificateFile /etc/ssl/rootCA.pem",
-)
-BASIC = (*TLS, "SSLVerifyClient require", "ProxyPass / http://127.0.0.1:8080/")
-
-
-def config(*lines: str) -> Config:
-    return parse(imported(vhost(*lines)).toml)
-
-
-def routes(*lines: str) -> dict[str, Any]:
-    (site,) = config(*lines).sites
-    return {route.path: route for route in site.routes}
-
-
-def whys(result: Imported, directive: str) -> list[str]:
-    return [left.why for left in result.left if left.directive.lower().startswith(directive.lower())]
 
 
 def test_the_usual_virtual_host() -> None:
@@ -116,9 +78,6 @@ def test_one_that_is_not_makes_the_whole_site_strict(pattern: str) -> None:
     result = imported(vhost(*lines, "</LocationMatch>"))
     assert all(r.client_certificate is Mode.REQUIRED for r in parse(result.toml).sites[0].routes)
     assert "every path requires a certificate" in whys(result, "<LocationMatch")[0]
-
-
-CN = "%{SSL_CLIENT_S_DN_CN}"
 
 
 @pytest.mark.parametrize(

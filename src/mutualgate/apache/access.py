@@ -45,6 +45,8 @@ def always_of(section: Sequence[Directive]) -> Grant:
 def _require(directive: Directive) -> Grant:
     if directive.section:
         inner = [_require(child) for child in directive.children if child.lower.startswith("require")]
+        if not inner:  # httpd does not start so; what was in a condition that we took not to hold, may be all of it
+            return Grant(unknown=True, because=(directive,))
         if directive.is_("requireall"):
             return all_of(inner)
         if directive.is_("requireany"):

@@ -61,11 +61,11 @@ class _Reader:
             match = (_PATTERN if after_match else _TOKEN).match(text, at)
             if match is None:
                 raise _NotUnderstoodError
-            kind = "pattern" if after_match else match.lastgroup
-            value = match[kind or "word"]
-            if kind in ("word", "sign") and value.lower() in (*_SIGNS, "and", "or", "in"):
+            kind = match.lastgroup or ""
+            value = match[kind]
+            if value.lower() in (*_SIGNS, "and", "or", "in"):
                 kind, value = "sign", _SIGNS.get(value.lower(), value.lower())
-            self.tokens.append((kind or "", value))
+            self.tokens.append((kind, value))
             at = match.end()
 
     def whole(self) -> Grant:
@@ -89,11 +89,11 @@ class _Reader:
         return grants
 
     def single(self) -> Grant:
-        self.depth += 1
         if not self.tokens or self.depth > 100:
             raise _NotUnderstoodError
         if self.tokens[0] == ("sign", "("):
             self.take("sign")
+            self.depth += 1
             grant = self.alternatives()
             self.expect(")")
             self.depth -= 1

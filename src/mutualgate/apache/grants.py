@@ -41,7 +41,7 @@ def any_of(grants: Iterable[Grant]) -> Grant:
     parts = list(grants)
     because = tuple(d for part in parts for d in part.because)
     # An open door beside a rule that is not understood is open in httpd as well.
-    if not parts or any(part == OPEN for part in parts):
+    if any(part == OPEN for part in parts):
         return OPEN
     rest = [part for part in parts if not part.nobody]
     if not rest:
@@ -72,7 +72,7 @@ def all_of(grants: Iterable[Grant]) -> Grant:
     if len(named) > 1:
         # A route of the gate lets pass who is in `clients` or has one of `roles`. It cannot say "and": a role of its
         # own stands for those of whom all holds.
-        words = [sorted({*(role_of(client) for client in clients), *roles}) for clients, roles in named]
+        words = [{*(role_of(client) for client in clients), *roles} for clients, roles in named]
         roles = frozenset("-".join(one) for one in product(*words)) if prod(map(len, words)) <= MOST_ROLES else None
         if not roles or any(role != role_of(role) for role in roles):
             return Grant(unknown=True, because=because)
