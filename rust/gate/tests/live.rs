@@ -164,6 +164,18 @@ async fn a_websocket_is_relayed_and_cut_when_its_client_is_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_says_with_its_request_for_a_websocket_is_not_lost() {
+    let world = World::new().await;
+    let mut alice = world.alice().await;
+    alice
+        .send("GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\nearly")
+        .await;
+    assert!(alice.until("hello").await.is_some());
+    alice.send(" late").await;
+    assert_eq!(alice.until("late").await.as_deref(), Some("early late"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_events_flows_and_is_cut() {
     let mut world = World::new().await;
     let mut alice = world.alice().await;

@@ -174,6 +174,28 @@ async fn what_is_no_record_ends_a_request_under_way_and_nothing_is_said_after_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_goes_on_to_its_body_unasked_is_not_asked_for_the_rest() {
+    let world = World::new().await;
+    let mut bare = Bare::new(&world, &TLS13);
+    bare.say("GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    bare.until("GET /x HTTP/1.1\r\n", usize::MAX);
+    // Two records at once, each of which is more than is read at a time.
+    let half = "x".repeat(5000);
+    bare.say(&format!("POST /y HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nContent-Length: 10005\r\n\r\n{half}"));
+    bare.say(&half);
+    bare.said.clear();
+    bare.send(usize::MAX);
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    bare.say("hello");
+    bare.send(usize::MAX);
+    while bare.said.len() < 15 {
+        bare.receive().unwrap();
+    }
+    let said = String::from_utf8_lossy(&bare.said);
+    assert!(said.starts_with("HTTP/1.1 200 OK"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_end_is_said() {
     let world = World::new().await;
     for version in [&TLS13, &TLS12] {

@@ -6,7 +6,7 @@ mod support;
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -36,6 +36,8 @@ struct Server {
     connections: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
     resets: Arc<AtomicUsize>,
+    /// How the bodies ended that were sent to `/upload`.
+    ends: Arc<Mutex<Vec<Option<Reason>>>>,
 }
 
 impl Server {
@@ -101,6 +103,16 @@ impl Server {
             return;
         }
         let (parts, mut body) = request.into_parts();
+        if path == "/upload" {
+            let end = loop {
+                match body.data().await {
+                    Some(Ok(data)) => drop(body.flow_control().release_capacity(data.len())),
+                    Some(Err(error)) => break error.reason(),
+                    None => break None,
+                }
+            };
+            return self.ends.lock().unwrap().push(end);
+        }
         let mut received = Vec::new();
         while let Some(Ok(data)) = body.data().await {
             let _ = body.flow_control().release_capacity(data.len());
@@ -287,6 +299,30 @@ async fn a_client_that_leaves_resets_its_stream_and_no_other() {
     let resets = server.resets.clone();
     support::eventually("the stream is reset", || resets.load(SeqCst) == 1).await;
     assert_eq!(world.alice().await.get("/x").await.status, 200);
+    assert_eq!(server.connections.load(SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_a_body_is_not_given_to_a_server_for_the_whole() {
+    let (server, world) = in_the_clear().await;
+    let mut alice = world.alice().await;
+    alice
+        .send("POST /upload HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        .await;
+    let requests = server.requests.clone();
+    support::eventually("the request is there", || requests.load(SeqCst) == 1).await;
+    drop(alice);
+    let ends = || server.ends.lock().unwrap().clone();
+    support::eventually("the body has ended", || !ends().is_empty()).await;
+    assert_eq!(ends(), [Some(Reason::CANCEL)]);
+    // Nor one of which a client says what is no chunk.
+    let mut alice = world.alice().await;
+    alice
+        .send("POST /upload HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcdef")
+        .await;
+    assert_eq!(alice.response().await.unwrap().status, 400);
+    support::eventually("the body has ended", || ends().len() == 2).await;
+    assert_eq!(ends()[1], Some(Reason::CANCEL));
     assert_eq!(server.connections.load(SeqCst), 1);
 }
 

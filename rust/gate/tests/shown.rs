@@ -74,6 +74,28 @@ async fn the_portal_hears_what_was_refused_and_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whose_key_nobody_can_check_is_told_so_and_is_not_shown() {
+    let world = world().await;
+    let weak = world.pki.weak("weak");
+    for version in [&TLS12, &TLS13] {
+        // It signs with whatever key it likes.
+        let hello = Hello::new("a.test").identity(&weak).version(version);
+        let mut client = world.connect(hello).await;
+        let fields = told(&client.get("/join/x").await.text());
+        assert_eq!(
+            fields[..2],
+            ["mutualgate-verdict: refused", "mutualgate-reason: weak_key"],
+            "{fields:?}"
+        );
+        assert!(
+            (fields.iter()).all(|field| !field.starts_with("client-cert")),
+            "{fields:?}"
+        );
+        assert_eq!(client.get("/").await.status, 403);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_portal_hears_of_clients_and_of_nobody_as_others_do() {
     let world = world().await;
     let mut alice = world.alice().await;

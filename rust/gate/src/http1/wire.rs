@@ -265,3 +265,23 @@ pub(super) async fn write_all(wire: &Wire, mut bytes: &[u8]) -> io::Result<()> {
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_nothing_has_no_room_for_it() {
+        let wire = Wire(RefCell::new(Inner {
+            io: None,
+            inbox: BytesMut::with_capacity(INBOX_BYTES),
+            heads: Heads::default(),
+            body: Framing::Length(0),
+            expects: false,
+            hints: Vec::with_capacity(MAX_HINT_BYTES),
+        }));
+        wire.park();
+        let inner = wire.0.borrow();
+        assert_eq!((inner.inbox.capacity(), inner.hints.capacity()), (0, 0));
+    }
+}

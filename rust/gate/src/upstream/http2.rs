@@ -351,10 +351,8 @@ impl Http2 {
                     let trailers = request_head::clean_trailers(&trailers);
                     self.send.send_trailers(trailers)
                 }
-                Err(error) => {
-                    self.send.send_reset(Reason::CANCEL);
-                    return Poll::Ready(Err(error.into()));
-                }
+                // Whoever hears of it drops this, and a stream that is dropped before its end is reset (CANCEL).
+                Err(error) => return Poll::Ready(Err(error.into())),
             };
             self.sent_body = true;
             self.moved += 1;

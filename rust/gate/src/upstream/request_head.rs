@@ -361,6 +361,37 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_place_in_trailers_is_passed_on_in_no_version() {
+        let names = [
+            "authorization",
+            "set-cookie",
+            "trailer",
+            "cookie",
+            "te",
+            "host",
+            "expect",
+            "connection",
+            "content-length",
+            "transfer-encoding",
+            "x-request-id",
+            "x\"y",
+            "x-sum",
+        ];
+        let trailers: HeaderMap = names
+            .map(|name| {
+                let name = HeaderName::from_lowercase(name.as_bytes()).expect("a name");
+                (name, HeaderValue::from_static("1"))
+            })
+            .into_iter()
+            .collect();
+        let mut out = Vec::new();
+        write_trailers(&mut out, &trailers);
+        assert_eq!(String::from_utf8_lossy(&out), "x-sum: 1\r\n");
+        let kept = clean_trailers(&trailers);
+        assert_eq!(kept.keys().collect::<Vec<_>>(), ["x-sum"]);
+    }
+
+    #[test]
     fn what_concerns_a_clients_connection_is_left_out_whether_it_says_so_or_not() {
         let fields = [
             "keep-alive",

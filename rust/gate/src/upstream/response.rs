@@ -469,6 +469,19 @@ mod tests {
     }
 
     #[test]
+    fn extensions_of_chunks_are_read_over_and_bounded() {
+        assert_eq!(body("2;a=b\r\nhi\r\n0;c\r\n\r\n").unwrap(), "hi");
+        let most = MAX_EXTENSION_BYTES as usize;
+        for (bytes, is_read) in [(most, true), (most + 1, false)] {
+            // Of all chunks together, each of which has few; the last one's count, too.
+            let before = "1;234567\r\nx\r\n".repeat(bytes / 7);
+            let last = &";234567"[..bytes % 7];
+            let read = body(&format!("{before}0{last}\r\n\r\n"));
+            assert_eq!(read.is_ok(), is_read, "{bytes}");
+        }
+    }
+
+    #[test]
     fn a_response_in_the_old_version_has_no_chunks() {
         let chunked = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert!(head(chunked).is_err());

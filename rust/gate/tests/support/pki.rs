@@ -4,7 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SerialNumber,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, PublicKeyData, SerialNumber,
+    SignatureAlgorithm,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -90,6 +91,23 @@ impl Pki {
     }
 
     pub fn client_with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        self.identity(name, change, &key, &key)
+    }
+
+    /// One with a key whose possession cannot be proved; the one that it signs with is another.
+    pub fn weak(&self, name: &str) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        self.identity(name, |_| {}, &Short::new(), &key)
+    }
+
+    fn identity(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+        public: &impl PublicKeyData,
+        key: &KeyPair,
+    ) -> Identity {
         let serial: Vec<u8> = name.bytes().take(12).chain([1]).collect();
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.distinguished_name = common_name(name);
@@ -100,13 +118,32 @@ impl Pki {
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(2040, 1, 1);
         change(&mut params);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let certificate = params.signed_by(public, &self.issuer).unwrap();
         Identity {
             chain: vec![certificate.der().clone()],
             key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
             serial,
         }
+    }
+}
+
+/// RSA of 1,024 bits (RFC 8017 A.1.1), for which nobody has the other half.
+struct Short(Vec<u8>);
+
+impl Short {
+    fn new() -> Short {
+        let (before, after) = ([0x30, 0x81, 0x89, 2, 0x81, 0x81, 0], [2, 3, 1, 0, 1]);
+        Short([&before[..], &[0xff; 128], &after].concat())
+    }
+}
+
+impl PublicKeyData for Short {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_RSA_SHA256
     }
 }
 
