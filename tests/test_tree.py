@@ -30,7 +30,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "apache/fields.py": ("apache/test_import.py", "a step from httpd's text to ours: what comes out counts"),
     "apache/pools.py": ("apache/test_import.py", "as apache/fields.py"),
     "apache/report.py": ("apache/test_import.py", "as apache/fields.py"),
-    "apache/rewriting.py": ("apache/test_import.py", "as apache/fields.py"),
     "apache/routes.py": ("apache/test_import.py", "as apache/fields.py"),
     "apache/syntax.py": ("apache/test_import.py", "as apache/fields.py"),
     "apache/toml.py": ("apache/test_import.py", "as apache/fields.py"),

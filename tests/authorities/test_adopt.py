@@ -161,6 +161,9 @@ def test_a_crl_comes_with_it(tmp_path: Path) -> None:
     adoption = adopted(tmp_path)
     assert list(adoption.crls) == [0]
     assert [entry.serial for entry in adoption.crls[0].entries()] == [adoption.issued[0].serial]
+    assert codes(adoption) == []
+    (tmp_path / "root.crl").write_bytes(pki.crl(root, 5, now=pki.real_now(), encoding=Encoding.DER))
+    assert [entry.serial for entry in adopted(tmp_path).crls[0].entries()] == [b"\x05"]
 
 
 def test_a_stale_crl_is_taken_and_reported(tmp_path: Path) -> None:
@@ -174,8 +177,9 @@ def test_a_crl_that_none_of_them_signed_is_refused(tmp_path: Path) -> None:
     root = new_root()
     estate(tmp_path, root)
     (tmp_path / "root.crl").write_bytes(pki.crl(new_root(), 5, now=pki.real_now()))
-    with pytest.raises(BadInput, match="was not signed by CN=root"):
+    with pytest.raises(BadInput, match="was not signed by CN=root") as refused:
         adopted(tmp_path)
+    assert refused.value.where == str(tmp_path / "root.crl")
 
 
 def test_the_crl_of_one_authority_in_a_bundle_finds_it(tmp_path: Path) -> None:
@@ -202,6 +206,18 @@ def test_a_file_of_lists_is_taken_apart(tmp_path: Path) -> None:
     (tmp_path / "root.crl").write_bytes(lists[0] + pki.crl(new_root("a"), 5, now=late))
     with pytest.raises(BadInput, match="was not signed by CN=a"):
         adopted(tmp_path)
+
+
+def test_a_list_is_found_beside_lists_of_others_and_certificates(tmp_path: Path) -> None:
+    root, other = new_root("a"), new_root("b")
+    (tmp_path / "rootCA.pem").write_bytes(root.pem)
+    now = pki.real_now()
+    (tmp_path / "root.crl").write_bytes(pki.crl(other, 6, now=now) + root.pem + pki.crl(root, 5, now=now))
+    adoption = adopted(tmp_path)
+    assert [entry.serial for entry in adoption.crls[0].entries()] == [b"\x05"]
+    assert codes(adoption) == ["crl_of_another"]
+    (tmp_path / "root.crl").write_bytes(pki.crl(other, 6, now=now) + pki.crl(other, 7, now=now))
+    assert codes(adopted(tmp_path)) == ["crl_of_another", "crl_of_another"]
 
 
 def test_a_certificate_of_another_authority_with_the_same_name_is_left_out(tmp_path: Path) -> None:

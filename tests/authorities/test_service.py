@@ -22,6 +22,7 @@ from mutualgate.clients import Clients
 from mutualgate.enrolment.service import Enrolment
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.authority import Admits, AuthorityKind
+from mutualgate.model.change import ChangeKind
 from mutualgate.model.client import ClientState
 from mutualgate.model.credential import Origin
 from mutualgate.model.crl import StoredCrl
@@ -451,6 +452,44 @@ class TestAdopt:
         assert depths(2) == {"deep-root": 2, "deep-middle": 1}
         assert depths(0) == {"deep-root": 0, "deep-middle": 0}
         assert depths(None) == {"deep-root": 0, "deep-middle": 0}
+
+    def test_what_changes_by_adopting_again_is_recorded_once_and_told_to_the_judge(
+        self, authorities: Authorities, store: Store, estate: Write
+    ) -> None:
+        def again(key: bool, depth: int | None) -> tuple[list[str], list[object], bool]:
+            with store.reading() as tx:
+                entries, epoch = len(list(tx.audit.walk())), tx.changes.epoch()
+            (done,) = authorities.adopt(estate(key=key), depth=depth).taken_over
+            with store.reading() as tx:
+                recorded = list(tx.audit.walk())[entries:]
+                told = [change.kind for change in tx.changes.since(epoch) or []]
+            return [entry.action for entry in recorded], told, done.changed
+
+        assert again(False, None)[0] == ["authority.adopt"]
+        assert again(False, None) == ([], [], False)
+        assert again(False, 1) == (["authority.extend"], [ChangeKind.AUTHORITY], True)
+        assert again(False, 1) == ([], [], False)
+        assert again(True, 1) == (["authority.extend"], [], True)
+        assert again(True, None) == ([], [], False)
+
+    def test_cas_that_vouch_for_each_other_are_counted_to_an_end(
+        self, authorities: Authorities, tmp_path: Path
+    ) -> None:
+        old = pki.ca("One")
+        other = pki.ca("Other", old)
+        bundle = tmp_path / "bundle.pem"
+        bundle.write_bytes(pki.ca("One", other).pem + other.pem)
+        assert [one.authority.depth for one in authorities.adopt(Estate(bundle), depth=3).taken_over] == [0, 0]
+
+    def test_of_a_bundle_each_takes_what_it_signed(self, authorities: Authorities, tmp_path: Path) -> None:
+        first, second = pki.ca("First"), pki.ca("Second")
+        bundle, folder = tmp_path / "bundle.pem", tmp_path / "issued"
+        bundle.write_bytes(first.pem + second.pem)
+        folder.mkdir()
+        for number, root in enumerate((first, second, second)):
+            (folder / f"{number}.crt").write_bytes(pki.leaf(root, f"client {number}").pem)
+        report = authorities.adopt(Estate(bundle, issued=folder))
+        assert [(one.credentials, one.known) for one in report.taken_over] == [(1, 0), (2, 0)]
 
     def test_a_v1_certificate_of_the_old_recipe_is_taken(
         self, authorities: Authorities, store: Store, old: pki.Issued, estate: Write

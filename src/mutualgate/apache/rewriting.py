@@ -41,7 +41,7 @@ def redirect(d: Directive, inside: str | None, report: Report) -> list[Target]:
     """`Redirect` and its kin, in the `<Location>` of a path or outside of any."""
     args = list(d.args)
     word = {"redirectpermanent": "permanent", "redirecttemp": "temp"}.get(d.lower) or "temp"
-    if not d.is_("redirectpermanent", "redirecttemp") and args and re.fullmatch(r"[A-Za-z]+|[0-9]+", args[0]):
+    if args and re.fullmatch(r"[A-Za-z]+|[0-9]+", args[0]):
         word = args.pop(0).lower()
     status = _STATUS.get(word) or (int(word) if re.fullmatch(r"[345][0-9][0-9]", word) else 0)
     refuses = status >= 400
@@ -174,20 +174,19 @@ def matched(pattern: str, url: str) -> tuple[list[str], str, bool, bool] | None:
 _EVERYTHING: Final = frozenset("^ / ^/ .* ^.* ^.*$ (.*) ^(.*) ^(.*)$ ^/?(.*) ^/?(.*)$ ^(/.*)$ /(.*) /.* ^/? ^.".split())
 
 
+# What a pattern ends in that means all below a path.
+_BELOW: Final = frozenset("(/|$) ($|/) (?:/|$) (?:$|/) (/.*)?$ (?:/.*)?$ / /(.*) /(.*)$ /.* /.*$".split())
+
+
 def literal_paths(pattern: str) -> list[str] | None:
     """The paths whose subtrees are just what a pattern matches, or None: `^/(a|b)(/|$)` is `/a` and `/b`."""
     if pattern in _EVERYTHING:
         return ["/"]
-    match = re.fullmatch(r"\^((?:/[A-Za-z0-9_~-]+|/\((?:\?:)?[A-Za-z0-9_~|-]+\))*)(/?)(.*)", pattern)
-    if not match:
-        return None
-    head, slash, tail = match.groups()
-    ends = ("(/|$)", "($|/)", "(?:/|$)", "(?:$|/)", "(/.*)?$", "(?:/.*)?$")
-    whole = (slash == "/" and tail in ("", "(.*)", ".*", "(.*)$", ".*$")) or (not slash and tail in ends)
-    if not whole and f"{slash}{tail}" not in (*ends, "/(.*)", "/(.*)$", "/.*", "/.*$"):
+    match = re.fullmatch(r"\^((?:/[A-Za-z0-9_~-]+|/\((?:\?:)?[A-Za-z0-9_~|-]+\))*)(.*)", pattern)
+    if match is None or match[2] not in _BELOW:
         return None
     paths = [""]
-    for segment in head.split("/")[1:] if head else []:
+    for segment in match[1].split("/")[1:]:
         names = segment.strip("()").removeprefix("?:").split("|")
         if "" in names:
             return None

@@ -342,7 +342,7 @@ def _crls(
 ) -> dict[int, ForeignCrl]:
     """The lists in a file, each for the authority that signed it; of two of one authority, the later."""
     data = read_file(path, MAX_CRL_BYTES)
-    lists = [der for label, der in pem_blocks(data, str(path)) if label == "X509 CRL"] if b"-----BEGIN " in data else []
+    lists = [der for label, der in pem_blocks(data, str(path)) if label == "X509 CRL"]  # none in one that is DER
     crls: dict[int, ForeignCrl] = {}
     for number, der in enumerate(lists, 1) if len(lists) > 1 else [(0, data)]:
         where = f"{path}, list {number}" if number else str(path)

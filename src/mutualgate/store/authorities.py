@@ -124,13 +124,8 @@ class Authorities:
         ).scalar_one_or_none()
 
     def set_key(self, id: int, encrypted: bytes) -> None:
-        """Gives it a key, or the same one under another passphrase."""
-        if self.key(id) is None:
-            self._connection.execute(insert(authority_key).values(authority=id, encrypted=encrypted))
-        else:
-            self._connection.execute(
-                update(authority_key).where(authority_key.c.authority == id).values(encrypted=encrypted)
-            )
+        """Gives a key to one that has none."""
+        self._connection.execute(insert(authority_key).values(authority=id, encrypted=encrypted))
 
     def set_certificate(self, id: int, certificate: bytes, not_after: datetime) -> None:
         """Replaces its certificate by another one for the same key."""
