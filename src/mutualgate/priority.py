@@ -10,15 +10,17 @@ have the first priority is made by the thread that kept it (`undiminished`).
 import os
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 T = TypeVar("T")
 
 NICE = 10
 """A tenth of a core that is wanted by a worker all the time: less than what is to spare where traffic takes 80 %."""
 
-_keeper: ThreadPoolExecutor | None = None
+_keeper: "ThreadPoolExecutor | None" = None
 
 
 def give_way() -> None:
@@ -26,6 +28,8 @@ def give_way() -> None:
     global _keeper
     if sys.platform != "linux":  # elsewhere the value is that of the whole process
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     _keeper = ThreadPoolExecutor(1, thread_name_prefix="priority")
     _keeper.submit(int).result()  # the thread begins with the first that it is given
     own = os.getpriority(os.PRIO_PROCESS, 0)  # 0: of this thread

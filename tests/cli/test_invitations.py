@@ -52,6 +52,23 @@ def test_without_a_portal_it_says_so_and_invites(cli: Run) -> None:
     assert cli("invite", "bert", "--json").json["link"] is None
 
 
+def test_nobody_is_invited_by_a_link_that_could_not_be_shown(
+    cli: Run, installed: Installation, portal: str, tmp_path: Path
+) -> None:
+    assert cli("invite", "anna").code == 0
+    people = tmp_path / "people.csv"
+    people.write_text("name\nbert\n")
+    right = installed.config.read_text()
+    installed.config.write_text("no [ setting")
+    for words in (("invite", "bert"), ("invitation", "resend", "1"), ("client", "import", people, "--invite")):
+        said = cli(*words)
+        assert (said.code, said.out) == (2, ""), words
+        assert "mutualgate.toml" in said.err
+    installed.config.write_text(right)
+    assert [one["client"]["name"] for one in cli("invitation", "list", "--json").json["invitations"]] == ["anna"]
+    assert "invitation.renew" not in cli("audit", "list").out
+
+
 def test_a_phone_reads_it(cli: Run, portal: str, tmp_path: Path) -> None:
     out = tmp_path / "anna.svg"
     said = cli("invite", "anna", "--qr", "--qr-file", out)

@@ -30,15 +30,19 @@ NOT_LOADED = {
     ("status",): EVERYTHING,
     ("restart",): EVERYTHING,
     ("upstream", "list"): EVERYTHING,
+    ("check",): EVERYTHING - CONFIGURATION - JUDGE,
     ("explain", "{root}"): EVERYTHING - CERTIFICATES - ALWAYS,
     ("client", "list"): EVERYTHING - STORE,
     ("client", "suspend", "nobody"): EVERYTHING - STORE,
     ("audit", "list"): EVERYTHING - STORE,
     ("invite", "anna"): EVERYTHING - STORE - CONFIGURATION,
-    ("invitation", "list"): EVERYTHING - STORE - CONFIGURATION,
+    ("invitation", "list"): EVERYTHING - STORE,
+    ("notices", "list"): EVERYTHING - STORE,
+    ("trust", "list"): EVERYTHING - STORE,
+    ("pin", "list"): EVERYTHING - STORE - CERTIFICATES,
     ("ca", "list"): EVERYTHING - STORE - CERTIFICATES,
-    ("partner", "list"): EVERYTHING - STORE - CERTIFICATES,
-    ("partner", "add", "acme"): EVERYTHING - STORE - CERTIFICATES,
+    ("partner", "list"): EVERYTHING - STORE,
+    ("partner", "add", "acme"): EVERYTHING - STORE,
 }
 
 # A module of one noun is none of another's business.

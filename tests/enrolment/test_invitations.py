@@ -631,7 +631,11 @@ def signer(keys: KeyRing) -> Callable[[], Signer]:
 
 def posting(store: Store, keys: KeyRing, letters: Letters) -> Invitations:
     return Invitations(
-        store, signer(keys), base_url=lambda: "https://gate.test/join", outbox=letters, organisation="Example Ltd"
+        store,
+        signer(keys),
+        base_url=lambda: "https://gate.test/join",
+        outbox=letters,
+        organisation=lambda: "Example Ltd",
     )
 
 

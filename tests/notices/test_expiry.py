@@ -46,7 +46,7 @@ class World:
 
     def expiry(self, config: Config | None = None) -> Expiry:
         config = config or self.config
-        outbox = Outbox(self.store, config.mail, config.notices)
+        outbox = Outbox(self.store, lambda: config.mail, lambda: config.notices)
         return Expiry(
             self.store, outbox, config.notices, sites=lambda: self.sites, renew_url=lambda: "https://gate.test/join"
         )
@@ -175,7 +175,7 @@ def test_the_webhook_gets_facts(world: World, tmp_path: Path) -> None:
     world.clock.move(95 * DAY)
     notices = post.notices_config(tmp_path, "http://127.0.0.1:9/x")
     config = parse("")
-    outbox = Outbox(world.store, config.mail, notices)
+    outbox = Outbox(world.store, lambda: config.mail, lambda: notices)
     Expiry(world.store, outbox, notices).tell()
     (letter,) = world.letters()
     assert letter.kind is LetterKind.WEBHOOK

@@ -21,7 +21,7 @@ WITH_MAIL = parse('[mail]\nserver = "127.0.0.1:25"\nsender = "gate@example.com"\
 
 @pytest.fixture
 def outbox(store: Store) -> Outbox:
-    return Outbox(store, WITH_MAIL.mail, WITH_MAIL.notices, "test")
+    return Outbox(store, lambda: WITH_MAIL.mail, lambda: WITH_MAIL.notices, "test")
 
 
 def test_a_letter_is_there_if_the_change_is(store: Store, outbox: Outbox) -> None:
@@ -78,7 +78,7 @@ def test_what_cannot_be_sent_is_not_put(
 
 
 def test_without_a_mail_server_there_are_no_letters(store: Store) -> None:
-    none = Outbox(store, NONE.mail, NONE.notices)
+    none = Outbox(store, lambda: NONE.mail, lambda: NONE.notices)
     assert not none.sends_mail
     with pytest.raises(BadInput, match="no mail server is set"), store.transaction() as tx:
         none.put(tx, "mail", "anna@example.com", "Hello", "text")
@@ -88,7 +88,7 @@ def test_without_a_mail_server_there_are_no_letters(store: Store) -> None:
 
 def test_operators_are_told_each_way_once(store: Store, tmp_path: Path) -> None:
     notices = post.notices_config(tmp_path, "http://127.0.0.1:9/secret-path", '"ops@example.com", "boss@example.com"')
-    outbox = Outbox(store, WITH_MAIL.mail, notices)
+    outbox = Outbox(store, lambda: WITH_MAIL.mail, lambda: notices)
     with store.transaction() as tx:
         assert outbox.tell(tx, "expiry", "Two end", "They end.", {"count": 2}, once="expiry:2026") == 3
         assert outbox.tell(tx, "expiry", "Two end", "They end.", {"count": 2}, once="expiry:2026") == 0

@@ -34,7 +34,7 @@ def config(port: int, webhook: int | None = None, folder: Path | None = None) ->
 
 
 def put(store: Store, settings: Config, *recipients: str) -> None:
-    outbox = Outbox(store, settings.mail, settings.notices)
+    outbox = Outbox(store, lambda: settings.mail, lambda: settings.notices)
     with store.transaction() as tx:
         for recipient in recipients:
             outbox.put(tx, "mail", recipient, "Hello", f"For {recipient}.\n")
@@ -67,7 +67,7 @@ def test_mail_and_webhook(store: Store, tmp_path: Path) -> None:
         settings = config(server.port, hook.port, tmp_path)
         put(store, settings, "anna@example.com")
         with store.transaction() as tx:
-            Outbox(store, settings.mail, settings.notices).tell(tx, "test", "Hello", "text", {})
+            Outbox(store, lambda: settings.mail, lambda: settings.notices).tell(tx, "test", "Hello", "text", {})
         assert sender(store, settings).step() == 2
     assert len(server.letters) == len(hook.calls) == 1
 
@@ -84,7 +84,7 @@ def test_a_server_that_is_down_is_tried_less_and_less(store: Store, clock: Hands
     clock.move(timedelta(seconds=30))
     one.step()
     assert sum(letter.tries for letter in letters(store)) == 2
-    assert "Connection refused" in Outbox(store, settings.mail, settings.notices).count().error
+    assert "Connection refused" in Outbox(store, lambda: settings.mail, lambda: settings.notices).count().error
     assert [pause(tries) for tries in (0, 1, 2, 7, 500)] == [
         timedelta(seconds=30),
         timedelta(minutes=1),
@@ -147,7 +147,7 @@ def test_a_webhook_that_was_taken_out_of_the_settings(store: Store, tmp_path: Pa
     with post.webhook() as hook:
         settings = config(25, hook.port, tmp_path)
         with store.transaction() as tx:
-            Outbox(store, settings.mail, settings.notices).tell(tx, "test", "Hello", "text", {})
+            Outbox(store, lambda: settings.mail, lambda: settings.notices).tell(tx, "test", "Hello", "text", {})
         sender(store, parse("")).step()
     assert hook.calls == []
     assert letters(store)[0].state is LetterState.DEAD
@@ -175,7 +175,7 @@ from mutualgate.store import Store
 
 store = Store.open(Path(sys.argv[1]), system_clock)
 settings = parse(sys.argv[2])
-outbox = Outbox(store, settings.mail, settings.notices)
+outbox = Outbox(store, lambda: settings.mail, lambda: settings.notices)
 print("ready", flush=True)
 number = 0
 while True:

@@ -16,8 +16,8 @@ from mutualgate.app import Services
 from mutualgate.model.certificate import spki_fingerprint
 from mutualgate.model.partner import Anchor, MemberState, PartnerAdmits
 from mutualgate.model.refusal import RefusalRecord
-from mutualgate.partners.anchors import silent
 from mutualgate.partners.between import first_sight
+from mutualgate.partners.telling import silent
 from mutualgate.partners.terms import Terms
 
 if TYPE_CHECKING:

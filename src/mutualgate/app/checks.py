@@ -9,8 +9,7 @@ from mutualgate.app.server_certificates import own_certificate
 from mutualgate.config import Check, Config, FieldRules, Finding, Place
 from mutualgate.errors import BadInput
 from mutualgate.gate import field_refused
-from mutualgate.notices.secret_file import read_fields, read_secret
-from mutualgate.notices.webhook import MIN_SECRET_CHARACTERS
+from mutualgate.notices.secret_file import MIN_SIGNING_CHARACTERS, read_fields, read_secret
 
 
 def certificates_fit(config: Config) -> Iterator[Finding]:
@@ -53,7 +52,7 @@ def secrets_fit(config: Config) -> Iterator[Finding]:
         (
             ("notices", "secret_file"),
             config.notices.secret_file,
-            lambda path: read_secret(path, MIN_SECRET_CHARACTERS),
+            lambda path: read_secret(path, MIN_SIGNING_CHARACTERS),
         ),
         (("tracing", "headers_file"), config.tracing.headers_file, read_fields),
     )

@@ -6,12 +6,10 @@ from datetime import datetime
 from pathlib import Path
 
 from mutualgate.app.services import Services
-from mutualgate.authorities.keys import plain_key_pem, read_private_key
 from mutualgate.config import Config, SiteConfig, UpstreamTls
 from mutualgate.errors import BadInput
 from mutualgate.gate.settings import SiteSettings
 from mutualgate.reading.bounded import read_file
-from mutualgate.reading.files import read_certificates
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,9 @@ def own_certificate(site: SiteConfig | UpstreamTls) -> tuple[bytes, bytes, datet
     """
     if site.certificate is None or site.key is None:
         return None
+    from mutualgate.authorities.keys import plain_key_pem, read_private_key
+    from mutualgate.reading.files import read_certificates
+
     chain_pem = read_file(site.certificate)
     chain = read_certificates(chain_pem, str(site.certificate))
     key = read_private_key(read_file(site.key), None, str(site.key))

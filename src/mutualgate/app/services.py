@@ -281,8 +281,8 @@ class Services:
             self.by,
             base_url=self.base_url,
             outbox=self.outbox,
-            organisation=self.config.authority.organisation,
-            letter=self.config.portal.letter,
+            organisation=lambda: self.config.authority.organisation,
+            letter=lambda: self.config.portal.letter,
         )
 
     def _signer(self) -> "Signer":
@@ -323,7 +323,7 @@ class Services:
     def outbox(self) -> "Outbox":
         from mutualgate.notices.outbox import Outbox
 
-        return Outbox(self.store, self.config.mail, self.config.notices, self.by)
+        return Outbox(self.store, lambda: self.config.mail, lambda: self.config.notices, self.by)
 
     @cached_property
     def expiry(self) -> "Expiry":

@@ -17,7 +17,7 @@ from mutualgate.model.certificate import spki_fingerprint
 from mutualgate.model.partner import PartnerName
 from mutualgate.model.sighting import Sighting
 from mutualgate.partners import between, members
-from mutualgate.partners.anchors import Tell, silent
+from mutualgate.partners.telling import Tell, silent
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, subject_text
 from mutualgate.store import Store, Transaction
 from mutualgate.store.seen import split

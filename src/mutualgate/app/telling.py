@@ -4,9 +4,9 @@ from mutualgate.config import Config, is_mailbox
 from mutualgate.model.client import Client
 from mutualgate.model.partner import Partner
 from mutualgate.notices.outbox import Outbox
-from mutualgate.partners.anchors import Tell
 from mutualgate.partners.key_set_fetch import Notice
 from mutualgate.partners.key_set_fetch import Tell as TellOfKeys
+from mutualgate.partners.telling import Tell
 from mutualgate.store import Transaction
 
 

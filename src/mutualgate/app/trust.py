@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from mutualgate import audit, snapshot
+from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.change import ChangeKind
 from mutualgate.model.names import shown
@@ -24,6 +24,7 @@ from mutualgate.store.members import parse_member_key
 if TYPE_CHECKING:
     from mutualgate.app.services import Services
     from mutualgate.gate import Judge, Verdict
+    from mutualgate.snapshot import SiteRecord
     from mutualgate.store import Store, Transaction
 
 LOOKED_BACK = timedelta(days=30)
@@ -76,6 +77,7 @@ class Trust:
 
         A CA that would wait for its proof counts as proved. Raises what `change` raises.
         """
+        from mutualgate import snapshot
         from mutualgate.gate import Judge
 
         store = self._services.store
@@ -166,9 +168,8 @@ def _check_nobody_falls_out(
         )
 
 
-def _brought_up(
-    judge: Judge, epoch: int, delta: bytes | None, store: object, sites: list[snapshot.SiteRecord]
-) -> Judge:
+def _brought_up(judge: Judge, epoch: int, delta: bytes | None, store: object, sites: list[SiteRecord]) -> Judge:
+    from mutualgate import snapshot
     from mutualgate.gate import Judge
 
     if delta is None:  # too much to list

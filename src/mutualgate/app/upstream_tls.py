@@ -1,6 +1,5 @@
 """TLS towards upstreams: the files that name whom the gate trusts there, and what it shows."""
 
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +8,6 @@ from mutualgate.config import SYSTEM, Config, Finding, UpstreamConfig, UpstreamT
 from mutualgate.errors import BadInput
 from mutualgate.gate.settings import TlsSettings
 from mutualgate.reading.bounded import read_file
-from mutualgate.reading.files import read_certificates
 
 _SYSTEM_FILES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 _MOST_BYTES = 4 << 20  # the collections of systems have a quarter of it
@@ -26,6 +24,8 @@ def tls_settings(tls: UpstreamTls) -> TlsSettings | None:
     if tls.ca_file is None:
         return None
     if isinstance(tls.ca_file, Path):
+        from mutualgate.reading.files import read_certificates
+
         ca_pem = read_file(tls.ca_file)
         read_certificates(ca_pem, str(tls.ca_file))
     else:
@@ -66,6 +66,8 @@ def _blamed(upstream: UpstreamConfig, error: BadInput) -> str:
 
 
 def _of_system() -> bytes:
+    import ssl
+
     usual = ssl.get_default_verify_paths().cafile
     for name in (usual, *_SYSTEM_FILES):
         if name and Path(name).is_file():

@@ -12,6 +12,7 @@ from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import emit, plain, table
 from mutualgate.counts import counted
+from mutualgate.errors import NotFound
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -77,6 +78,7 @@ def invite(
     ways = tuple(choice(Way, one, "--way") for one in way) if way else tuple(Way)
 
     def do(services: "Services") -> tuple["Invited", Link]:
+        base = base_of(services)
         invited = services.invitations.invite(
             name,
             roles=role or (),
@@ -88,7 +90,7 @@ def invite(
             approval=approve,
             mail_to=mail,
         )
-        return invited, link_of(services, invited)
+        return invited, link_of(services, base, invited)
 
     (invited, link), force_of = change(Folder(dir), do)
     head = f"{plain(invited.client.name)} is invited (invitation {invited.invitation.id})."
@@ -252,23 +254,31 @@ def resend(
         refuse_existing(qr_file, force)
 
     def do(services: "Services") -> tuple["Invited", Link]:
+        base = base_of(services)
         invited = services.invitations.renew_link(number, life=timedelta(days=days))
-        return invited, link_of(services, invited)
+        return invited, link_of(services, base, invited)
 
     (invited, link), force_of = change(Folder(dir), do)
     head = f"{plain(invited.client.name)} has a new link; the old one opens nothing any more."
     _show(head, invited, link, qr, qr_file, force, json, force_of.facts)
 
 
-def link_of(services: "Services", invited: "Invited") -> Link:
+def base_of(services: "Services") -> str | NotFound:
+    """The portal's address, or why nobody knows it. Asked before somebody is invited: raises `BadInput` for a
+    configuration that cannot be read, and a link that is made then would never be shown."""
+    try:
+        return services.base_url()
+    except NotFound as error:
+        return error
+
+
+def link_of(services: "Services", base: str | NotFound, invited: "Invited") -> Link:
     """Its link, or the end of it where the portal's address is not known."""
     from mutualgate.app.links import root_sha256
-    from mutualgate.errors import NotFound
 
-    try:
-        return Link(invited.link(services.base_url()), "", None, root_sha256(services))
-    except NotFound as error:
-        return Link(None, invited.link("/join"), str(error))
+    if isinstance(base, NotFound):
+        return Link(None, invited.link("/join"), str(base))
+    return Link(invited.link(base), "", None, root_sha256(services))
 
 
 def _show(

@@ -81,7 +81,8 @@ class Invited:
 class Invitations:
     """The service. `by` names who acts, for the audit log; `signer` signs what is approved, and is made then.
 
-    `base_url` gives the portal's address, or raises `NotFound`; `outbox` takes letters.
+    `base_url` gives the portal's address, or raises `NotFound`; `outbox` takes letters. They are made
+    with the name of the `organisation` and a `letter` of its own, which are asked for then.
     """
 
     def __init__(
@@ -92,8 +93,8 @@ class Invitations:
         *,
         base_url: Callable[[], str] = no_portal,
         outbox: Outbox | None = None,
-        organisation: str = "mutualgate",
-        letter: Path | None = None,
+        organisation: Callable[[], str] = lambda: "mutualgate",
+        letter: Callable[[], Path | None] = lambda: None,
     ) -> None:
         self._store = store
         self._signer = signer
@@ -269,7 +270,7 @@ class Invitations:
         if self._outbox is None:
             raise BadInput("no mail server is set, so no letter can be sent", code="no_mail_server")
         self._base_url()
-        read_template(self._letter)
+        read_template(self._letter())
 
     def send_link(self, tx: Transaction, name: str, secrets: tokens.Secrets, expires: datetime, address: str) -> None:
         """Puts the letter with a link for the client `name` into the outbox. Raises as `check_can_send` does."""
@@ -277,8 +278,8 @@ class Invitations:
             raise BadInput("no mail server is set, so no letter can be sent", code="no_mail_server")
         base = self._base_url()
         letter = fill(
-            read_template(self._letter),
-            organisation=self._organisation,
+            read_template(self._letter()),
+            organisation=self._organisation(),
             name=name,
             base=base,
             link=f"{base.rstrip('/')}/{secrets.token}",

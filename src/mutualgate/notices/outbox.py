@@ -5,15 +5,17 @@ So a letter is there if and only if what it says is true, and survives a crash w
 
 import json
 import secrets
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mutualgate import audit
-from mutualgate.config import MailConfig, NoticesConfig, is_mailbox
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.letter import Letter, LetterCount, LetterKind, LetterState
 from mutualgate.store import Store, Transaction
+
+if TYPE_CHECKING:
+    from mutualgate.config import MailConfig, NoticesConfig
 
 MAX_SUBJECT = 200
 MAX_BODY_BYTES = 256 * 1024
@@ -21,9 +23,15 @@ MAX_ONCE = 160
 
 
 class Outbox:
-    """Letters, before and after they were sent."""
+    """Letters, before and after they were sent. `mail` and `notices` are asked for when there is something to tell."""
 
-    def __init__(self, store: Store, mail: MailConfig, notices: NoticesConfig, by: str = "system") -> None:
+    def __init__(
+        self,
+        store: Store,
+        mail: "Callable[[], MailConfig]",
+        notices: "Callable[[], NoticesConfig]",
+        by: str = "system",
+    ) -> None:
         self._store = store
         self._mail = mail
         self._notices = notices
@@ -32,7 +40,7 @@ class Outbox:
     @property
     def sends_mail(self) -> bool:
         """Whether there is a mail server."""
-        return self._mail.server is not None
+        return self._mail().server is not None
 
     def put(
         self,
@@ -48,6 +56,8 @@ class Outbox:
         Raises `BadInput` for a recipient that is no e-mail address, for a subject of more than a line, and where no
         mail server is set.
         """
+        from mutualgate.config import is_mailbox
+
         kind = LetterKind(kind)
         if kind is LetterKind.MAIL:
             if not self.sends_mail:
@@ -79,11 +89,12 @@ class Outbox:
 
         `event` and `facts` are for programs: the webhook gets them as JSON, with a number of its own for each notice.
         """
+        notices = self._notices()
         letters = 0
-        for recipient in self._notices.to if self.sends_mail else ():
+        for recipient in notices.to if self.sends_mail else ():
             key = None if once is None else f"{once}:{recipient}"[:MAX_ONCE]
             letters += self.put(tx, LetterKind.MAIL, recipient, subject, text, key) is not None
-        if self._notices.webhook is not None:
+        if notices.webhook is not None:
             notice = {
                 "id": secrets.token_hex(16),
                 "event": event,
@@ -95,7 +106,7 @@ class Outbox:
             body = json.dumps(notice, ensure_ascii=False, separators=(",", ":"))
             key = None if once is None else f"{once}:webhook"
             # Where to, the sender reads in the configuration of its time; the path may be a secret and is not kept.
-            host = urlsplit(self._notices.webhook).netloc
+            host = urlsplit(notices.webhook).netloc
             letters += self.put(tx, LetterKind.WEBHOOK, host, subject, body, key) is not None
         return letters
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mutualgate.errors import BadInput
 
+MIN_SIGNING_CHARACTERS = 16
+"""Of a secret that letters are signed with; a password is as short as its server takes it."""
 MAX_BYTES = 1023
 MAX_FIELDS_BYTES = 16 * 1024
 MAX_FIELDS = 20

@@ -17,10 +17,9 @@ from mutualgate.errors import BadInput
 from mutualgate.model.letter import Letter
 from mutualgate.notices.failure import Failure
 from mutualgate.notices.http_post import post
-from mutualgate.notices.secret_file import read_secret
+from mutualgate.notices.secret_file import MIN_SIGNING_CHARACTERS, read_secret
 
 SIGNATURE = "Mutualgate-Signature"
-MIN_SECRET_CHARACTERS = 16
 TOLERANCE = timedelta(minutes=5)
 
 
@@ -44,7 +43,7 @@ def call(config: NoticesConfig, letter: Letter, now: datetime) -> None:
     if config.webhook is None or config.secret_file is None:
         raise Failure("no webhook is set any more", final=True)
     try:
-        secret = read_secret(config.secret_file, MIN_SECRET_CHARACTERS)
+        secret = read_secret(config.secret_file, MIN_SIGNING_CHARACTERS)
     except BadInput as error:
         raise Failure(str(error), everybody=True) from error
     body = letter.body.encode()

@@ -17,6 +17,7 @@ from mutualgate.partners import ca
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.material import refuse_private_key
 from mutualgate.partners.proofs import codes, late, new_code, proved
+from mutualgate.partners.telling import Tell, silent
 from mutualgate.partners.terms import Terms, check_terms, terms_of
 from mutualgate.reading.files import UNREADABLE, read_certificates
 from mutualgate.store import Store, Transaction
@@ -30,10 +31,6 @@ MOST_OF_ONE_NAME = 64
 partner's CAs stand before another's. About 5 ms of work."""
 MOST_PER_PARTNER = 20
 
-Tell = Callable[[Transaction, Partner, str, str, str], None]
-"""Puts a letter to a partner into the outbox, and a copy for the operator: subject, body, and what keeps the same from
-being said twice."""
-
 
 @dataclass(frozen=True)
 class Claimed:
@@ -44,10 +41,6 @@ class Claimed:
     explained: tuple[str, ...]
     remarks: tuple[str, ...]
     held_by: Partner | None
-
-
-def silent(tx: Transaction, partner: Partner, subject: str, body: str, once: str) -> None:
-    """Tells nobody: where there is no outbox, the audit log has it."""
 
 
 class Anchors:

@@ -17,8 +17,9 @@ from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.certificate import signed, spki_fingerprint
 from mutualgate.model.partner import Anchor, AnchorState, Partner, SeenCa
 from mutualgate.partners import ca
-from mutualgate.partners.anchors import MOST_OF_ONE_NAME, Tell
+from mutualgate.partners.anchors import MOST_OF_ONE_NAME
 from mutualgate.partners.finding import find, subject
+from mutualgate.partners.telling import Tell
 from mutualgate.partners.terms import MOST_BELOW
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, subject_text
 from mutualgate.store import Store, Transaction

@@ -6,8 +6,7 @@ A member is a client like any other, with roles and a state of its own: to keep 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from mutualgate import audit
 from mutualgate.clients import find as find_client
@@ -19,8 +18,10 @@ from mutualgate.model.names import roles as parse_roles
 from mutualgate.model.partner import MEMBER_NAME_LIMIT, Member, MemberState, Partner, PartnerAdmits
 from mutualgate.partners import rules
 from mutualgate.partners.finding import find, subject
-from mutualgate.partners.names import name_of
 from mutualgate.store import Store, Transaction
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 MOST_PENDING = 1_000
 """Names of one partner that wait: its CA can make any number of them, and nobody would read more."""
@@ -227,13 +228,15 @@ class Members:
         audit.record(tx, at, self._by, action, subject(owner), facts)
 
 
-def first_sight(tx: Transaction, partner: int, leaf: x509.Certificate, *, at: datetime) -> Member | None:
+def first_sight(tx: Transaction, partner: int, leaf: "x509.Certificate", *, at: datetime) -> Member | None:
     """Notes a certificate under a partner's CA that was seen for the first time; to be called for each such sighting.
 
     Under `approval` its name waits for somebody who lets it in. Under `rule` it has been let in as the partner's own
     client and stays that: who it is to a service behind does not change by being seen. Otherwise, and for a name that
     is known, nothing is noted.
     """
+    from mutualgate.partners.names import name_of
+
     owner = tx.partners.get(partner)
     name = None if owner is None else name_of(leaf, owner.profile)
     if owner is None or owner.admits is PartnerAdmits.LISTED or name is None or len(name) > MEMBER_NAME_LIMIT:

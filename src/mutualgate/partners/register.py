@@ -14,8 +14,8 @@ from enum import StrEnum
 
 from mutualgate.config import RegisterConfig
 from mutualgate.model.partner import Member, MemberState, Partner, PartnerProfile, PartnerState, RuleKind
-from mutualgate.partners.anchors import Tell
 from mutualgate.partners.members import Members
+from mutualgate.partners.telling import Tell
 from mutualgate.store import Store, Transaction
 
 log = logging.getLogger("mutualgate")

@@ -6,13 +6,12 @@ Their CAs are in `anchors`, their clients in `members`. Whom a chain belongs to,
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-
-from cryptography.hazmat.primitives.serialization import Encoding
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from mutualgate import audit
 from mutualgate.clients.service import parse_contact
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model.certificate import signed
 from mutualgate.model.client import Client, ClientState
 from mutualgate.model.names import ClientName, shown
 from mutualgate.model.names import roles as parse_roles
@@ -28,13 +27,16 @@ from mutualgate.model.partner import (
     PartnerProfile,
     PartnerState,
 )
-from mutualgate.partners import between, bounds, ca, rules
-from mutualgate.partners.anchors import Anchors, Tell, silent
-from mutualgate.partners.between import Between
+from mutualgate.partners import bounds, rules
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.members import Members
 from mutualgate.partners.rules import Rule
+from mutualgate.partners.telling import Tell, silent
 from mutualgate.store import Store, Transaction
+
+if TYPE_CHECKING:
+    from mutualgate.partners.anchors import Anchors
+    from mutualgate.partners.between import Between
 
 MOST_RULES = 1_000
 MOST_INTERMEDIATES = 20
@@ -72,10 +74,25 @@ class Partners:
     ) -> None:
         self._store = store
         self._by = by
+        self._tell = tell
         self._permits = permits
-        self.anchors = Anchors(store, by, tell)
-        self.between = Between(store, by)
         self.members = Members(store, by)
+
+    # What reads certificates loads what reads them.
+
+    @cached_property
+    def anchors(self) -> "Anchors":
+        """Their CAs."""
+        from mutualgate.partners.anchors import Anchors
+
+        return Anchors(self._store, self._by, self._tell)
+
+    @cached_property
+    def between(self) -> "Between":
+        """CAs below theirs."""
+        from mutualgate.partners.between import Between
+
+        return Between(self._store, self._by)
 
     def add(
         self,
@@ -322,6 +339,11 @@ class Partners:
 
         Raises `NotFound`, `BadInput` for one that no CA of the partner's signed, `Conflict` for one that is there.
         """
+        from cryptography.hazmat.primitives.serialization import Encoding
+
+        from mutualgate.model.certificate import signed
+        from mutualgate.partners import between, ca
+
         now = self._store.clock()
         found = ca.read(data, where, now)
         with self._store.transaction() as tx:

@@ -6,7 +6,7 @@ A test holds that this and all migrations in a row give the same.
 
 from pathlib import Path
 
-from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, insert, inspect, select
+from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, insert
 
 from mutualgate.errors import BadInput
 from mutualgate.store import sqlite
@@ -34,12 +34,12 @@ def bring_up_to_date(engine: Engine, path: Path) -> None:
 
 
 def _version(connection: Connection, path: Path) -> str | None:
-    tables = set(inspect(connection).get_table_names())
+    tables = sqlite.tables(connection)
     if not tables:
         return None
     if "alembic_version" not in tables or "feed" not in tables:
         raise BadInput("this is no store of mutualgate", where=str(path), expected="a file that mutualgate made")
-    version = connection.execute(select(_VERSION.c.version_num)).scalar()
+    version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
     if version is not None and version not in VERSIONS:
         raise BadInput(
             f"this store has version {str(version)[:20]!a}, which this program does not know",

@@ -100,6 +100,11 @@ def _begun(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def tables(connection: Connection) -> set[str]:
+    """The names of all tables. (SQLAlchemy's inspector makes and compiles statements for it.)"""
+    return set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
+
+
 def mark(connection: Connection) -> None:
     """Writes into the file whose it is."""
     connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION}")
