@@ -106,8 +106,11 @@ def test_in_chromium_from_the_invitation_to_green(
         assert "You are invited as Ann Example" in page.inner_text("h1")
         keep(page, screenshots, "invitation")
         bundle = make_key_in_page(page, invitation, tmp_path)
+        # The day as the portal's other pages say it, whatever the browser's language and zone.
+        assert re.search(r"is made and valid until \d{1,2} [A-Z][a-z]+ 20\d\d\.$", page.inner_text("#made"))
         keep(page, screenshots, "saved")
         page.click("#saved")
+        assert page.is_hidden("p:has(> #saved)")  # the whole line, so that no gap stays
         page.click("#try")
         page.wait_for_selector("#result .notice.bad")
         assert "No certificate arrived." in page.inner_text("#result")
@@ -123,6 +126,8 @@ def test_in_chromium_from_the_invitation_to_green(
         page.click("#try")
         page.wait_for_selector(".test.green", timeout=SECONDS)
         assert "It works. The gate knows you as Ann Example." in page.inner_text("#result")
+        assert page.is_visible(f"text=Go to localhost:{gate.port}")
+        assert page.is_hidden("text=Not installed yet?")
         keep(page, screenshots, "green")
         response = page.goto(f"https://localhost:{gate.port}/hello")
         assert response is not None

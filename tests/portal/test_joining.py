@@ -84,9 +84,24 @@ def test_ways_that_are_not_allowed_are_not_there(portal: "ASGIApp", services: Se
     invited = invite(services, ways=[Way.CSR])
     page = ask(portal, f"/join/{invited.token}")
     assert f"/join/{invited.token}/csr" in page.text
+    assert "Best for" not in page.words  # there is no other
     for other in ("page", "own"):
         assert f"/join/{invited.token}/{other}" not in page.text
         assert ask(portal, f"/join/{invited.token}/{other}").status == 400
+
+
+def test_no_way_is_best_for_a_system_that_it_does_not_fit(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services, ways=[Way.APPLE, Way.WINDOWS])
+    linux = ask(portal, f"/join/{invited.token}", User_Agent="Mozilla/5.0 (X11; Linux x86_64) Chrome/156.0.0.0")
+    assert "Best for" not in linux.words
+    windows = ask(portal, f"/join/{invited.token}", User_Agent="Mozilla/5.0 (Windows NT 10.0) Chrome/156.0.0.0")
+    assert "Best for Windows" in windows.words
+
+
+def test_each_page_says_above_what_the_browser_showed(portal: "ASGIApp") -> None:
+    assert "Help No certificate " in ask(portal, "/join/help").words
+    assert "Help Certificate refused " in ask(portal, "/join/help", refused([own().der], "unknown_issuer")).words
+    assert "Help Certificate: ann " in ask(portal, "/join/help", admitted("ann", [own().der])).words
 
 
 def test_curl_is_told_the_next_command(portal: "ASGIApp", services: Services) -> None:
@@ -397,8 +412,12 @@ def test_the_test_says_what_this_connection_showed(portal: "ASGIApp", services: 
     # Without script, the same as a page; before anything was made, there is nothing to test.
     unused = invite(services, "bob")
     assert ask(portal, f"/join/{unused.token}/probe").headers["Location"] == f"/join/{unused.token}"
-    assert "No certificate arrived." in ask(portal, probe).words
-    assert "It works." in ask(portal, probe, admitted("ann", [leaf], client_id=invited.client.id)).words
+    assert "No certificate arrived." in (told := ask(portal, probe)).words
+    assert '<div id="in" hidden>' in told.text
+    assert "Not installed yet?" in told.words
+    assert "It works." in (told := ask(portal, probe, admitted("ann", [leaf], client_id=invited.client.id))).words
+    assert '<div id="in">' in told.text  # "Go to …"
+    assert "Not installed yet?" not in told.words
     assert ask(portal, probe, accept=TEXT).text.startswith("No certificate arrived.\n")
 
 

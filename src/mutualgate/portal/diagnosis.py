@@ -83,9 +83,9 @@ def _refused(visitor: Visitor, machine: Machine) -> Diagnosis:
     detail = visitor.detail if visitor.issuer_known else ""
     causes = [Cause(visitor.reason, detail or meaning, fix)]
     if visitor.reason == "not_yet_valid":
-        causes.insert(0, _CLOCK)
+        causes.append(_CLOCK)
     causes.append(Cause("wrong_certificate", "Or it is the wrong one of several.", _choose_again(machine)))
-    return Diagnosis(False, visitor.reason, f"A certificate arrived, and it was refused. {meaning}", tuple(causes))
+    return Diagnosis(False, visitor.reason, "A certificate arrived, and it was refused.", tuple(causes))
 
 
 def _nothing(machine: Machine, expected: Expected, remembered: Remembered | None, now: datetime) -> Diagnosis:

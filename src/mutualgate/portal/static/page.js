@@ -87,7 +87,9 @@ async function finish(key, answer) {
       link.querySelector("span").textContent = `Save ${link.download}`;
       part(`${place}-why`).textContent = (place === "first" ? `Made for ${form.dataset.system}. ` : "") + PROFILES[profile].why;
     }
-    part("made").textContent = `The certificate for ${answer.client} is made and valid until ${new Date(answer.not_after).toLocaleDateString(undefined, { dateStyle: "long" })}.`;
+    // In the page's own language, and the day in UTC, as all of the portal's pages say it.
+    const day = new Date(answer.not_after).toLocaleDateString("en-GB", { dateStyle: "long", timeZone: "UTC" });
+    part("made").textContent = `The certificate for ${answer.client} is made and valid until ${day}.`;
     // In groups of five, to be read and typed; copied, it has no spaces.
     const shown = part("password");
     shown.dataset.secret = secret;
@@ -120,7 +122,7 @@ function show(id) {
     if (step.dataset.stage === (id === "waiting" ? "make" : id)) step.setAttribute("aria-current", "step");
     else step.removeAttribute("aria-current");
   }
-  part("saved").hidden = id === "install";
+  part("saved").parentElement.hidden = id === "install";
   part(id).focus();
   part(id).scrollIntoView({ block: "start" });
 }

@@ -55,6 +55,7 @@ function turnGreen(title) {
   button.classList.add("quiet");
   document.getElementById("in").hidden = false;
   document.getElementById("elsewhere").hidden = true;
+  for (const part of document.querySelectorAll(".until-green")) part.hidden = true;
   show("good", title, []);
 }
 
