@@ -379,7 +379,6 @@ pub(crate) struct Conversation {
     sending: SendStream<Bytes>,
     /// What came and was not yet read.
     left: Bytes,
-    is_shut: bool,
 }
 
 impl Conversation {
@@ -388,7 +387,6 @@ impl Conversation {
             receiving,
             sending,
             left: Bytes::new(),
-            is_shut: false,
         }
     }
 }
@@ -402,13 +400,8 @@ impl AsyncRead for Conversation {
         while self.left.is_empty() {
             match ready!(self.receiving.poll_data(cx)) {
                 Some(Ok(data)) => self.left = data,
-                // RFC 8441 5: both ways of saying that it is over, without and with what TCP calls a reset.
-                Some(Err(error)) => {
-                    return Poll::Ready(match error.reason() {
-                        Some(Reason::NO_ERROR | Reason::CANCEL) => Ok(()),
-                        _ => Err(broken(error)),
-                    });
-                }
+                // RFC 8441 5: what TCP calls a reset. Its client takes nothing more, so the service is not waited for.
+                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
                 None => return Poll::Ready(Ok(())),
             }
         }
@@ -444,12 +437,9 @@ impl AsyncWrite for Conversation {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.is_shut {
-            self.is_shut = true;
-            let end = self.sending.send_data(Bytes::new(), true);
-            end.map_err(broken)?;
-        }
-        Poll::Ready(Ok(()))
+        // Asked for once: it is ready at once.
+        let end = self.sending.send_data(Bytes::new(), true);
+        Poll::Ready(end.map_err(broken))
     }
 }
 

@@ -514,7 +514,8 @@ fn said(
     entry: Entry,
 ) -> Answer {
     let connection = active.connection.clone();
-    // It does not wait for a body.
+    // It does not wait for a body. HTTP/1.1 sees to that by itself; a connection of HTTP/2 whose client is none to be
+    // turned away ends with a body under way only where the gate drains at that moment: no test waits for that.
     if stranger || body != BodyKind::None {
         connection.progress.linger();
     }

@@ -441,3 +441,78 @@ async fn a_closed_window_does_not_hold_a_connection() {
         .await;
     }
 }
+
+/// A WebSocket of alice's at `path` that was said hello to; aborted, the task is the end of its connection.
+async fn websocket(
+    world: &World,
+    path: &str,
+) -> (
+    h2::SendStream<Bytes>,
+    h2::RecvStream,
+    tokio::task::JoinHandle<()>,
+) {
+    let hello = Hello::new("a.test").identity(&world.alice).alpn("h2");
+    let client = world.connect(hello).await;
+    let (mut alice, connection) = h2::client::handshake(client.tls).await.unwrap();
+    let task = tokio::spawn(async move { drop(connection.await) });
+    let asked = Request::connect(format!("https://a.test{path}"))
+        .version(Version::HTTP_2)
+        .extension(h2::ext::Protocol::from_static("websocket"));
+    let (response, sending) = alice.send_request(asked.body(()).unwrap(), false).unwrap();
+    let response = response.await.unwrap();
+    assert_eq!(response.status(), 200);
+    let mut receiving = response.into_body();
+    assert_eq!(&receiving.data().await.unwrap().unwrap()[..], b"hello");
+    (sending, receiving, task)
+}
+
+/// Requests that are over.
+fn over(world: &World) -> u64 {
+    let requests = world.gate.counters().requests;
+    requests.iter().flat_map(|route| route.classes).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_that_waits_for_its_service_alone_ends_with_the_connection() {
+    let world = World::new().await;
+    let upstream = world.upstream.clone();
+    let (mut sending, _receiving, task) = websocket(&world, "/ws-deaf").await;
+    sending.send_data(Bytes::from("bye"), true).unwrap();
+    eventually("all is said", || upstream.last() == "bye<EOF>").await;
+    assert_eq!(over(&world), 0);
+    task.abort();
+    eventually("the request is over", || over(&world) == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_whose_client_resets_it_does_not_wait_for_its_service() {
+    let world = World::new().await;
+    for (count, reason) in [
+        (1, h2::Reason::CANCEL),
+        (2, h2::Reason::NO_ERROR),
+        (3, h2::Reason::INTERNAL_ERROR),
+    ] {
+        let (mut sending, _receiving, _task) = websocket(&world, "/ws-deaf").await;
+        sending.send_reset(reason);
+        eventually("the request is over", || over(&world) == count).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_whose_service_has_said_all_still_hears_its_client() {
+    let world = World::new().await;
+    let upstream = world.upstream.clone();
+    let (mut sending, mut receiving, _task) = websocket(&world, "/ws-first").await;
+    let all = async {
+        while let Some(data) = receiving.data().await {
+            assert!(data.unwrap().is_empty());
+        }
+    };
+    let end = tokio::time::timeout(PATIENCE, all).await;
+    end.expect("an end in time");
+    sending.send_data(Bytes::from("still here"), true).unwrap();
+    eventually("what is said after it", || {
+        upstream.last() == "still here<EOF>"
+    })
+    .await;
+}

@@ -5,14 +5,16 @@ mod support;
 
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     sync::Arc,
 };
 
 use judge::record::Mode;
 use rustls::{
-    AlertDescription, ClientConnection, Error, SupportedProtocolVersion,
-    pki_types::ServerName,
+    AlertDescription, ClientConnection, ConnectionTrafficSecrets, ContentType, Error,
+    ProtocolVersion, SupportedCipherSuite, SupportedProtocolVersion,
+    crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage},
+    pki_types::{CertificateDer, ServerName},
     version::{TLS12, TLS13},
 };
 use support::{PATIENCE, World, client::Hello, route, site};
@@ -30,15 +32,22 @@ struct Bare {
 
 impl Bare {
     fn new(world: &World, version: &'static SupportedProtocolVersion) -> Bare {
+        let hello = Hello::new("a.test").identity(&world.alice).version(version);
+        Bare::with(world, hello, None)
+    }
+
+    /// With messages of the handshake in records of at most `most` bytes.
+    fn with(world: &World, hello: Hello, most: Option<usize>) -> Bare {
         let tcp = TcpStream::connect(world.address()).unwrap();
         tcp.set_nodelay(true).unwrap();
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-        let hello = Hello::new("a.test").identity(&world.alice).version(version);
-        let config = Arc::new(hello.root(&world.pki).config());
+        let mut config = hello.root(&world.pki).config();
+        config.enable_secret_extraction = true;
+        config.max_fragment_size = most;
         let name = ServerName::try_from("a.test").unwrap();
         Bare {
             tcp,
-            session: ClientConnection::new(config, name).unwrap(),
+            session: ClientConnection::new(Arc::new(config), name).unwrap(),
             said: Vec::new(),
             ended: false,
             closed: false,
@@ -71,6 +80,16 @@ impl Bare {
         Ok(())
     }
 
+    /// Whether the gate says anything, once it has heard all, or enough of it.
+    fn is_answered(&mut self) -> bool {
+        while let Ok((1.., _) | (_, 1..)) = self.session.complete_io(&mut self.tcp) {
+            if self.session.reader().read(&mut [0]).is_ok() {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Goes on, with pieces of `size` bytes, until the gate has said `text`.
     fn until(&mut self, text: &str, size: usize) {
         loop {
@@ -86,6 +105,64 @@ impl Bare {
             assert!(!self.ended, "{}", String::from_utf8_lossy(&self.said));
             self.receive().unwrap();
         }
+    }
+}
+
+/// Says under a session's keys what its TLS would not say.
+struct Forger {
+    tcp: TcpStream,
+    encrypter: Box<dyn MessageEncrypter>,
+    version: ProtocolVersion,
+    /// Records so far.
+    count: u64,
+}
+
+impl Forger {
+    fn new(bare: Bare) -> Forger {
+        let suite = bare.session.negotiated_cipher_suite().unwrap();
+        let (count, secrets) = bare.session.dangerous_extract_secrets().unwrap().tx;
+        let (ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+        | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
+        | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) = secrets
+        else {
+            panic!("{suite:?}");
+        };
+        let mut encrypter = match suite {
+            SupportedCipherSuite::Tls13(suite) => suite.aead_alg.encrypter(key, iv),
+            SupportedCipherSuite::Tls12(suite) => {
+                let fixed = suite.aead_alg.key_block_shape().fixed_iv_len;
+                let (fixed, explicit) = iv.as_ref().split_at(fixed);
+                suite.aead_alg.encrypter(key, fixed, explicit)
+            }
+        };
+        let version = suite.version().version;
+        // AWS-LC wants to see them all, in their order.
+        for number in 0..count {
+            let message = of_handshake(version, &[]);
+            encrypter.encrypt(message, number).unwrap();
+        }
+        Forger {
+            tcp: bare.tcp,
+            encrypter,
+            version,
+            count,
+        }
+    }
+
+    /// Sends a part of a message of the handshake, in a record of its own.
+    fn say(&mut self, part: &[u8]) -> std::io::Result<()> {
+        let message = of_handshake(self.version, part);
+        let record = self.encrypter.encrypt(message, self.count).unwrap();
+        self.count += 1;
+        self.tcp.write_all(&record.encode())
+    }
+}
+
+fn of_handshake(version: ProtocolVersion, part: &[u8]) -> OutboundPlainMessage<'_> {
+    OutboundPlainMessage {
+        typ: ContentType::Handshake,
+        version,
+        payload: OutboundChunks::Single(part),
     }
 }
 
@@ -208,4 +285,77 @@ async fn the_end_is_said() {
         assert!(bare.said.ends_with(&[b'x'; 1024]));
         assert!(bare.closed);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_tls_does_not_say_is_not_all_that_the_client_had_to_say() {
+    let world = World::new().await;
+    for (says_so, answer) in [(true, "goodbye"), (false, "")] {
+        let mut bare = Bare::new(&world, &TLS13);
+        bare.say("GET /ws-last HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n");
+        bare.until("hello", 1000);
+        if says_so {
+            bare.session.send_close_notify();
+            bare.send(1000);
+        }
+        bare.tcp.shutdown(Shutdown::Write).unwrap();
+        while !bare.ended {
+            bare.receive().unwrap();
+        }
+        assert_eq!(String::from_utf8_lossy(&bare.said), answer);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_wants_to_renegotiate_is_told_at_once_that_this_is_not_done() {
+    let world = World::new().await;
+    let mut bare = Bare::new(&world, &TLS12);
+    bare.say("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    bare.until("GET / HTTP/1.1\r\n", 1000);
+    let mut again = Vec::new();
+    let other = &mut Bare::new(&world, &TLS12).session;
+    other.write_tls(&mut again).unwrap();
+    let mut forger = Forger::new(bare);
+    forger.say(&again[5..]).unwrap();
+    // An alert (RFC 5246 6.2.1).
+    let mut head = [0; 3];
+    forger.tcp.read_exact(&mut head).unwrap();
+    assert_eq!(head, [21, 3, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_handshake_in_crumbs_not_everything_is_kept() {
+    let world = World::new().await;
+    let mut alice = world.alice.clone();
+    for _ in 0..3 {
+        alice.chain.push(CertificateDer::from(vec![0; 15_000]));
+    }
+    // 27 bytes in a record of 49: they come to 80 KB.
+    for (most, is_answered) in [(None, true), (Some(32), false)] {
+        let hello = Hello::new("a.test").identity(&alice).version(&TLS13);
+        let mut bare = Bare::with(&world, hello, most);
+        bare.say("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        assert_eq!(bare.is_answered(), is_answered, "{most:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_handshake_no_message_of_it_is_kept_that_is_longer_than_a_record() {
+    let world = World::new().await;
+    let mut bare = Bare::new(&world, &TLS13);
+    bare.say("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    bare.until("GET / HTTP/1.1\r\n", 1000);
+    let mut forger = Forger::new(bare);
+    // A KeyUpdate of 60,000 bytes (RFC 8446 4): rustls would wait for all of it, and then send an alert.
+    let mut message = vec![0; 4 + 60_000];
+    message[..4].copy_from_slice(&[24, 0, 0xea, 0x60]);
+    for part in message.chunks(1000) {
+        // It may have seen enough before the last one.
+        if forger.say(part).is_err() {
+            break;
+        }
+    }
+    let mut last = Vec::new();
+    let _ = forger.tcp.read_to_end(&mut last);
+    assert!(last.is_empty(), "{last:?}");
 }

@@ -141,7 +141,7 @@ fn next(wire: &Wire, connection: &Connection, limit: usize, cx: &mut Context<'_>
         match wire.poll_more(cx) {
             Poll::Ready(Ok(count)) if count > 0 => {}
             Poll::Ready(_) => return Poll::Ready(Next::Over),
-            Poll::Pending if wire.is_empty() && connection.is_parkable() => {
+            Poll::Pending if connection.is_parkable() => {
                 return Poll::Ready(Next::Parked);
             }
             Poll::Pending => return Poll::Pending,

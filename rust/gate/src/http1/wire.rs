@@ -201,6 +201,7 @@ impl Wire {
     /// Gives back what memory it can: nothing was read that is not used.
     pub(super) fn park(&self) {
         let inner = &mut *self.0.borrow_mut();
+        debug_assert!(inner.inbox.is_empty(), "the phase was not Idle");
         inner.inbox = BytesMut::new();
         inner.hints = Vec::new();
     }

@@ -4,6 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use rustls::{
@@ -365,6 +366,17 @@ impl Client {
         let mut byte = [0];
         let read = timeout(PATIENCE, self.tls.read(&mut byte)).await;
         self.buffer.is_empty() && matches!(read.expect("an end in time"), Ok(0))
+    }
+
+    /// Whether more that it says, for some time, is still taken after the last answer.
+    pub async fn is_heard_out(&mut self) -> bool {
+        for _ in 0..3 {
+            if self.try_send("some more").await.is_err() {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.ends_well().await
     }
 
     /// Whether the connection ends without another byte.

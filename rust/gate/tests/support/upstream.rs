@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::digest;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -184,6 +186,24 @@ impl Upstream {
                         stream.write_all(&bytes[..count]).await?;
                     }
                 }
+                "/ws-deaf" | "/ws-first" | "/ws-last" => {
+                    let answer = switched(&head);
+                    stream.write_all(answer.as_bytes()).await?;
+                    if path == "/ws-first" {
+                        stream.shutdown().await?;
+                    }
+                    let mut heard = buffer;
+                    while stream.read_buf(&mut heard).await? > 0 {}
+                    let heard = String::from_utf8_lossy(&heard).into_owned() + "<EOF>";
+                    self.requests.lock().unwrap().push(heard);
+                    if path == "/ws-last" {
+                        stream.write_all(b"goodbye").await?;
+                    }
+                    if path == "/ws-deaf" {
+                        std::future::pending::<()>().await;
+                    }
+                    return Ok(());
+                }
                 "/unasked101" => {
                     stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n").await?;
                     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -296,6 +316,21 @@ impl Upstream {
             }
         }
     }
+}
+
+/// Becomes a WebSocket as RFC 6455 4.2.2 has it, and says hello.
+fn switched(head: &str) -> String {
+    let key = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("sec-websocket-key")
+            .then_some(value)
+    });
+    let text = key.unwrap_or_default().to_owned() + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let accept = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+    let accept = STANDARD.encode(accept);
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\nhello"
+    )
 }
 
 fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
