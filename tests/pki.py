@@ -23,9 +23,11 @@ import functools
 import ipaddress
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -46,7 +48,7 @@ from mutualgate.clock import system_clock
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 Hash = hashes.SHA256 | hashes.SHA384 | hashes.SHA512
-Names = list[x509.GeneralName]
+Names = Sequence[x509.GeneralName]
 
 NOW = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)
 CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH
@@ -133,7 +135,7 @@ def ca(
     days: float = 3650,
     key_usage: bool = True,
     basic_constraints: bool = True,
-    **anything: object,
+    **anything: Any,
 ) -> Issued:
     """An authority, self-signed or under `parent`. `key_usage=False` makes it as `openssl req -x509` does."""
     extensions: list[tuple[x509.ExtensionType, bool]] = []
@@ -141,7 +143,7 @@ def ca(
         extensions.append((x509.BasicConstraints(ca=True, path_length=path_length), True))
     if key_usage:
         extensions.append((usage(key_cert_sign=True, crl_sign=True), True))
-    return issue(parent, name, key=key, days=days, extensions=extensions, **anything)  # type: ignore[arg-type]
+    return issue(parent, name, key=key, days=days, extensions=extensions, **anything)
 
 
 def leaf(
@@ -152,8 +154,8 @@ def leaf(
     days: float = 365,
     eku: list[x509.ObjectIdentifier] | None = [CLIENT_AUTH],  # noqa: B006 - never changed
     ca: bool | None = False,
-    sans: Names | list[str] | None = None,
-    **anything: object,
+    sans: Names | Sequence[str] | None = None,
+    **anything: Any,
 ) -> Issued:
     """A client's certificate by `parent`, or self-signed (None). `eku=None` and `ca=None` leave the extension out.
 
@@ -166,13 +168,13 @@ def leaf(
         extensions.append((x509.ExtendedKeyUsage(eku), False))
     if sans:
         extensions.append((x509.SubjectAlternativeName([_name(name) for name in sans]), False))
-    return issue(parent, name, key=key, days=days, extensions=extensions, **anything)  # type: ignore[arg-type]
+    return issue(parent, name, key=key, days=days, extensions=extensions, **anything)
 
 
-def server(parent: Issued, *hosts: str, **anything: object) -> Issued:
+def server(parent: Issued, *hosts: str, **anything: Any) -> Issued:
     """A server's certificate for `hosts` (localhost and 127.0.0.1 when none is given)."""
     names: list[str] = list(hosts or ("localhost", "127.0.0.1"))
-    return leaf(parent, names[0], eku=[SERVER_AUTH], sans=names, **anything)  # type: ignore[arg-type]
+    return leaf(parent, names[0], eku=[SERVER_AUTH], sans=names, **anything)
 
 
 def issue(

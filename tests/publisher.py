@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from handling import Handler, handling
 
@@ -44,9 +45,9 @@ class Publisher:
     """Makes the answer to a POST of its body."""
     scheme: str = "http"
 
-    def put(self, path: str, data: bytes, **more: object) -> str:
+    def put(self, path: str, data: bytes, **more: Any) -> str:
         """Publishes `data`; returns the address, by the loopback's name."""
-        self.pages[path] = Page(data, **more)  # type: ignore[arg-type]
+        self.pages[path] = Page(data, **more)
         return self.url(path)
 
     def url(self, path: str = "/") -> str:

@@ -507,7 +507,7 @@ def test_nothing_new_needs_no_reload(site: Site) -> None:
 # --- what is written ---
 
 
-def example(**changes: object) -> Input:
+def example(**changes: Any) -> Input:
     ca = Ca.root()
     server = ca.server("gate.test")
     what = Input(
@@ -518,7 +518,7 @@ def example(**changes: object) -> Input:
         server_key_pem=server.key_pem,
         authorities=(Authority("ours", ca.pem),),
     )
-    return replace(what, **changes)  # type: ignore[arg-type]
+    return replace(what, **changes)
 
 
 def text(what: Input, file: str = "mutualgate.conf") -> str:

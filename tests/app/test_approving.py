@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 import pki
 import pytest
+from cryptography.hazmat.primitives import hashes
 from installation import Installation
 from rows import see
 
@@ -33,7 +34,7 @@ class Refused:
     def __call__(self, leaf: pki.Issued | None, reason: str = "unknown_issuer", *, seen: bool = True) -> str:
         self.count += 1
         id = f"REFUSAL{self.count:09}"
-        fingerprint = None if leaf is None else leaf.certificate.fingerprint(pki.hashes.SHA256())
+        fingerprint = None if leaf is None else leaf.certificate.fingerprint(hashes.SHA256())
         if leaf is not None and seen:
             see(self.services.store, leaf.chain_der, at=NOW, reason=reason, subject="CN=stranger", count=7)
         with self.services.store.transaction() as tx:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -189,7 +189,12 @@ def test_a_gate_whose_successor_fails_takes_commands_and_chores_back(
     monkeypatch.setattr("mutualgate.app.runner.SERVE_SECONDS", 3.0)
     started = list[Successor]()
     start = Successor.start
-    monkeypatch.setattr(Successor, "start", lambda given, claim: started.append(start(given, claim)) or started[-1])
+
+    def recorded(given: Sequence[Given], claim: int) -> Successor:
+        started.append(start(given, claim))
+        return started[-1]
+
+    monkeypatch.setattr(Successor, "start", recorded)
 
     async def run() -> None:
         async with handing_over(installed, monkeypatch, program) as (runner, running):

@@ -29,6 +29,7 @@ from mutualgate.demo.service import application
 from mutualgate.errors import BadInput, Unavailable
 from mutualgate.gate import Publication
 from mutualgate.model.key_set import KeySet
+from mutualgate.model.names import AuthorityName
 from mutualgate.model.partner import RevocationMode
 from mutualgate.partners.terms import Terms
 
@@ -618,7 +619,7 @@ def test_a_large_list_is_made_while_the_gate_is_open(
             assert await Visitor(installed, runner).reason() == "revoked"
 
             async def made() -> bool:
-                return (await asyncio.to_thread(services.authorities.crl_states))["issuing"] is not None
+                return (await asyncio.to_thread(services.authorities.crl_states))[AuthorityName("issuing")] is not None
 
             await until(made)
 

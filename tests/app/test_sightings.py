@@ -60,13 +60,13 @@ def test_the_first_good_handshake_is_known(services: Services) -> None:
     leaf = pki.leaf(pki.ca("root"), "anna")
     client = services.clients.add("anna").id
     services.sightings.keep([event(services, [leaf.der], reason="unknown_issuer")])
-    for question in ({"client": client}, {"fingerprint": fingerprint(leaf)}):
-        assert services.sightings.first_seen(**question) is None  # type: ignore[arg-type]
+    assert services.sightings.first_seen(client=client) is None
+    assert services.sightings.first_seen(fingerprint=fingerprint(leaf)) is None
     told = admitted(services, [leaf.der], client)
     at = EPOCH + timedelta(milliseconds=told["at"])
     services.sightings.keep([told])
-    for question in ({"client": client}, {"fingerprint": fingerprint(leaf)}):
-        assert services.sightings.first_seen(**question) == at  # type: ignore[arg-type]
+    assert services.sightings.first_seen(client=client) == at
+    assert services.sightings.first_seen(fingerprint=fingerprint(leaf)) == at
     assert services.sightings.first_seen(client=client + 1, fingerprint=fingerprint(leaf)) is None
     assert [one.evidence for one in services.sightings.of_client(client)] == ["credential 5"]
 

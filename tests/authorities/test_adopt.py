@@ -3,6 +3,7 @@
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pki
 import pytest
@@ -47,11 +48,11 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path
 
 
-def adopted(folder: Path, **changes: object) -> Adoption:
+def adopted(folder: Path, **changes: Any) -> Adoption:
     """The estate in `folder`: what lies there under the recipe's names."""
     names = {"key": "rootCA.key", "serial": "rootCA.srl", "issued": "issued", "crl": "root.crl"}
-    files: dict[str, object] = {word: folder / name for word, name in names.items() if (folder / name).exists()}
-    return adopt(Estate(certificate=folder / "rootCA.pem", **(files | changes)), pki.real_now())  # type: ignore[arg-type]
+    files: dict[str, Any] = {word: folder / name for word, name in names.items() if (folder / name).exists()}
+    return adopt(Estate(certificate=folder / "rootCA.pem", **(files | changes)), pki.real_now())
 
 
 def estate(folder: Path, root: pki.Issued, **leaves: pki.Issued) -> Path:
@@ -76,8 +77,8 @@ def new_root(name: str = "root") -> pki.Issued:
     return pki.ca(name, now=pki.real_now())
 
 
-def new_leaf(root: pki.Issued, name: str = "client", **anything: object) -> pki.Issued:
-    return pki.leaf(root, name, now=pki.real_now(), **anything)  # type: ignore[arg-type]
+def new_leaf(root: pki.Issued, name: str = "client", **anything: Any) -> pki.Issued:
+    return pki.leaf(root, name, now=pki.real_now(), **anything)
 
 
 def test_the_old_recipe_is_adopted_whole(old: Path) -> None:

@@ -290,9 +290,10 @@ def test_generated_passwords_are_long_and_cannot_be_misread() -> None:
     ],
 )
 def test_weak_passwords_are_refused_and_not_repeated(password: str) -> None:
-    client = pki.leaf(ISSUING)
+    key = pki.fresh_key()
+    client = pki.leaf(ISSUING, key=key)
     with pytest.raises(BadInput) as refused:
-        make_p12(client.key, client.certificate, [], password, Encoding.MODERN, "x")  # type: ignore[arg-type]
+        make_p12(key, client.certificate, [], password, Encoding.MODERN, "x")
     assert refused.value.code == "weak_password"
     assert not password or password not in str(refused.value)
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pki
 import pytest
@@ -44,13 +45,13 @@ ALICE = ClientProfile(7, "alice", "alice@example.com")
 EVERY_PROFILE = [RootProfile("a"), IntermediateProfile("b"), ALICE, ServerProfile(("localhost",))]
 
 
-def prepared(profile: Profile = ALICE, **changes: object) -> Prepared:
-    arguments: dict[str, object] = {
+def prepared(profile: Profile = ALICE, **changes: Any) -> Prepared:
+    arguments: dict[str, Any] = {
         "public_key": pki.fresh_key().public_key(),
         "issuer": None if isinstance(profile, RootProfile) else HIERARCHY.issuing,
         "now": NOW,
     }
-    return prepare(profile, **(arguments | changes))  # type: ignore[arg-type]
+    return prepare(profile, **(arguments | changes))
 
 
 @pytest.mark.parametrize("kind", [KeyKind.P256, KeyKind.P384, KeyKind.RSA2048, KeyKind.ED25519])
@@ -102,13 +103,15 @@ def test_key_identifiers_link_the_chain() -> None:
 
 
 def test_the_issuers_own_key_identifier_is_used_however_it_was_made() -> None:
+    key = pki.fresh_key()
     odd = pki.issue(
         None,
         "adopted",
+        key=key,
         identifiers=False,
         extensions=[(x509.BasicConstraints(True, None), True), (x509.SubjectKeyIdentifier(b"any bytes"), False)],
     )
-    client = sign(prepared(issuer=odd.certificate), odd.key)  # type: ignore[arg-type]
+    client = sign(prepared(issuer=odd.certificate), key)
     assert client.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier == b"any bytes"
 
 
@@ -122,8 +125,9 @@ def test_lifetimes_begin_five_minutes_ago_and_count_the_last_second() -> None:
 
 
 def test_nothing_outlives_its_issuer_or_begins_before_it() -> None:
-    issuer = pki.ca("short", days=10, not_before=NOW - timedelta(minutes=1))
-    client = sign(prepared(issuer=issuer.certificate), issuer.key)  # type: ignore[arg-type]
+    key = pki.fresh_key()
+    issuer = pki.ca("short", key=key, days=10, not_before=NOW - timedelta(minutes=1))
+    client = sign(prepared(issuer=issuer.certificate), key)
     assert client.not_valid_after_utc == issuer.certificate.not_valid_after_utc
     assert client.not_valid_before_utc == issuer.certificate.not_valid_before_utc
 

@@ -26,6 +26,7 @@ from mutualgate.model.change import ChangeKind
 from mutualgate.model.client import ClientState
 from mutualgate.model.credential import Origin
 from mutualgate.model.crl import StoredCrl
+from mutualgate.model.names import AuthorityName
 from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.model.serial import from_int, to_int
 from mutualgate.store import Store
@@ -139,7 +140,7 @@ class TestCrl:
     def test_its_signature_is_the_authoritys(self, authorities: Authorities) -> None:
         for name, crl in authorities.crls().items():
             issuer = certificate_of(authorities.get(name))
-            assert x509.load_der_x509_crl(crl.der).is_signature_valid(issuer.public_key())  # type: ignore[arg-type]
+            assert x509.load_der_x509_crl(crl.der).is_signature_valid(issuer.public_key())  # type: ignore[arg-type]  # others raise TypeError
         assert set(authorities.crls()) == {"root", "issuing"}
 
     def test_a_revocation_makes_a_new_one(self, authorities: Authorities, store: Store, keys: KeyRing) -> None:
@@ -185,20 +186,20 @@ class TestCrl:
         assert _due(authorities) == {("root", False, True), ("issuing", True, True)}
         authorities.crl("root")
         states = authorities.crl_states()
-        assert states["root"] is not None
-        assert states["issuing"] is None
+        assert states[AuthorityName("root")] is not None
+        assert states[AuthorityName("issuing")] is None
         authorities.crl("issuing")
         assert _due(authorities) == set()
-        assert authorities.crl_states()["issuing"] is not None
+        assert authorities.crl_states()[AuthorityName("issuing")] is not None
         assert set(_revoked(authorities.served_crl("issuing"))) == {1, 2, 3}
         with store.transaction() as tx:
             tx.revocations.add_many(one, [(b"\4", store.clock(), RevocationReason.superseded)])
         assert _due(authorities) == {("issuing", True, False)}
         clock.move(timedelta(days=4))
         assert _due(authorities) == {("root", False, True), ("issuing", True, True)}
-        assert authorities.crl_states()["issuing"] is not None  # the last one lasts
+        assert authorities.crl_states()[AuthorityName("issuing")] is not None  # the last one lasts
         clock.move(timedelta(days=3))
-        assert authorities.crl_states()["issuing"] is None
+        assert authorities.crl_states()[AuthorityName("issuing")] is None
 
     def test_no_authority_of_that_name(self, authorities: Authorities) -> None:
         for call in (authorities.crl, authorities.served_crl, authorities.get):
@@ -456,7 +457,7 @@ class TestAdopt:
     def test_what_changes_by_adopting_again_is_recorded_once_and_told_to_the_judge(
         self, authorities: Authorities, store: Store, estate: Write
     ) -> None:
-        def again(key: bool, depth: int | None) -> tuple[list[str], list[object], bool]:
+        def again(key: bool, depth: int | None) -> tuple[list[str], list[ChangeKind], bool]:
             with store.reading() as tx:
                 entries, epoch = len(list(tx.audit.walk())), tx.changes.epoch()
             (done,) = authorities.adopt(estate(key=key), depth=depth).taken_over

@@ -1,6 +1,7 @@
 """`mutualgate ca`."""
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pki
@@ -72,8 +73,11 @@ def test_a_key_password_is_never_repeated(cli: Run, estate: dict[str, Path], tmp
     assert "hunter2" not in said.err + said.out
 
 
+Reader = Callable[[bytes], x509.CertificateRevocationList]
+
+
 @pytest.mark.parametrize(("name", "read"), [("a.pem", x509.load_pem_x509_crl), ("a.crl", x509.load_der_x509_crl)])
-def test_a_list_is_written(cli: Run, tmp_path: Path, name: str, read, installed: Installation) -> None:  # type: ignore[no-untyped-def]
+def test_a_list_is_written(cli: Run, tmp_path: Path, name: str, read: Reader, installed: Installation) -> None:
     cli("client", "revoke", "first-client")
     said = cli("ca", "crl", "issuing", "--out", tmp_path / name)
     assert said.code == 0, said.err

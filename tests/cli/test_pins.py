@@ -1,15 +1,16 @@
 """`mutualgate pin`, each verb, for people and for programs."""
 
 from pathlib import Path
+from typing import Any
 
 import pki
 import pytest
 from commands import Run
 
 
-def own(folder: Path, name: str = "own", **anything: object) -> Path:
+def own(folder: Path, name: str = "own", **anything: Any) -> Path:
     path = folder / f"{name}.pem"
-    path.write_bytes(pki.leaf(None, name, now=pki.real_now(), **anything).pem)  # type: ignore[arg-type]
+    path.write_bytes(pki.leaf(None, name, now=pki.real_now(), **anything).pem)
     return path
 
 

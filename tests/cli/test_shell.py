@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import installation
 import pki
@@ -154,7 +155,7 @@ def test_without_standard_input_there_is_a_sentence(installed: Installation) -> 
     assert "there is no standard input" in done.stderr
 
 
-CAPTURED = {"capture_output": True, "text": True}
+CAPTURED: dict[str, Any] = {"capture_output": True, "text": True}
 
 
 def test_it_goes_no_further_when_nobody_reads(installed: Installation, cli: Run) -> None:
@@ -198,7 +199,7 @@ def asked(shell: "subprocess.Popen[str]", *lines: str) -> str:
     assert shell.stdout is not None
     shell.stdin.write("".join(f"{line}\n" for line in (*lines, "--version")))
     shell.stdin.flush()
-    said = []
+    said: list[str] = []
     while not (line := shell.stdout.readline()).startswith("mutualgate 0."):
         assert line, said
         said.append(line)

@@ -46,7 +46,7 @@ NOT_LOADED = {
 }
 
 # A module of one noun is none of another's business.
-NOUNS = {
+NOUNS: dict[tuple[str, ...], set[str]] = {
     ("client", "list"): {"mutualgate.cli.partners", "mutualgate.cli.up", "mutualgate.store.partners"},
     ("audit", "list"): {"mutualgate.cli.clients", "mutualgate.model.partner", "mutualgate.store.credentials"},
     ("partner", "list"): {"mutualgate.cli.clients", "mutualgate.cli.partner_cas", "mutualgate.store.outbox"},

@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,7 +184,7 @@ def test_a_passphrase_that_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
     assert len(said.stderr.splitlines()) == 1
 
 
-WRONG = {
+WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "a wrong file": (
         lambda folder: (folder / "mutualgate.toml").write_text("[gate]\nlisten = 1\n"),
         ":2:10: gate.listen",

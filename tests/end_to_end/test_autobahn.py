@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from end_to_end.gate import running_gate
-from end_to_end.process import answers, free_port, running
+from end_to_end.process import Running, answers, free_port, running
 
 PROGRAM = shutil.which("wstest")
 NODE = shutil.which("node")
@@ -59,13 +59,18 @@ routes = [{{ path = "/", upstream = "http://127.0.0.1:{service}" }}]
         alice = gate.client("alice")
         ports = {"direct": service}
         for how in ("h1", "h2"):
-            proof = [str(gate.port), alice.certificate, alice.key, gate.root, f"localhost:{service}"]
+            proof: list[str | Path] = [str(gate.port), alice.certificate, alice.key, gate.root, f"localhost:{service}"]
             relay = stack.enter_context(
                 running(f"relay {how}", [str(NODE), RELAY, how, *proof], tmp_path / f"{how}.log")
             )
-            relay.wait_for(lambda relay=relay: relay.text().endswith("\n"))  # type: ignore[misc]
-            ports[how] = int(relay.text())
+            ports[how] = listening_port(relay)
         yield Ways(service, ports)
+
+
+def listening_port(relay: Running) -> int:
+    """What a relay says first."""
+    relay.wait_for(lambda: relay.text().endswith("\n"))
+    return int(relay.text())
 
 
 def wstest(log: Path, *arguments: str | Path) -> None:
@@ -113,7 +118,7 @@ def test_a_client_is_reached_as_if_the_gate_were_not_there(ways: Ways, tmp_path:
     spec = tmp_path / "spec.json"
     spec.write_text(json.dumps({"url": f"ws://localhost:{ways.service}", "outdir": str(tmp_path), "cases": CASES,
                                 "exclude-cases": [], "exclude-agent-cases": {}}))  # fmt: skip
-    suite = [str(PROGRAM), "-m", "fuzzingserver", "-s", spec, "-u", "0"]
+    suite: list[str | Path] = [str(PROGRAM), "-m", "fuzzingserver", "-s", spec, "-u", "0"]
     with running("fuzzingserver", suite, tmp_path / "server.log") as program:
         program.wait_for(lambda: answers(ways.service))
         for way, port in ways.ports.items():

@@ -70,7 +70,14 @@ def database() -> Iterator[Path]:
             timeout=SECONDS,
             cwd="/",
         )
-        settings = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
+        settings: list[str | Path] = [
+            "-c",
+            "listen_addresses=",
+            "-c",
+            f"unix_socket_directories={folder}",
+            "-c",
+            "fsync=off",
+        ]
         settings += ["-c", "unix_socket_permissions=0777"]
         log = Path(tempfile.mkstemp(prefix="mg-pg-", suffix=".log")[1])
         with running("postgres", [*who.prefix, postgres, "-D", data, *settings], log) as program:
@@ -86,7 +93,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     if program is None or client is None:
         pytest.skip("Redis is not installed: scripts/install-test-packages.sh")
     folder, port = tmp_path_factory.mktemp("redis"), free_port()
-    arguments = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+    arguments: list[str | Path] = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
     with running("redis-server", arguments, folder / "log") as server:
         server.wait_for(lambda: answers(port))
         yield port
@@ -120,7 +127,19 @@ def secured_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]
     folder, port = tmp_path_factory.mktemp("secured"), free_port()
     authority = forge.authority(folder / "ca")
     own = forge.leaf(folder, authority, "redis", usages=None, alternative_names=[x509.DNSName("redis.internal")])
-    arguments = [program, "--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+    arguments: list[str | Path] = [
+        program,
+        "--port",
+        "0",
+        "--tls-port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--dir",
+        folder,
+    ]
     arguments += ["--tls-cert-file", own.certificate, "--tls-key-file", own.key, "--tls-auth-clients", "yes"]
     arguments += ["--tls-ca-cert-file", authority.certificate_file]
     with running("redis-server", arguments, folder / "log") as server:

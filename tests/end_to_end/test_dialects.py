@@ -104,8 +104,8 @@ def by_openssl(folder: Path, issuer: Authority) -> Identity:
         "subjectAltName=DNS:alice.example.com,DNS:two.example.com,email:alice@example.com,IP:192.0.2.7,"
         "URI:spiffe://example.com/alice,URI:https://example.com/a?b=c;d\n"
     )
-    out = ["-extfile", folder / "plain.ext", "-out", files.certificate]
-    sign = ["openssl", "x509", "-req", "-in", folder / "plain.csr", "-CA", issuer.certificate_file]
+    out: list[str | Path] = ["-extfile", folder / "plain.ext", "-out", files.certificate]
+    sign: list[str | Path] = ["openssl", "x509", "-req", "-in", folder / "plain.csr", "-CA", issuer.certificate_file]
     done = subprocess.run(
         [*sign, "-CAkey", issuer.key_file, "-set_serial", "0x0badcafe00", "-days", "30", *out],
         capture_output=True,
@@ -115,7 +115,7 @@ def by_openssl(folder: Path, issuer: Authority) -> Identity:
     return files
 
 
-def attribute(oid: ObjectIdentifier, value: str, kind: _ASN1Type | None = None) -> x509.NameAttribute:
+def attribute(oid: ObjectIdentifier, value: str, kind: _ASN1Type | None = None) -> x509.NameAttribute[str]:
     return x509.NameAttribute(oid, value, kind, _validate=False)
 
 
@@ -383,7 +383,7 @@ def test_no_client_speaks_any_of_them(path: str, scene: Scene) -> None:
 
 
 def test_what_does_not_fit_is_left_out_and_named(scene: Scene) -> None:
-    many = [x509.DNSName(f"{'x' * 60}.{'y' * 60}.{number}.example.com") for number in range(40)]
+    many: list[x509.GeneralName] = [x509.DNSName(f"{'x' * 60}.{'y' * 60}.{number}.example.com") for number in range(40)]
     many += [x509.IPAddress(IPv4Address(number)) for number in range(500)]
     subject = x509.Name([attribute(O, "o" * 9000), attribute(CN, "long")])
     identity = forge.leaf(scene.folder / "named", scene.adopted, subject=subject, alternative_names=many)

@@ -73,7 +73,7 @@ class Service:
         context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "enough")
 
 
-class Handlers(grpc.GenericRpcHandler):
+class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc says nothing of its types
     def __init__(self, service: Service) -> None:
         self.of = service
 

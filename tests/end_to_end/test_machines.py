@@ -147,7 +147,16 @@ def _root_changes(gate: Gate, tmp_path: Path) -> None:
     done = enrol("--renew", folder, "--now")
     assert done.returncode == 0, done.stderr
     assert os.readlink(folder / "current") == "3"
-    words = ["curl", "-s", "-o", os.devnull, "-w", "%{http_code} %{ssl_verify_result}", "--cacert", folder / "root.pem"]
+    words: list[str | Path] = [
+        "curl",
+        "-s",
+        "-o",
+        os.devnull,
+        "-w",
+        "%{http_code} %{ssl_verify_result}",
+        "--cacert",
+        folder / "root.pem",
+    ]
     if shutil.which("curl"):
         said = subprocess.run([*words, link.rpartition("/join/")[0]], capture_output=True, text=True).stdout
         assert said.endswith(" 0"), said

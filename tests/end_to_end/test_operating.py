@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from end_to_end import axe, browsers, forge
 from end_to_end.browsers import Bundle
-from end_to_end.forge import Identity
+from end_to_end.forge import Authority, Identity
 from end_to_end.gate import Gate, running_gate
 from end_to_end.hostile import makers
 from end_to_end.refusal import assert_refused
@@ -36,12 +36,12 @@ LOOKS: list[dict[str, Any]] = [
 
 
 @pytest.fixture(scope="module")
-def acme_ca(tmp_path_factory: pytest.TempPathFactory) -> makers.Authority:
+def acme_ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return makers.openssl_ca(tmp_path_factory.mktemp("acme"), "/O=Acme/CN=Acme issuing CA")
 
 
 @pytest.fixture(scope="module")
-def gate(tmp_path_factory: pytest.TempPathFactory, acme_ca: makers.Authority) -> Iterator[Gate]:
+def gate(tmp_path_factory: pytest.TempPathFactory, acme_ca: Authority) -> Iterator[Gate]:
     with running_gate(tmp_path_factory.mktemp("operating") / "gate", SITES) as gate:
         gate.command("partner", "add", "acme", "--names", "dns:*.acme.example", "--admits", "approval")
         claim = gate.command("partner", "ca", "add", "acme", acme_ca.certificate_file).json
@@ -120,7 +120,7 @@ def test_an_operator_s_day(gate: Gate, tmp_path: Path, screenshots: Path) -> Non
 
 
 def test_an_operator_sees_what_a_change_would_do(
-    gate: Gate, acme_ca: makers.Authority, tmp_path: Path, screenshots: Path
+    gate: Gate, acme_ca: Authority, tmp_path: Path, screenshots: Path
 ) -> None:
     """What comes in under a CA is locked out by retiring it: so says the page, and so it is."""
     api = makers.openssl_leaf(tmp_path, "/CN=x", acme_ca, "subjectAltName=DNS:api.acme.example")
@@ -149,7 +149,7 @@ def test_an_operator_sees_what_a_change_would_do(
 
 
 def test_a_partner_s_administrator_lets_its_own_in(
-    gate: Gate, acme_ca: makers.Authority, tmp_path: Path, screenshots: Path
+    gate: Gate, acme_ca: Authority, tmp_path: Path, screenshots: Path
 ) -> None:
     new = makers.openssl_leaf(tmp_path, "/CN=x", acme_ca, "subjectAltName=DNS:new.acme.example")
     assert_refused(gate.get("/hello", new), "not_enrolled")

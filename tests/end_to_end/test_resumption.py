@@ -248,15 +248,15 @@ def _with_ticket(session: bytes, of: bytes) -> bytes:
     (ticket,) = (field for field in others if field[0] == TICKET)
     der = core.Sequence(contents=b"".join(ticket if field[0] == TICKET else field for field in fields)).dump()
     assert isinstance(der, bytes)
-    return pem.armor("SSL SESSION PARAMETERS", der)
+    return bytes(pem.armor("SSL SESSION PARAMETERS", der))
 
 
 def _fields(session: bytes) -> list[bytes]:
     """The fields of the SEQUENCE, each whole."""
-    rest = core.Sequence.load(pem.unarmor(session)[2]).contents
+    rest: bytes = core.Sequence.load(pem.unarmor(session)[2]).contents
     found = []
     while rest:
-        length = parser.peek(rest)
+        length: int = parser.peek(rest)
         found.append(rest[:length])
         rest = rest[length:]
     return found
@@ -265,7 +265,15 @@ def _fields(session: bytes) -> list[bytes]:
 def test_early_data_is_neither_offered_nor_taken(house: House, tmp_path: Path) -> None:
     """RFC 8446 8: it can be replayed."""
     identity, session = house.gate.client("early"), tmp_path / "session"
-    common = ["openssl", "s_client", "-connect", f"127.0.0.1:{house.gate.port}", "-servername", "localhost", "-tls1_3"]
+    common: list[str | Path] = [
+        "openssl",
+        "s_client",
+        "-connect",
+        f"127.0.0.1:{house.gate.port}",
+        "-servername",
+        "localhost",
+        "-tls1_3",
+    ]
     common += ["-CAfile", house.gate.root, "-cert", identity.certificate, "-key", identity.key]
     one, early = mark(), tmp_path / "early"
     asked = f"GET /?{one} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

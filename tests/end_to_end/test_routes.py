@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from end_to_end import h2
@@ -99,9 +100,9 @@ def ask(request: pytest.FixtureRequest, world: World) -> Ask:
 
     def curl(path: str, *fields: str, identity: Identity | None = world.alice, head: bool = False) -> Got:
         one = mark()
-        shown = ["--cert", identity.certificate, "--key", identity.key] if identity else []
+        shown: list[str | Path] = ["--cert", identity.certificate, "--key", identity.key] if identity else []
         said = [part for field in (f"X-Mark: {one}", *fields) for part in ("-H", field)]
-        tls = ["--cacert", world.gate.root, f"--http{request.param}"]
+        tls: list[str | Path] = ["--cacert", world.gate.root, f"--http{request.param}"]
         options = ["-sS", "-D", "-", "-o", "/dev/null", "--path-as-is", "--max-time", "20", *(["-I"] if head else [])]
         address = f"https://localhost:{world.gate.port}{path}"
         done = subprocess.run(["curl", *options, *tls, *shown, *said, address], capture_output=True, check=True)

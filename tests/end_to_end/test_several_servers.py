@@ -158,7 +158,8 @@ def test_a_server_that_says_it_is_ill_gets_no_requests(tmp_path: Path, pair: tup
 
 def used(gate: Gate, server: Server) -> bool:
     rows = gate.command("upstream", "list").json["servers"]
-    return next(row["state"] == "up" for row in rows if str(server.port) in row["address"])
+    state: str = next(row["state"] for row in rows if str(server.port) in row["address"])
+    return state == "up"
 
 
 def test_a_server_that_drains_gets_no_requests(tmp_path: Path, pair: tuple[Server, Server]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from end_to_end import h2
@@ -94,6 +95,7 @@ class OverH2:
         self.stream = self.client.start(fields)
         self.protocol = Protocol(CLIENT, state=OPEN, max_size=None)
         self.header = b""
+        self.waiting: list[Frame] = []
         while True:
             kind, _, stream, payload = self.client.next()
             if stream == self.stream and kind in (h2.HEADERS, h2.RST_STREAM):
@@ -139,18 +141,15 @@ class OverH2:
                     self.protocol.receive_eof()
             self.flush()
 
-    @property
-    def waiting(self) -> list[Frame]:
-        return self.__dict__.setdefault("_waiting", [])  # type: ignore[no-any-return]
-
     def close(self) -> None:
         self.connection.transport.close()
 
 
-def over_h1(world: World, path: str, **more: object) -> AbstractContextManager[ClientConnection]:
+def over_h1(world: World, path: str, **more: Any) -> AbstractContextManager[ClientConnection]:
     tls = world.gate.context(world.alice)
     tls.check_hostname = True
-    return connect(f"wss://{world.authority}{path}", ssl=tls, max_size=None, proxy=None, **more)  # type: ignore[arg-type]
+    opened: ClientConnection = connect(f"wss://{world.authority}{path}", ssl=tls, max_size=None, proxy=None, **more)
+    return opened
 
 
 @pytest.fixture(params=["h1", "h2"])

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pki
 import pytest
@@ -43,15 +44,15 @@ def _fresh(gate: Served) -> None:
 names = (f"machine-{number}" for number in range(1000))
 
 
-def invited(gate: Served, **more: object) -> tuple[str, str]:
+def invited(gate: Served, **more: Any) -> tuple[str, str]:
     """A name and a link."""
     name = next(names)
-    made = gate.services.invitations.invite(name, **more)  # type: ignore[arg-type]
+    made = gate.services.invitations.invite(name, **more)
     return name, made.link(gate.base)
 
 
-def run(gate: Served, link: str, folder: Path, **more: object) -> Enrolled | Waiting:
-    return enrol(parse_link(link), Kept(folder), root_sha256=gate.root_sha256, **more)  # type: ignore[arg-type]
+def run(gate: Served, link: str, folder: Path, **more: Any) -> Enrolled | Waiting:
+    return enrol(parse_link(link), Kept(folder), root_sha256=gate.root_sha256, **more)
 
 
 def test_a_machine_enrols_and_gets_what_programs_want(gate: Served, tmp_path: Path) -> None:
@@ -452,7 +453,7 @@ def test_curl_uses_what_was_written(gate: Served, tmp_path: Path) -> None:
     folder = tmp_path / "client"
     run(gate, link, folder)
     current = folder / "current"
-    words = [
+    words: list[str | Path] = [
         "curl",
         "-s",
         "--cert",

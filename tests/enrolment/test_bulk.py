@@ -152,7 +152,7 @@ def test_anothers_authoritys_or_compromised_keys_are_refused_as_one_by_one(
     with store.reading() as tx:
         ours = keys.open(tx, tx.authorities.all()[1])
     for key, expected in ((theirs, "key_in_use"), (ours, "key_in_use"), (lost, "key_compromised")):
-        (answer,) = all_of(bulk, given("bert", pki.csr(key)))  # type: ignore[arg-type]
+        (answer,) = all_of(bulk, given("bert", pki.csr(key)))
         assert code(answer) == expected
 
 

@@ -505,7 +505,7 @@ def test_what_we_issued_is_never_pinned_revoked_or_not(
 def test_what_an_authority_of_ours_signed_unlisted_is_not_pinned(own: Own, keys: KeyRing, store: Store) -> None:
     with store.reading() as tx:
         issuing = tx.authorities.all()[1]
-        parent = pki.Issued(certificate_of(issuing), keys.open(tx, issuing))  # type: ignore[arg-type]
+        parent = pki.Issued(certificate_of(issuing), keys.open(tx, issuing))
     with pytest.raises(Conflict) as ours:
         own("anna", pki.leaf(parent, "unlisted"))
     assert ours.value.code == "certificate_known"

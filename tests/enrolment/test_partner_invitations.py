@@ -382,10 +382,11 @@ def test_an_open_one_opens_nothing_once_the_partner_may_not(services: Services, 
 def test_a_suspended_partner_invites_nobody(services: Services) -> None:
     id = services.partner_invitations.invite("acme", "dns:api.acme.example").invitation.id
     services.partners.suspend("acme")
-    for do in (
+    attempts: list[Callable[[], object]] = [
         lambda: services.partner_invitations.invite("acme", "dns:b.acme.example"),
         lambda: services.partner_invitations.renew_link("acme", id),
-    ):
+    ]
+    for do in attempts:
         with pytest.raises(Conflict) as caught:
             do()
         assert caught.value.code == "partner_suspended"

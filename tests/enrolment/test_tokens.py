@@ -2,7 +2,7 @@
 
 import math
 
-from mutualgate.authorities.p12 import ALPHABET
+from mutualgate.authorities.alphabet import ALPHABET
 from mutualgate.enrolment import tokens
 
 

@@ -192,7 +192,7 @@ def test_events_tell_of_refusals_and_of_clients_that_are_seen(world: World, plan
     port = opened(plane)
     _, body = world.ask(port)
     world.ask(port, world.alice)
-    events = []
+    events: list[dict[str, Any]] = []
     while {event["kind"] for event in events} != {"refused", "seen"}:
         events += plane.events(10, 5)
     (refused,) = [event for event in events if event["kind"] == "refused"]

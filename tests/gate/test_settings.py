@@ -1,6 +1,7 @@
 """The settings of the data plane: what is written here is what the other side reads."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import pki
@@ -65,7 +66,7 @@ def test_the_other_side_reads_all_of_it(made: Made) -> None:
     DataPlane(made.settings, [made.batch])
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "listen": ({"listen": ["nonsense"]}, r"listen.*nonsense"),
     "plain_listen": ({"plain_listen": ["127.0.0.1"]}, "plain_listen"),
     "upstream": ({"upstreams": [UpstreamSettings.at("ftp://x")]}, r"upstreams\[0\]\.servers\[0\]\.address.*ftp://x"),

@@ -8,6 +8,7 @@ import pki
 import post
 import pytest
 from conftest import Hands
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
@@ -54,7 +55,7 @@ class World:
     def issue(self, name: str, days: float = 365, contact: str = "") -> bytes:
         self.clients.add(name, contact=contact)
         signed = self.enrolment.sign(name, pki.csr(pki.fresh_key()), lifetime=days * DAY)
-        return signed.certificate.public_bytes(pki.Encoding.DER)
+        return signed.certificate.public_bytes(Encoding.DER)
 
     def letters(self) -> list[Letter]:
         with self.store.reading() as tx:

@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pki
 import pytest
@@ -28,9 +29,9 @@ def names(*addresses: str) -> fetching.Resolve:
     return lambda host, port: list(addresses)
 
 
-def refused(url: str, **more: object) -> Unavailable:
+def refused(url: str, **more: Any) -> Unavailable:
     with pytest.raises(Unavailable) as error:
-        fetch(read_location(url), **more)  # type: ignore[arg-type]
+        fetch(read_location(url), **more)
     assert str(error.value).isprintable()
     return error.value
 

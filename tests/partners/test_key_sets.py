@@ -6,6 +6,7 @@ The sets come from a real https server, whose pages change.
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pki
 import pytest
@@ -509,12 +510,13 @@ def test_what_is_no_address(world: World, url: str, says: str) -> None:
 
 def test_spans_have_bounds(world: World) -> None:
     url = world.server.url("/anna")
-    for bad in (
+    wrong: list[dict[str, Any]] = [
         {"hold": timedelta(seconds=-1)},
         {"hold": 31 * DAY},
         {"every": timedelta(minutes=4)},
         {"every": 8 * DAY},
-    ):
+    ]
+    for bad in wrong:
         with pytest.raises(BadInput):
             world.key_sets.watch("anna", url, **bad)
 

@@ -1,5 +1,8 @@
+from datetime import timedelta
+
 import pki
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from mutualgate.errors import BadInput
 from mutualgate.partners import material
@@ -15,13 +18,13 @@ def test_what_is_odd_is_said() -> None:
     assert ".NET" in _remarks(pki.leaf(None, eku=None))
     assert "not for client authentication" in _remarks(pki.leaf(None, eku=[pki.SERVER_AUTH]))
     assert "X.509 v1" in _remarks(pki.as_v1(pki.leaf(None)))
-    assert "begins on" in _remarks(pki.leaf(None, not_before=pki.NOW + pki.timedelta(hours=1)))
+    assert "begins on" in _remarks(pki.leaf(None, not_before=pki.NOW + timedelta(hours=1)))
     assert _remarks(pki.leaf(None)) == ""
 
 
 def test_a_clock_that_is_a_little_late_is_no_remark() -> None:
     """R28."""
-    assert _remarks(pki.leaf(None, not_before=pki.NOW + pki.timedelta(minutes=1))) == ""
+    assert _remarks(pki.leaf(None, not_before=pki.NOW + timedelta(minutes=1))) == ""
 
 
 def test_a_certificate_in_words() -> None:
@@ -34,7 +37,7 @@ def test_a_certificate_in_words() -> None:
 def test_a_private_key_is_refused_in_any_form(password: str | None) -> None:
     leaf = pki.leaf(None)
     for data in (pki.key_pem(leaf.key, password) + leaf.pem, leaf.key.private_bytes(
-        pki.Encoding.DER, pki.PrivateFormat.PKCS8, pki.NoEncryption())):  # fmt: skip
+        Encoding.DER, PrivateFormat.PKCS8, NoEncryption())):  # fmt: skip
         with pytest.raises(BadInput) as refused:
             material.read(data, "both.pem")
         assert refused.value.code == "private_key"

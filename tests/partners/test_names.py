@@ -1,3 +1,5 @@
+import ipaddress
+
 import pki
 import pytest
 from cryptography import x509
@@ -25,7 +27,7 @@ def test_the_first_name_of_the_first_kind() -> None:
     assert _name(uri, "B.example", "a.example") == "dns:b.example"
     assert _name(uri, email) == "email:Ann@a.example"
     assert _name(uri) == "uri:spiffe://a.example/x"
-    assert _name(x509.IPAddress(pki.ipaddress.ip_address("2001:db8::1"))) == "ip:2001:db8::1"
+    assert _name(x509.IPAddress(ipaddress.ip_address("2001:db8::1"))) == "ip:2001:db8::1"
 
 
 def test_a_payment_service_provider_is_its_identifier() -> None:
@@ -72,7 +74,7 @@ SUBJECT = x509.Name(
         ("email:*@acme.example", [x509.RFC822Name("Ann.B@ACME.example")], "x"),
         ("uri:https://acme.example/*", [x509.UniformResourceIdentifier("HTTPS://Acme.example/Orders")], "x"),
         ("uri:urn:x:Y", [x509.UniformResourceIdentifier("URN:x:Y")], "x"),
-        ("ip:2001:db8::/32", [x509.IPAddress(pki.ipaddress.ip_address("2001:db8:0:0::1"))], "x"),
+        ("ip:2001:db8::/32", [x509.IPAddress(ipaddress.ip_address("2001:db8:0:0::1"))], "x"),
         ("dn:CN=*", [], "api"),
         ("dn:CN=*,1.2.3.4=*,emailAddress=*,O=*,C=*", [], SUBJECT),
     ],

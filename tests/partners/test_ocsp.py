@@ -8,6 +8,7 @@ import pki
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp as library
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -16,7 +17,8 @@ from mutualgate.model.foreign import OcspStatus
 from mutualgate.partners.ocsp import Answer, Question, ask, verify
 
 NOW = pki.NOW
-CA = pki.ca("acme issuing", parent=pki.ca("acme root"))
+ROOT = pki.ca("acme root")
+CA = pki.ca("acme issuing", parent=ROOT)
 LEAF = pki.leaf(CA, "anna")
 GOOD, REVOKED, UNKNOWN = library.OCSPCertStatus.GOOD, library.OCSPCertStatus.REVOKED, library.OCSPCertStatus.UNKNOWN
 DAY = timedelta(days=1)
@@ -60,8 +62,8 @@ def answer(
         builder = builder.certificates([by.certificate])
     if nonce is not None:
         builder = builder.add_extension(x509.OCSPNonce(nonce), False)
-    signed = builder.sign(by.key, hashes.SHA256())  # type: ignore[arg-type]
-    return signed.public_bytes(pki.Encoding.DER)
+    signed = builder.sign(by.key, hashes.SHA256())
+    return signed.public_bytes(Encoding.DER)
 
 
 def check(data: bytes, question: Question, now: datetime = NOW) -> Answer:
@@ -117,7 +119,7 @@ def test_a_responder_that_the_ca_named(question: Question) -> None:
     [
         (responder(signing=False), "a client of the CA"),
         (responder(pki.ca("acme issuing")), "another CA of that name"),
-        (responder(CA.parent), "the CA above, whose word this is not"),  # type: ignore[arg-type]
+        (responder(ROOT), "the CA above, whose word this is not"),
         (responder(responder()), "somebody below a responder"),
         (responder(days=-1), "one whose certificate is over"),
         (pki.leaf(None, "ocsp", eku=[ExtendedKeyUsageOID.OCSP_SIGNING]), "one that signed itself"),
@@ -172,7 +174,7 @@ def test_an_answer_is_of_now(question: Question) -> None:
 
 def test_what_is_no_answer(question: Question) -> None:
     for status in (library.OCSPResponseStatus.TRY_LATER, library.OCSPResponseStatus.UNAUTHORIZED):
-        data = library.OCSPResponseBuilder.build_unsuccessful(status).public_bytes(pki.Encoding.DER)
+        data = library.OCSPResponseBuilder.build_unsuccessful(status).public_bytes(Encoding.DER)
         assert f"is no answer but {status.name.lower()}" in problem(data, question)
     for junk in (b"", b"<html>", b"\x30\x03\x0a\x01\x00", question.der):
         assert problem(junk, question)

@@ -1,9 +1,11 @@
 from datetime import timedelta
+from pathlib import Path
 
 import pki
 import pytest
 from conftest import Hands
-from cryptography.hazmat.primitives.serialization import PublicFormat
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from mutualgate import audit
 from mutualgate.authorities.issuing import Policy
@@ -36,7 +38,7 @@ def _actions(store: Store) -> list[str]:
 def test_a_certificate_of_ones_own_is_pinned(pins: Pins, store: Store) -> None:
     own = pki.leaf(None, "anna's own", days=1000)
     pin = pins.add("anna", own.pem, "own.pem")
-    assert pin.digest.hex() == own.certificate.fingerprint(pki.hashes.SHA256()).hex()
+    assert pin.digest.hex() == own.certificate.fingerprint(hashes.SHA256()).hex()
     assert (pin.kind, pin.state, pin.certificate) == (PinKind.CERTIFICATE, PinState.ACTIVE, own.der)
     assert pin.not_after == pki.NOW + timedelta(days=398)
     assert Clients(store).get("anna").state is ClientState.ACTIVE
@@ -55,7 +57,7 @@ def test_a_pin_never_outlives_its_certificate_but_a_key_does(pins: Pins) -> None
 
 
 def test_a_bare_key_can_be_pinned_as_a_key_only(pins: Pins) -> None:
-    pem = pki.fresh_key().public_key().public_bytes(pki.Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    pem = pki.fresh_key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     with pytest.raises(BadInput, match="key alone"):
         pins.add("anna", pem)
     pin = pins.add("anna", pem, kind=PinKind.KEY)
@@ -108,7 +110,7 @@ def test_what_our_authorities_stand_for_is_not_pinned(
 
 
 def test_an_unlisted_certificate_of_an_adopted_authority_is_not_pinned(
-    pins: Pins, authorities: Authorities, tmp_path: pki.Path
+    pins: Pins, authorities: Authorities, tmp_path: Path
 ) -> None:
     from mutualgate.authorities.adopt import Estate
     from mutualgate.model.authority import Admits
@@ -131,7 +133,7 @@ def test_an_unlisted_certificate_of_an_adopted_authority_is_not_pinned(
         (pki.leaf(None, key=pki.rsa_key(1024)).pem, "weak_key"),
         (pki.leaf(None, key=pki.ec_key("secp256k1")).pem, "weak_key"),
         (pki.leaf(None).pem + pki.fresh_key().private_bytes(
-            pki.Encoding.PEM, pki.PrivateFormat.PKCS8, pki.NoEncryption()), "private_key"),
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), "private_key"),
         (pki.leaf(None, days=-1).pem, "expired"),
     ],
 )  # fmt: skip

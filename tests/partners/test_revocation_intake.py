@@ -6,10 +6,13 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pki
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate import audit
 from mutualgate.errors import BadInput
@@ -56,9 +59,9 @@ class Lists:
         verified = verify_list(data, self.ca.certificate, [], now, "x.crl")
         return take(self.store, self.anchor, verified, "test", "x.crl", force=force)
 
-    def refused(self, *serials: int, **more: object) -> BadInput:
+    def refused(self, *serials: int, **more: Any) -> BadInput:
         with pytest.raises(BadInput) as error:
-            self.take(*serials, **more)  # type: ignore[arg-type]
+            self.take(*serials, **more)
         return error.value
 
     @property
@@ -190,7 +193,7 @@ def test_a_number_that_is_there_twice_counts_from_the_earliest_date(lists: Lists
         builder = builder.add_revoked_certificate(
             x509.RevokedCertificateBuilder().serial_number(5).revocation_date(at).build()
         )
-    data = builder.sign(lists.ca.key, pki.hashes.SHA256()).public_bytes(pki.Encoding.DER)  # type: ignore[arg-type]
+    data = builder.sign(lists.ca.key, hashes.SHA256()).public_bytes(Encoding.DER)
     take(store, lists.anchor, verify_list(data, lists.ca.certificate, [], NOW, "x"), "test", "x")
     with store.reading() as tx:
         found = tx.foreign.find(lists.anchor.id, b"\5")
@@ -231,8 +234,8 @@ def test_many_entries_in_bounded_memory(store: Store, lists: Lists, tmp_path: Pa
     ]
     ends = NOW + timedelta(days=1)
     builder = x509.CertificateRevocationListBuilder(lists.ca.certificate.subject, NOW, ends, [], entries)
-    signed = builder.sign(lists.ca.key, pki.hashes.SHA256())  # type: ignore[arg-type]
-    (folder / "x.crl").write_bytes(signed.public_bytes(pki.Encoding.DER))
+    signed = builder.sign(lists.ca.key, hashes.SHA256())
+    (folder / "x.crl").write_bytes(signed.public_bytes(Encoding.DER))
     (folder / "ca.pem").write_bytes(lists.ca.pem)
     done = subprocess.run(
         [

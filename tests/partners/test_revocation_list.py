@@ -8,6 +8,8 @@ import pki
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate.errors import BadInput
 from mutualgate.model.foreign import CA_SCOPE
@@ -60,7 +62,7 @@ def test_a_complete_list() -> None:
     assert (read_.scope, read_.number, read_.base, read_.count) == ("", 7, None, 2)
     assert [(one.serial.hex(), one.reason) for one in read_.entries()] == [("05", 1), ((2**150).to_bytes(19).hex(), 1)]
     assert read(pki.crl(CA, number=None)).number == 0
-    der = x509.load_pem_x509_crl(data).public_bytes(pki.Encoding.DER)
+    der = x509.load_pem_x509_crl(data).public_bytes(Encoding.DER)
     assert read(der).digest == read_.digest, "PEM and DER are the same list"
 
 
@@ -172,9 +174,9 @@ def test_a_list_without_an_end_is_refused(tmp_path: Path) -> None:
     times = [index for index, part in enumerate(parts) if part[0] in (0x17, 0x18)]
     kept = [part for index, part in enumerate(parts) if index != times[1]]
     tbs = pki._der(0x30, b"".join(pki._der(*part) for part in kept))
-    assert isinstance(CA.key, pki.ec.EllipticCurvePrivateKey)
-    signature = CA.key.sign(tbs, pki.ec.ECDSA(hashes.SHA256()))
-    whole = pki._parts(pki._parts(x509.load_pem_x509_crl(pki.crl(CA)).public_bytes(pki.Encoding.DER))[0][1])
+    assert isinstance(CA.key, ec.EllipticCurvePrivateKey)
+    signature = CA.key.sign(tbs, ec.ECDSA(hashes.SHA256()))
+    whole = pki._parts(pki._parts(x509.load_pem_x509_crl(pki.crl(CA)).public_bytes(Encoding.DER))[0][1])
     data = pki._der(0x30, tbs + pki._der(*whole[1]) + pki._der(0x03, b"\0" + signature))
     assert "does not say when the next one comes" in problem(data)
 
@@ -198,7 +200,7 @@ def test_an_entry_of_another_issuer_is_refused() -> None:
     )
     builder = x509.CertificateRevocationListBuilder().issuer_name(CA.certificate.subject)
     builder = builder.last_update(NOW).next_update(NOW + timedelta(days=1)).add_revoked_certificate(entry)
-    data = builder.sign(CA.key, hashes.SHA256()).public_bytes(pki.Encoding.DER)  # type: ignore[arg-type]
+    data = builder.sign(CA.key, hashes.SHA256()).public_bytes(Encoding.DER)
     with pytest.raises(BadInput, match="entry 1 has a critical extension"):
         list(read(data).entries())
 

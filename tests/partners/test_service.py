@@ -1,3 +1,5 @@
+from typing import Any
+
 import pki
 import pytest
 
@@ -74,9 +76,9 @@ def test_its_client_has_another_name_where_that_is_taken(store: Store) -> None:
 
 
 @pytest.mark.parametrize("words", [{"names": ["dns:*.com"]}, {"names": ["x"]}, {"roles": ["a,b"]}, {"contact": "a\nb"}])
-def test_what_cannot_be_a_partner_is_refused_and_not_kept(store: Store, words: dict[str, list[str]]) -> None:
+def test_what_cannot_be_a_partner_is_refused_and_not_kept(store: Store, words: dict[str, Any]) -> None:
     with pytest.raises(BadInput):
-        Partners(store).add("acme", **words)  # type: ignore[arg-type]
+        Partners(store).add("acme", **words)
     assert store.epoch() == 0
 
 
@@ -177,7 +179,7 @@ def test_every_change_of_trust_is_taken_back(partners: Partners, store: Store) -
     def records() -> list[object]:
         with store.reading() as tx:
             walks = (tx.partners.walk(9), tx.anchors.walk(9), tx.members.walk(9), tx.clients.walk(9))
-            return [one for walk in walks for part in walk for one in part]  # type: ignore[attr-defined]
+            return [one for walk in walks for part in walk for one in part]
 
     for change in (
         lambda: partners.suspend("acme"),
@@ -193,7 +195,7 @@ def test_every_change_of_trust_is_taken_back(partners: Partners, store: Store) -
         lambda: partners.add("cyberdyne", names=["dns:c.example"]),
     ):
         before = records()
-        change()  # type: ignore[no-untyped-call]
+        change()
         assert records() != before
         with store.transaction() as tx:
             last = tx.trust.last()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from portal.asking import ANONYMOUS, Answer, _ask, admitted, refused
 
@@ -122,7 +123,7 @@ def served(folder: Path) -> Iterator[Served]:
         def handle_error(self, *_: object) -> None:
             pass  # clients go away in these tests
 
-        def get_request(self):  # type: ignore[no-untyped-def]
+        def get_request(self) -> tuple[ssl.SSLSocket, Any]:
             plain, peer = super().get_request()
             return tls.wrap_socket(plain, server_side=True, do_handshake_on_connect=False), peer
 

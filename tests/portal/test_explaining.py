@@ -1,9 +1,10 @@
 """Anything is explained, a private key is refused, and nobody else waits."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pki
 import pytest
+from cryptography.hazmat.primitives import hashes
 from portal.asking import HTML, JSON, TEXT, Answer, ask
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 LAPTOP = pki.leaf(None, "<script>alert(1)</script>", days=1095, eku=None)
 UNDER = pki.leaf(pki.ca("acme issuing"), "orders", sans=["orders.acme.example"])
-BINARY = {"Content_Type": "application/octet-stream"}
+BINARY: dict[str, Any] = {"Content_Type": "application/octet-stream"}
 
 
 def explain(portal: "ASGIApp", data: bytes, accept: str = JSON) -> Answer:
@@ -21,7 +22,7 @@ def explain(portal: "ASGIApp", data: bytes, accept: str = JSON) -> Answer:
 def test_what_it_is_is_said_in_words(portal: "ASGIApp") -> None:
     told = explain(portal, LAPTOP.pem).json
     assert told["headline"] == "Self-signed, P-256, three years, no extended key usage."
-    assert told["fingerprint"] == LAPTOP.certificate.fingerprint(pki.hashes.SHA256()).hex()
+    assert told["fingerprint"] == LAPTOP.certificate.fingerprint(hashes.SHA256()).hex()
     assert told["ways"]["pin"]["open"] is True
     assert told["ways"]["partner"]["open"] is False
     assert explain(portal, UNDER.der).json["names"] == ["orders.acme.example"]

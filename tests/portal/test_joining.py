@@ -2,14 +2,15 @@
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pki
 import pytest
 from conftest import Hands
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
-from portal.asking import HTML, JSON, TEXT, Answer, admitted, ask, refused
+from portal.asking import ANONYMOUS, HTML, JSON, TEXT, Answer, admitted, ask, refused
 
 from mutualgate.app import Services
 from mutualgate.enrolment.invitations import Invited
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 HOSTILE = "<script>alert(1)<script> {{7*7}}"
-PKCS10 = {"Content_Type": "application/pkcs10"}
+PKCS10: dict[str, Any] = {"Content_Type": "application/pkcs10"}
 
 
-def invite(services: Services, name: str = "ann", **how: object) -> Invited:
-    return services.invitations.invite(name, roles=["staff"], **how)  # type: ignore[arg-type]
+def invite(services: Services, name: str = "ann", **how: Any) -> Invited:
+    return services.invitations.invite(name, roles=["staff"], **how)
 
 
 def csr(name: str = "whoever") -> bytes:
@@ -134,7 +135,7 @@ def test_what_was_shown_is_explained_and_asked_about(portal: "ASGIApp", services
     assert "Self-signed, P-256" in page.words
     digest = re.search(r'name="fingerprint" value="([0-9a-f]{64})"', page.text)
     assert digest is not None
-    assert digest[1] == laptop.certificate.fingerprint(pki.hashes.SHA256()).hex()
+    assert digest[1] == laptop.certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def test_what_cannot_be_used_is_not_asked_about(portal: "ASGIApp", services: Services) -> None:
@@ -269,13 +270,18 @@ def test_an_endless_request_is_not_read(portal: "ASGIApp", services: Services) -
 def test_another_site_hands_nothing_in(portal: "ASGIApp", services: Services) -> None:
     invited = invite(services)
     path = f"/join/{invited.token}"
+    elsewhere: list[dict[str, Any]] = [
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Origin": "https://evil.test"},
+        {"Cookie": "a=b"},
+    ]
     for where in (path + "/csr", path + "/own", path + "/page", "/join/"):
-        for fields in ({"Sec_Fetch_Site": "cross-site"}, {"Origin": "https://evil.test"}, {"Cookie": "a=b"}):
+        for field in elsewhere:
             answer = ask(
                 portal, where, refused([own().der], "unknown_issuer"), method="POST", accept=JSON, body=csr(),
-                **PKCS10, **fields,
+                **PKCS10, **field,
             )  # fmt: skip
-            assert (answer.status, answer.json["code"]) == (403, "cross_site"), (where, fields)
+            assert (answer.status, answer.json["code"]) == (403, "cross_site"), (where, field)
     assert ask(portal, path).status == 200
 
 
@@ -339,7 +345,7 @@ def test_its_address_takes_nothing_but_a_request(portal: "ASGIApp", services: Se
 
 
 def fingerprint(of: pki.Issued) -> str:
-    return of.certificate.fingerprint(pki.hashes.SHA256()).hex()
+    return of.certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def test_a_certificate_that_was_shown_is_used_after_it_was_asked(portal: "ASGIApp", services: Services) -> None:
@@ -376,8 +382,8 @@ def test_only_what_was_asked_about_is_used(portal: "ASGIApp", services: Services
 
 def test_nothing_shown_is_nothing_proved(portal: "ASGIApp", services: Services) -> None:
     invited = invite(services)
-    for fields in ({}, {"Client_Cert": ":AAAA:"}):
-        answer = ask(portal, f"/join/{invited.token}/own", method="POST", accept=JSON, **fields)
+    for who in (ANONYMOUS, {**ANONYMOUS, "Client-Cert": ":AAAA:"}):
+        answer = ask(portal, f"/join/{invited.token}/own", who, method="POST", accept=JSON)
         assert (answer.status, answer.json["code"]) == (400, "no_certificate")
     # The browser is to be asked anew.
     assert ask(portal, f"/join/{invited.token}/own").headers["Mutualgate-Close"] == "yes"

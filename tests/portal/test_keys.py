@@ -14,8 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from page_keys import STATIC, PageError, PageKeys, needs_node
 
+from mutualgate.authorities.alphabet import ALPHABET
 from mutualgate.authorities.csr import read_csr
-from mutualgate.authorities.p12 import ALPHABET, PASSWORD_CHARACTERS, check_password, make_password
+from mutualgate.authorities.p12 import PASSWORD_CHARACTERS, check_password, make_password
 from mutualgate.reading.weak_keys import key_fingerprint, key_words
 
 ROOT = pki.ca("root")

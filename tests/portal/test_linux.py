@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
@@ -37,9 +37,9 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 names = (f"server-{number}" for number in range(1000))
 
 
-def script_of(gate: Served, folder: Path, **more: object) -> tuple[Invited, Path]:
+def script_of(gate: Served, folder: Path, **more: Any) -> tuple[Invited, Path]:
     """An invitation and its script, as it is fetched."""
-    invited = gate.services.invitations.invite(next(names), **more)  # type: ignore[arg-type]
+    invited = gate.services.invitations.invite(next(names), **more)
     path = folder / "linux.sh"
     done = subprocess.run(
         ["curl", "-s", "--cacert", gate.services.folder.path / "trusted.pem", f"{invited.link(gate.base)}/linux.sh"],

@@ -4,7 +4,7 @@ import hashlib
 import re
 from html import unescape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pki
 import pytest
@@ -146,7 +146,8 @@ def test_what_is_not_there_is_not_found(portal: "ASGIApp") -> None:
 
 def test_another_site_can_do_nothing(portal: "ASGIApp", services: Services) -> None:
     form = b"sure=yes"
-    for fields in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.test"}, {}):
+    elsewhere: list[dict[str, Any]] = [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.test"}, {}]
+    for fields in elsewhere:
         answer = ask(
             portal, "/join/operator/clients/anna/suspend", OPERATOR, method="POST", body=form,
             **{**fields, "Content-Type": "application/x-www-form-urlencoded"},

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from html import unescape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pki
 import pytest
@@ -263,7 +263,7 @@ def test_a_handshake_proves_a_ca(portal: "ASGIApp", companies: Companies, servic
     assert theirs.challenge is not None
     assert operators.challenge is not None
 
-    def show(leaf: pki.Issued, method: str = "POST", **fields: str) -> Answer:
+    def show(leaf: pki.Issued, method: str = "POST", **fields: Any) -> Answer:
         return ask(portal, "/join/prove", refused(leaf.chain_der, "unknown_issuer"), method=method, **fields)
 
     for wrong, status in (

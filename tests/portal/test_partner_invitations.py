@@ -1,7 +1,7 @@
 """A partner's administrator invites its own people on the portal: within the rules, and nobody else's are there."""
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pki
@@ -212,7 +212,8 @@ def test_a_suspended_partner_and_strangers_invite_nobody(portal: "ASGIApp", serv
     services.partners.members.add(ACME, "dns:worker.acme.example", client="worker")
     who = admitted("worker", [b"x"], client_id=worker.id)
     assert post(portal, who, "/acme/invite", name="x@acme.example", **FORM).status == 403
-    for fields in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.test"}, {}):
+    elsewhere: list[dict[str, Any]] = [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.test"}, {}]
+    for fields in elsewhere:
         answer = ask(
             portal, "/join/partner/acme/invite", chiefs[ACME], method="POST",
             body=b"name=x%40acme.example&use=person&days=3",

@@ -1,7 +1,7 @@
 """Renewal by a program, over the gate."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pki
 from conftest import Hands
@@ -20,13 +20,13 @@ def test_a_program_asks_whether_its_certificate_is_let_in(portal: "ASGIApp") -> 
     answer = ask(portal, "/join/renew", admitted("alice", [leaf.der]), accept=JSON)
     assert (answer.status, answer.json["client"]) == (200, "alice")
     assert ask(portal, "/join/renew", admitted("alice", [leaf.der]), accept=TEXT).text == "In, as alice.\n"
-    for who, code in ((refused([leaf.der], "expired", "It expired."), "expired"), (None, "no_certificate")):
-        answer = ask(portal, "/join/renew", **({} if who is None else {"who": who}), accept=JSON)
+    for who, code in ((refused([leaf.der], "expired", "It expired."), "expired"), (ANONYMOUS, "no_certificate")):
+        answer = ask(portal, "/join/renew", who, accept=JSON)
         assert (answer.status, answer.json["code"]) == (403, code)
 
 
 def post(portal: "ASGIApp", who: dict[str, str], request: bytes, **more: str) -> Answer:
-    fields = {"content_type": "application/pkcs10", **more}
+    fields: dict[str, Any] = {"content_type": "application/pkcs10", **more}
     return ask(portal, "/join/renew", who, method="POST", body=request, accept=JSON, **fields)
 
 

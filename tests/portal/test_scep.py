@@ -6,13 +6,14 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pki
 import pytest
 from conftest import Hands
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -77,8 +78,8 @@ def reply(device: Device, answer: Answer, trust: Path) -> Reply:
     return said
 
 
-def invited(services: Services, name: str = "phone", **more: object) -> Invited:
-    return services.invitations.invite(name, **more)  # type: ignore[arg-type]
+def invited(services: Services, name: str = "phone", **more: Any) -> Invited:
+    return services.invitations.invite(name, **more)
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +122,7 @@ def test_the_certificate_that_is_encrypted_for_is_no_client_and_is_kept(services
     assert list(one.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [pki.SERVER_AUTH]
     assert recipient(portal) == one
     with services.store.reading() as tx:
-        assert tx.credentials.with_fingerprint(one.fingerprint(pki.hashes.SHA256())) is None
+        assert tx.credentials.with_fingerprint(one.fingerprint(hashes.SHA256())) is None
 
 
 def test_a_lost_answer_is_given_again_to_the_same_key_only(

@@ -1,7 +1,7 @@
 """What a change of trust would do stands on the page that asks, which changes nothing; the last one is taken back."""
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pki
 import pytest
@@ -220,7 +220,7 @@ def test_they_are_for_operators_alone(portal: "ASGIApp", services: Services, acm
         answer = ask(portal, f"/join/operator{path}", worker)
         assert (answer.status, "acme issuing" in answer.text) == (403, False)
     assert ask(portal, f"/join/operator/changes/{id}/undo", worker, form={"sure": "yes"}).status == 403
-    fields = {"Sec-Fetch-Site": "cross-site", "Content-Type": "application/x-www-form-urlencoded"}
+    fields: dict[str, Any] = {"Sec-Fetch-Site": "cross-site", "Content-Type": "application/x-www-form-urlencoded"}
     other = ask(portal, f"/join/operator/changes/{id}/undo", OPERATOR, method="POST", body=b"sure=yes", **fields)
     assert other.status == 403
     assert services.partners.anchors.list("acme")[0].state == "retired"

@@ -40,9 +40,14 @@ def refusal(data: bytes) -> BadInput:
     return refused.value
 
 
-def p12(key: object = None, cert: object = None, password: bytes | None = None, **more: object) -> bytes:
+def p12(
+    key: pkcs12.PKCS12PrivateKeyTypes | None = None,
+    cert: x509.Certificate | None = None,
+    password: bytes | None = None,
+    cas: list[x509.Certificate] | None = None,
+) -> bytes:
     encryption = BestAvailableEncryption(password) if password else NoEncryption()
-    return pkcs12.serialize_key_and_certificates(b"x", key, cert, more.get("cas"), encryption)  # type: ignore[arg-type]
+    return pkcs12.serialize_key_and_certificates(b"x", key, cert, cas, encryption)
 
 
 PUBLIC: dict[str, tuple[str, bytes, int]] = {
@@ -91,7 +96,8 @@ def test_a_csr_is_found() -> None:
 
 def keys() -> dict[str, bytes]:
     made: dict[str, bytes] = {}
-    for kind, key in {"RSA": RSA, "EC": pki.ec_key(), "Ed25519": pki.ed25519_key()}.items():
+    kinds: dict[str, pki.Key] = {"RSA": RSA, "EC": pki.ec_key(), "Ed25519": pki.ed25519_key()}
+    for kind, key in kinds.items():
         for encoding, word in ((Encoding.PEM, "PEM"), (Encoding.DER, "DER")):
             made[f"{kind} PKCS#8 {word}"] = key.private_bytes(encoding, PrivateFormat.PKCS8, NoEncryption())
             made[f"{kind} encrypted {word}"] = key.private_bytes(

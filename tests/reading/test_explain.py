@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pki
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -69,7 +70,7 @@ def test_a_good_one_with_its_chain_works_everywhere() -> None:
         assert "issuing" in found.way(Way.PARTNER).sentence
     assert found.certificate is not None
     assert found.certificate.subject == "CN=alice"
-    assert found.certificate.fingerprint == alice.certificate.fingerprint(pki.hashes.SHA256()).hex()
+    assert found.certificate.fingerprint == alice.certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def test_one_for_servers_alone() -> None:

@@ -20,13 +20,13 @@ def statement(*roles: tuple[str, str], name: str = "National Bank", id: str = "B
     """QCStatements with the PSD2 statement after another."""
 
     def sequence(*parts: bytes) -> bytes:
-        return core.Sequence(contents=b"".join(parts)).dump()
+        return bytes(core.Sequence(contents=b"".join(parts)).dump())
 
     def text(value: str) -> bytes:
-        return core.UTF8String(value).dump()
+        return bytes(core.UTF8String(value).dump())
 
     def oid(value: str) -> bytes:
-        return core.ObjectIdentifier(value).dump()
+        return bytes(core.ObjectIdentifier(value).dump())
 
     said = [sequence(oid(number), text(word)) for number, word in roles]
     info = sequence(sequence(*said), text(name), text(id))

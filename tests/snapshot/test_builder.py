@@ -1,9 +1,11 @@
 import hashlib
 import itertools
 import tempfile
+from collections.abc import Sized
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import mirror
 import msgspec
@@ -80,8 +82,8 @@ def list_of(anchor: int, scope: str = "") -> ForeignList:
     return ForeignList(anchor, scope, 7, 7, AT, AT + timedelta(hours=1), 2, b"\0" * 32, AT)
 
 
-def claimed(tx: Transaction, of: Partner, text: str = "ca", **changed: object) -> Anchor:
-    one = replace(claim(of, text), **changed)  # type: ignore[arg-type]
+def claimed(tx: Transaction, of: Partner, text: str = "ca", **changed: Any) -> Anchor:
+    one = replace(claim(of, text), **changed)
     return tx.anchors.add(one, hashlib.sha256(text.encode()).digest())
 
 
@@ -102,13 +104,13 @@ def test_the_judge_is_told_what_clients_and_partners_brought(store: Store) -> No
         tx.partners.add_rule(acme.id, RuleKind.DNS, "*.acme.example", None, AT)
         tx.partners.add_rule(acme.id, RuleKind.DN, "CN=api", active.id, AT)
         tx.partners.add_intermediate(acme.id, b"\1" * 32, b"\2" * 32, b"helper", AT)
-        for name, owner, state in (
+        for name, owner, membership in (
             ("dns:a.acme.example", anna.id, MemberState.ACTIVE),
             ("dns:b.acme.example", anna.id, MemberState.PENDING),
             ("dns:c.acme.example", None, MemberState.ACTIVE),
             ("dns:d.acme.example", gone.id, MemberState.ACTIVE),
         ):
-            tx.members.put(Member(acme.id, name, owner, state, AT))
+            tx.members.put(Member(acme.id, name, owner, membership, AT))
         tx.foreign.put_list(list_of(active.id))
         tx.foreign.change(active.id, "", [], [(b"\7", SECONDS, 1), (b"\x08", SECONDS, 0)])
         tx.foreign.want(active.id, b"\x09", AT, AT + timedelta(days=1))
@@ -240,8 +242,8 @@ def test_what_goes_is_taken_away(store: Store) -> None:
         assert data is not None
         followed.apply(data)
         assert followed == mirror.of(build(store, SITES))
-        kinds = (followed.pins, followed.partners, followed.anchors, followed.members, followed.foreign)
-        assert tuple(map(len, kinds)) == counts
+        kinds: list[Sized] = [followed.pins, followed.partners, followed.anchors, followed.members]
+        assert tuple(len(kind) for kind in (*kinds, followed.foreign)) == counts
 
     with store.transaction() as tx:
         tx.foreign.change(cas[0].id, "", [b"\7"], [])

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from rows import AT
@@ -11,7 +12,7 @@ from mutualgate.store.seen import split
 HOUR = timedelta(hours=1)
 
 
-def sighting(number: int, **more: object) -> Sighting:
+def sighting(number: int, **more: Any) -> Sighting:
     known: dict[str, object] = {
         "fingerprint": number.to_bytes(32),
         "chain": (b"\x30\x03abc",),
@@ -23,10 +24,10 @@ def sighting(number: int, **more: object) -> Sighting:
         "reason": "unknown_issuer",
         "peer": "192.0.2.1",
     }
-    return Sighting(**{**known, **more})  # type: ignore[arg-type]
+    return Sighting(**{**known, **more})
 
 
-def admitted(number: int, client: int = 7, **more: object) -> Sighting:
+def admitted(number: int, client: int = 7, **more: Any) -> Sighting:
     return sighting(number, reason="", client=client, admitted_at=AT + number * HOUR, **more)
 
 

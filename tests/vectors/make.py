@@ -9,7 +9,9 @@ import ipaddress
 import json
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -21,6 +23,9 @@ from makers import AT, DAY, NOW, Made, crl, make, name, openssl_recipe, p256
 HERE = Path(__file__).resolve().parent
 OURS, ADOPTED = 1, 2
 
+Record = dict[str, Any]
+"""A vector, or what is recorded in its snapshot, as it is written."""
+
 ROOT = make("Example Root", ca=True)
 ISSUING = make("Example Issuing CA", ROOT, ca=True, path_length=0)
 OLD_ROOT_KEY = rsa.generate_private_key(65537, 2048)
@@ -28,24 +33,26 @@ OLD_ROOT = make("Old Root", key=OLD_ROOT_KEY, ca=True, usage=None)
 GOOD = make("alice", ISSUING)
 
 
-def authority(made, *, number=OURS, admits="issued", estate=None, **more):
+def authority(
+    made: Made | str, *, number: int = OURS, admits: str = "issued", estate: int | None = None, **more: Any
+) -> Record:
     pem = made if isinstance(made, str) else made.pem
     return {"id": number, "name": f"authority-{number}", "certificate": pem, "admits": admits, "estate": estate} | more
 
 
-def ours():
+def ours() -> Record:
     return authority(ISSUING)
 
 
-def adopted(made=None, admits="signed", **more):
+def adopted(made: Made | str | None = None, admits: str = "signed", **more: Any) -> Record:
     return authority(made or OLD_ROOT, number=ADOPTED, admits=admits, estate=2 if admits == "signed" else None, **more)
 
 
-def client(number, client_name, roles=(), *, suspended=False):
+def client(number: int, client_name: str, roles: Sequence[str] = (), *, suspended: bool = False) -> Record:
     return {"id": number, "name": client_name, "roles": list(roles), "suspended": suspended}
 
 
-def credential(pem, *, number=10, of=1, under=OURS):
+def credential(pem: Made | str, *, number: int = 10, of: int = 1, under: int = OURS) -> Record:
     certificate = pem.certificate if isinstance(pem, Made) else x509.load_pem_x509_certificate(pem.encode())
     return {
         "fingerprint": certificate.fingerprint(hashes.SHA256()).hex(),
@@ -55,7 +62,7 @@ def credential(pem, *, number=10, of=1, under=OURS):
     }
 
 
-def revocation(made, *, under=OURS, reason=1):
+def revocation(made: Made | str, *, under: int = OURS, reason: int = 1) -> Record:
     serial = (
         made.certificate.serial_number
         if isinstance(made, Made)
@@ -66,27 +73,27 @@ def revocation(made, *, under=OURS, reason=1):
 
 
 def vector(
-    title,
-    chain,
-    reason=None,
+    title: str,
+    chain: Sequence[Made | str],
+    reason: str | None = None,
     *,
-    blame=None,
-    known=None,
-    holder=None,
-    at=NOW,
-    authorities=None,
-    credentials=None,
-    revocations=(),
-    suspended=False,
-    route=None,
-):
+    blame: int | None = None,
+    known: bool | None = None,
+    holder: int | None = None,
+    at: int = NOW,
+    authorities: list[Record] | None = None,
+    credentials: list[Record] | None = None,
+    revocations: Sequence[Record] = (),
+    suspended: bool = False,
+    route: Record | None = None,
+) -> Record:
     """One vector. `blame` is the index of the certificate to blame, `known` whether the issuer is one of ours."""
-    chain = [made.pem if isinstance(made, Made) else made for made in chain]
+    sent = [made.pem if isinstance(made, Made) else made for made in chain]
     authorities = [ours(), adopted()] if authorities is None else authorities
     if credentials is None:
         # What the store knows: the leaf, as one that our own authority issued.
-        known_leaf = chain and chain[0].startswith("-----BEGIN") and any(record["id"] == OURS for record in authorities)
-        credentials = [credential(chain[0])] if known_leaf else []
+        known_leaf = sent and sent[0].startswith("-----BEGIN") and any(record["id"] == OURS for record in authorities)
+        credentials = [credential(sent[0])] if known_leaf else []
     return {
         "name": title,
         "snapshot": {
@@ -95,7 +102,7 @@ def vector(
             "credentials": credentials,
             "revocations": list(revocations),
         },
-        "chain": chain,
+        "chain": sent,
         "at": at,
         "route": route,
         "verdict": "refused" if reason else "admitted",
@@ -106,15 +113,15 @@ def vector(
     }
 
 
-def admitted(title, chain, *, holder=1, **more):
+def admitted(title: str, chain: Sequence[Made | str], *, holder: int | None = 1, **more: Any) -> Record:
     return vector(title, chain, holder=holder, **more)
 
 
-def no_certificate():
+def no_certificate() -> list[Record]:
     return [vector("nothing was sent", [], "no_certificate", known=False), admitted("the certificate was sent", [GOOD])]
 
 
-def malformed():
+def malformed() -> list[Record]:
     der = GOOD.certificate.public_bytes(serialization.Encoding.DER)
     filler = [make(f"filler {number}", ROOT) for number in range(3)]
     big = make(
@@ -139,7 +146,7 @@ def malformed():
     ]
 
 
-def bad_signature():
+def bad_signature() -> list[Record]:
     der = bytearray(GOOD.certificate.public_bytes(serialization.Encoding.DER))
     tampered = der.replace(b"alice", b"alicf")
     flipped = bytearray(der)
@@ -163,7 +170,7 @@ def bad_signature():
         ),
         vector(
             "an intermediate that did not sign it",
-            [under, Made(other_middle.certificate, None)],
+            [under, other_middle],
             "bad_signature",
             blame=0,
             known=False,
@@ -175,7 +182,7 @@ def bad_signature():
     ]
 
 
-def unknown_issuer():
+def unknown_issuer() -> list[Record]:
     namesake = make("Example Issuing CA", ca=True)
     stranger = make("Stranger CA", ca=True)
     middle = make("Middle CA", OLD_ROOT, ca=True)
@@ -205,7 +212,7 @@ def unknown_issuer():
     ]
 
 
-def path_invalid():
+def path_invalid() -> list[Record]:
     v1_root, v1_middle = openssl_recipe(with_key=True)
     v1_leaf = v1_middle.pem
     zero_root, zero = openssl_recipe(leaf_options=("-set_serial", "0"))
@@ -232,7 +239,9 @@ def path_invalid():
     directory = x509.NameConstraints([x509.DirectoryName(name("team"))], None)
     network = x509.NameConstraints([x509.IPAddress(ipaddress.ip_network("10.0.0.0/8"))], None)
 
-    def constrained(title, constraint, good, bad):
+    def constrained(
+        title: str, constraint: x509.NameConstraints, good: x509.GeneralName, bad: x509.GeneralName
+    ) -> list[Record]:
         issuer = make("Constrained CA", OLD_ROOT, ca=True, extra=[(constraint, True)])
         anchor = make("Constrained Root", ca=True, extra=[(constraint, True)])
         return [
@@ -265,10 +274,10 @@ def path_invalid():
             ),
         ]
 
-    def subject(general):
+    def subject(general: x509.GeneralName) -> str | x509.Name:
         return general.value if isinstance(general, x509.DirectoryName) else "alice"
 
-    def sans(general):
+    def sans(general: x509.GeneralName) -> tuple[x509.GeneralName, ...]:
         return () if isinstance(general, x509.DirectoryName) else (general,)
 
     team = x509.Name(
@@ -440,7 +449,7 @@ def path_invalid():
     ]
 
 
-def validity():
+def validity() -> tuple[list[Record], list[Record]]:
     """Returns not_yet_valid and expired: to the second, and for each certificate of the path."""
     edge = make("alice", ISSUING, before=AT, after=AT)
     late_middle = make("Middle CA", OLD_ROOT, ca=True, before=AT + DAY)
@@ -480,7 +489,7 @@ def validity():
     return early, late
 
 
-def not_for_client_auth():
+def not_for_client_auth() -> list[Record]:
     server_only = make("Server CA", OLD_ROOT, ca=True, extra=[(x509.ExtendedKeyUsage([Eku.SERVER_AUTH]), False)])
     both = make(
         "Both CA", OLD_ROOT, ca=True, extra=[(x509.ExtendedKeyUsage([Eku.SERVER_AUTH, Eku.CLIENT_AUTH]), False)]
@@ -531,7 +540,7 @@ def not_for_client_auth():
     ]
 
 
-def ca_as_client():
+def ca_as_client() -> list[Record]:
     return [
         vector("our issuing CA", [ISSUING], "ca_as_client", blame=0, known=True, credentials=[]),
         vector("our issuing CA with its root", [ISSUING, ROOT], "ca_as_client", blame=0, known=True, credentials=[]),
@@ -548,7 +557,7 @@ def ca_as_client():
     ]
 
 
-def weak_key():
+def weak_key() -> list[Record]:
     weak_middle = make("Weak CA", OLD_ROOT, ca=True, key=rsa.generate_private_key(65537, 1024))
     return [
         vector(
@@ -596,7 +605,7 @@ def weak_key():
     ]
 
 
-def revoked():
+def revoked() -> list[Record]:
     other = make("alice", OLD_ROOT, serial=77)
     middle = make("Middle CA", OLD_ROOT, ca=True)
     under = make("alice", middle)
@@ -647,7 +656,7 @@ def revoked():
     ]
 
 
-def not_enrolled():
+def not_enrolled() -> list[Record]:
     root, v1_leaf = openssl_recipe()
     listed = adopted(root, admits="listed")
     return [
@@ -680,15 +689,15 @@ def not_enrolled():
     ]
 
 
-def client_suspended():
+def client_suspended() -> list[Record]:
     return [
         vector("suspended", [GOOD], "client_suspended", blame=0, known=True, holder=1, suspended=True),
         admitted("resumed", [GOOD]),
     ]
 
 
-def not_granted():
-    def route(mode="required", roles=(), clients=()):
+def not_granted() -> list[Record]:
+    def route(mode: str = "required", roles: Sequence[str] = (), clients: Sequence[str] = ()) -> Record:
         return {"client_certificate": mode, "roles": list(roles), "clients": list(clients)}
 
     return [
@@ -732,7 +741,7 @@ def not_granted():
     ]
 
 
-def adopted_estates():
+def adopted_estates() -> list[Record]:
     """What openssl leaves behind, and has to go on working."""
     plain_root, plain = openssl_recipe()
     v1_root, under_v1 = openssl_recipe(version_one_root=True)
@@ -792,12 +801,12 @@ def adopted_estates():
     ]
 
 
-def tampered(pem):
+def tampered(pem: str) -> str:
     der = bytearray(x509.load_pem_x509_certificate(pem.encode()).public_bytes(serialization.Encoding.DER))
     return "hex:" + der.replace(b"Old Client", b"Old Clienu").hex()
 
 
-def renewed_authorities():
+def renewed_authorities() -> list[Record]:
     """A CA whose certificate was renewed is in the store twice and is one CA: an anchor is its key."""
     key = p256()
     old = make("Renewed Root", key=key, ca=True, after=AT - DAY)
@@ -829,11 +838,11 @@ def renewed_authorities():
     ]
 
 
-def v1_issuers():
+def v1_issuers() -> list[Record]:
     """An X.509 v1 certificate is never an issuer, whoever signed it."""
     with tempfile.TemporaryDirectory() as folder:
 
-        def run(*command):
+        def run(*command: str) -> None:
             subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
 
         run(
@@ -895,10 +904,20 @@ def v1_issuers():
     ]
 
 
-def questions():
+def questions() -> list[Record]:
     """Lines for `decide --batch` and their answers: what only such lines can ask, revocation lists and large pools."""
 
-    def question(title, answer, chain=(GOOD,), *, trusted=(ISSUING,), pool=(), blame=None, crls=(), **more):
+    def question(
+        title: str,
+        answer: str | None,
+        chain: Sequence[Made] = (GOOD,),
+        *,
+        trusted: Sequence[Made] = (ISSUING,),
+        pool: Sequence[Made] = (),
+        blame: int | None = None,
+        crls: Sequence[str] = (),
+        **more: Any,
+    ) -> Record:
         line = {
             "id": title,
             "chain": [made.pem for made in chain],
@@ -965,7 +984,7 @@ def questions():
     ]
 
 
-def main():
+def main() -> None:
     (HERE / "questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in questions()))
     early, late = validity()
     files = {

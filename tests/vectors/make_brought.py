@@ -8,7 +8,9 @@ import hashlib
 import ipaddress
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
@@ -17,9 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID as Eku
 from cryptography.x509.oid import NameOID, ObjectIdentifier
-from makers import AT, DAY, NOW, Made, make, name, openssl_recipe
+from makers import AT, DAY, NOW, Extension, Made, make, name, openssl_recipe
 
 HERE = Path(__file__).resolve().parent
+Record = dict[str, Any]
+"""A vector, or what is recorded in its snapshot, as it is written."""
 SECOND = DAY / 86400
 DAYS = 86400
 ALICE, ACME, OTHER, BOB = 1, 2, 3, 4
@@ -30,49 +34,54 @@ ROOT = make("Acme Root", ca=True)
 CA = make("Acme Issuing CA", ROOT, ca=True)
 DNS = x509.DNSName
 
+Subject = x509.Name | Sequence[x509.GeneralName]
+"""What a certificate is about: its subject, or alternative names."""
+Terms = Sequence[tuple[str, Any]]
+FAIL: Terms = (("revocation", "fail"),)
 
-def load(one):
+
+def load(one: Made | str) -> x509.Certificate:
     return one.certificate if isinstance(one, Made) else x509.load_pem_x509_certificate(one.encode())
 
 
-def pem(one):
+def pem(one: Made | str) -> str:
     return one.pem if isinstance(one, Made) else one
 
 
-def fingerprint(one):
+def fingerprint(one: Made | str) -> str:
     return load(one).fingerprint(hashes.SHA256()).hex()
 
 
-def key_hash(one):
+def key_hash(one: Made | str) -> str:
     spki = load(one).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(spki).hexdigest()
 
 
-def serial(one):
+def serial(one: Made | str) -> str:
     number = load(one).serial_number
     return number.to_bytes((number.bit_length() + 7) // 8).hex()
 
 
-def pin(one, kind="certificate", **more):
+def pin(one: Made | str, kind: str = "certificate", **more: Any) -> Record:
     digest = fingerprint(one) if kind == "certificate" else key_hash(one)
     plain = {"id": 70, "client": ALICE, "not_before": NOW - 9 * DAYS, "not_after": NOW + 9 * DAYS}
     return {"kind": kind, "digest": digest, **plain, "retired": False, "environment": ""} | more
 
 
-def rule(text, anchor=None):
+def rule(text: str, anchor: int | None = None) -> Record:
     kind, _, pattern = text.partition(":")
     return {"kind": kind, "pattern": pattern, "anchor": anchor}
 
 
-def partner(*rules, id=1, **more):
+def partner(*rules: str | Record, id: int = 1, **more: Any) -> Record:
     known = {1: ("acme", ACME), 2: ("other", OTHER)}
     title, own = known[id]
-    rules = [one if isinstance(one, dict) else rule(one) for one in rules]
+    permitted = [one if isinstance(one, dict) else rule(one) for one in rules]
     plain = {"id": id, "name": title, "admits": "rule", "client": own, "suspended": False}
-    return {**plain, "rules": rules, "intermediates": [pem(one) for one in more.pop("helpers", ())]} | more
+    return {**plain, "rules": permitted, "intermediates": [pem(one) for one in more.pop("helpers", ())]} | more
 
 
-def anchor(one, id=5, of=1, **more):
+def anchor(one: Made | str, id: int = 5, of: int = 1, **more: Any) -> Record:
     plain = {
         "id": id,
         "partner": of,
@@ -91,19 +100,30 @@ def anchor(one, id=5, of=1, **more):
     return plain | more
 
 
-def member(text, client=ALICE, of=1):
+def member(text: str, client: int | None = ALICE, of: int = 1) -> Record:
     return {"partner": of, "name": text, "client": client}
 
 
-def foreign(one, under=5):
+def foreign(one: Made | str, under: int = 5) -> Record:
     return {"anchor": under, "serial": serial(one), "at": NOW - 3600, "reason": 1}
 
 
-def leaf(issuer=CA, *sans, subject="alice", **more):
+def leaf(issuer: Made = CA, *sans: x509.GeneralName, subject: str | x509.Name = "alice", **more: Any) -> Made:
     return make(subject, issuer, sans=sans or (DNS("a.acme.example"),), **more)
 
 
-def vector(title, chain, reason=None, *, blame=0, known=True, holder=None, evidence=None, of=None, **more):
+def vector(
+    title: str,
+    chain: Sequence[Made | str],
+    reason: str | None = None,
+    *,
+    blame: int | None = 0,
+    known: bool | None = True,
+    holder: int | None = None,
+    evidence: str | None = None,
+    of: str | None = None,
+    **more: Any,
+) -> Record:
     """One vector: `chain` as sent, and in `more` the kinds of records that there are besides the clients."""
     suspended = more.pop("suspended", ())
     at, route = more.pop("at", NOW), more.pop("route", None)
@@ -129,19 +149,28 @@ def vector(title, chain, reason=None, *, blame=0, known=True, holder=None, evide
     }
 
 
-def pinned(title, chain, pins, **more):
+def pinned(title: str, chain: Sequence[Made | str], pins: list[Record], **more: Any) -> Record:
     return vector(title, chain, holder=more.pop("holder", ALICE), evidence="pin", pins=pins, **more)
 
 
-def vouched(title, chain, partners, anchors, *, holder=ACME, of="acme", **more):
+def vouched(
+    title: str,
+    chain: Sequence[Made | str],
+    partners: list[Record],
+    anchors: list[Record],
+    *,
+    holder: int | None = ACME,
+    of: str | None = "acme",
+    **more: Any,
+) -> Record:
     return vector(title, chain, holder=holder, evidence="partner", of=of, partners=partners, anchors=anchors, **more)
 
 
-def acme(*rules, **more):
+def acme(*rules: str | Record, **more: Any) -> list[Record]:
     return [partner(*(rules or ("dns:*.acme.example",)), **more)]
 
 
-def pins():
+def pins() -> list[Record]:
     _, old = openssl_recipe(with_key=True)
     recipe = make("alice", ca=True)
     own = make("alice")
@@ -153,8 +182,8 @@ def pins():
     swapped_key = pin(own, "key") | {"digest": fingerprint(own)}
     issued = make("alice", ISSUING)
     listed = {"fingerprint": fingerprint(issued), "id": 10, "client": ALICE, "authority": OURS}
-    known = {"credentials": [listed]}
-    gone = {"revocations": [{"authority": OURS, "serial": serial(issued), "at": NOW - 60, "reason": 1}]}
+    known: dict[str, Any] = {"credentials": [listed]}
+    gone: dict[str, Any] = {"revocations": [{"authority": OURS, "serial": serial(issued), "at": NOW - 60, "reason": 1}]}
     early = make("alice", before=AT + 121 * SECOND)
     soon = make("alice", before=AT + 120 * SECOND)
     late = make("alice", after=AT - SECOND)
@@ -256,10 +285,10 @@ def pins():
     ]
 
 
-def pin_retired():
+def pin_retired() -> list[Record]:
     own = make("alice")
     issued = make("alice", ISSUING)
-    retired = {"retired": True}
+    retired: dict[str, Any] = {"retired": True}
     known = {"fingerprint": fingerprint(issued), "id": 10, "client": ALICE, "authority": OURS}
     return [
         vector("a certificate that was retired", [own], "pin_retired", holder=ALICE, pins=[pin(own, **retired)]),
@@ -296,25 +325,26 @@ def pin_retired():
     ]
 
 
-def name_not_permitted():
-    def pair(title, rules, good, bad, **more):
+def name_not_permitted() -> list[Record]:
+    def pair(title: str, rules: Sequence[str | Record], good: Subject, bad: Subject, **more: Any) -> list[Record]:
         """A certificate that the rules permit, and the nearest that they do not: alternative names or a subject."""
 
-        def certificate(names):
+        def certificate(names: Subject) -> Made:
             if isinstance(names, x509.Name):
                 return make(names, CA)
             return make("alice", CA, sans=names)
 
         found = []
         for which, names in (("inside", good), ("outside", bad)):
-            chain, records = [certificate(names)], {"partners": acme(*rules), "anchors": [anchor(CA)]}
+            chain = [certificate(names)]
+            records: dict[str, Any] = {"partners": acme(*rules), "anchors": [anchor(CA)]}
             if which == "inside":
                 found.append(vouched(f"{title}: inside", chain, records["partners"], records["anchors"], **more))
             else:
                 found.append(vector(f"{title}: outside", chain, "name_not_permitted", **records))
         return found
 
-    def subject(**parts):
+    def subject(**parts: str) -> x509.Name:
         kinds = {"cn": NameOID.COMMON_NAME, "o": NameOID.ORGANIZATION_NAME, "c": NameOID.COUNTRY_NAME}
         return x509.Name([x509.NameAttribute(kinds[kind], value) for kind, value in parts.items()])
 
@@ -452,7 +482,7 @@ def name_not_permitted():
     ]
 
 
-def partners():
+def partners() -> list[Record]:
     middle = make("Acme Sub CA", CA, ca=True)
     deeper = make("Acme Deeper CA", middle, ca=True)
     sibling = make("Acme Second CA", ROOT, ca=True)
@@ -476,12 +506,12 @@ def partners():
     deep = [anchor(CA, depth=1)]
     month = {"leaf_limit_seconds": 30 * DAYS}
 
-    def refused(title, chain, reason, **more):
+    def refused(title: str, chain: Sequence[Made | str], reason: str, **more: Any) -> Record:
         more.setdefault("partners", acme())
         more.setdefault("anchors", [anchor(CA)])
         return vector(title, chain, reason, **more)
 
-    def passes(title, chain, **more):
+    def passes(title: str, chain: Sequence[Made | str], **more: Any) -> Record:
         return vouched(title, chain, more.pop("partners", acme()), more.pop("anchors", [anchor(CA)]), **more)
 
     return [
@@ -748,7 +778,7 @@ def partners():
     ]
 
 
-def crl_missing():
+def crl_missing() -> list[Record]:
     there = {"this_update": NOW - DAYS, "next_update": NOW + DAYS}
     plain = leaf()
     point = x509.DistributionPoint([x509.UniformResourceIdentifier(LIST)], None, None, None)
@@ -761,18 +791,18 @@ def crl_missing():
     below = leaf(middle)
     below_pointing = leaf(middle, extra=[(x509.CRLDistributionPoints([point]), False)])
 
-    def named(address):
+    def named(address: str) -> Made:
         there = x509.DistributionPoint([x509.UniformResourceIdentifier(address)], None, None, None)
         return leaf(extra=[(x509.CRLDistributionPoints([there]), False)])
 
-    def scoped(scope, **more):
+    def scoped(scope: str, **more: Any) -> Record:
         return {"revocation": "fail", "lists": [{"scope": scope, **there}]} | more
 
-    def missing(title, chain, reason="crl_missing", **more):
+    def missing(title: str, chain: Sequence[Made], reason: str = "crl_missing", **more: Any) -> Record:
         terms = more.pop("terms")
         return vector(title, chain, reason, holder=ACME, partners=acme(), anchors=[anchor(CA, **terms)], **more)
 
-    def there_is(title, chain, **more):
+    def there_is(title: str, chain: Sequence[Made], **more: Any) -> Record:
         return vouched(title, chain, acme(), [anchor(CA, **more.pop("terms"))], **more)
 
     number = format(plain.certificate.serial_number, "x")
@@ -815,17 +845,19 @@ def crl_missing():
     ]
 
 
-def crl_expired():
+def crl_expired() -> list[Record]:
     plain = leaf()
 
-    def lists(*ends):
+    def lists(*ends: tuple[str, int]) -> list[Record]:
         return [{"scope": scope, "this_update": NOW - 9 * DAYS, "next_update": end} for scope, end in ends]
 
-    def expired(title, *ends, reason="crl_expired", terms=(("revocation", "fail"),), **more):
-        terms = dict(terms) | {"lists": lists(*ends)}
-        return vector(title, [plain], reason, holder=ACME, partners=acme(), anchors=[anchor(CA, **terms)], **more)
+    def expired(
+        title: str, *ends: tuple[str, int], reason: str = "crl_expired", terms: Terms = FAIL, **more: Any
+    ) -> Record:
+        said: dict[str, Any] = dict(terms) | {"lists": lists(*ends)}
+        return vector(title, [plain], reason, holder=ACME, partners=acme(), anchors=[anchor(CA, **said)], **more)
 
-    def in_force(title, *ends, terms=(("revocation", "fail"),)):
+    def in_force(title: str, *ends: tuple[str, int], terms: Terms = FAIL) -> Record:
         return vouched(title, [plain], acme(), [anchor(CA, **dict(terms), lists=lists(*ends))])
 
     grace = (("revocation", "grace"), ("grace_seconds", 3600))
@@ -843,18 +875,18 @@ def crl_expired():
     ]
 
 
-def policies():
+def policies() -> list[Record]:
     """R9: what is issued under one certificate policy alone."""
     required, other, any_policy = "1.3.6.1.4.1.99999.1", "1.3.6.1.4.1.99999.2", "2.5.29.32.0"
 
-    def under(*policies, critical=False):
+    def under(*policies: str, critical: bool = False) -> Extension:
         wanted = [x509.PolicyInformation(ObjectIdentifier(one), ["https://acme.example/cps"]) for one in policies]
         return (x509.CertificatePolicies(wanted), critical)
 
-    def raw(oid, value, critical=False):
+    def raw(oid: str, value: str, critical: bool = False) -> Extension:
         return (x509.UnrecognizedExtension(ObjectIdentifier(oid), bytes.fromhex(value)), critical)
 
-    def ca(*extra, title="Acme Sub CA", issuer=CA):
+    def ca(*extra: Extension, title: str = "Acme Sub CA", issuer: Made = CA) -> Made:
         return make(title, issuer, ca=True, extra=extra)
 
     pair = {"issuer_domain_policy": required, "subject_domain_policy": other}
@@ -865,14 +897,14 @@ def policies():
     strict_ca = make("Strict CA", ca=True, extra=[(x509.InhibitAnyPolicy(0), True)])
     needy_ca = make("Needy CA", ca=True, extra=[needs])
 
-    def refused(title, chain, blame=0, **more):
+    def refused(title: str, chain: Sequence[Made | str], blame: int | None = 0, **more: Any) -> Record:
         more.setdefault("anchors", deep)
         return vector(title, chain, "path_invalid", blame=blame, partners=acme(), **more)
 
-    def passes(title, chain, **more):
+    def passes(title: str, chain: Sequence[Made | str], **more: Any) -> Record:
         return vouched(title, chain, acme(), more.pop("anchors", deep), **more)
 
-    def below(issuer, *extra):
+    def below(issuer: Made, *extra: Extension) -> list[Made]:
         return [leaf(issuer, extra=extra), issuer]
 
     return [
@@ -932,16 +964,16 @@ def policies():
     ]
 
 
-def held():
+def held() -> list[Record]:
     """R9: CAs between that wait until somebody allows them."""
     middle = make("Acme Sub CA", CA, ca=True)
     other = make("Acme Other CA", CA, ca=True)
 
-    def refused(title, chain, **more):
+    def refused(title: str, chain: Sequence[Made | str], **more: Any) -> Record:
         more.setdefault("blame", 1)
         return vector(title, chain, "path_invalid", partners=more.pop("partners", acme()), **more)
 
-    def passes(title, chain, *anchors):
+    def passes(title: str, chain: Sequence[Made], *anchors: Record) -> Record:
         return vouched(title, chain, acme(), list(anchors))
 
     new = anchor(CA, depth=1, hold=True)
@@ -966,11 +998,11 @@ def held():
     ]
 
 
-def psd2():
+def psd2() -> list[Record]:
     """R25: payment service providers, known by the organizationIdentifier of their certificates."""
     bank, other = "PSDBE-NBB-0123456789", "PSDBE-NBB-0123456780"
 
-    def provider(*identifiers, host="shop.example"):
+    def provider(*identifiers: str, host: str = "shop.example") -> Made:
         kinds = [(NameOID.ORGANIZATION_IDENTIFIER, one) for one in identifiers]
         subject = [
             (NameOID.COUNTRY_NAME, "BE"),
@@ -980,17 +1012,17 @@ def psd2():
         ]
         return make(x509.Name([x509.NameAttribute(*one) for one in subject]), CA, sans=[DNS(host)] if host else ())
 
-    def of(*rules, **more):
+    def of(*rules: str | Record, **more: Any) -> Record:
         return partner(*rules, profile="psd2", **more)
 
     ours, shared = of(rule(f"organization:{bank}", 5)), [anchor(CA, shared=True)]
 
-    def refused(title, chain, **more):
+    def refused(title: str, chain: Sequence[Made | str], **more: Any) -> Record:
         more.setdefault("anchors", shared)
         more.setdefault("partners", [ours])
         return vector(title, chain, more.pop("reason", "name_not_permitted"), **more)
 
-    def passes(title, chain, **more):
+    def passes(title: str, chain: Sequence[Made | str], **more: Any) -> Record:
         return vouched(title, chain, more.pop("partners", [ours]), more.pop("anchors", shared), **more)
 
     two = [ours, partner(rule("dns:shop.example", 6), id=2)]
@@ -1047,7 +1079,7 @@ def psd2():
     ]
 
 
-def main():
+def main() -> None:
     files = {
         "pins": pins(),
         "pin_retired": pin_retired(),

@@ -3,12 +3,14 @@
 import datetime
 import subprocess
 import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, overload
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID as Eku
 from cryptography.x509.oid import NameOID
 
@@ -19,52 +21,63 @@ NOW = int(AT.timestamp())
 DAY = datetime.timedelta(days=1)
 PEM = serialization.Encoding.PEM
 
+Key = (
+    ec.EllipticCurvePrivateKey
+    | rsa.RSAPrivateKey
+    | dsa.DSAPrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+)
+Extension = tuple[x509.ExtensionType, bool]
+"""One, and whether it is critical."""
+
 
 @dataclass
 class Made:
     """A certificate and the key that it speaks of."""
 
     certificate: x509.Certificate
-    key: object
+    key: Key
 
     @property
-    def pem(self):
+    def pem(self) -> str:
         return self.certificate.public_bytes(PEM).decode()
 
 
-def name(common_name):
+def name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def p256():
+def p256() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def make(
-    subject,
-    issuer=None,
+    subject: str | x509.Name,
+    issuer: Made | None = None,
     *,
-    key=None,
-    ca=None,
-    path_length=None,
-    eku=(Eku.CLIENT_AUTH,),
-    usage="auto",
-    sans=(),
-    extra=(),
-    aki=True,
-    before=AT - 30 * DAY,
-    after=AT + 300 * DAY,
-    digest="auto",
-    rsa_padding=None,
-    serial=None,
-):
+    key: Key | None = None,
+    ca: bool | None = None,
+    path_length: int | None = None,
+    eku: Sequence[x509.ObjectIdentifier] | None = (Eku.CLIENT_AUTH,),
+    usage: Sequence[str] | None = "auto",
+    sans: Sequence[x509.GeneralName] = (),
+    extra: Sequence[Extension] = (),
+    aki: bool = True,
+    before: datetime.datetime = AT - 30 * DAY,
+    after: datetime.datetime = AT + 300 * DAY,
+    digest: hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | Literal["auto"] | None = "auto",
+    rsa_padding: padding.PSS | padding.PKCS1v15 | None = None,
+    serial: int | None = None,
+) -> Made:
     """One certificate; without `issuer` it signs itself. `usage` "auto" is what a CA or a client usually has."""
     key = key or p256()
     signer = issuer.key if issuer else key
-    issuer_name = issuer.certificate.subject if issuer else name(subject)
+    subject_name = name(subject) if isinstance(subject, str) else subject
+    issuer_name = issuer.certificate.subject if issuer else subject_name
     builder = (
         x509.CertificateBuilder()
-        .subject_name(name(subject) if isinstance(subject, str) else subject)
+        .subject_name(subject_name)
         .issuer_name(issuer_name)
         .public_key(key.public_key())
         .serial_number(serial or x509.random_serial_number())
@@ -94,7 +107,7 @@ def make(
     return Made(builder.sign(signer, digest, rsa_padding=rsa_padding), key)
 
 
-def key_usage(*bits):
+def key_usage(*bits: str) -> x509.KeyUsage:
     names = (
         "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
         "key_cert_sign crl_sign encipher_only decipher_only"
@@ -102,14 +115,38 @@ def key_usage(*bits):
     return x509.KeyUsage(**{bit: bit in bits for bit in names.split()})
 
 
-def openssl_recipe(*, root_options=(), leaf_options=(), days="500", version_one_root=False, with_key=False):
+@overload
+def openssl_recipe(
+    *,
+    root_options: Sequence[str] = ...,
+    leaf_options: Sequence[str] = ...,
+    days: str = ...,
+    version_one_root: bool = ...,
+    with_key: Literal[True],
+) -> tuple[str, Made]: ...
+@overload
+def openssl_recipe(
+    *,
+    root_options: Sequence[str] = ...,
+    leaf_options: Sequence[str] = ...,
+    days: str = ...,
+    version_one_root: bool = ...,
+) -> tuple[str, str]: ...
+def openssl_recipe(
+    *,
+    root_options: Sequence[str] = (),
+    leaf_options: Sequence[str] = (),
+    days: str = "500",
+    version_one_root: bool = False,
+    with_key: bool = False,
+) -> tuple[str, str | Made]:
     """The old recipe typed unchanged: a root by `req -x509`, a leaf by `x509 -req`.
 
     Returns (root, leaf) as PEM; `with_key`, the leaf is a `Made`.
     """
     with tempfile.TemporaryDirectory() as folder:
 
-        def run(*command):
+        def run(*command: str) -> None:
             subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
 
         run("genrsa", "-out", "rootCA.key", "2048")
@@ -165,12 +202,22 @@ def openssl_recipe(*, root_options=(), leaf_options=(), days="500", version_one_
         run(*sign, *serial, *digest, *leaf_options)
         if with_key:
             key = serialization.load_pem_private_key((Path(folder) / "client.key").read_bytes(), None)
+            assert isinstance(key, Key)
             leaf = x509.load_pem_x509_certificate((Path(folder) / "client.crt").read_bytes())
             return (Path(folder) / "rootCA.pem").read_text(), Made(leaf, key)
-        return tuple((Path(folder) / file).read_text() for file in ("rootCA.pem", "client.crt"))
+        return (Path(folder) / "rootCA.pem").read_text(), (Path(folder) / "client.crt").read_text()
 
 
-def crl(issuer, revoked=(), *, before=AT - DAY, after=AT + DAY, number=1, signer=None, extra=()):
+def crl(
+    issuer: Made,
+    revoked: Iterable[Made] = (),
+    *,
+    before: datetime.datetime = AT - DAY,
+    after: datetime.datetime = AT + DAY,
+    number: int | None = 1,
+    signer: Made | None = None,
+    extra: Sequence[Extension] = (),
+) -> str:
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(issuer.certificate.subject)

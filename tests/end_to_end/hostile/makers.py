@@ -107,7 +107,7 @@ def _openssl(
         "commonName = optional\nemailAddress = optional\norganizationIdentifier = optional\n"
         "[extensions]\n" + "\n".join(lines) + "\n"
     )
-    signer = ["-selfsign", "-keyfile", private] if issuer is None else []
+    signer: list[str | Path] = ["-selfsign", "-keyfile", private] if issuer is None else []
     if issuer is not None:
         signer = ["-cert", issuer.certificate_file, "-keyfile", issuer.key_file]
     when = ["-startdate", begin, "-enddate", end] if end else ["-days", str(days)]
@@ -209,7 +209,10 @@ def keytool_leaf(
         run("keytool", "-certreq", *store, "-file", f"{stem}.csr")
         run(
             *("keytool", "-gencert", "-rfc", "-keystore", above, "-storepass", PASSWORD, "-alias", "ca"),
-            *(*sign, *when, *asked, "-infile", f"{stem}.csr", "-outfile", certificate),
+            *sign,
+            *when,
+            *asked,
+            *("-infile", f"{stem}.csr", "-outfile", certificate),
         )
     private = Path(f"{stem}.key")
     key_pem = run("openssl", "pkcs12", "-in", f"{stem}.p12", "-nocerts", "-noenc", "-passin", f"pass:{PASSWORD}")

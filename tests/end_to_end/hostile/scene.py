@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import cached_property
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -195,7 +196,7 @@ class Scene:
         certificate = x509.load_pem_x509_certificate(out.read_bytes())
         if show == "name":
             (given,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-            return "signed, for the client" if given.value == name else f"signed, for {given.value}"
+            return "signed, for the client" if given.value == name else f"signed, for {given.value!s}"
         return (
             f"signed, CA:{str(certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca).upper()}"
         )
@@ -262,10 +263,10 @@ def companies(folder: Path) -> dict[str, Company]:
     listed = makers.openssl_ca(folder / "picky", "/CN=Picky sub", picky)
     spki = forge.spki(listed.certificate).hex()
 
-    def ca(name: str, **wish: str) -> Authority:
+    def ca(name: str, **wish: Any) -> Authority:
         return makers.openssl_ca(folder, f"/CN={name} CA", **wish)
 
-    def of(name: str, *terms: str, **wish: str) -> Company:
+    def of(name: str, *terms: str, **wish: Any) -> Company:
         return Company(ca(name.title(), **wish), [f"dns:*.{name}.example"], terms)
 
     acme_names = ("dns:*.acme.example", "email:*@acme.example", "uri:spiffe://acme.example/*", "ip:192.0.2.0/24")
