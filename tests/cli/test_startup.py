@@ -39,7 +39,7 @@ NOT_LOADED = {
     ("invitation", "list"): EVERYTHING - STORE,
     ("notices", "list"): EVERYTHING - STORE,
     ("trust", "list"): EVERYTHING - STORE,
-    ("pin", "list"): EVERYTHING - STORE - CERTIFICATES,
+    ("pin", "list"): EVERYTHING - STORE,
     ("ca", "list"): EVERYTHING - STORE - CERTIFICATES,
     ("partner", "list"): EVERYTHING - STORE,
     ("partner", "add", "acme"): EVERYTHING - STORE,

@@ -6,21 +6,21 @@ a handshake, or an operator's word.
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from mutualgate import audit
 from mutualgate.clients import find, states, subject
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model.certificate import signed
 from mutualgate.model.client import Client, ClientState
 from mutualgate.model.partner import AnchorState
 from mutualgate.model.partner import environment as legal_environment
 from mutualgate.model.pin import Pin, PinKind, PinState
-from mutualgate.partners import material
-from mutualgate.partners.material import Material
-from mutualgate.reading.files import UNREADABLE
 from mutualgate.store import Store, Transaction
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from mutualgate.partners.material import Material
 
 DEFAULT_LIFE = timedelta(days=398)
 """A year and a month, the span that browsers allow servers: nobody forgets a key for longer."""
@@ -54,6 +54,8 @@ class Pins:
         With `replaces`, the older pin goes on for `overlap` (without it, until its own end). Raises `NotFound`,
         `BadInput` for what cannot be pinned, `Conflict` for what is somebody's already.
         """
+        from mutualgate.partners import material
+
         what = material.read(data, where)
         now = self._store.clock()
         with self._store.transaction() as tx:
@@ -119,6 +121,8 @@ class Pins:
 
         Raises `NotFound`, and `Conflict` when the certificate itself does not last longer, or its client is out.
         """
+        from cryptography import x509
+
         now = self._store.clock()
         with self._store.transaction() as tx:
             pin = _there(tx, id)
@@ -144,7 +148,7 @@ class Pins:
 def record(
     tx: Transaction,
     client: Client,
-    what: Material,
+    what: "Material",
     *,
     at: datetime,
     by: str,
@@ -189,7 +193,7 @@ def record(
 def check(
     tx: Transaction,
     client: Client,
-    what: Material,
+    what: "Material",
     *,
     at: datetime,
     kind: PinKind,
@@ -216,7 +220,7 @@ def check(
     return digest, end
 
 
-def _nobody_elses(tx: Transaction, client: Client, what: Material, kind: PinKind, digest: bytes) -> None:
+def _nobody_elses(tx: Transaction, client: Client, what: "Material", kind: PinKind, digest: bytes) -> None:
     """R2 to R4: a key is one client's; nothing that our authorities or a partner's CA stand for is pinned."""
     if tx.authorities.with_spki(what.spki) is not None:
         raise Conflict("this is the key of an authority of ours", expected="a client's own key", code="key_in_use")
@@ -258,7 +262,12 @@ def _nobody_elses(tx: Transaction, client: Client, what: Material, kind: PinKind
     tx.credentials.check_key(client, what.spki)
 
 
-def _is_ours(tx: Transaction, certificate: x509.Certificate) -> bool:
+def _is_ours(tx: Transaction, certificate: "x509.Certificate") -> bool:
+    from cryptography import x509
+
+    from mutualgate.model.certificate import signed
+    from mutualgate.reading.files import UNREADABLE
+
     for authority in tx.authorities.all():
         try:
             issuer = x509.load_der_x509_certificate(authority.certificate)
@@ -270,7 +279,7 @@ def _is_ours(tx: Transaction, certificate: x509.Certificate) -> bool:
 
 
 def _end(
-    kind: PinKind, certificate: x509.Certificate | None, now: datetime, wanted: datetime | None, where: str
+    kind: PinKind, certificate: "x509.Certificate | None", now: datetime, wanted: datetime | None, where: str
 ) -> datetime:
     """R26: a pin ends, by itself after 398 days, and a certificate's never after the certificate."""
     if wanted is not None and not now < wanted <= now + LONGEST_LIFE:
