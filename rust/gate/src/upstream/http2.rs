@@ -444,4 +444,33 @@ mod tests {
         let names: Vec<&str> = head.headers().keys().map(HeaderName::as_str).collect();
         assert_eq!(names, ["accept", "te", "client-cert"]);
     }
+
+    #[test]
+    fn what_cannot_be_said_in_http_1_1_is_not_passed_on() {
+        let fields = |status: StatusCode, said: &[(&str, &'static str)]| {
+            let headers = (said.iter()).map(|(name, value)| {
+                let name = HeaderName::from_lowercase(name.as_bytes()).unwrap();
+                (name, HeaderValue::from_static(value))
+            });
+            let fields = fields_of(status, headers.collect()).ok()?;
+            let names = fields.iter().map(|(name, _)| name.to_vec());
+            Some(String::from_utf8(names.collect::<Vec<_>>().join(&b' ')).unwrap())
+        };
+        let length = ("content-length", "2");
+        for (status, said, passed) in [
+            (
+                200,
+                &[("te", "trailers"), ("x-end", "1")][..],
+                Some("x-end"),
+            ),
+            (200, &[length, length], Some("content-length")),
+            (204, &[length], Some("")),
+            (103, &[length], Some("")),
+            (200, &[("content-length", "+2")], None),
+            (200, &[("x\"y", "1")], None),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(fields(status, said).as_deref(), passed, "{said:?}");
+        }
+    }
 }

@@ -317,4 +317,96 @@ mod tests {
         assert_eq!(read.await.expect("its end"), 0);
         assert!(pools.take(&endpoints[0], Some(&preface)).is_none());
     }
+
+    /// A connection to `endpoint`, and its other end.
+    fn link(endpoint: &Arc<Endpoint>) -> (Box<Link>, UnixStream) {
+        let (near, far) = UnixStream::pair().expect("a pair");
+        (Link::new(Stream::Unix(near), endpoint.clone(), None), far)
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_bounded() {
+        let pools = Pools::default();
+        let endpoint = &upstream().endpoints()[0];
+        let (all, _far): (Vec<_>, Vec<_>) = (0..3).map(|_| link(endpoint)).unzip();
+        for mut link in all {
+            link.inbox.reserve(5 * INBOX_BYTES);
+            pools.keep(link, 0, 2);
+        }
+        for _ in 0..2 {
+            let link = pools.take(endpoint, None).expect("a connection");
+            assert_eq!(link.inbox.capacity(), INBOX_BYTES);
+        }
+        assert!(pools.take(endpoint, None).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_ends_after_a_while_and_with_its_place() {
+        let pools = Pools::default();
+        let endpoint = &upstream().endpoints()[0];
+        let keep = || {
+            let (link, far) = link(endpoint);
+            pools.keep(link, 0, 8);
+            far
+        };
+        let is_kept = || !pools.idle.borrow().values().all(Vec::is_empty);
+        let _far = keep();
+        pools.expire(IDLE_MILLISECONDS - 1);
+        assert!(is_kept());
+        pools.expire(IDLE_MILLISECONDS);
+        assert!(!is_kept());
+        let _far = keep();
+        endpoint.retire();
+        assert!(is_kept());
+        pools.expire(0);
+        assert!(!is_kept());
+        let _far = keep();
+        assert!(!is_kept());
+    }
+
+    #[tokio::test]
+    async fn what_is_shared_ends_after_a_while_without_a_request_and_with_its_place() {
+        let shared = async {
+            let pools = Pools::default();
+            let endpoint = &upstream().endpoints()[0];
+            let mut far = Vec::new();
+            let mut share = async |now| {
+                let (near, other) = UnixStream::pair().expect("a pair");
+                far.push(other);
+                let started = http2::Connection::start(near, http::uri::Scheme::HTTP).await;
+                let connection = started.expect("a connection");
+                drop(pools.opening(endpoint));
+                pools.share(endpoint, connection.clone(), now);
+                connection
+            };
+            let is_kept = || {
+                !pools
+                    .shared
+                    .borrow()
+                    .values()
+                    .all(|one| one.connections.is_empty())
+            };
+            let place = share(0).await.enter();
+            pools.expire(IDLE_MILLISECONDS);
+            assert!(pools.shared(endpoint).is_some());
+            drop(place);
+            pools.expire(2 * IDLE_MILLISECONDS - 1);
+            assert!(pools.shared(endpoint).is_some());
+            pools.expire(2 * IDLE_MILLISECONDS);
+            assert!(!is_kept());
+            // One of which there is doubt takes nothing more.
+            share(0).await.enter().doubt();
+            assert!(is_kept() && pools.shared(endpoint).is_none());
+            pools.expire(0);
+            assert!(!is_kept());
+            share(0).await;
+            endpoint.retire();
+            assert!(is_kept());
+            pools.expire(0);
+            assert!(!is_kept());
+            share(0).await;
+            assert!(!is_kept());
+        };
+        tokio::task::LocalSet::new().run_until(shared).await;
+    }
 }

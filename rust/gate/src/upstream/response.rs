@@ -469,6 +469,17 @@ mod tests {
     }
 
     #[test]
+    fn heads_and_trailers_whose_end_does_not_come_are_bounded() {
+        let of = |before: &str, bytes: usize| before.to_owned() + &"x".repeat(bytes - before.len());
+        for (bytes, is_waited_for) in [(MAX_HEAD_BYTES, true), (MAX_HEAD_BYTES + 1, false)] {
+            let begun = head(&of("HTTP/1.1 200 OK\r\nX: ", bytes));
+            assert_eq!(begun.is_ok_and(|head| head.is_none()), is_waited_for);
+            let begun = body(&format!("0\r\n{}", of("X: ", bytes)));
+            assert_eq!(begun.is_ok(), is_waited_for);
+        }
+    }
+
+    #[test]
     fn extensions_of_chunks_are_read_over_and_bounded() {
         assert_eq!(body("2;a=b\r\nhi\r\n0;c\r\n\r\n").unwrap(), "hi");
         let most = MAX_EXTENSION_BYTES as usize;
