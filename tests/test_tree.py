@@ -244,3 +244,11 @@ def test_only_the_store_may_know_sql() -> None:
     held = set(contract["importlinter:contract:sql"]["source_modules"].split())
     packages = {f"mutualgate.{one.name}" for one in SOURCES.iterdir() if (one / "__init__.py").exists()}
     assert packages - held == {"mutualgate.store", "mutualgate.model", "mutualgate.config"}
+
+
+def test_what_mypy_is_to_overlook_is_named_and_says_why() -> None:
+    silent = re.compile(r"# type: ignore(?!\[[a-z-]+\]  # \w)")
+    files = [path for folder in (SOURCES, TESTS) for path in folder.rglob("*.py") if path != Path(__file__)]
+    assert [
+        f"{path}: {line.strip()}" for path in files for line in path.read_text().splitlines() if silent.search(line)
+    ] == []

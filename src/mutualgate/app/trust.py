@@ -168,12 +168,12 @@ def _check_nobody_falls_out(
         )
 
 
-def _brought_up(judge: Judge, epoch: int, delta: bytes | None, store: object, sites: list[SiteRecord]) -> Judge:
+def _brought_up(judge: Judge, epoch: int, delta: bytes | None, store: Store, sites: list[SiteRecord]) -> Judge:
     from mutualgate import snapshot
     from mutualgate.gate import Judge
 
     if delta is None:  # too much to list
-        return Judge(snapshot.build(store, sites))  # type: ignore[arg-type]
+        return Judge(snapshot.build(store, sites))
     return judge if judge.epoch == epoch else judge.after(delta)
 
 

@@ -153,7 +153,7 @@ def _encryption(encoding: Encoding, password: bytes) -> KeySerializationEncrypti
     return builder.hmac_hash(hashes.SHA256()).build(password)
 
 
-class _Pbkdf2Params(core.Sequence):  # type: ignore[misc]
+class _Pbkdf2Params(core.Sequence):  # type: ignore[misc]  # asn1crypto names no types
     """RFC 8018 A.2. `keyLength` has to be there for a MAC (RFC 9879 4)."""
 
     _fields = [  # noqa: RUF012 - as asn1crypto wants it
@@ -164,25 +164,25 @@ class _Pbkdf2Params(core.Sequence):  # type: ignore[misc]
     ]
 
 
-class _KeyDerivation(core.Sequence):  # type: ignore[misc]
+class _KeyDerivation(core.Sequence):  # type: ignore[misc]  # asn1crypto names no types
     _fields = [("algorithm", core.ObjectIdentifier), ("parameters", _Pbkdf2Params)]  # noqa: RUF012
 
 
-class _Pbmac1Params(core.Sequence):  # type: ignore[misc]
+class _Pbmac1Params(core.Sequence):  # type: ignore[misc]  # asn1crypto names no types
     """RFC 8018 A.5."""
 
     _fields = [("key_derivation", _KeyDerivation), ("scheme", algos.HmacAlgorithm)]  # noqa: RUF012
 
 
-class _Pbmac1(core.Sequence):  # type: ignore[misc]
+class _Pbmac1(core.Sequence):  # type: ignore[misc]  # asn1crypto names no types
     _fields = [("algorithm", core.ObjectIdentifier), ("parameters", _Pbmac1Params)]  # noqa: RUF012
 
 
-class _DigestInfo(core.Sequence):  # type: ignore[misc]
+class _DigestInfo(core.Sequence):  # type: ignore[misc]  # asn1crypto names no types
     _fields = [("algorithm", _Pbmac1), ("digest", core.OctetString)]  # noqa: RUF012
 
 
-class _MacData(core.Sequence):  # type: ignore[misc]
+class _MacData(core.Sequence):  # type: ignore[misc]  # asn1crypto names no types
     """RFC 7292 4. With PBMAC1, salt and rounds have their place in its parameters, and these two are not looked at."""
 
     _fields = [  # noqa: RUF012
@@ -192,7 +192,7 @@ class _MacData(core.Sequence):  # type: ignore[misc]
     ]
 
 
-class _Pfx(core.Sequence):  # type: ignore[misc]
+class _Pfx(core.Sequence):  # type: ignore[misc]  # asn1crypto names no types
     _fields = [("version", core.Integer), ("auth_safe", core.Any), ("mac_data", _MacData)]  # noqa: RUF012
 
 

@@ -148,6 +148,6 @@ def _public_key(data: bytes) -> CertificatePublicKeyTypes | None:
     if b"-----BEGIN " in data and load is load_der_public_key:
         return None
     try:
-        return load(data)  # type: ignore[return-value]
+        return load(data)  # type: ignore[return-value]  # a DH key is refused as weak
     except UNREADABLE:
         return None

@@ -36,7 +36,7 @@ class Asked:
         self.desk = desk
         self.request = request
         self.fields = by_name(request.headers.items())
-        self.kind: Literal["html", "json", "text"] = preferred(self.fields.get("accept", ""))  # type: ignore[assignment]
+        self.kind: Literal["html", "json", "text"] = preferred(self.fields.get("accept", ""))  # type: ignore[assignment]  # one of these
         self.mount: str = request.scope.get("root_path", "")
         host = self.fields.get("host", "")
         if not HOST.fullmatch(host):

@@ -25,23 +25,23 @@ _MOST = 20
 _LONGEST = 256
 
 
-class _Role(core.Sequence):  # type: ignore[misc]
+class _Role(core.Sequence):  # type: ignore[misc]  # asn1crypto names no types
     _fields = [("oid", core.ObjectIdentifier), ("name", core.Any, {"optional": True})]  # noqa: RUF012 - as it wants them
 
 
-class _Roles(core.SequenceOf):  # type: ignore[misc]
+class _Roles(core.SequenceOf):  # type: ignore[misc]  # asn1crypto names no types
     _child_spec = _Role
 
 
-class _Statement(core.Sequence):  # type: ignore[misc]
+class _Statement(core.Sequence):  # type: ignore[misc]  # asn1crypto names no types
     _fields = [("id", core.ObjectIdentifier), ("info", core.Any, {"optional": True})]  # noqa: RUF012
 
 
-class _Statements(core.SequenceOf):  # type: ignore[misc]
+class _Statements(core.SequenceOf):  # type: ignore[misc]  # asn1crypto names no types
     _child_spec = _Statement
 
 
-class _Psd2(core.Sequence):  # type: ignore[misc]
+class _Psd2(core.Sequence):  # type: ignore[misc]  # asn1crypto names no types
     _fields = [("roles", _Roles), ("nca_name", core.Any), ("nca_id", core.Any)]  # noqa: RUF012
 
 

@@ -40,7 +40,7 @@ class Anchors:
             self._connection.execute(update(anchor).where(anchor.c.id == id).values(**values))
         else:
             result = self._connection.execute(insert(anchor).values(**values))
-            id = int(result.inserted_primary_key[0])  # type: ignore[index]
+            id = int(result.inserted_primary_key[0])  # type: ignore[index]  # one row was inserted
         self._changes.note(ChangeKind.ANCHOR, id)
         return replace(claim, id=id)
 

@@ -65,7 +65,7 @@ class Authorities:
                 depth=depth,
             )
         )
-        id = int(result.inserted_primary_key[0])  # type: ignore[index]
+        id = int(result.inserted_primary_key[0])  # type: ignore[index]  # one row was inserted
         if key is not None:
             self._connection.execute(insert(authority_key).values(authority=id, encrypted=key))
         self._changes.note(ChangeKind.AUTHORITY, id)

@@ -58,7 +58,7 @@ class Clients:
         result = self._connection.execute(
             insert(client).values(name=str(name), name_key=name.key, contact=contact, state=str(state), created=at)
         )
-        id = int(result.inserted_primary_key[0])  # type: ignore[index]
+        id = int(result.inserted_primary_key[0])  # type: ignore[index]  # one row was inserted
         self._write_roles(id, roles)
         self._changes.note(ChangeKind.CLIENT, id)
         return Client(id, name, contact, tuple(sorted(set(roles))), state, at)

@@ -65,7 +65,7 @@ class Credentials:
             "replaces": replaces,
         }
         result = self._connection.execute(insert(credential).values(**values))
-        id = int(result.inserted_primary_key[0])  # type: ignore[index]
+        id = int(result.inserted_primary_key[0])  # type: ignore[index]  # one row was inserted
         self._connection.execute(insert(certificate).values(credential=id, der=certificate_facts.der))
         self._changes.note(ChangeKind.CREDENTIAL, id)
         found = self.get(id)

@@ -63,7 +63,7 @@ class Foreign:
                 error="",
             )
         )
-        id = int(result.inserted_primary_key[0])  # type: ignore[index]
+        id = int(result.inserted_primary_key[0])  # type: ignore[index]  # one row was inserted
         return RevocationSource(id, anchor, kind, url, state, private, "", "", at, None, due, 0, "")
 
     def set_source(self, wanted: RevocationSource) -> None:

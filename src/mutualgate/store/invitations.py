@@ -53,7 +53,7 @@ class Invitations:
     def add(self, new: NewInvitation) -> Invitation:
         """Adds one, open."""
         result = self._connection.execute(insert(invitation).values(**_values(new)))
-        id = int(result.inserted_primary_key[0])  # type: ignore[index]
+        id = int(result.inserted_primary_key[0])  # type: ignore[index]  # one row was inserted
         found = self.get(id)
         assert found is not None  # noqa: S101 - inserted above, in this transaction
         return found

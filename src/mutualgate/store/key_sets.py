@@ -129,7 +129,7 @@ class KeySets:
                 detail=detail,
             )
         )
-        id = int(result.inserted_primary_key[0])  # type: ignore[index]
+        id = int(result.inserted_primary_key[0])  # type: ignore[index]  # one row was inserted
         return PublishedKey(id, client, kind, digest, material, label, state, at, None, pin, detail)
 
     def set_key(self, wanted: PublishedKey) -> None:

@@ -38,7 +38,7 @@ class Outbox:
                 error="",
             )
         )
-        return int(result.inserted_primary_key[0])  # type: ignore[index]
+        return int(result.inserted_primary_key[0])  # type: ignore[index]  # one row was inserted
 
     def get(self, letter: int) -> Letter | None:
         """The letter with this id."""

@@ -71,7 +71,7 @@ class Partners:
                 profile=str(profile),
             )
         )
-        id = int(result.inserted_primary_key[0])  # type: ignore[index]
+        id = int(result.inserted_primary_key[0])  # type: ignore[index]  # one row was inserted
         self._changes.note(ChangeKind.PARTNER, id)
         return Partner(id, name, contact, security_contact, PartnerState.ACTIVE, admits, roles, client, at, profile)
 
@@ -143,7 +143,7 @@ class Partners:
             insert(name_rule).values(partner=partner_id, anchor=anchor_id, kind=str(kind), pattern=pattern, created=at)
         )
         self._changes.note(ChangeKind.PARTNER, partner_id)
-        return NameRule(int(result.inserted_primary_key[0]), partner_id, anchor_id, kind, pattern, at)  # type: ignore[index]
+        return NameRule(int(result.inserted_primary_key[0]), partner_id, anchor_id, kind, pattern, at)  # type: ignore[index]  # one row was inserted
 
     def remove_rule(self, rule: NameRule) -> None:
         """Takes a rule away."""
@@ -171,7 +171,7 @@ class Partners:
             )
         )
         self._changes.note(ChangeKind.PARTNER, partner_id)
-        return Intermediate(int(result.inserted_primary_key[0]), partner_id, fingerprint, certificate, at)  # type: ignore[index]
+        return Intermediate(int(result.inserted_primary_key[0]), partner_id, fingerprint, certificate, at)  # type: ignore[index]  # one row was inserted
 
     def remove_intermediate(self, one: Intermediate) -> None:
         """Takes it away."""

@@ -71,7 +71,7 @@ class Pins:
             self._connection.execute(update(pin).where(pin.c.id == id).values(**values))
         else:
             result = self._connection.execute(insert(pin).values(**values))
-            id = int(result.inserted_primary_key[0])  # type: ignore[index]
+            id = int(result.inserted_primary_key[0])  # type: ignore[index]  # one row was inserted
         self._changes.note(ChangeKind.PIN, id)
         found = self.get(id)
         assert found is not None  # noqa: S101 - written above, in this transaction

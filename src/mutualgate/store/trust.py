@@ -127,7 +127,7 @@ class Trust:
         result = self._connection.execute(
             insert(schema.trust_change).values(at=at, by=by[:128], what=what, undo=json.dumps(steps), undone=None)
         )
-        id = int(result.inserted_primary_key[0])  # type: ignore[index]
+        id = int(result.inserted_primary_key[0])  # type: ignore[index]  # one row was inserted
         if id % 100 == 0:
             self._connection.execute(delete(schema.trust_change).where(schema.trust_change.c.id <= id - KEPT))
         return id
