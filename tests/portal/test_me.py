@@ -34,16 +34,23 @@ def test_who_is_let_in_sees_as_whom_and_until_when(portal: "ASGIApp") -> None:
 
 def test_one_that_ends_soon_is_warned(portal: "ASGIApp", clock: Hands) -> None:
     clock.move(timedelta(days=61))
-    assert "It ends soon" in ask(portal, "/join/me", admitted("ann", LEAF.chain_der, client_id=7)).words
+    page = ask(portal, "/join/me", admitted("ann", LEAF.chain_der, client_id=7))
+    assert "It ends soon" in page.words
+    assert "(29 days left)" in page.words
+    clock.move(timedelta(days=28))
+    assert "(1 day left)" in ask(portal, "/join/me", admitted("ann", LEAF.chain_der, client_id=7)).words
+    clock.move(timedelta(hours=13))
+    assert "(less than a day left)" in ask(portal, "/join/me", admitted("ann", LEAF.chain_der, client_id=7)).words
 
 
 def test_who_is_refused_sees_why(portal: "ASGIApp") -> None:
     page = ask(portal, "/join/me", refused(LEAF.chain_der, "expired", "It ended on 3 May.", known=True))
-    assert "Your certificate is not let in The certificate's validity has ended." in page.words
-    assert "It ended on 3 May. Renew the certificate and use the new one." in page.words
+    assert "Your certificate is not let in It ended on 3 May. The certificate" in page.words
+    assert "What to do Renew the certificate and use the new one." in page.words
     stranger = refused(LEAF.chain_der, "revoked", "Serial 7 was revoked.", known=False)
     for accept in (HTML, JSON, TEXT):
         assert "Serial 7" not in ask(portal, "/join/me", stranger, accept=accept).text
+    assert "Your certificate is not let in The certificate was revoked" in ask(portal, "/join/me", stranger).words
 
 
 def test_nobody_is_told_what_it_can_mean_and_is_asked_anew(portal: "ASGIApp") -> None:

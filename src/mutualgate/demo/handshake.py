@@ -18,6 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from mutualgate.counts import days_left
 from mutualgate.fields import handshake, roles
 
 ADMITTED: Final = "admitted"
@@ -249,7 +250,7 @@ def _credential_facts(certificate: Certificate | None, now: datetime) -> tuple[t
         ("Subject", certificate.subject),
         ("Issuer", certificate.issuer),
         ("Key", certificate.key),
-        ("Valid", f"{day(certificate.not_before)} to {day(certificate.not_after)} ({left} days left)"),
+        ("Valid", f"{day(certificate.not_before)} to {day(certificate.not_after)} ({days_left(left)})"),
         ("Serial", certificate.serial),
         ("SHA-256", certificate.fingerprint),
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
+from mutualgate.counts import days_left
 from mutualgate.portal import assets
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.problems import Problem
@@ -191,6 +192,7 @@ def _environment() -> "jinja2.Environment":
     )
     environment.filters |= {
         "day": day,
+        "days_left": days_left,
         "moment": moment,
         "groups": groups,
         "capfirst": capfirst,
