@@ -109,7 +109,18 @@ fn leads_to_the_portal_where_there_is_one() {
     let document = Document::refused(&refusal(Reason::NoCertificate, false), id);
     assert!(!page(&document, CHROME).contains("<a href"));
     let document = document.with_portal(Some("/join"));
-    assert!(page(&document, CHROME).contains("<a href=\"/join/me\""));
+    let told = page(&document, CHROME);
+    assert!(
+        told.contains(
+            "<a href=\"/join/me\">See which certificate this browser used here before</a>"
+        )
+    );
+    let expired = Document::refused(&refusal(Reason::Expired, true), id).with_portal(Some("/join"));
+    assert!(page(&expired, CHROME).contains("See which certificate this browser sent</a>"));
+    assert!(
+        told.contains("a { color: var(--link);"),
+        "a link has a colour of the page's own in both schemes"
+    );
     let at_the_top = document.with_portal(Some("/"));
     assert!(page(&at_the_top, CHROME).contains("<a href=\"/me\""));
     // Who is suspended is not helped by another certificate.
