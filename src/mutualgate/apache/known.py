@@ -9,7 +9,7 @@ SAME: Final = frozenset(
     limitrequestline listen maxkeepaliverequests mergeslashes mergetrailers order protocols proxyaddheaders
     proxyerroroverride proxyiobuffersize  proxypreservehost proxyrequests proxystatus proxyvia
      require  serveradmin servername serverroot serversignature servertokens
-    sslcompression sslhonorcipherorder sslinsecurerenegotiation sslprotocol sslproxyengine sslrandomseed
+    sslcompression sslengine sslhonorcipherorder sslinsecurerenegotiation sslprotocol sslproxyengine sslrandomseed
     sslrequiressl sslsessioncache sslsessioncachetimeout sslsessiontickets sslstrictsnivhostcheck sslvhostsnipolicy
     stricthostcheck traceenable usecanonicalname
     """.split()

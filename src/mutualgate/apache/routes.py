@@ -164,7 +164,8 @@ class Routes:
                 )
             else:
                 kept.append(target)
-        kept.sort(key=lambda target: target.alone)
+        # Those for one path alone come last, the longest of them first: a route is for all below its path as well.
+        kept.sort(key=lambda target: (target.alone, -len(target.path) * target.alone))
         for target in self.host.destinations:
             whole = _covering(kept, target.path) if target.upgrades else None
             if target.upgrades and (whole is None or _place(whole.url) != _place(target.url)):

@@ -101,6 +101,11 @@ class VirtualHost:
     max_body_bytes: int | None = None
 
     @property
+    def is_outside(self) -> bool:
+        """Whether it is what stands outside of all virtual hosts."""
+        return not self.place.line
+
+    @property
     def destinations(self) -> list[Target]:
         """Where requests go, in the order in which httpd asks."""
         return [*self.overrides, *self.targets, *self.redirects]
@@ -156,8 +161,12 @@ class _Reader:
         self.with_certificate: set[int] = set()
 
     def read(self, directives: Iterable[Directive], host: VirtualHost) -> None:
+        inner = list(directives)
+        for directive in inner:  # before the others, wherever it stands: it decides what a redirect to https:// means
+            if directive.is_("sslengine"):
+                host.tls = directive.arg(0).lower() == "on"
         conditions: list[Directive] = []
-        for directive in directives:
+        for directive in inner:
             if directive.section:
                 self.section(directive, host)
             elif directive.is_("rewritecond"):
@@ -192,8 +201,6 @@ class _Reader:
         match d.lower:
             case "servername" | "serveralias":
                 host.names.append(d)
-            case "sslengine":
-                host.tls = d.arg(0).lower() == "on"
             case "sslcertificatefile":
                 if id(host) in self.with_certificate:
                     self.leave(d, "a site of the gate has one certificate", "Choose one; every client can do P-256.")
@@ -238,9 +245,9 @@ class _Reader:
             case "requestreadtimeout":
                 self.read_timeout(d, host.waits)
             case "redirect" | "redirectmatch" | "redirectpermanent" | "redirecttemp":
-                if any(arg.lower().startswith("https://") for arg in d.args) and not host.tls:
-                    host.redirects_to_tls = True
-                else:
+                to_tls = any(arg.lower().startswith("https://") for arg in d.args) and not host.tls
+                host.redirects_to_tls = host.redirects_to_tls or to_tls
+                if not to_tls or host.is_outside:  # there it holds for the hosts that speak TLS as well
                     host.redirects += redirect(d, None, self.report)
             case "rewriteoptions" if any(arg.lower().startswith("inherit") for arg in d.args):
                 host.inherits = True
