@@ -29,7 +29,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "app/in_force.py": ("app/test_runner.py", "as app/chores.py"),
     "apache/fields.py": ("apache/test_import.py", "a step from httpd's text to ours: what comes out counts"),
     "apache/report.py": ("apache/test_import.py", "as apache/fields.py"),
-    "apache/syntax.py": ("apache/test_import.py", "as apache/fields.py"),
     "apache/toml.py": ("apache/test_import.py", "as apache/fields.py"),
     "apache/names.py": ("apache/test_export.py", "the names are asserted in the configuration, and by a running httpd"),
     "apache/write.py": ("apache/test_export.py", "as apache/names.py"),

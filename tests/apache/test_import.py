@@ -27,6 +27,11 @@ def test_the_usual_virtual_host() -> None:
     assert [str(address) for address in parse(result.toml).gate.listen] == ["0.0.0.0:443"]
     assert result.commands == ("mutualgate ca adopt --cert /etc/ssl/rootCA.pem --depth 0",)
     assert result.left == ()
+    assert result.carried == (
+        "site.conf:1: site shop for shop.example.com, which requires a certificate.",
+        "/ of shop goes to http://127.0.0.1:8080.",
+        "site.conf:6: what /etc/ssl/rootCA.pem signed is let in, once it is adopted.",
+    )
 
 
 @pytest.mark.parametrize(
@@ -648,6 +653,8 @@ def test_plain_http_that_redirects_is_carried() -> None:
     plain = vhost("ServerName shop.example.com", "Redirect permanent / https://shop.example.com/", address="*:80")
     result = imported(plain + vhost(*BASIC))
     assert [str(address) for address in parse(result.toml).gate.plain_listen] == ["0.0.0.0:80"]
+    waits = vhost("ServerName p.example.com", "ProxyTimeout 900", address="*:80")
+    assert "900" not in imported(waits + vhost(*BASIC, "ProxyTimeout 9")).toml
     served = vhost("ServerName p.example.com", "ProxyPass / http://127.0.0.1:8080/", address="*:80")
     assert "plain HTTP" in whys(imported(served + vhost(*BASIC)), "<VirtualHost *:80")[0]
 
@@ -664,6 +671,24 @@ def test_a_name_that_it_cannot_serve_is_named(name: str) -> None:
     result = imported(vhost(*BASIC, f"ServerAlias {name}"))
     assert whys(result, "ServerAlias")
     assert parse(result.toml).sites[0].hosts == ("shop.example.com",)
+
+
+def test_names_are_those_that_clients_say() -> None:
+    result = imported(
+        vhost("ServerName https://Shop.example.com.:8443", "ServerAlias ::1 a.example a.example", *BASIC[1:])
+    )
+    assert parse(result.toml).sites[0].hosts == ("shop.example.com", "::1", "a.example")
+    assert result.left == ()
+
+
+def test_only_the_first_site_has_an_address() -> None:
+    other = tuple(line.replace("shop.", "www.other.") for line in BASIC)
+    result = imported(vhost(*BASIC, "ServerAlias 10.0.0.1") + vhost(*other, "ServerAlias 10.0.0.2 [::1"))
+    assert [(site.name, site.hosts) for site in parse(result.toml).sites] == [
+        ("shop", ("shop.example.com", "10.0.0.1")),
+        ("other", ("www.other.example.com",)),
+    ]
+    assert any("clients name no address" in why for why in whys(result, "ServerAlias 10.0.0.2"))
 
 
 def test_a_name_belongs_to_one_site() -> None:
@@ -695,7 +720,8 @@ def test_includes_variables_and_conditions(tmp_path: Path) -> None:
     (tmp_path / "sites").mkdir()
     (tmp_path / "sites/a.conf").write_text(vhost(*(line.replace("/etc/ssl", "${certs}") for line in BASIC)))
     (tmp_path / "ca.inc").write_text("SSLVerifyClient require\n")
-    main = tmp_path / "httpd.conf"
+    main = tmp_path / "elsewhere" / "httpd.conf"
+    main.parent.mkdir()
     main.write_text(
         f'ServerRoot "{tmp_path}"\nDefine certs /srv/certs\n<IfModule !ssl_module>\nDefine certs /wrong\n</IfModule>\n'
         "<IfDefine nothing>\nSSLVerifyClient none\n</IfDefine>\nInclude sites/*.conf\nIncludeOptional none/*.conf\n"

@@ -1,5 +1,7 @@
 """The routes of a site: what shuts them, what is said of those that are not as they were."""
 
+from datetime import timedelta
+
 import pytest
 from apache.hosts import BASIC, CN, TLS, imported, routes, vhost, whys
 
@@ -131,5 +133,5 @@ def test_only_addresses_in_answers_under_a_changed_path_are_left() -> None:
 def test_a_service_with_a_time_of_its_own_keeps_it() -> None:
     lines = ("ProxyTimeout 30", "ProxyPass /own http://h/own timeout=7", "ProxyPass / http://h/")
     found = parse(imported(vhost(*TLS, *lines)).toml)
-    assert [one.timeouts.response.total_seconds() for one in found.upstreams] == [7]
-    assert found.gate.timeouts.response.total_seconds() == 30
+    assert [one.timeouts.response for one in found.upstreams] == [timedelta(seconds=7)]
+    assert found.gate.timeouts.response == timedelta(seconds=30)

@@ -8,10 +8,15 @@ from apache.hosts import BASIC, TLS, config, imported, routes, vhost, whys
 
 from mutualgate.config import Mode, parse
 
+SHUT = "RewriteRule ^/x(/|$) - [F]"
+
 
 def test_a_file_without_a_virtual_host_is_one() -> None:
     (site,) = parse(imported("\n".join(BASIC)).toml).sites
     assert (site.hosts, site.client_certificate) == (("shop.example.com",), Mode.REQUIRED)
+    found = {route.path: route.roles for route in parse(imported("\n".join((*BASIC, SHUT))).toml).sites[0].routes}
+    assert found == {"/": (), "/x": ("import-8",)}
+    assert imported("\n".join(BASIC)).carried[0].startswith("site.conf:1: ")
     plain = imported("ServerName x.example\nProxyPass / http://h/")
     assert "plain HTTP" in whys(plain, "<VirtualHost")[0]
     assert "none of its paths" in whys(imported("\n".join(TLS)), "<VirtualHost")[0]
@@ -100,12 +105,19 @@ def test_lists_that_httpd_looks_at_need_no_word() -> None:
 def test_a_service_whose_certificate_httpd_did_not_look_at_is_named(verify: str) -> None:
     result = imported(vhost(*TLS, "SSLProxyCACertificateFile ca.pem", verify, "ProxyPass / https://h/"))
     assert "takes none unseen" in whys(result, "ProxyPass")[0]
+    seen = ("SSLProxyCACertificateFile ca.pem", "SSLProxyVerify require", "ProxyPass / https://h/")
+    assert imported(vhost(*TLS, *seen)).left == ()
 
 
 def test_a_limit_of_the_whole_holds_and_none_is_none() -> None:
     assert routes(*BASIC, "LimitRequestBody 77")["/"].max_body_bytes == 77
     one, none = (routes(*BASIC, *more)["/"].max_body_bytes for more in (["LimitRequestBody 0"], []))
     assert one == none != 0
+
+
+def test_a_balancer_that_is_carried_over_needs_no_word() -> None:
+    pool = ("<Proxy balancer://a>", "BalancerMember http://10.0.0.1", "ProxySet lbmethod=byrequests", "</Proxy>")
+    assert imported(vhost(*TLS, "ProxyPass / balancer://a/", *pool)).left == ()
 
 
 def test_settings_of_a_balancer_are_no_settings_of_others() -> None:

@@ -117,7 +117,7 @@ class _Writer:
         self.separate_trust()
         self.authorities()
         toml = self.toml(name, secured)
-        try:
+        try:  # each value was read as the configuration reads it, so nothing is known that fails here
             parse_config(toml)
         except BadInput as error:
             raise BadInput(
