@@ -280,6 +280,27 @@ async fn a_server_that_fails_is_left_out_for_a_while() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_does_wrong_is_not_its_servers_fault() {
+    let servers = servers(2).await;
+    let mut upstream = at(&servers);
+    upstream.ejection.failures = 1;
+    let world = world(upstream).await;
+    for _ in 0..2 {
+        let mut alice = world.alice().await;
+        alice
+            .send(
+                "POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcdef",
+            )
+            .await;
+        assert_eq!(alice.response().await.unwrap().status, 400);
+    }
+    let report = world.gate.counters().servers;
+    for one in &report {
+        assert_eq!((one.state, one.requests, one.failures), ("up", 1, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_can_count_as_none() {
     for (status, ejections) in [(vec![], 0), (vec![503], 0), (vec![502, 500], 1)] {
         let servers = servers(2).await;

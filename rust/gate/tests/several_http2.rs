@@ -217,6 +217,25 @@ async fn requests_share_a_connection_with_bodies_and_trailers_both_ways() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_comes_while_a_connection_is_opened_waits_for_it() {
+    let (server, world) = in_the_clear().await;
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(world.alice().await);
+    }
+    let mut waiting = Vec::new();
+    for mut client in clients {
+        waiting.push(tokio::spawn(
+            async move { client.get("/slow").await.text() },
+        ));
+    }
+    for one in waiting {
+        assert_eq!(one.await.unwrap(), "slow");
+    }
+    assert_eq!(server.connections.load(SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_server_does_not_take_is_sent_again_and_what_it_breaks_off_is_not() {
     let (server, world) = in_the_clear().await;
     let mut alice = world.alice().await;
