@@ -229,3 +229,8 @@ def test_addresses_in_answers_are_told_in_a_location_as_well() -> None:
 @pytest.mark.parametrize("line", ["ProxyPass /x/ http://h", "ProxyPass / http://h", "ProxyPass /x http://h/x"])
 def test_slashes_that_change_nothing_need_no_word(line: str) -> None:
     assert imported(vhost(*TLS, line)).left == ()
+
+
+def test_what_plain_http_redirects_needs_no_path() -> None:
+    line = "RedirectMatch ^/(?!known) https://shop.example.com/"
+    assert imported(vhost("ServerName shop.example.com", line, address="*:80") + vhost(*BASIC)).left == ()
