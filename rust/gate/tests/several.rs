@@ -356,6 +356,8 @@ async fn servers_are_asked_how_they_are() {
     let state = |world: &World, at: usize| world.gate.counters().servers[at].state;
     eventually("one is down", || state(&world, 1) == "down").await;
     assert_eq!(state(&world, 0), "up");
+    // The first check of either may be the later one.
+    eventually("the other is asked", || !servers[0].requests().is_empty()).await;
     let asked = servers[0].requests();
     assert!(
         asked[0].starts_with("GET /health HTTP/1.1\r\nhost: 127.0.0.1:"),
