@@ -199,7 +199,7 @@ def _leaves(path: str, command: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _command(path: str, command: Any) -> str:
-    text, _, examples = (command.help or "").partition("Example")
+    text, _, examples = (command.help or "").replace("\b", "").partition("Example")
     lines = [f"## `{path}`", "", " ".join(text.split())]
     shown = [line.strip() for line in examples.partition(":")[2].splitlines() if line.strip()]
     if shown:

@@ -42,6 +42,16 @@ def test_each_has_help_with_an_example_and_json(words: tuple[str, ...], bare: Ru
     assert "--dir" in flat or words in (("import", "apache"), ("enrol",))  # they need no installation
 
 
+def test_each_example_is_a_line_that_can_be_copied(bare: Run) -> None:
+    said = bare("client", "revoke", "--help").out.splitlines()
+    start = said.index("  Examples:")
+    assert said[start + 1 : start + 4] == [
+        "  mutualgate client revoke partner-7 --reason keyCompromise",
+        "  mutualgate client revoke partner-7 --credential 12 --lineage",
+        "  mutualgate client revoke --certificate stolen.pem --reason keyCompromise",
+    ]
+
+
 def test_the_list_of_commands_says_what_exit_codes_mean(bare: Run) -> None:
     said = bare("--help")
     assert said.code == 0

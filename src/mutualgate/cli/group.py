@@ -5,6 +5,7 @@ completion ask every member of a group. tests/cli/test_startup.py holds what a c
 """
 
 import copy
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, cast
@@ -87,4 +88,7 @@ def _named(name: str, where: str) -> Command:
 def _command(info: CommandInfo) -> TyperCommand:
     alone = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
     alone.registered_commands = [info]
-    return cast(TyperCommand, typer.main.get_command(alone))
+    made = cast(TyperCommand, typer.main.get_command(alone))
+    # Help is filled to the width of the terminal; examples, which people copy, keep their lines (\b is click's mark).
+    made.help = re.sub(r"^(?=Examples?:)", "\b\n", made.help or "", flags=re.MULTILINE)
+    return made
