@@ -63,6 +63,10 @@ class Placed:
     others: Mapping[str, socket.socket]
     """Those of other services, by the service."""
 
+    def for_the_next(self, service: str, wanted: str, listener: socket.socket) -> Given:
+        """A socket as the process that succeeds this one is to place it: as it was placed here."""
+        return Given(service, "" if service in self.in_place else wanted, listener)
+
 
 def place(given: Sequence[Given], config: Config) -> Placed:
     """Finds a place for each. Raises `BadInput` for one that stands for nothing."""

@@ -2,7 +2,7 @@
 
 Changes reach it in three ways: a command knocks on the control socket; the store is looked at now and then, for
 whoever could not knock; mutualgate.toml is read again when it changes or on SIGHUP. A state that cannot be used is
-reported and the last good one stays in force. `mutualgate restart` or SIGUSR2 has a new process succeed this one.
+reported and the last good one stays in force. How another process takes over is in `succession`.
 """
 
 import asyncio
@@ -24,15 +24,16 @@ from mutualgate.app.again import again
 from mutualgate.app.apart import apart
 from mutualgate.app.chores import Chores
 from mutualgate.app.given import OPS, PLAIN, TLS, Given, Settled
-from mutualgate.app.handover import PROOF_SECONDS, SERVE_SECONDS, Predecessor, Successor
+from mutualgate.app.handover import PROOF_SECONDS, Predecessor
 from mutualgate.app.in_force import InForce
 from mutualgate.app.overview import Figures, Overview, overview
 from mutualgate.app.publications import Publications
 from mutualgate.app.pump import Pump
 from mutualgate.app.services import Services
+from mutualgate.app.succession import Succession
 from mutualgate.config import Config
 from mutualgate.counts import counted
-from mutualgate.errors import BadInput, MutualgateError, Unavailable
+from mutualgate.errors import BadInput, MutualgateError
 from mutualgate.tracing import Exporter, Tally
 
 log = logging.getLogger("mutualgate")
@@ -65,15 +66,11 @@ class Runner:
         can succeed this one. Raises `BadInput` for what cannot be used.
         """
         self._services = services
-        self._claim = claim
         self._predecessor = predecessor
-        self._successor: Successor | None = None
-        self._following: asyncio.Task[None] | None = None
-        self._succeeding = asyncio.Lock()
-        self._held: list[Given] = []
-        self._when_succeeded: list[Callable[[], None]] = []
         self._chores = Chores(services)
         self._tasks: list[asyncio.Task[None]] = []
+        self._control: socket.socket
+        """Opened by `run`."""
         self._server: answering.Server | None = None
         self._started_at = services.clock()
         self._changing = asyncio.Lock()
@@ -87,6 +84,15 @@ class Runner:
         self._plane = self._in_force.plane
         self._pump = Pump(self._plane, services.refusals, services.sightings)
         self._exporter = Exporter(self._plane, lambda: self.config.tracing, str(uuid.uuid4()))
+        self.succession = Succession(
+            self._plane,
+            self._placed,
+            claim,
+            self._stopping,
+            begin=self._begin_chores,
+            end=self._end_chores,
+            sync=self.sync,
+        )
 
     def start(self) -> list[str]:
         """Opens the listeners and returns their addresses. Raises `Unavailable` where one cannot be had."""
@@ -110,26 +116,18 @@ class Runner:
         """Where metrics and health are served."""
         return self._placed.settled[OPS]
 
-    def hold_ops(self, wanted: str, listener: socket.socket) -> None:
-        """Notes a socket of the ops service, which the process that succeeds this one is to go on with."""
-        self._held.append(Given(OPS, "" if OPS in self._placed.in_place else wanted, listener.dup()))
-
-    def when_succeeded(self, do: Callable[[], None]) -> None:
-        """Calls `do` once another process has taken over."""
-        self._when_succeeded.append(do)
-
     async def run(self, ready: Callable[[], Awaitable[None]]) -> Mapping[str, Any]:
         """Serves until stopped; calls `ready` once commands are heard. Returns the counts of the stop."""
         try:
             async with AsyncExitStack() as stack:
                 stack.enter_context(self._signals())
-                listener = self._placed.others.get(_CONTROL) or answering.listener(self._services.folder)
-                stack.callback(listener.close)
+                self._control = self._placed.others.get(_CONTROL) or answering.listener(self._services.folder)
+                stack.callback(self._control.close)
                 stack.callback(self._forget_control)
-                self._held.append(Given(_CONTROL, "", listener))
+                self.succession.hold(_CONTROL, "", self._control)
                 if self._predecessor is not None:
                     await self._predecessor.serving()  # from then on it follows what changes, and commands are heard
-                self._begin_chores(listener)
+                self._begin_chores()
                 pump = asyncio.create_task(again("keeping what happened", self._pump.step, self._stopping))
                 export = asyncio.create_task(again("handing over traces", self._export_traces, self._stopping))
                 stack.callback(export.cancel)
@@ -139,14 +137,13 @@ class Runner:
                 watchdog = asyncio.create_task(self._feed_watchdog())
                 stack.callback(watchdog.cancel)
                 await self._stopping.wait()
-                if not self.succeeded:
+                if not self.succession.done:
                     # Or the service manager looks after the other process, and must not hear that the service ends.
                     notify.tell("STOPPING=1")
                 await self._end_chores()
                 drain = self.config.gate.timeouts.drain.total_seconds()
-                stopped = await asyncio.to_thread(self._plane.stop, drain, in_turn=self.succeeded)
-                if self._following is not None:
-                    self._following.cancel()
+                stopped = await asyncio.to_thread(self._plane.stop, drain, in_turn=self.succession.done)
+                self.succession.unfollow()
                 await pump
                 await self._pump.step()  # what happened to those who were still there
                 export.cancel()
@@ -162,89 +159,6 @@ class Runner:
     def stop(self) -> None:
         """Ends `run`: what is under way is finished, within `drain`."""
         self._stopping.set()
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether another process has taken over."""
-        return self._successor is not None
-
-    async def succeed(self) -> int:
-        """Has a new process take over, and returns its pid; this one then ends what is under way, and `run` with it.
-
-        The program starts as it lies on the disk now, with the words that this process was started with. Raises
-        `Unavailable` if it does not come to serve; then this process goes on as if nothing had been.
-        """
-        try:
-            return await self._succeed()
-        except MutualgateError as error:
-            log.error("this process goes on: %s", error)
-            raise
-
-    async def _succeed(self) -> int:
-        async with self._succeeding:
-            if self._stopping.is_set():
-                raise Unavailable("the gate is about to end")
-            if self._claim is None or os.getpid() == 1:
-                raise Unavailable(
-                    "this process is the first of its container, which ends with it",
-                    fix="Start a second container, move the clients over, and stop this one",
-                )
-            successor = await self._start_successor(self._claim)
-            try:
-                await successor.prepared()
-            except BaseException:
-                successor.kill()
-                raise
-            await self._end_chores()
-            try:
-                await successor.serving()
-                if self._stopping.is_set():
-                    raise Unavailable("the gate is about to end")
-            except BaseException:
-                successor.kill()
-                if not self._stopping.is_set():
-                    self._begin_chores(self._held[-1].listener)
-                raise
-            await successor.yours()
-            await self._watch(successor)
-            log.info("process %d serves now; this one ends what is under way", successor.pid)
-            self._stopping.set()
-            for do in self._when_succeeded:
-                do()
-            return successor.pid
-
-    async def _watch(self, successor: Successor) -> None:
-        """Follows the new process, and waits until it has proved itself; meanwhile both accept. If it dies, this one
-        takes commands and chores back, and raises `Unavailable`."""
-
-        def prove() -> None:
-            self._successor = successor
-            successor.leave()
-            # NotifyAccess=main: only the process that is the main one may say which one is.
-            notify.tell(f"MAINPID={successor.pid}")
-            proved.set()
-
-        proved = asyncio.Event()
-        self._following = asyncio.create_task(successor.answer(self.sync, prove))
-        waits = [asyncio.ensure_future(event.wait()) for event in (proved, self._stopping)]
-        await asyncio.wait([self._following, *waits], timeout=SERVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        for one in waits:
-            one.cancel()
-        if self.succeeded:
-            return
-        if self._stopping.is_set():
-            successor.terminate()
-            raise Unavailable("the gate is about to end")
-        gone = self._following.done()
-        how = await successor.ended() if gone else f"had not proved itself after {SERVE_SECONDS:g} s"
-        self._following.cancel()
-        successor.kill()
-        if not how:
-            self._stopping.set()
-            raise Unavailable("the new process was told to end, and the gate ends with it")
-        if not self._stopping.is_set():
-            self._begin_chores(self._held[-1].listener)
-        raise Unavailable(f"the new process {how} when it had just begun to serve", fix="See the log.")
 
     async def _prove(self) -> None:
         """Has the process that hands over go, once this one has served for a while."""
@@ -344,7 +258,7 @@ class Runner:
         """What the store says now. Raises what the store raises."""
         return overview(self._services.store)
 
-    def _begin_chores(self, listener: socket.socket) -> None:
+    def _begin_chores(self) -> None:
         """Hears commands, and does what is to be done again and again."""
         handlers = {
             "sync": self._on_sync,
@@ -352,7 +266,7 @@ class Runner:
             "upstreams": self._on_upstreams,
             "restart": self._on_restart,
         }
-        self._server = answering.Server(listener, handlers)
+        self._server = answering.Server(self._control, handlers)
         self._tasks = [
             asyncio.create_task(again(what, step, self._stopping))
             for what, step in (
@@ -375,19 +289,8 @@ class Runner:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _forget_control(self) -> None:
-        if not self.succeeded:
+        if not self.succession.done:
             self._services.folder.control.unlink(missing_ok=True)
-
-    async def _start_successor(self, claim: int) -> Successor:
-        opened = [
-            Given(service, "" if service in self._placed.in_place else wanted, socket.socket(fileno=descriptor))
-            for service, wanted, descriptor in self._plane.listening()
-        ]
-        try:
-            return await asyncio.to_thread(Successor.start, [*opened, *self._held], claim)
-        finally:
-            for one in opened:
-                one.listener.close()
 
     async def _feed_watchdog(self) -> None:
         """As long as the loop turns and the data plane answers."""
@@ -439,7 +342,7 @@ class Runner:
                 log.info("a certificate or the token key of the gate was renewed (epoch %d)", self._plane.epoch)
 
     async def _on_restart(self) -> Mapping[str, Any]:
-        return {"pid": os.getpid(), "successor": await self.succeed()}
+        return {"pid": os.getpid(), "successor": await self.succession.hand_over()}
 
     async def _on_sync(self) -> Mapping[str, Any]:
         return {"epoch": await self.sync()}
@@ -492,7 +395,7 @@ class Runner:
 
     async def _succeed_as_told(self) -> None:
         try:
-            await self.succeed()
+            await self.succession.hand_over()
         except MutualgateError:
             pass  # the log has it
         except Exception:

@@ -123,6 +123,7 @@ async def _run(
     as_json: bool,
 ) -> None:
     from mutualgate import serving
+    from mutualgate.app.given import OPS
     from mutualgate.app.runner import Runner
     from mutualgate.app.settings import BUILT_IN
 
@@ -139,9 +140,9 @@ async def _run(
             from mutualgate.ops.service import application as ops
 
             watched = ops(lambda: status_of(runner), keys=runner.token_keys)
-            runner.hold_ops(address, listener)
+            runner.succession.hold(OPS, address, listener.dup())
             close = await stack.enter_async_context(serving.serving(watched, listener))
-            runner.when_succeeded(close)  # from then on the other process knows how the gate is
+            runner.succession.when_done(close)  # from then on the other process knows how the gate is
         try:
             runner.start()
         except Unavailable as error:
