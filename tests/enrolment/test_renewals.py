@@ -1,6 +1,8 @@
 """Renewal: the next certificate for who proves the old key, and the end of the old one."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import ParamSpec
 
 import pki
 import pytest
@@ -18,10 +20,12 @@ from mutualgate.enrolment.signing import Signed
 from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound
 from mutualgate.model.credential import CredentialState
 from mutualgate.model.invitation import Way
-from mutualgate.model.pin import PinKind
+from mutualgate.model.pin import PinKind, PinState
 from mutualgate.model.revocation import RevocationReason
 from mutualgate.partners.pins import Pins
 from mutualgate.store import Store
+
+P = ParamSpec("P")
 
 PEER = "192.0.2.7"
 DAY = timedelta(days=1)
@@ -57,6 +61,12 @@ def fresh() -> bytes:
 def refused(renewals: Renewals, current: bytes, csr: bytes) -> str:
     with pytest.raises(MutualgateError) as error:
         renewals.renew(current, csr, peer=PEER)
+    return error.value.code
+
+
+def conflict(call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> str:
+    with pytest.raises(Conflict) as error:
+        call(*args, **kwargs)
     return error.value.code
 
 
@@ -229,17 +239,15 @@ def test_a_pin_is_replaced_by_a_certificate_that_its_next_key_proves(
     invited = renewals.replace_pin(old.der, peer=PEER)
     assert invited.client.name == "anna"
     use = InvitationUse(store, keys, POLICY)
-    outcome = use.own(invited.token, [new.der], peer=PEER)
+    clock.move(DAY)
+    with pytest.raises(Conflict) as expired:  # whoever asked for it had the next certificate at hand
+        use.own(invited.token, [new.der], peer=PEER)
+    assert expired.value.code == "invitation_expired"
+    outcome = use.own(renewals.replace_pin(old.der, peer=PEER).token, [new.der], peer=PEER)
     assert outcome.pin is not None
     assert outcome.pin.replaces == pin.id
     assert Pins(store).get(pin.id).not_after == clock.now + 7 * DAY
-    clock.move(2 * DAY)
-    late = renewals.replace_pin(old.der, peer=PEER)
-    clock.move(DAY)
-    with pytest.raises(Conflict) as expired:  # whoever asked for it had the next certificate at hand
-        use.own(late.token, [pki.leaf(None).der], peer=PEER)
-    assert expired.value.code == "invitation_expired"
-    clock.move(5 * DAY)
+    clock.move(7 * DAY + timedelta(seconds=1))
     with pytest.raises(NotFound):  # it has ended
         renewals.replace_pin(old.der, peer=PEER)
 
@@ -257,3 +265,97 @@ def test_a_pin_is_replaced_by_a_certificate_of_ours(
         assert pins.get(pin.id).not_after == clock.now + 7 * DAY
     clients.suspend("bert")
     assert refused(renewals, other.der, fresh()) == "client_suspended"
+
+
+def test_a_pin_that_was_replaced_is_neither_replaced_nor_renewed_again(
+    renewals: Renewals, store: Store, keys: KeyRing, authorities: Authorities, clients: Clients
+) -> None:
+    """Else who has the key that was given up would go on beside its successor."""
+    by_own, by_request, by_link = pki.leaf(None), pki.leaf(None), pki.leaf(None)
+    clients.add("cleo")
+    use, pins = InvitationUse(store, keys, POLICY), Pins(store)
+    links = {}
+    for name, old in (("anna", by_own), ("bert", by_request), ("cleo", by_link)):
+        pins.add(name, old.der)
+        links[name] = [renewals.replace_pin(old.der, peer=PEER).token for _ in range(3)]
+    use.own(links["anna"][0], [pki.leaf(None).der], peer=PEER)
+    request = fresh()
+    first = renewals.renew(by_request.der, request, peer=PEER)
+    assert renewals.renew(by_request.der, request, peer=PEER).chain_pem == first.chain_pem
+    use.sign(links["cleo"][0], fresh(), way=Way.CSR, peer=PEER)
+    for name, old in (("anna", by_own), ("bert", by_request), ("cleo", by_link)):
+        assert refused(renewals, old.der, fresh()) == "credential_superseded"
+        assert conflict(renewals.replace_pin, old.der, peer=PEER) == "credential_superseded"
+        assert conflict(use.own, links[name][1], [pki.leaf(None).der], peer=PEER) == "credential_superseded"
+        assert conflict(use.sign, links[name][2], fresh(), way=Way.CSR, peer=PEER) == "credential_superseded"
+    assert states(clients, "anna") == []
+    assert states(clients, "bert") == states(clients, "cleo") == [CredentialState.VALID]
+
+
+def test_a_link_for_the_next_one_ends_with_the_pin(
+    renewals: Renewals, store: Store, keys: KeyRing, authorities: Authorities, clients: Clients
+) -> None:
+    """Whoever stole the key has asked for the link in time, and is late with it."""
+    old = pki.leaf(None)
+    Pins(store).add("anna", old.der)
+    token = renewals.replace_pin(old.der, peer=PEER).token
+    clients.revoke("anna", reason=RevocationReason.keyCompromise)
+    use = InvitationUse(store, keys, POLICY)
+    assert conflict(use.own, token, [pki.leaf(None).der], peer=PEER) == "pin_retired"
+    assert conflict(use.sign, token, fresh(), way=Way.CSR, peer=PEER) == "pin_retired"
+    assert states(clients) == []
+
+
+def test_the_next_one_of_a_pin_is_for_the_same_sites_and_no_longer_than_was_allowed(
+    renewals: Renewals, store: Store, keys: KeyRing, authorities: Authorities, clients: Clients, clock: Hands
+) -> None:
+    tried, short = pki.leaf(None), pki.leaf(None)
+    pins, use = Pins(store), InvitationUse(store, keys, POLICY)
+    pins.add("anna", tried.der, environment="test", not_after=clock.now + 30 * DAY)
+    assert refused(renewals, tried.der, fresh()) == "renewal_by_pin_only"
+    invited = renewals.replace_pin(tried.der, peer=PEER)
+    with pytest.raises(BadInput) as error:
+        use.sign(invited.token, fresh(), way=Way.CSR, peer=PEER)
+    assert error.value.code == "way_not_allowed"
+    pin = use.own(invited.token, [pki.leaf(None).der], peer=PEER).pin
+    assert pin is not None
+    assert (pin.environment, pin.not_after) == ("test", clock.now + 30 * DAY)
+    pins.add("bert", short.der, not_after=clock.now + 30 * DAY)
+    credential = renewals.renew(short.der, fresh(), peer=PEER).credential
+    assert credential.not_after - credential.not_before <= 30 * DAY
+
+
+def test_a_pin_that_its_certificates_end_cut_short_does_not_stay_short(
+    renewals: Renewals, store: Store, authorities: Authorities, clients: Clients, clock: Hands
+) -> None:
+    old = pki.leaf(None, days=5)
+    Pins(store).add("anna", old.der)
+    assert renewals.renew(old.der, fresh(), peer=PEER).credential.not_after - clock.now > 80 * DAY
+
+
+def test_a_lineage_goes_through_pins(
+    renewals: Renewals, store: Store, keys: KeyRing, authorities: Authorities, clients: Clients
+) -> None:
+    first, second, other = pki.leaf(None), pki.leaf(None), pki.leaf(None)
+    pins = Pins(store)
+    for one in (first, other):
+        pins.add("anna", one.der)
+    use = InvitationUse(store, keys, POLICY)
+    use.own(renewals.replace_pin(first.der, peer=PEER).token, [second.der], peer=PEER)
+    third = renewals.renew(second.der, fresh(), peer=PEER)
+    last = renewals.renew(der(third), fresh(), peer=PEER)
+    clients.revoke("anna", credential=str(last.credential.id), lineage=True)
+    assert states(clients) == [CredentialState.REVOKED, CredentialState.REVOKED]
+    assert [pin.state for pin in clients.show("anna").pins] == [PinState.RETIRED, PinState.ACTIVE, PinState.RETIRED]
+
+
+def test_with_a_compromised_key_goes_all_that_has_it(
+    enrolment: Enrolment, renewals: Renewals, clients: Clients
+) -> None:
+    """A certificate is no secret: whoever has the key comes in with any of them."""
+    key = pki.fresh_key()
+    old = enrolment.sign("anna", pki.csr(key))
+    renewals.renew(der(old), pki.csr(key), peer=PEER)
+    enrolment.sign("anna", fresh())
+    clients.revoke("anna", credential=str(old.credential.id), reason=RevocationReason.keyCompromise)
+    assert states(clients) == [CredentialState.REVOKED, CredentialState.REVOKED, CredentialState.VALID]

@@ -292,6 +292,10 @@ def test_a_partners_list_that_is_late(world: World, partners: Partners) -> None:
 
 
 def test_a_pin(world: World) -> None:
+    """Until another pin, or a certificate of ours, takes its place."""
     world.clients.add("anna")
-    Pins(world.store).add("anna", pki.leaf(None, "own", days=20).pem)
+    own = pki.leaf(None, "own", days=20)
+    Pins(world.store).add("anna", own.pem)
     assert world.names() == ["pin:anna"]
+    world.renewals.renew(own.der, pki.csr(pki.fresh_key()), peer="192.0.2.7")
+    assert world.names() == []

@@ -162,13 +162,15 @@ def test_one_of_one_s_own_is_replaced_by_the_next(portal: "ASGIApp", services: S
     who = admitted("ann", [now.der], client_id=invited.client.id, authority="pin")
     assert "Use another of my own" in ask(portal, "/join/me", who).words
     assert "Use another of my own" not in ask(portal, "/join/me", {**who, "Mutualgate-Authority": "issuing"}).words
+    there = ask(portal, "/join/me/replace", who, form={})
+    assert (there.status, there.headers["Location"].endswith("/own")) == (303, True)
     told = ask(portal, "/join/me/replace", who, method="POST", accept=JSON).json
     path = told["link"].removeprefix("https://gate.test")
     answer = ask(portal, f"{path}/own", refused([following.der], "unknown_issuer"), method="POST", accept=TEXT)
     assert answer.status == 200
     assert len(services.pins.list("ann")) == 2
-    there = ask(portal, "/join/me/replace", who, form={})
-    assert (there.status, there.headers["Location"].endswith("/own")) == (303, True)
+    again = ask(portal, "/join/me/replace", who, form={})
+    assert (again.status, "was replaced already" in again.words) == (409, True)
 
 
 def test_nothing_moves_the_cursor_of_a_terminal(portal: "ASGIApp") -> None:

@@ -31,7 +31,9 @@ def add(
         bool, typer.Option("--key", help="Pin the key: renewed certificates with the same key come in, too.")
     ] = False,
     until: Until = None,
-    environment: Annotated[str, typer.Option(help="Only on sites of this environment.")] = "",
+    environment: Annotated[
+        str | None, typer.Option(help="Only on sites of this environment; with --replaces, by default the old one's.")
+    ] = None,
     replaces: Annotated[int | None, typer.Option(min=1, help="The pin that it replaces.")] = None,
     overlap: Annotated[
         str | None, typer.Option(help="With --replaces: the old one counts for so long (7d); else until its end.")

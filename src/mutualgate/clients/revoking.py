@@ -53,13 +53,8 @@ def everything(
     tx: Transaction, client: Client, reason: RevocationReason, at: datetime, *, must_find: bool
 ) -> list[Revocation]:
     """Revokes all that still counts or, unless for a hold itself, is on hold. Raises `Conflict` if there is nothing."""
-    open_states = {CredentialState.VALID, CredentialState.HELD}
-    if reason is RevocationReason.certificateHold:
-        open_states = {CredentialState.VALID}
-    wanted = {
-        (one.authority, one.serial): None for one in tx.credentials.of_client(client.id) if one.state in open_states
-    }
-    if not wanted and must_find:
+    made = those(tx, tx.credentials.of_client(client.id), reason, at)
+    if not made and must_find:
         estate = tx.authorities.with_estate(client.id)
         raise Conflict(
             f"the client '{client.name}' has no credential that could be revoked",
@@ -68,16 +63,21 @@ def everything(
             else None,
             code="nothing_to_revoke",
         )
+    return made
+
+
+def those(tx: Transaction, credentials: list[Credential], reason: RevocationReason, at: datetime) -> list[Revocation]:
+    """Revokes those of `credentials` that still count or, unless for a hold itself, are on hold."""
+    open_states = {CredentialState.VALID, CredentialState.HELD}
+    if reason is RevocationReason.certificateHold:
+        open_states = {CredentialState.VALID}
+    wanted = {(one.authority, one.serial): None for one in credentials if one.state in open_states}
     return [number(tx, authority, serial, reason, at) for authority, serial in wanted]
 
 
-def retire_pins(tx: Transaction, client: Client, at: datetime, *, spki: bytes | None = None) -> list[Pin]:
-    """Retires the pins of `client` that count, of one key or all, and says which those were."""
-    ended = [
-        pin
-        for pin in tx.pins.of_client(client.id)
-        if pin.state is PinState.ACTIVE and (spki is None or pin.spki == spki)
-    ]
+def retire(tx: Transaction, pins: list[Pin], at: datetime) -> list[Pin]:
+    """Retires those of `pins` that count, and says which those were."""
+    ended = [pin for pin in pins if pin.state is PinState.ACTIVE]
     for pin in ended:
         tx.pins.set(pin.id, state=PinState.RETIRED, retired=at)
     return ended
@@ -88,28 +88,32 @@ def one(tx: Transaction, credential: Credential, reason: RevocationReason, at: d
     return number(tx, credential.authority, credential.serial, reason, at)
 
 
-def lineage(tx: Transaction, client: Client, credential: Credential) -> list[Credential]:
-    """`credential`, those that it renews and those that renew it, oldest first: what one key holder was given."""
-    held = tx.credentials.of_client(client.id)
-    related = {credential.id}
-    before = 0
-    while len(related) > before:
-        before = len(related)
-        related |= {one.id for one in held if one.replaces in related}
-        related |= {one.replaces for one in held if one.id in related and one.replaces is not None}
-    return [one for one in held if one.id in related]
+def related(
+    tx: Transaction, client: Client, credential: Credential, *, lineage: bool, key: bool
+) -> tuple[list[Credential], list[Pin]]:
+    """`credential` and, oldest first, what goes with it: of its `lineage`, of its `key`.
 
-
-def all_of(
-    tx: Transaction, client: Client, credentials: list[Credential], reason: RevocationReason, at: datetime
-) -> list[Revocation]:
-    """Revokes those of `credentials` that still count or are on hold. Raises `Conflict` if there is none."""
-    wanted = {(one.authority, one.serial): None for one in credentials if one.state is not CredentialState.REVOKED}
-    if not wanted:
-        raise Conflict(
-            f"all certificates of this lineage of the client '{client.name}' are revoked", code="nothing_to_revoke"
-        )
-    return [number(tx, authority, serial, reason, at) for authority, serial in wanted]
+    A lineage is what one key holder was given: the pins and certificates that it renews, and those that renew it.
+    """
+    held, pins = tx.credentials.of_client(client.id), tx.pins.of_client(client.id)
+    meant: set[Credential | Pin] = {credential}
+    if key:
+        meant.update(one for one in held if one.spki == credential.spki)
+        meant.update(pin for pin in pins if pin.spki == credential.spki)
+    if lineage:
+        credentials_by_id, pins_by_id = {one.id: one for one in held}, {pin.id: pin for pin in pins}
+        steps: list[tuple[Credential | Pin, Credential | Pin | None]] = [
+            *((one, credentials_by_id.get(one.replaces or 0)) for one in held),
+            *((one, pins_by_id.get(one.replaces_pin or 0)) for one in held),
+            *((pin, pins_by_id.get(pin.replaces or 0)) for pin in pins),
+        ]
+        size = 0
+        while len(meant) > size:
+            size = len(meant)
+            for later, earlier in steps:
+                if earlier is not None and (later in meant or earlier in meant):
+                    meant |= {later, earlier}
+    return [one for one in held if one in meant], [pin for pin in pins if pin in meant]
 
 
 def number(tx: Transaction, authority: int, serial: bytes, reason: RevocationReason, at: datetime) -> Revocation:

@@ -194,7 +194,7 @@ class Clients:
             ended = revoking.everything(
                 tx, client, RevocationReason.cessationOfOperation, self._store.clock(), must_find=False
             )
-            revoking.retire_pins(tx, client, self._store.clock())
+            revoking.retire(tx, tx.pins.of_client(client.id), self._store.clock())
             invitations = tx.invitations.end_of_client(client.id, self._store.clock())
             tx.clients.set_state(client.id, ClientState.GONE)
             self._record(tx, "client.remove", client, {"revoked": len(ended), "invitations": len(invitations)})
@@ -210,25 +210,25 @@ class Clients:
     ) -> tuple[Revocation, ...]:
         """Revokes its credential named by `credential` (its number, serial or fingerprint, in part), or all of them.
 
-        With `lineage`, those that it renews and that renew it, too.
-        With all of them its pins are retired, too, unless for a hold; with a compromised one, the pins of its key.
+        With `lineage`, those that it renews and that renew it, too; for a compromised key, all that have it. Pins that
+        go with what is revoked are retired, unless for a hold, which is lifted later: a pin knows no such state.
         One that is on hold can be revoked for good. Raises `NotFound`, and `Conflict` when nothing is left to revoke.
         """
         now = self._store.clock()
         with self._store.transaction() as tx:
             client = find(tx, name)
+            hold = reason is RevocationReason.certificateHold
             if credential is None:
-                hold = reason is RevocationReason.certificateHold  # which is lifted later; a pin knows no such state
-                retired = [] if hold else revoking.retire_pins(tx, client, now)
+                retired = [] if hold else revoking.retire(tx, tx.pins.of_client(client.id), now)
                 made = revoking.everything(tx, client, reason, now, must_find=not retired)
             else:
                 chosen = revoking.select(tx, client, credential)
                 compromised = reason is RevocationReason.keyCompromise
-                retired = revoking.retire_pins(tx, client, now, spki=chosen.spki) if compromised else []
-                if lineage:
-                    made = revoking.all_of(tx, client, revoking.lineage(tx, client, chosen), reason, now)
-                else:
-                    made = [revoking.one(tx, chosen, reason, now)]
+                credentials, pins = revoking.related(tx, client, chosen, lineage=lineage, key=compromised)
+                retired = [] if hold else revoking.retire(tx, pins, now)
+                made = revoking.those(tx, credentials, reason, now)
+                if not made and not retired:
+                    revoking.one(tx, chosen, reason, now)  # raises: it says since when
             for pin in retired:
                 self._record(tx, "pin.retire", client, {"pin": pin.id, "digest": pin.digest.hex()})
             for entry in made:

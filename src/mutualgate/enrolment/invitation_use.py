@@ -217,6 +217,10 @@ class InvitationUse:
         check_partner(tx, current.invitation)
         check_open(current.invitation, now, may_wait=False)
         states.check_usable(current.client)
+        replaced = current.invitation.replaces_pin
+        pin = None if replaced is None else tx.pins.get(replaced)
+        if pin is not None:
+            own.check_newest(tx, pin)
         return current
 
     def _wait(self, tx: Transaction, opened: Opened, handed_in: Mapping[str, object], now: datetime) -> Outcome:

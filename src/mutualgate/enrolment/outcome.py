@@ -31,7 +31,14 @@ def accept_csr(tx: Transaction, signer: Signer, opened: Opened, request: Request
     invitation = opened.invitation
     more: audit.Facts = {"invitation": invitation.id, "way": str(invitation.way), "peer": invitation.peer}
     signed = signer.sign(
-        tx, opened.client, request, now, lifetime=invitation.validity, more=more, by=holder(invitation)
+        tx,
+        opened.client,
+        request,
+        now,
+        lifetime=invitation.validity,
+        replaces_pin=invitation.replaces_pin,
+        more=more,
+        by=holder(invitation),
     )
     if invitation.replaces_pin is not None:
         end_pin(tx, invitation.replaces_pin, now + signer.policy.renewal_overlap)

@@ -13,7 +13,7 @@ from mutualgate.errors import BadInput, Conflict
 from mutualgate.model.certificate import signed
 from mutualgate.model.client import Client
 from mutualgate.model.partner import AnchorState, Partner
-from mutualgate.model.pin import PinKind, PinState
+from mutualgate.model.pin import Pin, PinKind, PinState
 from mutualgate.partners.material import CLOCK_SKEW, MAX_CHAIN, Material, of_certificate
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.store import Transaction
@@ -63,6 +63,28 @@ def check(
             " rules and not by an invitation",
             fix=f"Open the protected page with it; if it is refused there, ask {partner.name}",
             code="under_partner",
+        )
+
+
+def check_newest(tx: Transaction, pin: Pin) -> None:
+    """Raises `Conflict` for a pin that is retired, or whose place another pin or a certificate of ours took already.
+
+    Else who has a key that was given up would go on with it, beside its successor.
+    """
+    if pin.state is not PinState.ACTIVE:
+        raise Conflict(
+            "the certificate that this would replace is no longer accepted",
+            fix="Ask for a new invitation",
+            code="pin_retired",
+        )
+    if any(one.replaces == pin.id for one in tx.pins.of_client(pin.client)) or any(
+        one.replaces_pin == pin.id for one in tx.credentials.of_client(pin.client)
+    ):
+        raise Conflict(
+            "this certificate was replaced already",
+            expected="the newer one",
+            fix="Use the newer one; if it is lost, ask for a new invitation",
+            code="credential_superseded",
         )
 
 

@@ -4,6 +4,7 @@ Only the head of a lineage is renewed, never what was revoked or renewed already
 would go on for ever beside its successor.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -53,9 +54,10 @@ class Renewals:
         then. Past its end it is renewed within the policy's grace, for the same key alone. Asked again with the same
         CSR's key, it gives the same certificate: an answer may get lost.
 
-        A pin is renewed by a certificate of ours, too. Raises `NotFound` (`not_renewable`) for what is neither,
-        `Conflict` (`credential_revoked`, `credential_superseded`, `renewal_too_late`, `renewal_needs_same_key`,
-        `client_suspended`, `key_in_use`, `key_compromised`), `BadInput` for a CSR that cannot be used.
+        A pin is renewed by a certificate of ours, too, unless it is for one environment alone. Raises `NotFound`
+        (`not_renewable`) for what is neither, `Conflict` (`credential_revoked`, `credential_superseded`,
+        `renewal_too_late`, `renewal_needs_same_key`, `renewal_by_pin_only`, `client_suspended`, `key_in_use`,
+        `key_compromised`), `BadInput` for a CSR that cannot be used.
         """
         leaf = _leaf(current)
         request = read_csr(csr, "the CSR")
@@ -65,7 +67,8 @@ class Renewals:
             if credential is None:
                 return self._from_pin(tx, _pin(tx, leaf, now), request, peer, now)
             client = _owner(tx, credential.client)
-            again = self._again(tx, client, credential, request)
+            successors = [] if credential.revocation else tx.credentials.successors(credential.id)
+            again = _again(tx, client, successors, request)
             if again is not None:
                 return again
             _check_renewable(tx, credential)
@@ -89,20 +92,22 @@ class Renewals:
         that one, and the old pin ends after the policy's overlap.
 
         Two handshakes, because a certificate that is only uploaded proves nothing (its holder may be somebody else).
-        Raises `NotFound` (`not_renewable`), `Conflict` (`client_suspended`).
+        The next one is for the same environment, and no longer than the old one was meant to last. Raises `NotFound`
+        (`not_renewable`), `Conflict` (`client_suspended`, `credential_superseded`).
         """
         leaf = _leaf(current)
         now = self._store.clock()
         with self._store.transaction() as tx, for_visitors():
             pin = _pin(tx, leaf, now)
             client = _owner(tx, pin.client)
+            own.check_newest(tx, pin)
             secrets = Secrets.make(second_factor=False)
             invitation = tx.invitations.add(
                 NewInvitation(
                     client=client.id,
                     hashes=secrets.hashes,
-                    ways=(Way.CSR, Way.OWN),
-                    validity=None,
+                    ways=(Way.OWN,) if pin.environment else (Way.CSR, Way.OWN),
+                    validity=_meant(pin),
                     approval=False,
                     by=subject(client)[:128],
                     created=now,
@@ -141,17 +146,6 @@ class Renewals:
         audit.record(tx, now, "system", "credential.revoke", about, revoking.facts(tx, entry))
         return 1
 
-    def _again(self, tx: Transaction, client: Client, old: Credential, request: Request) -> Signed | None:
-        """The successor, if it is for the key of this very request: the answer to who did not get the first one."""
-        spki = key_fingerprint(request.public_key)
-        for successor in tx.credentials.successors(old.id):
-            der = tx.credentials.certificate(successor.id)
-            if successor.spki == spki and successor.revocation is None and der is not None and old.revocation is None:
-                issuer = tx.authorities.get(successor.authority)
-                chain = () if issuer is None else tuple(issuing.chain_of(tx, issuer))
-                return Signed(client, successor, x509.load_der_x509_certificate(der), chain, ())
-        return None
-
     def _check_time(self, credential: Credential, spki: bytes, now: datetime) -> None:
         if now <= credential.not_after:
             return
@@ -179,8 +173,28 @@ class Renewals:
 
     def _from_pin(self, tx: Transaction, pin: Pin, request: Request, peer: str, now: datetime) -> Signed:
         client = _owner(tx, pin.client)
-        more: audit.Facts = {"replaces_pin": pin.id, "peer": peer[:64]}
-        signed = self._signer.sign(tx, client, request, now, action="credential.renew", more=more, by=subject(client))
+        successors = [one for one in tx.credentials.of_client(client.id) if one.replaces_pin == pin.id]
+        again = _again(tx, client, successors, request)
+        if again is not None:
+            return again
+        own.check_newest(tx, pin)
+        if pin.environment:
+            raise Conflict(
+                f"this certificate is accepted for {pin.environment} alone, and one of ours would be for all",
+                fix="Replace it by another one of your own",
+                code="renewal_by_pin_only",
+            )
+        signed = self._signer.sign(
+            tx,
+            client,
+            request,
+            now,
+            lifetime=min(_meant(pin) or self._policy.client_validity, self._policy.client_validity),
+            replaces_pin=pin.id,
+            action="credential.renew",
+            more={"replaces_pin": pin.id, "peer": peer[:64]},
+            by=subject(client),
+        )
         end_pin(tx, pin.id, now + self._policy.renewal_overlap)
         return signed
 
@@ -212,6 +226,28 @@ def _pin(tx: Transaction, leaf: Material, now: datetime) -> Pin:
         if pin is not None and pin.state is PinState.ACTIVE and now <= pin.not_after:
             return pin
     raise _not_ours()
+
+
+def _again(tx: Transaction, client: Client, successors: Sequence[Credential], request: Request) -> Signed | None:
+    """The successor, if it is for the key of this very request: the answer to who did not get the first one."""
+    spki = key_fingerprint(request.public_key)
+    for successor in successors:
+        der = tx.credentials.certificate(successor.id)
+        if successor.spki == spki and successor.revocation is None and der is not None:
+            issuer = tx.authorities.get(successor.authority)
+            chain = () if issuer is None else tuple(issuing.chain_of(tx, issuer))
+            return Signed(client, successor, x509.load_der_x509_certificate(der), chain, ())
+    return None
+
+
+def _meant(pin: Pin) -> timedelta | None:
+    """How long it was meant to count; None where its certificate's own end cut it short, which says nothing of it."""
+    if (
+        pin.certificate is not None
+        and pin.not_after >= x509.load_der_x509_certificate(pin.certificate).not_valid_after_utc
+    ):
+        return None
+    return pin.not_after - pin.not_before
 
 
 def _not_ours() -> MutualgateError:

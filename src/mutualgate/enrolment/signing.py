@@ -79,13 +79,21 @@ class Signer:
         authority: str | None = None,
         lifetime: timedelta | None = None,
         replaces: int | None = None,
+        replaces_pin: int | None = None,
         action: str = "credential.sign",
         more: audit.Facts | None = None,
         by: str | None = None,
     ) -> Signed:
         """A certificate for the key of `request`, with its audit entry. Raises `Conflict` for a key that may not be."""
         made = self.issue(
-            tx, client, request.public_key, now, authority=authority, lifetime=lifetime, replaces=replaces
+            tx,
+            client,
+            request.public_key,
+            now,
+            authority=authority,
+            lifetime=lifetime,
+            replaces=replaces,
+            replaces_pin=replaces_pin,
         )
         asked = tuple(differences(request, made.prepared))
         self.record(tx, now, action, made, {"differences": len(asked), **(more or {})}, by=by)
@@ -101,6 +109,7 @@ class Signer:
         authority: str | None = None,
         lifetime: timedelta | None = None,
         replaces: int | None = None,
+        replaces_pin: int | None = None,
     ) -> Issued:
         """A certificate for `key` that says what the client's record says. The caller adds the audit entry."""
         issuer = signing_authority(tx, authority)
@@ -115,6 +124,7 @@ class Signer:
             origin=Origin.ISSUED,
             at=now,
             replaces=replaces,
+            replaces_pin=replaces_pin,
         )
         if client.state is ClientState.INVITED:
             tx.clients.set_state(client.id, ClientState.ACTIVE)

@@ -28,7 +28,8 @@ class CredentialState(StrEnum):
 class Credential:
     """A certificate of a client. `fingerprint` is SHA-256 of its DER, `spki` of its SubjectPublicKeyInfo.
 
-    `replaces` is the id of the one that it renews; `superseded` is when it ends because another one renews it.
+    `replaces` is the id of the one that it renews, `replaces_pin` that of the pin; `superseded` is when it ends because
+    another one renews it.
     """
 
     id: int
@@ -43,6 +44,7 @@ class Credential:
     created: datetime
     revocation: Revocation | None
     replaces: int | None = None
+    replaces_pin: int | None = None
     superseded: datetime | None = None
 
     @property

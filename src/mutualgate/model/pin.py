@@ -28,7 +28,8 @@ class PinState(StrEnum):
 class Pin:
     """A client's pin. `digest` is what is compared, `spki` the SHA-256 of the key in either case.
 
-    `certificate` (DER) is the one it was made from, if it was one; `environment` is empty for all.
+    `certificate` (DER) is the one it was made from, if it was one; `environment` is empty for all; `replaces` is the id
+    of the one that it takes the place of.
     """
 
     id: int

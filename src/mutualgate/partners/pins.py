@@ -45,13 +45,14 @@ class Pins:
         *,
         kind: PinKind = PinKind.CERTIFICATE,
         not_after: datetime | None = None,
-        environment: str = "",
+        environment: str | None = None,
         replaces: int | None = None,
         overlap: timedelta | None = None,
     ) -> Pin:
         """Pins the certificate or the public key in `data`, read from `where`, to a client.
 
-        With `replaces`, the older pin goes on for `overlap` (without it, until its own end). Raises `NotFound`,
+        With `replaces`, the older pin goes on for `overlap` (without it, until its own end), and the new one is for the
+        same environment unless another one is said. Raises `NotFound`,
         `BadInput` for what cannot be pinned, `Conflict` for what is somebody's already.
         """
         from mutualgate.partners import material
@@ -154,7 +155,7 @@ def record(
     by: str,
     kind: PinKind = PinKind.CERTIFICATE,
     not_after: datetime | None = None,
-    environment: str = "",
+    environment: str | None = None,
     replaces: int | None = None,
     overlap: timedelta | None = None,
 ) -> Pin:
@@ -162,13 +163,14 @@ def record(
 
     Raises `BadInput` and `Conflict` as `Pins.add` does; the transaction must then be given up.
     """
-    tag = legal_environment(environment)
+    tag = legal_environment(environment or "")
     digest, end = check(tx, client, what, at=at, kind=kind, not_after=not_after)
     tx.credentials.own_key(client, what.spki)
     watch = tx.trust.watch()
     if replaces is not None:
         watch.changes("pin", replaces)
-        _hand_over(tx, client, replaces, None if overlap is None else at + overlap)
+        old = _hand_over(tx, client, replaces, None if overlap is None else at + overlap)
+        tag = old.environment if environment is None else tag
     pin = tx.pins.add(
         client=client.id,
         kind=kind,
@@ -300,7 +302,7 @@ def _end(
     return min(end, last) if kind is PinKind.CERTIFICATE else end
 
 
-def _hand_over(tx: Transaction, client: Client, id: int, until: datetime | None) -> None:
+def _hand_over(tx: Transaction, client: Client, id: int, until: datetime | None) -> Pin:
     old = _there(tx, id)
     if old.client != client.id:
         raise Conflict(f"the pin {id} is not one of the client '{client.name}'", code="no_such_pin")
@@ -308,6 +310,7 @@ def _hand_over(tx: Transaction, client: Client, id: int, until: datetime | None)
         raise Conflict(f"the pin {id} is retired, nothing has to replace it", code="pin_retired")
     if until is not None and until < old.not_after:
         tx.pins.set(id, state=PinState.ACTIVE, retired=None, not_after=until)
+    return old
 
 
 def _there(tx: Transaction, id: int) -> Pin:

@@ -41,8 +41,9 @@ class Credentials:
         origin: Origin,
         at: datetime,
         replaces: int | None = None,
+        replaces_pin: int | None = None,
     ) -> Credential:
-        """Adds one, which renews the one with the id `replaces`.
+        """Adds one, which renews the one with the id `replaces`, or the pin with the id `replaces_pin`.
 
         Raises `Conflict` for a certificate that is known, a number given twice, another client's key.
         """
@@ -63,6 +64,7 @@ class Credentials:
             "not_after": certificate_facts.not_after,
             "created": at,
             "replaces": replaces,
+            "replaces_pin": replaces_pin,
         }
         result = self._connection.execute(insert(credential).values(**values))
         id = int(result.inserted_primary_key[0])  # type: ignore[index]  # one row was inserted
@@ -263,6 +265,7 @@ class Credentials:
                 not_after=row.not_after,
                 created=row.created,
                 replaces=row.replaces,
+                replaces_pin=row.replaces_pin,
                 superseded=row.superseded,
                 revocation=None
                 if row.revoked_at is None

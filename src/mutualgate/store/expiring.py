@@ -165,6 +165,7 @@ def _pins(window: Window) -> Select[Any]:
                 later.c.not_after > pin.c.not_after,
                 or_(later.c.replaces == pin.c.id, later.c.spki == pin.c.spki),
             ),
+            ~exists().where(credential.c.client == pin.c.client, credential.c.replaces_pin == pin.c.id),
         )
     )
 

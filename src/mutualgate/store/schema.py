@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from mutualgate.store.types import Id, Moment
 
-VERSIONS = ("0001", "0002", "0003")
+VERSIONS = ("0001", "0002", "0003", "0004")
 """The versions that this program knows, oldest first: the revisions in `migrations/versions`."""
 
 metadata = MetaData(
@@ -90,8 +90,9 @@ credential = Table(
     Column("not_before", Moment, nullable=False),
     Column("not_after", Moment, nullable=False, index=True),
     Column("created", Moment, nullable=False),
-    # The credential that this one renews: the lineage.
+    # The credential, or the pin, that this one renews: the lineage.
     Column("replaces", Id, index=True),
+    Column("replaces_pin", Id),
     # From when it counts no more, because another one renews it; NULL otherwise, and once it is revoked.
     Column("superseded", Moment, index=True),
     Index("ix_credential_authority_serial", "authority", "serial"),
