@@ -201,13 +201,21 @@ def test_rules_that_are_merged_with_those_above_are_not_guessed() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["RewriteRule ^/admin - [F]", "RewriteRule ^/admin - [NC,F,L]", "RewriteRule ^ - [R=403,L]",
-     "RewriteRule ^/a - [forbidden]"],
+    ["RewriteRule ^/admin - [F]", "RewriteRule ^/admin - [NC,F,L]", "RewriteRule ^/admin(/|$) - [NC,F]",
+     "RewriteRule ^/a - [forbidden]", "RewriteRule ^/a /login [R]", "RewriteRule ^/a - [S=1]"],
 )  # fmt: skip
 def test_a_rewrite_that_keeps_somebody_out_keeps_the_site_shut(line: str) -> None:
     result = imported(vhost(*BASIC, "RewriteCond %{SSL:SSL_CLIENT_S_DN_CN} !=alice", line))
     assert all(r.roles for r in parse(result.toml).sites[0].routes)
     assert any("nobody passes without the role" in left.why for left in result.left)
+
+
+def test_one_that_keeps_somebody_out_of_a_path_shuts_that_alone() -> None:
+    for line in ("RewriteRule ^/a(/.*)?$ - [F]", "RewriteRule ^/a$ /login [R]", "RewriteRule ^/a/(.*) http://b/$1 [P]"):
+        found = routes(*BASIC, "RewriteCond %{SSL:SSL_CLIENT_S_DN_CN} !=alice", line)
+        assert {path: route.roles for path, route in found.items()} == {"/": (), "/a": ("import-10",)}, line
+    everywhere = routes(*BASIC, "RewriteCond %{REMOTE_ADDR} !^10\\.", "RewriteRule . /login [R]")
+    assert everywhere["/"].roles == ("import-10",)
 
 
 def test_the_usual_line_against_trace_shuts_nothing() -> None:
@@ -248,6 +256,62 @@ def test_a_rewrite_in_such_a_section_that_keeps_somebody_out_does_so_too() -> No
         assert all(r.roles for r in parse(result.toml).sites[0].routes), rule
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("RewriteCond %{SSL:SSL_CLIENT_VERIFY} !^SUCCESS$", "RewriteRule ^(.*) https://www.example.com [R=301,L]"),
+        ("RewriteEngine on", "RewriteCond %{SSL:SSL_CLIENT_VERIFY} !=SUCCESS", "RewriteRule secret - [F]"),
+    ],
+)
+def test_a_part_that_sends_those_without_a_certificate_away_requires_one(lines: tuple[str, ...]) -> None:
+    result = imported(
+        vhost(*TLS, "ProxyPass / http://h/", "<Location /x>", "SSLVerifyClient optional", *lines, "</Location>")
+    )
+    found = {route.path: (route.client_certificate, route.roles) for route in parse(result.toml).sites[0].routes}
+    assert found == {"/": (Mode.OFF, ()), "/x": (Mode.REQUIRED, ())}
+    assert result.left == ()
+
+
+def test_a_part_that_sends_others_away_is_shut() -> None:
+    lines = ("<Location /x>", "RewriteCond %{REMOTE_ADDR} !=10.0.0.1", "RewriteRule ^ https://h [R]", "</Location>")
+    result = imported(vhost(*TLS, "ProxyPass / http://h/", *lines))
+    assert {route.path: route.roles for route in parse(result.toml).sites[0].routes} == {"/": (), "/x": ("import-10",)}
+    assert [left.directive for left in result.left] == [lines[2]]
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "<If \"%{SSL_CLIENT_VERIFY} != 'SUCCESS'\">\nRedirect /x https://h/\n</If>",
+        "<If \"-R '10.0.0.0/8'\">\nRewriteRule ^/x(.*) http://h$1 [P]\n</If>",
+        "<If \"%{REMOTE_USER} == 'a'\">\nHeader set X y\n</If>\n<Else>\nRedirectMatch x https://h/\n</Else>",
+        "<If \"%{REMOTE_USER} == 'a'\">\n<If \"%{HTTP_HOST} == 'b'\">\nRedirectPermanent /x https://h/\n</If>\n</If>",
+        "<If \"%{HTTP_HOST} == 'b'\">\n<Limit POST>\nRequire ip 10.0.0.1\n</Limit>\n</If>",
+        "<If \"%{HTTP_HOST} == 'b'\">\nRewriteCond %{REMOTE_ADDR} =1\nRewriteRule ^ /y\n</If>",
+        r"<LocationMatch \.do$>" + "\nRedirect gone\n</LocationMatch>",
+        r"<LocationMatch \.do$>" + "\n<Limit POST>\nRequire ip 10.0.0.1\n</Limit>\n</LocationMatch>",
+    ],
+)
+def test_a_section_that_sends_some_people_elsewhere_shuts_the_site(section: str) -> None:
+    result = imported(vhost(*TLS, "ProxyPass / http://h/", section))
+    (route,) = parse(result.toml).sites[0].routes
+    assert (route.client_certificate, len(route.roles)) == (Mode.REQUIRED, 1)
+    assert any(f"without the role {route.roles[0]}" in left.why for left in result.left)
+
+
+def test_one_that_sends_everybody_elsewhere_shuts_nothing() -> None:
+    section = ("<If \"%{HTTP_HOST} == 'old.example.com'\">", "Redirect / https://shop.example.com/", "</If>")
+    result = imported(vhost(*BASIC, *section))
+    assert not parse(result.toml).sites[0].routes[0].roles
+    assert "nothing like this section" in whys(result, "<If")[0]
+
+
+def test_a_pattern_of_all_that_names_a_certificate_alone_requires_one() -> None:
+    lines = (r"<LocationMatch \.do$>", "Require ssl-verify-client", "</LocationMatch>")
+    found = routes(*TLS, "ProxyPass / http://h/", *lines)
+    assert (found["/"].client_certificate, found["/"].roles) == (Mode.REQUIRED, ())
+
+
 def test_a_path_that_goes_nowhere_does_not_fall_to_the_service_above() -> None:
     for line in ("ProxyPass /x !", "ProxyPass /x ajp://127.0.0.1:8009/x", "ProxyPass /x http://127.0.0.1:9090/!"):
         result = imported(vhost(*TLS, line, "ProxyPass / http://127.0.0.1:8080/"))
@@ -267,6 +331,10 @@ def test_a_path_that_goes_nowhere_does_not_fall_to_the_service_above() -> None:
         ('ProxyPassMatch "^/app(/.*)?$" "http://127.0.0.1:8080"', "/app", "http://127.0.0.1:8080"),
         ('ProxyPassMatch "^/app/(.*)$" "http://127.0.0.1:8080/app/$1"', "/app", "http://127.0.0.1:8080"),
         ("<Location /app>\nProxyPass http://127.0.0.1:8080/app\n</Location>", "/app", "http://127.0.0.1:8080"),
+        ("<LocationMatch ^/app/>\nProxyPassMatch http://127.0.0.1:8080\n</LocationMatch>", "/app",
+         "http://127.0.0.1:8080"),
+        ("<Location /app>\nProxyPassMatch http://127.0.0.1:8080\n</Location>", "/app", "http://127.0.0.1:8080"),
+        ("ProxyPassMatch ^ http://127.0.0.1:8080", "/", "http://127.0.0.1:8080"),
         ("ProxyPass / balancer://pool/\n<Proxy balancer://pool>\nBalancerMember http://10.0.0.1:80\n</Proxy>", "/",
          "http://10.0.0.1:80"),
     ],
@@ -283,6 +351,10 @@ def test_where_requests_go(line: str, path: str, upstream: str) -> None:
         ("ProxyPass / fcgi://127.0.0.1:9000/", "no such protocol"),
         ("ProxyPass /app http://127.0.0.1:8080/%20", "sends /app to /%20 there"),
         ('ProxyPassMatch "^/(.*)\\.do$" "http://127.0.0.1:8080/$1"', "not a pattern"),
+        ('ProxyPassMatch "^/(a|b)/(.*)$" "http://127.0.0.1:8080/$1"', "not a pattern"),
+        ('ProxyPassMatch "^/a$" "http://127.0.0.1:8080"', "not a pattern"),
+        ("<LocationMatch ^/app/>\nProxyPass http://127.0.0.1:8080\n</LocationMatch>", "reads no pattern there"),
+        ("ProxyPassMatch ^/app/", "nothing like it"),
         ("ProxyPass / balancer://none/", "no members"),
         ("ProxyPass / http://user:secret@h/", "as an upstream"),
         ("ProxyPass / http://[::1", "cannot be read"),
@@ -620,8 +692,37 @@ def test_authorities_of_different_hosts_stay_apart() -> None:
 def test_lists_are_adopted_with_their_authority() -> None:
     result = imported(vhost(*BASIC, "SSLCARevocationFile '/etc/ssl/a b.crl'", "SSLCARevocationCheck chain"))
     assert result.commands == ("mutualgate ca adopt --cert /etc/ssl/rootCA.pem --depth 0 --crl '/etc/ssl/a b.crl'",)
-    unchecked = imported(vhost(*BASIC, "SSLCARevocationFile /etc/ssl/a.crl"))
-    assert "httpd did not look at it" in whys(unchecked, "SSLCARevocationFile")[0]
+    for line in ("SSLCARevocationFile /etc/ssl/a.crl", "SSLCARevocationPath /etc/ssl/crl"):
+        unchecked = imported(vhost(*BASIC, line))
+        assert "httpd did not look at it" in whys(unchecked, line)[0]
+        assert "FILE" not in unchecked.commands[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        (("SSLOCSPEnable on",), "asks no OCSP responder"),
+        (
+            ("SSLOCSPEnable leaf", "SSLOCSPDefaultResponder http://h/", "SSLOCSPResponderTimeout 5"),
+            "asks no OCSP responder",
+        ),
+        (("SSLCARevocationPath /etc/ssl/crl", "SSLCARevocationCheck leaf"), "the lists of one file"),
+        (
+            ("SSLCARevocationPath crl", "SSLCARevocationFile a.crl", "SSLCARevocationCheck chain"),
+            "the lists of one file",
+        ),
+    ],
+)
+def test_an_authority_whose_list_is_elsewhere_is_not_adopted_without_one(lines: tuple[str, ...], why: str) -> None:
+    result = imported(vhost(*BASIC, *lines))
+    assert result.commands == ("mutualgate ca adopt --cert /etc/ssl/rootCA.pem --depth 0 --crl FILE",)
+    assert [why in left.why for left in result.left] == [True]
+
+
+def test_what_asks_no_responder_needs_no_list() -> None:
+    result = imported(vhost(*BASIC, "SSLOCSPEnable off"))
+    assert "--crl" not in result.commands[0]
+    assert result.left == ()
 
 
 @pytest.mark.parametrize(
@@ -655,6 +756,15 @@ def test_plain_http_that_redirects_is_carried() -> None:
     assert [str(address) for address in parse(result.toml).gate.plain_listen] == ["0.0.0.0:80"]
     waits = vhost("ServerName p.example.com", "ProxyTimeout 900", address="*:80")
     assert "900" not in imported(waits + vhost(*BASIC, "ProxyTimeout 9")).toml
+    assert result.left == ()
+    for line in ("Redirect / https://other.example.com/", "Redirect / https://shop.example.com/start",
+                 "Redirect /a https://shop.example.com/a", "Redirect / https://shop.example.com:8443/",
+                 "RewriteRule ^(.*) https://other.example.com$1"):  # fmt: skip
+        elsewhere = imported(vhost("ServerName shop.example.com", line, address="*:80") + vhost(*BASIC))
+        assert "to the same host and path" in whys(elsewhere, line)[0], line
+    for line in ("RewriteRule ^/?(.*) https://%{HTTP_HOST}/$1", "RewriteRule ^ https://SHOP.example.com%{REQUEST_URI}",
+                 "Redirect / https://shop.example.com:443"):  # fmt: skip
+        assert imported(vhost("ServerName shop.example.com", line, address="*:80") + vhost(*BASIC)).left == (), line
     served = vhost("ServerName p.example.com", "ProxyPass / http://127.0.0.1:8080/", address="*:80")
     assert "plain HTTP" in whys(imported(served + vhost(*BASIC)), "<VirtualHost *:80")[0]
 
@@ -664,6 +774,49 @@ def test_fields_for_the_service_are_translated() -> None:
     (left,) = imported(vhost(*BASIC, line)).left
     assert "Mutualgate-Subject" in left.do
     assert (left.file, left.line) == ("site.conf", 9)
+
+
+@pytest.mark.parametrize(
+    ("line", "do"),
+    [
+        ('set X-Cn "%{SSL_CLIENT_S_DN_CN}e"', 'or SSL_CLIENT_S_DN_CN with identity = ["apache"] on the route.'),
+        (
+            'set X-Left "%{SSL_CLIENT_V_REMAIN}s"',
+            "Let the service read Client-Cert (RFC 9440: base64 between colons) instead of X-Left.",
+        ),
+        ('set X-Tls "%{SSL_PROTOCOL}s"', "read Mutualgate-Tls (with tls_facts = true on the route) instead of X-Tls."),
+        ('set SSL_SERVER_S_DN "%{SSL_SERVER_S_DN}s"', "Let the service do without SSL_SERVER_S_DN."),
+        (
+            'set SSL_CLIENT_CERT "%{SSL_CLIENT_CERT}s" "expr=-n %{SSL_CLIENT_CERT}"',
+            'with identity = ["apache"] on the route.',
+        ),
+    ],
+)
+def test_where_a_service_finds_what_it_was_told_is_true(line: str, do: str) -> None:
+    result = imported(vhost(*BASIC, f"RequestHeader {line}"))
+    (left,) = result.left
+    assert left.do.endswith(do)
+    assert "identity =" not in result.toml
+
+
+def test_variables_of_programs_are_told_in_the_same_dialect() -> None:
+    assert routes(*BASIC, "RequestHeader set SSL_CLIENT_S_DN %{SSL_CLIENT_S_DN}e")["/"].identity == ("apache",)
+
+
+def test_a_part_with_what_is_below_it_needs_no_service_of_its_own() -> None:
+    lines = (*TLS, "ProxyPass /api http://h/api", "<Location />", "SSLVerifyClient require", "</Location>")
+    result = imported(vhost(*lines))
+    assert result.left == ()
+    assert parse(result.toml).sites[0].routes[0].client_certificate is Mode.REQUIRED
+
+
+@pytest.mark.parametrize(
+    "line", ["AuthLDAPBindPassword hunter2", "ProxyPass /a ajp://h/ secret=hunter2", "SessionCryptoPassphrase hunter2"]
+)
+def test_passwords_are_not_repeated(line: str) -> None:
+    result = imported(vhost(*TLS, line, "ProxyPass / http://h/"))
+    assert result.left
+    assert "hunter2" not in f"{result}"
 
 
 @pytest.mark.parametrize("name", ["*.example.com", "a_b..c", "http://", "münchen*"])
@@ -702,7 +855,7 @@ def test_a_name_belongs_to_one_site() -> None:
     ["SSLOptions +FakeBasicAuth", "DocumentRoot /srv/www", "ScriptAlias /c /d",
      "AuthType Basic", "Header edit Set-Cookie (.*) $1", "Header set X y env=z", "RequestHeader set X %{REMOTE_ADDR}s",
      "RequestHeader set Host h", "Header merge X y", "Header set Content-Length 1",
-     "RewriteRule ^/a /b [P]", "SSLOCSPEnable on", "MadeUpDirective 1",
+     "RewriteRule ^/a /b [P]", "SSLOCSPEnable on", "SSLPassPhraseDialog exec:/bin/ask", "MadeUpDirective 1",
      "SSLCACertificatePath /etc/ssl"],
 )  # fmt: skip
 def test_nothing_is_dropped_without_a_word(line: str) -> None:

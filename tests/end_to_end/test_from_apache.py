@@ -78,6 +78,14 @@ Timeout 30
     <Location /section/redirected>
         Redirect 303 https://section.example/x
     </Location>
+    <Location /sent>
+        RewriteEngine on
+        RewriteCond %{{SSL:SSL_CLIENT_VERIFY}} !^SUCCESS$
+        RewriteRule ^ https://login.example/ [R,L]
+    </Location>
+    <LocationMatch ^/matched/>
+        ProxyPassMatch {two}
+    </LocationMatch>
     <Location /kept/more>
         SSLRequire %{{SSL_CLIENT_S_DN_CN}} in {{"alice", "bob"}}
     </Location>
@@ -249,7 +257,7 @@ TARGETS = (
     "/", "/x?y=1", "/missing", "/old", "/old/x?y=1", "/older", "/away", "/away/x?y", "/moved/", "/moved/a/b?c=d",
     "/here", "/here/x?y", "/rewritten/x?y", "/shut", "/shut/x", "/shutter", "/kept", "/kept/x?y=%20", "/kept/more",
     "/kept/more/x", "/cut/x", "/cut/?y", "/hung/x?y", "/many/x",
-    "/section/x", "/section/redirected", "/section/redirected/x", "/late", "/late/x",
+    "/matched/x?y", "/section/x", "/section/redirected", "/section/redirected/x", "/late", "/late/x",
 )  # fmt: skip
 REQUEST_FIELDS = ("x-tenant", "x-debug", "x-area", "ssl_client_s_dn", "ssl_client_verify")
 RESPONSE_FIELDS = ("x-frame-options", "x-one", "x-late", "x-gone")
@@ -302,6 +310,13 @@ def test_a_certificate_that_httpd_takes_for_none_or_refuses_opens_nothing(target
     for who in ("revoked", "stranger", "below"):
         assert outcome(*both.ask(both.port, target, who)) == "refused"
         assert outcome(*both.ask(both.gate.port, target, who)) == outcome(*both.ask(both.gate.port, target, "nobody"))
+
+
+def test_who_is_sent_elsewhere_for_want_of_a_certificate_is_refused(both: Both) -> None:
+    response, asked = both.ask(both.port, "/sent/x", "nobody")
+    assert (response and response.status, asked) == (302, [])
+    assert outcome(*both.ask(both.gate.port, "/sent/x", "nobody")) == "refused"
+    assert outcome(*both.ask(both.gate.port, "/sent/x", "alice")) == outcome(*both.ask(both.port, "/sent/x", "alice"))
 
 
 def test_another_depth_lets_those_pass_who_are_further_below(both: Both) -> None:

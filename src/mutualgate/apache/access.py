@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mutualgate.apache.expressions import grant_of_expression
 from mutualgate.apache.grants import OPEN, Grant, all_of, any_of
+from mutualgate.apache.rewriting import barrier, refuses, rules_in, same_for_everybody
 from mutualgate.apache.syntax import Directive
 
 
@@ -38,8 +40,28 @@ def grant_of(section: Sequence[Directive]) -> Grant | None:
 
 
 def always_of(section: Sequence[Directive]) -> Grant:
-    """What `SSLRequire` directly in a section says: it holds whatever else does."""
-    return all_of(grant_of_expression(d, d.text.partition(" ")[2]) for d in section if d.is_("sslrequire"))
+    """What `SSLRequire` directly in a section says, and `RewriteRule` by whom it sends elsewhere: it holds whatever
+    else does."""
+    required = [grant_of_expression(d, d.text.partition(" ")[2]) for d in section if d.is_("sslrequire")]
+    return all_of([*required, *(barrier(rule, conditions) for rule, conditions in rules_in(section)[0])])
+
+
+def asked_by(section: Directive, by_name: bool = False) -> Grant:
+    """What a section asks of those whose requests it is about, with the sections in it; OPEN when it keeps out nobody.
+
+    `by_name` says that it is for some people alone, so that it keeps them out when it leads elsewhere.
+    """
+    by_name = by_name or section.is_("elseif", "else") or (section.is_("if") and not same_for_everybody(section.text))
+    parts = [grant_of(section.children) or OPEN, always_of(section.children)]
+    for child in section.children:
+        if child.is_("sslverifyclient") and child.arg(0).lower() != "none":
+            parts.append(Grant(certificate=True))
+        elif refuses(child) or (by_name and child.is_(*_LEADING)):
+            parts.append(Grant(unknown=True))
+        elif child.section and not child.lower.startswith("require"):
+            parts.append(asked_by(child, by_name))
+    asked = all_of(parts)
+    return OPEN if asked == OPEN else replace(asked, because=(section,))
 
 
 def _require(directive: Directive) -> Grant:
@@ -62,3 +84,16 @@ def _require(directive: Directive) -> Grant:
         case ["expr", *_]:
             return grant_of_expression(directive, re.sub(r"^\S+\s+\S+\s*", "", directive.text))
     return Grant(unknown=True, because=(directive,))
+
+
+_LEADING = (
+    "proxypass",
+    "proxypassmatch",
+    "redirect",
+    "redirectmatch",
+    "redirectpermanent",
+    "redirecttemp",
+    "rewriterule",
+    "sethandler",
+)
+"""What says where requests go."""

@@ -60,11 +60,12 @@ def read(d: Directive, report: Report) -> Edit | Said | None:
         )
         return None
     removes = deed == "remove" or (deed == "set" and value == "")
-    if any(re.match(r"env=|expr=", arg, re.IGNORECASE) for arg in args[2 if deed == "remove" else 3 :]):
+    on = any(re.match(r"env=|expr=", arg, re.IGNORECASE) for arg in args[2 if deed == "remove" else 3 :])
+    if direction == "request" and (variable := re.search(r"%\{(SSL_\w+)\}[se]", value)):
+        return _identity(d, name, variable[1].upper(), on, report)
+    if on:
         report.leave(d, "a rule of a route knows no conditions", "Let the service do it, or take the condition away.")
         return None
-    if direction == "request" and (variable := re.search(r"%\{(SSL_\w+)\}s", value)):
-        return _identity(d, name, variable[1].upper(), report)
     if direction == "request" and (name.lower(), value.lower()) in _SAME:
         return None
     text = value.replace("%%", "\0")
@@ -84,18 +85,23 @@ def read(d: Directive, report: Report) -> Edit | Said | None:
     return Edit(d, direction, deed, name, text, appends=word == "append")
 
 
-def _identity(d: Directive, name: str, variable: str, report: Report) -> Said | None:
+def _identity(d: Directive, name: str, variable: str, conditional: bool, report: Report) -> Said | None:
     dialects = {
         *(["apache"] if name.upper() == variable and _OF_APACHE.fullmatch(variable) else []),
         *(["tomcat"] if _OF_TOMCAT.get(name.lower()) == variable else []),
     }
-    if dialects:
+    if dialects and not conditional:
         return Said(frozenset(dialects))
-    ours = FIELDS.get(variable) or ("Client-Cert" if variable.startswith("SSL_CLIENT_") else "Mutualgate-Tls")
+    ours = FIELDS.get(variable) or (FIELDS["SSL_CLIENT_CERT"] if variable.startswith("SSL_CLIENT_") else None)
+    if ours is None:
+        why = f"the gate tells a service of the client and its connection, and {variable} is in no field of it"
+        report.leave(d, why, f"Let the service do without {name}.")
+        return None
+    also = f', or {variable} with identity = ["apache"] on the route' if _OF_APACHE.fullmatch(variable) else ""
     report.leave(
         d,
         f"the gate tells a service who the client is in fields of its own: {variable} is in {ours}",
-        f'Let the service read {ours} instead of {name}, or {variable} with identity = ["apache"] on the route.',
+        f"Let the service read {ours} instead of {name}{also}.",
     )
     return None
 
@@ -169,6 +175,7 @@ _OF_TOMCAT: Final = {
     "ssl_session_id": "SSL_SESSION_ID",
 }
 
+_OF_TLS: Final = "Mutualgate-Tls (with tls_facts = true on the route)"
 FIELDS: Final = {
     "SSL_CLIENT_CERT": "Client-Cert (RFC 9440: base64 between colons)",
     "SSL_CLIENT_S_DN": "Mutualgate-Subject",
@@ -176,6 +183,8 @@ FIELDS: Final = {
     "SSL_CLIENT_I_DN": "Mutualgate-Issuer",
     "SSL_CLIENT_M_SERIAL": "Mutualgate-Serial",
     "SSL_CLIENT_VERIFY": "Mutualgate-Verdict",
-    "SSL_PROTOCOL": "Mutualgate-Tls",
-    "SSL_CIPHER": "Mutualgate-Tls",
+    "SSL_PROTOCOL": _OF_TLS,
+    "SSL_CIPHER": _OF_TLS,
+    "SSL_SESSION_RESUMED": _OF_TLS,
+    "SSL_TLS_SNI": _OF_TLS,
 }

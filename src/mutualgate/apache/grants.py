@@ -77,6 +77,8 @@ def all_of(grants: Iterable[Grant]) -> Grant:
         if not roles or any(role != role_of(role) for role in roles):
             return Grant(unknown=True, because=because)
         return Grant(certificate=True, roles=roles, because=because)
+    if named:  # the others ask for a certificate alone, which goes without saying then
+        because = tuple(d for part in parts if part.named for d in part.because)
     clients, roles = next(iter(named), (frozenset[str](), frozenset[str]()))
     return Grant(certificate=True, clients=clients, roles=roles, because=because)
 

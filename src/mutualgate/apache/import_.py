@@ -108,6 +108,7 @@ class _Writer:
                 self.site(host)
             elif host.redirects_to_tls:
                 self.carried.append(f"{host.place}: plain HTTP is redirected to HTTPS, by gate.plain_listen.")
+                self.redirected(host)
             else:
                 self.leave(
                     host,
@@ -127,6 +128,20 @@ class _Writer:
             self.found.report.left, key=lambda item: (item.file != name, item.file, item.line, item.directive, item.why)
         )
         return Imported(toml, tuple(self.carried), tuple(left), tuple(dict.fromkeys(self.commands)))
+
+    def redirected(self, host: VirtualHost) -> None:
+        """Says which requests without TLS httpd sends elsewhere than to the same address with it."""
+        names = {name.lower() for directive in host.names for name in directive.args}
+        for directive in host.redirects_to_tls:
+            url = next((arg for arg in directive.args if arg.lower().startswith("https://")), "")
+            bare = re.sub(r"(?:\$[0-9]|%\{REQUEST_URI\})$", "", url)
+            same = re.fullmatch(r"https://([^/:]+)(?::443)?/?", bare, re.IGNORECASE)
+            if same is None or not (same[1].startswith("%{") or same[1].lower() in names):
+                self.leave(
+                    directive,
+                    "the gate sends every request without TLS to the same host and path, with https://",
+                    "Nothing, if the site leads there in turn; else add a [[sites.routes]] with redirect.",
+                )
 
     # --- one virtual host ---
 
@@ -227,7 +242,9 @@ class _Writer:
     def authorities(self) -> None:
         depths = {path: self.depth(path) for site in self.sites for _, path in site.host.authorities}
         for site in self.sites:
-            lists = "".join(f" --crl {shlex.quote(path)}" for _, path in site.host.lists)
+            # A list that is still to be found is named so that the command fails without it: nobody revoked comes in.
+            given = ["FILE"] if self.unlisted(site.host) else [shlex.quote(path) for _, path in site.host.lists]
+            lists = "".join(f" --crl {path}" for path in given)
             for directive, path in site.host.authorities:
                 depth = depths[path]
                 below = "" if depth > MOST_CAS else f" --depth {depth}" if depth >= 0 else " --admits listed"
@@ -245,7 +262,8 @@ class _Writer:
                         "it lets in the very certificates in the file alone, and an authority is none of its clients",
                         "Pin each of them: `mutualgate pin add`.",
                     )
-            for directive, _ in site.host.lists:
+            folder = site.host.list_folder
+            for directive in [*(one for one, _ in site.host.lists), *([folder] if folder else [])]:
                 if not site.host.lists_checked:
                     self.leave(
                         directive,
@@ -254,6 +272,23 @@ class _Writer:
                     )
         if self.sites and any(r.mode != "off" for s in self.sites for r in s.routes) and not self.commands:
             self.commands.append("mutualgate client add NAME")
+
+    def unlisted(self, host: VirtualHost) -> bool:
+        """Whether httpd learns in another way than from a file of lists who is revoked."""
+        if host.list_folder and host.lists_checked:
+            self.leave(
+                host.list_folder,
+                "the gate adopts an authority with the lists of one file",
+                "Put those of this folder that are still in use into one, in PEM, and name it in --crl.",
+            )
+        if host.ocsp:
+            self.leave(
+                host.ocsp,
+                "the gate asks no OCSP responder about an authority that it adopts",
+                "Name its revocation list in --crl; or make its owner a partner, about whose CA the gate does ask: "
+                "docs/howto/partner-revocation.md.",
+            )
+        return bool(host.ocsp or (host.list_folder and host.lists_checked))
 
     def depth(self, path: str) -> int:
         """CAs that may stand between the authorities of `path` and a client: where it differs, the least."""

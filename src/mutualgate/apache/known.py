@@ -15,13 +15,18 @@ SAME: Final = frozenset(
     """.split()
 )
 
-# About the process and its modules.
+# About the process and its modules, and what goes with something that is said elsewhere.
 QUIET: Final = frozenset(
     """
-    accessfilename addcharset addlanguage addoutputfilter addtype browsermatch coredumpdirectory defaultruntimedir
-    errorlog group listenbacklog loadmodule logformat loglevel maxclients maxconnectionsperchild maxrequestsperchild
-    maxrequestworkers maxspareservers maxsparethreads mimemagicfile minspareservers minsparethreads mutex
-    namevirtualhost pidfile serverlimit startservers threadlimit threadsperchild typesconfig user
+    accessfilename addcharset adddefaultcharset addlanguage addoutputfilter addtype browsermatch coredumpdirectory
+    defaultruntimedir errorlog group listenbacklog loadmodule logformat loglevel maxclients maxconnectionsperchild
+    maxrequestsperchild maxrequestworkers maxspareservers maxsparethreads mimemagicfile minspareservers
+    minsparethreads mutex namevirtualhost pidfile serverlimit sslocspdefaultresponder sslocspnoverify
+    sslocspoverrideresponder sslocspproxyurl sslocsprespondercertificatefile sslocsprespondertimeout
+    sslocspresponsemaxage sslocspresponsetimeskew sslocspuserequestnonce sslstaplingcache
+    sslstaplingerrorcachetimeout sslstaplingfaketrylater sslstaplingforceurl sslstaplingrespondertimeout
+    sslstaplingresponsemaxage sslstaplingresponsetimeskew sslstaplingreturnrespondererrors
+    sslstaplingstandardcachetimeout startservers threadlimit threadsperchild typesconfig user
     """.split()
 )
 
@@ -54,7 +59,7 @@ REASONS: Final = (
         "Append this file to the one of SSLCertificateFile.",
     ),
     (
-        {"sslcacertificatepath", "sslcarevocationpath"},
+        {"sslcacertificatepath"},
         "the gate adopts authorities one by one",
         "Run `mutualgate ca adopt --cert FILE` for each file there that is still in use, with --crl for its list and "
         "--depth, one less than SSLVerifyDepth, which is 1 where nothing says it.",
@@ -65,12 +70,7 @@ REASONS: Final = (
         'Nothing: clients choose their certificate without it. If browsers shall offer less, set ca_hints = "auto".',
     ),
     (
-        {"sslocspenable", "sslocspdefaultresponder", "sslocspoverrideresponder", "sslocspresponsemaxage"},
-        "the gate asks no OCSP responder about an authority that it adopts",
-        "Adopt the authority with --crl, and revoke with `mutualgate client revoke`.",
-    ),
-    (
-        {"sslusestapling", "sslstaplingcache"},
+        {"sslusestapling"},
         "the gate staples nothing",
         "Nothing: browsers do not insist on it.",
     ),

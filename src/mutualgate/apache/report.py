@@ -1,5 +1,6 @@
 """What could not be carried over, as one list: file, line, why, and what to do."""
 
+import re
 from dataclasses import dataclass
 
 from mutualgate.apache.syntax import Directive, Place
@@ -33,6 +34,7 @@ class Report:
 
 
 def shortened(text: str) -> str:
-    """`text` on one line of a report."""
+    """`text` on one line of a report, without the passwords in it."""
     line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+    line = re.sub(r"((?:password|passphrase|secret)[ =]).*", r"\1...", line, flags=re.IGNORECASE)
     return line if len(line) <= 100 else line[:97] + "..."

@@ -5,10 +5,11 @@ a meaning here; anything else is left.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mutualgate.apache.grants import OPEN, Grant
 from mutualgate.apache.report import Report
 from mutualgate.apache.syntax import Directive
 
@@ -68,11 +69,10 @@ def redirect(d: Directive, inside: str | None, report: Report) -> list[Target]:
 
 
 def rewrite(d: Directive, conditions: Sequence[Directive], report: Report) -> list[Target] | None:
-    """`RewriteRule` with the conditions before it; None for one that keeps requests out that no route can name."""
-    either = any(re.search(r"\bOR(?:NEXT)?\b", condition.arg(2), re.IGNORECASE) for condition in conditions)
-    if not either and any(_never(condition) for condition in conditions):
+    """`RewriteRule` with the conditions before it; None for one that keeps somebody out: see `barrier`."""
+    real = _real(conditions)
+    if real is None:
         return []
-    real = [condition for condition in conditions if either or not _always(condition)]
     pattern, url = d.arg(0), d.arg(1)
     given = _flags(d)
     status = _answer(given, url)
@@ -85,6 +85,8 @@ def rewrite(d: Directive, conditions: Sequence[Directive], report: Report) -> li
         if real or paths is None or set(given) - _PLAIN_FLAGS:
             return None
         return [Target(d, path, "", (), status) for path in paths]
+    if barrier(d, conditions) != OPEN:
+        return None
     proxied = "P" in given or "PROXY" in given
     if status is None and not proxied:
         report.leave(
@@ -112,11 +114,84 @@ def rewrite(d: Directive, conditions: Sequence[Directive], report: Report) -> li
     return [Target(d, path, url, (), status, keeps_rest, alone, upgrades) for path in paths]
 
 
+def barrier(d: Directive, conditions: Sequence[Directive]) -> Grant:
+    """Whom a `RewriteRule` lets through to where the others go; OPEN where it does not ask who somebody is.
+
+    To send people to another page by their certificate or address is to keep them out, as a refusal is.
+    """
+    real = _real(conditions)
+    given = _flags(d)
+    refuses = (_answer(given, d.arg(1)) or 0) >= 400
+    if real is None or (d.arg(1) == "-" and set(given) <= _NOTES):
+        return OPEN
+    if not refuses and all(same_for_everybody(" ".join(condition.args[:2])) for condition in real):
+        return OPEN
+    if refuses and real and all(_about_methods(condition) for condition in real):
+        return OPEN
+    asks = len(real) == 1 and _without_certificate(real[0])
+    return Grant(certificate=asks, unknown=not asks, because=(d,))
+
+
+def barred(d: Directive) -> list[str] | None:
+    """The paths to which such a rule applies, and perhaps what is below; None where no route can name them."""
+    found = None if set(_flags(d)) - _PLAIN_FLAGS else matched(d.arg(0), "")
+    return found and found[0]
+
+
+Rule = tuple[Directive, tuple[Directive, ...]]
+"""A RewriteRule with the RewriteCond before it."""
+
+
+def rules_in(section: Iterable[Directive]) -> tuple[list[Rule], list[Directive]]:
+    """Those directly in a section, and the RewriteCond that belong to none."""
+    found: list[Rule] = []
+    conditions: list[Directive] = []
+    for directive in section:
+        if directive.is_("rewritecond"):
+            conditions.append(directive)
+        elif directive.is_("rewriterule"):
+            found.append((directive, tuple(conditions)))
+            conditions = []
+    return found, conditions
+
+
 def refuses(d: Directive) -> bool:
-    """Whether it answers with a status of 400 and more."""
-    if d.is_("rewriterule"):
-        return (_answer(_flags(d), d.arg(1)) or 0) >= 400
+    """Whether a `Redirect` answers with a status of 400 and more."""
     return d.lower.startswith("redirect") and re.fullmatch(r"gone|[45][0-9][0-9]", d.arg(0).lower()) is not None
+
+
+def same_for_everybody(text: str) -> bool:
+    """Whether a condition is about the request alone, so that whoever asks fulfils it as well as anybody else."""
+    variables = re.findall(r"%\{([^}]*)\}", text)
+    # Functions, such as reqenv('…'), and -R, the client's address, have no variable that says so.
+    asked = re.search(r"\w\(\s*['\"]|(?<!\w)-R\b", text)
+    return asked is None and all(_OF_REQUESTS.fullmatch(variable) for variable in variables)
+
+
+_OF_REQUESTS: Final = re.compile(
+    r"HTTPS|REQUEST_(?:URI|FILENAME|METHOD|SCHEME)|SCRIPT_\w+|SERVER_(?:NAME|PORT|PROTOCOL)|QUERY_STRING|THE_REQUEST"
+    r"|PATH_INFO|DOCUMENT_ROOT|HTTP_(?:HOST|USER_AGENT|ACCEPT|REFERER)"
+    r"|HTTP:(?:Host|User-Agent|Accept[\w-]*|Referer|Upgrade|Connection|X-Forwarded-Proto)",
+    re.IGNORECASE,
+)
+# Flags by which a rule without an address takes notes alone, and leaves it to others where requests go.
+_NOTES: Final = frozenset("E ENV CO COOKIE NE NOESCAPE NC NOCASE".split())
+
+
+def _real(conditions: Sequence[Directive]) -> list[Directive] | None:
+    """Those that not every request over TLS fulfils anyway; None where none can fulfil them all."""
+    either = any(re.search(r"\bOR(?:NEXT)?\b", condition.arg(2), re.IGNORECASE) for condition in conditions)
+    if either:
+        return list(conditions)
+    return None if any(map(_never, conditions)) else [one for one in conditions if not _always(one)]
+
+
+def _without_certificate(condition: Directive) -> bool:
+    """Whether those fulfil it who have shown no certificate that is good, and nobody else."""
+    return (
+        re.fullmatch(r"%\{(?:SSL:)?SSL_CLIENT_VERIFY\}", condition.arg(0)) is not None
+        and re.fullmatch(r"!=?\^?SUCCESS\$?|=NONE|\^NONE\$", condition.arg(1)) is not None
+    )
 
 
 def _flags(rule: Directive) -> dict[str, str]:
@@ -162,7 +237,7 @@ def matched(pattern: str, url: str) -> tuple[list[str], str, bool, bool] | None:
         return None
     # What is put in has to be the last group, the one at the end of the pattern; REQUEST_URI is the whole path.
     groups = len(re.findall(r"\((?!\?)", pattern))
-    if rest and rest[2] and not (int(rest[2]) == groups and re.search(r"\*\)\??\$?$", pattern)):
+    if rest and rest[2] and not (int(rest[2]) == groups and re.search(r"[*+]\)\??\$?$", pattern)):
         return None
     if rest and not rest[2] and paths != ["/"]:
         return None
@@ -171,7 +246,11 @@ def matched(pattern: str, url: str) -> tuple[list[str], str, bool, bool] | None:
     return paths, bare or "/", True, alone
 
 
-_EVERYTHING: Final = frozenset("^ / ^/ .* ^.* ^.*$ (.*) ^(.*) ^(.*)$ ^/?(.*) ^/?(.*)$ ^(/.*)$ /(.*) /.* ^/? ^.".split())
+_EVERYTHING: Final = frozenset(
+    """
+    ^ / ^/ . ^. .? .* ^.* ^.*$ (.*) ^(.*) ^(.*)$ .+ ^.+ ^.+$ (.+) ^(.+) ^(.+)$ ^/? ^/?(.*) ^/?(.*)$ ^(/.*)$ /(.*) /.*
+    """.split()
+)
 
 
 # What a pattern ends in that means all below a path.

@@ -11,12 +11,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from mutualgate.apache import fields
-from mutualgate.apache.access import always_of, grant_of
+from mutualgate.apache.access import asked_by
 from mutualgate.apache.grants import OPEN, Grant, all_of
 from mutualgate.apache.pools import Pool, pool_of
 from mutualgate.apache.report import Report, shortened
-from mutualgate.apache.rewriting import Target, refuses
-from mutualgate.apache.syntax import Directive
+from mutualgate.apache.rewriting import Target
 from mutualgate.apache.toml import array, string, table
 from mutualgate.apache.vhost import Area, VirtualHost
 from mutualgate.config import FieldRules
@@ -118,10 +117,11 @@ class Routes:
             try:
                 UrlPath().read(path, HERE)
             except Unfit as unfit:
-                at = next((a.directive for a in areas if a.path == path), target.directive)
-                if any(area.path == path and _strict(area) for area in areas):
-                    host.shut.append(at)
-                else:
+                here = [area for area in areas if area.path == path]
+                asked = [asked for area in here if (asked := all_of([area.always, asked_by(area.directive)])) != OPEN]
+                at = here[0].directive if here else target.directive
+                host.shut += asked
+                if not asked:
                     self.leave(at, f"as a path of a route: {unfit.problem}", unfit.fix or "Choose another path.")
                 continue
             self.admit(route, areas)
@@ -268,6 +268,8 @@ class Routes:
         return routes
 
     def unserved(self, path: str) -> None:
+        if any(_covers(path, target.path) for target in self.host.destinations):
+            return  # it is about what is below, and is said there
         for area in self.host.areas:
             if area.path == path:
                 self.leave(
@@ -347,16 +349,17 @@ class Routes:
 
     def shut(self, routes: dict[str, Route]) -> None:
         """Rules for paths that cannot be told: the whole site is as strict as they are."""
-        shut = self.host.shut
-        grant = all_of(Grant(unknown=not _only_asks(d), certificate=_only_asks(d), because=(d,)) for d in shut)
-        role = f"import-{shut[0].place.line}"
+        grant = all_of(self.host.shut)
+        closed = grant.unknown or grant.nobody or grant.named
+        first = grant.because[0]
+        role = f"import-{first.place.line}"
         for route in routes.values():
             route.mode = "required"
-            if grant.unknown:
+            if closed:
                 route.roles, route.clients = [role], []
-                route.comment = f"{shut[0].place}: {shortened(shut[0].text)}"
-        effect = f"nobody passes without the role {role}" if grant.unknown else "every path requires a certificate"
-        for directive in shut:
+                route.comment = f"{first.place}: {shortened(first.text)}"
+        effect = f"nobody passes without the role {role}" if closed else "every path requires a certificate"
+        for directive in grant.because:
             self.leave(
                 directive,
                 f"no route can name the requests that it is about; so that none of them is open, {effect}",
@@ -381,17 +384,6 @@ def _scheme(url: str) -> str:
 def _place(url: str) -> str:
     """The host and port, or the socket, in the address of a service."""
     return url.partition("|")[0] if url.startswith("unix:") else url.partition("://")[2].partition("/")[0].lower()
-
-
-def _strict(area: Area) -> bool:
-    return area.mode in ("optional", "required") or area.grant not in (None, OPEN) or area.always != OPEN
-
-
-def _only_asks(directive: Directive) -> bool:
-    """Whether it is content with any certificate."""
-    inner = directive.children
-    strict = grant_of(inner) not in (None, OPEN) or always_of(inner) != OPEN or any(refuses(child) for child in inner)
-    return directive.section and not strict
 
 
 def _covers(path: str, other: str) -> bool:

@@ -6,7 +6,7 @@ puts on the list of what is left, with the reason.
 
 import copy
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,13 +14,24 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from mutualgate.apache import fields
-from mutualgate.apache.access import always_of, grant_of
+from mutualgate.apache.access import always_of, asked_by, grant_of
 from mutualgate.apache.fields import Edit, Said
-from mutualgate.apache.grants import OPEN, Grant, all_of
+from mutualgate.apache.grants import OPEN, Grant
 from mutualgate.apache.known import QUIET, REASONS, SAME
 from mutualgate.apache.pools import Balancer, Trust, seconds
 from mutualgate.apache.report import Report
-from mutualgate.apache.rewriting import PATTERN, Target, literal_paths, redirect, refuses, rewrite
+from mutualgate.apache.rewriting import (
+    PATTERN,
+    Rule,
+    Target,
+    barred,
+    barrier,
+    literal_paths,
+    matched,
+    redirect,
+    rewrite,
+    rules_in,
+)
 from mutualgate.apache.syntax import Directive, Place
 
 MODES: Final = {"none": "off", "optional": "optional", "require": "required", "optional_no_ca": "optional"}
@@ -77,8 +88,11 @@ class VirtualHost:
     authorities: list[tuple[Directive, str]] = field(default_factory=list)
     lists: list[tuple[Directive, str]] = field(default_factory=list)
     lists_checked: bool = False
-    rewrites: list[tuple[Directive, tuple[Directive, ...]]] = field(default_factory=list)
-    """RewriteRule, each with its RewriteCond."""
+    list_folder: Directive | None = None
+    """SSLCARevocationPath."""
+    ocsp: Directive | None = None
+    """SSLOCSPEnable, where it is on."""
+    rewrites: list[Rule] = field(default_factory=list)
     rewriting: bool = True
     """Whether RewriteEngine is on. Where nothing says so, it may be on in a file that we were not given."""
     inherits: bool = False
@@ -94,10 +108,11 @@ class VirtualHost:
     trust: Trust = field(default_factory=Trust)
     waits: Waits = field(default_factory=Waits)
     areas: list[Area] = field(default_factory=list)
-    shut: list[Directive] = field(default_factory=list)
-    """Rules for paths that no route can name; until an operator decides, they hold for the whole site."""
+    shut: list[Grant] = field(default_factory=list)
+    """Rules for requests that no route can name; until an operator decides, they hold for the whole site."""
     balancers: dict[str, Balancer] = field(default_factory=dict)
-    redirects_to_tls: bool = False
+    redirects_to_tls: list[Directive] = field(default_factory=list)
+    """What sends requests that came without TLS to an address with it."""
     max_body_bytes: int | None = None
 
     @property
@@ -165,18 +180,14 @@ class _Reader:
         for directive in inner:  # before the others, wherever it stands: it decides what a redirect to https:// means
             if directive.is_("sslengine"):
                 host.tls = directive.arg(0).lower() == "on"
-        conditions: list[Directive] = []
+        rules, alone = rules_in(inner)
+        host.rewrites += rules
         for directive in inner:
             if directive.section:
                 self.section(directive, host)
-            elif directive.is_("rewritecond"):
-                conditions.append(directive)
-            elif directive.is_("rewriterule"):
-                host.rewrites.append((directive, tuple(conditions)))
-                conditions = []
-            else:
+            elif not directive.is_("rewritecond", "rewriterule"):
                 self.directive(directive, host)
-        for condition in conditions:
+        for condition in alone:
             self.other(condition)
 
     def rewrite(self, host: VirtualHost) -> None:
@@ -186,13 +197,20 @@ class _Reader:
             if not host.rewriting:
                 self.leave(rule, "it has no effect in httpd either: RewriteEngine is off here", "Drop it.")
             elif not host.tls and rule.arg(1).lower().startswith("https://"):
-                host.redirects_to_tls = True
+                host.redirects_to_tls.append(rule)
             else:
                 found = rewrite(rule, conditions, self.report)
-                if found is None and not _asks_for_certificate(rule, conditions, host):
-                    host.shut.append(rule)
+                if found is None:
+                    self.bar(rule, barrier(rule, conditions), host)
                 rewritten += found or []
         host.overrides = rewritten + host.overrides
+
+    def bar(self, rule: Directive, asked: Grant, host: VirtualHost) -> None:
+        """A RewriteRule lets only those pass who are `asked` for."""
+        paths = barred(rule)
+        if paths is None:
+            host.shut.append(asked)
+        host.areas += [Area(rule, path, None, None, asked, None) for path in paths or ()]
 
     def path(self, name: str) -> str:
         return str(self.root / name)
@@ -216,12 +234,16 @@ class _Reader:
                 host.depth = d
             case "sslcarevocationfile":
                 host.lists = [(d, self.path(d.arg(0)))]
+            case "sslcarevocationpath":
+                host.list_folder = d
+            case "sslocspenable":
+                host.ocsp = d if d.arg(0).lower() != "off" else None
             case "sslcarevocationcheck":
                 host.lists_checked = d.arg(0).lower() != "none"
             case "proxypass":
                 self.proxy(d, None, host)
-            case "proxypassmatch":
-                self.proxy_match(d, host)
+            case "proxypassmatch" if len(d.args) > 1:
+                self.proxy_match(d, None, host)
             case "proxypassreverse":
                 host.reverses.append((d, d.arg(0)))
             case "balancermember":
@@ -246,7 +268,7 @@ class _Reader:
                 self.read_timeout(d, host.waits)
             case "redirect" | "redirectmatch" | "redirectpermanent" | "redirecttemp":
                 to_tls = any(arg.lower().startswith("https://") for arg in d.args) and not host.tls
-                host.redirects_to_tls = host.redirects_to_tls or to_tls
+                host.redirects_to_tls += [d] if to_tls else []
                 if not to_tls or host.is_outside:  # there it holds for the hosts that speak TLS as well
                     host.redirects += redirect(d, None, self.report)
             case "rewriteoptions" if any(arg.lower().startswith("inherit") for arg in d.args):
@@ -271,10 +293,9 @@ class _Reader:
     def section(self, d: Directive, host: VirtualHost) -> None:
         match d.lower:
             case "location" if d.arg(0) != "~" and len(d.args) == 1:
-                self.location(d, [d.arg(0)], host)
+                self.location(d, None, host)
             case "location" | "locationmatch":
-                pattern = d.args[-1] if d.args else ""
-                self.location(d, literal_paths(pattern), host)
+                self.location(d, d.args[-1] if d.args else "", host)
             case "proxy" if d.arg(0).lower().startswith("balancer://"):
                 balancer = self.balancer(d.arg(0), host)
                 balancer.members += [(c, c.arg(0), c.args[1:]) for c in d.children if c.is_("balancermember")]
@@ -295,23 +316,21 @@ class _Reader:
 
     def rules_elsewhere(self, d: Directive, children: Iterable[Directive], host: VirtualHost) -> None:
         """Rules in a section for requests that no route can name."""
-        inner = list(children)
-        strict = grant_of(inner) not in (None, OPEN) or always_of(inner) != OPEN
-        if strict or any(c.is_("sslverifyclient") or refuses(c) for c in inner):
-            host.shut.append(d)
-        elif any(not c.is_("require", "order", "allow", "satisfy") for c in inner):
+        asked = asked_by(d)
+        if asked != OPEN:
+            host.shut.append(asked)
+        elif any(c.lower not in SAME | QUIET and not c.is_("satisfy") for c in children):
             self.leave(d, "the gate has nothing like this section", "See what is inside, and whether it is needed.")
 
-    def location(self, d: Directive, paths: list[str] | None, host: VirtualHost) -> None:
+    def location(self, d: Directive, pattern: str | None, host: VirtualHost) -> None:
         verify = next((c for c in reversed(d.children) if c.is_("sslverifyclient")), None)
         mode = MODES.get(verify.arg(0).lower()) if verify else None
         grant, always = grant_of(d.children), always_of(d.children)
-        kept_out = [c for c in d.children if c.is_("rewriterule") and refuses(c)]
-        always = all_of([always, *(Grant(unknown=True, because=(c,)) for c in kept_out)])
-        strict = (verify is not None and mode != "off") or grant not in (None, OPEN) or always != OPEN
+        paths = [d.arg(0)] if pattern is None else literal_paths(pattern)
         if paths is None:
-            if strict:
-                host.shut.append(d)
+            asked = asked_by(d)
+            if asked != OPEN:
+                host.shut.append(asked)
             else:
                 self.leave(d, *PATTERN)
             return
@@ -325,7 +344,7 @@ class _Reader:
             clean = path.rstrip("/") or "/"
             host.areas.append(Area(d, clean, mode, grant, always, size or None, tuple(edits), tuple(said)))
             for child in d.children:
-                if child.is_("proxypass"):
+                if child.is_("proxypass") and pattern is None:
                     self.proxy(child, clean, host)
                 elif child.is_("proxypassreverse"):
                     host.reverses.append((child, clean))
@@ -334,8 +353,17 @@ class _Reader:
         for child in d.children:
             if child.section and not child.lower.startswith("require"):
                 self.rules_elsewhere(child, child.children, host)
-            elif not child.section and child.lower not in _IN_AREAS and child not in kept_out:
+            elif child.is_("proxypass") and pattern is not None:
+                self.leave(
+                    child, "it has no effect in httpd either, which reads no pattern there", "Use ProxyPassMatch."
+                )
+            elif child.is_("proxypassmatch"):
+                self.proxy_match(child, pattern or f"^{d.arg(0).rstrip('/')}(/|$)", host)
+            elif not child.section and child.lower not in _IN_AREAS:
                 self.other(child)
+        for rule, conditions in rules_in(d.children)[0]:
+            if barrier(rule, conditions) == OPEN:
+                self.other(rule)
 
     def proxy(self, d: Directive, inside: str | None, host: VirtualHost) -> None:
         path, url, *options = (d.arg(0), d.arg(1), *d.args[2:]) if inside is None else (inside, d.arg(0), *d.args[1:])
@@ -353,16 +381,18 @@ class _Reader:
         # Those of sections come first, the last one of them before the others.
         host.targets.insert(0 if inside is not None else len(host.targets), target)
 
-    def proxy_match(self, d: Directive, host: VirtualHost) -> None:
-        paths = literal_paths(d.arg(0))
-        url = re.sub(r"/?\$[0-9]$", "", d.arg(1))
-        if paths is None or "$" in url:
+    def proxy_match(self, d: Directive, inside: str | None, host: VirtualHost) -> None:
+        pattern, url, *options = d.args if inside is None else (inside, *d.args)
+        found = matched(pattern, url)
+        if found is None or found[3]:
             self.leave(d, *PATTERN)
             return
+        paths, bare, keeps_rest, _ = found
         for path in paths:
             # Without a group to insert, httpd appends the whole path.
-            whole = url if url != d.arg(1) or url == "!" else url.rstrip("/") + path
-            host.targets.append(Target(d, path.rstrip("/") or "/", whole, d.args[2:]))
+            whole = bare if keeps_rest or bare == "!" else bare.rstrip("/") + path
+            target = Target(d, path, whole, tuple(options))
+            host.targets.insert(0 if inside is not None else len(host.targets), target)
 
     def balancer(self, name: str, host: VirtualHost) -> Balancer:
         return host.balancers.setdefault(name.lower().rstrip("/"), Balancer())
@@ -390,20 +420,6 @@ class _Reader:
                 setattr(waits, what, seconds(match[3] or match[2]))
 
 
-def _asks_for_certificate(rule: Directive, conditions: Sequence[Directive], host: VirtualHost) -> bool:
-    """Whether it keeps out those without a certificate, and nobody else; then the path requires one."""
-    paths = literal_paths(rule.arg(0))
-    if paths is None or len(conditions) != 1:
-        return False
-    (condition,) = conditions
-    if not re.fullmatch(r"%\{(?:SSL:)?SSL_CLIENT_VERIFY\}", condition.arg(0)):
-        return False
-    if not re.fullmatch(r"!=?\^?SUCCESS\$?", condition.arg(1)):
-        return False
-    host.areas += [Area(rule, path, None, None, Grant(certificate=True, because=(rule,)), None) for path in paths]
-    return True
-
-
 def _path_of(url: str) -> str:
     """The path in the address of a service; empty where it cannot be read."""
     try:
@@ -419,6 +435,7 @@ def _number(text: str) -> int | None:
 _IN_AREAS: Final = frozenset(
     """
     allow authmerging deny header limitrequestbody order proxypass proxypassreverse redirect redirectmatch
-    redirectpermanent redirecttemp requestheader require satisfy sslrequire sslverifyclient
+    redirectpermanent redirecttemp requestheader require rewritecond rewriteengine rewriterule satisfy sslrequire
+    sslverifyclient
     """.split()
 )
