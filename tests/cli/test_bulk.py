@@ -58,6 +58,13 @@ def test_a_second_run_invites_nobody_twice_and_says_what_is_new(cli: Run, people
     assert cli("invitation", "list", "--json").json["total"] == 4
 
 
+def test_where_no_letter_can_be_sent_no_link_is_written_down(cli: Run, people: Path) -> None:
+    people.write_text("name,mail\nanna,anna@example.com\n")
+    said = cli("client", "import", people, "--invite", "--json")
+    assert (said.code, said.json["error"]["code"]) == (2, "no_mail_server")
+    assert links(people.with_name("people.invitations.csv")) == []
+
+
 def test_what_is_refused_is_named_by_row_and_column(cli: Run, people: Path) -> None:
     people.write_text('name,roles\nanna,staff\nbert,"a,b"\nanna,\n../x,\n\x1b[31m,\ncarl\n')
     said = cli("client", "import", people, "--json")
@@ -109,8 +116,7 @@ def requests(tmp_path: Path) -> Path:
 def test_a_folder_is_signed(cli: Run, requests: Path, tmp_path: Path) -> None:
     (requests / "notes.txt").write_text("not a CSR")
     (requests / ".hidden.csr").write_text("neither")
-    out = tmp_path / "out"
-    out.mkdir()
+    out = tmp_path / "out"  # which it makes
     said = cli("client", "sign", "--csrs", requests, "--out", out, "--add", "--role", "orders", "--json")
     assert said.code == 0, said.err
     assert (said.json["signed"], said.json["refused"]) == (3, [])
@@ -176,7 +182,8 @@ def test_wrong_use_of_a_folder(cli: Run, requests: Path, tmp_path: Path) -> None
     for words in (
         ("--csrs", empty),
         ("--csrs", tmp_path / "nowhere"),
-        ("--csrs", requests, "--out", tmp_path / "nowhere"),
+        ("--csrs", requests, "--out", tmp_path / "nowhere" / "below"),
+        ("--csrs", requests, "--out", requests / "anna.csr"),
         ("--csrs", requests, "anna"),
         ("--csrs", requests, "--role", "x"),
         ("anna", "--csr", requests / "anna.csr"),

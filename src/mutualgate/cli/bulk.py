@@ -145,8 +145,10 @@ def sign_folder(
 
     target = out or folder
     files = _requests(folder)
-    if not target.is_dir():
-        raise BadInput("is not there", where=str(target), expected="a folder")
+    try:
+        target.mkdir(exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"cannot be made: {error.strerror}", where=str(target), expected="a folder") from error
     report = _Report(target, force)
 
     def do(services: "Services") -> None:

@@ -52,6 +52,9 @@ def no_portal() -> str:
 class Outbox(Protocol):
     """Where letters wait until they are sent."""
 
+    def check_sends_mail(self) -> None:
+        """Raises `BadInput` where no mail server is set."""
+
     def put(
         self, tx: Transaction, kind: str, recipient: str, subject: str, body: str, once: str | None = None
     ) -> object:
@@ -266,9 +269,10 @@ class Invitations:
         audit.record(tx, self._store.clock(), self._by, action, subject(invited.client), about)
 
     def check_can_send(self) -> None:
-        """Raises `BadInput` or `NotFound` unless links can be sent: an outbox, a letter, and a portal to open them."""
+        """Raises `BadInput` or `NotFound` unless there are a mail server, a letter, and a portal to open links."""
         if self._outbox is None:
             raise BadInput("no mail server is set, so no letter can be sent", code="no_mail_server")
+        self._outbox.check_sends_mail()
         self._base_url()
         read_template(self._letter())
 

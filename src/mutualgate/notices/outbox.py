@@ -42,6 +42,15 @@ class Outbox:
         """Whether there is a mail server."""
         return self._mail().server is not None
 
+    def check_sends_mail(self) -> None:
+        """Raises `BadInput` where no mail server is set."""
+        if not self.sends_mail:
+            raise BadInput(
+                "no mail server is set, so no letter can be sent",
+                fix="Give `server` and `sender` under [mail] in mutualgate.toml",
+                code="no_mail_server",
+            )
+
     def put(
         self,
         tx: Transaction,
@@ -60,12 +69,7 @@ class Outbox:
 
         kind = LetterKind(kind)
         if kind is LetterKind.MAIL:
-            if not self.sends_mail:
-                raise BadInput(
-                    "no mail server is set, so no letter can be sent",
-                    fix="Give `server` and `sender` under [mail] in mutualgate.toml",
-                    code="no_mail_server",
-                )
+            self.check_sends_mail()
             if not is_mailbox(recipient):
                 raise BadInput(
                     f"{recipient[:80]!r} is no e-mail address that letters can be sent to",
