@@ -361,6 +361,15 @@ class TestAdopt:
         with pytest.raises(Conflict, match="another subject"):
             authorities.adopt(Estate(tmp_path / "other.pem"))
 
+    def test_what_it_admits_stays_and_whoever_asked_for_something_else_is_told(
+        self, authorities: Authorities, estate: Write
+    ) -> None:
+        authorities.adopt(estate())
+        for asked, told in ((None, False), (Admits.SIGNED, False), (Admits.LISTED, True)):
+            report = authorities.adopt(estate(), admits=asked)
+            assert report.taken_over[0].authority.admits is Admits.SIGNED
+            assert ("admits_unchanged" in [finding.code for finding in report.findings]) == told
+
     def test_revocations_come_along_and_numbers_of_lists_go_on(
         self, authorities: Authorities, store: Store, old: pki.Issued, estate: Write
     ) -> None:

@@ -187,7 +187,7 @@ class Authorities:
         estate: Estate,
         *,
         name: str | None = None,
-        admits: Admits = Admits.SIGNED,
+        admits: Admits | None = None,
         estate_client: str | None = None,
         roles: Iterable[str] = (),
         depth: int | None = None,
@@ -195,11 +195,11 @@ class Authorities:
     ) -> AdoptionReport:
         """Takes over an older authority: its certificate and, as given, its key, CRL and what it signed.
 
-        All of it or nothing. The listed certificates become credentials of clients with `roles`; under SIGNED the
-        unlisted ones stand for one more client, `estate_client`. At most `depth` CAs may stand between the authority
-        and a client; None leaves it to its certificate. Done again, it adds what is new: a key, certificates,
-        revocations, a `depth`. Raises `BadInput` for files that cannot be used, `Conflict` for our own authority or a
-        name in use.
+        All of it or nothing. The listed certificates become credentials of clients with `roles`; under SIGNED, which
+        it is unless `admits` says otherwise, the unlisted ones stand for one more client, `estate_client`. At most
+        `depth` CAs may stand between the authority and a client; None leaves it to its certificate. Done again, it
+        adds what is new: a key, certificates, revocations, a `depth`. Raises `BadInput` for files that cannot be used,
+        `Conflict` for our own authority or a name in use.
         """
         if admits is Admits.ISSUED:
             raise BadInput("an adopted authority admits what it signed or what is listed", expected="signed or listed")

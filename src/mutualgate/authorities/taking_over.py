@@ -62,7 +62,7 @@ class TakeOver:
         adoption: Adoption,
         *,
         name: AuthorityName | None,
-        admits: Admits,
+        admits: Admits | None,
         estate: ClientName | None,
         roles: tuple[Role, ...],
         depth: int | None,
@@ -93,6 +93,7 @@ class TakeOver:
         else:
             authority = known
             self._check_same(known, found)
+            self._say_what_stays(known, found)
             if found.key is not None and not known.has_key:
                 self._tx.authorities.set_key(known.id, self._keys.lock(found.key))
                 key_added = True
@@ -128,7 +129,8 @@ class TakeOver:
         if name is None or len(self._adoption.authorities) > 1:
             name = self._free_authority_name(found, name)
         estate = None
-        if self._admits is Admits.SIGNED:
+        admits = self._admits or Admits.SIGNED
+        if admits is Admits.SIGNED:
             wanted = self._estate or ClientName(f"{name} estate"[:NAME_LIMIT].strip())
             client = self._tx.clients.add(
                 self._free_client_name(wanted), contact="", roles=self._roles, at=self._now, state=ClientState.ACTIVE
@@ -137,7 +139,7 @@ class TakeOver:
         return self._tx.authorities.add(
             name,
             kind=AuthorityKind.ADOPTED,
-            admits=self._admits,
+            admits=admits,
             certificate=found.der,
             spki=spki_fingerprint(found.certificate),
             not_after=found.certificate.not_valid_after_utc,
@@ -146,6 +148,18 @@ class TakeOver:
             estate=estate,
             depth=depth,
         )
+
+    def _say_what_stays(self, known: Authority, found: AdoptedAuthority) -> None:
+        if self._admits not in (None, known.admits):
+            self.findings.append(
+                Finding(
+                    "admits_unchanged",
+                    Severity.WARNING,
+                    found.where,
+                    f"The authority '{known.name}' was adopted before, and goes on admitting what is {known.admits}.",
+                    f"Change that with: mutualgate ca admits {known.name} {self._admits}",
+                )
+            )
 
     def _check_same(self, known: Authority, found: AdoptedAuthority) -> None:
         if known.kind is not AuthorityKind.ADOPTED:

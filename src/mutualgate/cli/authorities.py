@@ -33,8 +33,9 @@ def adopt(
     crl: Annotated[Path | None, typer.Option(help="Its revocation list, PEM or DER; may be several in PEM.")] = None,
     name: Annotated[str | None, typer.Option(help="What to call it; by default after its common name.")] = None,
     admits: Annotated[
-        str, typer.Option(help="signed: all that it signed; listed: only what is in --issued.")
-    ] = "signed",
+        str | None,
+        typer.Option(help="signed, unless said otherwise: all that it signed; listed: only what is in --issued."),
+    ] = None,
     role: Annotated[list[str] | None, typer.Option("--role", help="A role for its clients; several times.")] = None,
     depth: Annotated[
         int | None,
@@ -62,7 +63,7 @@ def adopt(
     what = Estate(
         certificate=cert, key=key, key_password=_key_password(key_password_file), serial=serial, issued=issued, crl=crl
     )
-    wanted = choice(Admits, admits, "--admits")
+    wanted = None if admits is None else choice(Admits, admits, "--admits")
     with progress("reading certificates") as tell:
         report, force = change(
             Folder(dir),
