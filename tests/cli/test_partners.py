@@ -196,7 +196,8 @@ def test_a_payment_service_provider_under_a_ca_of_many(cli: Run, tmp_path: Path)
     (tmp_path / "ca.pem").write_bytes(ca.pem)
     added = cli("partner", "add", "bank", "--profile", "psd2", "--admits", "rule", "--json")
     assert added.json["profile"] == "psd2"
-    cli("partner", "ca", "add", "bank", tmp_path / "ca.pem", "--shared")
+    shared = cli("partner", "ca", "add", "bank", tmp_path / "ca.pem", "--shared")
+    assert "partner name add bank organization:PSDBE-NBB-0123456789 --ca 1" in shared.out
     named = cli("partner", "name", "add", "bank", "organization:PSDBE-NBB-0123456789", "--ca", "1")
     assert named.code == 0, named.err
     refused = cli("partner", "name", "add", "bank", "dns:api.bank.example", "--ca", "1", "--json")

@@ -66,6 +66,7 @@ def test_a_file_is_explained_and_an_id_is_never_taken_for_one(
     assert said.code == 0
     assert "Self-signed, P-256, one year, for clients." in said.out
     assert "\x1b" not in said.out
+    assert "\n\n\n" not in said.out
     assert cli("explain", "A" * 16, "--json").json["reason"] == "client_suspended"
     for words in ((f"./{'A' * 16}",), ("--file", "A" * 16)):
         assert cli("explain", *words, "--json").json["certificate"]["fingerprint"]

@@ -122,10 +122,11 @@ def add(
             f"then: mutualgate partner ca prove {claimed.partner.name} FILE",
         ]
     else:
+        name = "organization:PSDBE-NBB-0123456789" if claimed.partner.profile == "psd2" else "dns:NAME"
         lines += [
             f"The CA {anchor.id} is {anchor.state}; {force.sentence}.",
             "It is shared, so name each client:"
-            f" mutualgate partner name add {claimed.partner.name} dns:NAME --ca {anchor.id}",
+            f" mutualgate partner name add {claimed.partner.name} {name} --ca {anchor.id}",
         ]
     facts = {
         **as_dict(anchor, None),

@@ -103,8 +103,10 @@ def _explain_file(file: Path, json: bool) -> None:
             ("key SHA-256", described.spki),
         ]
         lines += [table(("", ""), [row for row in facts if row[1]]).lstrip("\n"), ""]
-    lines += [f"  {_MARKS[one.effect]} {plain(one.whom)}: {plain(one.sentence)}" for one in found.findings]
-    lines += ["", "Ways in:"]
+    if found.findings:
+        lines += [f"  {_MARKS[one.effect]} {plain(one.whom)}: {plain(one.sentence)}" for one in found.findings]
+        lines.append("")
+    lines.append("Ways in:")
     lines += [f"  {_WAYS[one.way]}: {'' if one.open else 'not open. '}{plain(one.sentence)}" for one in found.ways]
     emit(_explanation_dict(found), "\n".join(lines), json)
 
