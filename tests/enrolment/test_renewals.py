@@ -14,7 +14,7 @@ from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
 from mutualgate.enrolment.invitation_use import InvitationUse
-from mutualgate.enrolment.renewals import Renewals
+from mutualgate.enrolment.renewals import Renewals, Standing
 from mutualgate.enrolment.service import Enrolment
 from mutualgate.enrolment.signing import Signed
 from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound
@@ -359,3 +359,39 @@ def test_with_a_compromised_key_goes_all_that_has_it(
     enrolment.sign("anna", fresh())
     clients.revoke("anna", credential=str(old.credential.id), reason=RevocationReason.keyCompromise)
     assert states(clients) == [CredentialState.REVOKED, CredentialState.REVOKED, CredentialState.VALID]
+
+
+# How it stands
+
+
+def test_it_is_said_how_long_one_lets_in_and_can_be_renewed(
+    enrolment: Enrolment, renewals: Renewals, clients: Clients, clock: Hands
+) -> None:
+    old = enrolment.sign("anna", fresh())
+    end = old.credential.not_after
+    assert renewals.standing(der(old)) == Standing(end, None, end + POLICY.renewal_grace)
+    renewed = clock.now
+    renewals.renew(der(old), fresh(), peer=PEER)
+    assert renewals.standing(der(old)) == Standing(renewed + POLICY.renewal_overlap, renewed, None)
+    held = enrolment.sign("bert", fresh())
+    clients.suspend("bert")
+    assert renewals.standing(der(held)) == Standing(held.credential.not_after, None, None)
+
+
+def test_a_pin_may_end_before_its_certificate_and_the_other_way_round(
+    renewals: Renewals, authorities: Authorities, clients: Clients, store: Store, clock: Hands
+) -> None:
+    pins = Pins(store)
+    long, brief = pki.leaf(None, "long", days=900), pki.leaf(None, "brief", days=20)
+    pin = pins.add("anna", long.der)
+    assert renewals.standing(long.der) == Standing(pin.not_after, None, pin.not_after)
+    key = pins.add("anna", brief.der, kind=PinKind.KEY)
+    standing = renewals.standing(brief.der)
+    assert standing is not None
+    assert standing.until == clock.now + 20 * DAY
+    assert standing.renewable == key.not_after
+    renewals.renew(brief.der, fresh(), peer=PEER)
+    assert renewals.standing(brief.der) == Standing(clock.now + POLICY.renewal_overlap, clock.now, None)
+    pins.retire(pin.id)
+    assert renewals.standing(long.der) is None
+    assert renewals.standing(b"no certificate") is None

@@ -24,7 +24,7 @@ def test_who_is_let_in_sees_as_whom_and_until_when(portal: "ASGIApp") -> None:
     page = ask(portal, "/join/me", admitted("ann", LEAF.chain_der, client_id=7, roles=("staff", "ops")))
     assert "You are ann" in page.words
     assert "Roles staff, ops" in page.words
-    assert "Valid until 30 August 2026 (90 days left)" in page.words
+    assert "Lets you in until 30 August 2026 (90 days left)" in page.words
     assert "It ends soon" not in page.words
     told = ask(portal, "/join/me", admitted("ann", LEAF.chain_der, client_id=7), accept=JSON).json
     assert (told["verdict"], told["client"], told["client_id"]) == ("admitted", "ann", 7)
@@ -68,7 +68,8 @@ def test_a_browser_that_was_in_is_known_again(portal: "ASGIApp", clock: Hands) -
     clock.move(timedelta(days=120))
     page = ask(portal, "/join/me", Cookie=cookie)
     assert "The one you used last expired on 30 August 2026" in page.words
-    assert "Renew it." in page.words
+    assert "Renew it. Ask whoever invited you for a new invitation, and open its link or type its code ." in page.words
+    assert 'href="/join/">type its code</a>' in page.text
     forged = cookie.replace("was=7.", "was=8.")
     assert "This browser showed no certificate" in ask(portal, "/join/me", Cookie=forged).words
 
@@ -125,6 +126,48 @@ def test_the_old_one_proves_whose_the_next_is(portal: "ASGIApp", services: Servi
     assert answer.headers["Mutualgate-Close"] == "yes"
 
 
+def test_one_that_was_renewed_is_not_offered_to_be_renewed_again(portal: "ASGIApp", services: Services) -> None:
+    ann = services.clients.add("ann")
+    leaf = issued(services)
+    who = admitted("ann", [leaf], client_id=ann.id)
+    assert "Make the next key here" in ask(portal, "/join/me", who).words
+    services.renewals.renew(leaf, pki.csr(pki.fresh_key()), peer="192.0.2.7")
+    page = ask(portal, "/join/me", who)
+    assert "Lets you in until 8 June 2026 (7 days left)" in page.words
+    assert "It was renewed on 1 June 2026. Use the newer one" in page.words
+    assert "Make the next key here" not in page.words
+    assert "It ends soon" not in page.words
+    text = ask(portal, "/join/me", who, accept=TEXT).text
+    assert "It lets you in until 8 June 2026.\nIt was renewed on 1 June 2026: use the newer one." in text
+    assert ask(portal, "/join/me", who, accept=JSON).json["not_after"] == "2026-06-08T12:00:00Z"
+
+
+def test_one_that_is_not_listed_is_not_offered_to_be_renewed(portal: "ASGIApp") -> None:
+    page = ask(portal, "/join/me", admitted("ann", LEAF.chain_der, client_id=7))
+    assert "Make the next key here" not in page.words
+    assert "ask the operator for an invitation" in page.words
+
+
+def test_one_that_has_expired_says_how_it_is_renewed_still(portal: "ASGIApp", services: Services, clock: Hands) -> None:
+    services.clients.add("ann")
+    leaf = issued(services)
+    clock.move(timedelta(days=370))
+    who = refused([leaf], "expired", "It ended.", known=True)
+    command = "--data-binary @- -o renewed.pem https://gate.test/join/renew"
+    page = ask(portal, "/join/me", who)
+    assert "it is renewed without an invitation, for its own key" in page.words
+    assert command in page.words
+    assert 'href="/join/">type its code</a>' in page.text
+    assert command in ask(portal, "/join/me", who, accept=TEXT).text
+    # The grace is over; nobody here renews what is not ours.
+    clock.move(timedelta(days=30))
+    for late in (who, refused(LEAF.chain_der, "expired", "It ended.", known=True)):
+        page = ask(portal, "/join/me", late)
+        assert command not in page.text
+        assert "Renew the certificate and use the new one." in page.words
+        assert command not in ask(portal, "/join/me", late, accept=TEXT).text
+
+
 def test_nothing_is_renewed_for_who_proves_nothing(portal: "ASGIApp", services: Services) -> None:
     services.clients.add("ann")
     leaf = issued(services)
@@ -157,10 +200,13 @@ def test_a_partner_s_is_renewed_by_the_partner(portal: "ASGIApp") -> None:
 
 def test_one_of_one_s_own_is_replaced_by_the_next(portal: "ASGIApp", services: Services) -> None:
     invited = services.invitations.invite("ann")
-    now, following = pki.leaf(None, "laptop"), pki.leaf(None, "laptop")
+    now, following = pki.leaf(None, "laptop", days=900), pki.leaf(None, "laptop")
     services.invitation_use.own(invited.token, [now.der], peer="192.0.2.7")
     who = admitted("ann", [now.der], client_id=invited.client.id, authority="pin")
-    assert "Use another of my own" in ask(portal, "/join/me", who).words
+    page = ask(portal, "/join/me", who)
+    assert "Use another of my own" in page.words
+    # The pin ends before the certificate does.
+    assert "Lets you in until 4 July 2027 (398 days left)" in page.words
     assert "Use another of my own" not in ask(portal, "/join/me", {**who, "Mutualgate-Authority": "issuing"}).words
     there = ask(portal, "/join/me/replace", who, form={})
     assert (there.status, there.headers["Location"].endswith("/own")) == (303, True)
@@ -171,6 +217,16 @@ def test_one_of_one_s_own_is_replaced_by_the_next(portal: "ASGIApp", services: S
     assert len(services.pins.list("ann")) == 2
     again = ask(portal, "/join/me/replace", who, form={})
     assert (again.status, "was replaced already" in again.words) == (409, True)
+
+
+def test_one_for_one_environment_is_replaced_by_another_of_one_s_own(portal: "ASGIApp", services: Services) -> None:
+    """A certificate of ours would be for all sites."""
+    ann = services.clients.add("ann")
+    leaf = pki.leaf(None, "laptop")
+    services.pins.add("ann", leaf.der, environment="test")
+    page = ask(portal, "/join/me", admitted("ann", [leaf.der], client_id=ann.id, authority="pin"))
+    assert "Make the next key here" not in page.words
+    assert "Replace it by the next certificate of your own: Use another of my own" in page.words
 
 
 def test_nothing_moves_the_cursor_of_a_terminal(portal: "ASGIApp") -> None:

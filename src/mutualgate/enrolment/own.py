@@ -77,15 +77,20 @@ def check_newest(tx: Transaction, pin: Pin) -> None:
             fix="Ask for a new invitation",
             code="pin_retired",
         )
-    if any(one.replaces == pin.id for one in tx.pins.of_client(pin.client)) or any(
-        one.replaces_pin == pin.id for one in tx.credentials.of_client(pin.client)
-    ):
+    if replaced(tx, pin) is not None:
         raise Conflict(
             "this certificate was replaced already",
             expected="the newer one",
             fix="Use the newer one; if it is lost, ask for a new invitation",
             code="credential_superseded",
         )
+
+
+def replaced(tx: Transaction, pin: Pin) -> datetime | None:
+    """When another pin or a certificate of ours took its place; None while it is the newest."""
+    taken = [one.created for one in tx.pins.of_client(pin.client) if one.replaces == pin.id]
+    taken += [one.created for one in tx.credentials.of_client(pin.client) if one.replaces_pin == pin.id]
+    return max(taken, default=None)
 
 
 def partner_above(tx: Transaction, chain: Sequence[x509.Certificate]) -> Partner | None:

@@ -5,6 +5,7 @@ would go on for ever beside its successor.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -37,6 +38,20 @@ REPLACEMENT_LIFE = timedelta(days=1)
 
 _AT_A_TIME = 500
 """Superseded certificates that are revoked in one transaction: others write in between."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How long a certificate that stands for a client lets it in, and what becomes of it then."""
+
+    until: datetime
+    """Its own end or, if that is earlier, the end of its pin or of the overlap with the one that renews it."""
+    renewed: datetime | None
+    """When it was renewed already."""
+    renewable: datetime | None
+    """Until when it can be renewed, past its own end for its own key alone; None for one that cannot be."""
+    by_own_alone: bool = False
+    """Whether it is replaced by another one of its holder's own, and by none of ours."""
 
 
 class Renewals:
@@ -119,6 +134,35 @@ class Renewals:
             about: audit.Facts = {"invitation": invitation.id, "replaces_pin": pin.id, "peer": peer[:64]}
             audit.record(tx, now, subject(client), "invitation.create", subject(client), about)
         return Invited.of(secrets, invitation, client)
+
+    def standing(self, current: bytes) -> Standing | None:
+        """How `current` (DER) stands; None for one that is neither ours nor a pin that counts."""
+        try:
+            leaf = _leaf(current)
+        except MutualgateError:
+            return None
+        with self._store.reading() as tx:
+            credential = tx.credentials.with_fingerprint(leaf.fingerprint or b"")
+            if credential is not None:
+                return self._of_credential(tx, credential)
+            try:
+                pin = _pin(tx, leaf, self._store.clock())
+            except NotFound:
+                return None
+            renewed = own.replaced(tx, pin)
+        assert leaf.certificate is not None  # noqa: S101 - `_leaf` makes it of one
+        until = min(pin.not_after, leaf.certificate.not_valid_after_utc)
+        return Standing(until, renewed, None if renewed else pin.not_after, bool(pin.environment))
+
+    def _of_credential(self, tx: Transaction, credential: Credential) -> Standing:
+        until = min(credential.not_after, credential.superseded or credential.not_after)
+        try:
+            _owner(tx, credential.client)
+            _check_renewable(tx, credential)
+        except MutualgateError:
+            successors = tx.credentials.successors(credential.id)
+            return Standing(until, successors[-1].created if successors else None, None)
+        return Standing(until, None, credential.not_after + self._policy.renewal_grace)
 
     def end_superseded(self) -> int:
         """Revokes what was renewed and whose overlap is over, and says how many those were."""

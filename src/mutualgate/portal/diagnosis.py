@@ -96,7 +96,7 @@ def _nothing(machine: Machine, expected: Expected, remembered: Remembered | None
             Cause(
                 "expired",
                 f"Yours expired on {ended.day} {ended:%B %Y}, and browsers hide a certificate that has expired.",
-                "Renew it, or ask for a new invitation.",
+                "A browser cannot renew it any more: ask whoever invited you for a new invitation.",
             )
         )
     if machine.browser is Browser.PROGRAM:

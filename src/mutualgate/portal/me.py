@@ -1,14 +1,17 @@
 """Who am I? What this browser shows, what the gate thinks of it, and how it is renewed."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import Route
 
 from mutualgate.enrolment.outcome import Outcome
+from mutualgate.enrolment.renewals import Standing
 from mutualgate.portal import answers, showing
 from mutualgate.portal.arriving import diagnosis_answer
-from mutualgate.portal.asked import CSR_TYPES, Asked
+from mutualgate.portal.asked import CSR_TYPE, CSR_TYPES, Asked
 from mutualgate.portal.desk import Desk
 from mutualgate.portal.diagnosis import Expected, diagnose, words_of
 from mutualgate.portal.guard import NotAllowed
@@ -28,24 +31,51 @@ def routes(desk: Desk) -> list[Route]:
     ]
 
 
+@dataclass(frozen=True)
+class _Own:
+    """What the visitor has shown."""
+
+    shown: showing.Shown | None
+    standing: Standing | None
+    """None for what is neither ours nor a pin that counts."""
+    until: datetime | None
+    """Until when it lets in; of one that is refused, its own end."""
+    late: datetime | None
+    """Until when it is renewed though it has expired: by who has its key as a file, which browsers do not."""
+
+
+async def _own(asked: Asked) -> _Own:
+    visitor, now = asked.visitor, asked.desk.clock()
+    shown, standing = showing.shown(visitor, now), None
+    if visitor.shown is not None:
+        standing = await asked.call(asked.desk.services.renewals.standing, visitor.shown)
+    until = None if shown is None else shown.not_after
+    if visitor.admitted and standing is not None:
+        until = standing.until
+    late = standing.renewable if standing is not None and visitor.reason == "expired" else None
+    return _Own(shown, standing, until, late if late is not None and late >= now else None)
+
+
 async def me(asked: Asked) -> Response:
     """The visitor's own certificate, or why there is none."""
     visitor, now = asked.visitor, asked.desk.clock()
-    shown = showing.shown(visitor, now)
+    own = await _own(asked)
     remembered = await asked.desk.remembered(asked)
     reason = words_of(visitor.reason) if visitor.reason else ("", "")
     if asked.kind == "json":
-        return answers.document(asked, _values(asked, shown))
+        return answers.document(asked, _values(asked, own))
     if asked.kind == "text":
-        return answers.text(asked, _text(asked, shown, reason))
+        return answers.text(asked, _text(asked, own, reason))
     headers = await asked.desk.remember(asked)
     if visitor.shown is None:
         headers = {**headers, answers.CLOSE: "yes"}  # the next time, the browser asks anew
     return answers.page(
         asked,
         "me.html.j2",
-        shown=shown,
-        left=None if shown is None or shown.not_after is None else (shown.not_after - now).days,
+        own=own,
+        shown=own.shown,
+        left=None if own.until is None else (own.until - now).days,
+        renew_late=_renew_late(asked),
         ended=remembered is not None and remembered.not_after < now,
         remembered=remembered,
         reason=reason,
@@ -130,8 +160,15 @@ async def probe(asked: Asked) -> Response:
     return answers.see_other(asked, "me", headers=headers)
 
 
-def _values(asked: Asked, shown: showing.Shown | None) -> dict[str, Any]:
-    visitor = asked.visitor
+def _renew_late(asked: Asked) -> str:
+    return (
+        "openssl req -new -key own.key -subj /CN=client | curl --cert own.pem --key own.key "
+        f"-H 'Content-Type: {CSR_TYPE}' --data-binary @- -o renewed.pem {asked.base}/renew"
+    )
+
+
+def _values(asked: Asked, own: _Own) -> dict[str, Any]:
+    visitor, shown = asked.visitor, own.shown
     return {
         "verdict": visitor.verdict.value,
         "client": visitor.client or None,
@@ -140,13 +177,13 @@ def _values(asked: Asked, shown: showing.Shown | None) -> dict[str, Any]:
         "authority": visitor.authority or None,
         "reason": visitor.reason or None,
         "detail": visitor.detail if visitor.issuer_known and visitor.detail else None,
-        "not_after": None if shown is None else shown.not_after,
+        "not_after": own.until,
         "certificate": None if shown is None else shown.values(),
     }
 
 
-def _text(asked: Asked, shown: showing.Shown | None, reason: tuple[str, str]) -> str:
-    visitor = asked.visitor
+def _text(asked: Asked, own: _Own, reason: tuple[str, str]) -> str:
+    visitor, shown = asked.visitor, own.shown
     if visitor.admitted:
         lines = [f"You are {visitor.client}.", f"Roles: {', '.join(visitor.roles) or 'none'}."]
     elif shown is not None:
@@ -155,8 +192,13 @@ def _text(asked: Asked, shown: showing.Shown | None, reason: tuple[str, str]) ->
             lines.append(visitor.detail)
     else:
         lines = ["No certificate was shown.", "With curl: curl --cert own.pem --key own.key"]
+    if own.late is not None:
+        lines += ["", f"Until {answers.day(own.late)} it is renewed for its own key:", f"  {_renew_late(asked)}"]
+        lines += ["or, in a folder that mutualgate enrol made:", "  mutualgate enrol --renew FOLDER"]
     if shown is not None:
         lines += ["", f"Your certificate: {shown.headline}"]
-        if shown.not_after is not None:
-            lines.append(f"Valid until {answers.day(shown.not_after)}.")
+    if own.until is not None and visitor.admitted:
+        lines.append(f"It lets you in until {answers.day(own.until)}.")
+    if own.standing is not None and own.standing.renewed is not None:
+        lines.append(f"It was renewed on {answers.day(own.standing.renewed)}: use the newer one.")
     return "\n".join(lines)
