@@ -95,6 +95,18 @@ def test_the_links_go_to_no_file_of_somebody_elses(cli: Run, people: Path, tmp_p
     assert cli("client", "import", "-", stdin=people.read_bytes()).code == 0
 
 
+def test_links_are_written_where_nobody_else_reads_them(cli: Run, people: Path) -> None:
+    """Somebody who may write into that folder has put a file there, with the right first line and open to all."""
+    out = people.with_name("people.invitations.csv")
+    out.write_text("name,link,code,second_code,until\n")
+    out.chmod(0o644)
+    said = cli("client", "import", people, "--invite")
+    assert said.code == 2
+    assert "others may read it" in said.err
+    out.chmod(0o600)
+    assert cli("client", "import", people, "--invite", "--json").json["invited"] == 3
+
+
 @pytest.mark.parametrize("table", [b"", b"x\n1\n", b'name\n"a\n', b"name\n\xff\n"])
 def test_what_is_no_table_is_one_sentence(cli: Run, people: Path, table: bytes) -> None:
     people.write_bytes(table)
@@ -167,6 +179,20 @@ def test_what_is_refused_is_named_by_its_file(cli: Run, requests: Path) -> None:
     text = cli("client", "sign", "--csrs", requests, "--force").out
     assert "dora.csr" in text
     assert (requests / "bert.crt").read_text().startswith("-----BEGIN CERTIFICATE-----")
+
+
+def test_certificates_are_not_written_through_links_of_others(
+    cli: Run, requests: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Partners put their CSRs into this folder, and may put other things there."""
+    monkeypatch.setattr(os, "getpid", lambda: 4711)  # which others see, or guess
+    elsewhere = requests / "elsewhere.txt"
+    elsewhere.write_text("not to be written over")
+    (requests / ".anna.crt.4711").symlink_to(elsewhere)
+    assert cli("client", "sign", "--csrs", requests, "--add", "--json").json["signed"] == 3
+    assert elsewhere.read_text() == "not to be written over"
+    assert (requests / "anna.crt").read_text().startswith("-----BEGIN CERTIFICATE-----")
+    assert not (requests / "anna.crt").is_symlink()
 
 
 def test_without_add_nobody_is_added(cli: Run, requests: Path) -> None:

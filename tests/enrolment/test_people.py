@@ -58,12 +58,16 @@ def test_what_spreadsheets_write_is_read(text: str) -> None:
 )
 def test_a_cell_that_cannot_be_is_named_and_the_others_go_on(row: str, column: str, code: str) -> None:
     people, refused = read(f"name,roles,contact,mail\nzoe,,,\n{row}\nbert,,,\n")
-    assert [one.name for one in people] == ["zoe", "bert"]
+    assert [(one.row, one.name) for one in people] == [(2, "zoe"), (4, "bert")]  # as spreadsheets count
     (one,) = refused
-    assert (one.column, one.code) == (column, code)
-    assert one.row == 3 + row.count("\n")
+    assert (one.row, one.column, one.code) == (3, column, code)
     assert "\x1b" not in one.problem
     assert "\n" not in one.problem
+
+
+def test_a_quote_that_does_not_end_is_named_by_the_row_where_it_begins() -> None:
+    with pytest.raises(BadInput, match=r"row 3 cannot be read as CSV"):
+        read('name\nanna\n"bert\ncarl\ndora\n')
 
 
 def test_a_name_that_is_there_twice_is_refused_the_second_time() -> None:

@@ -39,10 +39,18 @@ def create_private_file(path: Path, data: bytes) -> None:
         ) from error
 
 
-def write_whole(path: Path, data: bytes, mode: int, place: Callable[[Path, Path], None] = os.replace) -> None:
+def write_whole(
+    path: Path,
+    data: bytes,
+    mode: int,
+    place: Callable[[Path, Path], None] = os.replace,
+    *,
+    durable: bool = True,
+) -> None:
     """Writes `path`, which never exists half written; on return it survives a power cut. Raises `OSError`.
 
-    `place` puts what was written beside it there: in place of an older file, unless something else is given.
+    `place` puts what was written beside it there: in place of an older file, unless something else is given. Unless it
+    is to be `durable` by itself, the caller waits for the disk, once for many.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     # O_EXCL and a fresh name: nobody can have put a link there for us to write through.
@@ -50,12 +58,14 @@ def write_whole(path: Path, data: bytes, mode: int, place: Callable[[Path, Path]
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         place(draft, path)
     finally:
         draft.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -241,6 +241,8 @@ class _Report:
 
     def _write(self, name: str, chain_pem: bytes) -> bool:
         """Writes NAME.crt, whole; leaves one that says the same. Returns whether it wrote."""
+        from mutualgate.authorities.private_files import write_whole
+
         path = self.folder / f"{name}.crt"
         try:
             there = path.read_bytes() if path.is_file() and not path.is_symlink() else None
@@ -255,9 +257,7 @@ class _Report:
                         fix="Move it away and start again, or say --force",
                         code="file_exists",
                     )
-            beside = path.with_name(f".{path.name}.{os.getpid()}")
-            beside.write_bytes(chain_pem)
-            beside.replace(path)
+            write_whole(path, chain_pem, 0o644, durable=False)
         except OSError as error:
             raise BadInput(f"cannot be written: {error.strerror}", where=str(path), expected="a new file") from error
         return True
@@ -282,10 +282,14 @@ class _Links:
 
     def read(self) -> Mapping[str, "Noted"]:
         """What earlier runs wrote down, by the key of the name; a line that was cut off is taken away."""
+        from mutualgate.authorities.private_files import create_private_file, refuse_others
+
         try:
-            data = self._path.read_bytes()
+            with self._path.open("rb") as file:
+                refuse_others(os.fstat(file.fileno()), str(self._path), "0600")
+                data = file.read()
         except FileNotFoundError:
-            self._create()
+            create_private_file(self._path, (",".join(HEADER) + "\n").encode())
             return {}
         except OSError as error:
             raise BadInput(f"cannot be read: {error.strerror}", where=str(self._path), expected="a file") from error
@@ -312,15 +316,6 @@ class _Links:
                 [_safe(one.name), link, one.secrets.code, one.secrets.factor or "", one.expires.isoformat()]
             )
         self._append(text.getvalue().encode())
-
-    def _create(self) -> None:
-        try:
-            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        except OSError as error:
-            raise BadInput(
-                f"cannot be written: {error.strerror}", where=str(self._path), expected="a file in a folder that exists"
-            ) from error
-        self._append((",".join(HEADER) + "\n").encode())
 
     def _append(self, data: bytes) -> None:
         try:

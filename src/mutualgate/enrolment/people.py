@@ -28,7 +28,7 @@ _DELIMITERS = (",", ";", "\t")
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A row that can be used. `row` is its line in the file, as spreadsheets count, the header being the first."""
+    """A row that can be used. `row` is its number as spreadsheets count, empty ones too, the header being the first."""
 
     row: int
     name: ClientName
@@ -60,17 +60,17 @@ def read_people(data: bytes, where: str) -> tuple[list[Person], list[RefusedRow]
     people: list[Person] = []
     refused: list[RefusedRow] = []
     seen: dict[str, int] = {}
-    for number, (line, cells) in enumerate(rows, 1):
-        if number > MAX_ROWS:
+    for row, cells in rows:
+        if row > MAX_ROWS + 1:
             raise BadInput(f"has more than {MAX_ROWS:,} rows", where=where, expected="fewer: split the file")
         if not any(cells):
             continue
-        found = _person(line, columns, cells)
+        found = _person(row, columns, cells)
         if isinstance(found, RefusedRow):
             refused.append(found)
-        elif (first := seen.setdefault(found.name.key, line)) != line:
+        elif (first := seen.setdefault(found.name.key, row)) != row:
             problem = f"the client {shown(found.name)} is in row {first} already"
-            refused.append(RefusedRow(line, "name", problem, "given_twice"))
+            refused.append(RefusedRow(row, "name", problem, "given_twice"))
         else:
             people.append(found)
     return people, refused
@@ -86,12 +86,13 @@ def _rows(data: bytes, where: str) -> Iterator[tuple[int, list[str]]]:
     first = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    row = 0
     try:
-        for cells in reader:
-            yield reader.line_num, cells
+        for row, cells in enumerate(reader, 1):
+            yield row, cells
     except csv.Error as error:
         raise BadInput(
-            f"row {reader.line_num} cannot be read as CSV: {error}",
+            f"row {row + 1} cannot be read as CSV: {error}",
             where=where,
             expected="quotes that end, and cells of a sensible size",
             code="bad_csv",
@@ -118,17 +119,17 @@ def _columns(header: list[str], where: str) -> list[str]:
     return columns
 
 
-def _person(line: int, columns: list[str], cells: list[str]) -> Person | RefusedRow:
+def _person(row: int, columns: list[str], cells: list[str]) -> Person | RefusedRow:
     if len(cells) != len(columns):
         problem = f"has {len(cells)} cells; expected {len(columns)}, as the header"
-        return RefusedRow(line, "", problem, "bad_row")
+        return RefusedRow(row, "", problem, "bad_row")
     values = dict(zip(columns, cells, strict=True))
     for column, cell in values.items():
         if len(cell) > MAX_CELL:
-            return RefusedRow(line, column, f"has {len(cell)} characters; expected at most {MAX_CELL}", "bad_cell")
+            return RefusedRow(row, column, f"has {len(cell)} characters; expected at most {MAX_CELL}", "bad_cell")
         control = next((character for character in cell if unicodedata.category(character) == "Cc"), None)
         if control is not None:
-            return RefusedRow(line, column, f"contains the control character U+{ord(control):04X}", "bad_cell")
+            return RefusedRow(row, column, f"contains the control character U+{ord(control):04X}", "bad_cell")
     try:
         column = "name"
         name = ClientName(values["name"].strip(" "))
@@ -139,5 +140,5 @@ def _person(line: int, columns: list[str], cells: list[str]) -> Person | Refused
         column = "mail"
         mail = mail_address(values["mail"]) if values.get("mail", "").strip() else None
     except BadInput as error:
-        return RefusedRow(line, column, str(error), error.code)
-    return Person(line, name, roles, contact, mail)
+        return RefusedRow(row, column, str(error), error.code)
+    return Person(row, name, roles, contact, mail)
