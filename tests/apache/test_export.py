@@ -561,6 +561,32 @@ def test_every_file_that_it_names_is_there() -> None:
         assert PurePosixPath(named) in files
         assert f'"${{mutualgate_dir}}/{named}"' in files[PurePosixPath("mutualgate.conf")].decode()
     assert PurePosixPath("trust/authority-our-own.pem") in files
+    assert files[PurePosixPath("trust/crl-our-own.pem")] == ca.crl_pem()
+    assert files[PurePosixPath("refresh-crls")].decode().count("our-own") == 2
+    assert all(PurePosixPath(f"mutualgate-crls.{kind}") in files for kind in ("service", "timer", "cron"))
+
+
+def test_only_those_who_sign_clients_are_named_in_the_handshake() -> None:
+    root, issuing = Ca.root(), Ca.root("issuing")
+    listed = Authority("issuing", issuing.pem, crl_pem=issuing.crl_pem(), crl_url="http://127.0.0.1:8480/crl/i.crl")
+    files = export(example(authorities=(Authority("root", root.pem, issues_clients=False), listed)))
+    assert files[PurePosixPath("trust/names.pem")] == issuing.pem
+    assert files[PurePosixPath("trust/authorities.pem")] == root.pem + issuing.pem
+    assert "crl-root" not in files[PurePosixPath("refresh-crls")].decode(), "it has no list"
+
+
+def test_where_it_listens_and_where_requests_go() -> None:
+    assert "<VirtualHost *:443>" in text(example())
+    assert "<VirtualHost 10.0.0.1:8443>" in text(example(listen="10.0.0.1:8443"))
+    for upstream in ("http://127.0.0.1:8080/app", "http://127.0.0.1:8080/app/"):
+        assert 'ProxyPass "/" "http://127.0.0.1:8080/app/" nocanon' in text(example(upstream=upstream))
+
+
+def test_every_list_is_looked_at_where_there_are_all() -> None:
+    ca = Ca.root()
+    assert "    SSLCARevocationCheck chain\n" in text(
+        example(authorities=(Authority("a", ca.pem, crl_pem=ca.crl_pem()),))
+    )
 
 
 def test_without_lists_it_says_that_nobody_looks() -> None:
@@ -581,6 +607,7 @@ def test_a_root_without_a_list_does_not_lock_everybody_out() -> None:
     adopted = Authority("adopted", Ca.root("adopted").pem)
     what = replace(what, authorities=(*what.authorities, adopted))
     assert "    SSLCARevocationCheck leaf no_crl_for_cert_ok\n" in text(what)
+    assert "no_crl_for_cert_ok: adopted came without a list" in text(what)
     assert "no list came with them: adopted" in text(what, "README.txt").replace("\n    ", " ")
 
 
@@ -588,11 +615,16 @@ def test_one_authority_is_named_to_the_service() -> None:
     assert 'RequestHeader set Mutualgate-Authority "ours"' in text(example())
 
 
+NAMED = Ca.root()
+OTHERWISE = replace(NAMED, certificate=Ca.root("Another name").certificate)
+"""The same key under another name."""
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"upstream": "https://127.0.0.1:8443"}, "not supported"),
-        ({"upstream": "127.0.0.1:8080"}, "not supported"),
+        ({"upstream": "https://127.0.0.1:8443"}, "'https' in 'https://127.0.0.1:8443' is not supported"),
+        ({"upstream": "127.0.0.1:8080"}, "'no scheme' in '127.0.0.1:8080' is not supported"),
         ({"upstream": "http://127.0.0.1:8080/\nEvil on"}, "no address"),
         ({"upstream": "http://user@127.0.0.1"}, "no address"),
         ({"upstream": "http://127.0.0.1:99999"}, "no address"),
@@ -624,6 +656,7 @@ def test_one_authority_is_named_to_the_service() -> None:
         ({"authorities": (Authority("a b", Ca.root().pem), Authority("a-b", Ca.root().pem))}, "share a file"),
         ({"authorities": (Authority("a", Ca.root().pem, crl_pem=b"nothing"),)}, "no PEM revocation list"),
         ({"authorities": (Authority("a", Ca.root().pem, crl_pem=Ca.root().crl_pem()),)}, "not signed"),
+        ({"authorities": (Authority("a", NAMED.pem, crl_pem=OTHERWISE.crl_pem()),)}, "not signed"),
         ({"authorities": (Authority("a", Ca.root().pem, crl_url="http://x/$(id)"),)}, "no address"),
         (
             {"authorities": tuple(Authority(f"a{n}", Ca.root("x" * 60 + str(n)).pem) for n in range(220))},

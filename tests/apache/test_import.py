@@ -750,6 +750,56 @@ def test_the_least_depth_of_an_authority_holds() -> None:
     assert "one number for all paths" in whys(part, "SSLVerifyDepth")[0]
 
 
+def other_host(*lines: str) -> str:
+    return vhost("ServerName other.example.com", *BASIC[1:], *lines)
+
+
+def test_a_depth_that_is_less_elsewhere_is_named_where_it_is_more() -> None:
+    same = imported(vhost(*BASIC, "SSLVerifyDepth 3") + other_host("SSLVerifyDepth 3"))
+    assert same.left == ()
+    for deep, option in (("9", "3"), ("3", "2")):
+        result = imported(vhost(*BASIC, f"SSLVerifyDepth {deep}") + other_host("SSLVerifyDepth 2"))
+        assert [left.line for left in result.left] == [9]
+        assert f"--depth {option}," in result.left[0].do
+    none = imported(vhost(*BASIC) + other_host("SSLVerifyDepth 0"))
+    assert [left.line for left in none.left] == [18]
+    assert "Pin each of them" in none.left[0].do
+    assert len({*none.commands}) == 1
+    assert imported(vhost(*BASIC, "SSLVerifyDepth 4")).commands[0].endswith("--depth 3")
+
+
+def test_a_depth_is_of_those_who_trust_an_authority() -> None:
+    result = imported(vhost(*BASIC, "SSLVerifyDepth 3") + other_host("SSLCACertificateFile /etc/ssl/b.pem"))
+    assert [line.split("/etc/ssl/")[1] for line in result.commands] == ["rootCA.pem --depth 2", "b.pem --depth 0"]
+
+
+def test_who_asks_nobody_trusts_nobody() -> None:
+    silent = ("ServerName s.example.com", *TLS[1:], "SSLCACertificateFile /etc/ssl/b.pem", "ProxyPass / http://h/")
+    result = imported(vhost(*BASIC) + vhost(*silent))
+    assert [route.roles for site in parse(result.toml).sites for route in site.routes] == [(), ()]
+
+
+def test_a_role_stands_for_an_authority_where_nothing_else_says_who_may() -> None:
+    parts = ("<Location /named>", f"Require expr {CN} == 'alice'", "</Location>",
+             "<Location /open>", "Require all granted", "</Location>",
+             "<Location /roles>", "Require expr %{SSL_CLIENT_S_DN_OU} == 'ops'", "</Location>")  # fmt: skip
+    first = vhost(*TLS, "SSLVerifyClient optional", "ProxyPass / http://h/", *parts)
+    result = imported(first + other_host("SSLCACertificateFile /etc/ssl/b.pem"))
+    sites = parse(result.toml).sites
+    assert {route.path: (route.roles, route.clients) for route in sites[0].routes} == {
+        "/": ((), ()),
+        "/named": ((), ("alice",)),
+        "/roles": (("ops",), ()),
+    }
+    assert sites[1].routes[0].roles == ("import-other",)
+
+
+def test_without_an_authority_there_is_a_first_client_to_add() -> None:
+    bare = tuple(line for line in BASIC if "SSLCACertificateFile" not in line)
+    assert imported(vhost(*bare)).commands == ("mutualgate client add NAME",)
+    assert imported(vhost(*bare, "SSLVerifyClient none")).commands == ()
+
+
 def test_plain_http_that_redirects_is_carried() -> None:
     plain = vhost("ServerName shop.example.com", "Redirect permanent / https://shop.example.com/", address="*:80")
     result = imported(plain + vhost(*BASIC))
@@ -842,6 +892,81 @@ def test_only_the_first_site_has_an_address() -> None:
         ("other", ("www.other.example.com",)),
     ]
     assert any("clients name no address" in why for why in whys(result, "ServerAlias 10.0.0.2"))
+
+
+def test_sites_are_called_after_their_first_names() -> None:
+    hosts = ("www.a.example", "a.other.example", "a.third.example", "::")
+    text = "".join(vhost(f"ServerName {host}", *BASIC[1:]) for host in (hosts[3], *hosts[:3]))
+    assert [site.name for site in parse(imported(text).toml).sites] == ["site", "a", "a-2", "a-3"]
+
+
+def test_upstreams_are_called_after_their_hosts_and_equal_ones_are_one() -> None:
+    lines = ("ProxyPass /a https://h/a", "ProxyPass /b https://h/b timeout=5", "ProxyPass /c https://h/c",
+             "ProxyPass /d h2c://[::]/d", "ProxyPass /e h2c://demo/e")  # fmt: skip
+    found = config(*TLS, *lines)
+    assert [one.name for one in found.upstreams] == ["h", "h-2", "service", "demo-2"]
+    assert [str(route.upstream) for route in found.sites[0].routes] == ["h", "h-2", "h", "service", "demo-2"]
+
+
+@pytest.mark.parametrize(
+    ("word", "mode", "why"),
+    [
+        ("optional_no_ca", Mode.OPTIONAL, "that it cannot verify"),
+        ("sometimes", Mode.REQUIRED, "does not know this word"),
+    ],
+)
+def test_a_word_that_it_cannot_follow_is_named(word: str, mode: Mode, why: str) -> None:
+    result = imported(vhost(*BASIC, f"SSLVerifyClient {word}"))
+    assert parse(result.toml).sites[0].client_certificate is mode
+    assert [why in left.why for left in result.left] == [True]
+
+
+def test_a_site_has_the_certificate_that_it_is_given() -> None:
+    (site,) = config("ServerName shop.example.com", "SSLEngine on", "ProxyPass / http://h/").sites
+    assert (site.certificate, site.key) == (None, None)
+    (site,) = config(
+        "ServerName shop.example.com", "SSLEngine on", "SSLCertificateKeyFile a.key", "ProxyPass / http://h/"
+    ).sites
+    assert (site.certificate, site.key) == (None, None)
+    (site,) = config(
+        "ServerName shop.example.com", "SSLEngine on", "SSLCertificateFile a.pem", "ProxyPass / http://h/"
+    ).sites
+    assert site.certificate == site.key == Path("/etc/apache2/a.pem")
+
+
+def test_the_gate_listens_where_httpd_did() -> None:
+    other = tuple(line.replace("shop.", "b.") for line in BASIC)
+    third = tuple(line.replace("shop.", "c.") for line in BASIC)
+    result = imported(vhost(*BASIC) + vhost(*other, address="10.0.0.1:443") + vhost(*third, address="10.0.0.1:8443"))
+    assert [str(address) for address in parse(result.toml).gate.listen] == ["0.0.0.0:443", "10.0.0.1:8443"]
+    assert result.left == ()
+
+
+@pytest.mark.parametrize("address", ["::1:443", "10:443", "host.example.com:443"])
+def test_where_the_gate_cannot_listen_is_named(address: str) -> None:
+    result = imported(vhost(*BASIC, address=address))
+    (left,) = result.left
+    assert (left.why[:24], left.do) == ("as a place to listen: fo", "Set it by hand.")
+    assert "listen" not in result.toml
+
+
+def test_plain_http_has_a_place_of_its_own() -> None:
+    both = vhost("ServerName shop.example.com", "Redirect / https://shop.example.com/") + vhost(*BASIC)
+    assert "plain_listen" not in imported(both).toml
+    outside = imported("Redirect / https://shop.example.com/\nListen 443\n" + vhost(*BASIC, address="*"))
+    assert "plain_listen" not in outside.toml
+
+
+def test_nothing_that_was_not_there_is_written() -> None:
+    toml = imported(vhost(*BASIC)).toml
+    assert [line for line in toml.splitlines() if line.startswith("[")] == ["[gate]", "[[sites]]", "[[sites.routes]]"]
+    assert "No virtual host" not in toml
+    quick = imported(vhost(*BASIC, "RequestReadTimeout body=0,MinRate=500")).toml
+    assert "[gate.timeouts]" not in quick
+    assert "slow_grace" not in quick
+    none = imported(vhost(*TLS))
+    assert none.toml.endswith("# No virtual host could be carried over: this is a gate before its demo service.\n")
+    assert none.commands == ()
 
 
 def test_a_name_belongs_to_one_site() -> None:

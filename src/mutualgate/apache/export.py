@@ -136,7 +136,6 @@ def _values(what: Input) -> dict[str, object]:
     return {
         "upstream": what.upstream,
         "upstream_slash": what.upstream.rstrip("/") + "/",
-        "upstream_reverse": what.upstream.rstrip("/") + "/",
         "directory": str(what.directory),
         "directory_sh": shlex.quote(str(what.directory)),
         "this_file": str(what.directory / "mutualgate.conf"),
@@ -311,7 +310,7 @@ def _check_list(authority: Authority, crl_pem: bytes, certificate: x509.Certific
 
 def _slug(name: str) -> str:
     """`name` as a part of a file name."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "authority"
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _joined(parts: Iterable[bytes]) -> bytes:

@@ -151,7 +151,7 @@ class _Rule:
             self.value = f"{self.value}, {edit.value}"
         elif self.value is None and self.added is None:
             self.added = edit.value
-        elif edit.appends and self.added is not None:
+        elif edit.appends:
             self.added = f"{self.added}, {edit.value}"
         else:
             return False

@@ -174,8 +174,7 @@ def _finished(
     of_pool = _options(settings)
     of_members = _options((member, options) for member, _, options in members)
     drained = tuple(dict.fromkeys(address for member, address, options in members if _is_out(member, options, report)))
-    weights = {value for key, value in ((k, v) for _, _, o in members for k, v in _pairs(o)) if key == "loadfactor"}
-    if len(weights | ({"1"} if len(weights) < len(members) else set())) > 1:
+    if len({dict(_pairs(options)).get("loadfactor", "1") for _, _, options in members}) > 1:
         for member, _, options in members:
             if any(key == "loadfactor" for key, _ in _pairs(options)):
                 report.leave(

@@ -37,4 +37,5 @@ def shortened(text: str) -> str:
     """`text` on one line of a report, without the passwords in it."""
     line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
     line = re.sub(r"((?:password|passphrase|secret)[ =]).*", r"\1...", line, flags=re.IGNORECASE)
+    line = re.sub(r"://[^/@ ]*@", "://...@", line)
     return line if len(line) <= 100 else line[:97] + "..."
