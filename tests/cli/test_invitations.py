@@ -123,7 +123,9 @@ def test_what_waits_is_shown_and_approved(cli: Run, installed: Installation) -> 
         assert part in text
     assert "self-signed" in cli("invitation", "show", "3").out
     assert "has a certificate until" in cli("invitation", "approve", "1").out
+    assert "the gate has not seen it yet" in cli("invitation", "show", "1").out
     assert cli("invitation", "decline", "2").code == 0
+    assert "the gate" not in cli("invitation", "show", "2").out
     assert "own certificate" in cli("invitation", "approve", "3").out
     assert cli("invitation", "approve", "2").code == 2
     assert len(cli("client", "show", "anna", "--json").json["credentials"]) == 1

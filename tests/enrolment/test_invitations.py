@@ -698,5 +698,6 @@ def test_it_is_seen_when_the_gate_first_admits_what_came_of_it(
     first = clock.now + timedelta(minutes=1)
     sighting(invited.client.id, "", first)
     assert use.progress(invited.token).seen == first
+    assert invitations.came_of(invited.invitation.id).seen == first
     sighting(invited.client.id + 1, "", first + timedelta(days=1))  # it is somebody else's since
     assert use.progress(invited.token).seen is None

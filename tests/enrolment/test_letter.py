@@ -72,7 +72,7 @@ def letter(template: str = OURS, **other: Any) -> tuple[str, str]:
 def test_it_says_what_to_do() -> None:
     subject, text = letter()
     assert subject == "Your invitation to Example Ltd"
-    for part in ("https://gate.example/join/TOKEN", "abcd-efgh-jkmn", "01 June 2026, 12:00 UTC", "second code", "anna"):
+    for part in ("https://gate.example/join/TOKEN", "abcd-efgh-jkmn", " 1 June 2026, 12:00 UTC", "second code", "anna"):
         assert part in text
     plain = letter(second_factor=False, code=None)[1]
     assert "second code" not in plain

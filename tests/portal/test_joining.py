@@ -114,6 +114,31 @@ def test_curl_is_told_the_next_command(portal: "ASGIApp", services: Services) ->
     shown = ask(portal, f"/join/{invited.token}", refused([own().der], "unknown_issuer"), accept=TEXT)
     assert "Self-signed, P-256" in shown.text
     assert f"  curl --cert own.pem --key own.key -X POST https://gate.test/join/{invited.token}/own\n" in shown.text
+    # Pages offer more where there are more.
+    assert "In a browser, the same address offers more ways. It works until 8 June 2026" in " ".join(told.text.split())
+    by_hand = invite(services, "bob", ways=[Way.CSR, Way.OWN, Way.COMMAND])
+    bobs = ask(portal, f"/join/{by_hand.token}", accept=TEXT).text
+    assert "In a browser" not in bobs
+    assert "It works until 8 June 2026" in bobs
+
+
+@pytest.mark.parametrize("accept", [TEXT, JSON, HTML])
+def test_whose_client_is_suspended_is_told_so_at_once(portal: "ASGIApp", services: Services, accept: str) -> None:
+    """Not when a key was made already."""
+    invited = invite(services)
+    services.clients.suspend("ann")
+    for path in ("", "/page", "/csr"):
+        answer = ask(portal, f"/join/{invited.token}{path}", accept=accept)
+        assert answer.status == 409
+        assert "This client is suspended." in answer.text
+
+
+def test_commands_name_the_root_where_the_site_hangs_on_ours(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    for way in ("own", "csr"):
+        page = ask(portal, f"/join/{invited.token}/{way}")
+        assert "curl --cacert root.pem " in page.words
+        assert 'href="/join/root.pem"' in page.text
 
 
 def test_a_program_is_told_values(portal: "ASGIApp", services: Services) -> None:
@@ -133,6 +158,13 @@ def test_what_was_shown_is_explained_and_asked_about(portal: "ASGIApp", services
     page = ask(portal, f"/join/{invited.token}", refused([laptop.der], "unknown_issuer"))
     assert "Use this certificate?" in page.words
     assert "Self-signed, P-256" in page.words
+    # A pin ends by itself, if the certificate does not end before.
+    for days, until in ((200, "18 December 2026"), (900, "4 July 2027")):
+        one = pki.leaf(None, "laptop", days=days)
+        for path in ("", "/own"):
+            words = ask(portal, f"/join/{invited.token}{path}", refused([one.der], "unknown_issuer")).words
+            assert f"it lets you in as ann, until {until}. It vouches" in words
+            assert "so that one renewed with the same key needs no new invitation, until 4 July 2027" in words
     digest = re.search(r'name="fingerprint" value="([0-9a-f]{64})"', page.text)
     assert digest is not None
     assert digest[1] == laptop.certificate.fingerprint(hashes.SHA256()).hex()
@@ -356,7 +388,7 @@ def test_a_certificate_that_was_shown_is_used_after_it_was_asked(portal: "ASGIAp
     ((pin, _),) = services.pins.list("ann")
     assert (pin.kind, pin.digest.hex()) == ("certificate", fingerprint(laptop))
     page = ask(portal, f"/join/{invited.token}/done", admitted("ann", [laptop.der], client_id=invited.client.id))
-    assert "Your own certificate now lets you in as ann." in page.words
+    assert "Your own certificate now lets you in as ann, until 1 June 2027." in page.words
 
 
 def test_curl_uses_its_own_with_one_command(portal: "ASGIApp", services: Services) -> None:

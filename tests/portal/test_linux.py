@@ -201,6 +201,8 @@ def test_a_site_with_a_certificate_of_its_own_has_no_root_to_hand_out(services: 
     assert "BEGIN CERTIFICATE" not in script
     assert "own_root=no" in script
     assert "--root-sha256" not in ask(portal, f"/join/{invited.token}/linux", accept=TEXT).text
+    for way in ("own", "csr"):
+        assert "root.pem" not in ask(portal, f"/join/{invited.token}/{way}").text
 
 
 def test_only_a_program_with_a_request_hands_one_in(services: Services, portal: "ASGIApp") -> None:

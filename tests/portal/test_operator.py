@@ -201,7 +201,9 @@ def test_what_was_handed_in_is_shown_before_it_is_approved(portal: "ASGIApp", se
     assert services.clients.show("berta").credentials == ()
     assert post(portal, f"/invitations/{ids[0]}/approve").status == 303
     assert len(services.clients.show("berta").credentials) == 1
+    assert "First seen at the gate not yet" in get(portal, f"/invitations/{ids[0]}").words
     post(portal, f"/invitations/{ids[1]}/decline")
+    assert "First seen" not in get(portal, f"/invitations/{ids[1]}").words
     assert services.invitations.get(ids[1]).invitation.state == "declined"
     assert "waiting" not in get(portal, "").words
     assert post(portal, f"/invitations/{ids[0]}/approve").status in (409, 410)

@@ -149,6 +149,7 @@ def show(number: Number, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
     with services(Folder(dir)) as all_of_it:
         opened = all_of_it.invitations.get(number)
         handed_in = all_of_it.invitations.handed_in(number)
+        came = all_of_it.invitations.came_of(number)
         now = all_of_it.clock()
     invitation = opened.invitation
     lines = [
@@ -179,6 +180,15 @@ def show(number: Number, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
             "spki": handed_in.spki,
             "remarks": list(handed_in.remarks),
         }
+    facts["not_after"] = None if came.not_after is None else came.not_after.isoformat()
+    facts["seen"] = None if came.seen is None else came.seen.isoformat()
+    if came.not_after is not None and invitation.closed is not None:
+        seen = f"saw it first on {came.seen:%Y-%m-%d %H:%M}" if came.seen else "has not seen it yet"
+        lines += [
+            "",
+            f"used on {invitation.closed:%Y-%m-%d %H:%M} UTC; what came of it counts until {came.not_after:%Y-%m-%d}; "
+            f"the gate {seen}",
+        ]
     if invitation.state == "waiting":
         lines += ["", f"mutualgate invitation approve {number}, or: mutualgate invitation decline {number}"]
     emit(facts, "\n".join(lines), json)

@@ -64,10 +64,13 @@ class InvitationUse:
         """The invitation that `secret` (a token or a short code) opens; that alone uses nothing up.
 
         Raises `NotFound` (`invitation_unknown`), `Conflict` for one that is used, expired, revoked, declined or locked
-        (`invitation_…`), `Unavailable` (`too_many_tries`) for a peer that was wrong too often.
+        (`invitation_…`) and for a client that is suspended, `Unavailable` (`too_many_tries`) for a peer that was wrong
+        too often.
         """
         opened = self._find(secret, peer)
         check_open(opened.invitation, self._store.clock(), may_wait=True)
+        with for_visitors():
+            states.check_usable(opened.client)
         return opened
 
     def sign(self, secret: str, csr: bytes, *, way: Way, peer: str, factor: str | None = None) -> Outcome:
@@ -136,8 +139,8 @@ class InvitationUse:
         if invitation.state is not InvitationState.USED:
             check_open(invitation, now, may_wait=True)
         with self._store.reading() as tx:
-            not_after, seen = came_of(tx, invitation)
-        return Progress(invitation.state, invitation.way, opened.client, not_after, seen)
+            came = came_of(tx, invitation)
+        return Progress(invitation.state, invitation.way, opened.client, came.not_after, came.seen)
 
     def _find(self, secret: str, peer: str) -> Opened:
         now = self._store.clock()

@@ -36,7 +36,7 @@ from mutualgate.store.invitations import NewInvitation
 
 if TYPE_CHECKING:
     from mutualgate.enrolment.handed_in import HandedIn
-    from mutualgate.enrolment.outcome import Outcome
+    from mutualgate.enrolment.outcome import CameOf, Outcome
     from mutualgate.enrolment.signing import Signer
 
 
@@ -192,6 +192,13 @@ class Invitations:
         with self._store.reading() as tx:
             invitation = by_id(tx, id).invitation
             return describe(invitation, tx.invitations.submitted(id) or b"", self._store.clock())
+
+    def came_of(self, id: int) -> "CameOf":
+        """Until when what came out of it counts, and when the gate first admitted it. Raises `NotFound`."""
+        from mutualgate.enrolment.outcome import came_of
+
+        with self._store.reading() as tx:
+            return came_of(tx, by_id(tx, id).invitation)
 
     def revoke(self, id: int) -> Opened:
         """Takes back one that is not used. Raises `NotFound`, `Conflict`."""

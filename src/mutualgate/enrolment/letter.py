@@ -112,7 +112,7 @@ def fill(
         "link": link,
         "code": code,
         "second_factor": second_factor,
-        "expires": f"{expires:%d %B %Y, %H:%M} UTC",
+        "expires": f"{expires.day} {expires:%B %Y, %H:%M} UTC",
     }
     try:
         title = " ".join(environment.from_string(subject).render(values).split())

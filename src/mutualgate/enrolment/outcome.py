@@ -57,7 +57,7 @@ def accept_own(tx: Transaction, signer: Signer, opened: Opened, leaf: Material, 
         at=now,
         by=holder(invitation),
         kind=invitation.pin_kind or PinKind.CERTIFICATE,
-        not_after=None if invitation.validity is None else now + min(invitation.validity, pins.LONGEST_LIFE),
+        not_after=pin_ends(invitation, now),
         replaces=invitation.replaces_pin,
         overlap=None if invitation.replaces_pin is None else signer.policy.renewal_overlap,
     )
@@ -72,21 +72,35 @@ def accept_own(tx: Transaction, signer: Signer, opened: Opened, leaf: Material, 
     return Outcome(active(client), pin=pin)
 
 
+def pin_ends(invitation: Invitation, now: datetime) -> datetime:
+    """When a pin that it makes now ends; that of a certificate no later than the certificate."""
+    return now + min(invitation.validity or pins.DEFAULT_LIFE, pins.LONGEST_LIFE)
+
+
 def pin_of(tx: Transaction, invitation: Invitation) -> Pin | None:
     """The pin that came out of it."""
     return None if invitation.pin is None else tx.pins.get(invitation.pin)
 
 
-def came_of(tx: Transaction, invitation: Invitation) -> tuple[datetime | None, datetime | None]:
-    """Until when what came out of it counts, and when the gate first admitted it."""
+@dataclass(frozen=True)
+class CameOf:
+    """Until when what came out of an invitation counts, and when the gate first admitted it."""
+
+    not_after: datetime | None = None
+    seen: datetime | None = None
+
+
+def came_of(tx: Transaction, invitation: Invitation) -> CameOf:
+    """What came out of it."""
     client = invitation.client
     if invitation.credential is not None:
         credential = tx.credentials.get(invitation.credential)
         if credential is not None:
-            return credential.not_after, tx.invitations.seen(client, fingerprint=credential.fingerprint, spki=None)
+            seen = tx.invitations.seen(client, fingerprint=credential.fingerprint, spki=None)
+            return CameOf(credential.not_after, seen)
     pin = pin_of(tx, invitation)
     if pin is not None:
         whole = pin.kind is PinKind.CERTIFICATE
         seen = tx.invitations.seen(client, fingerprint=pin.digest if whole else None, spki=None if whole else pin.spki)
-        return pin.not_after, seen
-    return None, None
+        return CameOf(pin.not_after, seen)
+    return CameOf()

@@ -122,8 +122,8 @@ class PartnerInvitations:
             listed = []
             for one in page.invitations:
                 names = [member.name for member in tx.members.of_client(one.client.id) if member.partner == owner.id]
-                not_after, seen = came_of(tx, one.invitation)
-                listed.append(Listed(one, names[0] if names else "", not_after, seen))
+                came = came_of(tx, one.invitation)
+                listed.append(Listed(one, names[0] if names else "", came.not_after, came.seen))
         return Page(tuple(listed), page.total, page.before)
 
     def get(self, partner: str, id: int) -> Opened:

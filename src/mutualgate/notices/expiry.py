@@ -153,7 +153,7 @@ class Expiry:
         if one.kind not in (*_OF_CLIENTS, ExpiryKind.PARTNER_CA, ExpiryKind.PARTNER_LIST):
             return
         verb = "ends" if one.ends > now else "ended"
-        lines = [f"The {_words(one)} {verb} on {one.ends:%d %B %Y at %H:%M} UTC."]
+        lines = [f"The {_words(one)} {verb} on {one.ends.day} {one.ends:%B %Y at %H:%M} UTC."]
         if one.detail and one.kind is not ExpiryKind.CREDENTIAL:
             lines.append(f"It is: {one.detail}")
         url = self._renew_url()

@@ -3,6 +3,7 @@
 from starlette.responses import Response
 from starlette.routing import Route
 
+from mutualgate.enrolment.opening import Opened
 from mutualgate.enrolment.outcome import Outcome
 from mutualgate.errors import BadInput, Conflict
 from mutualgate.model.invitation import Way
@@ -11,7 +12,8 @@ from mutualgate.portal.asked import CSR_TYPES, Asked
 from mutualgate.portal.desk import Desk
 from mutualgate.portal.invited import label, opened_for, outcome_document, sign
 from mutualgate.portal.joining import invitation_text
-from mutualgate.portal.problems import problem_of
+from mutualgate.portal.machines import trusted_root
+from mutualgate.portal.problems import Problem, problem_of
 from mutualgate.portal.systems import machine
 from mutualgate.portal.ways import CHOICES
 from mutualgate.reading.bounded import MAX_FILE_BYTES
@@ -62,7 +64,19 @@ async def csr_way(asked: Asked) -> Response:
     opened = await opened_for(asked, Way.CSR)
     if asked.kind != "html":
         return answers.text(asked, invitation_text(asked, opened, [CHOICES[Way.CSR]], None))
-    return answers.page(asked, "csr.html.j2", opened=opened, wrong=None, typed="")
+    return await _csr_page(asked, opened, None, "")
+
+
+async def _csr_page(asked: Asked, opened: Opened, wrong: Problem | None, typed: str) -> Response:
+    return answers.page(
+        asked,
+        "csr.html.j2",
+        status=200 if wrong is None else wrong.status,
+        opened=opened,
+        own_root=await asked.call(trusted_root, asked) is not None,
+        wrong=wrong,
+        typed=typed,
+    )
 
 
 async def csr_given(asked: Asked) -> Response:
@@ -78,9 +92,8 @@ async def csr_given(asked: Asked) -> Response:
         if asked.kind != "html" or error.code.startswith("invitation_"):
             raise
         opened = await opened_for(asked, Way.CSR)
-        what = problem_of(error)
         kept = "" if error.code == "private_key_given" else typed
-        return answers.page(asked, "csr.html.j2", status=what.status, opened=opened, wrong=what, typed=kept)
+        return await _csr_page(asked, opened, problem_of(error), kept)
     if outcome.waiting:
         return answers.see_other(asked, asked.secret, "wait")
     return await arriving.finished(asked, outcome.signed)

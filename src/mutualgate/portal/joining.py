@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mutualgate.enrolment.opening import Opened
+from mutualgate.enrolment.outcome import pin_ends
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.invitation import InvitationState, Way
 from mutualgate.portal import answers, arriving, showing
@@ -23,6 +24,9 @@ from mutualgate.portal.ways import CHOICES, Choice
 
 CURL: Final = "curl --cert own.pem --key own.key"
 """As whoever shows a certificate of their own calls it."""
+
+_IN_BROWSERS: Final = {Way.PAGE, Way.APPLE, Way.WINDOWS}
+"""Ways that begin on a page: no command is all of them."""
 
 
 def routes(desk: Desk) -> list[Route]:
@@ -103,6 +107,7 @@ async def invitation(asked: Asked) -> Response:
         shown=shown,
         machine=mine,
         fitting=[choice.way for choice in ways if mine.fits(choice.way)],
+        own_ends=pin_ends(opened.invitation, asked.desk.clock()),
         in_already=_is_client(asked, opened),
         headers=await asked.desk.remember(asked),
     )
@@ -158,7 +163,6 @@ def invitation_text(asked: Asked, opened: Opened, ways: Sequence[Choice], shown:
         lines.append("CODE is the second code, which you were told on another way.")
     if invitation.approval:
         lines.append("An operator approves it before it lets you in.")
-    lines += [
-        f"In a browser, the same address offers more ways. It works until {answers.moment(invitation.expires)}.",
-    ]
+    more = "In a browser, the same address offers more ways. " if _IN_BROWSERS & set(invitation.ways) else ""
+    lines.append(f"{more}It works until {answers.moment(invitation.expires)}.")
     return "\n".join(lines)

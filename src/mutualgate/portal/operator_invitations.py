@@ -126,6 +126,7 @@ async def invitation(asked: Asked) -> Response:
         with services.store.reading() as tx:
             partner = None if owner is None else tx.partners.get(owner)
         values = {"invitation": opened.invitation, "client": opened.client, "submitted": submitted, "ways": WAYS}
+        values["came"] = services.invitations.came_of(id)
         values["partner"] = partner
         return {**values, "steps": _possible(opened.invitation.state)}
 

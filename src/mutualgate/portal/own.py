@@ -5,7 +5,8 @@ import hmac
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mutualgate.enrolment.outcome import Outcome
+from mutualgate.enrolment.opening import Opened
+from mutualgate.enrolment.outcome import Outcome, pin_ends
 from mutualgate.errors import BadInput, Conflict
 from mutualgate.model.invitation import Way
 from mutualgate.model.pin import PinKind
@@ -15,8 +16,9 @@ from mutualgate.portal.desk import Desk
 from mutualgate.portal.guard import Form
 from mutualgate.portal.invited import factor_of, opened_for, outcome_document
 from mutualgate.portal.joining import CURL, invitation_text, offered
-from mutualgate.portal.problems import problem_of
-from mutualgate.portal.systems import machine
+from mutualgate.portal.machines import trusted_root
+from mutualgate.portal.problems import Problem, problem_of
+from mutualgate.portal.showing import Shown
 from mutualgate.portal.ways import CHOICES
 
 
@@ -31,10 +33,23 @@ async def own_way(asked: Asked) -> Response:
     shown = offered(asked, opened)
     if asked.kind != "html":
         return answers.text(asked, invitation_text(asked, opened, [CHOICES[Way.OWN]], shown))
-    # Without one, the next request is to ask the browser anew.
+    return await _own_page(asked, opened, shown, None)
+
+
+async def _own_page(asked: Asked, opened: Opened, shown: Shown | None, wrong: Problem | None) -> Response:
+    # Without a certificate, the next request is to ask the browser anew.
     again = {answers.CLOSE: "yes"} if asked.visitor.shown is None else {}
-    mine = machine(asked.fields)
-    return answers.page(asked, "own.html.j2", opened=opened, shown=shown, machine=mine, wrong=None, headers=again)
+    return answers.page(
+        asked,
+        "own.html.j2",
+        status=200 if wrong is None else wrong.status,
+        opened=opened,
+        shown=shown,
+        own_ends=pin_ends(opened.invitation, asked.desk.clock()),
+        own_root=await asked.call(trusted_root, asked) is not None,
+        wrong=wrong,
+        headers=again,
+    )
 
 
 async def own_used(asked: Asked) -> Response:
@@ -69,16 +84,7 @@ async def own_used(asked: Asked) -> Response:
         if asked.kind != "html" or error.code.startswith("invitation_"):
             raise
         opened = await opened_for(asked, Way.OWN)
-        what = problem_of(error)
-        return answers.page(
-            asked,
-            "own.html.j2",
-            status=what.status,
-            opened=opened,
-            shown=offered(asked, opened),
-            machine=machine(asked.fields),
-            wrong=what,
-        )
+        return await _own_page(asked, opened, offered(asked, opened), problem_of(error))
     if asked.kind == "json":
         return outcome_document(asked, outcome)
     if asked.kind == "text":

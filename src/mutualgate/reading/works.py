@@ -112,7 +112,7 @@ def _dates(certificate: x509.Certificate, now: datetime) -> list[Finding]:
         )
         return [Finding("expired", Effect.FAILS, "everybody", sentence)]
     if begin > now:
-        sentence = f"It is not valid before {begin:%d %B %Y, %H:%M} UTC: wait, or set the clock that made it."
+        sentence = f"It is not valid before {_day(begin)}, {begin:%H:%M} UTC: wait, or set the clock that made it."
         return [Finding("not_yet_valid", Effect.FAILS, "everybody", sentence)]
     if end - now < timedelta(days=30):
         return [Finding("expires_soon", Effect.NOTE, "everybody", f"It expires on {_day(end)}.")]
@@ -290,7 +290,9 @@ def _pin(facts: Facts, now: datetime) -> Opening:
         return Opening(Way.PIN, False, wrong)
     if facts.is_ca and not facts.self_signed:
         return Opening(Way.PIN, True, "It can be pinned, but it is a CA's: pin the certificate that you connect with.")
-    return Opening(Way.PIN, True, "It can be pinned: this certificate itself lets you in, until it expires.")
+    return Opening(
+        Way.PIN, True, "It can be pinned: this certificate itself lets you in, until the pin ends or it expires."
+    )
 
 
 def _partner(facts: Facts, now: datetime) -> Opening:
