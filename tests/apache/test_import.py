@@ -277,6 +277,7 @@ def test_a_part_that_sends_others_away_is_shut() -> None:
     result = imported(vhost(*TLS, "ProxyPass / http://h/", *lines))
     assert {route.path: route.roles for route in parse(result.toml).sites[0].routes} == {"/": (), "/x": ("import-10",)}
     assert [left.directive for left in result.left] == [lines[2]]
+    assert "/x of shop goes to http://h:80, for role import-10." in result.carried
 
 
 @pytest.mark.parametrize(
@@ -319,6 +320,36 @@ def test_a_path_that_goes_nowhere_does_not_fall_to_the_service_above() -> None:
         assert found["/x"].roles, line
         assert found["/"].client_certificate is Mode.OFF
         assert whys(result, "ProxyPass /x")
+
+
+@pytest.mark.parametrize("path", ["/x;y", "/x*", "/x y", "/x/../y", "/%78"])
+@pytest.mark.parametrize("service", ["!", "ajp://127.0.0.1:8009/"])
+def test_nor_one_that_no_route_can_have(path: str, service: str) -> None:
+    line = f'ProxyPass "{path}" {service}'
+    result = imported(vhost(*TLS, line, "ProxyPass / http://127.0.0.1:8080/"))
+    (route,) = parse(result.toml).sites[0].routes
+    assert (route.path, route.roles) == ("/", ("import-7",))
+    assert any("no route can name" in why for why in whys(result, line))
+    alone = imported(vhost(*TLS, line, "ProxyPass /z http://127.0.0.1:8080/z"))
+    assert not parse(alone.toml).sites[0].routes[0].roles
+
+
+@pytest.mark.parametrize(
+    ("lines", "roles"),
+    [
+        (("JkMount /app/* tomcat", "ProxyPass /app !", "ProxyPass / http://h/"), {"/": (), "/app": ("import-7",)}),
+        (("JkMount /app|/* tomcat", "ProxyPass /app !", "ProxyPass / http://h/"), {"/": (), "/app": ("import-7",)}),
+        (("JkMount /app tomcat", "ProxyPass /app !", "ProxyPass / http://h/"), {"/": (), "/app": ("import-7",)}),
+        (("JkMount /* tomcat", "ProxyPass /app http://h/app"), {"/app": ()}),
+        (("JkMount /app/* tomcat", "JkWorkersFile workers.properties", "ProxyPass / http://h/"), {"/": ()}),
+    ],
+)
+def test_what_tomcat_had_by_mod_jk_goes_nowhere_else(lines: tuple[str, ...], roles: dict[str, tuple[str, ...]]) -> None:
+    result = imported(vhost(*TLS, *lines))
+    assert {route.path: route.roles for route in parse(result.toml).sites[0].routes} == roles
+    whole = " ".join(whys(result, "JkMount"))
+    assert ("no effect in httpd either" if roles == {"/": ()} else "no AJP") in whole
+    assert not whys(result, "JkWorkersFile")
 
 
 @pytest.mark.parametrize(
@@ -874,6 +905,9 @@ def test_a_name_that_it_cannot_serve_is_named(name: str) -> None:
     result = imported(vhost(*BASIC, f"ServerAlias {name}"))
     assert whys(result, "ServerAlias")
     assert parse(result.toml).sites[0].hosts == ("shop.example.com",)
+    first = imported(vhost(f"ServerName {name}", "ServerAlias a.example", *BASIC[1:]))
+    assert parse(first.toml).sites[0].hosts == ("a.example",)
+    assert all(left.do for left in first.left)
 
 
 def test_names_are_those_that_clients_say() -> None:

@@ -61,6 +61,7 @@ def test_a_redirect_is_read(line: str, inside: str | None, expected: tuple[objec
         ("Redirect old https://h", None, "is missing"),
         ("Redirect ./old https://h", None, "not a pattern"),
         ("RedirectMatch ^/o.d$ https://h", None, "not a pattern"),
+        ("RedirectMatch /old https://h", None, "not a pattern"),
     ],
 )
 def test_a_redirect_that_is_none_is_left(line: str, inside: str | None, why: str) -> None:
@@ -82,6 +83,7 @@ REST = "RewriteRule ^/a/(.*)$"
         ([], f"{REST} http://h/$1 [PROXY]", ("/a", "http://h", None, True, False)),
         ([], "RewriteRule ^/a(/|$) - [G]", ("/a", "", 410, True, False)),
         ([], "RewriteRule ^/a(/|$) - [GONE]", ("/a", "", 410, True, False)),
+        ([], "RewriteRule ^/a(/|$) - [FORBIDDEN]", ("/a", "", 403, True, False)),
         ([], "RewriteRule ^/a(/|$) - [R=400]", ("/a", "", 400, True, False)),
     ],
 )
@@ -165,6 +167,7 @@ UNKNOWN, CERTIFICATE = Grant(unknown=True), Grant(certificate=True)
         (["%{REMOTE_ADDR} !^10"], "RewriteRule ^ - [S=1]", UNKNOWN),
         (["%{REMOTE_ADDR} !^10"], "RewriteRule ^ - [E=far:1,L]", UNKNOWN),
         (["%{HTTP_USER_AGENT} x"], "RewriteRule ^ - [F]", UNKNOWN),
+        (["%{HTTP_USER_AGENT} x"], "RewriteRule ^ - [R=400]", UNKNOWN),
         ([], "RewriteRule ^ - [F]", UNKNOWN),
         (["%{REQUEST_METHOD} ^TRACE", "%{REMOTE_ADDR} x"], "RewriteRule ^ - [R=400]", UNKNOWN),
         (["%{REQUEST_METHOD} ^TRACE"], "RewriteRule ^ - [R=400]", OPEN),

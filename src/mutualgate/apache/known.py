@@ -18,6 +18,9 @@ SAME: Final = frozenset(
 # About the process and its modules, and what goes with something that is said elsewhere.
 QUIET: Final = frozenset(
     """
+    jkautoalias jkcertsindicator jkcipherindicator jkenvvar jkextractssl jkhttpsindicator jkkeysizeindicator jklogfile
+    jkloglevel jklogstampformat jkoptions jkrequestlogformat jksessionindicator jkshmfile jkwatchdoginterval
+    jkworkerproperty jkworkersfile
     accessfilename addcharset adddefaultcharset addlanguage addoutputfilter addtype browsermatch coredumpdirectory
     defaultruntimedir errorlog group listenbacklog loadmodule logformat loglevel maxclients maxconnectionsperchild
     maxrequestsperchild maxrequestworkers maxspareservers maxsparethreads mimemagicfile minspareservers

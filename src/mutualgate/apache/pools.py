@@ -304,7 +304,7 @@ _QUIET: Final = frozenset(
 REFUSED: Final = {
     "ajp": (
         "the gate speaks no AJP",
-        "Give Tomcat or Jetty an HTTP connector on 127.0.0.1, and add the route with its address.",
+        "Give Tomcat or Jetty an HTTP connector on 127.0.0.1, write its address here instead, and import again.",
     ),
     **{
         scheme: ("the gate speaks no such protocol", "Put an HTTP server in between, and add the route.")

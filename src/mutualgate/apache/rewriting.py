@@ -108,7 +108,7 @@ def rewrite(d: Directive, conditions: Sequence[Directive], report: Report) -> li
         report.leave(d, *PATTERN)
         return []
     paths, url, keeps_rest, alone = found
-    if proxied and (alone or not keeps_rest):
+    if proxied and not keeps_rest:
         report.leave(d, "a route passes on a path with all below it, and this is about one path", PATTERN[1])
         return []
     return [Target(d, path, url, (), status, keeps_rest, alone, upgrades) for path in paths]
@@ -126,7 +126,7 @@ def barrier(d: Directive, conditions: Sequence[Directive]) -> Grant:
         return OPEN
     if not refuses and all(same_for_everybody(" ".join(condition.args[:2])) for condition in real):
         return OPEN
-    if refuses and real and all(_about_methods(condition) for condition in real):
+    if real and all(_about_methods(condition) for condition in real):
         return OPEN
     asks = len(real) == 1 and _without_certificate(real[0])
     return Grant(certificate=asks, unknown=not asks, because=(d,))

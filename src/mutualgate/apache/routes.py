@@ -114,9 +114,7 @@ class Routes:
             if route is None:
                 routes += self.elsewhere(target, targets) if path == target.path else []
                 continue
-            try:
-                UrlPath().read(path, HERE)
-            except Unfit as unfit:
+            if unfit := _unfit(path):
                 here = [area for area in areas if area.path == path]
                 asked = [asked for area in here if (asked := all_of([area.always, asked_by(area.directive)])) != OPEN]
                 at = here[0].directive if here else target.directive
@@ -250,7 +248,9 @@ class Routes:
         pool = next((r.pool for t in above if (r := self.leading(t.path, t)) and r.pool), None)
         shut = ""
         routes = []
-        if pool is not None:
+        if pool is not None and _unfit(target.path):
+            self.host.shut.append(Grant(unknown=True, because=(d,)))
+        elif pool is not None:
             role = f"import-{d.place.line}"
             shut = f" Until then {target.path} is shut: no client has the role {role}."
             comment = f"{d.place}: {shortened(d.text)}"
@@ -375,6 +375,15 @@ class Routes:
         if route.pool is not None:
             route.request = fields.rules(edits, "request", self.report)
             route.identity = fields.dialects([*self.host.said, *(one for area in areas for one in area.said)])
+
+
+def _unfit(path: str) -> Unfit | None:
+    """Why no route can have the path."""
+    try:
+        UrlPath().read(path, HERE)
+    except Unfit as unfit:
+        return unfit
+    return None
 
 
 def _scheme(url: str) -> str:

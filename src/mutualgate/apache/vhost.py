@@ -101,7 +101,7 @@ class VirtualHost:
     """Where mod_rewrite, and a Redirect within `<Location>`, send requests: httpd asks them first."""
     targets: list[Target] = field(default_factory=list)
     redirects: list[Target] = field(default_factory=list)
-    """`Redirect` outside of `<Location>`: httpd asks them last."""
+    """`Redirect` outside of `<Location>`, and JkMount: httpd asks them last."""
     reverses: list[tuple[Directive, str]] = field(default_factory=list)
     edits: list[Edit] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
@@ -244,6 +244,9 @@ class _Reader:
                 self.proxy(d, None, host)
             case "proxypassmatch" if len(d.args) > 1:
                 self.proxy_match(d, None, host)
+            case "jkmount" if d.arg(0).startswith("/"):  # Tomcat by AJP, as ProxyPass has it
+                path = d.arg(0).removesuffix("/*").removesuffix("|") or "/"
+                host.redirects.append(Target(d, path.rstrip("/") or "/", f"ajp://{d.arg(1)}"))
             case "proxypassreverse":
                 host.reverses.append((d, d.arg(0)))
             case "balancermember":
