@@ -44,6 +44,7 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "enrolment/outcome.py": ("enrolment/test_invitations.py", "as enrolment/invitation_use.py"),
     "enrolment/own.py": ("enrolment/test_invitations.py", "as enrolment/opening.py"),
     "enrolment/signing.py": ("enrolment/test_service.py", "a part of the services that lives in their transactions"),
+    "reading/meant.py": ("reading/test_explain.py", "what is explained is what is meant"),
     "reading/about.py": ("reading/test_explain.py", "a certificate is explained as a whole"),
     "reading/works.py": ("reading/test_explain.py", "as reading/about.py"),
     "reading/crl.py": ("authorities/test_crl.py", "asserted of lists of authorities that are adopted"),

@@ -3,6 +3,7 @@ from datetime import timedelta
 import pki
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from mutualgate.errors import BadInput
 from mutualgate.model.certificate import signed
@@ -47,6 +48,12 @@ def test_what_holds_more_than_the_ca_is_refused() -> None:
     with pytest.raises(BadInput, match="2 certificates"):
         ca.read(root.pem + pki.ca("issuing", parent=root).pem, "ca.pem", pki.NOW)
     assert ca.read(root.pem + root.pem, "ca.pem", pki.NOW).self_signed
+
+
+def test_a_ca_is_taken_as_windows_hands_it_out() -> None:
+    root = pki.ca("root")
+    packed = pkcs7.serialize_certificates([root.certificate], Encoding.DER)
+    assert ca.read(packed, "ca.p7b", pki.NOW).der == root.der
 
 
 def test_what_is_odd_is_said() -> None:

@@ -2,7 +2,16 @@ from datetime import timedelta
 
 import pki
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    pkcs7,
+    pkcs12,
+)
 
 from mutualgate.errors import BadInput
 from mutualgate.partners import material
@@ -36,9 +45,46 @@ def test_a_certificate_in_words() -> None:
 @pytest.mark.parametrize("password", [None, "secret"])
 def test_a_private_key_is_refused_in_any_form(password: str | None) -> None:
     leaf = pki.leaf(None)
-    for data in (pki.key_pem(leaf.key, password) + leaf.pem, leaf.key.private_bytes(
+    public = leaf.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    private = pki.key_pem(leaf.key, password)
+    for data in (private + leaf.pem, public + private, leaf.key.private_bytes(
         Encoding.DER, PrivateFormat.PKCS8, NoEncryption())):  # fmt: skip
         with pytest.raises(BadInput) as refused:
             material.read(data, "both.pem")
-        assert refused.value.code == "private_key"
+        assert refused.value.code == "private_key_given"
         assert "new key" in str(refused.value)
+
+
+CA = pki.ca("Somebody's CA")
+LEAF = pki.leaf(CA)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        LEAF.der,
+        CA.pem + LEAF.pem,
+        pkcs7.serialize_certificates([CA.certificate, LEAF.certificate], Encoding.DER),
+        pkcs7.serialize_certificates([CA.certificate, LEAF.certificate], Encoding.PEM),
+        pkcs12.serialize_key_and_certificates(None, None, None, [CA.certificate, LEAF.certificate], NoEncryption()),
+    ],
+    ids=["DER", "PEM", "PKCS#7", "PKCS#7 in PEM", "a .p12 without a key"],
+)
+def test_the_leaf_is_found_in_any_form(data: bytes) -> None:
+    """Windows hands out PKCS#7, whose certificates are a set in no order."""
+    assert material.read(data, "own").fingerprint == material.of_certificate(LEAF.certificate, "own").fingerprint
+
+
+@pytest.mark.parametrize("password", [NoEncryption(), BestAvailableEncryption(b"secret")])
+def test_who_hands_in_a_p12_with_its_key_is_told_to_replace_it(password: KeySerializationEncryption) -> None:
+    leaf = pki.leaf(None)
+    data = pkcs12.serialize_key_and_certificates(None, leaf.key, leaf.certificate, None, password)
+    with pytest.raises(BadInput) as refused:
+        material.read(data, "own.p12")
+    assert refused.value.code == "private_key_given"
+
+
+def test_a_csr_is_no_certificate() -> None:
+    with pytest.raises(BadInput) as refused:
+        material.read(pki.csr(pki.fresh_key()), "own.csr")
+    assert refused.value.code == "csr_given"

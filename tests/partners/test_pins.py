@@ -133,7 +133,7 @@ def test_an_unlisted_certificate_of_an_adopted_authority_is_not_pinned(
         (pki.leaf(None, key=pki.rsa_key(1024)).pem, "weak_key"),
         (pki.leaf(None, key=pki.ec_key("secp256k1")).pem, "weak_key"),
         (pki.leaf(None).pem + pki.fresh_key().private_bytes(
-            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), "private_key"),
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), "private_key_given"),
         (pki.leaf(None, days=-1).pem, "expired"),
     ],
 )  # fmt: skip

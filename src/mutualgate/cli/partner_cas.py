@@ -36,7 +36,7 @@ app = Group("A partner's own CAs: claimed, proved, in use, retiring, retired.")
 helpers = Group("CA certificates that help when a partner's clients send their own alone. Not trusted themselves.")
 
 Partner = Annotated[str, typer.Argument(help="The partner's name.")]
-File = Annotated[Path, typer.Argument(help="The certificate, PEM or DER; `-` for stdin.")]
+File = Annotated[Path, typer.Argument(help="The certificate, in any form; `-` for stdin.")]
 Number = Annotated[int, typer.Argument(min=1, help="The CA's number.")]
 Depth = Annotated[int | None, typer.Option(min=0, max=1, help="CAs that may stand between it and a client: 0 or 1.")]
 SubCa = Annotated[

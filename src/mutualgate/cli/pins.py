@@ -25,7 +25,7 @@ Until = Annotated[str | None, typer.Option("--until", help="It ends on this day 
 def add(
     client: Annotated[str, typer.Argument(help="The client's name.")],
     file: Annotated[
-        Path, typer.Argument(help="Its certificate, PEM or DER, or with --key its public key; `-`: stdin.")
+        Path, typer.Argument(help="Its certificate, in any form, or with --key its public key; `-`: stdin.")
     ],
     key: Annotated[
         bool, typer.Option("--key", help="Pin the key: renewed certificates with the same key come in, too.")

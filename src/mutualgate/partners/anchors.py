@@ -15,11 +15,11 @@ from mutualgate.model.certificate import signed
 from mutualgate.model.partner import Anchor, AnchorState, Partner
 from mutualgate.partners import ca
 from mutualgate.partners.finding import find, subject
-from mutualgate.partners.material import refuse_private_key
 from mutualgate.partners.proofs import codes, late, new_code, proved
 from mutualgate.partners.telling import Tell, silent
 from mutualgate.partners.terms import Terms, check_terms, terms_of
 from mutualgate.reading.files import UNREADABLE, read_certificates
+from mutualgate.reading.meant import read_meant
 from mutualgate.store import Store, Transaction
 
 CLAIM_LIFE = timedelta(days=7)
@@ -151,8 +151,7 @@ class Anchors:
         proves nothing, `NotFound` without a claim, `Conflict` while the key is another partner's.
         """
         now = self._store.clock()
-        refuse_private_key(leaf, where)
-        certificate = read_certificates(leaf, where)[0]
+        certificate = read_meant(leaf, where)
         with self._store.transaction() as tx:
             partner = find(tx, name)
             claims = [

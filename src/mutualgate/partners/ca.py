@@ -14,15 +14,15 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from mutualgate.errors import BadInput
 from mutualgate.model.certificate import signed
 from mutualgate.model.partner import Anchor
-from mutualgate.partners.material import CLOCK_SKEW, refuse_private_key
+from mutualgate.partners.material import CLOCK_SKEW
 from mutualgate.partners.public_roots import is_public
 from mutualgate.reading.files import (
     UNREADABLE,
     name_text,
     odd_serials_allowed,
-    read_certificates,
     subject_text,
 )
+from mutualgate.reading.meant import read_all
 from mutualgate.reading.weak_keys import examine, key_fingerprint, key_words, refuse
 
 CLIENT_PURPOSES = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
@@ -49,9 +49,8 @@ class Ca:
 
 
 def read(data: bytes, where: str, now: datetime) -> Ca:
-    """The one CA certificate in `data`, PEM or DER. Raises BadInput that says why it can be no partner's CA."""
-    refuse_private_key(data, where)
-    found = read_certificates(data, where)
+    """The one CA certificate in `data`, in any form. Raises BadInput that says why it can be no partner's CA."""
+    found = read_all(data, where)
     different = list(dict.fromkeys(one.public_bytes(Encoding.DER) for one in found))
     if len(different) > 1:
         names = "; ".join(subject_text(one) for one in found[:4])

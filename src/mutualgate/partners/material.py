@@ -18,15 +18,14 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mutualgate.counts import counted
-from mutualgate.errors import BadInput
+from mutualgate.reading.containers import refuse_by_look
 from mutualgate.reading.files import (
     OLD_HASHES,
     UNREADABLE,
-    holds_private_key,
     odd_serials_allowed,
-    read_certificates,
     subject_text,
 )
+from mutualgate.reading.meant import read_meant
 from mutualgate.reading.weak_keys import examine, key_words, refuse, weakness
 
 MAX_CHAIN = 4
@@ -57,30 +56,18 @@ class Material:
         return None if der is None else hashlib.sha256(der).digest()
 
 
-def refuse_private_key(data: bytes, where: str) -> None:
-    """Raises BadInput when there is a private key in `data`."""
-    if holds_private_key(data):
-        raise BadInput(
-            "this file holds a private key, which nobody else may ever have",
-            where=where,
-            expected="a certificate, or a public key",
-            fix="Make a new key, and never send it: whoever saw this one can pass for its owner",
-            code="private_key",
-        )
-
-
 def read(data: bytes, where: str) -> Material:
-    """The first certificate in `data`, PEM or DER, or the public key that it is.
+    """The certificate that is meant in `data`, an upload of any form, or the public key that it is, PEM or DER.
 
-    Raises BadInput, `private_key` for a file with one in it and `weak_key` for a key that is not good enough.
+    Raises BadInput, `private_key_given` for a file with one in it and `weak_key` for a key that is not good enough.
     """
-    refuse_private_key(data, where)
+    refuse_by_look(data, where)
     bare = _public_key(data)
     if bare is not None:
         refuse(weakness(bare), where)
         spki = bare.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return Material(None, bare, hashlib.sha256(spki).digest(), "")
-    return of_certificate(read_certificates(data, where)[0], where)
+    return of_certificate(read_meant(data, where), where)
 
 
 def of_certificate(certificate: x509.Certificate, where: str) -> Material:

@@ -10,13 +10,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
-from asn1crypto import cms, core, parser, pkcs12
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
 from mutualgate.errors import BadInput
 from mutualgate.reading.files import CERTIFICATE_LABELS, UNREADABLE, odd_serials_allowed, pem_blocks
+
+if TYPE_CHECKING:
+    from asn1crypto import core, pkcs12
 
 MAX_UPLOAD_BYTES = 256 * 1024
 """A chain with its root in any wrapping has 4 to 40 KiB."""
@@ -69,7 +72,7 @@ def open_upload(data: bytes | bytearray, where: str) -> Contents:
     in a bytearray.
     """
     try:
-        _refuse_by_look(data, where)
+        refuse_by_look(data, where)
         return _opened(bytes(data), where)
     except BadInput as refused:
         if refused.code == "private_key_given" and isinstance(data, bytearray):
@@ -83,7 +86,7 @@ def wipe(data: bytearray) -> None:
     data[:] = bytes(len(data))
 
 
-def _refuse_by_look(data: bytes | bytearray, where: str) -> None:
+def refuse_by_look(data: bytes | bytearray, where: str) -> None:
     """Refuses what shows on the outside that it is a private key, an archive, or too much. Copies nothing."""
     if _holds_key_words(data):
         raise _private_key(where, "a private key")
@@ -188,13 +191,6 @@ def _from_pem(data: bytes, where: str) -> Contents:
 
 
 def _from_der(data: bytes, where: str) -> Contents:
-    kind = _look(data)
-    if kind == "pfx":
-        return Contents("PKCS#12", tuple(_from_pkcs12(data, where)))
-    if kind == "pkcs7":
-        return Contents("PKCS#7", tuple(_bounded(_from_pkcs7(data, where), where)))
-    if kind == "crl":
-        raise _crl(where)
     with odd_serials_allowed():
         try:
             return Contents("DER", (x509.load_der_x509_certificate(data),))
@@ -204,6 +200,13 @@ def _from_der(data: bytes, where: str) -> Contents:
             return Contents("DER", (), x509.load_der_x509_csr(data))
         except UNREADABLE:
             pass
+    kind = _look(data)
+    if kind == "pfx":
+        return Contents("PKCS#12", tuple(_from_pkcs12(data, where)))
+    if kind == "pkcs7":
+        return Contents("PKCS#7", tuple(_bounded(_from_pkcs7(data, where), where)))
+    if kind == "crl":
+        raise _crl(where)
     raise BadInput("is no certificate", where=where, expected="a certificate in PEM, DER, PKCS#7 or PKCS#12")
 
 
@@ -226,6 +229,8 @@ def _look(data: bytes) -> str:
 
 def _children(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Class, tag and whole bytes of each element inside the first element of `data`, which has to be a sequence."""
+    from asn1crypto import parser
+
     _, _, tag, _, content, _ = parser.parse(data, strict=False)
     if tag != 16:
         raise ValueError("no sequence")
@@ -296,6 +301,8 @@ def _is_private_key(data: bytes | bytearray, start: int = 0) -> bool:
 
 def _from_pkcs7(der: bytes, where: str) -> list[x509.Certificate]:
     """The certificates of a SignedData (RFC 5652 5.1); nothing else of it is looked at."""
+    from asn1crypto import cms
+
     try:
         info = cms.ContentInfo.load(der)
         kind = info["content_type"].dotted
@@ -316,6 +323,8 @@ def _from_pkcs7(der: bytes, where: str) -> list[x509.Certificate]:
 
 def _from_pkcs12(data: bytes, where: str) -> list[x509.Certificate]:
     """The certificates of a .p12 without a key, not encrypted or with the empty password. No password is asked for."""
+    from asn1crypto import pkcs12
+
     try:
         pfx = pkcs12.Pfx.load(data)
         if pfx["auth_safe"]["content_type"].native != "data":
@@ -339,8 +348,10 @@ def _from_pkcs12(data: bytes, where: str) -> list[x509.Certificate]:
     return _bounded(_unlocked(data, where), where)
 
 
-def _bags(pfx: pkcs12.Pfx, where: str) -> tuple[list[bytes], bool, int]:
+def _bags(pfx: "pkcs12.Pfx", where: str) -> tuple[list[bytes], bool, int]:
     """Certificates that lie open, whether there is more that is encrypted, and the rounds that opening it takes."""
+    from asn1crypto import pkcs12
+
     ders: list[bytes] = []
     locked, rounds = False, 0
     for info in islice(pfx.authenticated_safe, MAX_CERTIFICATES):
@@ -362,7 +373,7 @@ def _bags(pfx: pkcs12.Pfx, where: str) -> tuple[list[bytes], bool, int]:
     return ders, locked, rounds
 
 
-def _rounds(algorithm: core.Sequence) -> int:
+def _rounds(algorithm: "core.Sequence") -> int:
     """The rounds of PBES2 with PBKDF2 (RFC 8018 A.2), or of a PKCS#12 algorithm (RFC 7292 C)."""
     parameters = algorithm["parameters"]
     if algorithm["algorithm"].native == "pbes2":

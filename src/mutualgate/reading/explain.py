@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate.errors import BadInput
-from mutualgate.model.certificate import signed
-from mutualgate.reading.about import Facts, issuer_text, self_issued
+from mutualgate.reading.about import Facts, issuer_text
 from mutualgate.reading.containers import MAX_CERTIFICATES, MAX_UPLOAD_BYTES, Contents, open_upload
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, subject_text
+from mutualgate.reading.meant import chain_of, meant
 from mutualgate.reading.weak_keys import examine, key_fingerprint, key_words
 from mutualgate.reading.works import Finding, Opening, Way, findings_of, summed_up, ways_of, weak
 
@@ -72,7 +72,7 @@ def explain(data: bytes | bytearray, where: str, *, now: datetime) -> Explanatio
     contents = open_upload(data, where)
     if contents.request is not None:
         return _explain_request(contents)
-    leaf, chain, extra = _sorted(contents.certificates)
+    leaf, chain, extra = meant(contents.certificates)
     return _explain(contents.form, leaf, chain, extra, now)
 
 
@@ -86,47 +86,8 @@ def explain_chain(ders: Sequence[bytes], *, now: datetime) -> Explanation:
             leaf, *others = [x509.load_der_x509_certificate(der) for der in ders]
         except UNREADABLE as error:
             raise BadInput("is no X.509 certificate", where=where, expected="a certificate") from error
-    chain = _chain_of(leaf, others)
+    chain = chain_of(leaf, others)
     return _explain("handshake", leaf, chain, len(others) - len(chain), now)
-
-
-# Which of several is meant
-
-
-def _sorted(found: Sequence[x509.Certificate]) -> tuple[x509.Certificate, list[x509.Certificate], int]:
-    """The certificate that is meant, its chain, and how many are neither: files hold them in any order.
-
-    It is the first that issued none of the others; a file with nothing but CAs means the lowest of them.
-    """
-    unique = list({one.fingerprint(_SHA256): one for one in found}.values())
-    issuers = {_issuer_bytes(one) for one in unique if not self_issued(one)}  # by name: signatures cost
-    leaf = next((one for one in unique if _subject_bytes(one) not in issuers), unique[0])
-    chain = _chain_of(leaf, [one for one in unique if one is not leaf])
-    return leaf, chain, len(unique) - 1 - len(chain)
-
-
-def _chain_of(leaf: x509.Certificate, others: list[x509.Certificate]) -> list[x509.Certificate]:
-    chain: list[x509.Certificate] = []
-    link, rest = leaf, list(others)
-    while not self_issued(link) and (above := next((one for one in rest if signed(one, link)), None)) is not None:
-        rest.remove(above)
-        chain.append(above)
-        link = above
-    return chain
-
-
-def _subject_bytes(certificate: x509.Certificate) -> bytes:
-    try:
-        return certificate.subject.public_bytes()
-    except UNREADABLE:
-        return b""
-
-
-def _issuer_bytes(certificate: x509.Certificate) -> bytes:
-    try:
-        return certificate.issuer.public_bytes()
-    except UNREADABLE:
-        return b""
 
 
 def _described(facts: Facts) -> Described:

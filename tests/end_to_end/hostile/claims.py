@@ -124,7 +124,7 @@ def approved_without(scene: Scene) -> str:
     return scene.withdrawn(claim, scene.type("partner", "ca", "approve", "globex", str(claim.id)))
 
 
-@row("R7", "a CA's certificate with its private key", by=By.OPENSSL, way=Way.UPLOAD, expected="private_key")
+@row("R7", "a CA's certificate with its private key", by=By.OPENSSL, way=Way.UPLOAD, expected="private_key_given")
 def ca_with_its_key(scene: Scene) -> str:
     ca = makers.openssl_ca(scene.new, "/CN=Globex next")
     both = scene.new / "both.pem"
@@ -224,7 +224,7 @@ def crowd(scene: Scene) -> str:
     return said
 
 
-@row("R24", "a certificate of 10 MiB", by=By.OURS, way=Way.UPLOAD, expected="is no X.509 certificate")
+@row("R24", "a certificate of 10 MiB", by=By.OURS, way=Way.UPLOAD, expected="is too large")
 def large_certificate(scene: Scene) -> str:
     file = scene.new / "large.pem"
     file.write_bytes(b"-----BEGIN CERTIFICATE-----\n" + b"A" * (10 << 20) + b"\n-----END CERTIFICATE-----\n")
