@@ -6,6 +6,7 @@ with any number of further CAs. Everything is written as PEM into one folder.
 """
 
 import datetime
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -16,18 +17,20 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)  # noqa: TID251 - stands outside the package
 DAY = datetime.timedelta(days=1)
 
+Pair = tuple[ec.EllipticCurvePrivateKey, x509.Certificate]
 
-def _name(common_name):
+
+def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _write_key(path, key):
+def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
     path.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
 
 
-def _authority(common_name):
+def _authority(common_name: str) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
         x509.CertificateBuilder()
@@ -45,7 +48,13 @@ def _authority(common_name):
     return key, certificate
 
 
-def _leaf(common_name, issuer_key, issuer, usage, names=()):
+def _leaf(
+    common_name: str,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    issuer: x509.Certificate,
+    usage: x509.ObjectIdentifier,
+    names: Sequence[str] = (),
+) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
         x509.CertificateBuilder()
@@ -64,12 +73,11 @@ def _leaf(common_name, issuer_key, issuer, usage, names=()):
     return key, builder.sign(issuer_key, hashes.SHA256())
 
 
-def make(folder):
+def make(folder: Path) -> Pair:
     """Write root.pem/.key, ca.pem, and .pem/.key/.both of server, client, revoked and stranger.
 
     Returns the root's key and certificate.
     """
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     root_key, root = _authority("bench root")
     (folder / "root.pem").write_bytes(root.public_bytes(serialization.Encoding.PEM))
@@ -92,24 +100,24 @@ def make(folder):
     return root_key, root
 
 
-def load_root(folder):
+def load_root(folder: Path) -> Pair:
     """The key and certificate of the root that make() wrote."""
-    key = serialization.load_pem_private_key((Path(folder) / "root.key").read_bytes(), None)
-    return key, x509.load_pem_x509_certificate((Path(folder) / "root.pem").read_bytes())
+    key = serialization.load_pem_private_key((folder / "root.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key, x509.load_pem_x509_certificate((folder / "root.pem").read_bytes())
 
 
-def serial(folder, name):
+def serial(folder: Path, name: str) -> int:
     """The serial number of the certificate written as NAME.pem."""
-    return x509.load_pem_x509_certificate((Path(folder) / f"{name}.pem").read_bytes()).serial_number
+    return x509.load_pem_x509_certificate((folder / f"{name}.pem").read_bytes()).serial_number
 
 
-def write_bundle(path, root, further):
+def write_bundle(path: Path, root: x509.Certificate, further: int) -> None:
     """The root and `further` other CAs, each with its own key and subject.
 
     Beside it STEM-client.pem/.key, a client of the last one. The bundle has its name last of all, once it is whole: who
     was interrupted makes it anew.
     """
-    path = Path(path)
     unfinished = path.with_suffix(".new")
     with open(unfinished, "wb") as out:
         out.write(root.public_bytes(serialization.Encoding.PEM))
@@ -122,7 +130,7 @@ def write_bundle(path, root, further):
     unfinished.replace(path)
 
 
-def _der(tag, content):
+def _der(tag: int, content: bytes) -> bytes:
     length = len(content)
     if length < 128:
         return bytes([tag, length]) + content
@@ -130,7 +138,9 @@ def _der(tag, content):
     return bytes([tag, 0x80 | size]) + length.to_bytes(size, "big") + content
 
 
-def write_crl(path, root_key, root, count, also=()):
+def write_crl(
+    path: Path, root_key: ec.EllipticCurvePrivateKey, root: x509.Certificate, count: int, also: Sequence[int] = ()
+) -> None:
     """A CRL (RFC 5280 5) of `count` 16-byte serials and the serials in `also`.
 
     It is encoded directly: builders copy their list for each entry.
@@ -146,4 +156,4 @@ def write_crl(path, root_key, root, count, also=()):
     tbs = _der(0x30, _der(0x02, b"\x01") + algorithm + root.subject.public_bytes() + stamp + later + revoked + numbered)
     signature = root_key.sign(tbs, ec.ECDSA(hashes.SHA256()))
     crl = x509.load_der_x509_crl(_der(0x30, tbs + algorithm + _der(0x03, b"\x00" + signature)))
-    Path(path).write_bytes(crl.public_bytes(serialization.Encoding.PEM))
+    path.write_bytes(crl.public_bytes(serialization.Encoding.PEM))

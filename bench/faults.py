@@ -14,7 +14,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Site:
     cuts_ms: list[float] = field(default_factory=list)
     taken: int = 0
 
-    def command(self, *words):
+    def command(self, *words: str) -> str:
         """A command of the gate's; what it says."""
         done = subprocess.run(
             [self.program, *words, "--dir", str(self.folder)], capture_output=True, text=True, stdin=subprocess.DEVNULL
@@ -45,7 +45,7 @@ class Site:
             raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
         return done.stdout
 
-    def context(self, client="client", protocols=("http/1.1",)):
+    def context(self, client: str | Path | None = "client", protocols: Sequence[str] = ("http/1.1",)) -> ssl.SSLContext:
         """TLS of a client whose files are in the PKI folder, of a victim (a path), or of nobody (None)."""
         context = ssl.create_default_context(cafile=str(self.pki / "root.pem"))
         context.set_alpn_protocols(list(protocols))
@@ -55,7 +55,12 @@ class Site:
             context.load_cert_chain(self.pki / f"{client}.pem", self.pki / f"{client}.key")
         return context
 
-    def connect(self, client="client", protocols=("http/1.1",), receive_buffer=None):
+    def connect(
+        self,
+        client: str | Path | None = "client",
+        protocols: Sequence[str] = ("http/1.1",),
+        receive_buffer: int | None = None,
+    ) -> ssl.SSLSocket:
         """A connection whose handshake is done."""
         raw = socket.socket()
         if receive_buffer:
@@ -71,7 +76,7 @@ class Fault:
     do: Callable[[Site], str]
 
 
-def upstream_dies(site):
+def upstream_dies(site: Site) -> str:
     """One of the two servers is killed, and comes back after three seconds."""
     one = random.choice(site.upstreams)
     one.kill()
@@ -80,14 +85,14 @@ def upstream_dies(site):
     return "killed, back after 3 s"
 
 
-def reload_settings(site):
+def reload_settings(site: Site) -> str:
     with open(site.folder / "mutualgate.toml", "a") as settings:
         settings.write("# changed\n")
     os.kill(site.pid, signal.SIGHUP)
     return "read again"
 
 
-def trust_changes(site):
+def trust_changes(site: Site) -> str:
     site.taken += 1
     site.command("client", "add", f"added-{site.taken}")
     site.command("partner", "add", f"partner-{site.taken}", "--names", f"dns:*.p{site.taken}.example")
@@ -95,7 +100,7 @@ def trust_changes(site):
     return "a client and a partner more, one suspended"
 
 
-def revocation(site):
+def revocation(site: Site) -> str:
     """A client with an answer under way is revoked: how long until that is cut, and is it refused anew?"""
     if not site.victims:
         return "no victim left"
@@ -105,7 +110,7 @@ def revocation(site):
     answer = connection.recv(64)
     if b" 200 " not in answer.partition(b"\r\n")[0]:
         raise RuntimeError(f"{victim.stem} was not let in: {answer[:60]!r}")
-    cut = []
+    cut: list[float] = []
     watcher = threading.Thread(target=_when_closed, args=(site.port, connection.getsockname()[1], cut), daemon=True)
     watcher.start()
     site.command("client", "revoke", victim.stem)
@@ -122,7 +127,7 @@ def revocation(site):
     return "cut and refused"
 
 
-def _when_closed(port, client_port, moment):
+def _when_closed(port: int, client_port: int, moment: list[float]) -> None:
     """Notes when the gate's end of a connection is no longer established: what it sent before is read after that.
 
     It begins before the command, which on a core that is full may take longer than all that follows.
@@ -139,23 +144,23 @@ def _when_closed(port, client_port, moment):
         time.sleep(0.005)
 
 
-def slow_heads(site):
+def slow_heads(site: Site) -> str:
     """Two hundred connections, half of them admitted, that send a byte now and then."""
     return _hold([(site.connect("client" if n % 2 else None), b"GET /1k HTTP/1.1\r\nX: ") for n in range(200)], b"x")
 
 
-def slow_bodies(site):
+def slow_bodies(site: Site) -> str:
     head = b"POST /1k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
     return _hold([(site.connect(), head) for _ in range(50)], b"x")
 
 
-def slow_readers(site):
+def slow_readers(site: Site) -> str:
     """Thirty clients that ask for ten megabytes and hardly read."""
     ask = b"GET /10m HTTP/1.1\r\nHost: localhost\r\n\r\n"
     return _hold([(site.connect(receive_buffer=4096), ask) for _ in range(30)], b"", read=512)
 
 
-def _hold(connections, drip, read=0, seconds=8):
+def _hold(connections: Sequence[tuple[ssl.SSLSocket, bytes]], drip: bytes, read: int = 0, seconds: float = 8) -> str:
     for connection, first in connections:
         with contextlib.suppress(OSError):
             connection.sendall(first)
@@ -176,7 +181,7 @@ def _hold(connections, drip, read=0, seconds=8):
     return f"{len(connections)}, {alive} of them to the end"
 
 
-def garbage(site):
+def garbage(site: Site) -> str:
     """What is no TLS, TLS that stops in the middle, and connections that say nothing."""
     hello = bytes.fromhex("160301020001000001fc0303") + random.randbytes(32)
     for n in range(300):
@@ -185,7 +190,7 @@ def garbage(site):
     return "300"
 
 
-def strangers(site):
+def strangers(site: Site) -> str:
     """Certificates that nobody vouches for, no certificate, and requests that mean two things."""
     wrong = (
         b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -204,7 +209,7 @@ def strangers(site):
     return "100, none let in"
 
 
-def rapid_reset(site):
+def rapid_reset(site: Site) -> str:
     """HTTP/2 streams begun and reset at once (CVE-2023-44487), until the gate ends the connection."""
     # RFC 9113 4.1 frames; RFC 7541: :method GET, :path /, :scheme https are entries 2, 4 and 7 of the static table.
     block = bytes([0x82, 0x84, 0x87, 0x41, len(HOST)]) + HOST.encode()
@@ -221,7 +226,7 @@ def rapid_reset(site):
     return f"ended after {sent:,} streams"
 
 
-def handed_over(site):
+def handed_over(site: Site) -> str:
     """The gate is started anew, and its sockets go over to the new process."""
     before = site.pid
     site.command("restart")
@@ -246,7 +251,7 @@ FAULTS = (
 )
 
 
-def make_victims(site_folder, program, count):
+def make_victims(site_folder: Path, program: str, count: int) -> list[Path]:
     """So many clients of the gate's own authority, whose certificates the soak revokes one by one."""
     requests = site_folder / "victims"
     requests.mkdir()
@@ -264,7 +269,7 @@ def make_victims(site_folder, program, count):
     return sorted(requests.glob("victim-*.crt"))
 
 
-def fresh(folder):
+def fresh(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder

@@ -13,10 +13,15 @@ control plane: what a reload costs by thread, as the kernel counts it, and by fu
 
 import argparse
 import collections
+import json
+import os
+import platform
 import re
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import process
@@ -49,14 +54,14 @@ PARTS = (
 CRATES = r"\b(rustls|tokio_rustls|tokio|hyper|h2|httparse|http|gate|judge|mio|bytes|webpki|x509_parser)::"
 
 
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scenarios", type=lambda text: text.split(","), default=[*LOADS, "D", "H"])
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--keep", type=Path, help="where to leave what perf recorded (of the last scenario)")
     arguments = parser.parse_args()
-    run.os.environ["PATH"] += run.os.pathsep + "/usr/sbin"
-    run.os.sched_setaffinity(0, {LOAD_CORE})
+    os.environ["PATH"] += os.pathsep + "/usr/sbin"
+    os.sched_setaffinity(0, {LOAD_CORE})
     process.raise_file_limit()
     material, files = run.prepare_pki(arguments.scenarios), run.prepare_files()
     PROFILES.mkdir(exist_ok=True)
@@ -68,7 +73,7 @@ def main():
     return 0
 
 
-def profile(name, arguments, material, files, upstream_port):
+def profile(name: str, arguments: argparse.Namespace, material: Path, files: Path, upstream_port: int) -> str:
     subject = run.load_module(HERE / "subjects" / "mutualgate.py")
     folder, port = run.fresh_folder(f"profile-{name}"), process.free_port()
     options = Options(ca=material / "ca.pem", files=files)
@@ -87,7 +92,7 @@ def profile(name, arguments, material, files, upstream_port):
         process.stop(server)
 
 
-def samples(name, rig, arguments):
+def samples(name: str, rig: Rig, arguments: argparse.Namespace) -> str:
     mode, path, connections = LOADS[name]
     data = arguments.keep or rig.folder / "perf.data"
     command = load_command(rig, mode, path, connections, extra=("-t", rig.seconds, "-w", 0.5))
@@ -97,11 +102,10 @@ def samples(name, rig, arguments):
             ["perf", "record", "-q", "-F", "1999", "-o", data, "-p", str(rig.process.pid)], stderr=subprocess.DEVNULL
         )
         time.sleep(0.3)
-        load.stdin.write("g")
-        load.stdin.flush()
-        result = run.json.loads(load.stdout.readline())
+        load.go()
+        result = load.result()
         spent = rig.cpu() - before
-        recorder.send_signal(run.process.signal.SIGINT)
+        recorder.send_signal(signal.SIGINT)
         recorder.wait()
     cost = spent / result["units"] * 1e6
     report = [
@@ -121,7 +125,8 @@ def samples(name, rig, arguments):
     found = [
         match.groups() for line in lines if (match := re.match(r"\s*([\d.]+)%\s+(\S+)\s+\[(.)\]\s+(.+?)\s*$", line))
     ]
-    parts, functions = collections.Counter(), collections.Counter()
+    parts: dict[str, float] = collections.defaultdict(float)
+    functions: dict[str, float] = collections.defaultdict(float)
     for share, library, ring, function in found:
         parts[part_of(library, ring, function)] += float(share)
         functions[f"{function[:90]}"] += float(share)
@@ -131,22 +136,27 @@ def samples(name, rig, arguments):
             f"{result['units']:,} units, {cost:.0f} µs of CPU each while it was sampled.",
             "",
             "share   µs a unit   part",
-            *(f"{share:5.1f} %  {share * cost / 100:8.1f}   {part}" for part, share in parts.most_common(16)),
+            *(f"{share:5.1f} %  {share * cost / 100:8.1f}   {part}" for part, share in most(parts, 16)),
             "",
             "share   µs a unit   function",
-            *(f"{share:5.1f} %  {share * cost / 100:8.1f}   {name}" for name, share in functions.most_common(TOP)),
+            *(f"{share:5.1f} %  {share * cost / 100:8.1f}   {name}" for name, share in most(functions, TOP)),
             "",
         ]
     )
 
 
-def head(name, scenario: Scenario):
+def most(shares: Mapping[str, float], count: int) -> list[tuple[str, float]]:
+    """The largest so many."""
+    return sorted(shares.items(), key=lambda one: one[1], reverse=True)[:count]
+
+
+def head(name: str, scenario: Scenario) -> list[str]:
     version = subprocess.run(["mutualgate", "--version"], capture_output=True, text=True).stdout.strip()
-    kernel = run.platform.release().partition("-")[0]
+    kernel = platform.release().partition("-")[0]
     return [f"{name}: {scenario.title}", f"{version}, {run.cpu_model()}, Linux {kernel}; made by bench/profile.py", ""]
 
 
-def part_of(library, ring, function):
+def part_of(library: str, ring: str, function: str) -> str:
     if ring == "k":
         return "kernel"
     if "python" in library or "sqlite" in library:
@@ -158,10 +168,10 @@ def part_of(library, ring, function):
     return crate[1] if crate else "else"
 
 
-def memory(rig, connections=5_000):
+def memory(rig: Rig, connections: int = 5_000) -> str:
     """What a connection that idles takes, by kind of memory."""
 
-    def kinds():
+    def kinds() -> dict[str, int]:
         text = Path(f"/proc/{rig.process.pid}/smaps_rollup").read_text()
         return {name: int(kib) for name, kib in re.findall(r"^(\w+):\s+(\d+) kB$", text, re.MULTILINE)}
 
@@ -184,25 +194,38 @@ def memory(rig, connections=5_000):
     )
 
 
-def reloads(rig):
+def reloads(rig: Rig) -> str:
     """What a reload costs while the gate serves half of what it can."""
     fastest = load_command(rig, "keepalive", connections=32, extra=("-t", 1))
-    result = run.json.loads(subprocess.run(fastest, stdout=subprocess.PIPE, check=True).stdout)
+    result = json.loads(subprocess.run(fastest, stdout=subprocess.PIPE, check=True).stdout)
     rate = round(result["units"] / result["seconds"] / 2)
     extra = ("-t", 4 * RELOADS * RELOAD_SECONDS, "-r", rate)
     pid, recorded, stacks = str(rig.process.pid), rig.folder / "perf.data", rig.folder / "stacks"
     with subprocess.Popen(load_command(rig, "keepalive", connections=32, extra=extra), stdout=subprocess.PIPE) as load:
         still = spent_in(pid, lambda: time.sleep(RELOADS * RELOAD_SECONDS))
         control = ",".join(task for task, kind in kinds(pid).items() if kind != "workers")
-        record = ["perf", "record", "-q", "-F", "1999", "-o", recorded, "-t", control]
+        record: list[str | Path] = ["perf", "record", "-q", "-F", "1999", "-o", recorded, "-t", control]
         loaded = spent_in(pid, lambda: reload_beside(rig, record))
         spy = [Path(sys.executable).with_name("py-spy"), "record", "--gil", "--nonblocking", "-r", "1000", "-d", "3600"]
         reload_beside(rig, [*spy, "-f", "raw", "-o", stacks, "-p", pid])
         load.kill()
-    report = ["perf", "report", "-i", recorded, "--no-children", "-g", "none", "--sort", "dso", "-F", "overhead,dso"]
+    report: list[str | Path] = [
+        "perf",
+        "report",
+        "-i",
+        recorded,
+        "--no-children",
+        "-g",
+        "none",
+        "--sort",
+        "dso",
+        "-F",
+        "overhead,dso",
+    ]
     lines = subprocess.run(report, capture_output=True, text=True, check=True).stdout.splitlines()
     libraries = {match[2]: float(match[1]) for line in lines if (match := re.match(r"\s*([\d.]+)%\s+(\S+)", line))}
-    functions, total = collections.Counter(), 0
+    functions: collections.Counter[str] = collections.Counter()
+    total = 0
     for line in stacks.read_text().splitlines():
         stack, _, times = line.rpartition(" ")
         frames = [re.sub(r":\d+\)$", ")", frame) for frame in stack.split(";")]
@@ -225,7 +248,7 @@ def reloads(rig):
             "The threads of Python, by library:",
             "",
             " share   library",
-            *(f"{share:5.1f}%   {name}" for name, share in collections.Counter(libraries).most_common(8)),
+            *(f"{share:5.1f}%   {name}" for name, share in most(libraries, 8)),
             "",
             "A reload, by function with what it calls, as far as it holds the interpreter's lock:",
             "",
@@ -236,14 +259,14 @@ def reloads(rig):
     )
 
 
-def spent_in(pid, do):
+def spent_in(pid: str, do: Callable[[], None]) -> dict[str, float]:
     """Milliseconds of CPU that the workers, Python's main thread and its others spend while `do` runs."""
     before = threads(pid)
     do()
     return {name: spent - before[name] for name, spent in threads(pid).items()}
 
 
-def reload_beside(rig, command):
+def reload_beside(rig: Rig, command: Sequence[object]) -> None:
     """Reloads again and again while `command` records it."""
     with subprocess.Popen(
         [str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -251,18 +274,18 @@ def reload_beside(rig, command):
         for _ in range(RELOADS):
             rig.subject.reload(rig.process, rig.folder, rig.pki, rig.options)
             time.sleep(RELOAD_SECONDS)
-        other.send_signal(run.process.signal.SIGINT)
+        other.send_signal(signal.SIGINT)
 
 
-def threads(pid):
+def threads(pid: str) -> dict[str, float]:
     """Milliseconds of CPU of each kind of thread so far."""
-    spent = collections.Counter()
+    spent: dict[str, float] = collections.defaultdict(float)
     for task, kind in kinds(pid).items():
         spent[kind] += int(Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[0]) / 1e6
     return spent
 
 
-def kinds(pid):
+def kinds(pid: str) -> dict[str, str]:
     """What each thread is, by its number."""
     names = {task.name: (task / "comm").read_text() for task in Path(f"/proc/{pid}/task").iterdir()}
     return {

@@ -80,8 +80,13 @@ class Gate:
 
     def __enter__(self) -> None:
         command = [*PROGRAM, "up", "--dir", str(self._folder.path), "--json"]
-        silent = {"stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(), **silent)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment(),
+        )
         assert self._process.stdout is not None
         assert self._process.stdout.readline(), "the gate did not open"
 

@@ -16,7 +16,10 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import certificates
 import process
@@ -27,12 +30,15 @@ PEERS = ("nginx", "haproxy", "apache", "envoy", "caddy")
 SUBJECTS = ("mutualgate", *PEERS)
 START_SECONDS = 120  # a CRL of a million entries takes a while to parse
 
+Cells = dict[tuple[str, str], list[Reading | str]]
+"""By scenario and subject: what was read, or why a repeat is invalid."""
+
 
 class StartFailed(Exception):
     """A subject did not come up; the text has the last lines of its log."""
 
 
-def main():
+def main() -> int:
     arguments = parse_arguments()
     subjects = load_subjects(arguments)
     os.environ["PATH"] += os.pathsep + "/usr/sbin"  # where Debian keeps servers, outside a user's PATH
@@ -51,7 +57,7 @@ def main():
     return 1 if failures else 0
 
 
-def parse_arguments():
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--subjects",
@@ -83,20 +89,22 @@ def parse_arguments():
 # --- preparation ---
 
 
-def load_subjects(arguments):
+def load_subjects(arguments: argparse.Namespace) -> list[ModuleType]:
     """The requested subject modules, in order; those given by --subject come last."""
     paths = [HERE / "subjects" / f"{name}.py" for name in arguments.subjects] + arguments.subject
     return [load_module(path) for path in paths]
 
 
-def load_module(path):
+def load_module(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"subject_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def prepare_pki(scenarios):
+def prepare_pki(scenarios: Sequence[str]) -> Path:
     """The PKI folder with what the scenarios need; what is missing is made, and everything anew after a day."""
     folder = WORK / "pki"
     root_file = folder / "root.pem"
@@ -120,7 +128,7 @@ def prepare_pki(scenarios):
     return folder
 
 
-def prepare_files():
+def prepare_files() -> Path:
     """The folder with the served files 1k and 10m, readable for servers that drop root."""
     folder = WORK / "files"
     folder.mkdir(parents=True, exist_ok=True)
@@ -129,12 +137,12 @@ def prepare_files():
     return folder
 
 
-def measure_floor(material):
+def measure_floor(material: Path) -> dict[str, Any]:
     """What a full mutual handshake costs a server at least.
 
     In memory (load/floor.c), and its public-key operations alone.
     """
-    command = [
+    command: list[str | Path] = [
         HERE / "load" / "floor",
         "1",
         material / "server.pem",
@@ -143,11 +151,13 @@ def measure_floor(material):
         material / "client.key",
         material / "root.pem",
     ]
-    runs = [json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout) for _ in range(3)]
-    return sorted(runs, key=lambda run: run["server_us"])[1] | {"primitives_us": measure_primitives()}
+    runs: list[dict[str, Any]] = [
+        json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout) for _ in range(3)
+    ]
+    return sorted(runs, key=lambda run: float(run["server_us"]))[1] | {"primitives_us": measure_primitives()}
 
 
-def measure_primitives():
+def measure_primitives() -> float:
     """Microseconds of one P-256 signature, two P-256 verifications and two X25519 operations, by `openssl speed`."""
     command = ["openssl", "speed", "-seconds", "1", "-mr", "ecdsap256", "ecdhx25519"]
     lines = subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()
@@ -157,7 +167,7 @@ def measure_primitives():
 
 
 @contextlib.contextmanager
-def upstream(files):
+def upstream(files: Path) -> Iterator[int]:
     """The static server behind every subject, on the load's core."""
     folder, port = fresh_folder("upstream"), process.free_port()
     server = load_module(HERE / "subjects" / "nginx.py").start_upstream(folder, port, files)
@@ -169,7 +179,7 @@ def upstream(files):
         process.stop(server)
 
 
-def fresh_folder(name):
+def fresh_folder(name: str) -> Path:
     folder = WORK / "run" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -179,9 +189,12 @@ def fresh_folder(name):
 # --- measuring ---
 
 
-def measure_all(subjects, arguments, material, files, upstream_port):
+def measure_all(
+    subjects: Sequence[ModuleType], arguments: argparse.Namespace, material: Path, files: Path, upstream_port: int
+) -> tuple[Cells, list[str]]:
     """All cells, {(scenario, subject): [Reading or reason, ...]}, and the texts of failed starts."""
-    cells, failures = {}, []
+    cells: Cells = {}
+    failures = []
     for scenario in arguments.scenarios:
         for repeat in range(arguments.repeats):
             for subject in subjects:
@@ -205,11 +218,13 @@ def measure_all(subjects, arguments, material, files, upstream_port):
     return cells, failures
 
 
-def say(reading):
+def say(reading: Reading | str) -> str:
     return f"{reading.value:.1f} ({reading.units} units)" if isinstance(reading, Reading) else f"INVALID: {reading}"
 
 
-def measure_once(subject, scenario, seconds, material, files, upstream_port):
+def measure_once(
+    subject: ModuleType, scenario: str, seconds: float, material: Path, files: Path, upstream_port: int
+) -> Reading:
     """Start the subject afresh, see that it does its job, and measure it once."""
     wanted = SCENARIOS[scenario].options
     options = Options(
@@ -222,7 +237,7 @@ def measure_once(subject, scenario, seconds, material, files, upstream_port):
     )
 
     @contextlib.contextmanager
-    def running(*cores):
+    def running(*cores: int) -> Iterator[Rig]:
         port = process.free_port()
         folder = fresh_folder("-".join([subject.NAME, scenario, *map(str, cores)]))
         now = dataclasses.replace(options, workers=len(cores))
@@ -235,49 +250,54 @@ def measure_once(subject, scenario, seconds, material, files, upstream_port):
             if not process.wait_listening(server, port, START_SECONDS):
                 reason = f"status {server.returncode}" if server.poll() is not None else f"silent for {START_SECONDS} s"
                 raise StartFailed(did_not_start(subject, scenario, reason, folder))
-            rig = Rig(subject, server, folder, material, port, now, seconds, running)
+            rig = Rig(subject, server, folder, material, port, now, seconds)
             probe(rig)
             yield rig
         finally:
             process.stop(server)
 
     if SCENARIOS[scenario].unit == "times one":
-        return SCENARIOS[scenario].measure(Rig(subject, None, None, material, 0, options, seconds, running))
+        return SCENARIOS[scenario].measure(running)
     with running(SERVER_CORE) as rig:
         return SCENARIOS[scenario].measure(rig)
 
 
-def did_not_start(subject, scenario, reason, folder):
+def did_not_start(subject: ModuleType, scenario: str, reason: str, folder: Path) -> str:
     return "\n".join([f"{subject.NAME} did not start for {scenario} ({reason}):", *process.log_tail(folder)])
 
 
 # --- reporting ---
 
 
-def value_of(readings):
+def value_of(readings: Sequence[Reading | str] | None) -> float | None:
     """The median of a cell, or None if any of its repeats is invalid."""
-    if not readings or not all(isinstance(reading, Reading) for reading in readings):
-        return None
-    return statistics.median(reading.value for reading in readings)
+    values = [reading.value for reading in readings or () if isinstance(reading, Reading)]
+    return statistics.median(values) if readings and len(values) == len(readings) else None
 
 
-def best_peer(scenario, cells):
+def medians(scenario: str, names: Sequence[str], cells: Cells) -> dict[str, float]:
+    """Those that there are, by subject."""
+    values = {name: value_of(cells.get((scenario, name))) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def best_peer(scenario: str, cells: Cells) -> float | None:
     """The lowest median among the built-in peers."""
-    values = [value_of(cells.get((scenario, name))) for name in PEERS]
-    return min((value for value in values if value is not None), default=None)
+    return min(medians(scenario, PEERS, cells).values(), default=None)
 
 
-def number(value):
+def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def cell_text(scenario, readings, best):
+def cell_text(scenario: str, cell: Sequence[Reading | str] | None, best: float | None) -> str:
     """`median (min-max) ratio to the best peer`, or why there is none."""
-    if not readings:
+    if not cell:
         return "n/a"
-    value = value_of(readings)
+    value = value_of(cell)
     if value is None:
-        return "INVALID: " + next(reading for reading in readings if not isinstance(reading, Reading))
+        return "INVALID: " + next(reading for reading in cell if isinstance(reading, str))
+    readings = [reading for reading in cell if isinstance(reading, Reading)]
     if SCENARIOS[scenario].unit == "failed":
         still, with_reloads = (
             statistics.median(r.detail[name] for r in readings) for name in ("still_p99_us", "p99_us")
@@ -294,7 +314,9 @@ def cell_text(scenario, readings, best):
     return f"{number(value)} ({number(low)}-{number(high)}){ratio}"
 
 
-def table(subjects, arguments, cells, floor):
+def table(
+    subjects: Sequence[ModuleType], arguments: argparse.Namespace, cells: Cells, floor: Mapping[str, Any] | None
+) -> str:
     """The Markdown table; a ratio is to the best peer of its row."""
     names = [subject.NAME for subject in subjects]
     rows = [
@@ -331,52 +353,52 @@ def table(subjects, arguments, cells, floor):
     return "\n".join([*lines, *(["", *notes] if notes else [])])
 
 
-def mark(subject, scenario):
+def mark(subject: ModuleType, scenario: str) -> str:
     """A star for a cell that has a note below the table."""
     return " \\*" if scenario in getattr(subject, "NOTES", {}) else ""
 
 
-def derived_rows(names, cells, floor):
+def derived_rows(names: Sequence[str], cells: Cells, floor: Mapping[str, Any] | None) -> list[list[str]]:
     """A without the request, and A as a multiple of the floor."""
-    full = {name: value_of(cells.get(("A", name))) for name in names}
-    request = {name: value_of(cells.get(("B", name))) for name in names}
+    full, request = medians("A", names, cells), medians("B", names, cells)
     rows = []
-    if any(request.values()):
+    if request:
         rows.append(
             [
                 "A - B: the handshake and connection alone",
                 "µs",
-                *(number(full[n] - request[n]) if full[n] and request[n] else "n/a" for n in names),
+                *(number(full[n] - request[n]) if n in full and n in request else "n/a" for n in names),
             ]
         )
     if floor:
-        rows.append(["A / floor", "x", *(f"{full[n] / floor['server_us']:.2f}" if full[n] else "n/a" for n in names)])
+        rows.append(["A / floor", "x", *(f"{full[n] / floor['server_us']:.2f}" if n in full else "n/a" for n in names)])
     return rows
 
 
-def compared_with_a4(scenario, names, cells):
+def compared_with_a4(scenario: str, names: Sequence[str], cells: Cells) -> list[list[str]]:
     """What the revocations or CAs of a scenario cost: its figure as a multiple of A4, if that was measured."""
-    plain = {name: value_of(cells.get(("A4", name))) for name in names}
-    much = {name: value_of(cells.get((scenario, name))) for name in names}
-    if not any(plain.values()):
+    plain, much = medians("A4", names, cells), medians(scenario, names, cells)
+    if not plain:
         return []
     return [
         [
             f"{scenario} / A4",
             "x",
-            *(f"{much[name] / plain[name]:.2f}" if much[name] and plain[name] else "n/a" for name in names),
+            *(f"{much[name] / plain[name]:.2f}" if name in much and name in plain else "n/a" for name in names),
         ]
     ]
 
 
-def version_of(subject):
-    return subject.version() if hasattr(subject, "version") else ""
+def version_of(subject: ModuleType) -> str:
+    return str(subject.version()) if hasattr(subject, "version") else ""
 
 
-def write_json(arguments, subjects, cells, floor):
+def write_json(
+    arguments: argparse.Namespace, subjects: Sequence[ModuleType], cells: Cells, floor: Mapping[str, Any] | None
+) -> None:
     """Every reading, for later comparison."""
 
-    def plain(reading):
+    def plain(reading: Reading | str) -> dict[str, Any]:
         if isinstance(reading, Reading):
             return {"value": reading.value, "units": reading.units, "detail": reading.detail}
         return {"invalid": reading}
@@ -402,7 +424,7 @@ def write_json(arguments, subjects, cells, floor):
     arguments.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
-def cpu_model():
+def cpu_model() -> str:
     with open("/proc/cpuinfo") as lines:
         return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 

@@ -412,7 +412,7 @@ def leaf(ca: Pair | None, name: str) -> Pair:
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
     if ca is not None:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-    return Pair(builder.sign((ca or Pair(None, key)).key, hashes.SHA256()), key)  # type: ignore[arg-type]
+    return Pair(builder.sign(key if ca is None else ca.key, hashes.SHA256()), key)
 
 
 def _builder(subject: str, issuer: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:

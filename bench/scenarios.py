@@ -7,10 +7,11 @@ import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 import process
 
@@ -36,21 +37,31 @@ class Options:
     connections: int = 9_000  # open at once, at most; HAProxy asks for two files for each
 
 
+class Target(Protocol):
+    """What the load is sent to: a port, and the folder with the certificates."""
+
+    pki: Path
+    port: int
+
+
 @dataclass
 class Rig:
     """A running subject under load."""
 
     subject: Any
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
     folder: Path
     pki: Path
     port: int
     options: Options
     seconds: float
-    beside: Callable[..., Any] = None  # a context: a Rig of the same subject on the cores given, a worker for each
 
-    def cpu(self):
+    def cpu(self) -> float:
         return process.cpu_seconds(self.process.pid)
+
+
+Running = Callable[..., AbstractContextManager[Rig]]
+"""Runs the subject on the cores given, with a worker for each."""
 
 
 @dataclass
@@ -59,7 +70,7 @@ class Reading:
 
     value: float
     units: int
-    detail: dict = field(default_factory=dict)
+    detail: dict[str, Any] = field(default_factory=dict)
 
 
 class Invalid(Exception):
@@ -69,50 +80,76 @@ class Invalid(Exception):
 # --- load ---
 
 
-def load_command(rig, mode, path="/1k", connections=16, client="client", extra=()):
-    """The command line of the load generator against `rig`; `client` None means without a certificate."""
-    identity = ["-E", f"{rig.pki}/{client}.pem", "-K", f"{rig.pki}/{client}.key"] if client else []
+def load_command(
+    to: Target,
+    mode: str,
+    path: str = "/1k",
+    connections: int = 16,
+    client: str | None = "client",
+    extra: Sequence[object] = (),
+) -> list[str]:
+    """The command line of the load generator; `client` None means without a certificate."""
+    identity = ["-E", f"{to.pki}/{client}.pem", "-K", f"{to.pki}/{client}.key"] if client else []
     return [
         str(LOAD),
         "-m",
         mode,
         "-p",
-        str(rig.port),
+        str(to.port),
         "-u",
         path,
         "-c",
         str(connections),
         "-C",
-        f"{rig.pki}/root.pem",
+        f"{to.pki}/root.pem",
         *identity,
         *map(str, extra),
     ]
 
 
+@dataclass(frozen=True)
+class Load:
+    """A load generator that is ready."""
+
+    stdin: IO[str]
+    stdout: IO[str]
+
+    def go(self) -> None:
+        """Lets it begin."""
+        self.stdin.write("g")
+        self.stdin.flush()
+
+    def result(self) -> dict[str, Any]:
+        """What it says when it has ended."""
+        found: dict[str, Any] = json.loads(self.stdout.readline())
+        return found
+
+
 @contextlib.contextmanager
-def started(command):
+def started(command: Sequence[str]) -> Iterator["Load"]:
     """The load generator, run up to its READY line."""
     load = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        line = load.stdout.readline()
-        if line.strip() != "READY":
-            raise Invalid(_reason(line))
-        yield load
-    finally:
-        load.kill()
-        load.wait()
-        load.stdin.close()
-        load.stdout.close()
+    assert load.stdin is not None
+    assert load.stdout is not None
+    with load.stdin, load.stdout:
+        try:
+            line = load.stdout.readline()
+            if line.strip() != "READY":
+                raise Invalid(_reason(line))
+            yield Load(load.stdin, load.stdout)
+        finally:
+            load.kill()
+            load.wait()
 
 
-def _reason(line):
+def _reason(line: str) -> str:
     try:
-        return json.loads(line).get("error") or "load failed"
+        return str(json.loads(line).get("error") or "load failed")
     except ValueError:
         return "load failed"
 
 
-def one_request(rig, client="client", seconds=5):
+def one_request(rig: Rig, client: str | None = "client", seconds: int = 5) -> str | None:
     """Send one request on a new connection; returns None if it was answered with 200, else what went wrong."""
     command = load_command(rig, "handshake", connections=1, client=client, extra=("-n", 1, "-t", seconds))
     answer = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60).stdout
@@ -120,10 +157,10 @@ def one_request(rig, client="client", seconds=5):
         result = json.loads(answer)
     except ValueError:
         return "load failed"
-    return None if result["units"] >= 1 else result["error"] or "no answer"
+    return None if result["units"] >= 1 else str(result["error"] or "no answer")
 
 
-def probe(rig):
+def probe(rig: Rig) -> None:
     """Refuse to measure a subject that does not do its job: serve our client, and nobody else."""
     if reason := one_request(rig):
         raise Invalid(reason)
@@ -141,16 +178,22 @@ def probe(rig):
 # --- measures ---
 
 
-def cpu_per_unit(mode, path="/1k", connections=16, warm_up=0.5, scale=1.0, resumed=False):
+def cpu_per_unit(
+    mode: str,
+    path: str = "/1k",
+    connections: int = 16,
+    warm_up: float = 0.5,
+    scale: float = 1.0,
+    resumed: bool = False,
+) -> Callable[[Rig], Reading]:
     """A measure: microseconds of server CPU per unit of the load, times `scale`."""
 
-    def measure(rig):
+    def measure(rig: Rig) -> Reading:
         command = load_command(rig, mode, path, connections, extra=("-t", rig.seconds, "-w", warm_up))
         with started(command) as load:
             before = rig.cpu()
-            load.stdin.write("g")
-            load.stdin.flush()
-            result = json.loads(load.stdout.readline())
+            load.go()
+            result = load.result()
             spent = rig.cpu() - before
         if result["errors"] or not result["units"]:
             raise Invalid(f"{result['errors']} errors, {result['units']} units; {result['error']}")
@@ -161,7 +204,7 @@ def cpu_per_unit(mode, path="/1k", connections=16, warm_up=0.5, scale=1.0, resum
     return measure
 
 
-def two_workers(mode, connections):
+def two_workers(mode: str, connections: int) -> Callable[[Running], Reading]:
     """A measure: how many times as much two workers on two cores do as one on one, as far as the server decides it.
 
     There are no cores left for the load, so throughput says nothing. What the server needs does: with two workers a
@@ -172,12 +215,12 @@ def two_workers(mode, connections):
     share nothing but the machine, the load and the upstream (`apart_us`).
     """
 
-    def measure(rig):
-        with rig.beside(SERVER_CORE) as other:
-            one, _ = _together([other], mode, connections)
-        with rig.beside(SERVER_CORE, LOAD_CORE) as other:
-            two, threads = _together([other], mode, connections)
-        with rig.beside(SERVER_CORE) as here, rig.beside(LOAD_CORE) as there:
+    def measure(running: Running) -> Reading:
+        with running(SERVER_CORE) as rig:
+            one, _ = _together([rig], mode, connections)
+        with running(SERVER_CORE, LOAD_CORE) as rig:
+            two, threads = _together([rig], mode, connections)
+        with running(SERVER_CORE) as here, running(LOAD_CORE) as there:
             apart, _ = _together([here, there], mode, connections // 2)
         most, least = threads[:2]
         balance = (most + least) / 2 / most
@@ -187,18 +230,18 @@ def two_workers(mode, connections):
     return measure
 
 
-def _together(rigs, mode, connections):
+def _together(rigs: Sequence[Rig], mode: str, connections: int) -> tuple[float, list[float]]:
     """CPU seconds per unit of all `rigs` under so many connections each; and of each of their threads, most first."""
-    spent, units = [], 0
+    spent: list[float] = []
+    units = 0
     with contextlib.ExitStack() as stack:
         extra = ("-t", rigs[0].seconds, "-w", 0.5)
         loads = [stack.enter_context(started(load_command(rig, mode, "/1k", connections, extra=extra))) for rig in rigs]
         before = [process.thread_seconds(rig.process.pid) for rig in rigs]
         for load in loads:
-            load.stdin.write("g")
-            load.stdin.flush()
+            load.go()
         for rig, load, started_with in zip(rigs, loads, before, strict=True):
-            result = json.loads(load.stdout.readline())
+            result = load.result()
             if result["errors"] or not result["units"]:
                 raise Invalid(f"{result['errors']} errors, {result['units']} units; {result['error']}")
             units += result["units"]
@@ -207,16 +250,16 @@ def _together(rigs, mode, connections):
     return sum(spent) / units, sorted(spent, reverse=True)
 
 
-def idle_memory(connections):
+def idle_memory(connections: int) -> Callable[[Rig], Reading]:
     """A measure: KiB per idle connection, the tree's Pss with the connections open minus before."""
 
-    def measure(rig):
+    def measure(rig: Rig) -> Reading:
         return _idle_memory(rig, connections)
 
     return measure
 
 
-def _idle_memory(rig, connections):
+def _idle_memory(rig: Rig, connections: int) -> Reading:
     warm = load_command(rig, "keepalive", connections=64, extra=("-t", 0.5))
     subprocess.run(warm, capture_output=True, check=True)
     time.sleep(1)
@@ -225,13 +268,13 @@ def _idle_memory(rig, connections):
         time.sleep(1)
         after, alive = process.pss_kib(rig.process.pid), process.established(rig.port)
         load.stdin.close()
-        result = json.loads(load.stdout.readline())
+        result = load.result()
     if result["errors"] or alive < connections:
         raise Invalid(f"{alive} of {connections} connections alive, {result['errors']} errors; {result['error']}")
     return Reading((after - before) / connections, connections, {"before_kib": before, "after_kib": after})
 
 
-def reloads(rig):
+def reloads(rig: Rig) -> Reading:
     """Failed requests while the subject reloads 20 times under keep-alive load, and what that does to their latency.
 
     The load is open, at half of what the subject can: 32 connections at a fixed rate, for as long without reloads as
@@ -257,17 +300,20 @@ def reloads(rig):
     return Reading(result["errors"], result["units"], result | detail)
 
 
-def _latency(rig, extra):
+def _latency(rig: Rig, extra: Sequence[object]) -> dict[str, Any]:
     command = load_command(rig, "keepalive", connections=32, extra=extra)
-    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
+    found: dict[str, Any] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
+    return found
 
 
 @dataclass(frozen=True)
 class Scenario:
     title: str
     unit: str
-    measure: Callable[[Rig], Reading]
-    options: dict = field(default_factory=dict)  # ca, crl: names below the PKI folder; hints, direct: as in Options
+    measure: Callable[[Any], Reading]  # of a Rig; of what runs one (Running) where the unit is `times one`
+    options: dict[str, Any] = field(
+        default_factory=dict
+    )  # ca, crl: names below the PKI folder; hints, direct: as in Options
 
 
 _slow_handshakes = cpu_per_unit("handshake", connections=4)

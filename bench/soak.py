@@ -30,13 +30,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import faults
 import process
-from run import HERE, WORK, prepare_pki
-from scenarios import LOAD_CORE, SERVER_CORE, Options, Rig, load_command
+from run import WORK, prepare_pki
+from scenarios import HERE, LOAD_CORE, SERVER_CORE, load_command
 
 MIB = 1 << 20
 MIX = {"keepalive": 0.75, "handshake": 0.25}
@@ -88,20 +91,22 @@ while True:
     print(time.monotonic(), turns / (time.thread_time() - spent), flush=True)
 """
 
-    def __init__(self, pace):
-        self.looks = []
+    def __init__(self, pace: Path) -> None:
+        self.looks: list[tuple[float, float]] = []
         """(moment, turns in a second of CPU time), four times a second."""
         self.pace = pace
         """The file that says how fast the machine is now, as a part of `usual`."""
-        self.usual = None
+        self.usual: float | None = None
         pace.write_text("1")
         with process.pinned(SERVER_CORE):
             self.running = subprocess.Popen([sys.executable, "-c", self.program], stdout=subprocess.PIPE, text=True)
+        assert self.running.stdout is not None
+        self.said = self.running.stdout
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
-    def _read(self):
-        for line in self.running.stdout:
+    def _read(self) -> None:
+        for line in self.said:
             moment, turns = map(float, line.split())
             self.looks.append((moment, turns))
             if self.usual:
@@ -110,45 +115,46 @@ while True:
                 beside.write_text(f"{turns / self.usual:.3f}")
                 beside.replace(self.pace)
 
-    def settle(self, begin):
+    def settle(self, begin: float) -> None:
         """What it has been since `begin` is usual, and the pace of the machine is told from now on."""
         self.usual = statistics.median(self._turns(begin, time.monotonic()))
 
-    def speeds(self, begin, end):
+    def speeds(self, begin: float, end: float) -> list[float]:
         """Each look from `begin` to `end`, as a part of what is usual."""
+        assert self.usual is not None
         return [turns / self.usual for turns in self._turns(begin, end)]
 
-    def _turns(self, begin, end):
+    def _turns(self, begin: float, end: float) -> list[float]:
         return [turns for moment, turns in self.looks if begin <= moment <= end]
 
-    def __enter__(self):
+    def __enter__(self) -> "Neighbour":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.running.kill()
         self.running.wait()
         self.reader.join()
-        self.running.stdout.close()
+        self.said.close()
 
 
 class Upstream:
     """One of the two static servers; may be killed and started again at the same port."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.port = process.free_port()
         # A thread that has the priority of whoever makes this: a fault that starts the server again has less.
         self.starter = ThreadPoolExecutor(1)
         self.start()
 
-    def start(self):
+    def start(self) -> None:
         self.starter.submit(self._start).result()
 
-    def _start(self):
+    def _start(self) -> None:
         self.process = subprocess.Popen([HERE / "load" / "upstream", str(self.port)])
         if not process.wait_listening(self.process, self.port, 10):
             raise SystemExit("a server behind the gate did not start")
 
-    def kill(self):
+    def kill(self) -> None:
         self.process.kill()
         self.process.wait()
 
@@ -158,15 +164,32 @@ class Load:
     """One load generator, and its seconds as they come."""
 
     name: str
-    running: subprocess.Popen
+    running: subprocess.Popen[str]
     p99_us: list[float] = field(default_factory=list)
-    result: dict = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
 
-    def read(self):
+    def read(self) -> None:
+        assert self.running.stdout is not None
+        assert self.running.stderr is not None
         for line in self.running.stderr:
             if match := re.match(r"second \d+ units (\d+) errors \d+ p99_us (\d+)", line):
                 self.p99_us.append(float(match[2]) if int(match[1]) else 0.0)
         self.result = json.loads(self.running.stdout.read())
+
+
+Begun = list[tuple[Load, threading.Thread]]
+"""With who reads what each says."""
+
+
+@dataclass(frozen=True)
+class Met:
+    """A fault that was injected, from when to when by the soak's seconds, and what came of it."""
+
+    begin: float
+    end: float
+    fault: faults.Fault
+    outcome: str
+    failed: bool
 
 
 @dataclass
@@ -183,7 +206,7 @@ class Watch:
 
     seen: list[tuple[float, int, float]] = field(default_factory=list)
 
-    def run(self, site, end):
+    def run(self, site: faults.Site, end: float) -> None:
         last_pid, last, spent = site.pid, process.cpu_seconds(site.pid), 0.0
         while (now := time.monotonic()) < end:
             with contextlib.suppress(OSError):
@@ -195,13 +218,13 @@ class Watch:
                 self.seen.append((now, process.pss_kib(pid) * 1024, spent))
             time.sleep(2)
 
-    def share(self):
+    def share(self) -> float:
         """Of one core."""
         (begun, _, before), *_, (ended, _, after) = self.seen
         return (after - before) / (ended - begun)
 
 
-def main():
+def main() -> int:
     options = arguments()
     os.environ["PATH"] += os.pathsep + "/usr/sbin"
     os.sched_setaffinity(0, {LOAD_CORE})
@@ -225,7 +248,7 @@ def main():
             upstream.starter.shutdown()
 
 
-def arguments():
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--share", type=float, default=0.8, help="of what the gate can do")
@@ -238,7 +261,7 @@ def arguments():
     return parser.parse_args()
 
 
-def opened(pki, options):
+def opened(pki: Path, options: argparse.Namespace) -> faults.Site:
     """The gate with two servers behind it and clients to revoke."""
     folder = faults.fresh(WORK / "run" / "soak" / "gate")
     upstreams = [Upstream(), Upstream()]
@@ -266,7 +289,7 @@ def opened(pki, options):
     return faults.Site(gate.pid, folder, program, pki, port, upstreams, victims)
 
 
-def measured(site, seconds):
+def measured(site: faults.Site, seconds: float) -> Capacity:
     """What the gate can serve of the mix as it comes, with the neighbour and all else in place.
 
     When twice as much is asked of it as there is time for, it has all of its share of the core, but takes requests in
@@ -279,7 +302,7 @@ def measured(site, seconds):
     return Capacity({mode: rate * share / needed for mode, rate in single.items()}, share)
 
 
-def _served(site, rates, seconds):
+def _served(site: faults.Site, rates: Mapping[str, float], seconds: float) -> tuple[float, dict[str, float]]:
     """The share of a core that the gate needed when so much was asked of it, and how much it served a second."""
     before = process.cpu_seconds(site.pid)
     loads = ended(begun(site, rates, seconds))
@@ -291,25 +314,20 @@ def _served(site, rates, seconds):
     return spent / took, {mode: rate * seconds / took for mode, rate in rates.items()}
 
 
-def _cost(site, mode, seconds):
+def _cost(site: faults.Site, mode: str, seconds: float) -> float:
     """The gate's CPU seconds for a unit."""
     before = process.cpu_seconds(site.pid)
-    command = load_command(_rig(site), mode, connections=32, extra=("-t", seconds))
+    command = load_command(site, mode, connections=32, extra=("-t", seconds))
     result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    return (process.cpu_seconds(site.pid) - before) / result["units"]
+    return (process.cpu_seconds(site.pid) - before) / int(result["units"])
 
 
-def _rig(site):
-    options = Options(ca=site.pki / "ca.pem")
-    return Rig(None, None, site.folder, site.pki, site.port, options, 0)
-
-
-def begun(site, rates, seconds, connections=CONNECTIONS):
+def begun(site: faults.Site, rates: Mapping[str, float], seconds: float, connections: int = CONNECTIONS) -> Begun:
     """Honest clients, on their way."""
-    loads = []
+    loads: Begun = []
     for mode, rate in rates.items():
         extra = ("-t", seconds, "-r", f"{rate:.0f}", "-R", site.folder / "pace", "-v")
-        command = load_command(_rig(site), mode, connections=connections, extra=extra)
+        command = load_command(site, mode, connections=connections, extra=extra)
         running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         load = Load(mode, running)
         loads.append((load, threading.Thread(target=load.read, daemon=True)))
@@ -317,32 +335,36 @@ def begun(site, rates, seconds, connections=CONNECTIONS):
     return loads
 
 
-def ended(loads):
+def ended(loads: Begun) -> list[Load]:
     """The same, when they have all their answers."""
     for _, reader in loads:
         reader.join()
     return [load for load, _ in loads]
 
 
-def soak(site, rates, options):
-    """The loads, what was done to the gate ((begin, end, fault, outcome, failed) each), and how it looked."""
+def soak(
+    site: faults.Site, rates: Mapping[str, float], options: argparse.Namespace
+) -> tuple[list[Load], list[Met], Watch]:
+    """The loads, what was done to the gate, and how it looked."""
     seconds, start = options.minutes * 60, time.monotonic()
-    loads, watch, done = begun(site, rates, seconds), Watch(), []
+    loads, watch = begun(site, rates, seconds), Watch()
+    done: list[Met] = []
     watcher = threading.Thread(target=watch.run, args=(site, start + seconds), daemon=True)
     injector = threading.Thread(target=inject, args=(site, start, seconds, options, done), daemon=True)
     watcher.start()
     injector.start()
-    loads = ended(loads)
+    answered = ended(loads)
     injector.join()
     watcher.join()
-    return loads, done, watch
+    return answered, done, watch
 
 
-def inject(site, start, seconds, options, done):
+def inject(site: faults.Site, start: float, seconds: float, options: argparse.Namespace, done: list[Met]) -> None:
     """One fault after the other, until the time is nearly over."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND)  # of this thread, and what it starts
     names = {name.strip() for name in options.faults.split(",")} if options.faults else None
-    chosen, deck = [fault for fault in faults.FAULTS if names is None or fault.name in names], []
+    chosen = [fault for fault in faults.FAULTS if names is None or fault.name in names]
+    deck: list[faults.Fault] = []
     while time.monotonic() - start + options.pause + 12 < seconds:
         time.sleep(random.uniform(0.5, 1.5) * options.pause)
         deck = deck or random.sample(chosen, len(chosen))
@@ -351,12 +373,21 @@ def inject(site, start, seconds, options, done):
             outcome = fault.do(site)
         except (RuntimeError, OSError) as error:
             outcome, failed = f"{type(error).__name__}: {error}", True
-        done.append((begin, time.monotonic() - start, fault, outcome, failed))
+        done.append(Met(begin, time.monotonic() - start, fault, outcome, failed))
         print(f"{begin:6.1f} s  {fault.name}: {outcome}", file=sys.stderr, flush=True)
 
 
-def report(site, neighbour, capacity, calm, loads, done, watch, options):
-    wrong = [f"{fault.name}: {outcome}" for _, _, fault, outcome, failed in done if failed]
+def report(
+    site: faults.Site,
+    neighbour: Neighbour,
+    capacity: Capacity,
+    calm: Sequence[Load],
+    loads: Sequence[Load],
+    done: Sequence[Met],
+    watch: Watch,
+    options: argparse.Namespace,
+) -> int:
+    wrong = [f"{met.fault.name}: {met.outcome}" for met in done if met.failed]
     print(
         f"Capacity of half a core: {_rates(capacity.rates)}; the gate had {capacity.share:.0%} of a core in use.\n"
         f"Sent: {options.share:.0%} of that for {options.minutes:g} minutes; the gate had {watch.share():.0%} of a "
@@ -390,25 +421,26 @@ def report(site, neighbour, capacity, calm, loads, done, watch, options):
     return 1 if wrong else 0
 
 
-def _write(path, neighbour, loads, done, watch):
+def _write(path: str, neighbour: Neighbour, loads: Sequence[Load], done: Sequence[Met], watch: Watch) -> None:
     start = watch.seen[0][0]
+    assert neighbour.usual is not None
     everything = {
         "p99_us": {load.name: load.p99_us for load in loads},
         "speed": [(moment - start, turns / neighbour.usual) for moment, turns in neighbour.looks],
-        "faults": [(begin, end, fault.name) for begin, end, fault, *_ in done],
+        "faults": [(met.begin, met.end, met.fault.name) for met in done],
         "gate": [(moment - start, size, spent) for moment, size, spent in watch.seen],
     }
     with open(path, "w", encoding="utf-8") as out:
         json.dump(everything, out)
 
 
-def _rates(rates):
+def _rates(rates: Mapping[str, float]) -> str:
     return ", ".join(f"{rate:,.0f} {mode}s" for mode, rate in rates.items()).replace(
         "keepalives", "kept-alive requests"
     )
 
 
-def _late(loads, watch, neighbour, options):
+def _late(loads: Sequence[Load], watch: Watch, neighbour: Neighbour, options: argparse.Namespace) -> Iterator[str]:
     """Which seconds were above the bound, and whether everything was slower then."""
     start = watch.seen[0][0]
     for load in loads:
@@ -427,25 +459,21 @@ def _late(loads, watch, neighbour, options):
     )
 
 
-def _memory(watch, wrong):
+def _memory(watch: Watch, wrong: list[str]) -> Iterator[str]:
     """Flat means: no more at the end than after the first fifth, give or take 5 % and what an allocator keeps."""
     sizes = [size for _, size, _ in watch.seen]
     fifth = max(1, len(sizes) // 5)
-    begin, early, late = (
-        sizes[0],
-        statistics.median(sizes[fifth : 2 * fifth] or sizes),
-        statistics.median(sizes[-fifth:]),
-    )
+    early, late = statistics.median(sizes[fifth : 2 * fifth] or sizes), statistics.median(sizes[-fifth:])
     if late > early * 1.05 + 4 * MIB:
         wrong.append(f"memory grew from {early / MIB:.0f} to {late / MIB:.0f} MiB")
-    begin, early, late, most = (f"{size / MIB:.0f} MiB" for size in (begin, early, late, max(sizes)))
+    begun, settled, ended, most = (f"{size / MIB:.0f} MiB" for size in (sizes[0], early, late, max(sizes)))
     yield (
-        f"Memory: {begin} at the beginning, {early} in the second fifth of the time, {late} in the last, {most} at "
+        f"Memory: {begun} at the beginning, {settled} in the second fifth of the time, {ended} in the last, {most} at "
         "most (two processes while one takes over from the other)."
     )
 
 
-def _cuts(site):
+def _cuts(site: faults.Site) -> Iterator[str]:
     if site.cuts_ms:
         middle, most = statistics.median(site.cuts_ms), max(site.cuts_ms)
         yield (
@@ -454,13 +482,13 @@ def _cuts(site):
         )
 
 
-def _by_kind(loads, done):
+def _by_kind(loads: Sequence[Load], done: Sequence[Met]) -> Iterator[str]:
     """Each kind of fault: how often, its last outcome, and the worst second of honest clients meanwhile."""
-    for fault in dict.fromkeys(fault for _, _, fault, *_ in done):
-        mine = [(begin, end, outcome) for begin, end, one, outcome, _ in done if one is fault]
-        seconds = {at for begin, end, _ in mine for at in range(int(begin), int(end) + 2)}
+    for fault in dict.fromkeys(met.fault for met in done):
+        mine = [met for met in done if met.fault is fault]
+        seconds = {at for met in mine for at in range(int(met.begin), int(met.end) + 2)}
         worst = max((load.p99_us[at] for load in loads for at in seconds if at < len(load.p99_us)), default=0)
-        yield f"- {fault.name}: {len(mine)} times; {mine[-1][2]}; p99 of the worst second {worst / 1000:,.0f} ms"
+        yield f"- {fault.name}: {len(mine)} times; {mine[-1].outcome}; p99 of the worst second {worst / 1000:,.0f} ms"
 
 
 if __name__ == "__main__":

@@ -176,7 +176,9 @@ def made(path: Path, clients: int) -> Path:
     services = Services(folder)
     set_up(services)
     now = services.clock()
-    issuing = services.authorities.hierarchy().issuing.id
+    hierarchy = services.authorities.hierarchy()
+    assert hierarchy is not None
+    issuing = hierarchy.issuing.id
     services.clients.add("olga", roles=["admin"])
     anna = services.clients.add("anna", roles=["partner-admin"]).id
     services.close()
@@ -194,7 +196,7 @@ def made(path: Path, clients: int) -> Path:
 def _fill(database: sqlite3.Connection, ids: range, issuing: int, now: int) -> None:
     """Rows as the program writes them, but for the audit log. Below it, since a million take a minute here."""
     day = 86_400_000_000
-    rows = {
+    rows: dict[str, list[tuple[object, ...]]] = {
         "client": [
             (
                 id,
@@ -281,6 +283,7 @@ def start(folder: Path) -> None:
     with subprocess.Popen(
         [*PROGRAM, "up", "--dir", str(folder), "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as gate:
+        assert gate.stdout is not None
         gate.stdout.readline()
         ready = time.perf_counter() - begun
         status = Path(f"/proc/{gate.pid}/status").read_text()
@@ -330,6 +333,9 @@ class Shell:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._in, self._out = self._process.stdin, self._process.stdout
         # The CPU clock of another process, as clock_getcpuclockid(3) names it on Linux.
         self._clock = (~self._process.pid << 3) | 2
         self._answer("--version")
@@ -337,9 +343,9 @@ class Shell:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.stdin.close()
+        self._in.close()
         self._process.wait()
-        self._process.stdout.close()
+        self._out.close()
 
     def cpu(self) -> float:
         """Seconds so far."""
@@ -356,10 +362,10 @@ class Shell:
         return took
 
     def _answer(self, *lines: str) -> str:
-        self._process.stdin.write("".join(f"{line}\n" for line in lines))
-        self._process.stdin.flush()
+        self._in.write("".join(f"{line}\n" for line in lines))
+        self._in.flush()
         said = ""
-        while not (line := self._process.stdout.readline()).startswith("mutualgate 0."):
+        while not (line := self._out.readline()).startswith("mutualgate 0."):
             said += line or sys.exit(said)
         return said
 
@@ -375,8 +381,8 @@ def _filled(words: list[str], folder: Path, work: Path, number: int) -> list[str
     if "{csr}" in words:
         (work / f"{number}.csr").write_bytes(_csr())
     places = {"csr": work / f"{number}.csr", "pem": work / "a.pem", "csv": work / f"people-{number}.csv"}
-    places["n"] = number
-    return [*(word.format(file=work / f"out-{number}", **places) for word in words), "--dir", str(folder)]
+    places["file"] = work / f"out-{number}"
+    return [*(word.format(n=number, **places) for word in words), "--dir", str(folder)]
 
 
 def _run(words: list[str], folder: Path, work: Path, number: int) -> float:

@@ -259,6 +259,7 @@ def test_only_the_store_may_know_sql() -> None:
 def test_what_mypy_is_to_overlook_is_named_and_says_why() -> None:
     silent = re.compile(r"# type: ignore(?!\[[a-z-]+\]  # \w)")
     files = [path for folder in (SOURCES, TESTS) for path in folder.rglob("*.py") if path != Path(__file__)]
+    files += [path for folder in ("bench", "bench/subjects", "scripts") for path in (ROOT / folder).glob("*.py")]
     assert [
         f"{path}: {line.strip()}" for path in files for line in path.read_text().splitlines() if silent.search(line)
     ] == []

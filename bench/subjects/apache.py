@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 NAME = "apache"
 CAPABILITIES = {"A", "A2", "B", "B0", "C", "D", "E100k", "E1M", "F1k", "F10k", "F10k-nohint", "H", "A4"}
@@ -51,11 +52,13 @@ SSLCACertificateFile {ca}
 """
 
 
-def version():
-    return re.search(r"Apache/(\S+)", subprocess.run(["apache2", "-v"], capture_output=True, text=True).stdout)[1]
+def version() -> str:
+    said = subprocess.run(["apache2", "-v"], capture_output=True, text=True).stdout
+    found = re.search(r"Apache/(\S+)", said)
+    return found[1] if found else ""
 
 
-def start(folder, pki, port, upstream_port, options):
+def start(folder: Path, pki: Path, port: int, upstream_port: int, options: Any) -> subprocess.Popen[bytes]:
     more = "" if options.hints else f"SSLCADNRequestFile {pki}/root.pem\n"
     if options.crl:
         more += f"SSLCARevocationFile {options.crl}\nSSLCARevocationCheck chain\n"
@@ -65,7 +68,7 @@ def start(folder, pki, port, upstream_port, options):
         else f"ProxyPass / http://127.0.0.1:{upstream_port}/ enablereuse=on max=64 ttl=3600"
     )
     modules = "\n".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in MODULES)
-    config = Path(folder) / "apache.conf"
+    config = folder / "apache.conf"
     config.write_text(
         CONFIG.format(
             modules=modules,
@@ -79,11 +82,11 @@ def start(folder, pki, port, upstream_port, options):
             threads=64 * options.workers,
         )
     )
-    with open(Path(folder) / "log", "ab") as log:
+    with open(folder / "log", "ab") as log:
         return subprocess.Popen(
             ["apache2", "-DFOREGROUND", "-d", str(folder), "-f", str(config)], stdout=log, stderr=log
         )
 
 
-def reload(process, folder, pki, options):
+def reload(process: subprocess.Popen[bytes], folder: Path, pki: Path, options: Any) -> None:
     process.send_signal(signal.SIGUSR1)

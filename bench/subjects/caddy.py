@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 NAME = "caddy"
 CAPABILITIES = {"A", "B", "B0", "C", "D", "F1k", "F10k", "H", "A4", "2A", "2B", "Dmany"}
@@ -18,14 +19,14 @@ NOTES = {
 CADDY = Path(__file__).parent.parent / "work/venv/bin/caddy"
 
 
-def version():
+def version() -> str:
     return subprocess.run([CADDY, "version"], capture_output=True, text=True).stdout.split()[0].lstrip("v")
 
 
-def start(folder, pki, port, upstream_port, options):
-    config = Path(folder) / "caddy.json"
+def start(folder: Path, pki: Path, port: int, upstream_port: int, options: Any) -> subprocess.Popen[bytes]:
+    config = folder / "caddy.json"
     config.write_text(json.dumps(_config(folder, pki, port, upstream_port, options)))
-    with open(Path(folder) / "log", "ab") as log:
+    with open(folder / "log", "ab") as log:
         return subprocess.Popen(
             [CADDY, "run", "--config", str(config)],
             stdout=log,
@@ -34,7 +35,7 @@ def start(folder, pki, port, upstream_port, options):
         )
 
 
-def reload(process, folder, pki, options):
+def reload(process: subprocess.Popen[bytes], folder: Path, pki: Path, options: Any) -> None:
     subprocess.run(
         [CADDY, "reload", "--force", "--config", f"{folder}/caddy.json", "--address", f"unix/{folder}/admin"],
         check=True,
@@ -43,13 +44,13 @@ def reload(process, folder, pki, options):
     )
 
 
-def _environment(folder):
+def _environment(folder: Path) -> dict[str, str]:
     """Caddy keeps its state below HOME and the XDG folders: here, not in the user's."""
     return os.environ | {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
 
 
-def _config(folder, pki, port, upstream_port, options):
-    handler = (
+def _config(folder: Path, pki: Path, port: int, upstream_port: int, options: Any) -> dict[str, Any]:
+    handler: dict[str, Any] = (
         {"handler": "file_server", "root": str(options.files)}
         if options.direct
         else {

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 NAME = "envoy"
 CAPABILITIES = {
@@ -37,18 +38,17 @@ NOTES = {
 TYPE = "type.googleapis.com/envoy."
 
 
-def _binary():
+def _binary() -> Path:
     return next((Path(__file__).parent.parent / "work/venv/lib").glob("python3*/site-packages/envoy/_bin/envoy"))
 
 
-def version():
-    return re.search(
-        r"/(\d+\.\d+\.\d+)/", subprocess.run([_binary(), "--version"], capture_output=True, text=True).stdout
-    )[1]
+def version() -> str:
+    said = subprocess.run([_binary(), "--version"], capture_output=True, text=True).stdout
+    found = re.search(r"/(\d+\.\d+\.\d+)/", said)
+    return found[1] if found else ""
 
 
-def start(folder, pki, port, upstream_port, options):
-    folder = Path(folder)
+def start(folder: Path, pki: Path, port: int, upstream_port: int, options: Any) -> subprocess.Popen[bytes]:
     _write_trust(folder, options)
     config = folder / "envoy.json"
     config.write_text(json.dumps(_bootstrap(folder, pki, port, upstream_port, options)))
@@ -69,16 +69,16 @@ def start(folder, pki, port, upstream_port, options):
         )
 
 
-def reload(process, folder, pki, options):
+def reload(process: subprocess.Popen[bytes], folder: Path, pki: Path, options: Any) -> None:
     """A changed secret (Envoy ignores an equal one) is moved over the old one."""
-    _write_trust(Path(folder), options)
+    _write_trust(folder, options)
 
 
-def _write_trust(folder, options):
+def _write_trust(folder: Path, options: Any) -> None:
     """The client trust as one SDS secret; every call writes a different but equivalent one."""
     link = folder / f"ca-{os.urandom(4).hex()}.pem"
     link.symlink_to(options.ca)
-    context = {"trusted_ca": {"filename": str(link)}}
+    context: dict[str, Any] = {"trusted_ca": {"filename": str(link)}}
     if options.crl:
         context["crl"] = {"filename": str(options.crl)}
     if not options.hints:
@@ -93,7 +93,7 @@ def _write_trust(folder, options):
     new.rename(folder / "trust.json")
 
 
-def _bootstrap(folder, pki, port, upstream_port, options):
+def _bootstrap(folder: Path, pki: Path, port: int, upstream_port: int, options: Any) -> dict[str, Any]:
     files = {"certificate_chain": {"filename": f"{pki}/server.pem"}, "private_key": {"filename": f"{pki}/server.key"}}
     tls = {
         "@type": TYPE + "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
@@ -114,7 +114,7 @@ def _bootstrap(folder, pki, port, upstream_port, options):
             },
         },
     }
-    action = (
+    action: dict[str, Any] = (
         {"direct_response": {"status": 200, "body": {"filename": f"{options.files}/1k"}}}
         if options.direct
         else {"route": {"cluster": "upstream", "timeout": "3600s"}}
@@ -159,5 +159,5 @@ def _bootstrap(folder, pki, port, upstream_port, options):
     }
 
 
-def _address(port):
+def _address(port: int) -> dict[str, Any]:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}

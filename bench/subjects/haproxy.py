@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 NAME = "haproxy"
 CAPABILITIES = {
@@ -51,11 +52,13 @@ backend upstream
 """
 
 
-def version():
-    return re.search(r"version (\S+)", subprocess.run(["haproxy", "-v"], capture_output=True, text=True).stdout)[1]
+def version() -> str:
+    said = subprocess.run(["haproxy", "-v"], capture_output=True, text=True).stdout
+    found = re.search(r"version (\S+)", said)
+    return found[1] if found else ""
 
 
-def start(folder, pki, port, upstream_port, options):
+def start(folder: Path, pki: Path, port: int, upstream_port: int, options: Any) -> subprocess.Popen[bytes]:
     more = "" if options.hints else " no-ca-names"
     if options.crl:
         more += f" crl-file {options.crl}"
@@ -64,7 +67,7 @@ def start(folder, pki, port, upstream_port, options):
         if options.direct
         else "default_backend upstream"
     )
-    config = Path(folder) / "haproxy.cfg"
+    config = folder / "haproxy.cfg"
     config.write_text(
         CONFIG.format(
             folder=folder,
@@ -78,9 +81,9 @@ def start(folder, pki, port, upstream_port, options):
             connections=options.connections,
         )
     )
-    with open(Path(folder) / "log", "ab") as log:
+    with open(folder / "log", "ab") as log:
         return subprocess.Popen(["haproxy", "-W", "-db", "-f", str(config)], stdout=log, stderr=log)
 
 
-def reload(process, folder, pki, options):
+def reload(process: subprocess.Popen[bytes], folder: Path, pki: Path, options: Any) -> None:
     process.send_signal(signal.SIGUSR2)

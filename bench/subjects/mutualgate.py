@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 NAME = "mutualgate"
 CAPABILITIES = {"A", "A2", "B", "C", "D", "E100k", "E1M", "F1k", "F10k", "F10k-nohint", "H", "A4", "2A", "2B", "Dmany"}
@@ -47,12 +48,12 @@ roles = ["{role}"]
 """
 
 
-def version():
+def version() -> str:
     return subprocess.run(["mutualgate", "--version"], capture_output=True, text=True).stdout.split()[-1]
 
 
-def start(folder, pki, port, upstream_port, options):
-    data = Path(folder) / "data"
+def start(folder: Path, pki: Path, port: int, upstream_port: int, options: Any) -> subprocess.Popen[bytes]:
+    data = folder / "data"
     data.mkdir()
     (data / "mutualgate.toml").write_text(
         SETTINGS.format(
@@ -66,7 +67,7 @@ def start(folder, pki, port, upstream_port, options):
     )
     crl = ["--crl", str(options.crl)] if options.crl else []
     adopt = ["mutualgate", "ca", "adopt", "--dir", str(data), "--cert", str(options.ca), *crl]
-    with open(Path(folder) / "log", "ab") as log:
+    with open(folder / "log", "ab") as log:
         subprocess.run(adopt, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True, env=_environment())
         return subprocess.Popen(
             ["mutualgate", "up", "--dir", str(data)],
@@ -78,12 +79,12 @@ def start(folder, pki, port, upstream_port, options):
         )
 
 
-def reload(process, folder, pki, options):
+def reload(process: subprocess.Popen[bytes], folder: Path, pki: Path, options: Any) -> None:
     """With a route that is another each time, so that settings and sites are new and every connection is judged again.
 
     The changed file alone would be taken, too; the signal makes the moment known.
     """
-    file = Path(folder) / "data" / "mutualgate.toml"
+    file = folder / "data" / "mutualgate.toml"
     text = file.read_text()
     role = "even" if ROUTE.format(role="odd") in text else "odd"
     new = file.with_suffix(".new")
@@ -92,6 +93,6 @@ def reload(process, folder, pki, options):
     process.send_signal(signal.SIGHUP)
 
 
-def _environment():
+def _environment() -> dict[str, str]:
     """Nothing that the caller has set for a gate of their own."""
     return {name: value for name, value in os.environ.items() if not name.startswith("MUTUALGATE_")}

@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 NAME = "nginx"
 CAPABILITIES = {
@@ -82,11 +83,13 @@ UPSTREAM = """
 """
 
 
-def version():
-    return re.search(r"nginx/(\S+)", subprocess.run(["nginx", "-v"], capture_output=True, text=True).stderr)[1]
+def version() -> str:
+    said = subprocess.run(["nginx", "-v"], capture_output=True, text=True).stderr
+    found = re.search(r"nginx/(\S+)", said)
+    return found[1] if found else ""
 
 
-def start(folder, pki, port, upstream_port, options):
+def start(folder: Path, pki: Path, port: int, upstream_port: int, options: Any) -> subprocess.Popen[bytes]:
     trust = (
         f"ssl_client_certificate {options.ca};"
         if options.hints
@@ -110,19 +113,19 @@ def start(folder, pki, port, upstream_port, options):
     )
 
 
-def start_upstream(folder, port, files):
+def start_upstream(folder: Path, port: int, files: Path) -> subprocess.Popen[bytes]:
     """The static server behind every subject."""
     return _run(
         folder, (COMMON + UPSTREAM).format(folder=folder, port=port, files=files, workers=1, connections=15_000)
     )
 
 
-def reload(process, folder, pki, options):
+def reload(process: subprocess.Popen[bytes], folder: Path, pki: Path, options: Any) -> None:
     process.send_signal(signal.SIGHUP)
 
 
-def _run(folder, text):
-    config = Path(folder) / "nginx.conf"
+def _run(folder: Path, text: str) -> subprocess.Popen[bytes]:
+    config = folder / "nginx.conf"
     config.write_text(text)
-    with open(Path(folder) / "log", "ab") as log:
+    with open(folder / "log", "ab") as log:
         return subprocess.Popen(["nginx", "-p", str(folder), "-c", str(config)], stdout=log, stderr=log)
