@@ -239,7 +239,7 @@ def test_a_crl_is_fetched_over_plain_http_only(url: str) -> None:
 
 def test_lifetimes_have_bounds() -> None:
     for lifetime in (timedelta(0), timedelta(days=-1), timedelta(days=40_000)):
-        with pytest.raises(BadInput, match="out of range"):
+        with pytest.raises(BadInput, match=r"a lifetime of -?\d+d is out of range"):
             prepared(ClientProfile(1, "x", lifetime=lifetime))
 
 

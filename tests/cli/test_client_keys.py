@@ -38,6 +38,7 @@ def test_what_is_published_waits_and_is_approved(cli: Run, server: Publisher, tm
     assert decided(cli, mine, tmp_path) == "refused"
     listed = cli("client", "keys", "list", "first-client")
     assert "waiting until" in listed.out
+    assert "a new key waits for 1d\n" in listed.out
     assert "left out: " in listed.out
     assert cli("client", "keys", "list").out.splitlines()[1].split()[:2] == ["first-client", "1"]
     approved = cli("client", "keys", "approve", "first-client", "1")

@@ -54,6 +54,8 @@ def test_a_list_from_a_file_decides(cli: Run, tmp_path: Path, acme: pki.Issued) 
     assert "0 certificates are no longer revoked by it" in cli("partner", "crl", "forget", "acme", "all").out
     assert decide(cli, tmp_path, ben) == "crl_missing"
     assert "has no list of all certificates" in cli("partner", "crl", "forget", "acme", "all").err
+    cli("partner", "ca", "set", "acme", "1", "--revocation", "grace", "--grace", "36h")
+    assert "CN=acme issuing: grace 36h, 0 revoked" in cli("partner", "crl", "list", "acme").out
 
 
 def test_addresses(cli: Run, tmp_path: Path, acme: pki.Issued) -> None:

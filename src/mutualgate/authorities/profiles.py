@@ -203,7 +203,11 @@ def is_mail_address(text: str) -> bool:
 
 def _validity(lifetime: timedelta, issuer: x509.Certificate | None, now: datetime) -> tuple[datetime, datetime]:
     if not MIN_LIFETIME <= lifetime <= MAX_LIFETIME:
-        raise BadInput(f"a lifetime of {lifetime} is out of range", expected=f"one hour to {MAX_LIFETIME.days} days")
+        from mutualgate.config.kinds import duration_text
+
+        raise BadInput(
+            f"a lifetime of {duration_text(lifetime)} is out of range", expected=f"one hour to {MAX_LIFETIME.days} days"
+        )
     not_before = now.replace(microsecond=0) - BACKDATING
     # RFC 5280 4.1.2.5: the last second belongs to the validity. Verifiers count from notBefore, so we do.
     not_after = not_before + lifetime - timedelta(seconds=1)

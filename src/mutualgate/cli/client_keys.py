@@ -66,6 +66,7 @@ def list_(
     Example: mutualgate client keys list partner-7
     """
     from mutualgate.app import Folder, services
+    from mutualgate.config.kinds import duration_text
 
     if name is None:
         return _list_all(dir, json)
@@ -73,7 +74,8 @@ def list_(
         view = all_of_it.key_sets.show(name)
     one = view.set
     fetched = "never" if one.fetched is None else f"{one.fetched:%Y-%m-%d %H:%M} UTC"
-    lines = [f"{plain(one.url)}: read {fetched}, next {one.next_fetch:%Y-%m-%d %H:%M} UTC; a new key waits {one.hold}"]
+    again, hold = f"{one.next_fetch:%Y-%m-%d %H:%M} UTC", duration_text(one.hold)
+    lines = [f"{plain(one.url)}: read {fetched}, next {again}; a new key waits for {hold}"]
     if one.error:
         lines.append(f"!  {plain(one.error)}")
     rows = [

@@ -203,8 +203,10 @@ def line(one: "AnchorRevocation") -> str:
 
 
 def _mode(one: "AnchorRevocation") -> str:
+    from mutualgate.config.kinds import duration_text
+
     mode = str(one.anchor.revocation)
-    return f"{mode} {one.anchor.grace}" if mode == "grace" else mode
+    return f"{mode} {duration_text(one.anchor.grace)}" if mode == "grace" else mode
 
 
 def as_dict(one: "AnchorRevocation") -> dict[str, Any]:

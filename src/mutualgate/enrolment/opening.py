@@ -142,15 +142,18 @@ def ways_of(ways: Iterable[Way]) -> tuple[Way, ...]:
 
 def check_times(validity: timedelta | None, life: timedelta) -> None:
     """Raises `BadInput` for a certificate or a link that would last too long or too short."""
+    from mutualgate.config.kinds import duration_text
+
     if validity is not None:
         from mutualgate.authorities.profiles import MAX_LIFETIME, MIN_LIFETIME
 
         if not MIN_LIFETIME <= validity <= MAX_LIFETIME:
             raise BadInput(
-                f"a certificate cannot be valid for {validity}", expected=f"one hour to {MAX_LIFETIME.days} days"
+                f"a certificate cannot be valid for {duration_text(validity)}",
+                expected=f"one hour to {MAX_LIFETIME.days} days",
             )
     if not SHORTEST_LIFE <= life <= LONGEST_LIFE:
-        raise BadInput(f"an invitation cannot be open for {life}", expected="5 minutes to 366 days")
+        raise BadInput(f"an invitation cannot be open for {duration_text(life)}", expected="5 minutes to 366 days")
 
 
 def check_same(client: Client, roles: tuple[str, ...], contact: str) -> None:
