@@ -41,8 +41,6 @@ pub(crate) struct Progress {
     /// Since when the client takes nothing of what we have for it.
     blocked: AtomicU32,
     lingers: AtomicBool,
-    /// Whether what was written may not be with the system yet.
-    unflushed: AtomicBool,
     /// Whether the client has been silent for a while since the handshake.
     silent: AtomicBool,
 }
@@ -89,11 +87,6 @@ impl Progress {
         self.lingers.store(true, Relaxed);
     }
 
-    /// Whether the client has been given all that there was for it.
-    pub(crate) fn is_flushed(&self) -> bool {
-        !self.unflushed.load(Relaxed) && self.blocked.load(Relaxed) == 0
-    }
-
     pub(crate) fn received(&self) {
         if matches!(self.phase(), Phase::Idle | Phase::Fresh) {
             self.enter(Phase::Header);
@@ -102,18 +95,14 @@ impl Progress {
 
     fn wrote(&self, result: &Poll<io::Result<usize>>) {
         match result {
-            Poll::Ready(Ok(_)) => {
-                self.blocked.store(0, Relaxed);
-                self.unflushed.store(true, Relaxed);
-            }
+            Poll::Ready(Ok(_)) => self.flows(),
             Poll::Ready(Err(_)) => {}
             Poll::Pending => self.blocks(),
         }
     }
 
-    fn flushed(&self) {
+    fn flows(&self) {
         self.blocked.store(0, Relaxed);
-        self.unflushed.store(false, Relaxed);
     }
 
     fn blocks(&self) {
@@ -266,7 +255,7 @@ impl AsyncWrite for ClientIo {
         let result = Pin::new(&mut *self.tls).poll_flush(cx);
         match result {
             Poll::Pending => self.progress.blocks(),
-            Poll::Ready(Ok(())) => self.progress.flushed(),
+            Poll::Ready(Ok(())) => self.progress.flows(),
             Poll::Ready(Err(_)) => {}
         }
         result

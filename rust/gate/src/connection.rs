@@ -124,8 +124,6 @@ pub(crate) struct Connection {
     leaving_since: Cell<u32>,
     /// Whether the worker's clock has asked for it to be parked.
     parking: Cell<bool>,
-    /// Whether a request ended before all of it was read: there may be more of it to come.
-    unread: Cell<bool>,
     ending: Cell<Ending>,
     /// Whether the control plane was told what was shown here, if that is news.
     told: Cell<bool>,
@@ -224,7 +222,6 @@ impl Connection {
             turn: Cell::new(0),
             leaving_since: Cell::new(0),
             parking: Cell::new(false),
-            unread: Cell::new(false),
             ending: Cell::new(Ending::No),
             told: Cell::new(false),
             waker: RefCell::default(),
@@ -427,11 +424,7 @@ impl Connection {
     }
 
     fn finish(&self, slot: usize, complete: bool) {
-        if let Some(running) = self.requests.borrow_mut()[slot].take()
-            && running.receiving
-        {
-            self.unread.set(true);
-        }
+        self.requests.borrow_mut()[slot] = None;
         self.running.set(self.running.get() - 1);
         self.served.set(self.served.get() + 1);
         if self.running.get() == 0 {
@@ -638,13 +631,10 @@ impl Connection {
         }
     }
 
-    /// Whether the connection may be parked: nothing of a request is here or there, and all of the last answer is gone.
+    /// Whether the connection may be parked between two requests: it has been idle for a while, and nothing of the next one
+    /// has come.
     pub(crate) fn is_parkable(&self) -> bool {
-        self.parking.get()
-            && self.running.get() == 0
-            && !self.unread.get()
-            && self.progress.phase() == Phase::Idle
-            && self.progress.is_flushed()
+        self.parking.get() && self.progress.phase() == Phase::Idle
     }
 
     /// Gives back what memory it can, while there is no request.

@@ -235,6 +235,41 @@ async fn a_request_without_an_answer_goes_to_another_server_if_it_may_be_repeate
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_body_is_still_to_come_may_be_repeated_and_one_that_takes_too_long_may_not()
+{
+    let servers = servers(2).await;
+    let mut upstream = at(&servers);
+    upstream.waits.response = Some(0.3);
+    let world = world(upstream).await;
+    let mut alice = world.alice().await;
+    // Nobody can have taken it for whole.
+    alice
+        .send("POST /close-early HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\n")
+        .await;
+    assert_eq!(alice.response().await.unwrap().status, 502);
+    assert_eq!(counts(&servers), [1, 1]);
+    // Whoever is still busy with it is not helped by another one that is.
+    let mut alice = world.alice().await;
+    assert_eq!(alice.get("/silent").await.status, 504);
+    assert_eq!(counts(&servers).iter().sum::<usize>(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_slow_to_send_is_not_its_servers_fault() {
+    let servers = servers(1).await;
+    let mut upstream = at(&servers);
+    upstream.waits.response = Some(1.0);
+    let world = world(upstream).await;
+    let mut alice = world.alice().await;
+    alice
+        .send("POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\n")
+        .await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    alice.send("hi").await;
+    assert_eq!(alice.response().await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn once_a_client_has_heard_of_an_answer_no_other_server_gives_one() {
     let servers = servers(2).await;
     let world = world(at(&servers)).await;

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use h2::{Reason, RecvStream, server};
 use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use judge::record::Mode;
 use rustls::{
@@ -23,10 +24,11 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
 };
-use support::{WireTls, WireUpstream, World, client::Hello, pki::Pki, route, site};
+use support::{PATIENCE, WireTls, WireUpstream, World, client::Hello, pki::Pki, route, site};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpListener,
+    time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -38,6 +40,10 @@ struct Server {
     resets: Arc<AtomicUsize>,
     /// How the bodies ended that were sent to `/upload`.
     ends: Arc<Mutex<Vec<Option<Reason>>>>,
+    /// How much of a body it takes before it reads any of it, where it says so.
+    window: Option<u32>,
+    /// How many requests it takes at a time, where it says so.
+    most: Option<u32>,
 }
 
 impl Server {
@@ -65,7 +71,14 @@ impl Server {
     }
 
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
-        let Ok(mut connection) = server::handshake(stream).await else {
+        let mut builder = server::Builder::new();
+        if let Some(window) = self.window {
+            builder.initial_window_size(window);
+        }
+        if let Some(most) = self.most {
+            builder.max_concurrent_streams(most);
+        }
+        let Ok(mut connection) = builder.handshake(stream).await else {
             return;
         };
         while let Some(Ok((request, mut respond))) = connection.accept().await {
@@ -73,7 +86,9 @@ impl Server {
             let path = request.uri().path().to_owned();
             match path.as_str() {
                 "/reset" => respond.send_reset(Reason::INTERNAL_ERROR),
+                "/refuse" => respond.send_reset(Reason::REFUSED_STREAM),
                 "/refuse-once" if nth == 0 => respond.send_reset(Reason::REFUSED_STREAM),
+                "/close" => return,
                 "/goaway" => {
                     respond.send_response(Response::new(()), true).unwrap();
                     connection.graceful_shutdown();
@@ -92,9 +107,39 @@ impl Server {
         request: http::Request<RecvStream>,
         mut respond: server::SendResponse<Bytes>,
     ) {
+        let said = |status: u16| Response::builder().status(status).body(()).unwrap();
         if path == "/hints" {
-            let early = Response::builder().status(103).body(()).unwrap();
-            let _ = respond.send_informational(early);
+            let _ = respond.send_informational(said(103));
+        }
+        if path == "/101" {
+            let _ = respond.send_informational(said(101));
+        }
+        if path == "/mute" {
+            let _ = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+            return;
+        }
+        if path == "/early" {
+            // That nothing more is read, the library says by itself (RFC 9113 8.1).
+            let mut body = respond.send_response(said(413), false).unwrap();
+            return body.send_data(Bytes::from_static(b"big"), true).unwrap();
+        }
+        if let "/200" | "/204" | "/304" = path.as_str() {
+            // None of these has a body, nor an end: the one because of its method.
+            let mut response = said(path[1..].parse().unwrap());
+            let length = http::HeaderValue::from_static("4");
+            response.headers_mut().insert("content-length", length);
+            let mut body = respond.send_response(response, false).unwrap();
+            if request.method() != http::Method::HEAD {
+                let _ = body.send_data(Bytes::from_static(b"some"), false);
+            }
+            let _ = std::future::poll_fn(|cx| body.poll_reset(cx)).await;
+            return;
+        }
+        if path == "/long" {
+            let mut response = said(200);
+            let long = http::HeaderValue::from_str(&"x".repeat(100 * 1024)).unwrap();
+            response.headers_mut().insert("x-long", long);
+            return drop(respond.send_response(response, true));
         }
         if path == "/silent" {
             let mut body = respond.send_response(Response::new(()), false).unwrap();
@@ -115,6 +160,9 @@ impl Server {
         }
         let mut received = Vec::new();
         while let Some(Ok(data)) = body.data().await {
+            if path == "/sip" {
+                tokio::time::sleep(Duration::from_micros(10 * data.len() as u64)).await;
+            }
             let _ = body.flow_control().release_capacity(data.len());
             received.extend_from_slice(&data);
         }
@@ -171,13 +219,16 @@ async fn world(upstream: WireUpstream) -> World {
 
 async fn in_the_clear() -> (Server, World) {
     let server = Server::default();
-    let address = server.start(None).await;
-    let world = world(WireUpstream {
-        protocol: "h2",
-        ..WireUpstream::at(&[format!("http://{address}")])
-    })
-    .await;
+    let world = world(at(&[server.start(None).await])).await;
     (server, world)
+}
+
+fn at(addresses: &[SocketAddr]) -> WireUpstream {
+    let urls: Vec<String> = addresses.iter().map(|at| format!("http://{at}")).collect();
+    WireUpstream {
+        protocol: "h2",
+        ..WireUpstream::at(&urls)
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,15 +310,8 @@ async fn what_a_server_does_not_take_is_sent_again_and_what_it_breaks_off_is_not
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_server_broke_off_goes_to_another_only_if_it_may_be_repeated() {
     let servers = [Server::default(), Server::default()];
-    let mut addresses = Vec::new();
-    for server in &servers {
-        addresses.push(format!("http://{}", server.start(None).await));
-    }
-    let world = world(WireUpstream {
-        protocol: "h2",
-        ..WireUpstream::at(&addresses)
-    })
-    .await;
+    let addresses = [servers[0].start(None).await, servers[1].start(None).await];
+    let world = world(at(&addresses)).await;
     let mut alice = world.alice().await;
     for (method, length, requests) in [
         ("GET", "", 2),
@@ -288,6 +332,210 @@ async fn what_a_server_broke_off_goes_to_another_only_if_it_may_be_repeated() {
     // Nor was one sent that a server would not take for whole.
     let report = world.gate.counters().servers;
     assert_eq!(report.iter().map(|one| one.retries).sum::<u64>(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_went_away_is_replaced_once_and_so_is_one_that_takes_nothing() {
+    let (server, world) = in_the_clear().await;
+    let mut alice = world.alice().await;
+    for (path, status, requests) in [
+        // Nobody else had used it: it is the request that the server does not bear.
+        ("/close", 502, 1),
+        ("/x", 200, 1),
+        ("/close", 502, 2),
+        ("/refuse", 503, 2),
+    ] {
+        let before = server.requests.load(SeqCst);
+        assert_eq!(alice.get(path).await.status, status, "{path}");
+        assert_eq!(server.requests.load(SeqCst) - before, requests, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_of_a_body_is_not_left_out_of_a_second_attempt() {
+    let server = Server {
+        window: Some(0),
+        ..Server::default()
+    };
+    let world = world(at(&[server.start(None).await])).await;
+    let mut alice = world.alice().await;
+    assert_eq!(alice.get("/x").await.status, 200);
+    alice
+        .send("POST /refuse HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\nhi")
+        .await;
+    assert_eq!(alice.response().await.unwrap().status, 503);
+    assert_eq!(server.requests.load(SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_on_which_an_answer_did_not_come_in_time_gets_nothing_more() {
+    let servers = [Server::default(), Server::default()];
+    let addresses = [servers[0].start(None).await, servers[1].start(None).await];
+    for count in [1, 2] {
+        let mut upstream = at(&addresses[..count]);
+        upstream.waits.response = Some(1.0);
+        let sum = |of: fn(&Server) -> &AtomicUsize| -> usize {
+            servers.iter().map(|one| of(one).load(SeqCst)).sum()
+        };
+        let (requests, connections) = (sum(|one| &one.requests), sum(|one| &one.connections));
+        let world = world(upstream).await;
+        let mut alice = world.alice().await;
+        assert_eq!(alice.get("/mute").await.status, 504);
+        // Nor does another server get the request.
+        assert_eq!(sum(|one| &one.requests) - requests, 1);
+        assert_eq!(alice.get("/x").await.status, 200);
+        assert_eq!(sum(|one| &one.connections) - connections, 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_slow_to_send_or_to_take_is_waited_for_while_something_moves() {
+    let server = Server::default();
+    let mut upstream = at(&[server.start(None).await]);
+    upstream.waits.response = Some(1.5);
+    let world = world(upstream).await;
+    let mut alice = world.alice().await;
+    alice
+        .send("POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\n")
+        .await;
+    tokio::time::sleep(Duration::from_millis(2_000)).await;
+    alice.send("hi").await;
+    assert_eq!(alice.response().await.unwrap().status, 200);
+    let body = "x".repeat(256 * 1024);
+    alice
+        .send(&format!(
+            "POST /sip HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await;
+    assert_eq!(alice.response().await.unwrap().status, 200);
+}
+
+/// A client that has many requests on one connection.
+async fn many(world: &World) -> SendRequest<Full<Bytes>> {
+    let hello = Hello::new("a.test").identity(&world.alice).alpn("h2");
+    let tls = TokioIo::new(world.connect(hello).await.tls);
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), tls).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+fn asked(method: &str, path: &str) -> http::Request<Full<Bytes>> {
+    let request = http::Request::builder().method(method);
+    let request = request.uri(format!("https://a.test{path}"));
+    request.body(Full::default()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_has_as_many_requests_as_the_server_takes_and_no_more_than_we_do() {
+    for (most, held) in [(Some(1), 1), (None, 100)] {
+        let server = Server {
+            most,
+            ..Server::default()
+        };
+        let world = world(at(&[server.start(None).await])).await;
+        let mut alice = world.alice().await;
+        assert_eq!(alice.get("/x").await.status, 200);
+        let mut client = many(&world).await;
+        let mut waiting = Vec::new();
+        for _ in 0..held {
+            waiting.push(client.send_request(asked("GET", "/silent")).await.unwrap());
+        }
+        assert_eq!(server.connections.load(SeqCst), 1);
+        assert_eq!(alice.get("/x").await.status, 200);
+        assert_eq!(server.connections.load(SeqCst), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_about_to_end_gets_nothing_more_while_something_runs_on_it() {
+    let (server, world) = in_the_clear().await;
+    let mut waiting = world.alice().await;
+    waiting
+        .send("GET /silent HTTP/1.1\r\nHost: a.test\r\n\r\n")
+        .await;
+    assert!(waiting.until("\r\n\r\n").await.is_some());
+    let mut alice = world.alice().await;
+    assert_eq!(alice.get("/goaway").await.status, 200);
+    assert_eq!(alice.get("/x").await.status, 200);
+    assert_eq!(server.connections.load(SeqCst), 2);
+    assert_eq!(server.resets.load(SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_connection_left_out_at_its_end_goes_on_another_one_whatever_it_is() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = at(&[listener.local_addr().unwrap()]);
+    let server = Server::default();
+    let theirs = server.clone();
+    tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut room = [0; 24];
+        tcp.read_exact(&mut room).await.unwrap();
+        tcp.write_all(b"\0\0\0\x04\0\0\0\0\0").await.unwrap(); // SETTINGS
+        loop {
+            tcp.read_exact(&mut room[..9]).await.unwrap();
+            let length = u32::from_be_bytes([0, room[0], room[1], room[2]]);
+            let is_head = room[3] == 1;
+            let mut rest = vec![0; length as usize];
+            tcp.read_exact(&mut rest).await.unwrap();
+            if is_head {
+                break;
+            }
+        }
+        // GOAWAY: none was taken, and nothing is wrong (RFC 9113 6.8).
+        let goaway = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        tcp.write_all(goaway).await.unwrap();
+        theirs.serve(listener.accept().await.unwrap().0).await;
+    });
+    let world = world(upstream).await;
+    let mut alice = world.alice().await;
+    alice
+        .send("POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    assert_eq!(alice.response().await.unwrap().status, 200);
+    assert_eq!(server.requests.load(SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_before_the_end_of_the_request_is_passed_on() {
+    let (_, world) = in_the_clear().await;
+    let mut alice = world.alice().await;
+    let body = "x".repeat(200 * 1024);
+    alice
+        .send(&format!(
+            "POST /early HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await;
+    let response = alice.response().await.unwrap();
+    assert_eq!((response.status, response.text().as_str()), (413, "big"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_that_are_none_are_not_passed_on() {
+    let (_, world) = in_the_clear().await;
+    let mut alice = world.alice().await;
+    for path in ["/101", "/long"] {
+        alice
+            .send(&format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n"))
+            .await;
+        let head = alice.until("\r\n\r\n").await.unwrap();
+        assert!(head.starts_with("HTTP/1.1 502 "), "{path}: {head}");
+        alice = world.alice().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_body_has_none_whatever_comes() {
+    let (_, world) = in_the_clear().await;
+    let mut client = many(&world).await;
+    for (method, path) in [("HEAD", "/200"), ("GET", "/204"), ("GET", "/304")] {
+        let response = client.send_request(asked(method, path)).await.unwrap();
+        assert_eq!(response.status().as_str(), &path[1..]);
+        let body = timeout(PATIENCE, response.into_body().collect()).await;
+        assert!(body.expect(path).unwrap().to_bytes().is_empty(), "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -348,12 +596,7 @@ async fn a_part_of_a_body_is_not_given_to_a_server_for_the_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn trailers_reach_a_client_over_http_2_as_grpc_wants_it() {
     let (_, world) = in_the_clear().await;
-    let hello = Hello::new("a.test").identity(&world.alice).alpn("h2");
-    let tls = TokioIo::new(world.connect(hello).await.tls);
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), tls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
+    let mut sender = many(&world).await;
     let request = http::Request::builder()
         .method("POST")
         .uri("https://a.test/svc/Call")
@@ -373,17 +616,9 @@ async fn trailers_reach_a_client_over_http_2_as_grpc_wants_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn trailers_that_concern_a_connection_or_the_head_do_not_reach_a_client_over_http_2() {
     let world = World::new().await;
-    let hello = Hello::new("a.test").identity(&world.alice).alpn("h2");
-    let tls = TokioIo::new(world.connect(hello).await.tls);
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), tls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
+    let mut sender = many(&world).await;
     for (path, names) in [("/trailers", &["x-sum"][..]), ("/bad-trailers", &["x-sum"])] {
-        let request = http::Request::get(format!("https://a.test{path}"))
-            .body(Full::new(Bytes::new()))
-            .unwrap();
-        let response = sender.send_request(request).await.unwrap();
+        let response = sender.send_request(asked("GET", path)).await.unwrap();
         let body = response.into_body().collect().await.unwrap();
         let trailers = body.trailers().cloned().unwrap_or_default();
         let seen: Vec<&str> = trailers.keys().map(|name| name.as_str()).collect();

@@ -262,10 +262,7 @@ impl Http1 {
                 _ => *deadline.insert(Instant::now() + patience),
             };
             moved = self.moved;
-            match self.link.poll_alarm(cx, deadline) {
-                Poll::Ready(()) if !waits_for_client => Poll::Ready(Err(Failure::ResponseTimeout)),
-                Poll::Ready(()) | Poll::Pending => Poll::Pending,
-            }
+            (self.link.poll_alarm(cx, deadline)).map(|()| Err(Failure::ResponseTimeout))
         })
         .await?;
         self.framing = head.framing;
@@ -280,20 +277,19 @@ impl Http1 {
     ) -> Poll<Result<Head, Failure>> {
         let _ = self.poll_send(cx)?;
         loop {
-            while self.heard
-                && let Some(head) = response::take_head(&mut self.link.inbox, &self.request.method)?
-            {
-                if !head.is_interim() {
-                    return Poll::Ready(Ok(head));
-                }
-                on_interim(head.status, head.fields);
-            }
             if ready!(self.poll_read(cx))? == 0 {
                 return Poll::Ready(Err(if self.heard {
                     Failure::Broken
                 } else {
                     Failure::Closed
                 }));
+            }
+            let Link { inbox, .. } = &mut *self.link;
+            while let Some(head) = response::take_head(inbox, &self.request.method)? {
+                if !head.is_interim() {
+                    return Poll::Ready(Ok(head));
+                }
+                on_interim(head.status, head.fields);
             }
         }
     }
@@ -313,13 +309,11 @@ impl Http1 {
                 return Poll::Ready(Ok(piece));
             }
             if ready!(self.poll_read(cx))? == 0 {
-                let end = if self.framing.may_end_here() {
+                return Poll::Ready(if self.framing.may_end_here() {
                     Ok(Piece::End)
                 } else {
                     Err(Failure::Broken)
-                };
-                self.keep_alive = false;
-                return Poll::Ready(end);
+                });
             }
         }
     }
@@ -462,5 +456,74 @@ impl Http1 {
             self.request.outbox.advance(written - of_head);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Shutdown, sync::Arc};
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::UnixStream,
+        time::sleep,
+    };
+
+    use super::*;
+    use crate::upstream::{Stream, endpoint::Endpoint, group::tests::upstream};
+
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    fn endpoint() -> Arc<Endpoint> {
+        upstream().endpoints()[0].clone()
+    }
+
+    /// A request whose head is `bytes` long, on a new connection, and the server's end of that.
+    fn get(endpoint: &Arc<Endpoint>, bytes: usize) -> (Http1, UnixStream) {
+        let (near, far) = UnixStream::pair().expect("a pair");
+        let link = Link::new(Stream::Unix(near), endpoint.clone(), None);
+        let mut head = Buffer::new();
+        head.resize(bytes, b'x');
+        let request = Request::new(Method::GET, head, None, None);
+        (Http1::new(link, request), far)
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_kept_after_a_whole_request_and_a_whole_answer() {
+        let endpoint = &endpoint();
+        for (length, takes_all, is_kept) in [(0, true, true), (2, true, false), (0, false, false)] {
+            let pools = Pools::default();
+            let (mut exchange, mut far) = get(endpoint, 100);
+            if !takes_all {
+                let far = socket2::SockRef::from(&far);
+                far.shutdown(Shutdown::Read).expect("an open socket");
+            }
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+            far.write_all(head.as_bytes()).await.expect("room");
+            let answered = exchange.response(PATIENCE, &mut |_, _| {}).await;
+            assert_eq!(answered.expect("an answer").status, StatusCode::OK);
+            exchange.finish(&pools, 0, 8);
+            assert_eq!(pools.take(endpoint, None).is_some(), is_kept);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_takes_a_request_slowly_is_waited_for() {
+        const PARTS: usize = 10;
+        const PART_BYTES: usize = 100 * 1024;
+        let (mut exchange, mut far) = get(&endpoint(), PARTS * PART_BYTES);
+        let serve = async {
+            let mut part = vec![0; PART_BYTES];
+            for _ in 0..PARTS {
+                sleep(PATIENCE / 8).await;
+                far.read_exact(&mut part).await.expect("a part");
+            }
+            let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+            far.write_all(answer).await.expect("room");
+        };
+        let mut hear = |_, _| {};
+        let (answered, ()) = tokio::join!(exchange.response(PATIENCE, &mut hear), serve);
+        let answered = answered.expect("an answer");
+        assert_eq!(answered.status, StatusCode::NO_CONTENT);
     }
 }

@@ -238,32 +238,24 @@ impl Http2 {
                 return Poll::Ready(response.map_err(|error| failure_of(&error)));
             }
             let waits_for_client = self.request.upload.is_some() && self.data.is_empty();
-            if self.moved != moved || (waits_for_client && limit.is_elapsed()) {
+            if self.moved != moved || waits_for_client {
                 moved = self.moved;
                 limit.as_mut().reset(Instant::now() + patience);
             }
-            match limit.as_mut().poll(cx) {
-                Poll::Ready(()) if !waits_for_client => {
-                    // The connection may be dead rather than the request slow.
-                    self.place.doubt();
-                    Poll::Ready(Err(Failure::ResponseTimeout))
-                }
-                Poll::Ready(()) | Poll::Pending => Poll::Pending,
-            }
+            ready!(limit.as_mut().poll(cx));
+            // The connection may be dead rather than the request slow.
+            self.place.doubt();
+            Poll::Ready(Err(Failure::ResponseTimeout))
         })
         .await?;
         let (head, body) = response.into_parts();
         let fields = fields_of(head.status, head.headers)?;
         // RFC 9110 6.4.1: these have no body, whatever comes.
-        let is_bodiless = matches!(
-            head.status,
-            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-        );
+        let is_bodiless = self.request.method == Method::HEAD
+            || head.status == StatusCode::NO_CONTENT
+            || head.status == StatusCode::NOT_MODIFIED;
         self.done = is_bodiless || body.is_end_stream();
-        self.left = fields
-            .get(&CONTENT_LENGTH)
-            .filter(|_| self.request.method != Method::HEAD)
-            .and_then(digits);
+        self.left = fields.get(&CONTENT_LENGTH).and_then(digits);
         self.body = Some(body);
         Ok(Head {
             status: head.status,

@@ -98,6 +98,10 @@ impl Upstream {
             if path == "/stale" && served > 1 {
                 return Ok(());
             }
+            if path == "/close-early" {
+                self.requests.lock().unwrap().push(head);
+                return Ok(());
+            }
             if path == "/early" {
                 self.requests.lock().unwrap().push(head);
                 stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig").await?;
