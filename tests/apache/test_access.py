@@ -1,11 +1,12 @@
 """`Require`, `Order` and their kin: what a section says, also where it says nothing."""
 
 import pytest
-from apache.hosts import BASIC, CN, Nothing, routes
+from apache.hosts import BASIC, CN, TLS, Nothing, routes
 
 from mutualgate.apache.access import always_of, grant_of
 from mutualgate.apache.grants import OPEN, Grant
 from mutualgate.apache.syntax import parse
+from mutualgate.config import Mode
 
 ANYBODY = Grant(certificate=True)
 ALICE = Grant(certificate=True, clients=frozenset({"alice"}))
@@ -60,6 +61,26 @@ def test_what_a_section_says(lines: list[str], expected: Grant | None) -> None:
 def test_what_mod_ssl_requires_has_to_hold_as_a_whole() -> None:
     lines = (f"SSLRequire {CN} == 'alice'", "SSLRequire %{SSL_CLIENT_VERIFY} == 'SUCCESS'", "Require ip 10.0.0.1")
     assert always_of(parse("\n".join(lines), "site.conf", Nothing())[0]) == ALICE
+
+
+@pytest.mark.parametrize(
+    ("line", "clients", "roles"),
+    [
+        (f"SSLRequire {CN} == 'alice'", ("alice",), ()),
+        ("SSLVerifyClient require", (), ()),
+        ("AuthMerging And", (), ("any",)),
+    ],
+)
+def test_what_stands_beside_require_in_a_group_holds_for_all(
+    line: str, clients: tuple[str, ...], roles: tuple[str, ...]
+) -> None:
+    inner = ("<RequireAll>", line, "Require all granted", "</RequireAll>")
+    for group in (inner, ("<RequireAny>", *inner, "</RequireAny>")):
+        found = routes(*TLS, "ProxyPass / http://h/", "<Location /x>", *group, "</Location>")["/x"]
+        assert found.client_certificate is Mode.REQUIRED
+        assert (found.clients, bool(found.roles)) == (clients, bool(roles))
+    (limited,) = routes(*TLS, "ProxyPass / http://h/", "<Limit POST>", *inner, "</Limit>").values()
+    assert limited.client_certificate is Mode.REQUIRED
 
 
 def test_a_rule_is_shut_because_of_what_says_so() -> None:

@@ -28,6 +28,14 @@ def test_each_has_to_hold() -> None:
     assert all_of([ALICE, ALICE]) == ALICE
 
 
+def test_a_certificate_that_goes_without_saying_is_no_cause() -> None:
+    rules = ("Require ssl-verify-client", f"Require expr {CN} == 'alice'")
+    result = imported(vhost(*BASIC, "<Location /x>", "<RequireAll>", *rules, "</RequireAll>", "</Location>"))
+    assert [left.directive for left in result.left] == [rules[1]]
+    alone = imported(vhost(*BASIC, "<Location /x>", rules[0], "Order allow,deny", "Deny from all", "</Location>"))
+    assert [left.directive for left in alone.left] == [rules[0], "Deny from all"]
+
+
 def test_an_open_rule_beside_others_is_open_as_in_httpd() -> None:
     rules = ("Require all granted", "Require ip 10.0.0.1", "LimitRequestBody 5")
     assert not routes(*BASIC, "<Location /x>", *rules, "</Location>")["/x"].roles

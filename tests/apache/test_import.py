@@ -193,10 +193,20 @@ def test_rules_of_mod_ssl_add_up_and_others_replace() -> None:
     assert not found["/x"].roles
 
 
+def test_what_goes_to_services_outside_of_a_host_goes_there_within_unless_it_says_no() -> None:
+    outside = "ProxyPass /x http://h/x\n"
+    for line, paths in (("ProxyPassInherit Off", {"/y"}), ("ProxyPassInherit On", {"/x", "/y"})):
+        result = imported(outside + vhost(*TLS, "ProxyPass /y http://h/y", line))
+        assert {route.path for route in parse(result.toml).sites[0].routes} == paths
+        assert result.left == ()
+
+
 def test_rules_that_are_merged_with_those_above_are_not_guessed() -> None:
     lines = ("<Location />", "Require ip 10.0.0.1", "</Location>")
     found = routes(*BASIC, *lines, "<Location /x>", "AuthMerging And", "Require all granted", "</Location>")
     assert all(route.roles for route in found.values())
+    merged = imported(vhost(*BASIC, "<Location />", "AuthMerging Or", "Require ip 10.0.0.1", "</Location>"))
+    assert "the gate has no such rule" in whys(merged, "Require ip")
 
 
 @pytest.mark.parametrize(
@@ -298,6 +308,18 @@ def test_a_section_that_sends_some_people_elsewhere_shuts_the_site(section: str)
     (route,) = parse(result.toml).sites[0].routes
     assert (route.client_certificate, len(route.roles)) == (Mode.REQUIRED, 1)
     assert any(f"without the role {route.roles[0]}" in left.why for left in result.left)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "<If \"%{REMOTE_USER} == 'a'\">\nHeader set X y\n</If>",
+        "<Limit POST>\n<RequireAny>\n<RequireAll>\nRequire ip 10.0.0.1\n</RequireAll>\n"
+        "Require all granted\n</RequireAny>\n</Limit>",
+    ],
+)
+def test_one_that_lets_everybody_pass_shuts_nothing(section: str) -> None:
+    assert not routes(*BASIC, section)["/"].roles
 
 
 def test_one_that_sends_everybody_elsewhere_shuts_nothing() -> None:
@@ -768,8 +790,9 @@ def test_what_asks_no_responder_needs_no_list() -> None:
     ],
 )
 def test_as_many_cas_stand_below_an_authority_as_before(lines: list[str], option: str) -> None:
-    (command,) = imported(vhost(*BASIC, *lines)).commands
-    assert command == f"mutualgate ca adopt --cert /etc/ssl/rootCA.pem {option}".rstrip()
+    result = imported(vhost(*BASIC, *lines))
+    assert result.commands == (f"mutualgate ca adopt --cert /etc/ssl/rootCA.pem {option}".rstrip(),)
+    assert len(result.left) == (1 if "listed" in option else 0)
 
 
 def test_the_least_depth_of_an_authority_holds() -> None:

@@ -259,6 +259,7 @@ def test_what_refuses_is_told_from_what_does_not(line: str, answers: bool) -> No
         ("^/old(/|$)", "https://h/$1", None),
         ("^/old(/|$)", "https://%{HTTP_HOST}", None),
         ("^/old$", "https://h/$1", None),
+        ("^/$", "https://h%{REQUEST_URI}", None),
         ("^/(old)/(.*)$", "https://h/$1", None),
         ("^/old/(.*)$", "https://h/$1/more", None),
         ("^(.+)$", "https://h$1", (["/"], "https://h", True, False)),

@@ -134,7 +134,7 @@ def test_settings_of_a_balancer_are_no_settings_of_others() -> None:
         ("SSLCipherSuite ALL", "a fixed choice"),
         ("SSLUseStapling on", "staples nothing"),
         ("CustomLog x combined", "one access log"),
-        ("MadeUp \x01" + "x" * 91, "nothing like it"),
+        ("MadeUp \x01" + "x" * 92, "nothing like it"),
     ],
 )
 def test_each_directive_is_left_for_its_own_reason(line: str, why: str) -> None:

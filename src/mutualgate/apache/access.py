@@ -10,6 +10,16 @@ from mutualgate.apache.rewriting import barrier, refuses, rules_in, same_for_eve
 from mutualgate.apache.syntax import Directive
 
 
+def inside(section: Directive) -> list[Directive]:
+    """What is directly in a section. What stands within `<RequireAll>` and its kin, and is no `Require`, is, too."""
+    found: list[Directive] = []
+    for child in section.children:
+        found.append(child)
+        if child.lower.startswith("require"):
+            found += [one for one in inside(child) if not one.lower.startswith("require")]
+    return found
+
+
 def grant_of(section: Sequence[Directive]) -> Grant | None:
     """What `Require`, and `Order` with `Allow` and `Deny`, directly in a section say; None when they say nothing."""
     requires: list[Grant] = []
@@ -51,17 +61,17 @@ def asked_by(section: Directive, by_name: bool = False) -> Grant:
 
     `by_name` says that it is for some people alone, so that it keeps them out when it leads elsewhere.
     """
-    by_name = by_name or section.is_("elseif", "else") or (section.is_("if") and not same_for_everybody(section.text))
-    parts = [grant_of(section.children) or OPEN, always_of(section.children)]
-    for child in section.children:
+    by_name = by_name or section.is_("elseif", "else") or not same_for_everybody(section.text)
+    children = inside(section)
+    parts = [grant_of(children) or OPEN, always_of(children)]
+    for child in children:
         if child.is_("sslverifyclient") and child.arg(0).lower() != "none":
             parts.append(Grant(certificate=True))
         elif refuses(child) or (by_name and child.is_(*_LEADING)):
             parts.append(Grant(unknown=True))
         elif child.section and not child.lower.startswith("require"):
             parts.append(asked_by(child, by_name))
-    asked = all_of(parts)
-    return OPEN if asked == OPEN else replace(asked, because=(section,))
+    return replace(all_of(parts), because=(section,))
 
 
 def _require(directive: Directive) -> Grant:

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from mutualgate.apache import fields
-from mutualgate.apache.access import always_of, asked_by, grant_of
+from mutualgate.apache.access import always_of, asked_by, grant_of, inside
 from mutualgate.apache.fields import Edit, Said
 from mutualgate.apache.grants import OPEN, Grant
 from mutualgate.apache.known import QUIET, REASONS, SAME
@@ -97,6 +97,8 @@ class VirtualHost:
     """Whether RewriteEngine is on. Where nothing says so, it may be on in a file that we were not given."""
     inherits: bool = False
     """Whether a virtual host has the RewriteRules outside of it as well."""
+    inherits_targets: bool = True
+    """Whether it has the ProxyPass outside of it as well."""
     overrides: list[Target] = field(default_factory=list)
     """Where mod_rewrite, and a Redirect within `<Location>`, send requests: httpd asks them first."""
     targets: list[Target] = field(default_factory=list)
@@ -156,7 +158,7 @@ def understand(directives: Iterable[Directive], folder: Path) -> Found:
             if host.inherits:
                 host.rewrites += base.rewrites
             reader.rewrite(host)
-            host.targets += base.targets
+            host.targets += base.targets if host.inherits_targets else []
             host.redirects += base.redirects
             if not host.names:
                 host.names = base.names
@@ -276,6 +278,8 @@ class _Reader:
                     host.redirects += redirect(d, None, self.report)
             case "rewriteoptions" if any(arg.lower().startswith("inherit") for arg in d.args):
                 host.inherits = True
+            case "proxypassinherit":
+                host.inherits_targets = d.arg(0).lower() != "off"
             case "rewriteengine":
                 host.rewriting = d.arg(0).lower() == "on"
             case "requestheader" | "header":
@@ -326,9 +330,10 @@ class _Reader:
             self.leave(d, "the gate has nothing like this section", "See what is inside, and whether it is needed.")
 
     def location(self, d: Directive, pattern: str | None, host: VirtualHost) -> None:
-        verify = next((c for c in reversed(d.children) if c.is_("sslverifyclient")), None)
+        children = inside(d)
+        verify = next((c for c in reversed(children) if c.is_("sslverifyclient")), None)
         mode = MODES.get(verify.arg(0).lower()) if verify else None
-        grant, always = grant_of(d.children), always_of(d.children)
+        grant, always = grant_of(children), always_of(children)
         paths = [d.arg(0)] if pattern is None else literal_paths(pattern)
         if paths is None:
             asked = asked_by(d)
@@ -339,21 +344,21 @@ class _Reader:
             return
         edits: list[Edit] = []
         said: list[Said] = []
-        for child in d.children:
+        for child in children:
             if child.is_("requestheader", "header"):
                 self.field(child, edits, said)
-        size = next((_number(c.arg(0)) for c in d.children if c.is_("limitrequestbody")), None)
+        size = next((_number(c.arg(0)) for c in children if c.is_("limitrequestbody")), None)
         for path in paths:
             clean = path.rstrip("/") or "/"
             host.areas.append(Area(d, clean, mode, grant, always, size or None, tuple(edits), tuple(said)))
-            for child in d.children:
+            for child in children:
                 if child.is_("proxypass") and pattern is None:
                     self.proxy(child, clean, host)
                 elif child.is_("proxypassreverse"):
                     host.reverses.append((child, clean))
                 elif child.lower.startswith("redirect"):
                     host.overrides[:0] = redirect(child, clean, self.report)
-        for child in d.children:
+        for child in children:
             if child.section and not child.lower.startswith("require"):
                 self.rules_elsewhere(child, child.children, host)
             elif child.is_("proxypass") and pattern is not None:
@@ -364,7 +369,7 @@ class _Reader:
                 self.proxy_match(child, pattern or f"^{d.arg(0).rstrip('/')}(/|$)", host)
             elif not child.section and child.lower not in _IN_AREAS:
                 self.other(child)
-        for rule, conditions in rules_in(d.children)[0]:
+        for rule, conditions in rules_in(children)[0]:
             if barrier(rule, conditions) == OPEN:
                 self.other(rule)
 
