@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pki
@@ -8,8 +8,10 @@ from rows import see
 
 from mutualgate.app import Services
 from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model.client import Client
 from mutualgate.model.partner import PartnerAdmits
 from mutualgate.model.pin import PinKind
+from mutualgate.model.revocation import RevocationReason
 from mutualgate.partners.terms import Terms
 
 NOW = pki.real_now()
@@ -121,6 +123,51 @@ def test_the_last_change_is_taken_back(services: Services, acme: pki.Issued) -> 
         services.trust.undo(999)
     with pytest.raises(BadInput):
         services.trust.list(0)
+
+
+def test_what_was_done_to_a_client_is_taken_back_or_stands_in_the_way(services: Services) -> None:
+    clients = services.clients
+    clients.add("anna", roles=["orders", "staff"])
+    services.pins.add("anna", pki.leaf(None, "own", now=NOW).pem)
+    before = clients.get("anna")
+    changes: tuple[Callable[[], Client], ...] = (
+        lambda: clients.suspend("anna"),
+        lambda: clients.change_roles("anna", add=["admin"], remove=["orders"]),
+        lambda: clients.set_roles("anna", []),
+    )
+    for change in changes:
+        assert change() != before
+        services.trust.undo()
+        assert clients.get("anna") == before
+    clients.suspend("anna")
+    clients.resume("anna")
+    services.trust.undo()
+    assert clients.get("anna").state == "suspended"
+    finals: tuple[Callable[[], object], ...] = (
+        lambda: clients.revoke("first-client", reason=RevocationReason.certificateHold),
+        lambda: clients.release("first-client"),
+        lambda: clients.revoke("first-client"),
+        lambda: clients.remove("anna"),
+    )
+    for final in finals:
+        final()
+        with pytest.raises(Conflict, match="is final") as refused:
+            services.trust.undo()
+        assert refused.value.code == "final"
+    assert [one.final for one in services.trust.list()[:5]] == [True, True, True, True, False]
+
+
+def test_a_partner_that_went_comes_back_unless_its_name_is_another_s(services: Services, acme: pki.Issued) -> None:
+    before = services.partners.show("acme")
+    services.partners.remove("acme")
+    services.trust.undo()
+    assert services.partners.show("acme") == before
+    services.partners.remove("acme")
+    gone = services.trust.list()[0]
+    services.partners.add("acme")
+    with pytest.raises(Conflict) as refused:
+        services.trust.undo(gone.id)
+    assert refused.value.code == "name_in_use"
 
 
 def test_what_something_later_builds_on_is_not_taken_back(services: Services, acme: pki.Issued) -> None:

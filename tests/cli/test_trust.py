@@ -1,5 +1,6 @@
 """`mutualgate trust` and `mutualgate approve`, for people and for programs."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -81,6 +82,13 @@ def test_a_change_is_taken_back(cli: Run, own: Path) -> None:
     again = cli("trust", "undo", "--json")
     assert (again.code, again.json["error"]["code"]) == (2, "no_such_change")
     assert cli("trust", "list", "--json").json["changes"][0]["undone"] is not None
+    # What cannot be taken back stands in the way: nobody takes an older change back who meant this one.
+    cli("pin", "add", "first-client", own)
+    cli("client", "revoke", "first-client")
+    refused = cli("trust", "undo")
+    assert refused.code == 2
+    assert "'client revoke first-client' (change 3) is final" in refused.err
+    assert re.search(r"\bfinal +client revoke first-client$", cli("trust", "list").out, re.MULTILINE)
 
 
 def test_from_a_refusal_to_a_client(cli: Run, own: Path) -> None:

@@ -193,6 +193,8 @@ def test_every_change_of_trust_is_taken_back(partners: Partners, store: Store) -
         lambda: partners.anchors.retire("acme", anchor.id),
         lambda: partners.anchors.claim("acme", pki.ca("b").pem, terms=Terms(shared=True)),
         lambda: partners.add("cyberdyne", names=["dns:c.example"]),
+        lambda: partners.set_roles("acme", ["orders", "reports"]),
+        lambda: partners.remove("acme"),
     ):
         before = records()
         change()

@@ -122,6 +122,12 @@ class Trust:
                     f"the change {change.id} was taken back on {change.undone:%Y-%m-%d %H:%M} UTC already",
                     code="undone",
                 )
+            if change.final:
+                raise Conflict(
+                    f"{shown(change.what)} (change {change.id}) is final",
+                    fix="To take an earlier change back, give its number: mutualgate trust list",
+                    code="final",
+                )
             before = {id: bounds.outside(tx, id, self._services.permits) for id in tx.trust.partners(change.id)}
             tx.trust.undo(change.id, now)
             for partner, those in before.items():

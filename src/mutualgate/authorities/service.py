@@ -228,6 +228,7 @@ class Authorities:
                             "revocations": one.revocations,
                         },
                     )
+                    tx.trust.record(now, self._by, f"ca adopt {one.authority.name}", None)
         return AdoptionReport(tuple(done), (*adoption.findings, *work.findings), adoption.skipped)
 
     def set_admits(

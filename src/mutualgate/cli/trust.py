@@ -24,7 +24,7 @@ app = Group("Changes of trust: try one before it is made, take one back.")
 
 TRIED: dict[str, set[str]] = {
     "pin": {"add", "retire", "renew"},
-    "partner": {"suspend", "resume", "remove", "admits", "ca", "name", "intermediate", "member"},
+    "partner": {"suspend", "resume", "remove", "admits", "ca", "name", "intermediate", "member", "roles"},
     "ca": {"admits"},
     "client": {"suspend", "resume", "remove", "revoke", "roles"},
 }
@@ -105,7 +105,7 @@ def list_(
             one.id,
             f"{one.at:%Y-%m-%d %H:%M:%S}",
             plain(one.by),
-            "" if one.undone is None else f"taken back {one.undone:%Y-%m-%d}",
+            "final" if one.final else "" if one.undone is None else f"taken back {one.undone:%Y-%m-%d}",
             plain(one.what),
         )
         for one in found
@@ -284,4 +284,5 @@ def as_dict(change: "TrustChange") -> dict[str, Any]:
         "by": change.by,
         "what": change.what,
         "undone": None if change.undone is None else change.undone.isoformat(),
+        "final": change.final,
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from mutualgate import audit
 from mutualgate.clients import revoking, states
 from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model import serial as serials
 from mutualgate.model.authority import Authority
 from mutualgate.model.client import Client, ClientState
 from mutualgate.model.credential import Credential
@@ -18,6 +19,7 @@ from mutualgate.model.partner import Member, Partner, PartnerAdmits, PartnerStat
 from mutualgate.model.pin import Pin
 from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.store import Store, Transaction
+from mutualgate.store.trust import Watch
 
 CONTACT_LIMIT = 320
 """Characters: an address of the longest kind that mail allows."""
@@ -116,9 +118,7 @@ class Clients:
         held = parse_roles(roles)
         with self._store.transaction() as tx:
             client = find(tx, name)
-            if held != client.roles:
-                tx.clients.set_roles(client.id, held)
-                self._record(tx, "client.roles", client, {"from": ",".join(client.roles), "to": ",".join(held)})
+            self._set_roles(tx, client, held)
         return replace(client, roles=held)
 
     def change_roles(self, name: str, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Client:
@@ -130,9 +130,7 @@ class Clients:
         with self._store.transaction() as tx:
             client = find(tx, name)
             held = tuple(sorted((set(client.roles) | set(more)) - set(fewer)))
-            if held != client.roles:
-                tx.clients.set_roles(client.id, held)
-                self._record(tx, "client.roles", client, {"from": ",".join(client.roles), "to": ",".join(held)})
+            self._set_roles(tx, client, held)
         return replace(client, roles=held)
 
     def set_contact(self, name: str, contact: str) -> Client:
@@ -149,8 +147,11 @@ class Clients:
         with self._store.transaction() as tx:
             client = find(tx, name)
             states.check(client, ClientState.SUSPENDED)
+            watch = tx.trust.watch()
+            watch.changes("client", client.id)
             tx.clients.set_state(client.id, ClientState.SUSPENDED)
             self._record(tx, "client.suspend", client, {"from": str(client.state)})
+            self._record_trust(tx, f"client suspend {client.name}", watch)
         return replace(client, state=ClientState.SUSPENDED)
 
     def resume(self, name: str) -> Client:
@@ -164,8 +165,11 @@ class Clients:
                 or tx.authorities.with_estate(client.id)
             )
             state = ClientState.ACTIVE if known else ClientState.INVITED
+            watch = tx.trust.watch()
+            watch.changes("client", client.id)
             tx.clients.set_state(client.id, state)
             self._record(tx, "client.resume", client, {"to": str(state)})
+            self._record_trust(tx, f"client resume {client.name}", watch)
         return replace(client, state=state)
 
     def remove(self, name: str) -> Client:
@@ -198,6 +202,7 @@ class Clients:
             invitations = tx.invitations.end_of_client(client.id, self._store.clock())
             tx.clients.set_state(client.id, ClientState.GONE)
             self._record(tx, "client.remove", client, {"revoked": len(ended), "invitations": len(invitations)})
+            self._record_trust(tx, f"client remove {client.name}", None)
         return replace(client, state=ClientState.GONE)
 
     def revoke(
@@ -233,6 +238,7 @@ class Clients:
                 self._record(tx, "pin.retire", client, {"pin": pin.id, "digest": pin.digest.hex()})
             for entry in made:
                 self._record(tx, "credential.revoke", client, revoking.facts(tx, entry))
+            self._record_trust(tx, f"client revoke {client.name}", None)
         return tuple(made)
 
     def revoke_certificate(
@@ -249,6 +255,7 @@ class Clients:
             whom = f"authority {authority.name}" if client is None else subject(client)
             facts = revoking.facts(tx, entry)
             audit.record(tx, now, self._by, "credential.revoke", whom, facts)
+            self._record_trust(tx, f"client revoke --certificate {serials.text(serial)}", None)
         return entry
 
     def release(self, name: str, *, credential: str | None = None) -> tuple[Revocation, ...]:
@@ -261,10 +268,23 @@ class Clients:
             lifted = revoking.release(tx, client, credential)
             for entry in lifted:
                 self._record(tx, "credential.release", client, revoking.facts(tx, entry))
+            self._record_trust(tx, f"client revoke {client.name} --release", None)
         return tuple(lifted)
+
+    def _set_roles(self, tx: Transaction, client: Client, held: tuple[Role, ...]) -> None:
+        if held == client.roles:
+            return
+        watch = tx.trust.watch()
+        watch.changes_roles(client.id, client.roles, held)
+        tx.clients.set_roles(client.id, held)
+        self._record(tx, "client.roles", client, {"from": ",".join(client.roles), "to": ",".join(held)})
+        self._record_trust(tx, f"client roles {client.name}", watch)
 
     def _record(self, tx: Transaction, action: str, client: Client, facts: audit.Facts) -> None:
         audit.record(tx, self._store.clock(), self._by, action, subject(client), facts)
+
+    def _record_trust(self, tx: Transaction, what: str, watch: Watch | None) -> None:
+        tx.trust.record(self._store.clock(), self._by, what, watch)
 
 
 def find(tx: Transaction, name: str) -> Client:

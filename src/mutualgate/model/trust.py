@@ -6,10 +6,11 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class TrustChange:
-    """`what` is said as a command would; `undone` is when it was taken back."""
+    """`what` is said as a command would; `undone` is when it was taken back. `final`: it cannot be."""
 
     id: int
     at: datetime
     by: str
     what: str
     undone: datetime | None
+    final: bool

@@ -186,13 +186,18 @@ class Partners:
         now = self._store.clock()
         with self._store.transaction() as tx:
             partner = find(tx, name)
+            watch = tx.trust.watch()
+            watch.changes("partner", partner.id)
+            watch.changes("client", partner.client)
             for anchor in tx.anchors.of_partner(partner.id):
                 if anchor.state is not AnchorState.RETIRED:
+                    watch.changes("anchor", anchor.id)
                     tx.anchors.set(replace(anchor, state=AnchorState.RETIRED, retire_at=now, challenge=None))
             done = replace(partner, state=PartnerState.GONE)
             tx.partners.set(done)
             tx.clients.set_state(partner.client, ClientState.GONE)
             audit.record(tx, now, self._by, "partner.remove", subject(partner), {})
+            tx.trust.record(now, self._by, f"partner remove {partner.name}", watch)
         return done
 
     def set_admits(self, name: str, admits: PartnerAdmits) -> Partner:
@@ -218,10 +223,15 @@ class Partners:
             partner = find(tx, name)
             done = replace(partner, roles=held)
             if done != partner:
+                watch = tx.trust.watch()
+                watch.changes("partner", partner.id)
+                own = tx.clients.get(partner.client)
+                watch.changes_roles(partner.client, own.roles if own else (), held)
                 tx.partners.set(done)
                 tx.clients.set_roles(partner.client, held)
                 facts: audit.Facts = {"from": ",".join(partner.roles), "to": ",".join(held)}
                 audit.record(tx, now, self._by, "partner.roles", subject(partner), facts)
+                tx.trust.record(now, self._by, f"partner roles {partner.name}", watch)
         return done
 
     def set_appoints(self, name: str, appoints: bool) -> Partner:

@@ -6,13 +6,14 @@ it left it: what came later and built on it is never pulled away from under it.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, and_, column, delete, func, insert, select, table, update
+from sqlalchemy import Connection, Select, and_, column, delete, func, insert, select, table, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.selectable import TableClause
 
 from mutualgate.errors import Conflict
@@ -71,6 +72,7 @@ _TABLES = {
         _Watched("intermediate", ("id",), ChangeKind.PARTNER, _all("intermediate"), told_by="partner"),
         _Watched("member", ("partner", "name"), ChangeKind.MEMBER, _all("member")),
         _Watched("authority", ("id",), ChangeKind.AUTHORITY, ("id", "admits", "estate")),
+        _Watched("client_role", ("client", "role"), ChangeKind.CLIENT, _all("client_role"), told_by="client"),
         _Watched(
             "client",
             ("id",),
@@ -90,6 +92,12 @@ _HANGING = {
 _ENDED = {"anchor": str(AnchorState.RETIRED), "pin": str(PinState.REMOVED), "partner": str(PartnerState.GONE)}
 
 
+_CHANGE: Select[Any] = select(
+    *(schema.trust_change.c[name] for name in ("id", "at", "by", "what", "undone")),
+    schema.trust_change.c.undo == json.dumps(None),
+)
+
+
 @dataclass
 class Watch:
     """The rows that a change is about to touch, as they were."""
@@ -105,6 +113,13 @@ class Watch:
         """To be called for a row that was added."""
         self.rows.append((name, key, None))
 
+    def changes_roles(self, client: int, before: Iterable[str], after: Iterable[str]) -> None:
+        """To be called before a client's roles change."""
+        for role in sorted(set(before) - set(after)):
+            self.changes("client_role", client, role)
+        for role in sorted(set(after) - set(before)):
+            self.adds("client_role", client, role)
+
 
 class Trust:
     """Keeps changes of trust and takes them back."""
@@ -118,12 +133,17 @@ class Trust:
         """For a change that begins."""
         return Watch(self)
 
-    def record(self, at: datetime, by: str, what: str, watched: Watch) -> int:
-        """Keeps a change that was made; in its own transaction, so that both are there or neither."""
-        steps = [
-            [name, list(key), None if before is None else _written(before), _hash(self.row(name, key))]
-            for name, key, before in watched.rows
-        ]
+    def record(self, at: datetime, by: str, what: str, watched: Watch | None) -> int:
+        """Keeps a change that was made; in its own transaction, so that both are there or neither.
+
+        Without `watched` rows it cannot be taken back, and stands for what nobody should think they took back.
+        """
+        steps = None
+        if watched is not None:
+            steps = [
+                [name, list(key), None if before is None else _written(before), _hash(self.row(name, key))]
+                for name, key, before in watched.rows
+            ]
         result = self._connection.execute(
             insert(schema.trust_change).values(at=at, by=by[:128], what=what, undo=json.dumps(steps), undone=None)
         )
@@ -134,17 +154,15 @@ class Trust:
 
     def recent(self, limit: int, *, before: int | None = None) -> list[TrustChange]:
         """The newest, at most `limit`, newest first, those before the id `before`."""
-        changes = schema.trust_change
-        query = select(changes.c.id, changes.c.at, changes.c.by, changes.c.what, changes.c.undone)
+        query = _CHANGE
         if before is not None:
-            query = query.where(changes.c.id < before)
-        return [TrustChange(*row) for row in self._connection.execute(query.order_by(changes.c.id.desc()).limit(limit))]
+            query = query.where(schema.trust_change.c.id < before)
+        newest = query.order_by(schema.trust_change.c.id.desc()).limit(limit)
+        return [TrustChange(*row) for row in self._connection.execute(newest)]
 
     def get(self, id: int) -> TrustChange | None:
         """The one with this id."""
-        changes = schema.trust_change
-        query = select(changes.c.id, changes.c.at, changes.c.by, changes.c.what, changes.c.undone)
-        row = self._connection.execute(query.where(changes.c.id == id)).first()
+        row = self._connection.execute(_CHANGE.where(schema.trust_change.c.id == id)).first()
         return None if row is None else TrustChange(*row)
 
     def partners(self, id: int) -> set[int]:
@@ -152,7 +170,7 @@ class Trust:
         changes = schema.trust_change
         steps = json.loads(self._connection.execute(select(changes.c.undo).where(changes.c.id == id)).scalar_one())
         found: set[int] = set()
-        for name, key, before, _ in steps:
+        for name, key, before, _ in steps or ():
             if name in ("partner", "member"):
                 found.add(key[0])
             elif name == "name_rule":
@@ -163,9 +181,8 @@ class Trust:
     def last(self) -> TrustChange | None:
         """The newest one that was not taken back."""
         changes = schema.trust_change
-        query = select(changes.c.id, changes.c.at, changes.c.by, changes.c.what, changes.c.undone)
         row = self._connection.execute(
-            query.where(changes.c.undone.is_(None)).order_by(changes.c.id.desc()).limit(1)
+            _CHANGE.where(changes.c.undone.is_(None)).order_by(changes.c.id.desc()).limit(1)
         ).first()
         return None if row is None else TrustChange(*row)
 
@@ -181,8 +198,15 @@ class Trust:
                     fix="See them with: mutualgate trust list",
                     code="changed_since",
                 )
-        for name, key, before, _ in reversed(steps):
-            self._put_back(_TABLES[name], tuple(key), None if before is None else _read(before))
+        try:
+            for name, key, before, _ in reversed(steps):
+                self._put_back(_TABLES[name], tuple(key), None if before is None else _read(before))
+        except IntegrityError:
+            raise Conflict(
+                "a name that this change freed is another's by now",
+                expected="that the other is taken back or removed first",
+                code="name_in_use",
+            ) from None
         self._connection.execute(update(changes).where(changes.c.id == id).values(undone=at))
 
     def row(self, name: str, key: Key) -> Row | None:
