@@ -170,6 +170,19 @@ def test_a_partner_that_went_comes_back_unless_its_name_is_another_s(services: S
     assert refused.value.code == "name_in_use"
 
 
+def test_a_ca_that_is_another_partner_s_by_now_does_not_come_back(services: Services, acme: pki.Issued) -> None:
+    """R5."""
+    services.partners.anchors.retire("acme", 1)
+    services.partners.add("umbrella")
+    second = services.partners.anchors.claim("umbrella", acme.pem).anchor
+    services.partners.anchors.approve("umbrella", second.id, without_proof=True)
+    retired = next(one for one in services.trust.list() if one.what == "partner ca retire acme 1")
+    with pytest.raises(Conflict, match="'umbrella'") as refused:
+        services.trust.undo(retired.id)
+    assert refused.value.code == "anchor_held"
+    assert services.partners.show("acme").anchors[0].state == "retired"
+
+
 def test_what_something_later_builds_on_is_not_taken_back(services: Services, acme: pki.Issued) -> None:
     shared = services.partners.anchors.claim("acme", pki.ca("shared", now=NOW).pem, terms=Terms(shared=True)).anchor
     services.partners.permit("acme", ["dns:x.example"], anchor=shared.id)

@@ -44,6 +44,9 @@ def test_a_list_from_a_file_decides(cli: Run, tmp_path: Path, acme: pki.Issued) 
     assert "fail, 1 revoked" in listed
     assert "No address is known" in listed
     assert "revocation under CA 1: fail, 1 revoked; fresh" in cli("partner", "show", "acme").out
+    cli("partner", "ca", "set", "acme", "1", "--revocation", "grace", "--grace", "36h")
+    assert "revocation under CA 1: grace 36h, 1 revoked; fresh" in cli("partner", "show", "acme").out
+    cli("partner", "ca", "set", "acme", "1", "--revocation", "fail")
     (tmp_path / "other.crl").write_bytes(pki.crl(pki.ca("acme issuing"), now=now))
     said = cli("partner", "crl", "load", "acme", tmp_path / "other.crl")
     assert said.code == 2

@@ -22,7 +22,7 @@ def acme(cli: Run, tmp_path: Path) -> pki.Issued:
     proof = tmp_path / "proof.pem"
     proof.write_bytes(pki.leaf(ca, claimed["challenge"], now=pki.real_now()).pem)
     proved = cli("partner", "ca", "prove", "acme", proof, "--json")
-    assert proved.json["state"] == "active"
+    assert (proved.json["state"], proved.json["waits_for_approval"]) == ("active", False)
     return ca
 
 
@@ -96,6 +96,10 @@ def test_which_clients_come_in(cli: Run, tmp_path: Path, acme: pki.Issued) -> No
     assert decide(cli, tmp_path, acme, "api.acme.example")["reason"] == "not_enrolled"
     made = cli("partner", "member", "add", "acme", "dns:api.acme.example")
     assert "is the client api.acme.example" in made.out
+    assert "Note" not in made.out
+    beside = cli("partner", "member", "add", "acme", "dns:api.other.example").out
+    assert "no rule permits the name yet" in beside
+    assert "mutualgate partner name add acme dns:api.other.example" in beside
     assert decide(cli, tmp_path, acme, "api.acme.example")["client"] == "api.acme.example"
     assert "is dns:api.acme.example of the partner acme" in cli("client", "show", "api.acme.example").out
     assert "stands for clients of the partner acme" in cli("client", "show", "acme").out
@@ -185,6 +189,9 @@ def test_a_new_ca_below_waits_until_it_is_allowed(cli: Run, tmp_path: Path) -> N
     assert decide(cli, tmp_path, known, "a.acme.example")["verdict"] == "admitted"
     cli("partner", "ca", "set", "acme", "1", "--new-intermediates", "admit")
     assert decide(cli, tmp_path, new, "a.acme.example")["verdict"] == "admitted"
+    assert "environment tset" in cli("partner", "ca", "set", "acme", "1", "--environment", "tset").out
+    cli("partner", "ca", "set", "acme", "1", "--environment", "")
+    assert "--new-intermediates admit" in cli("partner", "ca", "set", "acme", "1", "--sub-ca", "").err
     both = cli("partner", "ca", "set", "acme", "1", "--new-intermediates", "admit", "--sub-ca", spki, "--json")
     assert both.code == 2
     assert cli("partner", "ca", "set", "acme", "1", "--depth", "0", "--new-intermediates", "hold").code == 2

@@ -6,6 +6,7 @@ from typing import Any
 import pki
 import pytest
 from commands import Run
+from installation import Installation
 
 
 def own(folder: Path, name: str = "own", **anything: Any) -> Path:
@@ -26,6 +27,15 @@ def test_a_certificate_of_ones_own_comes_in(cli: Run, tmp_path: Path) -> None:
     assert (decided["verdict"], decided["client"], decided["authority"]) == ("admitted", "first-client", "pin")
     listed = cli("pin", "list", "first-client").out.splitlines()
     assert listed[1].split()[:4] == ["1", "first-client", "certificate", "active"]
+
+
+def test_an_environment_that_no_site_has_is_remarked_on(cli: Run, installed: Installation, tmp_path: Path) -> None:
+    """A word that was mistyped would keep its holder out, and nobody would know why."""
+    said = cli("pin", "add", "first-client", own(tmp_path), "--environment", "tset")
+    assert said.code == 0
+    assert "No site in mutualgate.toml is of the environment tset yet" in said.out
+    installed.config.write_text(installed.config.read_text().replace("hosts =", 'environment = "tset"\nhosts ='))
+    assert "No site" not in cli("pin", "add", "first-client", own(tmp_path, "next"), "--environment", "tset").out
 
 
 def test_a_pin_retires_renews_and_is_replaced(cli: Run, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def test_a_change_is_tried_and_nothing_is_changed(cli: Run, own: Path) -> None:
     cli("pin", "add", "first-client", own)
     tried = cli("trust", "try", "pin", "retire", "1")
     assert tried.out.startswith("It would lock out 1 of 1 client: first-client.\n")
+    assert "1 would be judged otherwise, 1 of them kept out:" in tried.out
     assert "pin_retired" in tried.out
     facts = cli("trust", "try", "pin", "retire", "1", "--on", "2020-01-01", "--json").json
     assert facts["locked_out"] == ["first-client"]

@@ -156,6 +156,22 @@ def test_one_key_is_one_partners(
     assert told(store) == [claimed.anchor.id]
 
 
+def test_a_key_that_is_shared_is_declared_so_by_all(partners: Partners, store: Store, acme_ca: pki.Issued) -> None:
+    """R5: one partner's patterns and another's exact names under one key would be two answers to one certificate."""
+    own = active(partners, acme_ca, "acme")
+    with pytest.raises(Conflict, match="'acme'") as refused:
+        partners.anchors.claim("umbrella", acme_ca.pem, terms=Terms(shared=True))
+    assert refused.value.code == "anchor_held"
+    partners.anchors.retire("acme", own.id)
+    shared = partners.anchors.claim("umbrella", acme_ca.pem, terms=Terms(shared=True)).anchor
+    claimed = partners.anchors.claim("acme", acme_ca.pem)
+    assert claimed.held_by is not None
+    assert claimed.held_by.name == "umbrella"
+    with pytest.raises(Conflict, match="another partner's"):
+        partners.anchors.prove("acme", proof(acme_ca, claimed.anchor))
+    assert told(store) == [shared.id]
+
+
 def test_a_claim_blocks_nobody(partners: Partners, store: Store, acme_ca: pki.Issued) -> None:
     """R5: who claims another's CA first has nothing of it."""
     claim(partners, acme_ca, "umbrella")

@@ -51,6 +51,21 @@ def test_a_client_that_exists_is_named(partners: Partners, store: Store) -> None
         partners.members.add("acme", "email:b@acme.example", client="nobody")
 
 
+def test_one_that_came_in_by_rule_waits_once_its_partner_admits_by_approval(partners: Partners, store: Store) -> None:
+    partners.set_admits("acme", PartnerAdmits.RULE)
+    first = see(store, partners, "a.acme.example")
+    partners.set_admits("acme", PartnerAdmits.APPROVAL)
+    again = see(store, partners, "a.acme.example")
+    assert first is not None
+    assert again is not None
+    assert (first.state, again.state, again.created) == (MemberState.SEEN, MemberState.PENDING, first.created)
+    assert [one.member.name for one in partners.members.list("acme", state=MemberState.PENDING)] == [again.name]
+    assert see(store, partners, "a.acme.example") is None
+    partners.members.approve("acme", "dns:a.acme.example")
+    partners.set_admits("acme", PartnerAdmits.RULE)
+    assert see(store, partners, "a.acme.example") is None, "it has its client"
+
+
 def test_one_that_was_seen_waits_for_approval(partners: Partners, store: Store) -> None:
     partners.set_admits("acme", PartnerAdmits.APPROVAL)
     seen = see(store, partners, "b.acme.example", "a.acme.example")

@@ -157,6 +157,20 @@ def test_the_base_again_takes_nothing_back(lists: Lists) -> None:
     assert lists.revoked == [5, 7, 8]
 
 
+def test_the_next_complete_list_prolongs_what_its_deltas_brought_further(lists: Lists, store: Store) -> None:
+    """Else it would be out of date with its base, while the CA's next list is here and good."""
+    lists.take(5, number=10, days=7)
+    lists.take(7, number=12, base=10, hours=2, days=1)
+    taken = lists.take(5, 6, number=11, hours=1, days=14)
+    assert (taken.news, taken.list.next_update) == (False, NOW + timedelta(hours=1, days=14))
+    with store.reading() as tx:
+        assert tx.foreign.list_of(lists.anchor.id, "") == taken.list
+    assert lists.revoked == [5, 7]
+    assert not lists.take(5, 6, number=11, hours=1, days=14).news, "the same again"
+    assert lists.take(8, number=13, base=11, hours=3, days=1).list.next_update == taken.list.next_update
+    assert lists.refused(5, number=10).code == "older_list", "and nothing before it comes back"
+
+
 def test_a_delta_without_its_base_is_refused(lists: Lists) -> None:
     error = lists.refused(7, number=11, base=10)
     assert error.code == "no_base"

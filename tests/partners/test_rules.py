@@ -65,7 +65,8 @@ def test_what_is_no_rule_is_told_what_is(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["dns:*.com", "email:*@com", "uri:https://localhost/*", "ip:0.0.0.0/0", "ip:10.0.0.0/7", "ip:::/0",
-     "dn:CN=*", "dn:CN=*,O=*", "dn:CN=*,C=GB"],
+     "dns:*.co.uk", "email:*@com.au", "uri:spiffe://gov.uk/*", "dn:CN=*", "dn:CN=*,O=*", "dn:CN=*,C=GB",
+     "dn:CN=*,L=London,ST=England,C=GB"],
 )  # fmt: skip
 def test_a_rule_for_names_of_others_needs_an_operator_who_means_it(text: str) -> None:
     """R6: whoever may vouch for *.com is everybody."""
@@ -73,6 +74,11 @@ def test_a_rule_for_names_of_others_needs_an_operator_who_means_it(text: str) ->
         parse(text)
     assert refused.value.code == "rule_too_wide"
     assert parse(text, wide=True).wide
+
+
+@pytest.mark.parametrize("text", ["dns:*.co.acme.example", "dns:*.acme.co.uk", "dns:*.com.example", "dns:co.uk"])
+def test_one_organisation_s_names_are_not_too_wide(text: str) -> None:
+    assert not parse(text).wide
 
 
 def test_rules_come_once() -> None:

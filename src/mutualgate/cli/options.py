@@ -2,11 +2,14 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from mutualgate.errors import BadInput
+
+if TYPE_CHECKING:
+    from mutualgate.app import Services
 
 DIR_VARIABLE = "MUTUALGATE_DIR"
 Dir = Annotated[
@@ -19,6 +22,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 Word = TypeVar("Word", bound=StrEnum)
+
+
+def remarks_on(environment: str, services: "Services") -> list[str]:
+    """What is odd about an environment that something is bound to."""
+    if not environment or any(site.environment == environment for site in services.config.sites):
+        return []
+    return [f"No site in mutualgate.toml is of the environment {environment} yet: until one is, nobody comes in by it."]
 
 
 def choice(kind: type[Word], text: str, flag: str) -> Word:

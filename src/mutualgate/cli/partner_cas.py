@@ -12,7 +12,7 @@ import typer
 from mutualgate.cli.files import read_file
 from mutualgate.cli.group import Group
 from mutualgate.cli.moments import day, span
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, remarks_on
 from mutualgate.cli.output import emit, plain, table
 from mutualgate.counts import counted
 from mutualgate.errors import BadInput
@@ -100,12 +100,13 @@ def add(
         *(depth, sub_ca, new_intermediates, environment, policy, revocation, grace, leaf_limit, expired_grace),
     )
 
-    def do(services: "Services") -> "Claimed":
-        return services.partners.anchors.claim(partner, data, str(file), terms)
+    def do(services: "Services") -> tuple["Claimed", list[str]]:
+        claimed = services.partners.anchors.claim(partner, data, str(file), terms)
+        return claimed, [*claimed.remarks, *remarks_on(claimed.anchor.environment, services)]
 
-    claimed, force = change(Folder(dir), do)
+    (claimed, odd), force = change(Folder(dir), do)
     anchor = claimed.anchor
-    lines = [*claimed.explained, *(f"Note: {line}" for line in claimed.remarks)]
+    lines = [*claimed.explained, *(f"Note: {line}" for line in odd)]
     if anchor.revocation == "ignore":
         lines.append(
             "Revocation is not asked for, so certificates under it may be valid for"
@@ -131,7 +132,7 @@ def add(
     facts = {
         **as_dict(anchor, None),
         "explained": list(claimed.explained),
-        "remarks": list(claimed.remarks),
+        "remarks": odd,
         "held_by_another": claimed.held_by is not None,
     }
     emit({**facts, **force.facts}, "\n".join(plain(line) for line in lines), json)
@@ -203,18 +204,16 @@ def set_(
     """
     from mutualgate.app import Folder, change
 
-    anchor, force = change(
-        Folder(dir),
-        lambda services: services.partners.anchors.set(
-            partner,
-            number,
-            lambda terms: _changed(
-                terms,
-                *(depth, sub_ca, new_intermediates, environment, policy, revocation, grace, leaf_limit, expired_grace),
-            ),
-        ),
-    )
-    emit({**as_dict(anchor, None), **force.facts}, f"The CA {number} is changed; {force.sentence}.", json)
+    def changed(terms: "Terms") -> "Terms":
+        flags = (depth, sub_ca, new_intermediates, environment, policy, revocation, grace, leaf_limit, expired_grace)
+        return _changed(terms, *flags)
+
+    def do(services: "Services") -> tuple["Anchor", list[str]]:
+        return services.partners.anchors.set(partner, number, changed), remarks_on(environment or "", services)
+
+    (anchor, odd), force = change(Folder(dir), do)
+    lines = [f"The CA {number} is changed; {force.sentence}.", *(f"Note: {plain(line)}" for line in odd)]
+    emit({**as_dict(anchor, None), "remarks": odd, **force.facts}, "\n".join(lines), json)
 
 
 @app.command("renew")
@@ -404,6 +403,8 @@ def _changed(
             raise BadInput("with --sub-ca no others are admitted", where="--new-intermediates", expected="one of both")
         terms = replace(terms, hold=hold, sub_cas=terms.sub_cas if hold else ())
     if sub_ca:
+        if "" in sub_ca:
+            raise BadInput("no CA is named", where="--sub-ca", fix="For all of them: --new-intermediates admit")
         terms = replace(terms, sub_cas=tuple(_key(one) for one in sub_ca))
     if environment is not None:
         terms = replace(terms, environment=environment)
@@ -504,7 +505,7 @@ def as_dict(anchor: "Anchor", now: datetime | None) -> dict[str, Any]:
         "retire_at": None if anchor.retire_at is None else anchor.retire_at.isoformat(),
         "challenge": anchor.challenge,
         "approval": anchor.approval,
-        "proved": anchor.proved,
+        "waits_for_approval": anchor.proved,
         "challenge_expires": None if anchor.challenge_expires is None else anchor.challenge_expires.isoformat(),
         "revocation": str(anchor.revocation),
         "grace_seconds": int(anchor.grace.total_seconds()),

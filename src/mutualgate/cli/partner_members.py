@@ -9,6 +9,7 @@ from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import emit, plain, table
 
 if TYPE_CHECKING:
+    from mutualgate.app import Services
     from mutualgate.partners.members import MemberView
 
 app = Group("A partner's clients, one by one.")
@@ -29,10 +30,18 @@ def add(
     """
     from mutualgate.app import Folder, change
 
-    made, force = change(
-        Folder(dir), lambda services: services.partners.members.add(partner, name, client=client, roles=role)
-    )
-    emit({**as_dict(made), **force.facts}, f"{_said(made)}; {force.sentence}.", json)
+    def do(services: "Services") -> tuple["MemberView", bool]:
+        made = services.partners.members.add(partner, name, client=client, roles=role)
+        return made, services.partners.permitted(partner, made.member.name)
+
+    (made, permitted), force = change(Folder(dir), do)
+    lines = [f"{_said(made)}; {force.sentence}."]
+    if not permitted:
+        lines.append(
+            f"Note: no rule permits the name yet, so nobody comes in by it: mutualgate partner name add {partner}"
+            f" {plain(made.member.name)}"
+        )
+    emit({**as_dict(made), "permitted": permitted, **force.facts}, "\n".join(lines), json)
 
 
 @app.command("list")

@@ -8,7 +8,7 @@ import typer
 from mutualgate.cli.files import read_file
 from mutualgate.cli.group import Group
 from mutualgate.cli.moments import day, span
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, remarks_on
 from mutualgate.cli.output import emit, plain, table
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def add(
             replaces=replaces,
             overlap=both,
         )
-        return pin, remarks(pin, services)
+        return pin, [*remarks(pin, services), *remarks_on(pin.environment, services)]
 
     (pin, odd), force = change(Folder(dir), do)
     lines = [f"Pin {pin.id}: this {pin.kind} is {plain(client)}'s until {pin.not_after:%Y-%m-%d}; {force.sentence}."]

@@ -231,7 +231,9 @@ def _story(found: "Tried") -> str:
         lines.append(f"It would lock out none of {clients}.")
     if found.let_in:
         lines.append(f"It would let in {len(found.let_in)}: {named(found.let_in)}.")
-    lines.append(f"Of {seen}, {len(found.affected)} would be judged otherwise:")
+    kept_out = sum(one.admitted_before and not one.admitted_after for one in found.affected)
+    of_them = f", {kept_out} of them kept out" if kept_out else ""
+    lines.append(f"Of {seen}, {len(found.affected)} would be judged otherwise{of_them}:")
     rows = [
         (
             plain(one.subject)[:50],

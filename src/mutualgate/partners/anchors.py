@@ -75,7 +75,7 @@ class Anchors:
         the exact names alone that are bound to it.
 
         Raises `NotFound`, `BadInput` for what cannot be a CA or is a public one, `Conflict` for one that is the
-        partner's already or an authority of ours.
+        partner's already or an authority of ours, or is declared shared and another partner's own.
         """
         terms = terms or Terms()
         now = self._store.clock()
@@ -85,7 +85,9 @@ class Anchors:
             partner = find(tx, name)
             self._forget_late(tx, now)
             _check_new(tx, partner, found)
-            held_by = None if terms.shared else _holder(tx, partner, found.spki, now)
+            held_by = _holder(tx, partner.id, found.spki, now, shared=terms.shared)
+            if held_by is not None and terms.shared:
+                raise _held(held_by)
             watch = tx.trust.watch()
             before = tx.anchors.of_key(partner.id, found.spki)
             if before is not None:
@@ -160,7 +162,7 @@ class Anchors:
                 if one.state is AnchorState.PENDING and (anchor is None or one.id == anchor)
             ]
             claim = proved(claims, certificate, partner, where, now)
-            holder = _holder(tx, partner, claim.spki, now)
+            holder = _holder(tx, partner.id, claim.spki, now, shared=claim.shared)
             if holder is not None:
                 refused = Conflict(
                     f"the key of this CA is another partner's, so the claim {claim.id} waits",
@@ -228,13 +230,9 @@ class Anchors:
                     fix=f"mutualgate partner ca prove {partner.name} FILE; or, if you know better, --without-proof",
                     code="not_proved",
                 )
-            holder = _holder(tx, partner, claim.spki, now)
+            holder = _holder(tx, partner.id, claim.spki, now, shared=claim.shared)
             if holder is not None:
-                raise Conflict(
-                    f"the key of this CA is the partner '{holder.name}'s",
-                    fix="Retire it there first, or declare both shared",
-                    code="anchor_held",
-                )
+                raise _held(holder)
             watch = tx.trust.watch()
             watch.changes("anchor", id)
             done = self._activate(tx, now, partner, claim, ca.of_certificate(ca.parsed(claim), f"CA {id}", now))
@@ -342,7 +340,10 @@ class Anchors:
         with self._store.reading() as tx:
             claims = [one for one in tx.anchors.pending() if not late(one, now)]
             partners = tx.partners.get_many({one.partner for one in claims})
-            return [(one, partners[one.partner], _holder(tx, partners[one.partner], one.spki, now)) for one in claims]
+            return [
+                (one, partners[one.partner], _holder(tx, one.partner, one.spki, now, shared=one.shared))
+                for one in claims
+            ]
 
     def forget_late(self) -> int:
         """Withdraws claims whose proof did not come in time, and says how many those were."""
@@ -478,14 +479,32 @@ def _check_new(tx: Transaction, partner: Partner, found: ca.Ca) -> None:
         )
 
 
-def _holder(tx: Transaction, partner: Partner, spki: bytes, now: datetime) -> Partner | None:
-    """R5: the other partner whose own this key is: a claim is nobody's, and what is shared is everybody's."""
+def check_one_partners(tx: Transaction, id: int, now: datetime) -> None:
+    """Raises `Conflict` where a CA counts, or may again, and its key is another partner's, too (R5)."""
+    anchor = tx.anchors.get(id)
+    if anchor is None or anchor.state is AnchorState.PENDING or anchor.state_at(now) is AnchorState.RETIRED:
+        return
+    holder = _holder(tx, anchor.partner, anchor.spki, now, shared=anchor.shared)
+    if holder is not None:
+        raise _held(holder)
+
+
+def _holder(tx: Transaction, partner: int, spki: bytes, now: datetime, *, shared: bool) -> Partner | None:
+    """R5: another partner that has this key, unless it is declared shared for both; a claim is nobody's."""
     for other in tx.anchors.with_key(spki):
-        if other.partner == partner.id or other.shared or other.state is AnchorState.PENDING:
+        if other.partner == partner or (shared and other.shared) or other.state is AnchorState.PENDING:
             continue
         if other.state_at(now) is not AnchorState.RETIRED:
             return tx.partners.get(other.partner)
     return None
+
+
+def _held(holder: Partner) -> Conflict:
+    return Conflict(
+        f"the key of this CA is the partner '{holder.name}'s",
+        fix="Retire it there first, or declare both shared",
+        code="anchor_held",
+    )
 
 
 def _key_id(anchor: Anchor) -> bytes | None:

@@ -232,8 +232,8 @@ def first_sight(tx: Transaction, partner: int, leaf: "x509.Certificate", *, at: 
     """Notes a certificate under a partner's CA that was seen for the first time; to be called for each such sighting.
 
     Under `approval` its name waits for somebody who lets it in. Under `rule` it has been let in as the partner's own
-    client and stays that: who it is to a service behind does not change by being seen. Otherwise, and for a name that
-    is known, nothing is noted.
+    client and stays that: who it is to a service behind does not change by being seen. What was noted before the
+    partner began to admit otherwise is noted anew. Otherwise, and for a name that has its client, nothing is noted.
     """
     from mutualgate.partners.names import name_of
 
@@ -241,13 +241,14 @@ def first_sight(tx: Transaction, partner: int, leaf: "x509.Certificate", *, at: 
     name = None if owner is None else name_of(leaf, owner.profile)
     if owner is None or owner.admits is PartnerAdmits.LISTED or name is None or len(name) > MEMBER_NAME_LIMIT:
         return None
-    if tx.members.get(owner.id, name) is not None:
-        return None
     waits = owner.admits is PartnerAdmits.APPROVAL
     state, most = (MemberState.PENDING, MOST_PENDING) if waits else (MemberState.SEEN, MOST_SEEN)
+    known = tx.members.get(owner.id, name)
+    if known is not None and (known.client is not None or known.state is state):
+        return None
     if tx.members.count(owner.id, state) >= most:
         return None
-    made = Member(owner.id, name, None, state, at)
+    made = Member(owner.id, name, None, state, at if known is None else known.created)
     tx.members.put(made)
     audit.record(tx, at, "gate", "member.seen", subject(owner), {"name": name, "state": str(made.state)})
     return made

@@ -5,7 +5,7 @@ written, so a list that grew by ten costs ten rows, and no other writer waits wh
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mutualgate import audit
@@ -42,7 +42,7 @@ def take(store: Store, anchor: Anchor, verified: VerifiedList, by: str, where: s
         with store.reading() as tx:
             before = tx.foreign.list_of(anchor.id, verified.scope)
             if not force and before is not None and not _is_news(before, verified, where):
-                return Taken(before, news=False)
+                return Taken(_prolonged(store, before, verified), news=False)
             base = _base(before, verified, where)
             gone, new = _differences(tx, anchor.id, verified, entries)
         with store.transaction() as tx:
@@ -56,7 +56,7 @@ def _is_news(before: ForeignList, verified: VerifiedList, where: str) -> bool:
     """Whether it says more than what is in force; numbers and dates never go back (RFC 5280 5.2.3)."""
     if verified.digest == before.digest:
         return False
-    if verified.base is None and before.number > before.base_number and verified.number <= before.number:
+    if verified.base is None and before.number > before.base_number <= verified.number <= before.number:
         # Deltas are ahead of the complete list that they begin with, and of the next ones as well.
         return False
     if verified.base is not None and verified.number == before.number:
@@ -77,6 +77,18 @@ def _is_news(before: ForeignList, verified: VerifiedList, where: str) -> bool:
             code="older_list",
         )
     return True
+
+
+def _prolonged(store: Store, before: ForeignList, verified: VerifiedList) -> ForeignList:
+    """A complete list that deltas are ahead of says nothing new, but may say that it is good for longer."""
+    if verified.base is not None or verified.next_update <= before.next_update:
+        return before
+    after = replace(before, base_number=verified.number, next_update=verified.next_update, digest=verified.digest)
+    with store.transaction() as tx:
+        if tx.foreign.list_of(before.anchor, before.scope) != before:
+            return before  # another process was faster
+        tx.foreign.put_list(after)
+    return after
 
 
 def _base(before: ForeignList | None, verified: VerifiedList, where: str) -> ForeignList | None:

@@ -42,6 +42,9 @@ _ATTRIBUTES = {
 _PSD = re.compile(r"PSD[A-Z]{2}-[A-Z]{2,8}-.{1,200}")
 _ANY_VALUE = re.compile(r"=\*(?:,|$)")
 _ESCAPED = frozenset('"+,;<>\\')
+_REGISTRIES = frozenset("ac co com edu go gob gov gouv gv ltd mil ne net nom or org plc sch".split())
+"""Under the domain of a country, these are registries: co.uk, com.au. There are more; the list of all has 10,000."""
+_PLACES = frozenset(("C", "L", "ST", "STREET"))
 _LEAST_PREFIX = {4: 8, 6: 16}
 """Bits of a network: a wider one is no partner's."""
 
@@ -128,7 +131,7 @@ def _dns(text: str, pattern: str) -> Rule:
     host = pattern.lower()
     name = host.removeprefix("*.")
     _host(text, name, RuleKind.DNS)
-    return Rule(RuleKind.DNS, host, wide=host.startswith("*.") and "." not in name)
+    return Rule(RuleKind.DNS, host, wide=host.startswith("*.") and _is_registry(name))
 
 
 def _email(text: str, pattern: str) -> Rule:
@@ -137,7 +140,7 @@ def _email(text: str, pattern: str) -> Rule:
         raise _bad(text, "what is before the @ is neither a mailbox nor *", RuleKind.EMAIL)
     host = host.lower()
     _host(text, host, RuleKind.EMAIL)
-    return Rule(RuleKind.EMAIL, f"{local}@{host}", wide=local == "*" and "." not in host)
+    return Rule(RuleKind.EMAIL, f"{local}@{host}", wide=local == "*" and _is_registry(host))
 
 
 def _uri(text: str, pattern: str) -> Rule:
@@ -171,7 +174,7 @@ def _uri(text: str, pattern: str) -> Rule:
     return Rule(
         RuleKind.URI,
         f"{scheme.lower()}://{place}{parts.path}" + ("/*" if prefix else ""),
-        wide=prefix and "." not in host,
+        wide=prefix and _is_registry(host),
     )
 
 
@@ -203,7 +206,7 @@ def _dn(text: str, pattern: str) -> Rule:
     return Rule(
         RuleKind.DN,
         ",".join(f"{name}={value}" for name, value in parts),
-        wide=all(value == "*" or name == "C" for name, value in parts),
+        wide=all(value == "*" or name in _PLACES for name, value in parts),
     )
 
 
@@ -234,6 +237,12 @@ def _host(text: str, host: str, kind: RuleKind) -> None:
     labels = host.split(".")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
         raise _bad(text, f"{shown(host, 60)} is no host name", kind)
+
+
+def _is_registry(host: str) -> bool:
+    """Whether names below it are of many organisations."""
+    labels = host.split(".")
+    return len(labels) == 1 or (len(labels) == 2 and len(labels[1]) == 2 and labels[0] in _REGISTRIES)
 
 
 def _split(text: str, pattern: str) -> list[str]:

@@ -302,6 +302,13 @@ class Partners:
                 tx.trust.record(now, self._by, f"partner name add {partner.name} {said}", watch)
         return made
 
+    def permitted(self, name: str, inside: str) -> bool:
+        """Whether a rule of the partner's permits the name `inside` it, under one of its CAs at least."""
+        kind, _, bare = inside.partition(":")
+        with self._store.reading() as tx:
+            rules = tx.partners.rules_of(find(tx, name).id)
+        return self._permits([(str(one.kind), one.pattern) for one in rules], kind, bare)
+
     def forbid(self, name: str, texts: Iterable[str], *, anchor: int | None = None, keep: bool = False) -> Forbidden:
         """Takes rules away; those of one CA where `anchor` names it.
 

@@ -178,6 +178,12 @@ class Trust:
                 found |= {row["partner"]} if row else set()
         return found
 
+    def touched(self, id: int, name: str) -> list[int]:
+        """The rows of the table `name` that a change is about."""
+        changes = schema.trust_change
+        steps = json.loads(self._connection.execute(select(changes.c.undo).where(changes.c.id == id)).scalar_one())
+        return [key[0] for table, key, *_ in steps or () if table == name]
+
     def last(self) -> TrustChange | None:
         """The newest one that was not taken back."""
         changes = schema.trust_change
