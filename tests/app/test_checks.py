@@ -4,7 +4,7 @@ import pytest
 from installation import Installation
 
 from mutualgate.app import Folder
-from mutualgate.app.checks import certificates_fit, clients_exist, fields_fit, secrets_fit
+from mutualgate.app.checks import certificates_fit, clients_exist, fields_fit, files_fit
 from mutualgate.config import problems
 
 
@@ -50,17 +50,35 @@ def test_a_secret_that_others_may_read_is_placed(installed: Installation) -> Non
         path.write_text("short and sweet\n")
         path.chmod(0o644)
     wrong = ["mail.password_file", "notices.secret_file", "tracing.headers_file"]
-    assert [one.key for one in problems(installed.config, secrets_fit)] == wrong
+    assert [one.key for one in problems(installed.config, files_fit)] == wrong
     for path in (password, secret, headers):
         path.chmod(0o600)
-    found, fields = problems(installed.config, secrets_fit)
+    found, fields = problems(installed.config, files_fit)
     assert (fields.key, "sweet" in str(fields)) == ("tracing.headers_file", False)
     headers.write_text("Authorization: Bearer sweet\n")
     assert found.key == "notices.secret_file"
     assert "16 to 1023 characters" in str(found.expected)
     assert "sweet" not in str(found)
     secret.write_text("a secret that is long enough\n")
-    assert problems(installed.config, secrets_fit) == []
+    assert problems(installed.config, files_fit) == []
+
+
+def test_a_letter_that_cannot_be_sent_is_placed(installed: Installation) -> None:
+    installed.config.write_text('[portal]\nletter = "letter.txt"\n')
+    letter = installed.folder.path / "letter.txt"
+    for text, problem in (
+        (None, "letter.txt"),
+        ("no subject", "has no subject or no text"),
+        ("Subject\n\nno link", "does not say the link"),
+        ("Subject\n\n{{ link }} {% if", "letter.txt"),
+    ):
+        if text is not None:
+            letter.write_text(text)
+        (found,) = problems(installed.config, files_fit)
+        assert (found.line, found.key) == (2, "portal.letter")
+        assert problem in found.problem
+    letter.write_text("Subject\n\n{{ link }}\n")
+    assert problems(installed.config, files_fit) == []
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from end_to_end.hostile import makers
 from end_to_end.refusal import assert_refused
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, ViewportSize
 
 SITES = """
 [[sites]]
@@ -28,7 +28,8 @@ routes = [{ path = "/", upstream = "demo" }, { path = "/join", upstream = "porta
 """
 pytestmark = pytest.mark.timeout(400)  # browsers start slowly on a busy machine
 
-PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+PHONE_SIZE: "ViewportSize" = {"width": 390, "height": 844}
+PHONE = {"viewport": PHONE_SIZE, "is_mobile": True, "has_touch": True}
 LOOKS: list[dict[str, Any]] = [
     {"color_scheme": "light", "viewport": {"width": 1100, "height": 820}},
     {"color_scheme": "dark", **PHONE},
@@ -172,6 +173,11 @@ def test_a_partner_s_administrator_lets_its_own_in(
 def test_a_partner_s_administrator_invites_its_own_people(gate: Gate, tmp_path: Path, screenshots: Path) -> None:
     with browsers.chromium_session(at_home(gate, tmp_path, "chief of acme")) as page:
         page.goto(f"https://localhost:{gate.port}/join/partner")
+        # On a phone, too, small buttons stand beside each other.
+        page.set_viewport_size(PHONE_SIZE)
+        box = page.locator("tr:has-text('dns:api.acme.example') a:has-text('Invite')").bounding_box()
+        assert box is not None
+        assert box["width"] < PHONE_SIZE["width"] / 2
         page.click("text=Invite somebody")
         page.fill("#name", "orders.globex.example")
         page.click("text=Make the link")

@@ -388,7 +388,13 @@ def test_a_certificate_that_was_shown_is_used_after_it_was_asked(portal: "ASGIAp
     ((pin, _),) = services.pins.list("ann")
     assert (pin.kind, pin.digest.hex()) == ("certificate", fingerprint(laptop))
     page = ask(portal, f"/join/{invited.token}/done", admitted("ann", [laptop.der], client_id=invited.client.id))
-    assert "Your own certificate now lets you in as ann, until 1 June 2027." in page.words
+    assert (
+        "Accepted Your certificate is ready Your own certificate now lets you in as ann, until 1 June 2027."
+        in page.words
+    )
+    used = ask(portal, f"/join/{invited.token}")
+    assert used.status == 410
+    assert "Your own certificate is accepted. Test it." in used.words
 
 
 def test_curl_uses_its_own_with_one_command(portal: "ASGIApp", services: Services) -> None:

@@ -44,10 +44,10 @@ def _fields_fit(place: Place, direction: Literal["request", "response"], rules: 
                 yield Finding((*place, deed, name), f"{name} {why}", fix="Leave it out")
 
 
-def secrets_fit(config: Config) -> Iterator[Finding]:
-    """Passwords and secrets for others can be read, by their owner alone. A gate opens without them: letters and spans
-    wait."""
-    secrets: tuple[tuple[Place, Path | None, Callable[[Path], object]], ...] = (
+def files_fit(config: Config) -> Iterator[Finding]:
+    """Passwords and secrets for others can be read, by their owner alone; the template of letters can be used. A gate
+    opens without them: letters and spans wait, and nobody is invited by a letter."""
+    files: tuple[tuple[Place, Path | None, Callable[[Path], object]], ...] = (
         (("mail", "password_file"), config.mail.password_file, read_secret),
         (
             ("notices", "secret_file"),
@@ -55,13 +55,20 @@ def secrets_fit(config: Config) -> Iterator[Finding]:
             lambda path: read_secret(path, MIN_SIGNING_CHARACTERS),
         ),
         (("tracing", "headers_file"), config.tracing.headers_file, read_fields),
+        (("portal", "letter"), config.portal.letter, _read_letter),
     )
-    for place, path, read in secrets:
+    for place, path, read in files:
         if path is not None:
             try:
                 read(path)
             except BadInput as error:
                 yield Finding(place, f"{error.where}: {error.problem}", expected=error.expected, fix=error.fix)
+
+
+def _read_letter(path: Path) -> None:
+    from mutualgate.enrolment.letter import read_template
+
+    read_template(path)
 
 
 def clients_exist(folder: Folder) -> Check:

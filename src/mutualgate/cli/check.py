@@ -21,7 +21,7 @@ def check(
     Example: mutualgate check new.toml
     """
     from mutualgate.app import Folder
-    from mutualgate.app.checks import certificates_fit, clients_exist, fields_fit, secrets_fit
+    from mutualgate.app.checks import certificates_fit, clients_exist, fields_fit, files_fit
     from mutualgate.app.upstream_tls import upstreams_fit
     from mutualgate.config import load, problems
 
@@ -29,7 +29,7 @@ def check(
     wanted = folder.config if file is None else file
     if not _is_there(wanted) and (file is not None or not folder.exists()):
         raise BadInput("there is no such file", where=str(wanted), expected="a mutualgate.toml")
-    wrong = problems(wanted, certificates_fit, fields_fit, upstreams_fit, secrets_fit, clients_exist(folder))
+    wrong = problems(wanted, certificates_fit, fields_fit, upstreams_fit, files_fit, clients_exist(folder))
     found = [
         {
             "file": problem.file,
