@@ -6,7 +6,7 @@ import pki
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PublicFormat, pkcs12
 from cryptography.x509.oid import AttributeOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,7 +36,15 @@ def asked_and_given(*extensions: tuple[x509.ExtensionType, bool], name: str = "a
 
 
 @pytest.mark.parametrize(
-    "data", [GOOD, GOOD_DER, b"\n text before\n" + GOOD + b"text after"], ids=["PEM", "DER", "text"]
+    "data",
+    [
+        GOOD,
+        GOOD_DER,
+        b"\n text before\n" + GOOD + b"text after",
+        GOOD.decode().encode("utf-16"),
+        base64.encodebytes(GOOD_DER),
+    ],
+    ids=["PEM", "DER", "text", "UTF-16", "base64"],
 )
 def test_a_good_one_is_read(data: bytes) -> None:
     request = read_csr(data, "client.csr")
@@ -107,8 +115,14 @@ def test_keys_that_tls_does_not_verify_are_refused(kind: str) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    [pki.key_pem(KEY), pki.key_pem(KEY, "a password"), pki.openssl("pkey", "-outform", "DER", stdin=pki.key_pem(KEY))],
-    ids=["PEM", "encrypted PEM", "DER"],
+    [
+        pki.key_pem(KEY),
+        pki.key_pem(KEY, "a password"),
+        pki.openssl("pkey", "-outform", "DER", stdin=pki.key_pem(KEY)),
+        pki.key_pem(KEY).decode().encode("utf-16"),
+        pkcs12.serialize_key_and_certificates(None, KEY, None, None, BestAvailableEncryption(b"secret")),
+    ],
+    ids=["PEM", "encrypted PEM", "DER", "UTF-16", "a .p12"],
 )
 def test_a_private_key_is_refused_with_a_warning_to_replace_it(key: bytes) -> None:
     error = refused(key)

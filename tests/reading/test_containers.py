@@ -50,6 +50,10 @@ def p12(
     return pkcs12.serialize_key_and_certificates(b"x", key, cert, cas, encryption)
 
 
+def armoured(label: str, der: bytes) -> bytes:
+    return f"-----BEGIN {label}-----\n".encode() + base64.encodebytes(der) + f"-----END {label}-----\n".encode()
+
+
 PUBLIC: dict[str, tuple[str, bytes, int]] = {
     "PEM": ("PEM", ALICE.pem, 1),
     "PEM with text around": ("PEM", b"Bag Attributes\n" + ALICE.chain_pem + b"\nbye\n", 2),
@@ -60,6 +64,7 @@ PUBLIC: dict[str, tuple[str, bytes, int]] = {
     "PKCS#7 in DER": ("PKCS#7", pkcs7.serialize_certificates(CHAIN, Encoding.DER), 3),
     "PKCS#7 in PEM": ("PKCS#7", pkcs7.serialize_certificates(CHAIN, Encoding.PEM), 3),
     ".p12 without password": ("PKCS#12", p12(cas=CHAIN), 3),
+    ".p12 as certtool writes it": ("PKCS#12", armoured("PKCS12", p12(cas=CHAIN)), 3),
 }
 
 
@@ -121,6 +126,9 @@ def keys() -> dict[str, bytes]:
         "in UTF-16 without a mark": pem.decode().encode("utf-16-le"),
         "bare base64": base64.encodebytes(der),
         "in a p12": p12(RSA, pki.leaf(ISSUING, "r", key=RSA).certificate),
+        "in a p12 as certtool writes it": armoured(
+            "PKCS12", p12(RSA, pki.leaf(ISSUING, "r", key=RSA).certificate, b"secret")
+        ),
         "in a p12 with a password": p12(RSA, pki.leaf(ISSUING, "r", key=RSA).certificate, b"secret"),
         "PuTTY": b"PuTTY-User-Key-File-3: ssh-rsa\r\nEncryption: none\r\n",
         "SSH2": b"---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nAAAA\n---- END SSH2 ENCRYPTED PRIVATE KEY ----\n",

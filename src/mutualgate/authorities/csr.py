@@ -14,6 +14,7 @@ from mutualgate.authorities.profiles import ClientProfile, Prepared, ServerProfi
 from mutualgate.counts import counted
 from mutualgate.errors import BadInput
 from mutualgate.reading.bounded import MAX_FILE_BYTES
+from mutualgate.reading.containers import open_upload
 from mutualgate.reading.files import (
     CERTIFICATE_LABELS,
     UNREADABLE,
@@ -53,22 +54,16 @@ class Difference:
 
 
 def read_csr(data: bytes, where: str) -> Request:
-    """Reads one CSR, PEM or DER. BadInput with one sentence for anything else; a private key among it is called out."""
+    """Reads one CSR, in any wrapping. BadInput with one sentence for anything else; a private key is called out."""
     if len(data) > MAX_FILE_BYTES:
         raise BadInput("is too large for a CSR", where=where, expected=f"at most {MAX_FILE_BYTES} bytes")
     if holds_private_key(data):
-        raise BadInput(
-            "holds a private key, which must never leave its owner",
-            where=where,
-            expected="a CSR alone",
-            fix="Regard that key as known to others: make a new key and a new CSR, and send only the CSR",
-            code="private_key_given",
-        )
+        raise _private_key(where)
     der = _only_request(data, where)
     try:
         csr = x509.load_der_x509_csr(der)
-    except UNREADABLE as error:
-        raise _not_a_csr(where) from error
+    except UNREADABLE:
+        csr = _wrapped(data, where)
     key, weakness = examine(csr)
     refuse(weakness, where)
     if key is None:  # examine() names a weakness for every key that it cannot read
@@ -136,6 +131,27 @@ def _only_request(data: bytes, where: str) -> bytes:
     if any(label in CERTIFICATE_LABELS for label, _ in blocks):
         raise BadInput("is a certificate, not a CSR", where=where, expected="a CSR (BEGIN CERTIFICATE REQUEST)")
     raise _not_a_csr(where)
+
+
+def _wrapped(data: bytes, where: str) -> x509.CertificateSigningRequest:
+    """One in UTF-16, as PowerShell writes files, or in base64 without its lines. A .p12 may hold a private key."""
+    try:
+        request = open_upload(data, where).request
+    except BadInput as error:
+        raise (_private_key(where) if error.code == "private_key_given" else _not_a_csr(where)) from error
+    if request is None:
+        raise _not_a_csr(where)
+    return request
+
+
+def _private_key(where: str) -> BadInput:
+    return BadInput(
+        "holds a private key, which must never leave its owner",
+        where=where,
+        expected="a CSR alone",
+        fix="Regard that key as known to others: make a new key and a new CSR, and send only the CSR",
+        code="private_key_given",
+    )
 
 
 def _not_a_csr(where: str) -> BadInput:

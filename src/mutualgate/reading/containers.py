@@ -174,6 +174,9 @@ def _from_pem(data: bytes, where: str) -> Contents:
         elif label in _PKCS7_LABELS:
             form = "PKCS#7"
             certificates.extend(_from_pkcs7(der, at))
+        elif label == "PKCS12":  # as certtool writes it
+            form = "PKCS#12"
+            certificates.extend(_from_pkcs12(der, at))
         elif label in _REQUEST_LABELS:
             requests.append(_request(der, at))
         elif label == "X509 CRL":
