@@ -747,7 +747,7 @@ def test_lists_are_adopted_with_their_authority() -> None:
     assert result.commands == ("mutualgate ca adopt --cert /etc/ssl/rootCA.pem --depth 0 --crl '/etc/ssl/a b.crl'",)
     for line in ("SSLCARevocationFile /etc/ssl/a.crl", "SSLCARevocationPath /etc/ssl/crl"):
         unchecked = imported(vhost(*BASIC, line))
-        assert "httpd did not look at it" in whys(unchecked, line)[0]
+        assert ["httpd did not look at it" in left.why for left in unchecked.left] == [True]
         assert "FILE" not in unchecked.commands[0]
 
 
@@ -1012,6 +1012,9 @@ def test_plain_http_has_a_place_of_its_own() -> None:
     assert "plain_listen" not in imported(both).toml
     outside = imported("Redirect / https://shop.example.com/\nListen 443\n" + vhost(*BASIC, address="*"))
     assert "plain_listen" not in outside.toml
+    plain = vhost("ServerName shop.example.com", address="*:80")
+    three = imported("Redirect / https://shop.example.com/\n" + plain + vhost(*BASIC))
+    assert [str(address) for address in parse(three.toml).gate.plain_listen] == ["0.0.0.0:80"]
 
 
 def test_nothing_that_was_not_there_is_written() -> None:

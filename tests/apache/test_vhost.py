@@ -163,6 +163,7 @@ def test_what_holds_for_every_route_is_said_once() -> None:
     [
         "<If true>\nSSLRequire %{SSL_CLIENT_S_DN_CN} eq 'alice'\n</If>",
         "<Proxy balancer://pool>\nRequire ip 10.0.0.1\n</Proxy>",
+        "<LocationMatch>\nRequire ip 10.0.0.1\n</LocationMatch>",
         "<ProxyMatch .*>\nDeny from 10.0.0.1\n</ProxyMatch>",
         "<Location /x>\n<Limit POST>\nRequire ip 10.0.0.1\n</Limit>\n</Location>",
         r"<LocationMatch \.do$>" + "\nRequire ip 10.0.0.1\n</LocationMatch>",
@@ -192,6 +193,7 @@ def test_a_certificate_that_some_requests_need_is_required_of_all(section: str) 
         ("<VirtualHost *:80>\n</VirtualHost>", "inside another one"),
         ("<Made up>\n</Made>", "nothing like this section"),
         ("<If true>\nHeader set X y\n</If>", "nothing like this section"),
+        ("<Proxy balancer://a>\nHeader set X y\n</Proxy>", "nothing like this section"),
         ("<Location /b>\nRewriteRule ^ https://h [R]\n</Location>", "no variables and no conditions"),
         ("<Location /b>\nMadeUp 1\n</Location>", "nothing like it"),
         ("ProxyPass x http://h/", "is missing"),
@@ -208,7 +210,15 @@ def test_other_sections_are_left_and_shut_nothing(section: str, why: str) -> Non
 
 
 def test_a_section_that_opens_what_is_open_needs_no_word() -> None:
-    lines = ("<Limit GET POST>", "Order allow,deny", "Allow from all", "</Limit>", "<Proxy *>", "Require all granted")
+    lines = (
+        "<Limit GET POST>",
+        "Satisfy any",
+        "Order allow,deny",
+        "Allow from all",
+        "</Limit>",
+        "<Proxy *>",
+        "Require all granted",
+    )
     assert imported(vhost(*BASIC, *lines, "</Proxy>")).left == ()
 
 

@@ -270,7 +270,7 @@ class _Writer:
                         "httpd did not look at it, as SSLCARevocationCheck is off; the gate does",
                         "Nothing, unless somebody revoked is to be let in.",
                     )
-        if self.sites and any(r.mode != "off" for s in self.sites for r in s.routes) and not self.commands:
+        if any(r.mode != "off" for s in self.sites for r in s.routes) and not self.commands:
             self.commands.append("mutualgate client add NAME")
 
     def unlisted(self, host: VirtualHost) -> bool:

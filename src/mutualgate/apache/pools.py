@@ -257,7 +257,7 @@ def _health(known: dict[str, str]) -> tuple[tuple[str, str], ...]:
         return ()
     rows = [("check", '"tcp"' if method == "tcp" else '"http"')]
     with_path = known.get("hcuri", "").partition("?")[0]
-    if method != "tcp" and with_path and _fits(with_path):
+    if method != "tcp" and _fits(with_path):
         rows.append(("path", string(with_path)))
     interval = seconds(known.get("hcinterval", "")) or timedelta(seconds=30)
     rows.append(("interval", duration(min(max(interval, timedelta(milliseconds=100)), HOUR))))

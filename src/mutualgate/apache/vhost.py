@@ -262,7 +262,7 @@ class _Reader:
             case "sslproxymachinecertificatefile":
                 host.trust = replace(host.trust, certificate=self.path(d.arg(0)))
             case "limitrequestbody":
-                host.max_body_bytes = _number(d.arg(0)) or None
+                host.max_body_bytes = _number(d.arg(0))
             case "proxytimeout":
                 host.waits.service = seconds(d.arg(0))
             case "timeout":
@@ -299,16 +299,16 @@ class _Reader:
 
     def section(self, d: Directive, host: VirtualHost) -> None:
         match d.lower:
-            case "location" if d.arg(0) != "~" and len(d.args) == 1:
+            case "location" if d.arg(0) != "~":
                 self.location(d, None, host)
             case "location" | "locationmatch":
                 self.location(d, d.args[-1] if d.args else "", host)
-            case "proxy" if d.arg(0).lower().startswith("balancer://"):
+            case "proxy":
                 balancer = self.balancer(d.arg(0), host)
                 balancer.members += [(c, c.arg(0), c.args[1:]) for c in d.children if c.is_("balancermember")]
                 balancer.settings += [(c, c.args) for c in d.children if c.is_("proxyset")]
                 self.rules_elsewhere(d, [c for c in d.children if not c.is_("balancermember", "proxyset")], host)
-            case "proxy" | "proxymatch" | "if" | "elseif" | "else" | "limit" | "limitexcept":
+            case "proxymatch" | "if" | "elseif" | "else" | "limit" | "limitexcept":
                 self.rules_elsewhere(d, d.children, host)
             case "directory" | "directorymatch" | "files" | "filesmatch":
                 self.leave(
@@ -350,7 +350,7 @@ class _Reader:
         size = next((_number(c.arg(0)) for c in children if c.is_("limitrequestbody")), None)
         for path in paths:
             clean = path.rstrip("/") or "/"
-            host.areas.append(Area(d, clean, mode, grant, always, size or None, tuple(edits), tuple(said)))
+            host.areas.append(Area(d, clean, mode, grant, always, size, tuple(edits), tuple(said)))
             for child in children:
                 if child.is_("proxypass") and pattern is None:
                     self.proxy(child, clean, host)
