@@ -1,6 +1,6 @@
 //! What the fuzz targets do with their input; `judge/tests/seeds.rs` does the same with the seeds.
 //!
-//! Run one: `cargo fuzz run --sanitizer none certificates corpus/certificates seeds/certificates` in `rust/fuzz`.
+//! Run one: `cargo fuzz run --sanitizer none certificates work/certificates seeds/certificates` in `rust/fuzz`.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::LazyLock;

@@ -1,6 +1,6 @@
 //! What the fuzz target `requests` does with its input; `gate/tests/seeds.rs` does the same with the seeds.
 //!
-//! Run it: `cargo fuzz run --sanitizer none requests corpus/requests seeds/requests` in `rust/fuzz`.
+//! Run it: `cargo fuzz run --sanitizer none requests work/requests seeds/requests` in `rust/fuzz`.
 
 use gate::{
     identity,

@@ -8,6 +8,7 @@ use std::{
     future::{Future, poll_fn},
     io,
     net::SocketAddr,
+    ops::Range,
     pin::Pin,
     process,
     sync::{
@@ -19,9 +20,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use gate::trial;
-use h2::client::{ResponseFuture, SendRequest};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header::CONTENT_LENGTH};
+use gate::trial::{self, Answered};
+use h2::{
+    SendStream,
+    client::{ResponseFuture, SendRequest},
+    ext::Protocol,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header::CONTENT_LENGTH};
 use judge::record::Mode;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
@@ -40,7 +45,7 @@ use crate::{
         self, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEAD_BYTES, HEADERS, PADDED, SETTINGS,
         frame,
     },
-    support::{WireUpstream, World, client::Hello, route, site},
+    support::{WireUpstream, World, client::Hello, route, site, upstream::accept},
 };
 
 /// Longest input that is looked at: each step takes time.
@@ -103,24 +108,36 @@ async fn place(protocol: &'static str) -> Place {
 ///
 /// The script begins with who speaks what, what is asked and when the service speaks, and the place where what it says is
 /// cut in two. Over HTTP/1.1 the rest is what it says. Over HTTP/2 a step is a kind, flags, a stream, a length and so many
-/// bytes.
+/// bytes. Asked for a WebSocket, it may agree to that before it says the rest.
 pub fn services(data: &[u8]) {
     let [options, cut, script @ ..] = &data[..data.len().min(MOST_BYTES)] else {
         return;
     };
     let (runtime, places) = &*PLACES;
     let [to_service, to_client] = [0, 1].map(|bit| usize::from(options >> bit & 1));
-    let method = [Method::GET, Method::HEAD, Method::POST, Method::POST]
-        [usize::from(options >> 2 & 3)]
-    .clone();
-    let body = match options >> 2 & 3 {
+    let socket = (options >> 5 & 1 == 1).then_some(Socket {
+        over_2: to_client == 1,
+        agrees: to_service == 0 && options >> 6 & 1 == 1,
+        ends_first: options >> 7 & 1 == 1,
+    });
+    let asked = if socket.is_some() {
+        0
+    } else {
+        options >> 2 & 3
+    };
+    let method =
+        [Method::GET, Method::HEAD, Method::POST, Method::POST][usize::from(asked)].clone();
+    let body = match asked {
         2 => &LONG_BODY[..5],
         3 => &LONG_BODY,
         _ => b"",
     };
     let mut said = Said::default();
     if to_service == 0 {
-        said.bytes = script.to_vec();
+        if socket.is_some_and(|socket| socket.agrees) {
+            said.bytes = AGREED.to_vec();
+        }
+        said.bytes.extend_from_slice(script);
     } else {
         said.steps(script);
     }
@@ -128,7 +145,8 @@ pub fn services(data: &[u8]) {
         said,
         cut: usize::from(*cut),
         is_h2: to_service == 1,
-        is_early: options >> 4 & 1 == 1,
+        is_early: options >> 4 & 1 == 1 && socket.is_none(),
+        socket,
         // A client of HTTP/1.1 has to wait for its first answer.
         asked: 1 + to_client,
         connections: AtomicUsize::new(0),
@@ -160,6 +178,26 @@ pub fn services(data: &[u8]) {
     let met = runtime.block_on(async { timeout(PATIENCE, meeting).await });
     met.expect("somebody hangs");
 }
+
+/// How a WebSocket is met.
+#[derive(Clone, Copy)]
+struct Socket {
+    /// Its client speaks HTTP/2.
+    over_2: bool,
+    /// What the service says begins with `AGREED`.
+    agrees: bool,
+    /// The service has said all before its client ends.
+    ends_first: bool,
+}
+
+/// The head of a service that becomes a WebSocket, for the script to go on with; and where it answers the client's key.
+const AGREED: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Accept: ............................\r\n";
+const ACCEPT: Range<usize> = AGREED.len() - 30..AGREED.len() - 2;
+
+/// What alice says on a WebSocket, and hears again.
+const WORDS: &[u8] = b"GET /well HTTP/1.1\r\n\r\n";
 
 /// What a service says.
 #[derive(Default)]
@@ -253,6 +291,8 @@ struct Service {
     is_h2: bool,
     /// It does not wait to be asked.
     is_early: bool,
+    /// It is asked for a WebSocket first.
+    socket: Option<Socket>,
     /// So many requests come first.
     asked: usize,
     connections: AtomicUsize,
@@ -288,8 +328,12 @@ impl Service {
         }
     }
 
-    async fn speak(&self, stream: &mut UnixStream) -> io::Result<()> {
-        let bytes = &self.said.bytes;
+    async fn speak(&self, stream: &mut UnixStream, received: &[u8]) -> io::Result<()> {
+        let mut bytes = self.said.bytes.clone();
+        if self.agrees() {
+            let accept = accept(&String::from_utf8_lossy(received));
+            bytes[ACCEPT].copy_from_slice(accept.as_bytes());
+        }
         let (first, second) = bytes.split_at(self.cut.min(bytes.len()));
         stream.write_all(first).await?;
         yield_now().await;
@@ -305,12 +349,17 @@ impl Service {
                 return Ok(());
             }
         }
-        self.speak(&mut stream).await?;
+        self.speak(&mut stream, &received).await?;
         let mut words = received.split(|byte| *byte == b' ');
         let method = Method::from_bytes(words.next().unwrap_or_default());
         let answered = method.map(|method| trial::answered(&self.said.bytes, &method, usize::MAX));
-        let stays =
-            matches!(&answered, Ok(Ok(Some(answer))) if answer.keep_alive && answer.is_whole);
+        let switches = matches!(&answered, Ok(Ok(Some(answer))) if answer.status == 101);
+        let is_asked = received.windows(9).any(|nine| nine == b"upgrade: ");
+        if switches && is_asked {
+            return self.converse(stream, received).await;
+        }
+        let stays = !switches
+            && matches!(&answered, Ok(Ok(Some(answer))) if answer.keep_alive && answer.is_whole);
         if !stays {
             stream.shutdown().await?;
         }
@@ -326,6 +375,21 @@ impl Service {
         well_1(stream, received).await
     }
 
+    /// What it said made the connection a WebSocket, unless the gate knows better.
+    async fn converse(&self, mut stream: UnixStream, mut received: Vec<u8>) -> io::Result<()> {
+        let ends_first = self.ends_first();
+        if ends_first {
+            stream.shutdown().await?;
+        }
+        stream.read_to_end(&mut received).await?;
+        let heard = &received[head_end(&received).unwrap()..];
+        assert!(WORDS.starts_with(heard), "{heard:?}");
+        if !ends_first {
+            stream.write_all(heard).await?;
+        }
+        stream.shutdown().await
+    }
+
     async fn meet_2(&self, mut stream: UnixStream) -> io::Result<()> {
         let speaking = self.speaking.read().await;
         let is_first = self.connections.fetch_add(1, SeqCst) == 0;
@@ -337,7 +401,7 @@ impl Service {
                 next_request(&mut stream).await?;
             }
         }
-        self.speak(&mut stream).await?;
+        self.speak(&mut stream, b"").await?;
         drop(speaking);
         end(stream).await
     }
@@ -413,17 +477,23 @@ struct Heard {
 /// Asks over HTTP/1.1, where one answer comes after the other.
 async fn ask_1(place: &Place, service: &Service, method: &Method, body: &[u8]) {
     let mut alice = connect(place, 0).await;
-    let (heard, goes_on) = exchange_1(&mut alice, method, "/a", body).await;
-    service.check(&heard, method, 0);
+    let (mut heard, goes_on) =
+        exchange_1(&mut alice, method, "/a", service.socket.is_some(), body).await;
+    if heard.status == 101 {
+        converse_1(&mut alice, service, &mut heard).await;
+        service.check_socket(&heard);
+    } else {
+        service.check(&heard, method, 0);
+    }
     service.is_over().await;
     let mut heard = Heard::default();
     if goes_on {
-        (heard, _) = exchange_1(&mut alice, &Method::GET, "/well", b"").await;
+        (heard, _) = exchange_1(&mut alice, &Method::GET, "/well", false, b"").await;
     }
     // RFC 9112 9.3.1: it may end between two of them.
     if heard.status == 0 {
         alice = connect(place, 0).await;
-        (heard, _) = exchange_1(&mut alice, &Method::GET, "/well", b"").await;
+        (heard, _) = exchange_1(&mut alice, &Method::GET, "/well", false, b"").await;
     }
     check_well(&heard);
 }
@@ -433,13 +503,17 @@ async fn exchange_1(
     alice: &mut TlsStream<TcpStream>,
     method: &Method,
     path: &str,
+    is_socket: bool,
     body: &[u8],
 ) -> (Heard, bool) {
-    let length = match body.len() {
+    let more = match body.len() {
+        0 if is_socket => {
+            "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n".to_owned()
+        }
         0 => String::new(),
         length => format!("Content-Length: {length}\r\n"),
     };
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: a.test\r\nTE: trailers\r\n{length}\r\n");
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: a.test\r\nTE: trailers\r\n{more}\r\n");
     let request = [head.as_bytes(), body].concat();
     let (mut from, mut to) = tokio::io::split(alice);
     let mut is_sent = false;
@@ -465,18 +539,38 @@ async fn exchange_1(
     let Some(answer) = answer else {
         return (Heard::default(), false);
     };
-    assert_eq!(answer.length, received.len(), "something comes behind it");
+    let (_, behind) = received.split_at(answer.length);
+    assert!(
+        behind.is_empty() || is_socket && answer.status == 101,
+        "something comes behind it"
+    );
     check_heads(&received, answer.interim.len());
     let goes_on = answer.is_whole && answer.keep_alive && is_sent;
     let heard = Heard {
         fields: fields_of(&received, answer.interim.len()),
         interim: answer.interim,
         status: answer.status,
-        body: answer.body,
+        body: if behind.is_empty() {
+            answer.body
+        } else {
+            behind.to_vec()
+        },
         trailers: answer.trailers,
         is_whole: answer.is_whole,
     };
     (heard, goes_on)
+}
+
+/// Says `WORDS` on what has become a WebSocket, and hears all.
+async fn converse_1(alice: &mut TlsStream<TcpStream>, service: &Service, heard: &mut Heard) {
+    if service.ends_first() {
+        alice.read_to_end(&mut heard.body).await.expect("an end");
+    }
+    let _ = alice.write_all(WORDS).await;
+    let _ = alice.shutdown().await;
+    if !service.ends_first() {
+        alice.read_to_end(&mut heard.body).await.expect("an end");
+    }
 }
 
 /// The fields of the head that follows so many others.
@@ -508,13 +602,17 @@ async fn ask_2(place: &Place, service: &Service, method: &Method, body: &'static
         .await
         .unwrap();
     let talking = async {
-        let first = request_2(&send, method, "/a", body).await;
-        let second = request_2(&send, &Method::GET, "/b", b"").await;
+        let first = request_2(&send, method, "/a", service.socket, body).await;
+        let second = request_2(&send, &Method::GET, "/b", None, b"").await;
         let (first, second) = tokio::join!(hear_2(first), hear_2(second));
-        service.check(&first, method, 0);
+        if service.socket.is_some() && (200..300).contains(&first.status) {
+            service.check_socket(&first);
+        } else {
+            service.check(&first, method, 0);
+        }
         service.check(&second, &Method::GET, 1);
         service.is_over().await;
-        let third = request_2(&send, &Method::GET, "/well", b"").await;
+        let third = request_2(&send, &Method::GET, "/well", None, b"").await;
         check_well(&hear_2(third).await);
     };
     tokio::select! {
@@ -523,25 +621,43 @@ async fn ask_2(place: &Place, service: &Service, method: &Method, body: &'static
     }
 }
 
+/// A request that was sent.
+struct Asked {
+    response: ResponseFuture,
+    /// What a WebSocket is told on, and how it is met.
+    socket: Option<(SendStream<Bytes>, Socket)>,
+}
+
 async fn request_2(
     send: &SendRequest<Bytes>,
     method: &Method,
     path: &str,
+    socket: Option<Socket>,
     body: &'static [u8],
-) -> ResponseFuture {
-    let request = Request::builder()
-        .method(method)
-        .uri(format!("https://a.test{path}"));
-    let request = request.header("te", "trailers").body(()).unwrap();
+) -> Asked {
+    let uri = format!("https://a.test{path}");
+    let request = match socket {
+        Some(_) => Request::connect(uri).extension(Protocol::from_static("websocket")),
+        None => (Request::builder().method(method).uri(uri)).header("te", "trailers"),
+    };
+    let request = request.version(Version::HTTP_2).body(()).unwrap();
     let mut send = send.clone().ready().await.expect("the connection goes on");
-    let (response, mut stream) = send.send_request(request, body.is_empty()).unwrap();
+    let ends = body.is_empty() && socket.is_none();
+    let (response, mut stream) = send.send_request(request, ends).unwrap();
     if !body.is_empty() {
         stream.send_data(Bytes::from_static(body), true).unwrap();
     }
-    response
+    Asked {
+        response,
+        socket: socket.map(|socket| (stream, socket)),
+    }
 }
 
-async fn hear_2(mut response: ResponseFuture) -> Heard {
+async fn hear_2(asked: Asked) -> Heard {
+    let Asked {
+        mut response,
+        mut socket,
+    } = asked;
     let mut heard = Heard::default();
     let whole = poll_fn(|cx| {
         while let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
@@ -559,6 +675,16 @@ async fn hear_2(mut response: ResponseFuture) -> Heard {
     heard.status = head.status.as_u16();
     heard.fields = head.headers;
     assert!(heard.fields.get_all(CONTENT_LENGTH).iter().count() <= 1);
+    let is_open = (200..300).contains(&heard.status);
+    let mut talk = |first: bool| {
+        if let Some((stream, socket)) = &mut socket
+            && first == (is_open && socket.ends_first)
+        {
+            // An error: it was ended before.
+            let _ = stream.send_data(Bytes::from_static(if is_open { WORDS } else { b"" }), true);
+        }
+    };
+    talk(false);
     let rest = async {
         while let Some(data) = body.data().await {
             let data = data?;
@@ -569,6 +695,7 @@ async fn hear_2(mut response: ResponseFuture) -> Heard {
         Ok(())
     };
     heard.is_whole = rest.await.inspect_err(is_said).is_ok();
+    talk(true);
     heard
 }
 
@@ -600,6 +727,7 @@ impl Service {
 
     /// Whether that may be heard of what was said to the first or second request.
     fn check(&self, heard: &Heard, method: &Method, number: usize) {
+        let socket = self.socket.filter(|_| number == 0);
         for name in heard.fields.keys().chain(heard.trailers.keys()) {
             assert!(!name.as_str().contains('"'), "{name}");
         }
@@ -615,7 +743,7 @@ impl Service {
         let is_own =
             heard.status >= 500 && problem.is_some_and(|kind| kind == "application/problem+json");
         // An answer that is right is not replaced.
-        if (heard.status == 0 || is_own && heard.is_whole) && !self.is_right(method) {
+        if (heard.status == 0 || is_own && heard.is_whole) && !self.is_right(method, socket) {
             return;
         }
         assert_ne!(heard.status, 101, "nobody has asked for it");
@@ -626,13 +754,53 @@ impl Service {
         }
     }
 
-    /// Whether its answer over HTTP/1.1 is a whole one.
-    fn is_right(&self, method: &Method) -> bool {
-        !self.is_h2
-            && matches!(
-                trial::answered(&self.said.bytes, method, usize::MAX),
-                Ok(Some(answer)) if answer.is_whole && answer.status != 101
-            )
+    /// Whether its answer over HTTP/1.1 is a whole one, to what was asked.
+    fn is_right(&self, method: &Method, socket: Option<Socket>) -> bool {
+        let Ok(Some(answer)) = trial::answered(&self.said.bytes, method, usize::MAX) else {
+            return false;
+        };
+        let over_2 = socket.is_some_and(|socket| socket.over_2);
+        let is_right = match answer.status {
+            101 if over_2 => answer.length == AGREED.len() + 2 && self.agrees(),
+            101 => socket.is_some(),
+            200..300 => !over_2,
+            _ => true,
+        };
+        !self.is_h2 && answer.is_whole && is_right
+    }
+
+    fn agrees(&self) -> bool {
+        self.socket.is_some_and(|socket| socket.agrees)
+    }
+
+    fn ends_first(&self) -> bool {
+        self.socket.is_some_and(|socket| socket.ends_first)
+    }
+
+    /// Whether that may be heard of a WebSocket.
+    fn check_socket(&self, heard: &Heard) {
+        let answered = trial::answered(&self.said.bytes, &Method::GET, usize::MAX);
+        let Ok(Some(Answered {
+            status: 101,
+            length,
+            ..
+        })) = answered
+        else {
+            panic!("it has not switched: {heard:?}");
+        };
+        let mut expected = self.said.bytes[length..].to_vec();
+        if !self.ends_first() {
+            expected.extend_from_slice(WORDS);
+        }
+        assert!(heard.is_whole && heard.body == expected, "{heard:?}");
+        let mut unheard = vec!["content-length", "transfer-encoding"];
+        if heard.status != 101 {
+            assert!(self.agrees(), "nobody knew the key");
+            unheard.extend(["connection", "upgrade", "sec-websocket-accept"]);
+        }
+        for name in unheard {
+            assert!(!heard.fields.contains_key(name), "{name}");
+        }
     }
 
     fn check_1(&self, heard: &Heard, method: &Method) {

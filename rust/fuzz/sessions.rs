@@ -186,8 +186,9 @@ impl Client {
     fn step(&mut self, kind: u8, bytes: &[u8]) {
         let say = |client: &mut Client, bytes: &[u8]| {
             if client.said.len() + bytes.len() <= client.most {
-                client.tls.writer().write_all(bytes).unwrap();
-                client.said.extend_from_slice(bytes);
+                // So much as its buffer takes.
+                let count = client.tls.writer().write(bytes).unwrap();
+                client.said.extend_from_slice(&bytes[..count]);
             }
         };
         match kind {

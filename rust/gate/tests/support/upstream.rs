@@ -322,8 +322,8 @@ impl Upstream {
     }
 }
 
-/// Becomes a WebSocket as RFC 6455 4.2.2 has it, and says hello.
-fn switched(head: &str) -> String {
+/// The answer to the key of who asks for a WebSocket (RFC 6455 4.2.2).
+pub fn accept(head: &str) -> String {
     let key = head.lines().find_map(|line| {
         let (name, value) = line.split_once(": ")?;
         name.eq_ignore_ascii_case("sec-websocket-key")
@@ -331,7 +331,12 @@ fn switched(head: &str) -> String {
     });
     let text = key.unwrap_or_default().to_owned() + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     let accept = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
-    let accept = STANDARD.encode(accept);
+    STANDARD.encode(accept)
+}
+
+/// Becomes a WebSocket, and says hello.
+fn switched(head: &str) -> String {
+    let accept = accept(head);
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\nhello"
     )
