@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pki
 import pytest
 from commands import Run
 from hypothesis import HealthCheck, given, settings
@@ -124,12 +125,14 @@ def test_a_command_is_completed() -> None:
     assert done.stdout.split() == ["resume", "remove", "revoke"]
 
 
+TOO_MANY = "9" * 30
+
 # What a person could type; no NUL, which no argument can hold, and no `up`, which would stay.
 WORDS = st.one_of(
     st.sampled_from(sorted({word for words in ALL for word in words} - {"up"})),
     st.sampled_from(["--json", "--help", "--cert", "--csr", "--out", "--limit", "--at", "--role", "-", "--"]),
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20),
-    st.sampled_from(["/", "/dev/null", "/nowhere", "x" * 300, "\udcff", "\x1b[31m", "9" * 30, "-1"]),
+    st.sampled_from(["/", "/dev/null", "/nowhere", "x" * 300, "\udcff", "\x1b[31m", TOO_MANY, "-1"]),
 )
 
 
@@ -147,6 +150,30 @@ def test_no_words_bring_out_a_defect(words: list[str], bare: Run, tmp_path_facto
             assert "\x1b" not in said.out + said.err
     finally:
         os.chdir(before)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("pin", "retire", TOO_MANY),
+        ("pin", "add", "first-client", "{pem}", "--replaces", TOO_MANY),
+        ("pin", "add", "first-client", "{pem}", "--replaces", "1", "--overlap", "999999999d"),
+        ("invitation", "show", TOO_MANY),
+        ("trust", "undo", TOO_MANY),
+        ("trust", "try", "pin", "retire", TOO_MANY),
+        ("notices", "retry", TOO_MANY),
+        ("client", "list", "--after", TOO_MANY),
+        ("client", "p12", "first-client", "--out", "{out}", "--days", TOO_MANY),
+        ("invite", "anna", "--valid-for", TOO_MANY),
+        ("expiring", "--within", f"{TOO_MANY}d"),
+    ],
+    ids=" ".join,
+)
+def test_a_number_that_is_too_large_is_no_defect(cli: Run, words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "own.pem").write_bytes(pki.leaf(None, "own", now=pki.real_now()).pem)
+    said = cli(*(word.format(pem=tmp_path / "own.pem", out=tmp_path / "out") for word in words))
+    assert said.code == 2, said
+    assert said.err.count("\n") <= 2
 
 
 def test_a_reader_that_goes_away_is_no_error(installed: Installation) -> None:

@@ -25,5 +25,5 @@ def test_what_ends_soon_is_listed(
     assert (one["kind"], one["name"], one["days"]) == ("credential", "anna", 19)
     assert cli("expiring", "--kind", "pin", "--json").json["expiring"] == []
     assert cli("expiring", "--within", "5d", "--json").json["expiring"] == []
-    assert "expected a duration" in cli("expiring", "--within", "soon").err
+    assert '--within: found "soon"; expected a duration' in cli("expiring", "--within", "soon").err
     assert "--kind" in cli("expiring", "--kind", "sun").err

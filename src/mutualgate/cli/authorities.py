@@ -8,7 +8,7 @@ import typer
 
 from mutualgate.cli.files import write_file
 from mutualgate.cli.group import Group
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
+from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice
 from mutualgate.cli.output import emit, plain, table
 from mutualgate.cli.waiting import progress
 from mutualgate.counts import counted
@@ -86,7 +86,7 @@ def rotate(
     under: Annotated[
         str | None, typer.Option(help="For issuing: the root that signs it, for example the next one.")
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Valid for so many days.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=MOST_DAYS, help="Valid for so many days.")] = None,
     dir: Dir = DEFAULT_DIR,
     json: Json = False,
 ) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mutualgate.cli.files import read_file
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
+from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice
 from mutualgate.cli.output import DONE, NO, emit, plain
 from mutualgate.cli.waiting import progress
 from mutualgate.counts import counted
@@ -45,7 +45,8 @@ def import_(
     way: Annotated[list[str] | None, typer.Option("--way", help="As for invite; may be repeated.")] = None,
     days: Annotated[int, typer.Option("--days", min=1, max=366, help="The links work for so many days.")] = 7,
     valid_for: Annotated[
-        int | None, typer.Option("--valid-for", min=1, help="The certificates will be valid for so many days.")
+        int | None,
+        typer.Option("--valid-for", min=1, max=MOST_DAYS, help="The certificates will be valid for so many days."),
     ] = None,
     second_factor: Annotated[
         bool, typer.Option("--second-factor", help="Ask each for a second code; it is in the file, too.")

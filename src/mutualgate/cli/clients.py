@@ -9,7 +9,7 @@ import typer
 
 from mutualgate.cli.files import read_file, refuse_existing, write_file
 from mutualgate.cli.group import Group
-from mutualgate.cli.options import DEFAULT_DIR, DIR_VARIABLE, Dir, Json, choice
+from mutualgate.cli.options import DEFAULT_DIR, DIR_VARIABLE, MOST_DAYS, Dir, Json, choice
 from mutualgate.cli.output import DONE, emit, plain, table
 from mutualgate.cli.pins import as_dict as pin_dict
 from mutualgate.counts import counted
@@ -64,7 +64,7 @@ def sign(
     role: Annotated[
         list[str] | None, typer.Option("--role", help="With --add: a role for them; may be given several times.")
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Valid for so many days.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=MOST_DAYS, help="Valid for so many days.")] = None,
     replaces: Annotated[
         str | None,
         typer.Option(help="The credential that this one renews: its number, serial or fingerprint. It ends later."),
@@ -136,7 +136,7 @@ def p12(
         ),
     ] = "auto",
     key: Annotated[str, typer.Option(help="p256, p384, rsa2048 or rsa3072.")] = "p256",
-    days: Annotated[int | None, typer.Option(min=1, help="Valid for so many days.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=MOST_DAYS, help="Valid for so many days.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
     dir: Dir = DEFAULT_DIR,
     json: Json = False,

@@ -1,14 +1,13 @@
 """`mutualgate expiring`: what ends soon, and has nothing that takes its place."""
 
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mutualgate.cli.moments import span
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
 from mutualgate.cli.output import emit, plain, table
-from mutualgate.errors import BadInput
 
 
 def expiring(
@@ -32,7 +31,7 @@ def expiring(
     from mutualgate.model.expiring import ExpiryKind
     from mutualgate.notices.expiry import WORDS, as_dict
 
-    ahead = _duration(within)
+    ahead = span(within, "--within") or timedelta(0)
     wanted = None if kind is None else choice(ExpiryKind, kind, "--kind")
     folder = Folder(dir)
     folder.require()
@@ -50,16 +49,6 @@ def expiring(
     if answer is None:
         text += "\nNo gate runs here: the certificates of its sites are not among these."
     emit({"expiring": [as_dict(one, now) for one in found], "sites_included": answer is not None}, text, json)
-
-
-def _duration(text: str) -> timedelta:
-    from mutualgate.config.kinds import Duration, Unfit
-
-    kind = Duration(timedelta(minutes=1), timedelta(days=3650))
-    try:
-        return kind.read(text, Path())
-    except Unfit as unfit:
-        raise BadInput(unfit.problem, where="--within", expected=kind.expected) from None
 
 
 def _left(left: timedelta) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from mutualgate.cli.files import refuse_existing, write_file
 from mutualgate.cli.group import Group
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
+from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice
 from mutualgate.cli.output import emit, plain, table
 from mutualgate.counts import counted
 from mutualgate.errors import NotFound
@@ -50,7 +50,8 @@ def invite(
     ] = None,
     days: Open = 7,
     valid_for: Annotated[
-        int | None, typer.Option("--valid-for", min=1, help="The certificate will be valid for so many days.")
+        int | None,
+        typer.Option("--valid-for", min=1, max=MOST_DAYS, help="The certificate will be valid for so many days."),
     ] = None,
     second_factor: Annotated[
         bool, typer.Option("--second-factor", help="Ask for a second code, which you tell on another way.")

@@ -1,10 +1,9 @@
 """Days and spans as people type them."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from mutualgate.errors import BadInput
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def day(text: str | None, flag: str) -> datetime | None:
@@ -19,10 +18,13 @@ def day(text: str | None, flag: str) -> datetime | None:
 
 
 def span(text: str | None, flag: str) -> timedelta | None:
-    """`90d`, `24h`, `30m` or `10s`. Raises `BadInput` that names the flag."""
+    """`90d`, `24h`, `30m` or `10s`, as in the settings. Raises `BadInput` that names the flag."""
+    from mutualgate.config.kinds import Duration, Unfit
+
     if text is None:
         return None
-    number, unit = text[:-1], text[-1:].lower()
-    if not (number.isascii() and number.isdecimal() and len(number) <= 9 and unit in _UNITS):
-        raise BadInput(f"{text!r} is no span of time", where=flag, expected="a number with s, m, h or d, such as 24h")
-    return timedelta(**{_UNITS[unit]: int(number)})
+    kind = Duration(timedelta(0), timedelta(days=3650))
+    try:
+        return kind.read(text.lower(), Path())
+    except Unfit as unfit:
+        raise BadInput(unfit.problem, where=flag, expected=kind.expected) from None

@@ -18,6 +18,9 @@ Dir = Annotated[
 ]
 DEFAULT_DIR = Path("mutualgate")
 
+MOST_DAYS = 36_525
+"""A hundred years: the longest that a certificate is made for."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 

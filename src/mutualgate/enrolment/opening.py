@@ -46,7 +46,7 @@ class Page(Generic[T]):
 
 def by_id(tx: Transaction, id: int) -> Opened:
     """The invitation with this number. Raises `NotFound`."""
-    invitation = tx.invitations.get(id) if 0 < id < 2**63 else None
+    invitation = tx.invitations.get(id)
     client = None if invitation is None else tx.clients.get(invitation.client)
     if invitation is None or client is None:
         raise NotFound(

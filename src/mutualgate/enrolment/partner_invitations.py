@@ -128,7 +128,7 @@ class PartnerInvitations:
 
     def get(self, partner: str, id: int) -> Opened:
         """One of this partner's. Raises `NotFound` for another's, as for one that there is not."""
-        opened = self._invitations.get(id) if 0 < id < 2**63 else None
+        opened = self._invitations.get(id)
         with self._store.reading() as tx:
             owner = find(tx, partner)
         if opened is None or opened.invitation.partner != owner.id:

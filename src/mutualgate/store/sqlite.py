@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, Table, create_engine, event
+from sqlalchemy import Column, Connection, Engine, ExceptionContext, Table, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -42,6 +42,7 @@ def engine(path: Path, *, create: bool) -> Engine:
     )
     event.listen(made, "connect", _connected)
     event.listen(made, "begin", _begun)
+    event.listen(made, "handle_error", _failed)
     return made
 
 
@@ -98,6 +99,12 @@ def _begun(connection: Connection) -> None:
     else:
         connection.exec_driver_sql("PRAGMA query_only=OFF")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _failed(context: ExceptionContext) -> None:
+    """Integers have 64 bits: sqlite3 refuses to ask for larger ones, which no row can have."""
+    if isinstance(context.original_exception, OverflowError):
+        raise NotFound("nothing in the store has so large a number", code="no_such_number")
 
 
 def tables(connection: Connection) -> set[str]:
