@@ -183,6 +183,23 @@ def test_a_ca_that_is_another_partner_s_by_now_does_not_come_back(services: Serv
     assert services.partners.show("acme").anchors[0].state == "retired"
 
 
+def test_a_name_that_is_another_partner_s_by_now_does_not_come_back(services: Services) -> None:
+    """R1."""
+    ca = pki.ca("of many", now=NOW)
+    anchors = []
+    for name in ("initech", "umbrella"):
+        services.partners.add(name)
+        anchors.append(services.partners.anchors.claim(name, ca.pem, terms=Terms(shared=True)).anchor.id)
+    services.partners.permit("initech", ["dns:a.example"], anchor=anchors[0])
+    services.partners.forbid("initech", ["dns:a.example"], anchor=anchors[0])
+    services.partners.permit("umbrella", ["dns:a.example"], anchor=anchors[1])
+    removed = services.trust.list()[1]
+    assert removed.what.startswith("partner name remove initech")
+    with pytest.raises(Conflict, match="'umbrella' has 'dns:a"):
+        services.trust.undo(removed.id)
+    assert services.partners.show("initech").rules == ()
+
+
 def test_what_something_later_builds_on_is_not_taken_back(services: Services, acme: pki.Issued) -> None:
     shared = services.partners.anchors.claim("acme", pki.ca("shared", now=NOW).pem, terms=Terms(shared=True)).anchor
     services.partners.permit("acme", ["dns:x.example"], anchor=shared.id)

@@ -203,6 +203,23 @@ def test_a_name_under_a_shared_ca_is_one_partner_s(partners: Partners, store: St
     assert partners.permit("umbrella", ["dns:api.acme.example"], anchor=umbrella.id)
 
 
+def test_a_name_that_another_has_by_now_does_not_come_back_with_a_shared_ca(
+    partners: Partners, store: Store, acme_ca: pki.Issued
+) -> None:
+    """R1: a CA that is claimed again has the rules that it had."""
+    acme, umbrella = (
+        partners.anchors.claim(name, acme_ca.pem, terms=Terms(shared=True)).anchor for name in ("acme", "umbrella")
+    )
+    partners.permit("acme", ["dns:api.acme.example"], anchor=acme.id)
+    partners.anchors.retire("acme", acme.id)
+    partners.permit("umbrella", ["dns:api.acme.example"], anchor=umbrella.id)
+    with pytest.raises(Conflict, match="'umbrella' has 'dns:api"):
+        partners.anchors.claim("acme", acme_ca.pem, terms=Terms(shared=True))
+    assert told(store) == [umbrella.id]
+    partners.forbid("acme", ["dns:api.acme.example"], anchor=acme.id)
+    assert partners.anchors.claim("acme", acme_ca.pem, terms=Terms(shared=True)).anchor.state is AnchorState.ACTIVE
+
+
 def test_a_public_ca_is_nobodys_own(partners: Partners) -> None:
     """R6."""
     isrg = pki.public_root_name()

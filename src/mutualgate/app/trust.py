@@ -18,7 +18,7 @@ from mutualgate.model.names import shown
 from mutualgate.model.partner import Member, MemberState
 from mutualgate.model.sighting import Sighting
 from mutualgate.model.trust import TrustChange
-from mutualgate.partners import anchors, bounds
+from mutualgate.partners import bounds, sharing
 from mutualgate.store.members import parse_member_key
 
 if TYPE_CHECKING:
@@ -130,8 +130,7 @@ class Trust:
                 )
             before = {id: bounds.outside(tx, id, self._services.permits) for id in tx.trust.partners(change.id)}
             tx.trust.undo(change.id, now)
-            for anchor in tx.trust.touched(change.id, "anchor"):
-                anchors.check_one_partners(tx, anchor, now)
+            sharing.check_undone(tx, change.id, now)
             for partner, those in before.items():
                 _check_nobody_falls_out(tx, partner, those, self._services.permits)
             facts: audit.Facts = {"change": change.id, "what": change.what, "made_by": change.by}

@@ -13,7 +13,7 @@ from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.certificate import signed
 from mutualgate.model.partner import Anchor, AnchorState, Partner
-from mutualgate.partners import ca
+from mutualgate.partners import ca, sharing
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.proofs import codes, late, new_code, proved
 from mutualgate.partners.telling import Tell, silent
@@ -85,9 +85,9 @@ class Anchors:
             partner = find(tx, name)
             self._forget_late(tx, now)
             _check_new(tx, partner, found)
-            held_by = _holder(tx, partner.id, found.spki, now, shared=terms.shared)
+            held_by = sharing.holder(tx, partner.id, found.spki, now, shared=terms.shared)
             if held_by is not None and terms.shared:
-                raise _held(held_by)
+                raise sharing.held(held_by)
             watch = tx.trust.watch()
             before = tx.anchors.of_key(partner.id, found.spki)
             if before is not None:
@@ -162,7 +162,7 @@ class Anchors:
                 if one.state is AnchorState.PENDING and (anchor is None or one.id == anchor)
             ]
             claim = proved(claims, certificate, partner, where, now)
-            holder = _holder(tx, partner.id, claim.spki, now, shared=claim.shared)
+            holder = sharing.holder(tx, partner.id, claim.spki, now, shared=claim.shared)
             if holder is not None:
                 refused = Conflict(
                     f"the key of this CA is another partner's, so the claim {claim.id} waits",
@@ -230,9 +230,9 @@ class Anchors:
                     fix=f"mutualgate partner ca prove {partner.name} FILE; or, if you know better, --without-proof",
                     code="not_proved",
                 )
-            holder = _holder(tx, partner.id, claim.spki, now, shared=claim.shared)
+            holder = sharing.holder(tx, partner.id, claim.spki, now, shared=claim.shared)
             if holder is not None:
-                raise _held(holder)
+                raise sharing.held(holder)
             watch = tx.trust.watch()
             watch.changes("anchor", id)
             done = self._activate(tx, now, partner, claim, ca.of_certificate(ca.parsed(claim), f"CA {id}", now))
@@ -341,7 +341,7 @@ class Anchors:
             claims = [one for one in tx.anchors.pending() if not late(one, now)]
             partners = tx.partners.get_many({one.partner for one in claims})
             return [
-                (one, partners[one.partner], _holder(tx, one.partner, one.spki, now, shared=one.shared))
+                (one, partners[one.partner], sharing.holder(tx, one.partner, one.spki, now, shared=one.shared))
                 for one in claims
             ]
 
@@ -378,6 +378,7 @@ class Anchors:
                 expected="a CA with a name of its own",
                 code="too_many_alike",
             )
+        sharing.check_own_names(tx, claim)  # which it may have from before it was retired
         done = replace(claim, state=AnchorState.ACTIVE, activated=now, challenge=None, challenge_expires=None)
         tx.anchors.set(done)
         return done
@@ -477,34 +478,6 @@ def _check_new(tx: Transaction, partner: Partner, found: ca.Ca) -> None:
         raise Conflict(
             f"the partner '{partner.name}' has {len(there)} CAs already", fix="Retire some", code="too_many_anchors"
         )
-
-
-def check_one_partners(tx: Transaction, id: int, now: datetime) -> None:
-    """Raises `Conflict` where a CA counts, or may again, and its key is another partner's, too (R5)."""
-    anchor = tx.anchors.get(id)
-    if anchor is None or anchor.state is AnchorState.PENDING or anchor.state_at(now) is AnchorState.RETIRED:
-        return
-    holder = _holder(tx, anchor.partner, anchor.spki, now, shared=anchor.shared)
-    if holder is not None:
-        raise _held(holder)
-
-
-def _holder(tx: Transaction, partner: int, spki: bytes, now: datetime, *, shared: bool) -> Partner | None:
-    """R5: another partner that has this key, unless it is declared shared for both; a claim is nobody's."""
-    for other in tx.anchors.with_key(spki):
-        if other.partner == partner or (shared and other.shared) or other.state is AnchorState.PENDING:
-            continue
-        if other.state_at(now) is not AnchorState.RETIRED:
-            return tx.partners.get(other.partner)
-    return None
-
-
-def _held(holder: Partner) -> Conflict:
-    return Conflict(
-        f"the key of this CA is the partner '{holder.name}'s",
-        fix="Retire it there first, or declare both shared",
-        code="anchor_held",
-    )
 
 
 def _key_id(anchor: Anchor) -> bytes | None:

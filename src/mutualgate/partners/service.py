@@ -27,7 +27,7 @@ from mutualgate.model.partner import (
     PartnerProfile,
     PartnerState,
 )
-from mutualgate.partners import bounds, rules
+from mutualgate.partners import bounds, rules, sharing
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.members import Members
 from mutualgate.partners.rules import Rule
@@ -462,24 +462,7 @@ def _check_bound(tx: Transaction, partner: Partner, id: int, wanted: Iterable[Ru
             code="pattern_under_shared",
         )
     if anchor.shared:
-        _check_nobody_elses(tx, anchor, wanted)
-
-
-def _check_nobody_elses(tx: Transaction, anchor: Anchor, wanted: Iterable[Rule]) -> None:
-    """R1: a name under a shared CA is one partner's, or a certificate would be two partners' at once."""
-    texts = {rule.text for rule in wanted}
-    for other in tx.anchors.with_key(anchor.spki):
-        if other.partner == anchor.partner or other.state is AnchorState.RETIRED:
-            continue
-        for rule in tx.partners.rules_of(other.partner):
-            if rule.anchor == other.id and rule.text in texts:
-                owner = tx.partners.get(other.partner)
-                raise Conflict(
-                    f"the partner '{owner.name if owner else other.partner}' has {shown(rule.text)} under this CA",
-                    expected="a name of one partner alone",
-                    fix="Take it away there first: mutualgate partner name remove",
-                    code="name_in_use_under_shared",
-                )
+        sharing.check_names(tx, anchor, wanted)
 
 
 def _digest(der: bytes) -> bytes:

@@ -1,0 +1,69 @@
+"""What is one partner's alone: a CA's key or, where it is declared shared for all who have it, each name under it.
+
+Without that, one certificate could be two partners' at once.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from mutualgate.errors import Conflict
+from mutualgate.model.names import shown
+from mutualgate.model.partner import Anchor, AnchorState, NameRule, Partner
+from mutualgate.partners.rules import Rule
+from mutualgate.store import Transaction
+
+
+def holder(tx: Transaction, partner: int, spki: bytes, now: datetime, *, shared: bool) -> Partner | None:
+    """R5: another partner that has this key, unless it is declared shared for both; a claim is nobody's."""
+    for other in tx.anchors.with_key(spki):
+        if other.partner == partner or (shared and other.shared) or other.state is AnchorState.PENDING:
+            continue
+        if other.state_at(now) is not AnchorState.RETIRED:
+            return tx.partners.get(other.partner)
+    return None
+
+
+def held(by: Partner) -> Conflict:
+    """That a CA's key is that partner's."""
+    return Conflict(
+        f"the key of this CA is the partner '{by.name}'s",
+        fix="Retire it there first, or declare both shared",
+        code="anchor_held",
+    )
+
+
+def check_names(tx: Transaction, anchor: Anchor, wanted: Iterable[Rule | NameRule]) -> None:
+    """R1: raises `Conflict` where a name under a shared CA is another partner's."""
+    texts = {rule.text for rule in wanted}
+    for other in tx.anchors.with_key(anchor.spki):
+        if other.partner == anchor.partner or other.state is AnchorState.RETIRED:
+            continue
+        for rule in tx.partners.rules_of(other.partner):
+            if rule.anchor == other.id and rule.text in texts:
+                owner = tx.partners.get(other.partner)
+                raise Conflict(
+                    f"the partner '{owner.name if owner else other.partner}' has {shown(rule.text)} under this CA",
+                    expected="a name of one partner alone",
+                    fix="Take it from one of them: mutualgate partner name remove",
+                    code="name_in_use_under_shared",
+                )
+
+
+def check_own_names(tx: Transaction, anchor: Anchor) -> None:
+    """As `check_names`, of the names that its partner has under a CA that begins to count, once more perhaps."""
+    check_names(tx, anchor, [rule for rule in tx.partners.rules_of(anchor.partner) if rule.anchor == anchor.id])
+
+
+def check_undone(tx: Transaction, change: int, now: datetime) -> None:
+    """Raises `Conflict` where a change that was taken back gives a partner what is another's by now."""
+    touched = set(tx.trust.touched(change, "anchor"))
+    for partner in tx.trust.partners(change):
+        touched |= {rule.anchor for rule in tx.partners.rules_of(partner) if rule.anchor is not None}
+    for id in touched:
+        anchor = tx.anchors.get(id)
+        if anchor is None or anchor.state is AnchorState.PENDING or anchor.state_at(now) is AnchorState.RETIRED:
+            continue
+        by = holder(tx, anchor.partner, anchor.spki, now, shared=anchor.shared)
+        if by is not None:
+            raise held(by)
+        check_own_names(tx, anchor)
