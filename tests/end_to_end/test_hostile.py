@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 from end_to_end.gate import running_gate
-from end_to_end.hostile import claims, handshakes, invitations, lists, makers, published, uploads
+from end_to_end.hostile import claims, handshakes, invitations, lists, makers, published, renewals, uploads
 from end_to_end.hostile.scene import Scene, furnish, sites
 from end_to_end.hostile.table import NEAREST, ROWS, RULES, By, Row, Way
 from end_to_end.hostile.typist import typist
 from end_to_end.recorder import Recorder
 from published import https_publisher
 
-MODULES = (handshakes, claims, lists, uploads, invitations, published)  # importing them fills the table
+MODULES = (handshakes, claims, lists, uploads, invitations, published, renewals)  # importing them fills the table
 AT_LEAST = 60
 
 

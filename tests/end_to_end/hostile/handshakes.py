@@ -99,6 +99,35 @@ def another_s_client(scene: Scene) -> str:
     return scene.show(makers.keytool_leaf(scene.new, "CN=x", scene.ca("acme"), names, "eku=clientAuth"))
 
 
+@row("R1", "a dot after its own name", by=By.OPENSSL, way=Way.HANDSHAKE, expected="name_not_permitted")
+def dot_after(scene: Scene) -> str:
+    return scene.show(_under_acme(scene, "DNS:api.acme.example."))
+
+
+@row("R1", "a mailbox of globex, quoted", by=By.OPENSSL, way=Way.HANDSHAKE, expected="name_not_permitted")
+def quoted_mailbox(scene: Scene) -> str:
+    return scene.show(_under_acme(scene, 'email:"a@globex.example"@acme.example'))
+
+
+@row("R1", "a mailbox with two hosts", by=By.OPENSSL, way=Way.HANDSHAKE, expected="name_not_permitted")
+def two_hosts(scene: Scene) -> str:
+    return scene.show(_under_acme(scene, "email:a@globex.example@acme.example"))
+
+
+@row("R1", "a way out of its own SPIFFE id, encoded", by=By.OPENSSL, way=Way.HANDSHAKE, expected="name_not_permitted")
+def encoded_path(scene: Scene) -> str:
+    return scene.show(_under_acme(scene, "URI:spiffe://acme.example/%2e%2e/globex"))
+
+
+@row("R1", "an IPv4 address as IPv6", by=By.OPENSSL, way=Way.HANDSHAKE, expected="name_not_permitted")
+def mapped_address(scene: Scene) -> str:
+    return scene.show(_under_acme(scene, "IP:::ffff:192.0.2.1"))
+
+
+def _under_acme(scene: Scene, name: str) -> Identity:
+    return makers.openssl_leaf(scene.new, "/CN=x", scene.ca("acme"), f"subjectAltName={name}")
+
+
 # --- R2: equal names ---
 
 
@@ -487,6 +516,20 @@ def v1_above(scene: Scene) -> str:
     below = makers.authority(makers.openssl_leaf(scene.new, "/CN=Acme v1", scene.ca("acme"), v1=True))
     names = "subjectAltName=DNS:api.acme.example"
     return scene.show(makers.openssl_leaf(scene.new, "/CN=x", below, names, chain=[below.certificate_file]))
+
+
+@row("R17", "no CA's, and may sign certificates", by=By.OPENSSL, way=Way.HANDSHAKE, expected="path_invalid")
+def signing_leaf(scene: Scene) -> str:
+    names = "subjectAltName=DNS:api.acme.example"
+    usage = "keyUsage=digitalSignature,keyCertSign"
+    return scene.show(makers.openssl_leaf(scene.new, "/CN=x", scene.ca("acme"), names, usage))
+
+
+@row("R17", "names that it may sign for, in no CA's", by=By.OPENSSL, way=Way.HANDSHAKE, expected="path_invalid")
+def constrained_leaf(scene: Scene) -> str:
+    names = "subjectAltName=DNS:api.acme.example"
+    constraints = "nameConstraints=critical,permitted;DNS:acme.example"
+    return scene.show(makers.openssl_leaf(scene.new, "/CN=x", scene.ca("acme"), names, constraints))
 
 
 @row("R17", "signed by a client of acme", by=By.GO, way=Way.HANDSHAKE, expected="path_invalid")

@@ -5,6 +5,7 @@ What comes out is the stable code of the problem, or what became of the wish.
 
 import io
 import zipfile
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -79,6 +80,16 @@ def key_for_a_csr(scene: Scene) -> str:
     return scene.sign(request)
 
 
+@row("R7", "a .p12 with its key in place of a CSR", by=By.OPENSSL, way=Way.CSR, expected="private_key_given")
+def p12_for_a_csr(scene: Scene) -> str:
+    return scene.sign(_p12(scene))
+
+
+@row("R7", "a .p12 with its key as a pin", by=By.OPENSSL, way=Way.UPLOAD, expected="private_key_given")
+def p12_as_a_pin(scene: Scene) -> str:
+    return scene.pin(_p12(scene))
+
+
 @row("R24", "a zip bomb in place of a CSR", by=By.OURS, way=Way.CSR, expected="not_a_csr")
 def zip_for_a_csr(scene: Scene) -> str:
     packed = io.BytesIO()
@@ -110,3 +121,14 @@ def forged_trailer(scene: Scene) -> str:
     return scene.told(
         "/optional", None, [("Trailer", "Mutualgate-Client")], "operator", trailers=[("Mutualgate-Client", "operator")]
     )
+
+
+def _p12(scene: Scene) -> Path:
+    """With a password, as everybody has one."""
+    own = makers.openssl_self_signed(scene.new, "/CN=own")
+    packed = own.certificate.with_suffix(".p12")
+    makers.run(
+        *("openssl", "pkcs12", "-export", "-in", own.certificate, "-inkey", own.key),
+        *("-passout", "pass:secret", "-out", packed),
+    )
+    return packed
