@@ -2,8 +2,12 @@
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import event
 
 from mutualgate.model.authority import Admits, Authority, AuthorityKind
 from mutualgate.model.certificate import CertificateFacts
@@ -12,11 +16,27 @@ from mutualgate.model.credential import Credential, Origin
 from mutualgate.model.names import AuthorityName, ClientName
 from mutualgate.model.partner import Anchor, AnchorState, Partner, PartnerAdmits, PartnerName, RevocationMode
 from mutualgate.model.pin import Pin, PinKind
+from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.model.sighting import Sighting
 from mutualgate.store import Store, Transaction
 
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 _counter = itertools.count(1)
+
+
+@contextmanager
+def statements(store: Store) -> Iterator[list[str]]:
+    """What the database is told meanwhile."""
+    told: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        told.append(statement)
+
+    event.listen(store._engine, "before_cursor_execute", note)
+    try:
+        yield told
+    finally:
+        event.remove(store._engine, "before_cursor_execute", note)
 
 
 def facts(text: str = "", *, serial: bytes | None = None, key: str | None = None) -> CertificateFacts:
@@ -50,6 +70,16 @@ def authority(
         at=AT,
         estate=estate,
     )
+
+
+def adopted(store: Store, count: int) -> None:
+    """So many CAs more, each with a client for what it signed and a revocation."""
+    with store.transaction() as tx:
+        for _ in range(count):
+            number = next(_counter)
+            estate = client(tx, f"estate {number}")
+            one = authority(tx, f"adopted-{number}", AuthorityKind.ADOPTED, Admits.SIGNED, estate.id)
+            tx.revocations.put(Revocation(one.id, b"\x05", AT, RevocationReason.superseded))
 
 
 def client(tx: Transaction, name: str = "anna", *roles: str) -> Client:

@@ -10,6 +10,7 @@ from conftest import Hands
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtensionOID
+from rows import adopted, statements
 
 from mutualgate import audit
 from mutualgate.authorities import lists
@@ -49,6 +50,31 @@ def _revoked(crl: StoredCrl) -> dict[int, x509.ReasonFlags]:
 
 def _number(crl: StoredCrl) -> int:
     return x509.load_der_x509_crl(crl.der).extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+
+
+def test_thousands_of_adopted_authorities_are_not_asked_about_one_by_one(
+    authorities: Authorities, store: Store
+) -> None:
+    issuing = authorities.crl("issuing")
+
+    def asked(many: int) -> int:
+        adopted(store, many)
+        with statements(store) as told:
+            views = authorities.list()
+            authorities.served_crl("issuing")
+        assert [(one.authority.kind, one.revoked, one.crl and one.crl.number) for one in views[1:3]] == [
+            (AuthorityKind.ISSUING, 0, issuing.number),
+            (AuthorityKind.ADOPTED, 1, None),
+        ]
+        return len(told)
+
+    assert asked(1) == asked(30)
+
+
+def test_a_name_that_no_authority_can_have_is_nobodys(authorities: Authorities) -> None:
+    for name in ("Issuing", "no such", "\udcff", ""):
+        with pytest.raises(NotFound, match="there is no authority"):
+            authorities.get(name)
 
 
 class TestCreate:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rows import AT, authority, claim, client, credential, partner, pin
+from rows import AT, adopted, authority, claim, client, credential, partner, pin, statements
 
 from mutualgate.clock import system_clock
 from mutualgate.model.authority import Admits, Authority, AuthorityKind
@@ -72,6 +72,16 @@ def test_the_judge_is_told_what_it_needs_and_no_more(store: Store) -> None:
     assert [(one.authority, one.serial, one.at, one.reason) for one in told.revocations.values()] == [
         (issuing.id, lost.serial, 1777896000, 5)
     ]
+
+
+def test_thousands_of_adopted_authorities_are_not_asked_about_one_by_one(store: Store) -> None:
+    def asked(many: int) -> int:
+        adopted(store, many)
+        with statements(store) as told:
+            list(build(store, SITES))
+        return len(told)
+
+    assert asked(1) == asked(30)
 
 
 SECONDS = 1777896000

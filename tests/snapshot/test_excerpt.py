@@ -11,6 +11,7 @@ import pki
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from rows import adopted, statements
 
 from mutualgate.authorities.adopt import Estate
 from mutualgate.authorities.issuing import Policy
@@ -175,6 +176,18 @@ def test_it_says_what_the_whole_says(store: Store, keys: KeyRing, authorities: A
         assert verdicts(part, chain) == verdicts(whole, chain), name
     told = {verdicts(whole, chain)[1] for chain in chains.values()}
     assert told >= {None, "revoked", "client_suspended", "pin_retired", "unknown_issuer", "name_not_permitted"}
+
+
+def test_thousands_of_adopted_authorities_are_not_asked_about_one_by_one(store: Store) -> None:
+    chain = [pki.leaf(None).der]
+
+    def asked(many: int) -> int:
+        adopted(store, many)
+        with statements(store) as told:
+            list(build_for(store, SITES, chain))
+        return len(told)
+
+    assert asked(1) == asked(30)
 
 
 def theirs(store: Store, acme: pki.Issued, chains: dict[str, list[bytes]]) -> None:

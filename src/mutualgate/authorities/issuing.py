@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from mutualgate.authorities.crl import CRL_LIFETIME
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.profiles import CLIENT_LIFETIME, SERVER_LIFETIME, Prepared, Profile, prepare, sign
-from mutualgate.errors import NotFound
+from mutualgate.errors import BadInput, NotFound
 from mutualgate.model import serial
 from mutualgate.model.authority import Authority, AuthorityKind
 from mutualgate.model.names import AuthorityName, shown
@@ -82,7 +82,10 @@ def is_worn(certificate: x509.Certificate, now: datetime) -> bool:
 
 def find(tx: Transaction, name: str) -> Authority:
     """The authority of this name. Raises `NotFound`."""
-    found = next((one for one in tx.authorities.all() if one.name == name), None)
+    try:
+        found = tx.authorities.find(AuthorityName(name))
+    except BadInput:
+        found = None  # no authority can be called so
     if found is None:
         raise NotFound(
             f"there is no authority {shown(name)}", fix="See them with: mutualgate ca list", code="no_such_authority"

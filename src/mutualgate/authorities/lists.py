@@ -80,7 +80,7 @@ def _made(
     # Numbers that RFC 5280 4.1.2.2 rules out can be in no list; the gate refuses them all the same.
     entries = (
         row
-        for part in tx.revocations.walk(authority.id, _PART)
+        for part in tx.revocations.walk_of(authority.id, _PART)
         for row in part
         if 0 < serial.to_int(row[0]).bit_length() <= _MOST_BITS
     )

@@ -172,9 +172,9 @@ class Authorities:
     def list(self) -> tuple[AuthorityView, ...]:
         """All authorities, oldest first."""
         with self._store.reading() as tx:
+            revoked, lists = tx.revocations.counts(), tx.crls.states()
             return tuple(
-                AuthorityView(one, tx.revocations.count(one.id), _signed(tx.crls.state(one.id)))
-                for one in tx.authorities.all()
+                AuthorityView(one, revoked.get(one.id, 0), _signed(lists.get(one.id))) for one in tx.authorities.all()
             )
 
     def get(self, name: str) -> Authority:

@@ -48,14 +48,12 @@ def build(store: Store, sites: Sequence[SiteRecord]) -> Iterator[bytes]:
         epoch = tx.changes.epoch()
         for clients in tx.clients.walk(BATCH_RECORDS):
             yield encode_rows("clients", clients)
-        anchors = [one for one in tx.authorities.all() if one.is_anchor]
-        for start in range(0, len(anchors), BATCH_RECORDS):
-            yield encode(Batch(authorities=[authority_record(one) for one in anchors[start : start + BATCH_RECORDS]]))
+        for authorities in tx.authorities.walk(BATCH_RECORDS):
+            yield encode_rows("authorities", authorities)
         for credentials in tx.credentials.walk(BATCH_RECORDS):
             yield encode_rows("credentials", credentials)
-        for anchor in anchors:
-            for revocations in tx.revocations.walk(anchor.id, BATCH_RECORDS):
-                yield encode_rows("revocations", [(anchor.id, *one) for one in revocations])
+        for revocations in tx.revocations.walk(BATCH_RECORDS):
+            yield encode_rows("revocations", revocations)
         yield from _brought(tx)
         yield encode(Batch(epoch=epoch, sites=list(sites)))
 

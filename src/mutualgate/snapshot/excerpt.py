@@ -20,13 +20,13 @@ from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.snapshot.builder import (
     BATCH_RECORDS,
     anchor_records,
-    authority_record,
     build,
     client_record,
     partner_record,
     revocation_record,
 )
 from mutualgate.snapshot.records import (
+    AuthorityRecord,
     Batch,
     ClientRecord,
     CredentialRecord,
@@ -57,7 +57,7 @@ def build_for(store: Store, sites: Sequence[SiteRecord], chain: Sequence[bytes])
             yield encode(Batch(clients=part))
         yield encode(
             Batch(
-                authorities=[authority_record(one) for one in known.authorities],
+                authorities=known.authorities,
                 credentials=known.credentials,
                 pins=known.pins,
                 revocations=known.revocations(),
@@ -90,7 +90,7 @@ class _Known:
 
     def __init__(self, tx: Transaction, shown: _Shown) -> None:
         self._tx, self._shown = tx, shown
-        self.authorities = [one for one in tx.authorities.all() if one.is_anchor]
+        self.authorities = [AuthorityRecord(*one) for part in tx.authorities.walk(BATCH_RECORDS) for one in part]
         credential = tx.credentials.with_fingerprint(shown.fingerprint)
         self.credentials = (
             []
@@ -119,12 +119,7 @@ class _Known:
 
     def revocations(self) -> list[RevocationRecord]:
         """Those of the chain's numbers, by whichever authority of ours."""
-        entries = [
-            self._tx.revocations.find(authority.id, number)
-            for authority in self.authorities
-            for number in self._shown.serials
-        ]
-        return [revocation_record(one) for one in entries if one is not None]
+        return [revocation_record(one) for one in self._tx.revocations.of_serials(self._shown.serials)]
 
     def _names(self) -> list[tuple[int, str]]:
         """As whom the leaf may be recorded, inside which partner."""

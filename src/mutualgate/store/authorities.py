@@ -1,6 +1,6 @@
 """Authorities in the store, and their keys, which are encrypted before they come here."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from mutualgate.model.change import ChangeKind
 from mutualgate.model.names import AuthorityName
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import authority, authority_key
-from mutualgate.store.select import chunks
+from mutualgate.store.select import chunks, plain_rows
 
 _HAS_KEY = exists().where(authority_key.c.authority == authority.c.id).label("has_key")
 
@@ -76,6 +76,20 @@ class Authorities:
     def all(self) -> list[Authority]:
         """All, oldest first."""
         return self._read(self._query().order_by(authority.c.id))
+
+    def walk(self, size: int) -> Iterator[list[tuple[int, str, bytes, str, int | None, int | None]]]:
+        """Id, name, certificate, admits, estate and depth of all anchors (`Authority.is_anchor`), by id, in parts of at
+        most `size`: plain values, for there may be thousands."""
+        last = 0
+        query = (
+            select(*(authority.c[name] for name in ("id", "name", "certificate", "admits", "estate", "depth")))
+            .where(authority.c.kind != str(AuthorityKind.ROOT))
+            .order_by(authority.c.id)
+            .limit(size)
+        )
+        while rows := plain_rows(self._connection, query.where(authority.c.id > last)):
+            yield rows
+            last = rows[-1][0]
 
     def own(self) -> list[Authority]:
         """Ours, oldest first: few, while thousands may be adopted."""

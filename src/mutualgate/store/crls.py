@@ -1,6 +1,8 @@
 """The current CRL of each authority whose key we have."""
 
-from sqlalchemy import Connection, delete, func, insert, select
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, func, insert, select
 
 from mutualgate.model import serial
 from mutualgate.model.crl import CrlState, StoredCrl
@@ -25,10 +27,11 @@ class Crls:
 
     def state(self, authority: int) -> CrlState | None:
         """All of the current one but the list itself, which may have many MB."""
-        row = self._connection.execute(select(*_STATE).where(crl.c.authority == authority)).first()
-        if row is None:
-            return None
-        return CrlState(row.authority, serial.to_int(row.number), row.this_update, row.next_update, row.epoch)
+        return self._read(select(*_STATE).where(crl.c.authority == authority)).get(authority)
+
+    def states(self) -> dict[int, CrlState]:
+        """Those of all authorities that have one."""
+        return self._read(select(*_STATE))
 
     def put(self, entry: StoredCrl) -> None:
         """Replaces it."""
@@ -44,3 +47,11 @@ class Crls:
             )
         )
         sqlite.fill_blob(self._connection, crl.c.der, entry.authority, entry.der)
+
+    def _read(self, query: Select[Any]) -> dict[int, CrlState]:
+        return {
+            row.authority: CrlState(
+                row.authority, serial.to_int(row.number), row.this_update, row.next_update, row.epoch
+            )
+            for row in self._connection.execute(query)
+        }

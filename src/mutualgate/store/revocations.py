@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
-from sqlalchemy import BigInteger, Connection, delete, func, insert, select, type_coerce, update
+from sqlalchemy import BigInteger, Connection, delete, func, insert, select, tuple_, type_coerce, update
 
+from mutualgate.model.authority import AuthorityKind
 from mutualgate.model.change import ChangeKind
 from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.store import sqlite
@@ -12,6 +13,11 @@ from mutualgate.store.changes import LISTED_AT_MOST, Changes
 from mutualgate.store.schema import authority, revocation
 from mutualgate.store.select import chunks, plain_rows
 from mutualgate.store.types import EPOCH
+
+_PLAIN = (revocation.c.serial, type_coerce(revocation.c.at, BigInteger), revocation.c.reason)
+
+_IS_ROOT = authority.c.kind == str(AuthorityKind.ROOT)
+"""A root signs no clients, so the judge is told of none of its revocations."""
 
 
 class Revocations:
@@ -29,6 +35,15 @@ class Revocations:
             )
         ).first()
         return None if row is None else Revocation(authority_id, serial, row.at, RevocationReason(row.reason))
+
+    def of_serials(self, serials: Iterable[bytes]) -> list[Revocation]:
+        """Those of these numbers that the judge is told of, by whichever authority: a look-up for each of them."""
+        found = self._connection.execute(
+            select(revocation).where(
+                revocation.c.authority.in_(select(authority.c.id).where(~_IS_ROOT)), revocation.c.serial.in_(serials)
+            )
+        )
+        return [Revocation(row.authority, row.serial, row.at, RevocationReason(row.reason)) for row in found]
 
     def put(self, entry: Revocation) -> None:
         """Adds it, or replaces the one of the same number (a hold that becomes final)."""
@@ -68,30 +83,38 @@ class Revocations:
             self._mark(authority_id)
         return added
 
-    def count(self, authority_id: int | None = None) -> int:
-        """How many there are, of one authority or of all."""
-        query = select(func.count()).select_from(revocation)
-        if authority_id is not None:
-            query = query.where(revocation.c.authority == authority_id)
-        return int(self._connection.execute(query).scalar_one())
+    def counts(self) -> dict[int, int]:
+        """How many there are of each authority that has any."""
+        query = select(revocation.c.authority, func.count()).group_by(revocation.c.authority)
+        return {id: number for id, number in self._connection.execute(query)}
 
     def more_than(self, authority_id: int, number: int) -> bool:
         """Whether an authority has more; not all are counted."""
         query = select(revocation.c.authority).where(revocation.c.authority == authority_id).limit(1).offset(number)
         return self._connection.execute(query).first() is not None
 
-    def walk(self, authority_id: int, size: int) -> Iterator[list[tuple[bytes, int, int]]]:
-        """Number, Unix seconds and reason of those of an authority, by their numbers, in parts of at most `size`.
+    def walk(self, size: int) -> Iterator[list[tuple[int, bytes, int, int]]]:
+        """Authority, number, Unix seconds and reason of those that the judge is told of, in parts of at most `size`.
 
-        Plain values: a million of them are walked.
+        By authority and number. Plain values: a million of them are walked.
         """
-        last: bytes | None = None
+        last: tuple[int, bytes] | None = None
+        order = tuple_(revocation.c.authority, revocation.c.serial)
         query = (
-            select(revocation.c.serial, type_coerce(revocation.c.at, BigInteger), revocation.c.reason)
-            .where(revocation.c.authority == authority_id)
-            .order_by(revocation.c.serial)
+            select(revocation.c.authority, *_PLAIN)
+            # Not "in" the others: SQLite would look through each of them again for every part.
+            .where(revocation.c.authority.not_in(select(authority.c.id).where(_IS_ROOT)))
+            .order_by(revocation.c.authority, revocation.c.serial)
             .limit(size)
         )
+        while rows := plain_rows(self._connection, query if last is None else query.where(order > last)):
+            yield [(id, serial, at // 1_000_000, reason) for id, serial, at, reason in rows]
+            last = rows[-1][:2]
+
+    def walk_of(self, authority_id: int, size: int) -> Iterator[list[tuple[bytes, int, int]]]:
+        """As `walk`, of one authority, whatever it is, which is not named again."""
+        last: bytes | None = None
+        query = select(*_PLAIN).where(revocation.c.authority == authority_id).order_by(revocation.c.serial).limit(size)
         while rows := plain_rows(self._connection, query if last is None else query.where(revocation.c.serial > last)):
             yield [(serial, at // 1_000_000, reason) for serial, at, reason in rows]
             last = rows[-1][0]
