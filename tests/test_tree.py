@@ -34,6 +34,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "authorities/issuing.py": ("authorities/test_service.py", "as authorities/hosting.py"),
     "authorities/keyring.py": ("authorities/test_service.py", "as authorities/hosting.py"),
     "authorities/lists.py": ("authorities/test_service.py", "as authorities/hosting.py"),
+    "authorities/overview.py": ("authorities/test_service.py", "as authorities/hosting.py"),
+    "authorities/pbmac1.py": ("authorities/test_p12.py", "the files that have it are opened there"),
     "authorities/taking_over.py": ("authorities/test_service.py", "as authorities/hosting.py"),
     "clients/revoking.py": ("clients/test_service.py", "a part of the service that lives in its transaction"),
     "demo/handshake.py": ("demo/test_service.py", "the page that comes out is asserted as a browser and curl get it"),

@@ -9,7 +9,8 @@ from cryptography import x509
 
 from mutualgate.authorities.issuing import Policy, certificate_of
 from mutualgate.authorities.keyring import KeyRing
-from mutualgate.authorities.service import Authorities, Hierarchy
+from mutualgate.authorities.overview import Hierarchy
+from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
 from mutualgate.enrolment.service import Enrolment
 from mutualgate.errors import Conflict, NotFound

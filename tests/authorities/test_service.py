@@ -18,6 +18,7 @@ from mutualgate.authorities.adopt import Estate
 from mutualgate.authorities.issuing import Policy, certificate_of
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.keys import Passphrase
+from mutualgate.authorities.overview import views
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
 from mutualgate.enrolment.service import Enrolment
@@ -60,21 +61,15 @@ def test_thousands_of_adopted_authorities_are_not_asked_about_one_by_one(
     def asked(many: int) -> int:
         adopted(store, many)
         with statements(store) as told:
-            views = authorities.list()
+            found = views(store)
             authorities.served_crl("issuing")
-        assert [(one.authority.kind, one.revoked, one.crl and one.crl.number) for one in views[1:3]] == [
+        assert [(one.authority.kind, one.revoked, one.crl and one.crl.number) for one in found[1:3]] == [
             (AuthorityKind.ISSUING, 0, issuing.number),
             (AuthorityKind.ADOPTED, 1, None),
         ]
         return len(told)
 
     assert asked(1) == asked(30)
-
-
-def test_a_name_that_no_authority_can_have_is_nobodys(authorities: Authorities) -> None:
-    for name in ("Issuing", "no such", "\udcff", ""):
-        with pytest.raises(NotFound, match="there is no authority"):
-            authorities.get(name)
 
 
 class TestCreate:
@@ -229,8 +224,9 @@ class TestCrl:
 
     def test_no_authority_of_that_name(self, authorities: Authorities) -> None:
         for call in (authorities.crl, authorities.served_crl, authorities.get):
-            with pytest.raises(NotFound, match="mutualgate ca list"):
-                call("../x")
+            for name in ("nobody", "../x", "\udcff"):
+                with pytest.raises(NotFound, match="mutualgate ca list"):
+                    call(name)
 
 
 @pytest.fixture

@@ -40,7 +40,9 @@ NOT_LOADED = {
     ("notices", "list"): EVERYTHING - STORE,
     ("trust", "list"): EVERYTHING - STORE,
     ("pin", "list"): EVERYTHING - STORE,
-    ("ca", "list"): EVERYTHING - STORE - CERTIFICATES,
+    ("ca", "list"): EVERYTHING - STORE,
+    ("client", "p12", "first-client", "--out", "{out}"): EVERYTHING - STORE - CONFIGURATION - CERTIFICATES
+    | {"asn1crypto"},
     ("partner", "list"): EVERYTHING - STORE,
     ("partner", "add", "acme"): EVERYTHING - STORE,
 }
@@ -51,6 +53,16 @@ NOUNS: dict[tuple[str, ...], set[str]] = {
     ("audit", "list"): {"mutualgate.cli.clients", "mutualgate.model.partner", "mutualgate.store.credentials"},
     ("partner", "list"): {"mutualgate.cli.clients", "mutualgate.cli.partner_cas", "mutualgate.store.outbox"},
 }
+
+
+@pytest.fixture
+def installed(installed: Installation) -> Installation:
+    """With a portal, so that links to it can be made."""
+    installed.config.write_text(
+        installed.config.read_text().replace("routes = [", 'routes = [{ path = "/join", upstream = "portal" }, ')
+        + '\n[portal]\nurl = "https://gate.example/join"\n'
+    )
+    return installed
 
 
 @pytest.mark.parametrize("words", NOT_LOADED, ids=" ".join)
@@ -81,7 +93,7 @@ def loaded(words: tuple[str, ...], folder: Path) -> set[str]:
         "brief.end = lambda status: print('', *sys.modules, sep='\\0', file=sys.stderr)\n"
         "main()\n"
     )
-    filled = [word.format(root=folder / "root.pem") for word in words]
+    filled = [word.format(root=folder / "root.pem", out=folder / "x.p12") for word in words]
     if not {"--version", "--help", "explain"} & set(words):
         filled += ["--dir", str(folder)]
     done = subprocess.run([sys.executable, "-c", program, *filled], capture_output=True, text=True, check=True)

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
+from mutualgate.authorities.overview import views
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
 from mutualgate.config import Config, parse
@@ -123,7 +124,7 @@ def test_a_successor_silences(world: World) -> None:
 
 
 def test_authorities_until_their_successor_is_there(world: World, authorities: Authorities) -> None:
-    ends = {str(view.authority.name): view.authority.not_after for view in authorities.list()}
+    ends = {str(view.authority.name): view.authority.not_after for view in views(world.store)}
     assert ends["issuing"] < ends["root"]
     world.clock.now = ends["issuing"] - 20 * DAY
     assert world.names(kind=ExpiryKind.AUTHORITY) == ["authority:issuing"]

@@ -1,11 +1,13 @@
 """The address of the portal, for the links that people are sent."""
 
+import hashlib
 import ipaddress
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mutualgate.app import control
 from mutualgate.app.folder import Folder
+from mutualgate.authorities.overview import hierarchy
 from mutualgate.config import DEFAULT_HOSTS, PORTAL, Config
 from mutualgate.enrolment.invitations import no_portal
 from mutualgate.errors import NotFound
@@ -41,15 +43,13 @@ def portal_url(config: Config, folder: Folder, listening: Sequence[str] = ()) ->
 def root_sha256(services: "Services") -> str | None:
     """The hash, hexadecimal, of the root that a machine has to know to trust the portal; None where its site has a
     certificate of its own, or there is no portal."""
-    from cryptography.hazmat.primitives import hashes
-
-    from mutualgate.authorities.issuing import certificate_of
-
     serving = (one for one in services.config.sites if any(route.upstream == PORTAL for route in one.routes))
-    site, hierarchy = next(serving, None), services.authorities.hierarchy()
-    if site is None or site.certificate is not None or hierarchy is None:
+    site = next(serving, None)
+    if site is None or site.certificate is not None:
         return None
-    return certificate_of(hierarchy.root).fingerprint(hashes.SHA256()).hex()
+    with services.store.reading() as tx:
+        ours = hierarchy(tx, services.clock())
+    return None if ours is None else hashlib.sha256(ours.root.certificate).hexdigest()
 
 
 def _chosen_port(folder: Folder, listening: Sequence[str]) -> int:

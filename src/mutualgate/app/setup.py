@@ -13,7 +13,7 @@ from mutualgate.authorities.private_files import create_private_file
 from mutualgate.config import DEMO, Address, default_file, parse
 
 if TYPE_CHECKING:
-    from mutualgate.authorities.service import Hierarchy
+    from mutualgate.authorities.overview import Hierarchy
 
 FIRST_CLIENT = "first-client"
 GATE_ADDRESS = Address("127.0.0.1", 8443)

@@ -15,9 +15,10 @@ from mutualgate.authorities.adopt import Estate, Progress, adopt
 from mutualgate.authorities.exchange import Recipient
 from mutualgate.authorities.findings import Finding
 from mutualgate.authorities.hosting import ServerCertificate
-from mutualgate.authorities.issuing import Policy, certificate_of
+from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.keys import KeyKind, make_key
+from mutualgate.authorities.overview import Hierarchy, hierarchy
 from mutualgate.authorities.profiles import (
     INTERMEDIATE_LIFETIME,
     ROOT_LIFETIME,
@@ -42,36 +43,12 @@ ROOT, ISSUING = AuthorityName("root"), AuthorityName("issuing")
 
 
 @dataclass(frozen=True)
-class Hierarchy:
-    """Our root, which clients trust for the gate's certificate, and the authority under it that signs."""
-
-    root: Authority
-    issuing: Authority
-    other_roots: tuple[Authority, ...] = ()
-    """Before or after this one: published beside it, so that a change of root finds who trusts both."""
-
-    @property
-    def root_pem(self) -> bytes:
-        """What people import, PEM: the root in force first."""
-        return b"".join(certificate_of(root).public_bytes(Encoding.PEM) for root in (self.root, *self.other_roots))
-
-
-@dataclass(frozen=True)
 class AdoptionReport:
     """What an adoption brought and what there is to say about it."""
 
     taken_over: tuple[TakenOver, ...]
     findings: tuple[Finding, ...]
     skipped: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class AuthorityView:
-    """An authority, how much is revoked under it, and its current CRL, if we sign one."""
-
-    authority: Authority
-    revoked: int
-    crl: CrlState | None
 
 
 class Authorities:
@@ -89,7 +66,7 @@ class Authorities:
     def hierarchy(self) -> Hierarchy | None:
         """Our own authorities, once they are made."""
         with self._store.reading() as tx:
-            return _hierarchy(tx, self._store.clock())
+            return hierarchy(tx, self._store.clock())
 
     def create(
         self,
@@ -105,7 +82,7 @@ class Authorities:
         root_stored, issuing_stored = self._keys.lock(root_key), self._keys.lock(issuing_key)
         short = organisation.strip()[:50].strip()
         with self._store.transaction() as tx:
-            if _hierarchy(tx, now) is not None:
+            if hierarchy(tx, now) is not None:
                 raise Conflict("there is a root already", code="hierarchy_exists")
             prepared = prepare(RootProfile(f"{short} Root CA", root_lifetime), root_key.public_key(), None, now)
             certificate = sign(prepared, root_key)
@@ -168,14 +145,6 @@ class Authorities:
             made = rotation.new_root(tx, self._keys, key, lifetime, now)
             self._record(tx, "authority.rotate", made, {"not_after": made.not_after.isoformat()})
         return made
-
-    def list(self) -> tuple[AuthorityView, ...]:
-        """All authorities, oldest first."""
-        with self._store.reading() as tx:
-            revoked, lists = tx.revocations.counts(), tx.crls.states()
-            return tuple(
-                AuthorityView(one, revoked.get(one.id, 0), _signed(lists.get(one.id))) for one in tx.authorities.all()
-            )
 
     def get(self, name: str) -> Authority:
         """The authority of this name. Raises `NotFound`."""
@@ -350,28 +319,11 @@ class Authorities:
         audit.record(tx, self._store.clock(), self._by, action, f"authority {authority.name}", facts)
 
 
-def _signed(crl: CrlState | None) -> CrlState | None:
-    """Not what only remembers the number of an older authority's last list."""
-    return crl if crl is not None and crl.signed else None
-
-
 def _lasts(crl: CrlState, now: datetime) -> bool:
     """Whether it may be served. RFC 5280 5.1.2.5: a list past its nextUpdate is nobody's current one."""
     return crl.signed and crl.lasts(now) > timedelta(0)
 
 
-def _with_lists(tx: Transaction, now: datetime) -> "list[Authority]":
+def _with_lists(tx: Transaction, now: datetime) -> list[Authority]:
     """Those that sign lists: whose keys we have and that have not expired."""
     return [one for one in tx.authorities.with_keys() if now < one.not_after]
-
-
-def _hierarchy(tx: Transaction, now: datetime) -> Hierarchy | None:
-    """The newest issuing authority and the root above it."""
-    own = tx.authorities.own()
-    newest = next((one for one in reversed(own) if one.kind is AuthorityKind.ISSUING), None)
-    roots = [one for one in own if one.kind is AuthorityKind.ROOT]
-    root = next((one for one in roots if newest is not None and one.id == newest.issuer), None)
-    if newest is None or root is None:
-        return None
-    others = tuple(one for one in roots if one.id != root.id and now < one.not_after)
-    return Hierarchy(root, newest, others)

@@ -110,12 +110,13 @@ def _authorities(services: "Services") -> "list[Authority]":
     from mutualgate.apache.export import Authority
     from mutualgate.authorities.crl import crl_pem
     from mutualgate.authorities.issuing import certificate_of
+    from mutualgate.authorities.overview import views
     from mutualgate.model.authority import AuthorityKind
 
     lists = services.authorities.crls()
     url = services.policy.crl_url
     found = []
-    for view in services.authorities.list():
+    for view in views(services.store):
         one = view.authority
         crl = lists.get(one.name)
         found.append(

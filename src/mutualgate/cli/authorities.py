@@ -16,7 +16,8 @@ from mutualgate.counts import counted
 if TYPE_CHECKING:
     from mutualgate.app import Services
     from mutualgate.authorities.findings import Finding
-    from mutualgate.authorities.service import AdoptionReport, AuthorityView
+    from mutualgate.authorities.overview import AuthorityView
+    from mutualgate.authorities.service import AdoptionReport
     from mutualgate.model.authority import Authority
 
 app = Group("Authorities: ours, and adopted ones.")
@@ -141,9 +142,10 @@ def list_(dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
     Example: mutualgate ca list
     """
     from mutualgate.app import Folder, services
+    from mutualgate.authorities.overview import views
 
     with services(Folder(dir)) as all_of_it:
-        views = all_of_it.authorities.list()
+        found = views(all_of_it.store)
     rows = [
         (
             view.authority.name,
@@ -153,10 +155,10 @@ def list_(dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
             f"{view.authority.not_after:%Y-%m-%d}",
             view.revoked,
         )
-        for view in views
+        for view in found
     ]
     text = table(("name", "kind", "admits", "key", "until", "revoked"), rows) if rows else "There is no authority yet."
-    emit({"authorities": [_authority(view) for view in views]}, text, json)
+    emit({"authorities": [_authority(view) for view in found]}, text, json)
 
 
 @app.command("admits")
