@@ -31,7 +31,7 @@ from mutualgate.model.crl import StoredCrl
 from mutualgate.model.names import AuthorityName
 from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.model.serial import from_int, to_int
-from mutualgate.store import Store
+from mutualgate.store import Store, crls
 
 
 def _due(authorities: Authorities) -> set[tuple[str, bool, bool]]:
@@ -227,6 +227,21 @@ class TestCrl:
             for name in ("nobody", "../x", "\udcff"):
                 with pytest.raises(NotFound, match="mutualgate ca list"):
                     call(name)
+
+    def test_others_can_write_while_a_large_one_is_written(
+        self, authorities: Authorities, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(crls, "PART_OCTETS", 64)
+        monkeypatch.setattr(lists, "_GIVE_WAY_SECONDS", 0)
+        first = authorities.crl("issuing")
+        with store.transaction() as tx:
+            tx.revocations.add_many(first.authority, [(b"\1", store.clock(), RevocationReason.superseded)])
+        with statements(store) as told:
+            assert set(_revoked(authorities.crl("issuing"))) == {1}
+        transactions = " ".join(told).split("BEGIN IMMEDIATE")
+        assert len(transactions) > 4
+        for change in ("INSERT INTO crl_part", "DELETE FROM crl_part"):
+            assert max(one.count(change) for one in transactions) == 1
 
 
 @pytest.fixture

@@ -1,16 +1,21 @@
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from conftest import Hands
 from sqlalchemy import Engine, inspect, text
 
 import mutualgate.store
+from mutualgate.model.crl import CrlState, StoredCrl
 from mutualgate.store import Store, migrate, sqlite
 from mutualgate.store.schema import VERSIONS, metadata
+from mutualgate.store.types import EPOCH
 
 
 def test_the_migrations_make_the_tables_that_the_program_uses(store: Store) -> None:
@@ -51,6 +56,30 @@ def test_a_new_store_is_what_all_migrations_give(store: Store, tmp_path: Path) -
         migrate._upgrade(connection)
     assert described(migrated) == described(store._engine)
     migrated.dispose()
+
+
+def test_a_revocation_list_of_an_older_store_is_kept(clock: Hands, tmp_path: Path) -> None:
+    older = sqlite.engine(tmp_path / "older.sqlite3", create=True)
+    with older.begin() as connection:
+        migrate._upgrade(connection, "0004")
+        connection.exec_driver_sql(
+            "INSERT INTO authority (id, name, kind, admits, certificate, spki, not_after, created, revoked_epoch)"
+            " VALUES (1, 'issuing', 'issuing', 'issued', x'', x'', 0, 0, 0), (2, 'other', 'adopted', 'signed', x'01',"
+            " x'01', 0, 0, 0)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO crl (authority, number, this_update, next_update, epoch, der)"
+            " VALUES (1, x'07', 0, 1000000, 5, x'3000'), (2, x'08', 0, 0, -1, x'')"
+        )
+    older.dispose()
+    opened = Store.open(tmp_path / "older.sqlite3", clock)
+    with opened.transaction() as tx:
+        kept, number = tx.crls.find(1), tx.crls.state(2)
+        assert kept == StoredCrl(1, 7, EPOCH, EPOCH + timedelta(seconds=1), 5, b"\x30\0")
+        assert number == CrlState(2, 8, EPOCH, EPOCH, -1)
+        tx.crls.put(replace(kept, number=8))
+        assert tx.crls.find(1) == replace(kept, number=8)
+    opened.close()
 
 
 def test_a_store_is_made_without_the_migration_tool_and_other_dialects(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 A list is due when a revocation was added or lifted since, and at half its life, so that it never runs out.
 """
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +18,8 @@ from mutualgate.store import Store, Transaction
 LARGE = 10_000
 """With more revocations, whoever has no time does not make the list: a million take 3 seconds."""
 _PART = 1_000
+_GIVE_WAY_SECONDS = 0.05
+"""Between two parts of a large list: who waits for the store looks whether it is free, and does not queue."""
 _MOST_BITS = 159
 """RFC 5280 4.1.2.2: a positive number of at most 20 octets."""
 
@@ -40,17 +43,25 @@ def current(store: Store, keys: KeyRing, policy: Policy, authority: Authority) -
     while True:
         now = store.clock()
         with store.reading() as tx:
-            stored = tx.crls.state(authority.id)
             if due(tx, authority, now) is None:
                 kept = tx.crls.find(authority.id)
                 if kept is not None:
                     return kept
             # Outside a writing transaction: a list of a million takes seconds, and nobody should wait for that.
-            made = _made(tx, keys, policy, authority, stored, now)
+            draft = tx.crls.draft(_made(tx, keys, policy, authority, now))
+        while draft.left > 1:
+            with store.transaction() as tx:
+                tx.crls.write(draft)
+            time.sleep(_GIVE_WAY_SECONDS)
         with store.transaction() as tx:
-            if _same(tx.crls.state(authority.id), stored):
-                tx.crls.put(made)
-                return made
+            in_force = tx.crls.replace(draft)
+            more = tx.crls.clear(authority.id)
+        while more:
+            time.sleep(_GIVE_WAY_SECONDS)
+            with store.transaction() as tx:
+                more = tx.crls.clear(authority.id)
+        if in_force:
+            return draft.entry
         # Another process was faster; its list may do.
 
 
@@ -68,13 +79,8 @@ def is_behind(tx: Transaction, state: CrlState) -> bool:
     return tx.authorities.revoked_epoch(state.authority) > state.epoch
 
 
-def _same(one: CrlState | None, other: CrlState | None) -> bool:
-    return (one and one.number) == (other and other.number)
-
-
-def _made(
-    tx: Transaction, keys: KeyRing, policy: Policy, authority: Authority, before: CrlState | None, now: datetime
-) -> StoredCrl:
+def _made(tx: Transaction, keys: KeyRing, policy: Policy, authority: Authority, now: datetime) -> StoredCrl:
+    before = tx.crls.state(authority.id)
     issuer, key, life = certificate_of(authority), keys.open(tx, authority), policy.crl_life
     number = 1 if before is None else before.number + 1  # RFC 5280 5.2.3: increasing
     # Numbers that RFC 5280 4.1.2.2 rules out can be in no list; the gate refuses them all the same.

@@ -4,6 +4,7 @@ Portable SQL only: what a dialect wants for itself is in `sqlite`.
 """
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     ForeignKey,
     Index,
@@ -19,7 +20,7 @@ from sqlalchemy import (
 
 from mutualgate.store.types import Id, Moment
 
-VERSIONS = ("0001", "0002", "0003", "0004")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005")
 """The versions that this program knows, oldest first: the revisions in `migrations/versions`."""
 
 metadata = MetaData(
@@ -152,7 +153,20 @@ crl = Table(
     Column("this_update", Moment, nullable=False),
     Column("next_update", Moment, nullable=False),
     Column("epoch", Id, nullable=False),
-    Column("der", LargeBinary, nullable=False),
+    Column("edition", BigInteger, nullable=False),
+)
+
+# A list itself. One of many MB is written part by part before it is in force, so that others can write meanwhile.
+crl_part = Table(
+    "crl_part",
+    metadata,
+    Column("authority", Id, ForeignKey("authority.id"), primary_key=True),
+    # Which list it belongs to: a random number, since two processes may make the next one at once.
+    Column("edition", BigInteger, primary_key=True),
+    Column("begins", Integer, primary_key=True),
+    # The edition that it is to follow. What is neither in force nor would follow that is of no use any more.
+    Column("after", BigInteger, nullable=False),
+    Column("octets", LargeBinary, nullable=False),
 )
 
 # One row, which every change counts up: numbers come in the order of commits and without gaps, which a sequence or an

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, ExceptionContext, Table, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, Table, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -115,18 +115,6 @@ def tables(connection: Connection) -> set[str]:
 def mark(connection: Connection) -> None:
     """Writes into the file whose it is."""
     connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION}")
-
-
-def fill_blob(connection: Connection, column: Column[bytes], row: int, octets: bytes) -> None:
-    """Writes `octets` over as many zeros, in the row of that number.
-
-    For many MB: sqlite3 keeps the parameters of a statement, once for each connection, until it is executed again.
-    """
-    try:
-        with connection.connection.driver_connection.blobopen(column.table.name, column.name, row) as blob:  # type: ignore[union-attr]  # it is sqlite3's
-            blob.write(octets)
-    except sqlite3.Error as error:
-        raise DBAPIError("blobopen", None, error) from error
 
 
 def meaning(error: DBAPIError, path: Path) -> MutualgateError:
