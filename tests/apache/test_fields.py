@@ -66,8 +66,40 @@ def test_what_the_gate_does_anyway_needs_no_rule(text: str) -> None:
 )
 def test_what_no_rule_can_say_is_left(text: str, why: str) -> None:
     report = Report()
-    assert read(line(text), report) is None
+    found = read(line(text), report)
+    assert found is None or (isinstance(found, Edit) and found.deed == "remove")
     assert [why in left.why for left in report.left] == [True]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("RequestHeader set X-Who %{SSL_CLIENT_S_DN_CN}s", "X-Who"),
+        ("RequestHeader set X-Who %{SSL_CLIENT_S_DN_CN}e env=CN", "X-Who"),
+        ("RequestHeader add X-Who %{SSL_CLIENT_S_DN_CN}s", "X-Who"),
+        ("RequestHeader merge X-Who a", "X-Who"),
+        ("RequestHeader set X-Who: %{REMOTE_USER}s", "X-Who"),
+        ("RequestHeader append X-Who %{REMOTE_USER}e", "X-Who"),
+        ("RequestHeader set X-Who a\x01b", "X-Who"),
+        ("RequestHeader set SSL_CLIENT_CERT %{SSL_CLIENT_CERT}s expr=true", None),  # nobody says it anyway
+        ("RequestHeader set Authorization '%{TOKEN}e' env=TOKEN", None),
+        ("RequestHeader setifempty X-Who %{REMOTE_USER}e", None),
+        ("RequestHeader edit X-Who a b", None),
+        ("RequestHeader set Mutualgate-Client %{REMOTE_USER}e", None),
+        ("RequestHeader set Host %{REMOTE_USER}e", None),
+        ("Header set X-Who %{REMOTE_USER}e", None),
+        ("Header merge X-Who a", None),
+    ],
+)
+def test_what_a_service_believes_no_client_says(text: str, name: str | None) -> None:
+    report = Report()
+    found = read(line(text), report)
+    assert report.left
+    if name is None:
+        assert found is None
+    else:
+        assert isinstance(found, Edit)
+        assert (found.direction, found.deed, found.name) == ("request", "remove", name)
 
 
 @pytest.mark.parametrize(

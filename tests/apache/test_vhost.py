@@ -233,9 +233,55 @@ def test_addresses_in_answers_are_told_in_a_location_as_well() -> None:
     assert "as the service sends them" in whys(imported(vhost(*TLS, *lines)), "ProxyPassReverse")[0]
 
 
-@pytest.mark.parametrize("line", ["ProxyPass /x/ http://h", "ProxyPass / http://h", "ProxyPass /x http://h/x"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ProxyPass /x/ http://h",
+        "ProxyPass / http://h",
+        "ProxyPass /x http://h/x",
+        "ProxyPass / http://h/x",
+        "ProxyPass /x/ http://h/y/",
+        "<Location /x>\nProxyPass http://h/x\n</Location>",
+        "<Location /x>\n<RequireAll>\nRequire all granted\n</RequireAll>\nProxyPass http://h/x\n</Location>",
+        "ProxyPass / balancer://a/\n<Proxy balancer://a/>\nBalancerMember http://h\n</Proxy>",
+    ],
+)
 def test_slashes_that_change_nothing_need_no_word(line: str) -> None:
     assert imported(vhost(*TLS, line)).left == ()
+
+
+def test_slashes_of_a_service_behind_a_socket_are_looked_at_as_well() -> None:
+    assert "sends /x/x to /yx" in whys(imported(vhost(*TLS, "ProxyPass /x/ unix:/s|http://h/y")), "ProxyPass")[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "path", "change"),
+    [
+        (("ProxyPassMatch ^/app/ http://h",), "/app", (None, None)),
+        (("ProxyPassMatch ^/app/ http://h/pre/",), "/app", (None, "/pre/app")),
+        (("<Location /app/>", "ProxyPassMatch http://h", "</Location>"), "/app", (None, None)),
+        (("<LocationMatch ^/app/(.*)$>", "ProxyPassMatch http://h/$1", "</LocationMatch>"), "/app", ("/app", None)),
+    ],
+)
+def test_a_pattern_appends_the_whole_path_or_what_it_inserts(
+    lines: tuple[str, ...], path: str, change: tuple[str | None, str | None]
+) -> None:
+    (route,) = routes(*TLS, *lines).values()
+    assert (route.path, (route.strip_prefix, route.replace_prefix)) == (path, change)
+
+
+def test_a_pattern_of_a_section_comes_before_those_of_the_host() -> None:
+    section = ("<LocationMatch ^/app/>", "ProxyPassMatch http://section", "</LocationMatch>")
+    assert str(routes(*TLS, "ProxyPass / http://h/", *section)["/app"].upstream) == "http://section:80"
+    first = ("ProxyPass /app http://h/app", "ProxyPassMatch ^/app/ http://late")
+    assert str(routes(*TLS, *first)["/app"].upstream) == "http://h:80"
+    nowhere = routes(*TLS, "ProxyPassMatch ^/app/ !", "ProxyPass / http://h/")
+    assert {path: bool(route.roles) for path, route in nowhere.items()} == {"/": False, "/app": True}
+
+
+def test_numbers_that_are_none_say_nothing() -> None:
+    assert routes(*BASIC, "LimitRequestBody much")["/"].max_body_bytes == routes(*BASIC)["/"].max_body_bytes
+    assert config(*BASIC, "RequestReadTimeout body=20").gate.limits.min_body_rate == 0
 
 
 def test_what_plain_http_redirects_needs_no_path() -> None:

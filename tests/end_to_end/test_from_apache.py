@@ -63,6 +63,7 @@ Timeout 30
     Header set X-Late first
     Header unset X-Gone
     RequestHeader set X-Tenant north
+    RequestHeader set X-Who "%{{SSL_CLIENT_S_DN_CN}}s"
     RequestHeader unset X-Debug
     RequestHeader set SSL_CLIENT_S_DN "%{{SSL_CLIENT_S_DN}}s"
     RequestHeader set SSL_CLIENT_VERIFY "%{{SSL_CLIENT_VERIFY}}s"
@@ -175,7 +176,7 @@ class Both:
             # httpd shakes hands once more where a path requires what the host does not.
             tls = context(self.ca, self.people[who], version=ssl.TLSVersion.TLSv1_2)
             with Connection.open(port, tls) as connection:
-                response = connection.request(target, [("X-Debug", "1"), ("X-Tenant", "south")])
+                response = connection.request(target, [("X-Debug", "1"), ("X-Tenant", "south"), ("X-Who", "mallory")])
         except (ssl.SSLError, ConnectionError):
             return None, []
         return response, self.asked[before:]
@@ -312,6 +313,12 @@ def test_a_certificate_that_httpd_takes_for_none_or_refuses_opens_nothing(target
         assert outcome(*both.ask(both.gate.port, target, who)) == outcome(*both.ask(both.gate.port, target, "nobody"))
 
 
+def test_nobody_says_what_httpd_said_of_them(both: Both) -> None:
+    for port, who in ((both.port, "alice"), (both.gate.port, None)):
+        _, (one,) = both.ask(port, "/x", "alice")
+        assert one.fields.get("x-who") == who
+
+
 def test_who_is_sent_elsewhere_for_want_of_a_certificate_is_refused(both: Both) -> None:
     response, asked = both.ask(both.port, "/sent/x", "nobody")
     assert (response and response.status, asked) == (302, [])
@@ -334,6 +341,7 @@ def test_only_what_needs_a_hand_is_left(both: Both) -> None:
     about = [line.split(" http")[0] for line in both.left]
     assert [line for line in about if not any(line == rule for rule, _ in RULES)] == [
         "RewriteRule ^/shut(/|$) - [F]",
+        'RequestHeader set X-Who "%{SSL_CLIENT_S_DN_CN}s"',
         "Redirect 303",
         'SSLRequire %{SSL_CLIENT_S_DN_CN} in {"alice", "bob"}',
         "ProxyPassReverse /kept",

@@ -52,17 +52,26 @@ def read(d: Directive, report: Report) -> Edit | Said | None:
     word, name, value = (*args[:3], "", "", "")[:3]
     word, name = word.lower(), name.removesuffix(":")
     deed = _DEEDS.get(word)
+
+    def leave(why: str, do: str) -> Edit | None:
+        """A service believes a field that httpd wrote: where the gate cannot, no client writes it either."""
+        report.leave(d, why, do)
+        writes = direction == "request" and (deed in ("set", "add") or word == "merge")
+        return (
+            Edit(d, direction, "remove", name, "") if writes and not field_refused(direction, "remove", name) else None
+        )
+
     if deed is None:
-        report.leave(
-            d,
+        return leave(
             "a rule of a route adds, sets or removes a field, whatever there was",
             "Let the service do it, or write what comes out of it as a fixed text.",
         )
-        return None
     removes = deed == "remove" or (deed == "set" and value == "")
     on = any(re.match(r"env=|expr=", arg, re.IGNORECASE) for arg in args[2 if deed == "remove" else 3 :])
-    if direction == "request" and (variable := re.search(r"%\{(SSL_\w+)\}[se]", value)):
-        return _identity(d, name, variable[1].upper(), on, report)
+    if direction == "request" and (found := re.search(r"%\{(SSL_\w+)\}[se]", value)):
+        variable = found[1].upper()
+        told = _dialects(name, variable)
+        return Said(told) if told and not on else leave(*_elsewhere(name, variable))
     if on:
         report.leave(d, "a rule of a route knows no conditions", "Let the service do it, or take the condition away.")
         return None
@@ -70,40 +79,40 @@ def read(d: Directive, report: Report) -> Edit | Said | None:
         return None
     text = value.replace("%%", "\0")
     if "%" in text or value.lower().startswith("expr="):
-        report.leave(d, "a rule of a route sets fixed texts, and this one has variables", "Let the service do it.")
-        return None
+        return leave("a rule of a route sets fixed texts, and this one has variables", "Let the service do it.")
     if why := field_refused(direction, deed, name):
         if not removes:  # what clients say under a name of the gate's own is removed anyway
-            report.leave(d, f"{name} {why}", "Let the service read what the gate writes: docs/reference/headers.md.")
+            leave(f"{name} {why}", "Let the service read what the gate writes: docs/reference/headers.md.")
         return None
     text = text.replace("\0", "%")
     try:
         Fields().read({deed: [name] if deed == "remove" else {name: text}}, Path("/"))
     except Unfit as unfit:
-        report.leave(d, f"as a rule of a route: {unfit.problem}", "Let the service do it.")
-        return None
+        return leave(f"as a rule of a route: {unfit.problem}", "Let the service do it.")
     return Edit(d, direction, deed, name, text, appends=word == "append")
 
 
-def _identity(d: Directive, name: str, variable: str, conditional: bool, report: Report) -> Said | None:
-    dialects = {
-        *(["apache"] if name.upper() == variable and _OF_APACHE.fullmatch(variable) else []),
-        *(["tomcat"] if _OF_TOMCAT.get(name.lower()) == variable else []),
-    }
-    if dialects and not conditional:
-        return Said(frozenset(dialects))
+def _dialects(name: str, variable: str) -> frozenset[str]:
+    """Those in which the variable is told in the field `name`."""
+    return frozenset(
+        [
+            *(["apache"] if name.upper() == variable and _OF_APACHE.fullmatch(variable) else []),
+            *(["tomcat"] if _OF_TOMCAT.get(name.lower()) == variable else []),
+        ]
+    )
+
+
+def _elsewhere(name: str, variable: str) -> tuple[str, str]:
+    """Where a service finds the variable that it had in the field `name`: why it is left, and what to do."""
     ours = FIELDS.get(variable) or (FIELDS["SSL_CLIENT_CERT"] if variable.startswith("SSL_CLIENT_") else None)
     if ours is None:
         why = f"the gate tells a service of the client and its connection, and {variable} is in no field of it"
-        report.leave(d, why, f"Let the service do without {name}.")
-        return None
+        return why, f"Let the service do without {name}."
     also = f', or {variable} with identity = ["apache"] on the route' if _OF_APACHE.fullmatch(variable) else ""
-    report.leave(
-        d,
+    return (
         f"the gate tells a service who the client is in fields of its own: {variable} is in {ours}",
         f"Let the service read {ours} instead of {name}{also}.",
     )
-    return None
 
 
 def dialects(said: Iterable[Said]) -> tuple[str, ...]:
