@@ -51,6 +51,9 @@ def test_who_is_refused_sees_why(portal: "ASGIApp") -> None:
     for accept in (HTML, JSON, TEXT):
         assert "Serial 7" not in ask(portal, "/join/me", stranger, accept=accept).text
     assert "Your certificate is not let in The certificate was revoked" in ask(portal, "/join/me", stranger).words
+    by_itself = ask(portal, "/join/me", refused([pki.leaf(None, "laptop").der], "unknown_issuer")).words
+    assert "The certificate is self-signed, or issued by an authority that is not known here." in by_itself
+    assert "its intermediates with it, if it has any; or ask the operator to accept the one that you have" in by_itself
 
 
 def test_nobody_is_told_what_it_can_mean_and_is_asked_anew(portal: "ASGIApp") -> None:

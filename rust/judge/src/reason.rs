@@ -106,7 +106,7 @@ impl Reason {
                 "A signature in the chain does not verify, or is of a kind that proves nothing."
             }
             Reason::UnknownIssuer => {
-                "The certificate was issued by an authority that is not known here."
+                "The certificate is self-signed, or issued by an authority that is not known here."
             }
             Reason::PathInvalid => {
                 "The chain breaks a rule of RFC 5280: a constraint, a length, or something critical that is not understood."
@@ -153,7 +153,7 @@ impl Reason {
                 "Use the certificate exactly as it was issued; if it was issued with SHA-1 or MD5, have a new one issued."
             }
             Reason::UnknownIssuer => {
-                "Choose the certificate that was issued for this service and send its intermediates with it, or ask the operator to accept your authority."
+                "Choose the certificate that was issued for this service and send its intermediates with it, if it has any; or ask the operator to accept the one that you have, or its authority."
             }
             Reason::PathInvalid => {
                 "Have the certificate named below issued anew without the fault that is named."
