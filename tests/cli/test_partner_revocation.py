@@ -44,9 +44,6 @@ def test_a_list_from_a_file_decides(cli: Run, tmp_path: Path, acme: pki.Issued) 
     assert "fail, 1 revoked" in listed
     assert "No address is known" in listed
     assert "revocation under CA 1: fail, 1 revoked; fresh" in cli("partner", "show", "acme").out
-    cli("partner", "ca", "set", "acme", "1", "--revocation", "grace", "--grace", "36h")
-    assert "revocation under CA 1: grace 36h, 1 revoked; fresh" in cli("partner", "show", "acme").out
-    cli("partner", "ca", "set", "acme", "1", "--revocation", "fail")
     (tmp_path / "other.crl").write_bytes(pki.crl(pki.ca("acme issuing"), now=now))
     said = cli("partner", "crl", "load", "acme", tmp_path / "other.crl")
     assert said.code == 2
@@ -84,3 +81,7 @@ def test_fetching_by_hand(cli: Run, tmp_path: Path, acme: pki.Issued) -> None:
         said = cli("partner", "crl", "fetch", "acme")
         assert (said.code, said.out) == (0, f"{url}: 1 entry\n")
         assert cli("partner", "crl", "fetch", "acme", "--json").json["fetched"][0]["news"] is False
+        server.put("/ca.crl", pki.crl(acme, 5, now=pki.real_now(), number=0))
+        said = cli("partner", "crl", "fetch", "acme")
+        assert said.out.startswith(f"failed: {url}: is older than the list in force")
+        assert f"  {url}: is older" in cli("partner", "crl", "list", "acme").out.splitlines()[-1]

@@ -112,6 +112,7 @@ def test_what_an_adopted_authority_admits_can_be_tried_and_taken_back(
     root = pki.ca("old root", now=NOW)
     (tmp_path / "root.pem").write_bytes(root.pem)
     assert cli("ca", "adopt", "--cert", tmp_path / "root.pem", "--name", "old").code == 0
+    assert "'ca adopt old' (change 1) is final" in cli("trust", "undo").err
     leaf = pki.leaf(root, "unlisted", now=NOW)
     (tmp_path / "leaf.pem").write_bytes(leaf.pem)
     services = installed.services()
@@ -123,3 +124,5 @@ def test_what_an_adopted_authority_admits_can_be_tried_and_taken_back(
     assert cli("decide", "--cert", tmp_path / "leaf.pem", "--json").json["verdict"] == "refused"
     assert "ca admits old listed" in cli("trust", "undo").out
     assert cli("decide", "--cert", tmp_path / "leaf.pem", "--json").json["client"] == "old estate"
+    cli("client", "revoke", "--certificate", tmp_path / "leaf.pem")
+    assert "'client revoke --certificate " in cli("trust", "undo").err

@@ -150,7 +150,7 @@ def fetch(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> int:
     lines = []
     for one in outcomes:
         said = one.problem or (counted(one.entries, "entry", "entries") if one.news else "nothing new")
-        lines.append(f"{'failed: ' if one.problem else ''}{plain(one.source.url)}: {plain(said)}")
+        lines.append(f"{'failed: ' if one.problem else ''}{_about(one.source.url, said)}")
     found = [
         {**source_dict(one.source), "news": one.news, "entries": one.entries, "problem": one.problem}
         for one in outcomes
@@ -183,7 +183,7 @@ def _text(one: "AnchorRevocation") -> str:
                 source.kind,
                 source.state,
                 "never" if source.fetched is None else f"{source.fetched:%Y-%m-%d %H:%M}",
-                plain(source.url) + (f": {plain(source.error)}" if source.error else ""),
+                _about(source.url, source.error),
             )
             for source in one.sources
         ]
@@ -200,6 +200,11 @@ def line(one: "AnchorRevocation") -> str:
     addresses = counted(waiting, "address waits", "addresses wait")
     more = f"; {addresses} for approval: mutualgate partner crl list" if waiting else ""
     return f"revocation under CA {one.anchor.id}: {_mode(one)}, {one.revoked} revoked; {said}{more}"
+
+
+def _about(url: str, said: str) -> str:
+    """What is said of an address; many a sentence names it by itself."""
+    return plain(said) if said.startswith(url) else plain(f"{url}: {said}" if said else url)
 
 
 def _mode(one: "AnchorRevocation") -> str:

@@ -154,7 +154,7 @@ class Credentials:
         raise Conflict(
             f"the client '{name}' uses this key",
             expected="a key of its own for each client",
-            fix="Make a new key and a new CSR",
+            fix="Make a new key, and a CSR or certificate with it",
             code="key_in_use",
             facts={"client": holder},
         )
