@@ -464,6 +464,7 @@ def test_a_slash_at_one_end_alone_is_told() -> None:
     [
         ("Redirect /old https://h/new", ("/old", "https://h", 302, True, "/new", None)),
         ("Redirect permanent /old https://h/", ("/old", "https://h", 301, True, None, "/old")),
+        ("RedirectTemp /old https://h", ("/old", "https://h", 302, True, None, "/old")),
         ("RedirectPermanent /old https://h", ("/old", "https://h", 301, True, None, "/old")),
         ("Redirect seeother /old /new", ("/old", "/", 303, True, "/new", None)),
         ("RedirectMatch 308 ^/old(/.*)?$ https://h/a$1", ("/old", "https://h", 308, True, "/a", None)),

@@ -25,6 +25,18 @@ def test_a_rule_for_a_path_that_no_route_can_have_holds_for_the_site(path: str) 
     lax = imported(vhost(*lines, *area(path, "LimitRequestBody 5")))
     assert {route.client_certificate for route in parse(lax.toml).sites[0].routes} == {Mode.OFF}
     assert whys(lax, "<Location")[0].startswith("as a path of a route")
+    assert [left.directive[:9] for left in imported(vhost(*lines, *area(path, "Require ip 10.0.0.1"))).left] == [
+        "<Location"
+    ]
+    (service,) = imported(vhost(*TLS, "ProxyPass /c http://h/c", "ProxyPass /a;b http://h/a;b")).left
+    assert service.why.startswith("as a path of a route")
+    assert service.do
+
+
+def test_a_path_that_no_route_can_have_is_as_strict_as_its_own_rule() -> None:
+    lines = ("ProxyPass / http://h/", *area("/", "Require ip 10.0.0.1"), *area("/c", "Require all granted"))
+    found = routes(*TLS, *lines, *area("/a;b", "LimitRequestBody 5"))
+    assert {path: bool(route.roles) for path, route in found.items()} == {"/": True, "/c": False}
 
 
 def test_a_path_that_httpd_answers_itself_is_named() -> None:
@@ -79,11 +91,13 @@ def test_the_nearest_limit_of_a_body_holds_and_a_redirect_has_none() -> None:
         ("RewriteRule ^/p(/|$) https://h/z [R]", "the query of the request is not added to the address"),
         ("RewriteRule ^/p$ https://h/z [R]", "what is below /p is redirected as well, and the query of the request"),
         ("Redirect 404 /p", "no path with a status of your choice"),
+        ("Redirect 400 /p", "no path with a status of your choice"),
     ],
 )
 def test_what_a_redirect_does_otherwise_is_said(line: str, why: str) -> None:
     result = imported(vhost(*TLS, "ProxyPass /a http://h/a", *area("/p/part", "LimitRequestBody 5"), line))
     assert [why in left for left in whys(result, line)] == [True]
+    assert not any(left.why.startswith("what is below") for left in result.left) or "$ " in line
 
 
 def test_a_path_alone_is_no_redirect_of_what_goes_elsewhere() -> None:
@@ -91,6 +105,10 @@ def test_a_path_alone_is_no_redirect_of_what_goes_elsewhere() -> None:
     result = imported(vhost(*TLS, *rest))
     assert "has the rest of /p" in whys(result, "RewriteRule")[0]
     assert {route.redirect for route in parse(result.toml).sites[0].routes} == {None}
+    nowhere = routes(*TLS, "RewriteRule ^/p$ https://h/z?q=1 [R]", "ProxyPass /p !", "ProxyPass /a http://h/a")
+    assert {path: route.redirect for path, route in nowhere.items()} == {"/a": None, "/p": "https://h/z?q=1"}
+    twice = imported(vhost(*TLS, "RewriteRule ^/p$ https://h/z [R]", "RewriteRule ^/p$ https://h/y [R]", rest[1]))
+    assert "no effect in httpd either" in whys(twice, "RewriteRule ^/p$ https://h/y")[0]
     free = routes(
         *TLS, "RewriteRule ^/p$ https://h/z [R]", "RewriteRule ^/p/q$ https://h/y [R]", "ProxyPass /a http://h"
     )
@@ -103,6 +121,11 @@ def test_a_path_that_goes_nowhere_and_then_somewhere_is_redirected() -> None:
     found = routes(*TLS, *lines, "Redirect /x/y https://there/")
     assert found["/x/y"].redirect == "https://there"
     assert found["/x"].roles
+    same = imported(vhost(*TLS, *lines, "Redirect /x https://there/"))
+    assert {route.path: route.redirect for route in parse(same.toml).sites[0].routes}["/x"] == "https://there"
+    assert same.left == ()
+    (own,) = imported(vhost(*TLS, *lines)).left
+    assert own.why.startswith("httpd answers this path itself")
     hidden = imported(vhost(*TLS, *lines, "ProxyPass /x/y http://late/"))
     assert "no effect in httpd either" in whys(hidden, "ProxyPass /x/y")[0]
 
@@ -115,6 +138,33 @@ def test_a_path_that_the_gate_cannot_reach_has_the_service_above_but_shut() -> N
     assert found["/a/b"].roles == ("import-7",)
     assert any("never saw these requests" in why for why in whys(result, "ProxyPass /a/b"))
     assert not imported(vhost(*TLS, "ProxyPass /a/b ajp://h/", "ProxyPass /z http://z/")).toml.count("import-")
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer"),
+    [
+        ("ProxyPass /a/b http://h/x", "ProxyPass /a http://h/x"),
+        ("ProxyPass /a/b http://h/a/b", "ProxyPass /a http://h/x"),
+        ("Redirect /a/b https://h/x", "Redirect /a https://h/x"),
+        ("Redirect /a/b https://h", "Redirect /a https://h"),
+    ],
+)
+def test_a_path_that_becomes_another_than_the_one_above_has_its_route(inner: str, outer: str) -> None:
+    assert {*routes(*TLS, inner, outer, "ProxyPass /z http://h/z")} == {"/a", "/a/b", "/z"}
+
+
+def test_a_redirect_sends_no_fields_to_a_service() -> None:
+    found = routes(*BASIC[:-1], "RequestHeader set X y", "Redirect /r https://h/", "ProxyPass /a http://h/a")
+    assert [(path, bool(route.request_headers.set)) for path, route in found.items()] == [("/a", True), ("/r", False)]
+
+
+def test_websockets_go_where_a_route_goes_or_are_named() -> None:
+    rule = ("RewriteCond %{HTTP:Upgrade} websocket [NC]", "RewriteRule ^/(.*) unix:/s|ws://h/$1 [P]")
+    assert imported(vhost(*TLS, *rule, "ProxyPass / unix:/s|http://h/")).left == ()
+    assert "WebSockets" in imported(vhost(*TLS, *rule, "ProxyPass / unix:/t|http://h/")).left[0].why
+    assert "WebSockets" in imported(vhost(*TLS, *rule, "ProxyPass /a unix:/s|http://h/a")).left[0].why
+    before = ("ProxyPass /w ws://127.0.0.1:8080/w", "ProxyPass /w http://127.0.0.1:8080/w")
+    assert imported(vhost(*TLS, *before)).left == ()
 
 
 def test_only_addresses_in_answers_under_a_changed_path_are_left() -> None:
@@ -135,3 +185,6 @@ def test_a_service_with_a_time_of_its_own_keeps_it() -> None:
     found = parse(imported(vhost(*TLS, *lines)).toml)
     assert [one.timeouts.response for one in found.upstreams] == [timedelta(seconds=7)]
     assert found.gate.timeouts.response == timedelta(seconds=30)
+    other = vhost("ServerName other.example.com", *TLS[1:], "ProxyTimeout 20", *lines[1:])
+    upstreams = parse(imported(vhost(*TLS, *lines) + other).toml).upstreams
+    assert {one.timeouts.response for one in upstreams} == {timedelta(seconds=7), timedelta(seconds=20)}

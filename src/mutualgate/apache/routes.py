@@ -145,8 +145,6 @@ class Routes:
             if hidden is not None and hidden.url == "!" and target in self.host.redirects:
                 # httpd sends it nowhere by ProxyPass, so that a Redirect finds it.
                 kept.insert(kept.index(hidden), target)
-                if same:
-                    kept.remove(hidden)
             elif hidden is not None:
                 self.leave(
                     target.directive,
@@ -164,9 +162,9 @@ class Routes:
                 kept.append(target)
         # Those for one path alone come last, the longest of them first: a route is for all below its path as well.
         kept.sort(key=lambda target: (target.alone, -len(target.path) * target.alone))
-        for target in self.host.destinations:
-            whole = _covering(kept, target.path) if target.upgrades else None
-            if target.upgrades and (whole is None or _place(whole.url) != _place(target.url)):
+        for target in (target for target in self.host.destinations if target.upgrades):
+            whole = _covering(kept, target.path)
+            if whole is None or _place(whole.url) != _place(target.url):
                 self.leave(
                     target.directive,
                     "a route passes WebSockets on to where all requests of its path go",
@@ -176,7 +174,7 @@ class Routes:
 
     def also_serves(self, other: Target, target: Target) -> bool:
         """Whether requests below `target` are for `other`, had the target not got them all."""
-        return other is not target and not other.alone and _covers(other.path, target.path) and other.url != "!"
+        return not other.alone and _covers(other.path, target.path) and other.url != "!"
 
     def leading(self, path: str, target: Target) -> Route | None:
         """A route for `path`, which `target` covers, that is open; None where the gate cannot send its requests."""
@@ -190,7 +188,7 @@ class Routes:
             return None
         pool, there = found
         own = host.waits.response
-        if pool.response is None and own is not None and own != self.response:
+        if pool.response is None and own != self.response:
             pool = replace(pool, response=own)
         return self.changed(Route(path, target, pool, self.mode, [], [], host.max_body_bytes), there)
 
@@ -244,7 +242,7 @@ class Routes:
         """A path that goes to nothing the gate can reach: a route shuts it, as the service above never saw its
         requests."""
         d = target.directive
-        above = [t for t in targets if t is not target and t.url != "!" and _covers(t.path, target.path)]
+        above = [t for t in targets if _covers(t.path, target.path)]
         pool = next((r.pool for t in above if (r := self.leading(t.path, t)) and r.pool), None)
         shut = ""
         routes = []
