@@ -92,3 +92,25 @@ impl Key {
         accepts && is_websocket
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_websocket_with_the_right_answer_to_the_key_is_one() {
+        let answered = |accept, upgrade| {
+            let mut fields = Fields::default();
+            for (name, value) in [(SEC_WEBSOCKET_ACCEPT, accept), (UPGRADE, upgrade)] {
+                fields.append(name, HeaderValue::from_static(value));
+            }
+            let key = Key {
+                accept: "right".to_owned(),
+            };
+            key.is_answered(&mut fields)
+        };
+        assert!(answered("right", "WebSocket"));
+        assert!(!answered("wrong", "websocket"));
+        assert!(!answered("right", "h2c"));
+    }
+}
