@@ -24,7 +24,7 @@ PROGRAM = shutil.which("wstest")
 NODE = shutil.which("node")
 RELAY = Path(__file__).with_name("relay.mjs")
 
-# Without the performance of the two ends (9), and a few of the 180 about compression: those take half an hour.
+# Without the performance of the two ends (9), and a few of the 216 about compression: those take hours.
 # AUTOBAHN_CASES says otherwise: "*" is all.
 CASES = os.environ.get(
     "AUTOBAHN_CASES", "1.*,2.*,3.*,4.*,5.*,6.*,7.*,10.*,12.1.1,12.1.10,12.2.1,13.1.1,13.2.1,13.3.1,13.7.1"
