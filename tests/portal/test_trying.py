@@ -194,6 +194,11 @@ def test_the_last_change_is_taken_back_after_what_that_does_was_shown(
         entry = tx.audit.last()
     assert entry is not None
     assert (entry.by, entry.action) == ("olga", "trust.undo")
+    services.clients.remove(services.clients.add("anna").name)
+    page = get(portal, "/changes")
+    assert "client remove anna" in page.words
+    assert "final" in page.words
+    assert re.findall(r"/changes/(\d+)/undo", page.text) == [str(before.id)], "no button that could not be meant"
 
 
 def test_changes_are_paged(portal: "ASGIApp", services: Services) -> None:

@@ -145,9 +145,9 @@ class Trust:
             return tx.trust.recent(limit, before=before)
 
     def last(self) -> TrustChange | None:
-        """The newest one that was not taken back: what `undo` takes back."""
+        """The newest one that can be taken back, though final ones may have come after it."""
         with self._services.store.reading() as tx:
-            return tx.trust.last()
+            return tx.trust.last(final=False)
 
 
 def _put_out(store: Store, since: int) -> tuple[str, ...]:

@@ -92,9 +92,11 @@ _HANGING = {
 _ENDED = {"anchor": str(AnchorState.RETIRED), "pin": str(PinState.REMOVED), "partner": str(PartnerState.GONE)}
 
 
+_FINAL = json.dumps(None)
+"""As what takes a change back: nothing does."""
 _CHANGE: Select[Any] = select(
     *(schema.trust_change.c[name] for name in ("id", "at", "by", "what", "undone")),
-    schema.trust_change.c.undo == json.dumps(None),
+    schema.trust_change.c.undo == _FINAL,
 )
 
 
@@ -184,12 +186,13 @@ class Trust:
         steps = json.loads(self._connection.execute(select(changes.c.undo).where(changes.c.id == id)).scalar_one())
         return [key[0] for table, key, *_ in steps or () if table == name]
 
-    def last(self) -> TrustChange | None:
-        """The newest one that was not taken back."""
+    def last(self, *, final: bool = True) -> TrustChange | None:
+        """The newest one that was not taken back; without `final`, that can be."""
         changes = schema.trust_change
-        row = self._connection.execute(
-            _CHANGE.where(changes.c.undone.is_(None)).order_by(changes.c.id.desc()).limit(1)
-        ).first()
+        query = _CHANGE.where(changes.c.undone.is_(None))
+        if not final:
+            query = query.where(changes.c.undo != _FINAL)
+        row = self._connection.execute(query.order_by(changes.c.id.desc()).limit(1)).first()
         return None if row is None else TrustChange(*row)
 
     def undo(self, id: int, at: datetime) -> None:
