@@ -353,12 +353,16 @@ def test_with_a_compromised_key_goes_all_that_has_it(
     enrolment: Enrolment, renewals: Renewals, clients: Clients
 ) -> None:
     """A certificate is no secret: whoever has the key comes in with any of them."""
-    key = pki.fresh_key()
-    old = enrolment.sign("anna", pki.csr(key))
-    renewals.renew(der(old), pki.csr(key), peer=PEER)
-    enrolment.sign("anna", fresh())
-    clients.revoke("anna", credential=str(old.credential.id), reason=RevocationReason.keyCompromise)
-    assert states(clients) == [CredentialState.REVOKED, CredentialState.REVOKED, CredentialState.VALID]
+    for name in ("anna", "bert"):
+        key = pki.fresh_key()
+        old = enrolment.sign(name, pki.csr(key))
+        renewals.renew(der(old), pki.csr(key), peer=PEER)
+        enrolment.sign(name, fresh())
+        if name == "anna":
+            clients.revoke("anna", credential=str(old.credential.id), reason=RevocationReason.keyCompromise)
+        else:
+            clients.revoke_certificate(der(old), reason=RevocationReason.keyCompromise)
+        assert states(clients, name) == [CredentialState.REVOKED, CredentialState.REVOKED, CredentialState.VALID]
 
 
 # How it stands

@@ -347,7 +347,7 @@ def revoke(
     def do(services: "Services") -> tuple[tuple["Revocation", ...], list[int]]:
         if certificate is not None:
             data = read_file(certificate)
-            return (services.clients.revoke_certificate(data, reason=why, where=str(certificate)),), []
+            return services.clients.revoke_certificate(data, reason=why, where=str(certificate)), []
         if release:
             return services.clients.release(str(name), credential=credential), []
         before = _pins(services, str(name))

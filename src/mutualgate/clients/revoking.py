@@ -151,8 +151,8 @@ def release(tx: Transaction, client: Client, credential: str | None) -> list[Rev
     return [entry for entry in held.values() if entry is not None]
 
 
-def signed_by(tx: Transaction, data: bytes, where: str | None) -> tuple[Authority, bytes, Client | None]:
-    """Who of the authorities signed the certificate in `data`, its number, and whose credential it is, if anybody's."""
+def signed_by(tx: Transaction, data: bytes, where: str | None) -> tuple[Authority, bytes, Credential | None]:
+    """Who of the authorities signed the certificate in `data`, its number, and the credential that it is, if any."""
     # Here, because reading certificates takes a library that the other commands need not wait for.
     from mutualgate.model import certificate as certificates
 
@@ -160,9 +160,7 @@ def signed_by(tx: Transaction, data: bytes, where: str | None) -> tuple[Authorit
     about = certificates.facts(certificate)
     for authority in tx.authorities.all():
         if certificates.signed(certificates.parse(authority.certificate), certificate):
-            known = tx.credentials.with_fingerprint(about.fingerprint)
-            owner = authority.estate if known is None else known.client
-            return authority, about.serial, None if owner is None else tx.clients.get(owner)
+            return authority, about.serial, tx.credentials.with_fingerprint(about.fingerprint)
     raise NotFound(
         "no authority of ours signed this certificate",
         where=where,

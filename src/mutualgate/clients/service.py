@@ -219,44 +219,34 @@ class Clients:
         go with what is revoked are retired, unless for a hold, which is lifted later: a pin knows no such state.
         One that is on hold can be revoked for good. Raises `NotFound`, and `Conflict` when nothing is left to revoke.
         """
-        now = self._store.clock()
         with self._store.transaction() as tx:
             client = find(tx, name)
-            hold = reason is RevocationReason.certificateHold
-            if credential is None:
-                retired = [] if hold else revoking.retire(tx, tx.pins.of_client(client.id), now)
-                made = revoking.everything(tx, client, reason, now, must_find=not retired)
-            else:
-                chosen = revoking.select(tx, client, credential)
-                compromised = reason is RevocationReason.keyCompromise
-                credentials, pins = revoking.related(tx, client, chosen, lineage=lineage, key=compromised)
-                retired = [] if hold else revoking.retire(tx, pins, now)
-                made = revoking.those(tx, credentials, reason, now)
-                if not made and not retired:
-                    revoking.one(tx, chosen, reason, now)  # raises: it says since when
-            for pin in retired:
-                self._record(tx, "pin.retire", client, {"pin": pin.id, "digest": pin.digest.hex()})
-            for entry in made:
-                self._record(tx, "credential.revoke", client, revoking.facts(tx, entry))
+            chosen = None if credential is None else revoking.select(tx, client, credential)
+            made = self._revoke(tx, client, chosen, reason, lineage)
             self._record_trust(tx, f"client revoke {client.name}", None)
-        return tuple(made)
+        return made
 
     def revoke_certificate(
         self, certificate: bytes, *, reason: RevocationReason = RevocationReason.unspecified, where: str | None = None
-    ) -> Revocation:
+    ) -> tuple[Revocation, ...]:
         """Revokes a certificate (PEM or DER, from the file `where`) that an authority signed, listed or not.
 
-        Raises `BadInput`, `NotFound` when no authority that we know signed it, `Conflict` when it is revoked already.
+        One that is listed goes as `revoke` has it go. Raises `BadInput`, `NotFound` when no authority that we know
+        signed it, `Conflict` when it is revoked already.
         """
         now = self._store.clock()
         with self._store.transaction() as tx:
-            authority, serial, client = revoking.signed_by(tx, certificate, where)
-            entry = revoking.number(tx, authority.id, serial, reason, now)
-            whom = f"authority {authority.name}" if client is None else subject(client)
-            facts = revoking.facts(tx, entry)
-            audit.record(tx, now, self._by, "credential.revoke", whom, facts)
+            authority, serial, known = revoking.signed_by(tx, certificate, where)
+            owner = authority.estate if known is None else known.client
+            client = None if owner is None else tx.clients.get(owner)
+            if known is not None and client is not None:
+                made = self._revoke(tx, client, known, reason, lineage=False)
+            else:
+                made = (revoking.number(tx, authority.id, serial, reason, now),)
+                whom = f"authority {authority.name}" if client is None else subject(client)
+                audit.record(tx, now, self._by, "credential.revoke", whom, revoking.facts(tx, made[0]))
             self._record_trust(tx, f"client revoke --certificate {serials.text(serial)}", None)
-        return entry
+        return made
 
     def release(self, name: str, *, credential: str | None = None) -> tuple[Revocation, ...]:
         """Lifts the hold of one credential or of all; returns what was lifted.
@@ -279,6 +269,28 @@ class Clients:
         tx.clients.set_roles(client.id, held)
         self._record(tx, "client.roles", client, {"from": ",".join(client.roles), "to": ",".join(held)})
         self._record_trust(tx, f"client roles {client.name}", watch)
+
+    def _revoke(
+        self, tx: Transaction, client: Client, chosen: Credential | None, reason: RevocationReason, lineage: bool
+    ) -> tuple[Revocation, ...]:
+        """Revokes `chosen` and what goes with it, or everything."""
+        now = self._store.clock()
+        hold = reason is RevocationReason.certificateHold
+        if chosen is None:
+            retired = [] if hold else revoking.retire(tx, tx.pins.of_client(client.id), now)
+            made = revoking.everything(tx, client, reason, now, must_find=not retired)
+        else:
+            compromised = reason is RevocationReason.keyCompromise
+            credentials, pins = revoking.related(tx, client, chosen, lineage=lineage, key=compromised)
+            retired = [] if hold else revoking.retire(tx, pins, now)
+            made = revoking.those(tx, credentials, reason, now)
+            if not made and not retired:
+                revoking.one(tx, chosen, reason, now)  # raises: it says since when
+        for pin in retired:
+            self._record(tx, "pin.retire", client, {"pin": pin.id, "digest": pin.digest.hex()})
+        for entry in made:
+            self._record(tx, "credential.revoke", client, revoking.facts(tx, entry))
+        return tuple(made)
 
     def _record(self, tx: Transaction, action: str, client: Client, facts: audit.Facts) -> None:
         audit.record(tx, self._store.clock(), self._by, action, subject(client), facts)
