@@ -44,6 +44,8 @@ def test_a_pin_retires_renews_and_is_replaced(cli: Run, tmp_path: Path) -> None:
     assert cli("pin", "retire", "1").out.startswith("The pin 1 is retired; ")
     decided = cli("decide", "--cert", path, "--json").json
     assert (decided["verdict"], decided["reason"]) == ("refused", "pin_retired")
+    ended = cli("pin", "list", "--json").json["pins"][0]["retired"][:10]
+    assert cli("pin", "list").out.splitlines()[1].split()[3:5] == ["retired", ended]
     assert cli("pin", "renew", "1", "--json").json["state"] == "active"
     assert cli("decide", "--cert", path, "--json").json["verdict"] == "admitted"
     added = cli("pin", "add", "first-client", own(tmp_path, "next"), "--replaces", "1", "--overlap", "7d", "--json")

@@ -95,7 +95,7 @@ def list_(
             plain(owner.name),
             pin.kind,
             "ended" if pin.state == "active" and pin.not_after < now else pin.state,
-            f"{pin.not_after:%Y-%m-%d}",
+            f"{pin.retired or pin.not_after:%Y-%m-%d}",
             pin.environment or "any",
             pin.digest.hex()[:16],
             plain(pin.subject),
