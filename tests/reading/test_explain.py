@@ -50,8 +50,9 @@ def test_what_openssl_req_x509_makes(tmp_path: object) -> None:
     )
     found = explain(pem, "x", now=pki.real_now())
     assert found.headline == "Self-signed, RSA 2048, one year, a CA (CA:TRUE), no extended key usage."
-    assert found.works.startswith("It works everywhere except for browsers: it says that it is a CA (CA:TRUE)")
-    assert "ca_true" in failing(found)
+    # Browsers send it: tests/end_to_end/test_offered.py.
+    assert found.works == "It works everywhere."
+    assert "ca_true" in codes(found) - failing(found)
     assert Way.PIN in ways(found)
 
 
@@ -81,13 +82,21 @@ def test_one_for_servers_alone() -> None:
     assert found.certificate.names == ("a.example",)
 
 
-def test_one_for_any_use_is_passed_over_by_dotnet() -> None:
+def test_a_ca_s_for_clients_is_hidden_by_some_browsers() -> None:
+    found = told(pki.leaf(None, ca=True).pem)
+    assert found.works.startswith("It works everywhere except for Firefox and Chrome on Linux: it says that it is a CA")
+    for_servers = told(pki.leaf(None, ca=True, eku=[pki.SERVER_AUTH]).pem)
+    assert for_servers.works.startswith("It works everywhere except for browsers and .NET clients: its extended key")
+
+
+def test_one_for_any_use_is_passed_over_by_some() -> None:
     found = told(pki.leaf(ISSUING, eku=[ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]).pem)
     assert failing(found) == {"any_purpose"}
+    assert found.works.startswith("It works everywhere except for Firefox, Chrome on Linux and .NET clients: its ext")
     assert ways(found) == {Way.PIN, Way.PARTNER, Way.OURS}
 
 
-def test_a_key_usage_without_digital_signature_is_passed_over_by_dotnet() -> None:
+def test_a_key_usage_without_digital_signature_is_passed_over() -> None:
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (x509.ExtendedKeyUsage([pki.CLIENT_AUTH]), False),
         (pki.usage(key_encipherment=True), True),
@@ -117,11 +126,11 @@ def test_the_day_it_expired_is_told() -> None:
     assert codes(told(pki.leaf(ISSUING, days=20).chain_pem)) == {"expires_soon"}
 
 
-@pytest.mark.parametrize("key", [pki.ed25519_key(), pki.ec_key("P-521")])
-def test_keys_that_browsers_cannot_use(key: pki.Key) -> None:
-    found = told(pki.leaf(ISSUING, key=key).chain_pem)
+def test_keys_that_browsers_cannot_use() -> None:
+    found = told(pki.leaf(ISSUING, key=pki.ed25519_key()).chain_pem)
     assert failing(found) == {"browser_key"}
     assert "except for browsers" in found.works
+    assert failing(told(pki.leaf(ISSUING, key=pki.ec_key("P-521")).chain_pem)) == set()
 
 
 def test_x509_v1_can_only_be_pinned() -> None:

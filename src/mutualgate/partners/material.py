@@ -112,7 +112,7 @@ def remarks(certificate: x509.Certificate, now: datetime) -> list[str]:
     if isinstance(constraints, x509.BasicConstraints) and constraints.ca:
         found.append(
             "It says of itself that it is a CA (CA:TRUE), as 'openssl req -x509' makes them: it comes in as itself"
-            " alone and vouches for nobody, but Chromium and Firefox do not offer it."
+            " alone and vouches for nobody."
         )
     purposes = extensions.get(x509.ExtendedKeyUsage)
     wanted = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}

@@ -20,6 +20,19 @@ class Way(StrEnum):
     OURS = "ours"
 
 
+# Whom a finding affects. Firefox and Chrome on Linux choose by NSS, which is stricter than Windows and macOS.
+_BROWSERS = "browsers"
+_DOTNET = ".NET clients"
+_BROWSERS_AND_DOTNET = "browsers and .NET clients"
+_NSS = "Firefox and Chrome on Linux"
+_NSS_AND_DOTNET = "Firefox, Chrome on Linux and .NET clients"
+_COVERS = {
+    _BROWSERS_AND_DOTNET: (_BROWSERS, _DOTNET, _NSS, _NSS_AND_DOTNET),
+    _NSS_AND_DOTNET: (_DOTNET, _NSS),
+    _BROWSERS: (_NSS,),
+}
+
+
 class Effect(StrEnum):
     """What a finding means for whoever it affects."""
 
@@ -88,9 +101,9 @@ def findings_of(facts: Facts, above: list[Facts], extra: int, now: datetime) -> 
     if facts.old_hash is not None and not facts.self_signed:
         sentence = f"It is signed with {facts.old_hash}, which proves nothing any more: under a CA it is refused."
         found.append(Finding("old_hash", Effect.FAILS, "partner CAs", sentence))
-    if facts.key is not None and key_words(facts.key) in ("Ed25519", "P-521"):
-        sentence = f"Browsers cannot use a key of the kind {key_words(facts.key)}. Programs such as curl can."
-        found.append(Finding("browser_key", Effect.FAILS, "browsers", sentence))
+    if facts.key is not None and key_words(facts.key) == "Ed25519":
+        sentence = "Browsers cannot use a key of the kind Ed25519. Programs such as curl can."
+        found.append(Finding("browser_key", Effect.FAILS, _BROWSERS, sentence))
     found += _cutoff(facts, now)
     found += _payment(facts)
     found += _chain_findings(facts, above, extra, now)
@@ -126,7 +139,7 @@ def _purpose(facts: Facts) -> list[Finding]:
             "Its extended key usage does not name clientAuth. Browsers and .NET clients then send no certificate at "
             "all; curl, Java and OpenSSL send it."
         )
-        found.append(Finding("no_client_auth", Effect.FAILS, "browsers and .NET clients", sentence))
+        found.append(Finding("no_client_auth", Effect.FAILS, _BROWSERS_AND_DOTNET, sentence))
         found.append(
             Finding(
                 "no_client_auth_ca",
@@ -137,34 +150,38 @@ def _purpose(facts: Facts) -> list[Finding]:
         )
     elif facts.purposes is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in facts.purposes:
         sentence = (
-            'Its extended key usage says "any". .NET clients look for clientAuth by name and send no certificate.'
+            'Its extended key usage says "any". Firefox, Chrome on Linux and .NET clients look for clientAuth by name '
+            "and send no certificate."
         )
-        found.append(Finding("any_purpose", Effect.FAILS, ".NET clients", sentence))
+        found.append(Finding("any_purpose", Effect.FAILS, _NSS_AND_DOTNET, sentence))
     elif facts.purposes is None and not facts.v1:
         sentence = (
             "It has no extended key usage, so it may be used for anything. Current .NET sends it; programs that were "
             "written to look for clientAuth pass it over."
         )
-        found.append(Finding("no_purpose", Effect.NOTE, ".NET clients", sentence))
+        found.append(Finding("no_purpose", Effect.NOTE, _DOTNET, sentence))
     if facts.usage is not None and not facts.usage.digital_signature:
         sentence = (
             "Its key usage does not include digitalSignature, with which a client proves itself (RFC 5280 4.2.1.3): "
-            ".NET clients send no certificate, other programs may refuse it."
+            "browsers and .NET clients send no certificate, other programs may refuse it."
         )
-        found.append(Finding("no_digital_signature", Effect.FAILS, ".NET clients", sentence))
+        found.append(Finding("no_digital_signature", Effect.FAILS, _BROWSERS_AND_DOTNET, sentence))
     return found
 
 
 def _ca(facts: Facts) -> list[Finding]:
+    sentence = "It is the certificate of a CA."
     if facts.self_signed:
         sentence = (
-            "It says that it is a CA (CA:TRUE), as `openssl req -x509` makes them unasked. Browsers hide it "
-            "and send none. As a pin it lets in itself only, and can vouch for nobody."
+            "It says that it is a CA (CA:TRUE), as `openssl req -x509` makes them unasked. As a pin it lets in itself "
+            "only, and can vouch for nobody."
         )
-    else:
-        sentence = "It is the certificate of a CA. Browsers hide it and send none."
+    seen = Finding("ca_true", Effect.NOTE, "everybody", sentence)
+    if facts.purposes is not None:
+        sentence += " A CA's with an extended key usage is hidden by Firefox and Chrome on Linux, which send none."
+        seen = Finding("ca_true", Effect.FAILS, _NSS, sentence)
     return [
-        Finding("ca_true", Effect.FAILS, "browsers", sentence),
+        seen,
         Finding("ca_leaf", Effect.FAILS, "partner CAs", "A CA's certificate is refused as a client's under a CA."),
     ]
 
@@ -261,8 +278,7 @@ def summed_up(findings: tuple[Finding, ...]) -> str:
     if not failing:
         return "It works everywhere."
     whom = list(dict.fromkeys(one.whom for one in failing))
-    if "browsers and .NET clients" in whom:
-        whom = [one for one in whom if one not in ("browsers", ".NET clients")]
+    whom = [one for one in whom if not any(one in _COVERS.get(other, ()) for other in whom)]
     because = _lower(failing[0].sentence.partition(". ")[0].rstrip("."))
     return f"It works everywhere except for {' and '.join(whom)}: {because}."
 
