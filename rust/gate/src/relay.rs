@@ -1,13 +1,14 @@
-//! A connection that has become a WebSocket: bytes both ways, until one side ends.
+//! A request that has become a WebSocket.
 
-use std::future::poll_fn;
+use std::{future::poll_fn, pin::Pin};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional_with_sizes};
-
-use crate::{connection::Active, http2::Conversation, ledger::Entry, upstream::Link};
-
-/// Room for each direction: a frame of a chat fits, and a thousand sockets cost 16 MiB.
-const BUFFER_BYTES: usize = 8 * 1024;
+use crate::{
+    connection::Active,
+    http2::Conversation,
+    ledger::Entry,
+    passing::{Client, Passing},
+    upstream::Link,
+};
 
 /// What a request became that switched protocols. When it is dropped, the request is over and its entry is written.
 pub(crate) struct Relay {
@@ -25,18 +26,18 @@ impl Relay {
         }
     }
 
-    /// Relays until one side ends. Whoever drives this ends it when the client is no longer admitted.
-    pub(crate) async fn run(mut self, mut client: impl AsyncRead + AsyncWrite + Unpin) {
-        let (mut upstream, early) = self.link.into_parts();
-        if client.write_all(&early).await.is_err() {
-            return;
-        }
-        let copied =
-            copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER_BYTES, BUFFER_BYTES);
-        if let Ok((received, sent)) = copied.await {
-            self.entry.received().set(received);
-            self.entry.sent(sent);
-        }
+    /// Relays until both sides have said all, or one has gone. Whoever drives this ends it when the client is no longer
+    /// admitted.
+    pub(crate) async fn run(mut self, mut client: impl Client) {
+        let (mut service, early) = self.link.into_parts();
+        let mut passing = Passing::new(self.entry, early.into());
+        let passed = poll_fn(|cx| {
+            passing.poll(cx, &mut client, &mut service, |client, cx| {
+                Pin::new(client).poll_shutdown(cx)
+            })
+        });
+        // However it ends, it is the end.
+        let _ = passed.await;
         self.active.complete();
     }
 

@@ -4,20 +4,16 @@
 //! Who may pass is asked of the judge as for a request, and again whenever trust changes ([`crate::connection`]).
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     io,
-    mem::MaybeUninit,
-    pin::{Pin, pin},
+    pin::pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::Poll,
     time::Duration,
 };
 
 use http::{Method, StatusCode, Uri, Version, uri::PathAndQuery};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     client_io::ClientIo,
@@ -26,13 +22,11 @@ use crate::{
     ledger::Entry,
     limits,
     message::RequestHead,
+    passing::Passing,
     problem,
     request::shown,
     upstream::{Asker, Stream, open},
 };
-
-/// What is read at once: a TLS record (RFC 8446 5.1). It lies on the stack, so that who is silent has no buffer.
-const PIECE_BYTES: usize = 16 * 1024;
 
 /// Serves a client from the handshake to the end of its connection.
 pub(crate) async fn serve(io: ClientIo, connection: Rc<Connection>) {
@@ -118,13 +112,8 @@ async fn pass(mut io: ClientIo, connection: Rc<Connection>) {
         }
     };
     entry.status(StatusCode::OK);
-    let mut relay = Relay {
-        up: Way::default(),
-        down: Way::default(),
-        received: entry.received(),
-        entry,
-    };
-    if relay.run(&mut io, &mut stream, idle).await.is_ok() {
+    let passing = Passing::new(entry, Vec::new());
+    if run(passing, &mut io, &mut stream, idle).await.is_ok() {
         active.complete();
     }
 }
@@ -146,151 +135,31 @@ fn limited(mut entry: Entry, over: limits::Over) {
     entry.status(document.status);
 }
 
-/// Bytes in both directions.
-struct Relay {
-    up: Way,
-    down: Way,
-    received: Rc<std::cell::Cell<u64>>,
-    entry: Entry,
-}
-
-impl Relay {
-    /// Passes bytes on until both sides have said all, or one has gone, or neither says anything for `idle`.
-    async fn run(
-        &mut self,
-        client: &mut ClientIo,
-        upstream: &mut Stream,
-        idle: Duration,
-    ) -> io::Result<()> {
-        let mut moved_at = Instant::now();
-        let mut alarm = pin!(sleep_until(moved_at + idle));
-        poll_fn(|cx| {
-            let before = self.up.moved + self.down.moved;
-            let up = self.up.poll(cx, client, upstream, |upstream, cx| {
-                Pin::new(upstream).poll_shutdown(cx)
-            })?;
-            let down = (self.down).poll(cx, upstream, client, ClientIo::poll_finish)?;
-            if up.is_ready() && down.is_ready() {
-                return Poll::Ready(Ok(()));
-            }
-            if self.up.moved + self.down.moved != before {
-                moved_at = Instant::now();
-            }
-            while alarm.as_mut().poll(cx).is_ready() {
-                if moved_at.elapsed() >= idle {
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
-                alarm.as_mut().reset(moved_at + idle);
-            }
-            Poll::Pending
-        })
-        .await
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.received.set(self.up.moved);
-        self.entry.sent(self.down.moved);
-    }
-}
-
-/// One direction.
-#[derive(Default)]
-struct Way {
-    /// What was read and is not yet taken, from `at` on.
-    left: Vec<u8>,
-    at: usize,
-    /// No more comes.
-    ended: bool,
-    /// The other side knows that.
-    finished: bool,
-    /// Bytes that the other side has taken.
-    moved: u64,
-}
-
-impl Way {
-    /// Passes on what there is. Ready when all is said.
-    fn poll<R, W>(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut R,
-        to: &mut W,
-        finish: impl FnOnce(&mut W, &mut Context<'_>) -> Poll<io::Result<()>>,
-    ) -> Poll<io::Result<()>>
-    where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
-    {
-        while !self.finished {
-            while self.at < self.left.len() {
-                let count = ready!(Pin::new(&mut *to).poll_write(cx, &self.left[self.at..]))?;
-                self.took(count)?;
-                self.at += count;
-            }
-            (self.left, self.at) = (Vec::new(), 0);
-            if self.ended {
-                ready!(finish(to, cx))?;
-                self.finished = true;
-                break;
-            }
-            let mut room = [MaybeUninit::uninit(); PIECE_BYTES];
-            let mut piece = ReadBuf::uninit(&mut room);
-            if Pin::new(&mut *from).poll_read(cx, &mut piece)?.is_pending() {
-                // Nothing more for now: what was written goes.
-                ready!(Pin::new(&mut *to).poll_flush(cx))?;
-                return Poll::Pending;
-            }
-            let piece = piece.filled();
-            self.ended = piece.is_empty();
-            if self.ended {
-                continue;
-            }
-            match Pin::new(&mut *to).poll_write(cx, piece)? {
-                Poll::Ready(count) => {
-                    self.took(count)?;
-                    self.left.extend_from_slice(&piece[count..]);
-                }
-                Poll::Pending => self.left.extend_from_slice(piece),
-            }
+/// Passes bytes on until both sides have said all, or one has gone, or neither says anything for `idle`.
+async fn run(
+    mut passing: Passing,
+    client: &mut ClientIo,
+    upstream: &mut Stream,
+    idle: Duration,
+) -> io::Result<()> {
+    let mut moved_at = Instant::now();
+    let mut alarm = pin!(sleep_until(moved_at + idle));
+    poll_fn(|cx| {
+        let before = passing.moved();
+        let passed = passing.poll(cx, client, upstream, ClientIo::poll_finish);
+        if passed.is_ready() {
+            return passed;
         }
-        Poll::Ready(Ok(()))
-    }
-
-    fn took(&mut self, count: usize) -> io::Result<()> {
-        if count == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
+        if passing.moved() != before {
+            moved_at = Instant::now();
         }
-        self.moved += u64::try_from(count).unwrap_or(u64::MAX);
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncWriteExt, BufWriter, duplex};
-
-    use super::*;
-
-    /// Polls once.
-    async fn once<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-        let mut poll = Some(poll);
-        poll_fn(|cx| Poll::Ready(poll.take().expect("one call")(cx))).await
-    }
-
-    #[tokio::test]
-    async fn what_was_said_goes_before_more_is_waited_for() {
-        let ((mut client, mut from), (to, mut service)) = (duplex(64), duplex(64));
-        let mut to = BufWriter::new(to); // TLS may keep something back as well
-        let mut way = Way::default();
-        client.write_all(b"hello").await.expect("room");
-        let finish = |to: &mut BufWriter<_>, cx: &mut Context<'_>| Pin::new(to).poll_shutdown(cx);
-        let passed = once(|cx| way.poll(cx, &mut from, &mut to, finish)).await;
-        assert!(passed.is_pending());
-        let mut room = [0; 64];
-        let mut heard = ReadBuf::new(&mut room);
-        let read = once(|cx| Pin::new(&mut service).poll_read(cx, &mut heard)).await;
-        assert!(read.is_ready());
-        assert_eq!(heard.filled(), b"hello");
-    }
+        while alarm.as_mut().poll(cx).is_ready() {
+            if moved_at.elapsed() >= idle {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            alarm.as_mut().reset(moved_at + idle);
+        }
+        Poll::Pending
+    })
+    .await
 }

@@ -496,6 +496,13 @@ async fn a_websocket_whose_client_resets_it_does_not_wait_for_its_service() {
         sending.send_reset(reason);
         eventually("the request is over", || over(&world) == count).await;
     }
+    // Nor does one that had said all.
+    let upstream = world.upstream.clone();
+    let (mut sending, _receiving, _task) = websocket(&world, "/ws-deaf").await;
+    sending.send_data(Bytes::from("bye"), true).unwrap();
+    eventually("all is said", || upstream.last() == "bye<EOF>").await;
+    sending.send_reset(h2::Reason::CANCEL);
+    eventually("the request is over", || over(&world) == 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

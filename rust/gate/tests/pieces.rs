@@ -7,6 +7,7 @@ use std::{
     io::{Read, Write},
     net::{Shutdown, TcpStream},
     sync::Arc,
+    time::Duration,
 };
 
 use judge::record::Mode;
@@ -17,7 +18,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName},
     version::{TLS12, TLS13},
 };
-use support::{PATIENCE, World, client::Hello, route, site};
+use support::{PATIENCE, World, client::Hello, eventually, route, site, upstream::Upstream};
 
 /// A client whose bytes are sent as the test says.
 struct Bare {
@@ -303,6 +304,33 @@ async fn an_end_that_tls_does_not_say_is_not_all_that_the_client_had_to_say() {
             bare.receive().unwrap();
         }
         assert_eq!(String::from_utf8_lossy(&bare.said), answer);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_whose_client_has_said_all_and_goes_does_not_wait_for_its_service() {
+    let world = World::new().await;
+    // To TLS it has said all; to TCP it may have or not.
+    for (count, says_so_twice) in [(1, false), (2, true)] {
+        let mut bare = Bare::new(&world, &TLS13);
+        bare.say("GET /ws-deaf HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n");
+        bare.until("hello", 1000);
+        bare.session.send_close_notify();
+        bare.send(1000);
+        if says_so_twice {
+            bare.tcp.shutdown(Shutdown::Write).unwrap();
+        }
+        let ends = |upstream: &Upstream| {
+            let requests = upstream.requests();
+            requests.iter().filter(|said| *said == "<EOF>").count()
+        };
+        eventually("all is said", || ends(&world.upstream) == count).await;
+        assert_eq!(world.gate.counters().open_connections, 1);
+        let tcp = socket2::SockRef::from(&bare.tcp);
+        tcp.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(bare);
+        let counters = || world.gate.counters();
+        eventually("it is over", || counters().open_connections == 0).await;
     }
 }
 

@@ -372,14 +372,12 @@ impl Http1 {
             if self.request.outbox.is_empty() {
                 match self.poll_upload(cx)? {
                     Poll::Ready(true) => {}
-                    Poll::Ready(false) if self.head_sent == self.request.head.len() => {
-                        return self.poll_flush(cx).map(Ok);
+                    // What was written goes, whether there is more to come or not.
+                    part if self.head_sent == self.request.head.len() => {
+                        ready!(self.poll_flush(cx));
+                        return part.map(|_| Ok(()));
                     }
                     // The head does not wait for a body that is not there yet.
-                    Poll::Pending if self.head_sent == self.request.head.len() => {
-                        ready!(self.poll_flush(cx));
-                        return Poll::Pending;
-                    }
                     Poll::Ready(false) | Poll::Pending => {}
                 }
             }
@@ -470,7 +468,12 @@ mod tests {
     };
 
     use super::*;
-    use crate::upstream::{Stream, endpoint::Endpoint, group::tests::upstream};
+    use crate::upstream::{
+        Stream,
+        endpoint::Endpoint,
+        group::tests::upstream,
+        stream::tests::{fill, pair},
+    };
 
     const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -478,14 +481,12 @@ mod tests {
         upstream().endpoints()[0].clone()
     }
 
-    /// A request whose head is `bytes` long, on a new connection, and the server's end of that.
-    fn get(endpoint: &Arc<Endpoint>, bytes: usize) -> (Http1, UnixStream) {
-        let (near, far) = UnixStream::pair().expect("a pair");
-        let link = Link::new(Stream::Unix(near), endpoint.clone(), None);
+    /// A request on `stream` whose head is `bytes` long.
+    fn get(endpoint: &Arc<Endpoint>, stream: Stream, bytes: usize) -> Http1 {
         let mut head = Buffer::new();
         head.resize(bytes, b'x');
         let request = Request::new(Method::GET, head, None, None);
-        (Http1::new(link, request), far)
+        Http1::new(Link::new(stream, endpoint.clone(), None), request)
     }
 
     #[tokio::test]
@@ -493,7 +494,8 @@ mod tests {
         let endpoint = &endpoint();
         for (length, takes_all, is_kept) in [(0, true, true), (2, true, false), (0, false, false)] {
             let pools = Pools::default();
-            let (mut exchange, mut far) = get(endpoint, 100);
+            let (near, mut far) = UnixStream::pair().expect("a pair");
+            let mut exchange = get(endpoint, Stream::Unix(near), 100);
             if !takes_all {
                 let far = socket2::SockRef::from(&far);
                 far.shutdown(Shutdown::Read).expect("an open socket");
@@ -511,7 +513,8 @@ mod tests {
     async fn a_server_that_takes_a_request_slowly_is_waited_for() {
         const PARTS: usize = 10;
         const PART_BYTES: usize = 100 * 1024;
-        let (mut exchange, mut far) = get(&endpoint(), PARTS * PART_BYTES);
+        let (near, mut far) = UnixStream::pair().expect("a pair");
+        let mut exchange = get(&endpoint(), Stream::Unix(near), PARTS * PART_BYTES);
         let serve = async {
             let mut part = vec![0; PART_BYTES];
             for _ in 0..PARTS {
@@ -520,10 +523,33 @@ mod tests {
             }
             let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
             far.write_all(answer).await.expect("room");
+            Ok(())
         };
         let mut hear = |_, _| {};
-        let (answered, ()) = tokio::join!(exchange.response(PATIENCE, &mut hear), serve);
-        let answered = answered.expect("an answer");
-        assert_eq!(answered.status, StatusCode::NO_CONTENT);
+        let answered = tokio::try_join!(exchange.response(PATIENCE, &mut hear), serve);
+        let (head, ()) = answered.expect("an answer");
+        assert_eq!(head.status, StatusCode::NO_CONTENT);
+    }
+
+    #[tokio::test]
+    async fn what_tls_has_taken_of_a_request_goes_to_the_server() {
+        // All of it is taken at once, and the socket takes only a part: of what it does not, TLS takes 64 KiB.
+        let (mut full, _peer) = pair().await;
+        let head_bytes = fill(&mut full).await - 32 * 1024;
+        let (near, mut far) = pair().await;
+        let mut exchange = get(&endpoint(), near, head_bytes);
+        let serve = async {
+            far.read_exact(&mut vec![0; head_bytes])
+                .await
+                .expect("a head");
+            let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+            far.write_all(answer).await.expect("room");
+            far.flush().await.expect("room");
+            Ok(())
+        };
+        let mut hear = |_, _| {};
+        let answered = tokio::try_join!(exchange.response(PATIENCE, &mut hear), serve);
+        let (head, ()) = answered.expect("an answer");
+        assert_eq!(head.status, StatusCode::NO_CONTENT);
     }
 }

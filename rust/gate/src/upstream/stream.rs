@@ -157,7 +157,7 @@ impl AsyncWrite for Stream {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::{future::poll_fn, sync::Arc, time::Duration};
 
     use rustls::{ClientConfig, RootCertStore, ServerConfig, pki_types::ServerName};
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     /// A stream within TLS whose socket holds little, and its other end.
-    async fn pair() -> (Stream, server::TlsStream<TcpStream>) {
+    pub(in crate::upstream) async fn pair() -> (Stream, server::TlsStream<TcpStream>) {
         let own = rcgen::generate_simple_self_signed(["app".to_owned()]).expect("a certificate");
         let provider = || Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
@@ -200,17 +200,23 @@ mod tests {
         (Stream::Tls(Box::new(ours)), theirs.expect("a handshake"))
     }
 
-    #[tokio::test]
-    async fn what_was_taken_before_a_full_socket_goes_with_the_flush() {
-        let (mut stream, mut peer) = pair().await;
+    /// Writes until no more is taken; how much was.
+    pub(in crate::upstream) async fn fill(stream: &mut Stream) -> usize {
         let mut taken = 0;
         poll_fn(|cx| {
-            while let Poll::Ready(count) = Pin::new(&mut stream).poll_write(cx, &[7; 16 * 1024]) {
+            while let Poll::Ready(count) = Pin::new(&mut *stream).poll_write(cx, &[7; 16 * 1024]) {
                 taken += count.expect("a write");
             }
             Poll::Ready(())
         })
         .await;
+        taken
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_before_a_full_socket_goes_with_the_flush() {
+        let (mut stream, mut peer) = pair().await;
+        let taken = fill(&mut stream).await;
         let reading = tokio::spawn(async move {
             let mut read = vec![0; taken];
             peer.read_exact(&mut read).await
