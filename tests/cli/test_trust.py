@@ -126,3 +126,9 @@ def test_what_an_adopted_authority_admits_can_be_tried_and_taken_back(
     assert cli("decide", "--cert", tmp_path / "leaf.pem", "--json").json["client"] == "old estate"
     cli("client", "revoke", "--certificate", tmp_path / "leaf.pem")
     assert "'client revoke --certificate " in cli("trust", "undo").err
+
+
+@pytest.mark.parametrize("which", ["issuing", "root"])
+def test_a_rotation_is_final(cli: Run, which: str) -> None:
+    assert cli("ca", "rotate", which).code == 0
+    assert f"'ca rotate {which}' (change 1) is final" in cli("trust", "undo").err

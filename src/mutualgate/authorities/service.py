@@ -130,6 +130,7 @@ class Authorities:
             made = rotation.new_issuing(tx, self._keys, self._policy(), key, root, lifetime, now)
             facts: audit.Facts = {"not_after": made.not_after.isoformat(), "under": str(root.name)}
             self._record(tx, "authority.rotate", made, facts)
+            tx.trust.record(now, self._by, f"ca rotate {ISSUING}", None)
         return made
 
     def rotate_root(self, *, lifetime: timedelta = ROOT_LIFETIME) -> Authority:
@@ -144,6 +145,7 @@ class Authorities:
         with self._store.transaction() as tx:
             made = rotation.new_root(tx, self._keys, key, lifetime, now)
             self._record(tx, "authority.rotate", made, {"not_after": made.not_after.isoformat()})
+            tx.trust.record(now, self._by, f"ca rotate {ROOT}", None)
         return made
 
     def get(self, name: str) -> Authority:
