@@ -177,7 +177,7 @@ def admits(
 
     wanted = choice(Admits, which, "which")
     authority, force = change(Folder(dir), lambda services: services.authorities.set_admits(name, wanted))
-    text = f"{authority.name} admits what it {'signed' if wanted is Admits.SIGNED else 'was shown'}; {force.sentence}."
+    text = f"{authority.name} admits what is {authority.admits}; {force.sentence}."
     emit({"name": str(authority.name), "admits": str(authority.admits), **force.facts}, text, json)
 
 
