@@ -295,6 +295,30 @@ def test_a_pin_is_replaced_with_overlap_and_nobody_is_refused(house: House) -> N
     assert set(going.statuses["old"]) == set(going.statuses["new"]) == {200}
 
 
+def test_our_own_authorities_are_rotated_and_nobody_is_refused(house: House) -> None:
+    """The issuing one, then the root: those under the old ones and under the new ones come in all the while."""
+
+    def client(name: str) -> Identity:
+        request, key = forge.request(house.folder / "own", name)
+        house.gate.command("client", "add", name)
+        house.gate.command("client", "sign", name, "--csr", request, "--out", request.with_suffix(".pem"))
+        return Identity(request.with_suffix(".pem"), key)
+
+    with load(house.gate) as going:
+        going.start("before", client("before"))
+        house.gate.command("ca", "rotate", "issuing")
+        going.start("between", client("between"))
+        going.more("before")
+        root = house.gate.command("ca", "rotate", "root").json["name"]
+        for name in going.statuses:
+            going.more(name)  # all of them trust both roots by then, as it has to be before the next step
+        house.gate.command("ca", "rotate", "issuing", "--under", root)
+        going.start("after", client("after"))
+        for name in going.statuses:
+            going.more(name)
+    assert [set(met) for met in going.statuses.values()] == [{200}, {200}, {200}], going.cuts
+
+
 def test_a_provider_whose_licence_was_withdrawn_is_kept_out_by_itself(tmp_path: Path, upstream: Recorder) -> None:
     """R25: the register's answer suspends; the gate asks by itself, and no client waits for it."""
     provider, withdrawn, program = "PSDBE-NBB-0000000001", tmp_path / "withdrawn", tmp_path / "check-register"
