@@ -215,6 +215,10 @@ def test_conditions_belong_to_the_next_rule() -> None:
     [
         ("%{HTTP_HOST} ^www", True),
         ("%{HTTP:accept-language} ^de", True),
+        ("%{ENV:HTTPS} !on", True),
+        ("%{HTTP:X-Forwarded-Ssl} !on", True),
+        ("%{LA-U:REQUEST_FILENAME} -f", True),
+        ("%{HTTP:X-Forwarded-For} ^10", False),
         ('<If "%{REQUEST_URI} =~ m#^/x(a|b)#">', True),
         ("$1 !^(index|x)", True),
         ("${map:%{SERVER_PORT}} x", True),

@@ -168,11 +168,15 @@ def same_for_everybody(text: str) -> bool:
     return asked is None and all(_OF_REQUESTS.fullmatch(variable) for variable in variables)
 
 
+# What anybody can say or ask for, whoever it is.
 _OF_REQUESTS: Final = re.compile(
-    r"HTTPS|REQUEST_(?:URI|FILENAME|METHOD|SCHEME)|SCRIPT_\w+|SERVER_(?:NAME|PORT|PROTOCOL)|QUERY_STRING|THE_REQUEST"
-    r"|PATH_INFO|DOCUMENT_ROOT|HTTP_(?:HOST|USER_AGENT|ACCEPT|REFERER)"
-    r"|HTTP:(?:Host|User-Agent|Accept[\w-]*|Referer|Upgrade|Connection|X-Forwarded-Proto)",
-    re.IGNORECASE,
+    r"""(?:LA-[UF]:)?(?:
+      (?:ENV:)?HTTPS | THE_REQUEST | QUERY_STRING | PATH_INFO | DOCUMENT_ROOT | SCRIPT_\w+
+    | REQUEST_(?:URI|FILENAME|METHOD|SCHEME) | SERVER_(?:NAME|PORT|PROTOCOL)
+    | HTTP_(?:HOST|USER_AGENT|ACCEPT|REFERER)
+    | HTTP:(?:Host|User-Agent|Accept[\w-]*|Referer|Upgrade|Connection|CF-Visitor|X-Forwarded-(?:Host|Port|Proto|SSL))
+    )""",
+    re.IGNORECASE | re.VERBOSE,
 )
 # Flags by which a rule without an address takes notes alone, and leaves it to others where requests go.
 _NOTES: Final = frozenset("E ENV CO COOKIE NE NOESCAPE NC NOCASE".split())
