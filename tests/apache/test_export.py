@@ -561,7 +561,7 @@ def test_every_file_that_it_names_is_there() -> None:
         assert PurePosixPath(named) in files
         assert f'"${{mutualgate_dir}}/{named}"' in files[PurePosixPath("mutualgate.conf")].decode()
     assert PurePosixPath("trust/authority-our-own.pem") in files
-    assert files[PurePosixPath("trust/crl-our-own.pem")] == ca.crl_pem()
+    assert files[PurePosixPath("trust/crl-our-own.pem")] == authority.crl_pem
     assert files[PurePosixPath("refresh-crls")].decode().count("our-own") == 2
     assert all(PurePosixPath(f"mutualgate-crls.{kind}") in files for kind in ("service", "timer", "cron"))
 
