@@ -1,7 +1,10 @@
 """Many CSRs at once: the same as one after the other, and nothing twice."""
 
+from datetime import timedelta
+
 import pki
 import pytest
+from conftest import Hands
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -11,6 +14,7 @@ from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
 from mutualgate.enrolment.bulk import PART, Answer, BulkSigning, Given
+from mutualgate.enrolment.renewals import Renewals
 from mutualgate.enrolment.service import Enrolment
 from mutualgate.errors import Conflict, NotFound
 from mutualgate.model.client import ClientState
@@ -85,11 +89,28 @@ def test_what_is_signed_is_not_signed_twice(bulk: BulkSigning, clients: Clients,
     assert [one.chain_pem for one in again[:2]] == [one.chain_pem for one in first]
     assert len(clients.show("anna").credentials) == 1
     assert store.epoch() > epoch
-    # Revoked is not signed: the same CSR gets a new one then.
-    clients.revoke("anna", reason=RevocationReason.superseded)
-    (new,) = all_of(bulk, asked[0])
-    assert not new.again
-    assert len(clients.show("anna").credentials) == 2
+
+
+def test_nobody_who_was_put_out_is_let_in_again_by_the_next_run(
+    bulk: BulkSigning, clients: Clients, store: Store, keys: KeyRing, clock: Hands
+) -> None:
+    """The CSRs lie there still."""
+    asked = [given(name) for name in ("anna", "bert", "carl", "dora")]
+    signed = {
+        one.given.name: x509.load_pem_x509_certificates(one.chain_pem or b"")[0]
+        for one in all_of(bulk, *asked, add=True)
+    }
+    clients.revoke("anna")
+    clients.revoke("bert", reason=RevocationReason.certificateHold)
+    carl = signed["carl"].public_bytes(Encoding.DER)
+    Renewals(store, keys).renew(carl, pki.csr(pki.fresh_key()), peer="192.0.2.7")
+    again = all_of(bulk, *asked)
+    assert [code(one) for one in again] == ["credential_revoked", "credential_revoked", "credential_superseded", None]
+    assert again[3].again
+    assert [len(clients.show(name).credentials) for name in ("anna", "bert", "carl")] == [1, 1, 2]
+    clock.now = signed["dora"].not_valid_after_utc + timedelta(days=1)
+    (later,) = all_of(bulk, asked[3])
+    assert (code(later), later.again) == (None, False)  # it has merely expired
 
 
 def test_what_is_wrong_with_one_is_its_own(

@@ -219,7 +219,10 @@ class _Part:
         return self._chains[authority]
 
     def _check_key(self, known: _Known, client: Client, spki: bytes) -> None:
-        """As `signing.check_key`, by what was looked up for all."""
+        """As `signing.check_key`, by what was looked up for all; and a folder lets nobody in again who was put out.
+
+        What lies in it was signed once, and is signed again by every run: that is nobody's decision about this one.
+        """
         owner = known.owners.get(spki)
         if owner is not None and owner != client.id:
             other = self._tx.clients.get(owner)
@@ -232,10 +235,15 @@ class _Part:
             )
         if spki in known.authority_keys:
             raise Conflict("an authority uses this key", fix="Make a new key and a new CSR", code="key_in_use")
-        for credential in known.credentials.get(spki, []):
+        held = known.credentials.get(spki, [])
+        for credential in held:
             revocation = credential.revocation
             if revocation is not None and revocation.reason is RevocationReason.keyCompromise:
                 raise compromised(revocation.at)
+        if held and held[-1].revocation is not None:
+            raise _ended(client, f"is revoked since {held[-1].revocation.at:%Y-%m-%d}", "credential_revoked")
+        if held and held[-1].superseded is not None:
+            raise _ended(client, "was renewed, for another key", "credential_superseded")
 
     def _sign(
         self, issuer: Authority, fresh: Sequence[tuple[int, Client, Request]]
@@ -266,6 +274,15 @@ class _Part:
                 "not_after": about.not_after.isoformat(),
             }
             self._audit.append(("credential.sign", subject(client), said))
+
+
+def _ended(client: Client, what: str, code: str) -> Conflict:
+    return Conflict(
+        f"the certificate for this key {what}",
+        expected="a key that has none, or whose last one has expired",
+        fix=f"Make a new key and a new CSR; or sign this one by name: mutualgate client sign {client.name} --csr FILE",
+        code=code,
+    )
 
 
 def _read(given: Given, seen: dict[str, str]) -> _Asked:
