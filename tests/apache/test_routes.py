@@ -40,8 +40,10 @@ def test_a_path_that_no_route_can_have_is_as_strict_as_its_own_rule() -> None:
 
 
 def test_a_path_that_httpd_answers_itself_is_named() -> None:
-    result = imported(vhost(*TLS, "ProxyPass /app http://h/app", *area("/other", "SSLVerifyClient require")))
-    assert "httpd answers it itself" in whys(result, "<Location /other")[0]
+    parts = (*area("/app", "LimitRequestBody 5"), *area("/other", "SSLVerifyClient require"))
+    result = imported(vhost(*TLS, "ProxyPass /app http://h/app", *parts))
+    (left,) = result.left
+    assert (left.directive, "httpd answers it itself" in left.why) == ("<Location /other>", True)
     (route,) = parse(result.toml).sites[0].routes
     assert (route.path, route.client_certificate) == ("/app", Mode.OFF)
 
@@ -97,6 +99,7 @@ def test_the_nearest_limit_of_a_body_holds_and_a_redirect_has_none() -> None:
 def test_what_a_redirect_does_otherwise_is_said(line: str, why: str) -> None:
     result = imported(vhost(*TLS, "ProxyPass /a http://h/a", *area("/p/part", "LimitRequestBody 5"), line))
     assert [why in left for left in whys(result, line)] == [True]
+    assert "status" not in why or do(result, line) == ["Nothing."]
     assert not any(left.why.startswith("what is below") for left in result.left) or "$ " in line
 
 
@@ -178,6 +181,8 @@ def test_only_addresses_in_answers_under_a_changed_path_are_left() -> None:
     (told,) = do(result, "ProxyPassReverse")
     assert "knows /app as its public path" in told
     assert "X-Forwarded-Prefix" not in told
+    whole = imported(vhost(*TLS, "ProxyPass / http://h/app", "ProxyPassReverse / http://h/app"))
+    assert "knows / as its public path" in do(whole, "ProxyPassReverse")[0]
 
 
 def test_a_service_with_a_time_of_its_own_keeps_it() -> None:
@@ -185,6 +190,7 @@ def test_a_service_with_a_time_of_its_own_keeps_it() -> None:
     found = parse(imported(vhost(*TLS, *lines)).toml)
     assert [one.timeouts.response for one in found.upstreams] == [timedelta(seconds=7)]
     assert found.gate.timeouts.response == timedelta(seconds=30)
-    other = vhost("ServerName other.example.com", *TLS[1:], "ProxyTimeout 20", *lines[1:])
+    own = ("ProxyTimeout 20", "ProxyPass /own http://h/own timeout=8", "ProxyPass / http://h/")
+    other = vhost("ServerName other.example.com", *TLS[1:], *own)
     upstreams = parse(imported(vhost(*TLS, *lines) + other).toml).upstreams
-    assert {one.timeouts.response for one in upstreams} == {timedelta(seconds=7), timedelta(seconds=20)}
+    assert {one.timeouts.response for one in upstreams} == {timedelta(seconds=time) for time in (7, 8, 20)}

@@ -281,8 +281,10 @@ def test_a_pattern_of_a_section_comes_before_those_of_the_host() -> None:
     assert str(routes(*TLS, "ProxyPass / http://h/", *section)["/app"].upstream) == "http://section:80"
     first = ("ProxyPass /app http://h/app", "ProxyPassMatch ^/app/ http://late")
     assert str(routes(*TLS, *first)["/app"].upstream) == "http://h:80"
-    nowhere = routes(*TLS, "ProxyPassMatch ^/app/ !", "ProxyPass / http://h/")
-    assert {path: bool(route.roles) for path, route in nowhere.items()} == {"/": False, "/app": True}
+    nowhere = imported(vhost(*TLS, "ProxyPassMatch ^/app/ !", "ProxyPass / http://h/"))
+    found = {route.path: bool(route.roles) for route in parse(nowhere.toml).sites[0].routes}
+    assert found == {"/": False, "/app": True}
+    assert whys(nowhere, "ProxyPassMatch")[0].startswith("httpd answers this path itself")
 
 
 def test_numbers_that_are_none_say_nothing() -> None:

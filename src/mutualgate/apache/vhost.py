@@ -247,8 +247,8 @@ class _Reader:
             case "proxypassmatch" if len(d.args) > 1:
                 self.proxy_match(d, None, host)
             case "jkmount" if d.arg(0).startswith("/"):  # Tomcat by AJP, as ProxyPass has it
-                path = d.arg(0).removesuffix("/*").removesuffix("|") or "/"
-                host.redirects.append(Target(d, path.rstrip("/") or "/", f"ajp://{d.arg(1)}"))
+                path = d.arg(0).removesuffix("/*").removesuffix("|").rstrip("/") or "/"
+                host.redirects.append(Target(d, path, f"ajp://{d.arg(1)}"))
             case "proxypassreverse":
                 host.reverses.append((d, d.arg(0)))
             case "balancermember":
