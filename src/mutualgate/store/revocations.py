@@ -14,7 +14,8 @@ from mutualgate.store.schema import authority, revocation
 from mutualgate.store.select import chunks, plain_rows
 from mutualgate.store.types import EPOCH
 
-_PLAIN = (revocation.c.serial, type_coerce(revocation.c.at, BigInteger), revocation.c.reason)
+_PLAIN = (revocation.c.serial, type_coerce(revocation.c.at, BigInteger) // 1_000_000, revocation.c.reason)
+"""Number, Unix seconds and reason."""
 
 _IS_ROOT = authority.c.kind == str(AuthorityKind.ROOT)
 """A root signs no clients, so the judge is told of none of its revocations."""
@@ -108,7 +109,7 @@ class Revocations:
             .limit(size)
         )
         while rows := plain_rows(self._connection, query if last is None else query.where(order > last)):
-            yield [(id, serial, at // 1_000_000, reason) for id, serial, at, reason in rows]
+            yield rows
             last = rows[-1][:2]
 
     def walk_of(self, authority_id: int, size: int) -> Iterator[list[tuple[bytes, int, int]]]:
@@ -116,7 +117,7 @@ class Revocations:
         last: bytes | None = None
         query = select(*_PLAIN).where(revocation.c.authority == authority_id).order_by(revocation.c.serial).limit(size)
         while rows := plain_rows(self._connection, query if last is None else query.where(revocation.c.serial > last)):
-            yield [(serial, at // 1_000_000, reason) for serial, at, reason in rows]
+            yield rows
             last = rows[-1][0]
 
     def _note(self, authority_id: int, serial: bytes) -> None:
