@@ -156,6 +156,11 @@ def test_a_path_that_becomes_another_than_the_one_above_has_its_route(inner: str
     assert {*routes(*TLS, inner, outer, "ProxyPass /z http://h/z")} == {"/a", "/a/b", "/z"}
 
 
+@pytest.mark.parametrize("line", ["ProxyPass /a http://h/", "ProxyPass /a http://h/x", "Redirect /a https://h/x"])
+def test_a_part_that_says_nothing_new_needs_no_route(line: str) -> None:
+    assert {*routes(*TLS, line, *area("/a/b", "Require all granted"), "ProxyPass /z http://h/z")} == {"/a", "/z"}
+
+
 def test_a_redirect_sends_no_fields_to_a_service() -> None:
     found = routes(*BASIC[:-1], "RequestHeader set X y", "Redirect /r https://h/", "ProxyPass /a http://h/a")
     assert [(path, bool(route.request_headers.set)) for path, route in found.items()] == [("/a", True), ("/r", False)]
