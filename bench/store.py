@@ -94,6 +94,9 @@ COMMANDS = [
     ["partner", "member", "list", "partner-0"],
     ["ca", "list"],
     ["trust", "list"],
+    ["trust", "try", "pin", "retire", "{n}"],
+    ["trust", "try", "partner", "suspend", "partner-1"],
+    ["trust", "try", "partner", "suspend", "partner-0"],
     ["expiring"],
     ["notices", "list"],
     ["audit", "list"],
@@ -265,6 +268,12 @@ def _seen(database: sqlite3.Connection, clients: int, anna: int, now: int) -> No
             )
             for id in came
         ],
+    )
+    cas = [ca for (ca,) in database.execute("SELECT subject_hash FROM anchor WHERE partner != ?", (partner,))]
+    (big,) = database.execute("SELECT subject_hash FROM anchor WHERE partner = ?", (partner,)).fetchone()
+    database.executemany(
+        "INSERT INTO seen_name (name, fingerprint) VALUES (?, ?)",
+        [(big if id in half else cas[id % len(cas)], digest("seen", id)) for id in came],
     )
     database.executemany(
         "INSERT INTO refusal (id, at, reason, detail, site, path, peer, subject, fingerprint)"

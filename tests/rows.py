@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from cryptography import x509
 from sqlalchemy import event
 
 from mutualgate.model.authority import Admits, Authority, AuthorityKind
-from mutualgate.model.certificate import CertificateFacts
+from mutualgate.model.certificate import CertificateFacts, spki_fingerprint
 from mutualgate.model.client import Client
 from mutualgate.model.credential import Credential, Origin
 from mutualgate.model.names import AuthorityName, ClientName
@@ -18,6 +19,7 @@ from mutualgate.model.partner import Anchor, AnchorState, Partner, PartnerAdmits
 from mutualgate.model.pin import Pin, PinKind
 from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.model.sighting import Sighting
+from mutualgate.reading.files import names_in
 from mutualgate.store import Store, Transaction
 
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -183,7 +185,17 @@ def see(
                     client=client,
                     not_after=not_after,
                     peer="192.0.2.9",
+                    spki=_spki(chain[0]),
+                    names=names_in(chain),
                 )
             ]
         )
     return fingerprint
+
+
+def _spki(der: bytes) -> bytes | None:
+    """As the gate keeps it: none of what is no certificate."""
+    try:
+        return spki_fingerprint(x509.load_der_x509_certificate(der))
+    except ValueError:
+        return None

@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pki
 import pytest
@@ -10,7 +11,13 @@ from commands import Run
 from installation import Installation
 from rows import see
 
+from mutualgate import snapshot
+from mutualgate.app import trust
+from mutualgate.model.names import ClientName
+from mutualgate.model.partner import PartnerAdmits
 from mutualgate.model.refusal import RefusalRecord
+from mutualgate.partners.terms import Terms
+from mutualgate.reading.files import subject_text
 
 NOW = pki.real_now()
 
@@ -132,3 +139,97 @@ def test_what_an_adopted_authority_admits_can_be_tried_and_taken_back(
 def test_a_rotation_is_final(cli: Run, which: str) -> None:
     assert cli("ca", "rotate", which).code == 0
     assert f"'ca rotate {which}' (change 1) is final" in cli("trust", "undo").err
+
+
+@pytest.fixture
+def busy(cli: Run, installed: Installation, tmp_path: Path) -> Path:
+    """A folder with certificates, and an installation to which many kinds of them were shown."""
+    acme = pki.ca("issuing", now=NOW)
+    twin = pki.ca("issuing", now=NOW)  # its name is the other's, too
+    below = pki.ca("below", parent=acme, path_length=0, now=NOW)
+    new = pki.ca("new", path_length=0, now=NOW)
+    services = installed.services()
+
+    def shown(*chain: pki.Issued, client: str | None = None, **more: Any) -> None:
+        with services.store.reading() as tx:
+            found = None if client is None else tx.clients.find(ClientName(client))
+        ders = [one.der for one in chain]
+        see(
+            services.store,
+            ders,
+            at=NOW,
+            subject=subject_text(chain[0].certificate),
+            client=None if found is None else found.id,
+            **more,
+        )
+
+    def named(ca: pki.Issued, name: str) -> pki.Issued:
+        return pki.leaf(ca, name, sans=[name], days=30, now=NOW)
+
+    for partner, ca in (("acme", acme), ("umbrella", twin)):
+        services.partners.add(partner, names=[f"dns:*.{partner}.example"], admits=PartnerAdmits.RULE)
+        anchor = services.partners.anchors.claim(partner, ca.pem, terms=Terms(depth=1)).anchor
+        services.partners.anchors.approve(partner, anchor.id, without_proof=True)
+        for name in ("a", "b"):
+            services.partners.members.add(partner, f"dns:{name}.{partner}.example")
+            shown(named(ca, f"{name}.{partner}.example"), client=f"{name}.{partner}.example")
+        shown(named(ca, f"c.{partner}.example"), client=partner)
+        shown(named(ca, "d.other.example"))
+    alone = named(below, "alone.acme.example")
+    shown(alone, reason="unknown_issuer")
+    shown(named(below, "both.acme.example"), below)
+    shown(named(new, "e.acme.example"), reason="unknown_issuer")
+    own, stranger = (pki.leaf(None, name, now=NOW) for name in ("own", "stranger"))
+    services.pins.add("a.acme.example", own.pem)
+    shown(own)
+    shown(stranger, reason="unknown_issuer")
+    with services.store.reading() as tx:
+        first = tx.credentials.of_client(1)[0]
+        certificate = tx.credentials.certificate(first.id)
+    assert certificate is not None
+    see(services.store, [certificate], at=NOW, client=first.client)
+    services.close()
+    for file, one in (("below", below), ("new", new), ("stranger", stranger)):
+        (tmp_path / f"{file}.pem").write_bytes(one.pem)
+    return tmp_path
+
+
+TRIED = {
+    "pin add first-client stranger.pem": 1,
+    "pin add first-client stranger.pem --key": 1,
+    "pin retire 1": 1,
+    "partner suspend acme": 4,
+    "partner remove acme": 5,
+    "partner admits acme listed": 2,
+    "partner ca retire acme 1 --on 2020-01-01": 5,
+    "partner ca add acme new.pem": 1,
+    "partner name add acme dns:d.other.example": 1,
+    "partner name remove acme dns:*.acme.example": 4,
+    "partner intermediate add acme below.pem": 1,
+    "partner member suspend acme dns:a.acme.example": 2,
+    "client suspend first-client": 1,
+    "client suspend a.acme.example": 2,
+    "client suspend acme": 2,
+    "client remove first-client": 1,
+    "client revoke first-client": 1,
+    "client roles a.acme.example --add x": 0,
+}
+
+
+@pytest.mark.parametrize("words", TRIED)
+def test_what_a_change_does_not_concern_need_not_be_judged(
+    cli: Run, busy: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    change = [str(busy / word) if word.endswith(".pem") else word for word in words.split()]
+
+    def tried() -> dict[str, Any]:
+        said = cli("trust", "try", *change, "--json")
+        assert said.code == 0, said.err
+        return {**said.json, "since": None, "affected": sorted(said.json["affected"], key=str)}
+
+    few = tried()
+    assert len(few["affected"]) == TRIED[words]
+    monkeypatch.setattr(trust, "FEW", 3)
+    assert tried() == few, "where it may turn out to concern more than was thought"
+    monkeypatch.setattr(snapshot, "concern", lambda *_: None)
+    assert tried() == few, "where it may concern everybody"

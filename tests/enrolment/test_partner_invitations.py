@@ -46,7 +46,7 @@ def verdict(services: Services, chain: list[bytes]) -> str:
     now = int(services.clock().timestamp())
     said = {
         judged.client_name if judged.admitted else judged.reason
-        for built in (snapshot.build(services.store, sites), snapshot.build_for(services.store, sites, chain))
+        for built in (snapshot.build(services.store, sites), snapshot.build_for(services.store, sites, [chain]))
         for judged in [Judge(built).decide(chain, now)]
     }
     assert len(said) == 1

@@ -171,9 +171,10 @@ def test_it_says_what_the_whole_says(store: Store, keys: KeyRing, authorities: A
     theirs(store, ca, chains)
 
     whole = Judge(build(store, SITES))
+    together = Judge(build_for(store, SITES, list(chains.values())))
     for name, chain in chains.items():
-        part = Judge(build_for(store, SITES, chain))
-        assert verdicts(part, chain) == verdicts(whole, chain), name
+        part = Judge(build_for(store, SITES, [chain]))
+        assert verdicts(part, chain) == verdicts(together, chain) == verdicts(whole, chain), name
     told = {verdicts(whole, chain)[1] for chain in chains.values()}
     assert told >= {None, "revoked", "client_suspended", "pin_retired", "unknown_issuer", "name_not_permitted"}
 
@@ -184,7 +185,7 @@ def test_thousands_of_adopted_authorities_are_not_asked_about_one_by_one(store: 
     def asked(many: int) -> int:
         adopted(store, many)
         with statements(store) as told:
-            list(build_for(store, SITES, chain))
+            list(build_for(store, SITES, [chain]))
         return len(told)
 
     assert asked(1) == asked(30)
@@ -221,7 +222,7 @@ def test_it_tells_of_no_other_partner(store: Store, authorities: Authorities) ->
     acme, umbrella = pki.ca("Acme Issuing"), pki.ca("Umbrella Issuing")
     with_partner(store, acme, recorded=["dns:mia.acme.example", "dns:lea.acme.example"])
     with_partner(store, umbrella, "umbrella")
-    told = mirror.of(build_for(store, SITES, pki.leaf(acme, "x", sans=["mia.acme.example"]).chain_der))
+    told = mirror.of(build_for(store, SITES, [pki.leaf(acme, "x", sans=["mia.acme.example"]).chain_der]))
     assert [one.name for one in told.partners.values()] == ["acme"]
     assert len(told.anchors) == 1
     assert [name for _, name in told.members] == ["dns:mia.acme.example"]
@@ -233,7 +234,7 @@ def test_it_tells_of_nobody_else(store: Store, keys: KeyRing, authorities: Autho
     for number in range(20):
         clients.add(f"client-{number}")
         signed = enrolment.sign(f"client-{number}", pki.csr(pki.fresh_key()))
-    told = mirror.of(build_for(store, SITES, [signed.certificate.public_bytes(Encoding.DER)]))
+    told = mirror.of(build_for(store, SITES, [[signed.certificate.public_bytes(Encoding.DER)]]))
     assert [one.name for one in told.clients.values()] == ["client-19"]
     assert len(told.credentials) == 1
     assert told.epoch == store.epoch()

@@ -1,9 +1,11 @@
+import hashlib
 import subprocess
 import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pki
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -79,6 +81,27 @@ def test_a_revocation_list_of_an_older_store_is_kept(clock: Hands, tmp_path: Pat
         assert number == CrlState(2, 8, EPOCH, EPOCH, -1)
         tx.crls.put(replace(kept, number=8))
         assert tx.crls.find(1) == replace(kept, number=8)
+    opened.close()
+
+
+def test_what_an_older_store_has_seen_is_found_by_the_names_above_it(clock: Hands, tmp_path: Path) -> None:
+    ca = pki.ca("issuing")
+    above = hashlib.sha256(ca.certificate.subject.public_bytes()).digest()
+    older = sqlite.engine(tmp_path / "older.sqlite3", create=True)
+    with older.begin() as connection:
+        migrate._upgrade(connection, "0005")
+        for number, chain in enumerate((pki.leaf(ca, "a").der + ca.der, b"\x30\x03abc", pki.leaf(None, "b").der), 1):
+            connection.exec_driver_sql(
+                "INSERT INTO seen (fingerprint, chain, site, path, first_at, last_at, count, reason, credential,"
+                " subject, peer) VALUES (?, ?, 'main', '/', 0, 0, 1, '', '', '', '')",
+                (number.to_bytes(32), chain),
+            )
+    older.dispose()
+    opened = Store.open(tmp_path / "older.sqlite3", clock)
+    with opened.reading() as tx:
+        found = tx.seen.concerned(EPOCH, [], [above], 9)
+        assert found is not None
+        assert [one.fingerprint[-1] for one in found] == [1, 2], "and what cannot be read"
     opened.close()
 
 

@@ -88,6 +88,45 @@ def test_another_owner_was_not_seen_before(store: Store) -> None:
         assert tx.seen.first_of_client(9) is None
 
 
+def test_what_a_change_concerns_is_found_by_key_certificate_and_the_names_above(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer, other = b"i" * 32, b"o" * 32
+    add(store, *(admitted(number, names=(issuer,)) for number in (1, 2)))
+    add(store, admitted(3, names=(other,), spki=b"k" * 32), sighting(4, names=(other,)), sighting(5))
+
+    def concerned(*digests: bytes, names: tuple[bytes, ...] = (), hours: int = 0, limit: int = 9) -> list[int] | None:
+        with store.reading() as tx:
+            found = tx.seen.concerned(AT + hours * HOUR, digests, names, limit)
+        return None if found is None else [one.fingerprint[-1] for one in found]
+
+    assert concerned() == [5], "whose names nobody knows"
+    assert concerned((2).to_bytes(32)) == [2, 5]
+    assert concerned(b"k" * 32) == [3, 5]
+    assert concerned(names=(issuer,)) == [1, 2, 5]
+    assert concerned(names=(issuer, other), hours=2) == [2, 3, 4, 5]
+    assert concerned(names=(issuer,), limit=3) == [1, 2, 5]
+    assert concerned(names=(issuer,), limit=2) is None
+    # It came with another chain, and then without names that can be read.
+    add(store, admitted(1, names=(other,), chain=(b"\x30\x03abd",)))
+    assert concerned(names=(issuer,)) == [2, 5]
+    add(store, admitted(2, chain=(b"\x30\x03abe",)))
+    assert concerned() == [2, 5]
+    # What is forgotten is no more in the way.
+    monkeypatch.setattr(seen, "KEPT_OF_STRANGERS", 1)
+    add(store, sighting(6, names=(other,)))
+    assert concerned(names=(other,), limit=4) == [1, 2, 3, 6]
+
+
+def test_clients_are_counted_by_whom_they_were_and_whose_they_are_by_now(store: Store) -> None:
+    add(store, admitted(1), admitted(2), admitted(3, client=8), sighting(4))
+    with store.reading() as tx:
+        assert tx.seen.counts(AT) == (4, 2)
+        assert tx.seen.counts(AT + 3 * HOUR) == (2, 1)
+        assert tx.seen.counts(AT, also=[7, 9, 9]) == (4, 3)
+        assert tx.seen.counts(AT + 3 * HOUR, also=[7, 8]) == (2, 2)
+
+
 def test_strangers_push_out_nothing_of_a_client_s(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seen, "KEPT_OF_STRANGERS", 10)
     monkeypatch.setattr(seen, "KEPT_OF_CLIENTS", 3)

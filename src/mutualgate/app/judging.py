@@ -15,4 +15,4 @@ def judge_of(services: Services, chain: Sequence[bytes] | None = None) -> Judge:
     sites = snapshot.site_records(services.read_config())
     if chain is None:
         return Judge(snapshot.build(services.store, sites))
-    return Judge(snapshot.build_for(services.store, sites, chain))
+    return Judge(snapshot.build_for(services.store, sites, [chain]))

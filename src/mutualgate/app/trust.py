@@ -1,19 +1,21 @@
 """What a change of trust would do to those who come in today, before it is made; and the way back after it was.
 
-Tries changes on a store that keeps nothing, and asks the judge about every chain that the gate has seen lately.
+Tries changes on a store that keeps nothing, and asks the judge about every chain that the gate has seen lately and that
+the change concerns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model.change import ChangeKind
+from mutualgate.model.change import Change, ChangeKind
 from mutualgate.model.names import shown
 from mutualgate.model.partner import Member, MemberState
 from mutualgate.model.sighting import Sighting
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from mutualgate.store import Store, Transaction
 
 LOOKED_BACK = timedelta(days=30)
+FEW = 200
+"""Chains that are judged by what concerns them alone; for more, it is quicker to tell the judge of everything."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,8 @@ class Affected:
 
 @dataclass(frozen=True)
 class Tried:
-    """What a change would do. `clients` came in lately; those `locked_out` would not any more, with any certificate.
+    """What a change would do. `certificates` were seen lately, those of `clients` among them; who is `locked_out` would
+    not come in any more, with any certificate.
 
     Not `whole`: there were more certificates than were to be looked at, and these are the ones that came last.
     `outside` are the clients, seen or not, whom a partner invited and may not vouch for any more.
@@ -73,7 +78,8 @@ class Trust:
     def try_(
         self, change: Callable[[Services], object], *, back: timedelta = LOOKED_BACK, most: int | None = None
     ) -> Tried:
-        """Makes `change` where nothing is kept, and judges anew what was seen since `back` ago, `most` of it.
+        """Makes `change` where nothing is kept, and judges anew what of the certificates seen since `back` ago it
+        concerns; where that may be many, `most` of them.
 
         A CA that would wait for its proof counts as proved. Raises what `change` raises.
         """
@@ -82,22 +88,44 @@ class Trust:
 
         store = self._services.store
         now = store.clock()
+        since = now - back
         sites = snapshot.site_records(self._services.config)
-        before = Judge(snapshot.build(store, sites))
+        compared = _Compared({site.name: site.hosts[0] for site in self._services.config.sites}, now)
         with store.rehearsal() as tried:
-            # What others changed meanwhile is not ours.
-            before = _brought_up(before, tried.epoch(), snapshot.delta(tried, before.epoch), tried, sites)
+            epoch = tried.epoch()
             services = self._services.rehearsing(tried)
             waiting = {claim.id for claim, _, _ in services.partners.anchors.pending()}
             change(services)
             assumed = _prove(services, waiting)
-            outside = _put_out(tried, before.epoch)
-            after = _brought_up(before, tried.epoch(), snapshot.delta(tried, before.epoch), tried, sites)
-        hosts = {site.name: site.hosts[0] for site in self._services.config.sites}
+            outside = _put_out(tried, epoch)
+            few = _compare_few(compared, store, tried, sites, since)
+            if not few:
+                following = _following(tried, epoch, sites)
+                # While it is tried, nobody else writes. It is read as it is now, but not now: others wait.
+                batches = snapshot.build(store, sites)
+                first = next(batches)
+        whole = True
+        if not few:
+            before = Judge(chain([first], batches))
+            after = following(before)
+            compared = _Compared(compared.hosts, now)
+            with store.reading() as tx:
+                seen = tx.seen.since(since)
+                compared.add(islice(seen, most), before, after)
+                whole = next(seen, None) is None
         with store.reading() as tx:
-            seen = iter(tx.seen.since(now - back))
-            found = _compared(islice(seen, most), before, after, hosts, now, now - back, assumed)
-            return replace(found, whole=next(seen, None) is None, outside=outside)
+            certificates, clients = tx.seen.counts(since, compared.came.values())
+        return Tried(
+            since=since,
+            certificates=certificates if whole else len(compared.judged),
+            clients=clients,
+            locked_out=tuple(sorted(compared.came.keys() - compared.would_come.keys())),
+            let_in=tuple(sorted(compared.would_come.keys() - compared.came.keys())),
+            affected=tuple(sorted(compared.affected, key=lambda one: one.last_at, reverse=True)),
+            assumed=tuple(assumed),
+            whole=whole,
+            outside=outside,
+        )
 
     def undo(self, id: int | None = None) -> TrustChange:
         """Takes a change back, the last one unless it is named. It is a change itself, and audited.
@@ -175,13 +203,16 @@ def _check_nobody_falls_out(
         )
 
 
-def _brought_up(judge: Judge, epoch: int, delta: bytes | None, store: Store, sites: list[SiteRecord]) -> Judge:
+def _following(tried: Store, epoch: int, sites: list[SiteRecord]) -> Callable[[Judge], Judge]:
+    """What makes the judge of `epoch` that of `tried`."""
     from mutualgate import snapshot
     from mutualgate.gate import Judge
 
+    delta = snapshot.delta(tried, epoch)
     if delta is None:  # too much to list
-        return Judge(snapshot.build(store, sites))
-    return judge if judge.epoch == epoch else judge.after(delta)
+        anew = Judge(snapshot.build(tried, sites))
+        return lambda _: anew
+    return partial(Judge.after, delta=delta)
 
 
 def _prove(services: Services, waiting: set[int]) -> list[str]:
@@ -198,50 +229,69 @@ def _prove(services: Services, waiting: set[int]) -> list[str]:
     return assumed
 
 
-def _compared(
-    seen: Iterable[Sighting],
-    before: Judge,
-    after: Judge,
-    hosts: dict[str, str],
-    now: datetime,
-    since: datetime,
-    assumed: list[str],
-) -> Tried:
-    certificates = 0
-    came, would_come = set[str](), set[str]()
-    affected = []
-    for one in seen:
-        certificates += 1
-        old, new = (_judged(judge, one, hosts, now) for judge in (before, after))
-        for verdict, names in ((old, came), (new, would_come)):
-            if verdict.admitted and verdict.client_name is not None:
-                names.add(verdict.client_name)
-        if (old.admitted, _word(old)) != (new.admitted, _word(new)):
-            affected.append(
-                Affected(
-                    subject=one.subject,
-                    fingerprint=one.fingerprint,
-                    admitted_before=old.admitted,
-                    before=_word(old),
-                    admitted_after=new.admitted,
-                    after=_word(new),
-                    detail=new.detail or "",
-                    last_at=one.last_at,
-                    peer=one.peer,
+class _Compared:
+    """What the judge says before and after."""
+
+    def __init__(self, hosts: Mapping[str, str], now: datetime) -> None:
+        self.hosts = hosts
+        self._now = now
+        self.judged = set[bytes]()
+        self.came, self.would_come = dict[str, int](), dict[str, int]()
+        self.affected: list[Affected] = []
+
+    def add(self, seen: Iterable[Sighting], before: Judge, after: Judge) -> set[int]:
+        """Judges `seen`; returns the ids of the clients as which something is judged otherwise."""
+        concerned = set[int]()
+        for one in seen:
+            self.judged.add(one.fingerprint)
+            old, new = (_judged(judge, one, self.hosts, self._now) for judge in (before, after))
+            for verdict, names in ((old, self.came), (new, self.would_come)):
+                if verdict.admitted and verdict.client_name is not None and verdict.client_id is not None:
+                    names[verdict.client_name] = verdict.client_id
+            if (old.admitted, _word(old)) != (new.admitted, _word(new)):
+                concerned |= {verdict.client_id for verdict in (old, new) if verdict.client_id is not None}
+                self.affected.append(
+                    Affected(
+                        subject=one.subject,
+                        fingerprint=one.fingerprint,
+                        admitted_before=old.admitted,
+                        before=_word(old),
+                        admitted_after=new.admitted,
+                        after=_word(new),
+                        detail=new.detail or "",
+                        last_at=one.last_at,
+                        peer=one.peer,
+                    )
                 )
-            )
-    return Tried(
-        since=since,
-        certificates=certificates,
-        clients=len(came),
-        locked_out=tuple(sorted(came - would_come)),
-        let_in=tuple(sorted(would_come - came)),
-        affected=tuple(affected),
-        assumed=tuple(assumed),
-    )
+        return concerned
 
 
-def _judged(judge: Judge, one: Sighting, hosts: dict[str, str], now: datetime) -> Verdict:
+def _compare_few(compared: _Compared, store: Store, tried: Store, sites: list[SiteRecord], since: datetime) -> bool:
+    """Judges what the change concerns, and these clients' other certificates. False if that is too much."""
+    from mutualgate import snapshot
+    from mutualgate.gate import Judge
+
+    epoch = store.epoch()
+    with store.reading() as before, tried.reading() as after:
+        changes = after.changes.since(epoch)
+        while True:
+            concern = snapshot.concern(changes, (before, after))
+            if concern is None:
+                return False
+            seen = after.seen.concerned(since, concern.digests, concern.names, FEW)
+            if seen is None:
+                return False
+            seen = [one for one in seen if one.fingerprint not in compared.judged]
+            chains = [one.chain for one in seen]
+            judges = (Judge(snapshot.build_for(state, sites, chains)) for state in (store, tried))
+            clients = compared.add(seen, *judges) if seen else ()
+            if not clients:
+                return True
+            # Who has another certificate is not locked out: what a change of these clients would concern.
+            changes = [Change(epoch, ChangeKind.CLIENT, str(id)) for id in clients]
+
+
+def _judged(judge: Judge, one: Sighting, hosts: Mapping[str, str], now: datetime) -> Verdict:
     """At the place where it was seen: an environment is a site's. Where that is gone, the certificate alone."""
     seconds = int(now.timestamp())
     host = hosts.get(one.site)

@@ -1,6 +1,6 @@
 """A certificate that was shown to the gate by somebody who holds its key."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -10,7 +10,8 @@ class Sighting:
 
     `reason` is that of the last refusal, empty where it was admitted last. `client` is whose it was when it was last
     known to be anybody's, `evidence` what that rested on (`pin 3`, `credential 7`, `partner`), `admitted_at` when it
-    first was admitted as that client's.
+    first was admitted as that client's. `names` are those of CAs above it, SHA-256 of the DER: to find it by, and not
+    read back.
     """
 
     fingerprint: bytes
@@ -28,3 +29,4 @@ class Sighting:
     subject: str = ""
     not_after: datetime | None = None
     admitted_at: datetime | None = None
+    names: tuple[bytes, ...] = field(default=(), compare=False)

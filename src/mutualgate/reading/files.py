@@ -7,7 +7,7 @@ import base64
 import binascii
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from cryptography import x509
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.utils import CryptographyDeprecationWarning
 
 from mutualgate.errors import BadInput
+from mutualgate.model.certificate import names_above
 
 UNREADABLE = (
     ValueError,
@@ -69,6 +70,15 @@ def odd_serials_allowed() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         yield
+
+
+def names_in(chain: Sequence[bytes]) -> tuple[bytes, ...]:
+    """`names_above` of a chain in DER; none where a certificate of it cannot be read."""
+    try:
+        with odd_serials_allowed():
+            return names_above([x509.load_der_x509_certificate(der) for der in chain])
+    except UNREADABLE:
+        return ()
 
 
 def pem_blocks(data: bytes, where: str) -> list[tuple[str, bytes]]:

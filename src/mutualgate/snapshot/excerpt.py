@@ -1,4 +1,4 @@
-"""What of the store a verdict about one chain can depend on: for who asks about one certificate and runs no gate.
+"""What of the store verdicts about few chains can depend on: for who asks about a certificate and runs no gate.
 
 The judge is the same; it is only not told of the others. So a question costs the same with 1 client or 1,000,000, and
 with one partner or 10,000. A test holds that the whole gives the same verdicts.
@@ -11,7 +11,7 @@ from cryptography import x509
 
 from mutualgate.errors import BadInput
 from mutualgate.model import serial
-from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.model.certificate import names_above, spki_fingerprint
 from mutualgate.model.client import ClientState
 from mutualgate.model.partner import PartnerProfile
 from mutualgate.model.pin import PinKind
@@ -40,14 +40,14 @@ from mutualgate.snapshot.records import (
 from mutualgate.store import Store, Transaction
 
 
-def build_for(store: Store, sites: Sequence[SiteRecord], chain: Sequence[bytes]) -> Iterator[bytes]:
-    """As `build`, but only what concerns `chain` (DER, leaf first).
+def build_for(store: Store, sites: Sequence[SiteRecord], chains: Sequence[Sequence[bytes]]) -> Iterator[bytes]:
+    """As `build`, but only what concerns `chains` (DER, leaf first).
 
     Authorities of ours are all there. Where a certificate cannot be read here, all is: what the judge reads in it, it
     says itself.
     """
     try:
-        shown = _Shown(chain)
+        shown = _Shown(chains)
     except (*UNREADABLE, BadInput):
         yield from build(store, sites)
         return
@@ -74,33 +74,34 @@ def build_for(store: Store, sites: Sequence[SiteRecord], chain: Sequence[bytes])
 class _Shown:
     """What the store is asked by. Raises what an unreadable certificate does."""
 
-    def __init__(self, chain: Sequence[bytes]) -> None:
-        with odd_serials_allowed():
-            certificates = [x509.load_der_x509_certificate(der) for der in chain]
-            self.serials = list(dict.fromkeys(serial.from_int(one.serial_number) for one in certificates))
-            # As the judge asks for partners: by who issued them, and by the leaf's own name, which may be a CA's.
-            names = [one.issuer for one in certificates] + [one.subject for one in certificates[:1]]
-        self.leaf = certificates[0] if certificates else None
-        self.names = list(dict.fromkeys(hashlib.sha256(name.public_bytes()).digest() for name in names))
-        self.fingerprint = hashlib.sha256(chain[0] if chain else b"").digest()
+    def __init__(self, chains: Sequence[Sequence[bytes]]) -> None:
+        serials, names = dict[bytes, None](), dict[bytes, None]()
+        self.leaves: list[x509.Certificate] = []
+        for chain in chains:
+            with odd_serials_allowed():
+                certificates = [x509.load_der_x509_certificate(der) for der in chain]
+                serials |= dict.fromkeys(serial.from_int(one.serial_number) for one in certificates)
+            names |= dict.fromkeys(names_above(certificates))
+            self.leaves += certificates[:1]
+        self.serials, self.names = list(serials), list(names)
+        self.fingerprints = list(dict.fromkeys(hashlib.sha256(chain[0]).digest() for chain in chains if chain))
+        self.spkis = list(dict.fromkeys(spki for leaf in self.leaves if (spki := _spki(leaf)) is not None))
 
 
 class _Known:
-    """What the store knows of a chain."""
+    """What the store knows of the chains."""
 
     def __init__(self, tx: Transaction, shown: _Shown) -> None:
         self._tx, self._shown = tx, shown
         self.authorities = [AuthorityRecord(*one) for part in tx.authorities.walk(BATCH_RECORDS) for one in part]
-        credential = tx.credentials.with_fingerprint(shown.fingerprint)
-        self.credentials = (
-            []
-            if credential is None
-            else [CredentialRecord(credential.fingerprint, credential.id, credential.client, credential.authority)]
-        )
-        found = [tx.pins.with_digest(PinKind.CERTIFICATE, shown.fingerprint)]
-        spki = _spki(shown.leaf)
-        if spki is not None:
-            found.append(tx.pins.with_digest(PinKind.KEY, spki))
+        credentials = (tx.credentials.with_fingerprint(one) for one in shown.fingerprints)
+        self.credentials = [
+            CredentialRecord(one.fingerprint, one.id, one.client, one.authority)
+            for one in credentials
+            if one is not None
+        ]
+        found = [tx.pins.with_digest(PinKind.CERTIFICATE, one) for one in shown.fingerprints]
+        found += [tx.pins.with_digest(PinKind.KEY, one) for one in shown.spkis]
         self.pins = [PinRecord(*one) for one in tx.pins.plain([pin.id for pin in found if pin is not None])]
         gone = self._gone()
         self.credentials = [one for one in self.credentials if one.client not in gone]
@@ -118,17 +119,17 @@ class _Known:
             yield [client_record(one, out) for one in some.values() if one.state is not ClientState.GONE]
 
     def revocations(self) -> list[RevocationRecord]:
-        """Those of the chain's numbers, by whichever authority of ours."""
+        """Those of the chains' numbers, by whichever authority of ours."""
         return [revocation_record(one) for one in self._tx.revocations.of_serials(self._shown.serials)]
 
     def _names(self) -> list[tuple[int, str]]:
-        """As whom the leaf may be recorded, inside which partner."""
-        leaf = self._shown.leaf
-        if leaf is None:
-            return []
-        called = {profile: name_of(leaf, profile) for profile in PartnerProfile}
-        names = ((one.id, called[PartnerProfile(one.profile)]) for one in self.partners)
-        return [(id, name) for id, name in names if name is not None]
+        """As whom a leaf may be recorded, inside which partner."""
+        found: list[tuple[int, str]] = []
+        for leaf in self._shown.leaves:
+            called = {profile: name_of(leaf, profile) for profile in PartnerProfile}
+            names = ((one.id, called[PartnerProfile(one.profile)]) for one in self.partners)
+            found += [(id, name) for id, name in names if name is not None]
+        return list(dict.fromkeys(found))
 
     def _owners(self) -> set[int]:
         return {one.client for one in self.credentials} | {one.client for one in self.pins}
@@ -138,9 +139,9 @@ class _Known:
         return {id for id, one in owners.items() if one.state is ClientState.GONE}
 
 
-def _spki(leaf: x509.Certificate | None) -> bytes | None:
+def _spki(leaf: x509.Certificate) -> bytes | None:
     """`None` for a key that cannot be read here: nobody could have pinned it."""
     try:
-        return None if leaf is None else spki_fingerprint(leaf)
+        return spki_fingerprint(leaf)
     except (*UNREADABLE, BadInput):
         return None

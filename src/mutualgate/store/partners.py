@@ -224,6 +224,17 @@ class Partners:
                 found |= set(self._connection.execute(query).scalars())
         return sorted(found)
 
+    def names_above(self, partner_ids: Iterable[int]) -> frozenset[bytes]:
+        """The subject names (SHA-256 of the DER) of these partners' CAs, whatever their state, and intermediates."""
+        found = frozenset[bytes]()
+        for part in chunks(partner_ids):
+            for query in (
+                select(anchor.c.subject_hash).where(anchor.c.partner.in_(part)),
+                select(intermediate.c.subject_hash).where(intermediate.c.partner.in_(part)),
+            ):
+                found |= frozenset(self._connection.execute(query).scalars())
+        return found
+
     def _plain_partners(self, which: Any) -> list[PlainPartner]:
         there = and_(which, partner.c.name_key.is_not(None))
         rows = self._connection.execute(

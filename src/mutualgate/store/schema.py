@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from mutualgate.store.types import Id, Moment
 
-VERSIONS = ("0001", "0002", "0003", "0004", "0005")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """The versions that this program knows, oldest first: the revisions in `migrations/versions`."""
 
 metadata = MetaData(
@@ -443,7 +443,7 @@ seen = Table(
     Column("site", String(255), nullable=False),
     Column("path", Text, nullable=False),
     Column("first_at", Moment, nullable=False),
-    Column("last_at", Moment, nullable=False, index=True),
+    Column("last_at", Moment, nullable=False),
     Column("count", Integer, nullable=False),
     # When it was first admitted as this client's.
     Column("admitted_at", Moment),
@@ -454,6 +454,16 @@ seen = Table(
     Column("subject", Text, nullable=False),
     Column("not_after", Moment, index=True),
     Column("peer", String(64), nullable=False),
+    Index("ix_seen_last_at", "last_at", "client"),
+)
+
+# The names of CAs above what was seen, SHA-256 of the DER; empty for a chain in which none can be read.
+seen_name = Table(
+    "seen_name",
+    metadata,
+    Column("name", LargeBinary(32), primary_key=True),
+    Column("fingerprint", LargeBinary(32), primary_key=True, index=True),
+    sqlite_with_rowid=False,
 )
 
 # Where revocation is asked: only what was approved is fetched.

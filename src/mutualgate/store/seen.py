@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_, select, update
 
 from mutualgate.model.sighting import Sighting
-from mutualgate.store.schema import member, seen
+from mutualgate.store.schema import member, seen, seen_name
 from mutualgate.store.select import chunks
 
 KEPT_OF_CLIENTS = 80_000
@@ -16,6 +16,9 @@ KEPT_OF_STRANGERS = 20_000
 
 _SHORT, _LONG = 255, 1_000
 """Characters kept of texts that strangers choose."""
+
+UNKNOWN_NAME = b""
+"""Above a chain in which no name can be read: it may concern everybody."""
 
 
 class Seen:
@@ -31,11 +34,15 @@ class Seen:
             before = self.find(one.fingerprint)
             if before is None:
                 self._connection.execute(insert(seen), {"fingerprint": one.fingerprint, **_values(one)})
+                self._add_names(one)
                 strangers |= one.client is None
                 clients |= one.client is not None
             else:
                 after = _values(_together(before, one))
                 self._connection.execute(update(seen).where(seen.c.fingerprint == one.fingerprint).values(**after))
+                if one.chain and one.chain != before.chain:
+                    self._connection.execute(delete(seen_name).where(seen_name.c.fingerprint == one.fingerprint))
+                    self._add_names(one)
                 clients |= before.client is None and one.client is not None
         if strangers:
             self._forget(seen.c.client.is_(None), KEPT_OF_STRANGERS)
@@ -52,6 +59,41 @@ class Seen:
         query = select(seen).where(seen.c.last_at >= at).order_by(seen.c.last_at.desc())
         for row in self._connection.execute(query):
             yield _sighting(row)
+
+    def counts(self, since: datetime, also: Iterable[int] = ()) -> tuple[int, int]:
+        """How many were shown since then, and of how many clients they were, `also` of these, whose they are by now."""
+        lately = seen.c.last_at >= since
+        query = select(func.count(), func.count(seen.c.client.distinct())).where(lately)
+        certificates, clients = self._connection.execute(query).one()
+        for part in chunks(set(also)):
+            known = select(seen.c.client).distinct().where(seen.c.client.in_(part), lately)
+            clients += len(part) - len(self._connection.execute(known).all())
+        return int(certificates), int(clients)
+
+    def concerned(
+        self, since: datetime, digests: Iterable[bytes], names: Iterable[bytes], limit: int
+    ) -> list[Sighting] | None:
+        """Those that were shown since then, by the SHA-256 of the certificate or of its key, or by a name above it, and
+        all those whose names are not known. `None` for more than `limit` of them, whenever they were shown."""
+        wanted = set[bytes]()
+        for column, values in (
+            (seen.c.fingerprint, list(digests)),
+            (seen.c.spki, list(digests)),
+            (seen_name.c.name, [*names, UNKNOWN_NAME]),
+        ):
+            found = column.table.c.fingerprint
+            for part in chunks(values):
+                query = select(found).where(column.in_(part)).limit(limit + 1)
+                wanted |= set(self._connection.execute(query).scalars())
+                if len(wanted) > limit:
+                    return None
+        query = select(seen).where(seen.c.last_at >= since)
+        rows = [
+            row
+            for part in chunks(sorted(wanted))
+            for row in self._connection.execute(query.where(seen.c.fingerprint.in_(part)))
+        ]
+        return [_sighting(row) for row in rows]
 
     def vouched(self, since: datetime, reasons: Iterable[str], limit: int) -> list[Sighting]:
         """At most so many that were shown since then, the oldest first: under a partner's CA, or refused for one of
@@ -79,6 +121,10 @@ class Seen:
         found: datetime | None = self._connection.execute(query).scalar_one_or_none()
         return found
 
+    def _add_names(self, one: Sighting) -> None:
+        rows = [{"name": name, "fingerprint": one.fingerprint} for name in one.names or (UNKNOWN_NAME,)]
+        self._connection.execute(insert(seen_name), rows)
+
     def _forget(self, which: Any, kept: int) -> None:
         number = self._connection.execute(select(func.count()).select_from(seen).where(which)).scalar_one()
         if number <= kept:
@@ -87,6 +133,7 @@ class Seen:
         doomed = self._connection.execute(oldest.limit(number - kept)).scalars().all()
         for part in chunks(doomed):
             self._connection.execute(delete(seen).where(seen.c.fingerprint.in_(part)))
+            self._connection.execute(delete(seen_name).where(seen_name.c.fingerprint.in_(part)))
 
 
 def _together(before: Sighting, now: Sighting) -> Sighting:
