@@ -228,7 +228,11 @@ def test_who_is_outside_the_rules_is_out_until_a_rule_permits_the_name(services:
     assert states["dns:later.acme.example"] == "outside"
     services.trust.undo()
     assert verdicts()[0] == "client_suspended"
-    services.trust.undo()
+    assert [services.trust.undo().what for _ in range(3)] == [
+        "client resume api.acme.example",
+        "client suspend api.acme.example",
+        "partner name remove acme dns:*.acme.example",
+    ]
     assert verdicts() == ["api.acme.example", "anna@acme.example", "olga"]
     services.invitation_use.open(waiting, peer=PEER)
 
