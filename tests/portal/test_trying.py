@@ -8,7 +8,7 @@ import pytest
 from portal.asking import Answer, admitted, ask
 from rows import see
 
-from mutualgate.app import Services
+from mutualgate.app import Services, trust
 from mutualgate.model.partner import PartnerAdmits
 from mutualgate.portal import trying
 
@@ -73,7 +73,7 @@ def test_the_page_that_asks_says_what_it_would_do(
     before = services.store.epoch()
     page = get(portal, path) if form is None else post(portal, path, **form)
     assert page.status == 200
-    assert "Judged anew: 4 certificates seen since" in page.words
+    assert "Judged anew: what it concerns of 4 certificates seen since" in page.words
     assert says in page.words
     assert services.store.epoch() == before
 
@@ -150,6 +150,7 @@ def test_what_is_long_is_paged_and_bounded(
     second = post(portal, "/partners/acme/names", names="dns:d.other.example", page="1")
     assert "The certificate that would be judged otherwise" in second.words
     monkeypatch.setattr(trying, "MOST_TRIED", 6)
+    monkeypatch.setattr(trust, "FEW", 6)
     some = get(portal, "/partners/acme/cas/1/retire")
     assert "Judged anew: the 6 that came last of the certificates seen since" in some.words
     assert "The 6 certificates" in some.words
