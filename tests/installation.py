@@ -11,7 +11,7 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
 
 from mutualgate.app import Folder, Services
-from mutualgate.app.setup import set_up
+from mutualgate.app.setup import first_client, set_up
 
 PASSPHRASE = {"MUTUALGATE_PASSPHRASE": "a passphrase for tests"}
 
@@ -78,7 +78,8 @@ def make(path: Path) -> Installation:
     folder.config.write_text(CONFIG)
     services = Services(folder, environment={})
     try:
-        first = set_up(services)
+        set_up(services)
+        first = first_client(services)
     finally:
         services.close()
     assert first is not None

@@ -81,6 +81,14 @@ def test_wrong_use_is_told_where_help_is(words: tuple[str, ...], bare: Run) -> N
     assert "mutualgate" in said.err + said.out
 
 
+@pytest.mark.parametrize("words", [(), ("client",), ("partner", "ca")])
+def test_a_group_alone_says_what_it_has(words: tuple[str, ...], bare: Run) -> None:
+    said = bare(*words)
+    assert said.code == 2
+    assert said.out == bare(*words, "--help").out
+    assert said.err == ""
+
+
 @pytest.mark.parametrize(
     ("words", "see"),
     [

@@ -171,6 +171,11 @@ def test_an_address_in_use_is_named_with_what_to_do(flag: str, tmp_path: Path) -
     assert "Address already in use" in said.stderr
     assert flag in said.stderr
     assert len(said.stderr.splitlines()) == 1
+    with up(tmp_path, *quiet(free_port())) as gate:  # nobody was told the password of a first client yet
+        text = gate.until(gate.out, "mutualgate invite partner-7")
+        (command,) = [line for line in text.splitlines() if line.startswith("  curl ")]
+        done = subprocess.run(["bash", "-c", f"{command} -sS"], cwd=tmp_path, capture_output=True, text=True)
+        assert "Hello, first-client." in done.stdout
 
 
 def test_a_passphrase_that_does_not_fit_is_one_sentence(tmp_path: Path) -> None:

@@ -31,17 +31,31 @@ class FirstClient:
     password: str = field(repr=False)
 
 
-def set_up(services: Services) -> FirstClient | None:
-    """Makes what is missing; the first client only together with the authorities.
+def set_up(services: Services) -> None:
+    """Makes what is missing before a gate can open.
 
     Steps that an earlier, interrupted call has done are left as they are. Raises `BadInput` where files cannot be made.
     """
     hierarchy = services.authorities.hierarchy()
-    fresh = hierarchy is None
     if hierarchy is None:
         hierarchy = services.authorities.create(services.config.authority.organisation)
     write_root(services, hierarchy)
-    return _first_client(services) if fresh else None
+
+
+def first_client(services: Services) -> FirstClient | None:
+    """Makes a client to try the gate with, where there never was one.
+
+    Once the gate is open, because the password is told then or never. Raises `BadInput` where its file cannot be made.
+    """
+    with services.store.reading() as tx:
+        if any(tx.clients.counts().values()):
+            return None
+    client = services.clients.add(FIRST_CLIENT)
+    made = services.enrolment.make_p12(str(client.name))
+    path = services.folder.clients / f"{FIRST_CLIENT}.p12"
+    path.unlink(missing_ok=True)
+    create_private_file(path, made.data)
+    return FirstClient(str(client.name), path, made.password)
 
 
 def write_root(services: Services, hierarchy: "Hierarchy") -> None:
@@ -65,12 +79,3 @@ def machine_hosts(more: Sequence[str]) -> list[str]:
     name = socket.gethostname().lower()
     own = [name] if _HOST_NAME.fullmatch(name) else []
     return list(dict.fromkeys([*more, "localhost", "127.0.0.1", "::1", *own]))
-
-
-def _first_client(services: Services) -> FirstClient:
-    client = services.clients.add(FIRST_CLIENT)
-    made = services.enrolment.make_p12(str(client.name))
-    path = services.folder.clients / f"{FIRST_CLIENT}.p12"
-    path.unlink(missing_ok=True)
-    create_private_file(path, made.data)
-    return FirstClient(str(client.name), path, made.password)

@@ -38,6 +38,7 @@ def attempt(words: list[str]) -> int:
     """As `run`. Raises `BrokenPipeError` where nobody reads what the command says; it has done its work then."""
     import typer
     import typer.exceptions
+    from typer.core import TyperGroup
 
     from mutualgate.cli import output
     from mutualgate.cli.commands import app
@@ -56,7 +57,10 @@ def attempt(words: list[str]) -> int:
     except MutualgateError as error:
         return output.fail(error, as_json)
     except typer.exceptions.TyperException as error:
-        named, _ = found(app, words)
+        named, command = found(app, words)
+        if named == words and isinstance(command, TyperGroup):
+            output.emit({}, error.format_message(), as_json)  # a group alone: what it has
+            return output.WRONG_USE
         return output.misused(error.format_message(), " ".join(["mutualgate", *named, "--help"]), as_json)
     except typer.Exit as ended:
         return ended.exit_code

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mutualgate.app.given import Given
     from mutualgate.app.handover import Predecessor
     from mutualgate.app.runner import Runner
-    from mutualgate.app.setup import FirstClient
     from mutualgate.config import Config, Upstream
 
 log = logging.getLogger("mutualgate")
@@ -99,10 +98,10 @@ def up(
                 folder.forget_sockets()
             # First runs only: later ones find the file, and flags change what it says for one run.
             write_config(folder, hosts=machine_hosts(host or ()), upstream=upstream, listen=listen or None)
-            first = set_up(services)
+            set_up(services)
 
             with folder.sockets() as sockets:
-                asyncio.run(_run(services, first, sockets, given, claim, predecessor, as_json=json))
+                asyncio.run(_run(services, sockets, given, claim, predecessor, as_json=json))
     except BaseException as error:
         if predecessor is not None:
             known = isinstance(error, MutualgateError)
@@ -114,7 +113,6 @@ def up(
 
 async def _run(
     services: "Services",
-    first: "FirstClient | None",
     sockets: Path,
     given: "list[Given]",
     claim: int,
@@ -122,10 +120,13 @@ async def _run(
     *,
     as_json: bool,
 ) -> None:
+    import asyncio
+
     from mutualgate import serving
     from mutualgate.app.given import OPS
     from mutualgate.app.runner import Runner
     from mutualgate.app.settings import BUILT_IN
+    from mutualgate.app.setup import first_client
 
     runner = Runner(services, sockets, given=given, claim=claim, predecessor=predecessor)
     if predecessor is not None:
@@ -155,6 +156,9 @@ async def _run(
                 log.info("took over from process %d", predecessor.pid)
                 return  # what was said at the start has been said
             url = opened.url_of(runner)
+            first = await asyncio.to_thread(first_client, services)
+            if first is not None:
+                await runner.sync()
             if as_json:
                 emit(opened.facts(services, runner, url, first), "", as_json, one_line=True)
             else:
