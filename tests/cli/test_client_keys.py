@@ -81,7 +81,7 @@ def test_what_cannot_be_fetched_is_kept_and_said(cli: Run, server: Publisher) ->
     server.put("/nowhere", jwks(jwk(pki.fresh_key(), d="AA")))
     said = cli("client", "keys", "fetch", "first-client")
     assert said.code == 1
-    assert "Tell the client to make a new key" in said.out
+    assert "its owner has to make a new key" in said.out
 
 
 @pytest.mark.parametrize(

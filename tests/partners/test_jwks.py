@@ -79,7 +79,7 @@ def test_who_gives_away_a_private_key_is_refused_whole(name: str, kty: str) -> N
     good = jwk(pki.fresh_key())
     with pytest.raises(BadInput) as refused:
         read_set(jwks(good, {"kty": kty, name: "c2VjcmV0"}), "the set")
-    assert refused.value.code == "private_key"
+    assert refused.value.code == "private_key_given"
     assert "c2VjcmV0" not in str(refused.value)
 
 
@@ -90,7 +90,7 @@ def test_a_private_key_beside_the_set() -> None:
     ):
         with pytest.raises(BadInput) as refused:
             read_set(data, "the set")
-        assert refused.value.code == "private_key"
+        assert refused.value.code == "private_key_given"
 
 
 @pytest.mark.parametrize(

@@ -368,7 +368,7 @@ def test_what_is_pinned_by_hand_is_known(world: World) -> None:
 def test_a_private_key_in_the_set_is_told_of_and_nothing_is_taken(world: World) -> None:
     world.publish(jwk(pki.fresh_key()), jwk(pki.fresh_key(), d="AA"))
     taken = world.watch(timedelta(0))
-    assert "publishes a private or symmetric key" in str(taken.problem)
+    assert "holds a private or symmetric key" in str(taken.problem)
     assert world.states() == []
     ((_, notice),) = world.notices
     assert notice.subject == "anna published a private key"

@@ -21,6 +21,7 @@ from mutualgate.reading.files import (
     holds_private_key,
     name_text,
     pem_blocks,
+    private_key_given,
     shown,
     subject_text,
 )
@@ -58,7 +59,7 @@ def read_csr(data: bytes, where: str) -> Request:
     if len(data) > MAX_FILE_BYTES:
         raise BadInput("is too large for a CSR", where=where, expected=f"at most {MAX_FILE_BYTES} bytes")
     if holds_private_key(data):
-        raise _private_key(where)
+        raise private_key_given(where)
     der = _only_request(data, where)
     try:
         csr = x509.load_der_x509_csr(der)
@@ -138,20 +139,12 @@ def _wrapped(data: bytes, where: str) -> x509.CertificateSigningRequest:
     try:
         request = open_upload(data, where).request
     except BadInput as error:
-        raise (_private_key(where) if error.code == "private_key_given" else _not_a_csr(where)) from error
+        if error.code == "private_key_given":
+            raise
+        raise _not_a_csr(where) from error
     if request is None:
         raise _not_a_csr(where)
     return request
-
-
-def _private_key(where: str) -> BadInput:
-    return BadInput(
-        "holds a private key, which must never leave its owner",
-        where=where,
-        expected="a CSR alone",
-        fix="Regard that key as known to others: make a new key and a new CSR, and send only the CSR",
-        code="private_key_given",
-    )
 
 
 def _not_a_csr(where: str) -> BadInput:

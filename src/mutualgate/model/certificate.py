@@ -2,7 +2,6 @@
 
 import hashlib
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -51,15 +50,6 @@ def spki_fingerprint(holder: "x509.Certificate | x509.CertificateSigningRequest"
     except Exception as error:  # UnsupportedAlgorithm has no base of its own
         raise BadInput("the public key is of an unknown kind", expected="RSA, P-256, P-384, Ed25519") from error
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
-
-
-def names_above(chain: Sequence[x509.Certificate]) -> tuple[bytes, ...]:
-    """SHA-256 of the names, DER, by which CAs of partners are looked for above `chain`, leaf first, each once.
-
-    They are those of who issued a certificate of it, and the leaf's own, which may be a CA's.
-    """
-    names = [one.issuer for one in chain] + [one.subject for one in chain[:1]]
-    return tuple(dict.fromkeys(hashlib.sha256(name.public_bytes()).digest() for name in names))
 
 
 def parse(data: bytes, where: str | None = None) -> x509.Certificate:

@@ -23,7 +23,7 @@ from mutualgate.errors import BadInput
 from mutualgate.model.pin import PinKind
 from mutualgate.partners import material
 from mutualgate.partners.material import Material
-from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, shown
+from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, private_key_given, shown
 from mutualgate.reading.weak_keys import refuse, weakness
 
 MAX_SET_BYTES = 256 * 1024
@@ -90,13 +90,13 @@ class _Unfit(Exception):
 def read_set(data: bytes, where: str) -> ReadSet:
     """The keys of a JWK Set.
 
-    Raises `BadInput` for what is none, or too much of one, and with the code `private_key` for one that gives away a
+    Raises `BadInput` for what is none, or too much of one, and with the code `private_key_given` for one that gives away a
     private or symmetric key.
     """
     if len(data) > MAX_SET_BYTES:
         raise _bad(where, f"is longer than {MAX_SET_BYTES} bytes")
     if b"PRIVATE KEY-----" in data:
-        raise _private(where)
+        raise private_key_given(where, "a private or symmetric key")
     found = _parsed(data, where)
     if not isinstance(found, dict):
         raise _bad(where, "is no JWK Set")
@@ -144,17 +144,7 @@ def _parsed(data: bytes, where: str) -> Any:
 
 def _refuse_private(members: Mapping[str, Any], where: str) -> None:
     if not _PRIVATE.isdisjoint(members):
-        raise _private(where)
-
-
-def _private(where: str) -> BadInput:
-    return BadInput(
-        "publishes a private or symmetric key, so nothing of it is used",
-        where=where,
-        expected="public keys",
-        fix="Tell the client to make a new key, and to publish its public part alone: everybody could read this one",
-        code="private_key",
-    )
+        raise private_key_given(where, "a private or symmetric key")
 
 
 def _bad(where: str, problem: str) -> BadInput:

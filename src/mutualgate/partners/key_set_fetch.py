@@ -228,7 +228,7 @@ class KeySetFetch:
                 next_fetch=now + min(fetching.retry(wanted.failures + 1), wanted.every),
             )
             tx.key_sets.put(done)
-            if error.code == "private_key" and error.problem != wanted.error:
+            if error.code == "private_key_given" and error.problem != wanted.error:
                 audit.record(tx, now, _AUTOMATIC, "keys.private", subject(client), {"url": wanted.url})
                 says = [
                     f"{wanted.url} {error.problem}. {error.fix}.",

@@ -16,7 +16,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
 from mutualgate.errors import BadInput
-from mutualgate.reading.files import CERTIFICATE_LABELS, UNREADABLE, odd_serials_allowed, pem_blocks
+from mutualgate.reading.files import (
+    CERTIFICATE_LABELS,
+    UNREADABLE,
+    odd_serials_allowed,
+    pem_blocks,
+    private_key_given,
+)
 
 if TYPE_CHECKING:
     from asn1crypto import core, pkcs12
@@ -89,14 +95,14 @@ def wipe(data: bytearray) -> None:
 def refuse_by_look(data: bytes | bytearray, where: str) -> None:
     """Refuses what shows on the outside that it is a private key, an archive, or too much. Copies nothing."""
     if _holds_key_words(data):
-        raise _private_key(where, "a private key")
+        raise private_key_given(where)
     if len(data) > MAX_UPLOAD_BYTES:
         raise BadInput("is too large", where=where, expected=f"at most {MAX_UPLOAD_BYTES} bytes")
     if not data.strip():
         raise BadInput("is empty", where=where, expected="a certificate")
     for magic, word in _KEYSTORES.items():
         if data.startswith(magic):
-            raise _private_key(where, word)
+            raise private_key_given(where, word)
     for magic, word in _ARCHIVES.items():
         if data.startswith(magic):
             raise BadInput(
@@ -105,7 +111,7 @@ def refuse_by_look(data: bytes | bytearray, where: str) -> None:
     start = 0
     while (end := _end(data, start)) is not None:  # a key may follow a certificate in one file
         if _is_private_key(data, start):
-            raise _private_key(where, "a private key")
+            raise private_key_given(where)
         start = end
 
 
@@ -118,7 +124,7 @@ def _opened(data: bytes, where: str) -> Contents:
         if bare is None:
             raise BadInput("is no certificate", where=where, expected="a certificate in PEM, DER, PKCS#7 or PKCS#12")
         if _is_private_key(bare):
-            raise _private_key(where, "a private key")
+            raise private_key_given(where)
         data = bare
     return _from_der(data, where)
 
@@ -166,7 +172,7 @@ def _from_pem(data: bytes, where: str) -> Contents:
     for number, (label, der) in enumerate(pem_blocks(data, where), 1):
         at = f"{where}, PEM object {number}"
         if _is_private_key(der):  # whatever the label says
-            raise _private_key(where, "a private key")
+            raise private_key_given(where)
         if label in CERTIFICATE_LABELS:
             certificates.append(_certificate(der, at))
         elif label == "TRUSTED CERTIFICATE":
@@ -363,7 +369,7 @@ def _bags(pfx: "pkcs12.Pfx", where: str) -> tuple[list[bytes], bool, int]:
             contents = pkcs12.SafeContents.load(info["content"].native)
             for bag in islice(contents, MAX_CERTIFICATES + 1):
                 if bag["bag_id"].native in ("key_bag", "pkcs8_shrouded_key_bag"):
-                    raise _private_key(where, "a private key")
+                    raise private_key_given(where)
                 if bag["bag_id"].native == "cert_bag":
                     ders.append(bag["bag_value"]["cert_value"].parsed.dump())
                 elif bag["bag_id"].native != "crl_bag":
@@ -402,7 +408,7 @@ def _unlocked(data: bytes, where: str) -> list[x509.Certificate]:
             code="p12_locked",
         )
     if loaded.key is not None:
-        raise _private_key(where, "a private key")
+        raise private_key_given(where)
     found = [] if loaded.cert is None else [loaded.cert.certificate]
     found += [more.certificate for more in loaded.additional_certs]
     if not found:
@@ -433,13 +439,3 @@ def _request(der: bytes, where: str) -> x509.CertificateSigningRequest:
 
 def _crl(where: str) -> BadInput:
     return BadInput("is a list of revoked certificates (CRL)", where=where, expected="a certificate")
-
-
-def _private_key(where: str, what: str) -> BadInput:
-    return BadInput(
-        f"holds {what}, which must never leave its owner: it was not kept",
-        where=where,
-        expected="a certificate alone",
-        fix="Regard it as known to others: have its certificate revoked, make a new key, and send the certificate only",
-        code="private_key_given",
-    )

@@ -5,6 +5,7 @@ Knows files, PEM (RFC 7468) and DER by their look. Does not know what the object
 
 import base64
 import binascii
+import hashlib
 import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.utils import CryptographyDeprecationWarning
 
 from mutualgate.errors import BadInput
-from mutualgate.model.certificate import names_above
 
 UNREADABLE = (
     ValueError,
@@ -72,6 +72,15 @@ def odd_serials_allowed() -> Iterator[None]:
         yield
 
 
+def names_above(chain: Sequence[x509.Certificate]) -> tuple[bytes, ...]:
+    """SHA-256 of the names, DER, by which CAs of partners are looked for above `chain`, leaf first, each once.
+
+    They are those of who issued a certificate of it, and the leaf's own, which may be a CA's.
+    """
+    names = [one.issuer for one in chain] + [one.subject for one in chain[:1]]
+    return tuple(dict.fromkeys(hashlib.sha256(name.public_bytes()).digest() for name in names))
+
+
 def names_in(chain: Sequence[bytes]) -> tuple[bytes, ...]:
     """`names_above` of a chain in DER; none where a certificate of it cannot be read."""
     try:
@@ -123,6 +132,18 @@ def holds_private_key(data: bytes) -> bool:
         # An encrypted one says that it wants a password.
         return isinstance(error, TypeError)
     return True
+
+
+def private_key_given(where: str, what: str = "a private key") -> BadInput:
+    """The error for whoever gave one away, in whatever they sent or published."""
+    return BadInput(
+        f"holds {what}, which must never leave its owner: nothing of it was kept",
+        where=where,
+        expected="the certificate, the CSR or the public key alone",
+        fix="Regard it as known to others: its owner has to make a new key, have every certificate of the old one"
+        " revoked, and give out the public part only",
+        code="private_key_given",
+    )
 
 
 def read_certificates(data: bytes, where: str) -> list[x509.Certificate]:

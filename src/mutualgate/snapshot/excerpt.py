@@ -11,12 +11,12 @@ from cryptography import x509
 
 from mutualgate.errors import BadInput
 from mutualgate.model import serial
-from mutualgate.model.certificate import names_above, spki_fingerprint
+from mutualgate.model.certificate import spki_fingerprint
 from mutualgate.model.client import ClientState
 from mutualgate.model.partner import PartnerProfile
 from mutualgate.model.pin import PinKind
 from mutualgate.partners.names import name_of
-from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
+from mutualgate.reading.files import UNREADABLE, names_above, odd_serials_allowed
 from mutualgate.snapshot.builder import (
     BATCH_RECORDS,
     anchor_records,

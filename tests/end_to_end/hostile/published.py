@@ -126,7 +126,7 @@ def retired(scene: Scene) -> str:
     "a private key beside a good one",
     by=By.OURS,
     way=Way.JWKS,
-    expected=f"publishes a private or symmetric key, so nothing of it is used, {UNKNOWN}",
+    expected=f"holds a private or symmetric key, which must never leave its owner: nothing of it was kept, {UNKNOWN}",
 )
 def private(scene: Scene) -> str:
     one = own(scene)
