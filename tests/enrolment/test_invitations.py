@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -239,6 +240,21 @@ def test_a_second_factor_is_needed_and_locks_after_five_wrong_ones(
         use.sign(invited.token, csr(), way=Way.PAGE, peer=PEER, factor=invited.factor)
     assert locked.value.code == "invitation_locked"
     assert actions(store)[-1] == "invitation.lock"
+
+
+def test_of_many_second_factors_tried_at_once_five_are_looked_at(invitations: Invitations, use: InvitationUse) -> None:
+    invited = invitations.invite("anna", second_factor=True)
+    together = threading.Barrier(8)
+
+    def guess(number: int) -> str:
+        together.wait()
+        with pytest.raises((BadInput, Conflict)) as refused:
+            use.sign(invited.token, csr(), way=Way.PAGE, peer=f"192.0.2.{number}", factor=f"0000 000{number}")
+        return refused.value.code
+
+    with ThreadPoolExecutor(8) as pool:
+        codes = sorted(pool.map(guess, range(8)))
+    assert codes == ["invitation_locked"] * 3 + ["wrong_second_factor"] * 5
 
 
 def test_the_second_factor_lets_in_however_it_is_typed(invitations: Invitations, use: InvitationUse) -> None:

@@ -3,6 +3,7 @@
 Each use is one transaction, so that it happens once. Does not know pages; what a handshake proved, the caller says.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,6 +60,7 @@ class InvitationUse:
         self._store = store
         self._signer = Signer(keys, policy or Policy(), "system")
         self._tries = WrongTries() if tries is None else tries
+        self._one_factor = threading.Lock()
 
     def open(self, secret: str, *, peer: str) -> Opened:
         """The invitation that `secret` (a token or a short code) opens; that alone uses nothing up.
@@ -189,11 +191,17 @@ class InvitationUse:
                 expected="the code that you were told on another way",
                 code="second_factor_needed",
             )
+        with self._one_factor:  # of many that are tried at once, no more are looked at than may be wrong
+            self._try_factor(invitation.id, factor, peer)
+
+    def _try_factor(self, id: int, factor: str, peer: str) -> None:
+        now = self._store.clock()
         with self._store.reading() as tx:
-            kept = tx.invitations.factor(invitation.id)
+            invitation = by_id(tx, id).invitation
+            check_open(invitation, now, may_wait=False)
+            kept = tx.invitations.factor(id)
         if kept is not None and tokens.same(tokens.hash_factor(factor, kept[1]), kept[0]):
             return
-        now = self._store.clock()
         self._tries.wrong(peer, now)
         with self._store.transaction() as tx:
             current = tx.invitations.get(invitation.id)
