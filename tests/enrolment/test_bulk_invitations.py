@@ -1,6 +1,7 @@
 """Many invitations at once: written down first, made once."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -87,6 +88,20 @@ def test_what_cannot_be_written_down_is_not_made(bulk: BulkInvitations, invitati
     with pytest.raises(BadInput):
         list(bulk.invite(people(3), {}, paper.note))
     assert invitations.list().total == 0
+
+
+def test_of_two_runs_at_once_one_writes_down_a_link_for_each(bulk: BulkInvitations, use: InvitationUse) -> None:
+    papers = [Paper(), Paper()]
+
+    def run(paper: Paper) -> list[str]:
+        return outcomes(list(bulk.invite(people(PART), {}, paper.note)))
+
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(run, papers))
+    assert sorted(one for some in done for one in some) == ["invited"] * PART + ["there"] * PART
+    assert len(papers[0].noted) + len(papers[1].noted) == PART
+    for noted in (one for paper in papers for one in paper.noted.values()):
+        assert use.open(noted.secrets.token, peer="192.0.2.7").client.name == noted.name
 
 
 def test_a_link_that_was_written_down_is_the_one_that_opens(

@@ -84,9 +84,11 @@ def import_(
         with progress("inviting" if invite else "adding") as tell:
             if invite:
                 links = _Links(target, _base(services))
+                with services.store.transaction():  # another run may write links, and does so in one, too
+                    noted = links.read()
                 parts = bulk.invite(
                     people,
-                    links.read(),
+                    noted,
                     links.add,
                     ways=ways,
                     validity=None if valid_for is None else timedelta(days=valid_for),

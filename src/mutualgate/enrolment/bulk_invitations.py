@@ -2,6 +2,7 @@
 
 Links are kept as hashes only, so what a killed run has made could not be shown again. Therefore each part is written
 down first, by the caller, and made then: a run that finds links that were written down and not made makes just these.
+Both happen in one transaction: of two runs at once, only one writes down and makes somebody's link.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,7 +79,8 @@ class BulkInvitations:
         """Adds and invites those who are not there, in parts. Who is there already is not invited and not changed.
 
         `noted` is what earlier runs wrote down, by the key of the name; `note` writes down, durably, what is about to
-        be made. Rows with `mail` are sent their link. Raises `BadInput`, and what `note` raises.
+        be made, while nobody else writes. Rows with `mail` are sent their link. Raises `BadInput`, and what `note`
+        raises.
         """
         check_times(validity, life)
         wanted = ways_of(ways)
@@ -103,7 +105,7 @@ class BulkInvitations:
             known = set(tx.clients.find_many(one.name for one in part))
         # Slow: a second factor's hash takes 40 ms. So it is done before the transaction, and not for who is there.
         secrets: dict[str, Noted] = {}
-        new: list[Noted] = []
+        new: dict[str, Noted] = {}
         for one in part:
             key = one.name.key
             if key in known:
@@ -112,14 +114,14 @@ class BulkInvitations:
             if before is not None and now < before.expires and (before.secrets.factor is not None) == second_factor:
                 secrets[key] = before
             else:
-                secrets[key] = Noted(str(one.name), tokens.Secrets.make(second_factor), now + life)
-                new.append(secrets[key])
-        if new:
-            note(new)
+                secrets[key] = new[key] = Noted(str(one.name), tokens.Secrets.make(second_factor), now + life)
         hashes = {key: one.secrets.hashes for key, one in secrets.items()}
         with self._store.transaction() as tx:
             there = tx.clients.find_many(one.name for one in part)
             fresh = [one for one in part if one.name.key not in there and one.name.key in secrets]
+            unwritten = [new[one.name.key] for one in fresh if one.name.key in new]
+            if unwritten:
+                note(unwritten)
             clients, entries = self._add_clients(tx, fresh, now)
             rows = [
                 NewInvitation(
