@@ -65,7 +65,11 @@ def test_who_guesses_is_slowed_down(portal: "ASGIApp") -> None:
     statuses = [ask(portal, f"/join/2222-2222-{number:04}").status for number in range(60)]
     assert statuses[0] == 404
     assert statuses[-1] == 429
-    assert "too many wrong tries" in ask(portal, "/join/2222-2222-2222").words
+    for accept in (HTML, JSON, TEXT):
+        told = ask(portal, "/join/2222-2222-2222", accept=accept)
+        assert "too many wrong tries" in told.words
+        assert "Try again in 10 minutes." in told.words
+        assert told.headers["Retry-After"] == "600"
 
 
 # The invitation

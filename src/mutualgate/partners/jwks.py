@@ -90,8 +90,8 @@ class _Unfit(Exception):
 def read_set(data: bytes, where: str) -> ReadSet:
     """The keys of a JWK Set.
 
-    Raises `BadInput` for what is none, or too much of one, and with the code `private_key_given` for one that gives away a
-    private or symmetric key.
+    Raises `BadInput` for what is none, or too much of one, and with the code `private_key_given` for one that gives
+    away a private or symmetric key.
     """
     if len(data) > MAX_SET_BYTES:
         raise _bad(where, f"is longer than {MAX_SET_BYTES} bytes")

@@ -83,6 +83,8 @@ def see_other(asked: Asked, *parts: str, headers: Mapping[str, str] | None = Non
 
 def problem(asked: Asked | None, what: Problem, kind: str, headers: Mapping[str, str] | None = None) -> Response:
     """An error: RFC 9457 for programs, a page for people. Without `asked`, where there is no telling who asks."""
+    if what.retry_after:
+        headers = {"Retry-After": str(what.retry_after), **(headers or {})}
     if kind == "html" and asked is not None:
         return page(asked, "problem.html.j2", status=what.status, headers=headers, problem=what)
     if kind == "json":

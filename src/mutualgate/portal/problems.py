@@ -1,6 +1,6 @@
 """An error, as a visitor meets it: its status (RFC 9110 15), one sentence, and what to do. JSON is RFC 9457."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mutualgate.errors import BadInput, Conflict, Corrupt, MutualgateError, NotFound, Unavailable
@@ -22,13 +22,17 @@ ASK: Final = "Ask whoever invited you for a new one."
 
 @dataclass(frozen=True)
 class Problem:
-    """What is told of an error. `title` is one sentence for a person; `fix` is what to do, or empty."""
+    """What is told of an error. `title` is one sentence for a person; `fix` is what to do, or empty.
+
+    `retry_after`: seconds until it is worth trying again, or 0 where that is not known.
+    """
 
     status: int
     code: str
     title: str
     fix: str = ""
     expected: str = ""
+    retry_after: int = 0
 
     def document(self) -> dict[str, Any]:
         """RFC 9457."""
@@ -69,12 +73,7 @@ FOR_VISITORS: Final[dict[str, Problem]] = {
         Problem(410, "invitation_revoked", "This invitation was withdrawn.", ASK),
         Problem(410, "invitation_declined", "The operator declined what was handed in with this invitation.", ASK),
         Problem(410, "invitation_locked", "The second code was wrong too often, so this invitation is locked.", ASK),
-        Problem(
-            429,
-            "too_many_tries",
-            "There were too many wrong tries from your network.",
-            "Wait some minutes and try it again.",
-        ),
+        Problem(429, "too_many_tries", "There were too many wrong tries from your network."),
         Problem(
             500,
             "defect",
@@ -88,7 +87,8 @@ FOR_VISITORS: Final[dict[str, Problem]] = {
 def problem_of(error: MutualgateError) -> Problem:
     """What a visitor is told of `error`."""
     if known := FOR_VISITORS.get(error.code):
-        return known
+        wait = int(error.facts.get("seconds", 0))
+        return replace(known, fix=known.fix or _with_stop(error.fix or ""), retry_after=wait)
     status = next((number for kind, number in STATUS if isinstance(error, kind)), 500)
     if status == 500:
         return FOR_VISITORS["defect"]
