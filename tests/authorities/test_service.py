@@ -138,6 +138,15 @@ class TestServerCertificate:
         assert renewed.is_new
         assert renewed.not_after > one.not_after
 
+    def test_one_from_the_future_is_made_anew(self, authorities: Authorities, clock: Hands) -> None:
+        """A clock that was set back: every client would turn away, until the day comes."""
+        clock.move(timedelta(days=100))
+        authorities.server_certificate("main", ["localhost"])
+        clock.move(timedelta(days=-99))
+        made = authorities.server_certificate("main", ["localhost"])
+        assert made.is_new
+        assert made.certificate.not_valid_before_utc <= clock()
+
     def test_its_key_is_in_no_file_and_no_text(self, authorities: Authorities, store: Store) -> None:
         made = authorities.server_certificate("main", ["localhost"])
         assert "PRIVATE" not in repr(made)
@@ -184,6 +193,14 @@ class TestCrl:
         second = authorities.crl("issuing")
         assert second.number == first.number + 1
         assert second.next_update > first.next_update
+
+    def test_one_from_the_future_is_made_anew(self, authorities: Authorities, clock: Hands) -> None:
+        """A clock that was set back: nobody takes a list that has not begun."""
+        clock.move(timedelta(days=300))
+        first = authorities.crl("issuing")
+        clock.move(timedelta(days=-299))
+        second = authorities.crl("issuing")
+        assert (second.number, second.this_update) == (first.number + 1, clock())
 
     def test_one_past_its_next_update_is_never_served(self, authorities: Authorities, clock: Hands) -> None:
         authorities.crl("issuing")

@@ -54,6 +54,9 @@ def test_who_lost_the_licence_is_kept_out_and_stays_so(
     assert [one.identifier for one in asked.due()] == [ONE, TWO]
     assert [asked.check(one) for one in asked.due()] == [Standing.ACTIVE, Standing.ACTIVE]
     assert asked.due() == []
+    clock.move(timedelta(days=-300))
+    assert [one.identifier for one in asked.due()] == [ONE, TWO], "the clock was set back"
+    clock.move(timedelta(days=300))
     assert bank.members.list("bank") == []
     program.with_name("withdrawn").write_text(f"{TWO}\n")
     clock.move(timedelta(hours=24))
@@ -72,6 +75,20 @@ def test_who_lost_the_licence_is_kept_out_and_stays_so(
     assert [one.identifier for one in asked.due()] == [ONE]
     bank.suspend("bank")
     assert asked.due() == []
+
+
+def test_nobody_is_kept_out_without_a_word(bank: Partners, store: Store, program: Path) -> None:
+    def fails(tx: Transaction, partner: Partner, subject: str, body: str, once: str) -> None:
+        raise RuntimeError("the process ends here")
+
+    program.with_name("withdrawn").write_text(f"{TWO}\n")
+    asked = Register(store, RegisterConfig(program, timedelta(hours=24), timedelta(seconds=20)), fails)
+    with pytest.raises(RuntimeError):
+        asked.check(asked.due()[1])
+    told: list[tuple[str, str, str]] = []
+    again = register(store, program, told)
+    assert again.check(again.due()[1]) is Standing.WITHDRAWN
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Where partners' CAs are asked, as operators say; and lists from files."""
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pki
 import pytest
@@ -59,12 +59,12 @@ def test_what_a_certificate_names_waits_for_approval(
         (SourceKind.OCSP, "http://ocsp.acme.example/", SourceState.LEARNED),
     ]
     with store.reading() as tx:
-        assert tx.foreign.due_sources(NOW + timedelta(days=99), 10) == []
+        assert tx.foreign.due_sources(NOW, timedelta(days=1), 10) == []
     source = revocation.approve("acme", URL)
     assert (source.state, source.private, source.next_fetch) == (SourceState.APPROVED, False, NOW)
     assert audit.recent(store, 1)[0].action == "crl.approve"
     with store.reading() as tx:
-        assert [one.url for one in tx.foreign.due_sources(NOW, 10)] == [URL]
+        assert [one.url for one in tx.foreign.due_sources(NOW, timedelta(days=1), 10)] == [URL]
 
 
 def test_certificates_cannot_fill_the_store(
@@ -235,6 +235,23 @@ def test_a_month_of_sightings_is_looked_at_by_and_by(
     assert max(learned) <= 3
     assert {one.url for one in revocation.show("acme")[0].sources} == urls
     assert learned[-1] == 0
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_from_being_looked_at(
+    partners: Partners, revocation: PartnerRevocation, store: Store, clock: Hands, acme_ca: pki.Issued
+) -> None:
+    active(partners, acme_ca)
+    clock.move(timedelta(days=300))
+    see(store, clock, leaf(acme_ca, URL))
+    revocation.learn_from_seen()
+    clock.move(timedelta(days=-300))
+    assert PartnerRevocation(store).learn_from_seen() == 0
+    with store.reading() as tx:
+        assert datetime.fromisoformat(tx.settings.get(module.LEARNED_UNTIL) or "") < clock()
+    see(store, clock, leaf(acme_ca, "http://crl.acme.example/2.crl", name="ben"))
+    assert revocation.learn_from_seen() == 1
+    see(store, clock, leaf(acme_ca, "http://crl.acme.example/3.crl", name="cara"))
+    assert PartnerRevocation(store).learn_from_seen() == 1, "a process that begins now"
 
 
 def test_strangers_teach_nothing(

@@ -304,6 +304,29 @@ def test_a_responder_that_was_revoked_is_not_believed(world: World) -> None:
     assert "whose certificate was revoked" in str(world.step()[0].problem)
 
 
+def test_an_answer_that_was_overtaken_is_not_kept(world: World) -> None:
+    """An operator asks, too, while the gate waits for a slow answer: the newer one stands."""
+    responder = Responder(world)
+    anna = pki.leaf(world.ca, "anna")
+    number = anna.certificate.serial_number
+    world.approve(world.server.url("/ocsp"), kind=SourceKind.OCSP)
+    world.revocation.learn(world.anchor, anna.certificate)
+
+    def slow(body: bytes) -> bytes:
+        responder.status[number] = library.OCSPCertStatus.GOOD
+        old = responder.answer(body)
+        world.server.answer = responder.answer
+        responder.status[number] = library.OCSPCertStatus.REVOKED
+        world.clock.move(timedelta(minutes=1))
+        assert [one.problem for one in world.fetch.ask(world.anchor.id)] == [None]
+        return old
+
+    world.server.answer = slow
+    world.step()
+    assert world.revoked(number)
+    assert world.revocation.show("acme")[0].answers == {OcspStatus.REVOKED: 1}
+
+
 def test_an_answer_that_goes_back_is_refused(world: World) -> None:
     responder = Responder(world)
     anna = pki.leaf(world.ca, "anna")

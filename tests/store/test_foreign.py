@@ -34,12 +34,13 @@ def test_sources_are_kept_and_due(store: Store) -> None:
         ca = anchor(tx)
         learned = tx.foreign.add_source(ca.id, SourceKind.CRL, "http://a/", SourceState.LEARNED, False, AT)
         approved = tx.foreign.add_source(ca.id, SourceKind.CRL, "http://b/", SourceState.APPROVED, True, AT)
-        assert tx.foreign.due_sources(AT + DAY, 10) == [approved], "what was only learned is never due"
+        assert tx.foreign.due_sources(AT + DAY, DAY, 10) == [approved], "what was only learned is never due"
         later = replace(
             approved, next_fetch=AT + DAY, failures=2, error="no answer", etag='"x"', modified="Mon", fetched=AT
         )
         tx.foreign.set_source(later)
-        assert tx.foreign.due_sources(AT, 10) == []
+        assert tx.foreign.due_sources(AT, DAY, 10) == []
+        assert tx.foreign.due_sources(AT - DAY, DAY, 10) == [later], "the clock was set back"
         assert tx.foreign.source(approved.id) == tx.foreign.source_at(ca.id, "http://b/") == later
         assert tx.foreign.sources_of(ca.id) == [learned, later]
         assert tx.foreign.sources(SourceKind.OCSP) == []
@@ -108,12 +109,14 @@ def test_answers_become_lists_of_one_certificate(store: Store) -> None:
         assert tx.foreign.want(ca.id, b"\xab", AT, AT + 9 * DAY)
         assert not tx.foreign.want(ca.id, b"\xab", AT, AT + 9 * DAY)
         assert tx.foreign.want(ca.id, b"\xcd", AT, AT + 5 * DAY)
-        assert tx.foreign.anchors_to_ask(AT, 10) == [ca.id]
-        wanted, _ = tx.foreign.due_answers(ca.id, AT, 10)
+        assert tx.foreign.anchors_to_ask(AT, DAY, 10) == [ca.id]
+        wanted, _ = tx.foreign.due_answers(ca.id, AT, DAY, 10)
         assert wanted.status is OcspStatus.WANTED
         tx.foreign.put_answer(
             replace(wanted, status=OcspStatus.GOOD, this_update=AT, next_update=AT + DAY, next_ask=AT + DAY)
         )
+        assert [one.serial for one in tx.foreign.due_answers(ca.id, AT, DAY, 10)] == [b"\xcd"]
+        assert [one.serial for one in tx.foreign.due_answers(ca.id, AT - DAY, DAY, 10)] == [b"\xab"], "set back"
         tx.foreign.put_list(crl(ca))
         assert tx.foreign.plain_lists([ca.id, 99]) == {
             ca.id: [("", SECONDS, SECONDS + 86_400), ("ocsp:ab", SECONDS, SECONDS + 86_400)]

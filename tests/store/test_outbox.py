@@ -17,16 +17,17 @@ def test_the_one_that_waited_longest_is_due(store: Store) -> None:
         early = tx.outbox.add(HOOK, "a@b", "early", "text", None, AT)
         assert late is not None
         assert early is not None
-        assert tx.outbox.due(AT - HOUR) is None
-        due = tx.outbox.due(AT + HOUR)
+        assert tx.outbox.due(AT - HOUR, 9 * HOUR) is None
+        due = tx.outbox.due(AT + HOUR, HOUR)
         assert due is not None
         assert due.id == early
-        without = tx.outbox.due(AT + HOUR, [HOOK])
+        without = tx.outbox.due(AT + HOUR, HOUR, [HOOK])
         assert without is not None
         assert without.id == late
-        assert tx.outbox.due(AT, [HOOK]) is None
+        assert tx.outbox.due(AT, HOUR, [HOOK]) is None
         tx.outbox.try_(early, AT + 2 * HOUR)
-        assert tx.outbox.due(AT) is None
+        assert tx.outbox.due(AT, 2 * HOUR) is None
+        assert tx.outbox.due(AT - HOUR, HOUR) is not None, "the clock was set back"
 
 
 def test_a_letter_and_its_states(store: Store) -> None:

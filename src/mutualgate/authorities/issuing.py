@@ -75,9 +75,10 @@ def chain_of(tx: Transaction, authority: Authority) -> list[x509.Certificate]:
 
 
 def is_worn(certificate: x509.Certificate, now: datetime) -> bool:
-    """Whether two thirds of its life are over, so that the next one is due."""
+    """Whether two thirds of its life are over, so that the next one is due; or it has not begun, because the clock was
+    set back since."""
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    return now >= end - (end - begin) / 3
+    return not begin <= now < end - (end - begin) / 3
 
 
 def find(tx: Transaction, name: str) -> Authority:

@@ -32,7 +32,7 @@ class Due:
     large: bool
     """Whether that takes long."""
     aged: bool
-    """Whether half of its life is over, or there is none: it is not due for a revocation alone."""
+    """Whether half of its life is over, or it has not begun, or there is none: it is not due for a revocation alone."""
 
 
 def current(store: Store, keys: KeyRing, policy: Policy, authority: Authority) -> StoredCrl:
@@ -68,7 +68,8 @@ def current(store: Store, keys: KeyRing, policy: Policy, authority: Authority) -
 def due(tx: Transaction, authority: Authority, now: datetime) -> Due | None:
     """Whether a new list has to be made."""
     state = tx.crls.state(authority.id)
-    aged = state is None or now >= state.half_life
+    # One from the future is nobody's current list: the clock was set back since.
+    aged = state is None or not state.this_update <= now < state.half_life
     if state is not None and not aged and not is_behind(tx, state):
         return None
     return Due(authority, tx.revocations.more_than(authority.id, LARGE), aged)

@@ -60,12 +60,12 @@ class Sender:
 
     def _take(self) -> Letter | None:
         now = self._store.clock()
-        resting = [kind for kind, (until, _) in self._rests.items() if now < until]
+        resting = [kind for kind, (until, _) in self._rests.items() if now < until <= now + LONGEST_PAUSE]
         with self._store.reading() as tx:
-            if tx.outbox.due(now, resting) is None:
+            if tx.outbox.due(now, LONGEST_PAUSE, resting) is None:
                 return None
         with self._store.transaction() as tx:
-            letter = tx.outbox.due(now, resting)
+            letter = tx.outbox.due(now, LONGEST_PAUSE, resting)
             if letter is not None:
                 tx.outbox.try_(letter.id, now + pause(letter.tries))
             return letter

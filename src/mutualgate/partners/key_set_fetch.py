@@ -23,7 +23,7 @@ from mutualgate.model.pin import PinKind, PinState
 from mutualgate.partners import fetching, pins
 from mutualgate.partners.addresses import read_location
 from mutualgate.partners.jwks import MAX_SET_BYTES, Published, ReadSet, read_set
-from mutualgate.partners.key_sets import accept, find_set
+from mutualgate.partners.key_sets import LONGEST_EVERY, accept, find_set
 from mutualgate.store import Store, Transaction
 
 log = logging.getLogger("mutualgate")
@@ -77,7 +77,7 @@ class KeySetFetch:
     def due(self) -> Sequence[KeySet]:
         """Those that are to be fetched now, at most as many as are fetched side by side."""
         with self._store.reading() as tx:
-            return tx.key_sets.due(self._store.clock(), AT_ONCE)
+            return tx.key_sets.due(self._store.clock(), LONGEST_EVERY, AT_ONCE)
 
     def now(self, name: str) -> Taken:
         """Fetches a client's set, due or not. Raises `NotFound`, and `Conflict` for a client that is suspended."""

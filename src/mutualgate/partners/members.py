@@ -97,25 +97,29 @@ class Members:
 
     def suspend(self, partner: str, name: str) -> MemberView:
         """Keeps one out for now, whatever the partner admits. Raises `NotFound`, `Conflict`."""
-        now = self._store.clock()
         with self._store.transaction() as tx:
-            owner, member = self._find(tx, partner, name)
-            watch = tx.trust.watch()
-            if member.client is None:
-                watch.changes("member", owner.id, member.name)
-                one = self._new_client(tx, now, owner, member.name, owner.roles)
-                watch.adds("client", one.id)
-                member = replace(member, client=one.id, state=MemberState.ACTIVE)
-                tx.members.put(member)
-            else:
-                one = _client(tx, member.client)
-                watch.changes("client", one.id)
-            if one.state is ClientState.SUSPENDED:
-                raise Conflict(f"{shown(name)} is suspended already", code="same_state")
-            tx.clients.set_state(one.id, ClientState.SUSPENDED)
-            one = replace(one, state=ClientState.SUSPENDED)
-            self._audit(tx, now, "member.suspend", owner, member, one)
-            tx.trust.record(now, self._by, f"partner member suspend {owner.name} {member.name}", watch)
+            return self.keep_out(tx, partner, name)
+
+    def keep_out(self, tx: Transaction, partner: str, name: str) -> MemberView:
+        """As `suspend`, in the caller's transaction."""
+        now = self._store.clock()
+        owner, member = self._find(tx, partner, name)
+        watch = tx.trust.watch()
+        if member.client is None:
+            watch.changes("member", owner.id, member.name)
+            one = self._new_client(tx, now, owner, member.name, owner.roles)
+            watch.adds("client", one.id)
+            member = replace(member, client=one.id, state=MemberState.ACTIVE)
+            tx.members.put(member)
+        else:
+            one = _client(tx, member.client)
+            watch.changes("client", one.id)
+        if one.state is ClientState.SUSPENDED:
+            raise Conflict(f"{shown(name)} is suspended already", code="same_state")
+        tx.clients.set_state(one.id, ClientState.SUSPENDED)
+        one = replace(one, state=ClientState.SUSPENDED)
+        self._audit(tx, now, "member.suspend", owner, member, one)
+        tx.trust.record(now, self._by, f"partner member suspend {owner.name} {member.name}", watch)
         return MemberView(member, one)
 
     def resume(self, partner: str, name: str) -> MemberView:

@@ -70,7 +70,8 @@ class Register:
                     if partner.profile is PartnerProfile.PSD2 and partner.state is PartnerState.ACTIVE:
                         found |= {one.name: one for one in _providers(tx, partner)}
         since = now - self.config.every
-        return [one for name, one in found.items() if self._asked.get(name, since) <= since]
+        # Asked in the future: the clock was set back since.
+        return [one for name, one in found.items() if not since < self._asked.get(name, since) <= now]
 
     def check(self, provider: Provider) -> Standing | None:
         """Asks about one, and keeps it out if its licence was withdrawn. None where the register did not say."""
@@ -93,13 +94,12 @@ class Register:
         return standing
 
     def _keep_out(self, provider: Provider, once: str) -> None:
+        """In one transaction with its letter: nobody asks the register again about who is kept out."""
         with self.store.transaction() as tx:
-            member = tx.members.get(provider.partner.id, provider.name)
-            if member is None:
+            if tx.members.get(provider.partner.id, provider.name) is None:
                 now = self.store.clock()
                 tx.members.put(Member(provider.partner.id, provider.name, None, MemberState.PENDING, now))
-        Members(self.store, "register").suspend(str(provider.partner.name), provider.name)
-        with self.store.transaction() as tx:
+            Members(self.store, "register").keep_out(tx, str(provider.partner.name), provider.name)
             body = (
                 f"The register says that the licence of {provider.identifier} was withdrawn. Its client is suspended,"
                 " and comes in again only when an operator says so:\n"

@@ -306,9 +306,10 @@ class PartnerRevocation:
             if not tx.partners.any():
                 return 0
             until = tx.settings.get(LEARNED_UNTIL) or ""
-            since = datetime.fromisoformat(until) if until else now - LOOKED_BACK
-            if self._looked is not None and self._looked[0] == until:
-                since = self._looked[1]
+            stored = datetime.fromisoformat(until) if until else None
+            since = self._looked[1] if self._looked is not None and self._looked[0] == until else stored
+            if since is None or since > now:  # never; or the clock was set back since
+                since = now - LOOKED_BACK
             shown = tx.seen.vouched(since, _VOUCHED, MOST_LOOKED)
             found = list(self._news(tx, shown))
         for anchor, certificate in found:
@@ -317,7 +318,7 @@ class PartnerRevocation:
         looked = now - LATE
         if len(shown) == MOST_LOOKED:  # more of the same moment than these, nobody stores
             looked = max(shown[-1].last_at, since + timedelta(microseconds=1))
-        if not until or found or looked - datetime.fromisoformat(until) > timedelta(minutes=1):
+        if stored is None or found or abs(looked - stored) > timedelta(minutes=1):
             with self._store.transaction() as tx:
                 tx.foreign.forget_ended(now)
                 # Unless an operator said meanwhile that all are to be looked at.

@@ -32,7 +32,6 @@ LONGEST = timedelta(hours=24)
 AT_ONCE = 4
 """Fetches side by side: one slow server does not hold up the others."""
 QUESTIONS_AT_ONCE = 50
-_AGAIN_LATER = timedelta(days=1)
 _EVER = timedelta(days=3650)
 
 
@@ -58,13 +57,13 @@ class RevocationFetch:
     def due(self) -> list[RevocationSource]:
         """Lists that are to be fetched now, at most as many as are fetched side by side."""
         with self._store.reading() as tx:
-            found = tx.foreign.due_sources(self._store.clock(), 4 * AT_ONCE)
+            found = tx.foreign.due_sources(self._store.clock(), LONGEST, 4 * AT_ONCE)
         return [one for one in found if one.kind is SourceKind.CRL][:AT_ONCE]
 
     def due_to_ask(self) -> list[int]:
         """CAs whose responder is to be asked now."""
         with self._store.reading() as tx:
-            return tx.foreign.anchors_to_ask(self._store.clock(), AT_ONCE)
+            return tx.foreign.anchors_to_ask(self._store.clock(), LONGEST, AT_ONCE)
 
     def fetch_all(self, name: str) -> list[Outcome]:
         """Fetches every approved list of a partner now, due or not, and asks its responders. Raises `NotFound`."""
@@ -97,7 +96,7 @@ class RevocationFetch:
             return Outcome(source, problem="it is not approved")
         now = self._store.clock()
         if not _counts(anchor, partner, now):
-            later = replace(source, next_fetch=now + _AGAIN_LATER)
+            later = replace(source, next_fetch=now + LONGEST)
             self._keep(later)
             return Outcome(later, problem="its CA does not count")
         with self._lock:
@@ -137,7 +136,7 @@ class RevocationFetch:
             anchor = tx.anchors.get(anchor_id)
             partner = None if anchor is None else tx.partners.get(anchor.partner)
             until = now + _EVER if all_of_them else now
-            due = tx.foreign.due_answers(anchor_id, until, QUESTIONS_AT_ONCE)
+            due = tx.foreign.due_answers(anchor_id, until, LONGEST, QUESTIONS_AT_ONCE)
             sources = [
                 one
                 for one in tx.foreign.sources_of(anchor_id)
@@ -146,14 +145,14 @@ class RevocationFetch:
         if anchor is None or partner is None or not due:
             return []
         if not sources or not _counts(anchor, partner, now):
-            self._answered(anchor, [(replace(one, next_ask=now + _AGAIN_LATER), None) for one in due])
+            self._answered(anchor, [(one, replace(one, next_ask=now + LONGEST), None) for one in due])
             return []
         source = min(sources, key=lambda one: (one.failures, one.id))
-        results: list[tuple[OcspAnswer, Answer | None]] = []
+        results: list[tuple[OcspAnswer, OcspAnswer, Answer | None]] = []
         problem = None
         for one in due:
             answer, problem = self._ask(anchor, source, one)
-            results.append((self._after(one, answer, problem), answer))
+            results.append((one, self._after(one, answer, problem), answer))
             if problem is not None and answer is None:
                 break  # the responder is away, or answers badly: the others wait with this one
         self._answered(anchor, results)
@@ -204,14 +203,14 @@ class RevocationFetch:
             "",
         )
 
-    def _answered(self, anchor: Anchor, results: Sequence[tuple[OcspAnswer, Answer | None]]) -> None:
+    def _answered(self, anchor: Anchor, results: Sequence[tuple[OcspAnswer, OcspAnswer, Answer | None]]) -> None:
+        """Keeps what came of each that was asked about, as it was and as it is now."""
         now = self._store.clock()
         with self._store.transaction() as tx:
             told = False
-            for kept, answer in results:
-                before = tx.foreign.answer(anchor.id, kept.serial)
-                if before is None:
-                    continue
+            for before, kept, answer in results:
+                if tx.foreign.answer(anchor.id, kept.serial) != before:
+                    continue  # somebody else has asked meanwhile, and may know better
                 tx.foreign.put_answer(kept)
                 if answer is None:
                     continue

@@ -22,7 +22,7 @@ from mutualgate.store import sqlite
 from mutualgate.store.changes import LISTED_AT_MOST, Changes
 from mutualgate.store.revocations import key
 from mutualgate.store.schema import foreign_crl, foreign_revocation, ocsp_answer, revocation_source
-from mutualgate.store.select import chunks, plain_rows
+from mutualgate.store.select import chunks, due, plain_rows
 from mutualgate.store.types import EPOCH
 
 PlainList = tuple[str, int, int]
@@ -107,9 +107,9 @@ class Foreign:
         query = select(revocation_source).order_by(revocation_source.c.id)
         return self._sources(query if kind is None else query.where(revocation_source.c.kind == str(kind)))
 
-    def due_sources(self, at: datetime, limit: int) -> list[RevocationSource]:
-        """Those that are to be fetched at `at`, the longest due first."""
-        query = select(revocation_source).where(revocation_source.c.next_fetch <= at)
+    def due_sources(self, at: datetime, longest: timedelta, limit: int) -> list[RevocationSource]:
+        """Those that are to be fetched at `at`, the longest due first; none waits for longer than `longest`."""
+        query = select(revocation_source).where(due(revocation_source.c.next_fetch, at, longest))
         return self._sources(query.order_by(revocation_source.c.next_fetch, revocation_source.c.id).limit(limit))
 
     # Lists
@@ -256,15 +256,16 @@ class Foreign:
         query = select(ocsp_answer).where(ocsp_answer.c.anchor == anchor)
         return self._answers(query.order_by(ocsp_answer.c.serial).limit(limit))
 
-    def due_answers(self, anchor: int, at: datetime, limit: int) -> list[OcspAnswer]:
-        """Certificates of this CA that the responder is to be asked about at `at`."""
-        query = select(ocsp_answer).where(ocsp_answer.c.anchor == anchor, ocsp_answer.c.next_ask <= at)
+    def due_answers(self, anchor: int, at: datetime, longest: timedelta, limit: int) -> list[OcspAnswer]:
+        """Certificates of this CA that the responder is to be asked about at `at`; none waits for longer than
+        `longest`."""
+        query = select(ocsp_answer).where(ocsp_answer.c.anchor == anchor, due(ocsp_answer.c.next_ask, at, longest))
         return self._answers(query.order_by(ocsp_answer.c.next_ask, ocsp_answer.c.serial).limit(limit))
 
-    def anchors_to_ask(self, at: datetime, limit: int) -> list[int]:
-        """CAs whose responder is to be asked about some certificate at `at`."""
+    def anchors_to_ask(self, at: datetime, longest: timedelta, limit: int) -> list[int]:
+        """CAs whose responder is to be asked about some certificate at `at`; none waits for longer than `longest`."""
         # A sum, so that the database goes along the index of what is due, not through all answers in order of CAs.
-        query = select(ocsp_answer.c.anchor + 0).where(ocsp_answer.c.next_ask <= at).distinct().limit(limit)
+        query = select(ocsp_answer.c.anchor + 0).where(due(ocsp_answer.c.next_ask, at, longest)).distinct().limit(limit)
         return [int(id) for id in self._connection.execute(query).scalars()]
 
     def count_answers(self, anchor: int) -> dict[OcspStatus, int]:

@@ -12,6 +12,7 @@ from mutualgate.model.key_set import KeySet, KeyState, PublishedKey
 from mutualgate.model.partner import PartnerState
 from mutualgate.model.pin import PinKind
 from mutualgate.store.schema import client, key_set, member, partner, published_key
+from mutualgate.store.select import due
 
 
 class KeySets:
@@ -55,11 +56,12 @@ class KeySets:
         query = select(client.c.id).where(client.c.id == id, _kept_in())
         return self._connection.execute(query).first() is not None
 
-    def due(self, at: datetime, limit: int) -> list[KeySet]:
-        """Those that are to be fetched at `at`, the longest due first; only of clients that are `kept_in`."""
+    def due(self, at: datetime, longest: timedelta, limit: int) -> list[KeySet]:
+        """Those that are to be fetched at `at`, the longest due first; only of clients that are `kept_in`. None waits
+        for longer than `longest`."""
         return self._sets(
             self._of_present(key_set)
-            .where(key_set.c.next_fetch <= at)
+            .where(due(key_set.c.next_fetch, at, longest))
             .order_by(key_set.c.next_fetch, key_set.c.client)
             .limit(limit)
         )

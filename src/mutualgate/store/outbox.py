@@ -1,13 +1,14 @@
 """Letters that wait to be sent, and what became of them."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from mutualgate.model.letter import Letter, LetterCount, LetterKind, LetterState
 from mutualgate.store.schema import outbox
+from mutualgate.store.select import due
 
 _Letters = list[Letter]  # `list` is a method below
 
@@ -44,9 +45,11 @@ class Outbox:
         """The letter with this id."""
         return next(iter(self._read(select(outbox).where(outbox.c.id == letter))), None)
 
-    def due(self, at: datetime, without: Collection[LetterKind] = ()) -> Letter | None:
-        """The letter that has been due for longest at `at`, of another kind than `without`."""
-        query = select(outbox).where(outbox.c.next_try <= at).order_by(outbox.c.next_try, outbox.c.id).limit(1)
+    def due(self, at: datetime, longest: timedelta, without: Collection[LetterKind] = ()) -> Letter | None:
+        """The letter that has been due for longest at `at`, of another kind than `without`; none waits for longer than
+        `longest`."""
+        query = select(outbox).where(due(outbox.c.next_try, at, longest))
+        query = query.order_by(outbox.c.next_try, outbox.c.id).limit(1)
         if without:
             query = query.where(outbox.c.kind.not_in([str(kind) for kind in without]))
         return next(iter(self._read(query)), None)

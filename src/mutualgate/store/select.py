@@ -1,10 +1,11 @@
 """Helpers for queries."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import ColumnElement, Connection, Select, or_
 
 T = TypeVar("T")
 
@@ -17,6 +18,11 @@ def chunks(values: Iterable[T], size: int = PART) -> Iterator[list[T]]:
     source = iter(values)
     while part := list(islice(source, size)):
         yield part
+
+
+def due(moment: ColumnElement[Any], at: datetime, longest: timedelta) -> ColumnElement[bool]:
+    """Whether its moment has come at `at`; or is further off than anything waits: the clock was set back since."""
+    return or_(moment <= at, moment > at + longest)
 
 
 def plain_rows(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
