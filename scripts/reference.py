@@ -58,6 +58,18 @@ def reasons() -> str:
     return table(("reason", "status", "what it means", "what the client can do"), rows)
 
 
+def remedies() -> str:
+    """What operators are told about every reason, in the order of judgement; with numbers that a command takes."""
+    from mutualgate.app.remedies import ADVICE, filled
+
+    numbers = {"CA": "3", "PIN": "7", "REFUSAL": "7K3M9QW2XT5B8N4C"}
+    rows = [
+        (f"`{code}`", one.cause, filled(one.deed, numbers), filled(one.partner, numbers) or "the same")
+        for code, one in ADVICE.items()
+    ]
+    return table(("reason", "what it mostly is", "what to do", "where a partner's CA signed it"), rows)
+
+
 @dataclass(frozen=True)
 class Failure:
     """A failure that has nothing to do with certificates, from rust/gate/src/problem.rs."""
@@ -239,6 +251,7 @@ def _default(parameter: Any) -> str:
 BLOCKS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "reasons": reasons,
+    "remedies": remedies,
     "failures": failures_table,
     "names-ours": _names("ours"),
     "names-hop": _names("hop"),

@@ -1,8 +1,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pki
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from installation import Installation
 from rows import see
@@ -61,8 +63,8 @@ def test_a_stranger_comes_in_as_a_client_of_ours(services: Services, refused: Re
     assert (done.client.name, done.client.roles) == ("new one", ("orders",))
     assert done.pin is not None
     assert done.pin.certificate == own.der
-    again = services.approvals.look(id)
-    assert again.pin is not None
+    with pytest.raises(Conflict, match="let in already, as the client 'new one'"):
+        services.approvals.look(id)
 
 
 def test_a_client_that_exists_keeps_its_roles(services: Services, refused: Refused) -> None:
@@ -81,13 +83,65 @@ def test_what_is_unusual_is_said(services: Services, refused: Refused) -> None:
     assert "calls itself as the client first-client is called" in text
 
 
-@pytest.mark.parametrize("reason", ["revoked", "client_suspended", "expired", "weak_key", "bad_signature", "malformed"])
-def test_what_is_no_question_of_trust_is_not_approved(services: Services, refused: Refused, reason: str) -> None:
-    id = refused(pki.leaf(None, now=NOW), reason)
+def of_ours(services: Services, installed: Installation) -> x509.Certificate:
+    """What the first client shows: our authority issued it."""
+    return x509.load_pem_x509_certificate(installed.pem().read_bytes())
+
+
+def assert_not_approved(services: Services, id: str, code: str, fix: str) -> None:
     for call in (services.approvals.look, services.approvals.approve):
         with pytest.raises(Conflict) as error:
             call(id)
-        assert error.value.code == reason
+        assert (error.value.code, fix in str(error.value.fix)) == (code, True), error.value
+
+
+@pytest.mark.parametrize(
+    ("reason", "fix"),
+    [
+        ("expired", "Have the partner issue it anew"),
+        ("not_yet_valid", "date -u"),
+        ("weak_key", "new key"),
+        ("bad_signature", "Compare the key"),
+    ],
+)
+def test_what_is_no_question_of_trust_is_not_approved(
+    services: Services, refused: Refused, acme: pki.Issued, reason: str, fix: str
+) -> None:
+    made = {
+        "expired": lambda: pki.leaf(acme, now=NOW, days=-1),
+        "not_yet_valid": lambda: pki.leaf(acme, now=NOW + timedelta(days=2), days=30),
+        "weak_key": lambda: pki.leaf(acme, now=NOW, days=30, key=pki.rsa_key(1024)),
+        "bad_signature": lambda: pki.tampered(pki.leaf(acme, now=NOW, days=30)),
+    }[reason]()
+    assert_not_approved(services, refused(made, reason), reason, fix)
+
+
+def test_a_client_of_ours_is_never_approved_as_somebody_else(
+    services: Services, refused: Refused, installed: Installation
+) -> None:
+    """It would be two clients at once; and what it lacks is a role, or its client's state."""
+    own = pki.Issued(of_ours(services, installed), pki.fresh_key())
+    for reason in ("not_granted", "wrong_site", "unknown_issuer"):
+        id = refused(own, reason)
+        for call in (services.approvals.look, lambda id: services.approvals.approve(id, client="x")):
+            with pytest.raises(Conflict, match="let in already, as the client 'first-client'"):
+                call(id)
+    assert "client roles first-client --add ROLE" in str(remedy_of(services, refused(own, "not_granted")))
+    services.clients.suspend("first-client")
+    assert_not_approved(services, id, "client_suspended", "mutualgate client resume first-client")
+    services.clients.resume("first-client")
+    services.clients.revoke("first-client")
+    assert_not_approved(services, id, "revoked", "mutualgate invite first-client")
+
+
+def remedy_of(services: Services, id: str) -> str:
+    with pytest.raises(Conflict) as error:
+        services.approvals.look(id)
+    return str(error.value.fix)
+
+
+def test_what_cannot_be_read_was_never_seen_and_is_not_approved(services: Services, refused: Refused) -> None:
+    assert_not_approved(services, refused(pki.leaf(None), "malformed", seen=False), "malformed", "intermediates only")
 
 
 def test_only_what_was_proved_is_approved(services: Services, refused: Refused) -> None:
@@ -123,7 +177,7 @@ def acme(services: Services) -> pki.Issued:
 def test_a_partners_client_comes_in_as_the_partners(
     services: Services, refused: Refused, acme: pki.Issued, waits: bool, client: str | None
 ) -> None:
-    leaf = pki.leaf(acme, "x", sans=["api.acme.example"], now=NOW)
+    leaf = pki.leaf(acme, "x", sans=["api.acme.example"], now=NOW, days=30)
     if waits:
         with services.store.transaction() as tx:
             first_sight(tx, 1, leaf.certificate, at=NOW)
@@ -138,7 +192,7 @@ def test_a_partners_client_comes_in_as_the_partners(
 
 
 def test_a_name_that_a_partner_forged_is_said_to_be(services: Services, refused: Refused, acme: pki.Issued) -> None:
-    leaf = pki.leaf(acme, "x", sans=["api.umbrella.example"], now=NOW)
+    leaf = pki.leaf(acme, "x", sans=["api.umbrella.example"], now=NOW, days=30)
     found = services.approvals.look(refused(leaf, "name_not_permitted"))
     assert found.partner is None
-    assert "A CA of the partner acme signed it, and it was refused under it" in found.unusual[0]
+    assert "A CA of the partner acme signed it, and it is refused under it (name_not_permitted)" in found.unusual[0]

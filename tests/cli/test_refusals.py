@@ -26,7 +26,15 @@ def _refused(installed: Installation) -> None:
 def test_an_id_tells_the_whole_story(cli: Run) -> None:
     said = cli("explain", "a" * 16)
     assert said.code == 0
-    for part in ("client_suspended: ", "what to do  ", "CN=al\\x1b[31mice", "ab" * 32, "main /x\\x1b[31m", "192.0.2.1"):
+    for part in (
+        "client_suspended: ",
+        "it was told  ",
+        "you can      Let it in again: mutualgate client resume first-client",
+        "CN=al\\x1b[31mice",
+        "ab" * 32,
+        "main /x\\x1b[31m",
+        "192.0.2.1",
+    ):
         assert part in said.out, part
     assert "\x1b" not in said.out
     found = cli("explain", "A" * 16, "--json").json

@@ -74,7 +74,8 @@ def test_the_tutorial_does_what_it_says(gate: Gate) -> None:
     refusal = json.loads(typed(gate, without))
     assert {**refusal, "refusal": ""} == {**shown("no_certificate"), "refusal": ""}
     told = typed(gate, explain.replace(shown("no_certificate")["refusal"], refusal["refusal"]))
-    assert told.startswith(f"refusal     {refusal['refusal']}\n")
+    assert told.startswith(f"refusal      {refusal['refusal']}\n")
+    assert told.splitlines()[-2:] == [line for line in PAGE.splitlines() if line.startswith(("mostly ", "you can "))]
 
     said = typed(gate, second)
     assert "partner-7 is client 2. " in said

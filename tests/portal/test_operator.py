@@ -364,11 +364,24 @@ def test_a_refusal_becomes_a_client_after_everything_was_shown(portal: "ASGIApp"
 
 
 def test_what_cannot_be_let_in_is_not_offered(portal: "ASGIApp", services: Services) -> None:
-    refusal = shown_and_refused(services, pki.leaf(None, "x").chain_der, "expired")
+    own = pki.leaf(None, "x")
+    pin = services.pins.add("anna", own.pem)
+    services.pins.retire(pin.id)
+    refusal = shown_and_refused(services, own.chain_der, "pin_retired")
     page = get(portal, f"/refusals/{refusal}")
     assert "Let it in?" not in page.words
-    assert "it has expired" in page.words
+    assert "its pin was retired" in page.words
+    assert f"<code>mutualgate pin renew {pin.id}</code>" in page.text
     assert post(portal, f"/refusals/{refusal}", client="laptop", sure="yes").status == 400
+
+
+def test_a_refusal_of_before_says_how_it_is_today(portal: "ASGIApp", services: Services) -> None:
+    own = pki.leaf(None, "x")
+    refusal = shown_and_refused(services, own.chain_der)
+    services.pins.add("anna", own.pem)
+    page = get(portal, f"/refusals/{refusal}")
+    assert "Today: it is let in, as the client anna" in page.words
+    assert "Let it in?" not in page.words
 
 
 def shown_and_refused(services: Services, chain: list[bytes], reason: str = "unknown_issuer") -> str:

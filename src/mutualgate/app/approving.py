@@ -9,6 +9,7 @@ from datetime import datetime
 
 from cryptography import x509
 
+from mutualgate.app.remedies import judged, remedy
 from mutualgate.clients import find
 from mutualgate.clients.service import Clients
 from mutualgate.errors import Conflict, NotFound
@@ -16,7 +17,7 @@ from mutualgate.model.client import Client
 from mutualgate.model.names import ClientName, shown
 from mutualgate.model.names import roles as parse_roles
 from mutualgate.model.partner import Member, MemberState, Partner
-from mutualgate.model.pin import Pin, PinKind, PinState
+from mutualgate.model.pin import Pin, PinKind
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.model.sighting import Sighting
 from mutualgate.partners import material, pins
@@ -28,7 +29,9 @@ from mutualgate.store import Store, Transaction
 
 NEVER = {
     "revoked": "it was revoked",
-    "client_suspended": "its client is suspended; resume it instead: mutualgate client resume",
+    "client_suspended": "its client is suspended",
+    "pin_retired": "it was pinned, and its pin was retired or has ended",
+    "not_yet_valid": "its validity has not begun",
     "expired": "it has expired",
     "weak_key": "its key is not good enough",
     "malformed": "it cannot be read",
@@ -47,7 +50,6 @@ class Candidate:
     unusual: tuple[str, ...]
     partner: Partner | None
     member: str | None
-    pin: Pin | None
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,9 @@ class Approvals:
 
     def look(self, refusal: str) -> Candidate:
         """Who is behind the id on a refusal page. Raises `NotFound`, `Conflict` for what cannot be approved."""
+        record, seen, reason = _judged(self._store, refusal)
         with self._store.reading() as tx:
-            return _look(tx, refusal, self._store.clock())
+            return _look(tx, record, seen, reason, self._store.clock())
 
     def approve(
         self,
@@ -87,8 +90,7 @@ class Approvals:
         """
         held = None if roles is None else parse_roles(roles)
         now = self._store.clock()
-        with self._store.reading() as tx:
-            found = _look(tx, refusal, now)
+        found = self.look(refusal)
         if found.partner is not None and found.member is not None:
             with self._store.reading() as tx:
                 known = client is not None and tx.clients.find(ClientName(client)) is not None
@@ -130,8 +132,11 @@ class Approvals:
         return Approved(owner, pin, None)
 
 
-def _look(tx: Transaction, refusal: str, now: datetime) -> Candidate:
-    record = tx.refusals.find(refusal.strip().upper())
+def _judged(store: Store, refusal: str) -> tuple[RefusalRecord, Sighting, str]:
+    """The refusal, what was shown, and why the judge would refuse that today: much may have changed since then."""
+    with store.reading() as tx:
+        record = tx.refusals.find(refusal.strip().upper())
+        seen = None if record is None or record.fingerprint is None else tx.seen.find(record.fingerprint)
     if record is None:
         raise NotFound(
             f"no refusal {shown(refusal)[:40]} is known",
@@ -140,16 +145,29 @@ def _look(tx: Transaction, refusal: str, now: datetime) -> Candidate:
         )
     if record.fingerprint is None:
         raise Conflict("no certificate was shown, so there is nothing to approve", code="no_certificate")
-    never = NEVER.get(record.reason)
+    reason = record.reason
+    if seen is not None and seen.chain:
+        verdict = judged(store, seen.chain)
+        if verdict.admitted:
+            raise Conflict(
+                f"this certificate is let in already, as the client '{verdict.client_name}'",
+                fix=remedy(store, record).sentence,
+                code="is_let_in",
+            )
+        reason = verdict.reason or reason
+    never = NEVER.get(reason)
     if never is not None:
-        raise Conflict(f"this certificate cannot be approved: {never}", code=record.reason)
-    seen = tx.seen.find(record.fingerprint)
+        raise Conflict(f"this certificate cannot be approved: {never}", fix=remedy(store, record).sentence, code=reason)
     if seen is None or not seen.chain:
         raise NotFound(
             "this certificate is not among those that the gate remembers",
             fix="Let its holder try again, then approve the new refusal",
             code="not_seen",
         )
+    return record, seen, reason
+
+
+def _look(tx: Transaction, record: RefusalRecord, seen: Sighting, reason: str, now: datetime) -> Candidate:
     leaf = _leaf(seen)
     with odd_serials_allowed():
         words, odd = material.words(leaf), material.remarks(leaf, now)
@@ -158,21 +176,11 @@ def _look(tx: Transaction, refusal: str, now: datetime) -> Candidate:
     partner, member = None, None
     if vouchers:
         owner = tx.partners.get(vouchers[0].partner)
-        if record.reason == "not_enrolled":
+        if reason == "not_enrolled":
             partner, member = owner, None if owner is None else name_of(leaf, owner.profile)
         elif owner is not None:
-            unusual.insert(
-                0, f"A CA of the partner {owner.name} signed it, and it was refused under it ({record.reason})."
-            )
+            unusual.insert(0, f"A CA of the partner {owner.name} signed it, and it is refused under it ({reason}).")
     what = material.of_certificate(leaf, record.id)
-    pinned = tx.pins.with_key(what.spki)
-    pin = next((one for one in pinned if one.digest in (what.fingerprint, what.spki)), None)
-    if pin is not None and pin.state is PinState.RETIRED:
-        raise Conflict(
-            f"this is the pin {pin.id}, which is retired",
-            fix=f"Let it in again: mutualgate pin renew {pin.id}",
-            code="pin_retired",
-        )
     owner_id = tx.credentials.key_owner(what.spki)
     if owner_id is not None:
         known = tx.clients.get(owner_id)
@@ -181,7 +189,7 @@ def _look(tx: Transaction, refusal: str, now: datetime) -> Candidate:
     name = _common_name(leaf)
     if name is not None:
         unusual += _namesake(tx, name, owner_id)
-    return Candidate(record, seen, words, tuple(unusual), partner, member, pin)
+    return Candidate(record, seen, words, tuple(unusual), partner, member)
 
 
 def _namesake(tx: Transaction, name: str, owner: int | None) -> list[str]:

@@ -12,6 +12,7 @@ from mutualgate.cli.output import emit, plain, table
 from mutualgate.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
+    from mutualgate.app.remedies import Remedy
     from mutualgate.model.refusal import RefusalRecord
     from mutualgate.reading.explain import Described, Explanation
 
@@ -51,23 +52,26 @@ def explain(
         _explain_file(file, json)
         return
 
+    from mutualgate.app.remedies import remedy
+
     if reason is not None:
         _known(reason)
     with services(Folder(dir)) as all_of_it:
         found = all_of_it.refusals.recent(reason=reason, limit=limit) if refusal is None else None
         one = None if refusal is None else all_of_it.refusals.find(refusal)
+        can = None if one is None else remedy(all_of_it.store, one)
     if found is not None:
         rows = [(r.id, f"{r.at:%Y-%m-%d %H:%M:%S}", r.reason, plain(r.peer), plain(r.subject)) for r in found]
         text = table(("refusal", "at (UTC)", "reason", "peer", "subject"), rows) if rows else "No refusal is known."
         emit({"refusals": [_as_dict(record) for record in found]}, text, json)
         return
-    if one is None:
+    if one is None or can is None:
         raise NotFound(
             f"no refusal {plain(refusal)[:40]!r} is known",
             fix="The latest are listed by: mutualgate explain",
             code="no_such_refusal",
         )
-    emit(_as_dict(one), _story(one), json)
+    emit({**_as_dict(one), **_remedy_dict(can)}, _story(one, can), json)
 
 
 def _is_file(text: str) -> bool:
@@ -153,7 +157,7 @@ def _known(reason: str) -> None:
         raise BadInput(f"{plain(reason)!r} is no reason", where="--reason", expected=f"one of {', '.join(codes)}")
 
 
-def _story(record: "RefusalRecord") -> str:
+def _story(record: "RefusalRecord", can: "Remedy") -> str:
     from mutualgate.gate import reasons
 
     meaning, fix = next(((m, f) for code, m, f in reasons() if code == record.reason), ("", ""))
@@ -162,14 +166,28 @@ def _story(record: "RefusalRecord") -> str:
         ("at", f"{record.at:%Y-%m-%d %H:%M:%S} UTC"),
         ("reason", f"{record.reason}: {meaning}"),
         ("detail", plain(record.detail)),
-        ("what to do", fix),
+        ("it was told", fix),
         ("asked for", plain(f"{record.site} {record.path}")),
         ("from", plain(record.peer)),
         ("subject", plain(record.subject)),
         ("SHA-256", record.fingerprint.hex() if record.fingerprint else ""),
-        ("client", "" if record.client is None else record.client),
+        ("client", plain(can.client)),
+        ("signed by", "" if can.ca is None else f"CA {can.ca} of the partner {plain(can.partner)}"),
+        ("mostly", can.cause.replace("`", "")),
+        ("today", plain(can.today)),
+        ("you can", plain(can.sentence)),
     ]
     return table(("", ""), [row for row in rows if row[1] != ""]).lstrip("\n")
+
+
+def _remedy_dict(can: "Remedy") -> dict[str, Any]:
+    return {
+        "client_name": can.client or None,
+        "partner": can.partner or None,
+        "ca": can.ca,
+        "today": can.today or None,
+        "remedy": can.sentence,
+    }
 
 
 def _as_dict(record: "RefusalRecord") -> dict[str, Any]:

@@ -180,7 +180,7 @@ def _about(found: "Candidate") -> str:
         ("SHA-256", seen.fingerprint.hex()),
         ("refused for", f"{refusal.reason}: {plain(refusal.detail)}"),
         ("asked for", plain(f"{refusal.site} {refusal.path}")),
-        ("seen", f"{counted(seen.count, 'time')}, first {seen.first_at:%Y-%m-%d %H:%M} UTC"),
+        ("first seen", f"{seen.first_at:%Y-%m-%d %H:%M} UTC"),
         ("last from", plain(seen.peer or refusal.peer)),
         ("possession", "proved: its handshake was signed with its key"),
     ]

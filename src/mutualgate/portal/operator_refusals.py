@@ -97,8 +97,9 @@ def _one(services: "Services", id: str) -> dict[str, Any]:
     found = services.refusals.find(id)
     if found is None:
         raise NotFound("there is no such refusal: the oldest are forgotten")
-    with services.store.reading() as tx:
-        client = tx.clients.get(found.client) if found.client else None
+    from mutualgate.app.remedies import remedy
+
+    can = remedy(services.store, found)
     meaning, fix = next(((meaning, fix) for code, meaning, fix in reasons() if code == found.reason), ("", ""))
     candidate, what, why_not = None, None, ""
     try:
@@ -109,5 +110,5 @@ def _one(services: "Services", id: str) -> dict[str, Any]:
     except MutualgateError as error:
         why_not = error.problem
     usual = {"wrong": None, "values": {"client": "", "roles": ""}, "kinds": KINDS}
-    told = {"refusal": found, "client": client, "meaning": meaning, "fix": fix}
+    told = {"refusal": found, "can": can, "meaning": meaning, "fix": fix}
     return {**usual, **told, "candidate": candidate, "what": what, "why_not": why_not}
