@@ -3,7 +3,7 @@
 A member is a client like any other, with roles and a state of its own: to keep one out, its client is suspended.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -27,6 +27,10 @@ MOST_PENDING = 1_000
 """Names of one partner that wait: its CA can make any number of them, and nobody would read more."""
 MOST_SEEN = 100_000
 """Names of one partner that are noted by rule; more come in just as well."""
+
+
+May = Callable[[Client], None]
+"""Raises for a client that whoever asks may not keep out or take off the list."""
 
 
 @dataclass(frozen=True)
@@ -95,15 +99,15 @@ class Members:
             self._audit(tx, now, "member.approve", owner, made, one)
         return MemberView(made, one)
 
-    def suspend(self, partner: str, name: str) -> MemberView:
-        """Keeps one out for now, whatever the partner admits. Raises `NotFound`, `Conflict`."""
+    def suspend(self, partner: str, name: str, *, may: May | None = None) -> MemberView:
+        """Keeps one out for now, whatever the partner admits. Raises `NotFound`, `Conflict`, and what `may` raises."""
         with self._store.transaction() as tx:
-            return self.keep_out(tx, partner, name)
+            return self.keep_out(tx, partner, name, may=may)
 
-    def keep_out(self, tx: Transaction, partner: str, name: str) -> MemberView:
+    def keep_out(self, tx: Transaction, partner: str, name: str, *, may: May | None = None) -> MemberView:
         """As `suspend`, in the caller's transaction."""
         now = self._store.clock()
-        owner, member = self._find(tx, partner, name)
+        owner, member = self._find(tx, partner, name, may)
         watch = tx.trust.watch()
         if member.client is None:
             watch.changes("member", owner.id, member.name)
@@ -138,14 +142,15 @@ class Members:
             tx.trust.record(now, self._by, f"partner member resume {owner.name} {member.name}", watch)
         return MemberView(member, one)
 
-    def remove(self, partner: str, name: str) -> Member:
+    def remove(self, partner: str, name: str, *, may: May | None = None) -> Member:
         """Takes one off the partner's list. Its client stays: it may have other credentials.
 
-        Under a partner that admits by rule it comes in as the partner's own client then. Raises `NotFound`.
+        Under a partner that admits by rule it comes in as the partner's own client then. Raises `NotFound`, and what
+        `may` raises.
         """
         now = self._store.clock()
         with self._store.transaction() as tx:
-            owner, member = self._find(tx, partner, name)
+            owner, member = self._find(tx, partner, name, may)
             watch = tx.trust.watch()
             watch.changes("member", owner.id, member.name)
             tx.members.remove(owner.id, member.name)
@@ -210,7 +215,7 @@ class Members:
     def _new_client(self, tx: Transaction, now: datetime, owner: Partner, name: str, roles: tuple[Role, ...]) -> Client:
         return new_client(tx, now, self._by, owner, name, roles)
 
-    def _find(self, tx: Transaction, partner: str, name: str) -> tuple[Partner, Member]:
+    def _find(self, tx: Transaction, partner: str, name: str, may: May | None = None) -> tuple[Partner, Member]:
         owner = find(tx, partner)
         try:
             legal = rules.parse_name(name)
@@ -223,6 +228,8 @@ class Members:
                 fix=f"See them with: mutualgate partner member list {owner.name}",
                 code="no_such_member",
             )
+        if may is not None and member.client is not None:
+            may(_client(tx, member.client))
         return owner, member
 
     def _audit(

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model.partner import Anchor, AnchorState, MemberState, PartnerName
+from mutualgate.model.partner import Anchor, AnchorState, MemberState
 from mutualgate.partners.under import let_in_under, refused_under
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
@@ -28,6 +28,7 @@ from mutualgate.portal.trying import Change, Preview, preview
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
+    from mutualgate.model.client import Client
     from mutualgate.model.sighting import Sighting
     from mutualgate.partners.service import PartnerView
     from mutualgate.partners.terms import Terms
@@ -139,33 +140,25 @@ async def change_member(asked: Asked, office: Office) -> Response:
     if not name:
         raise BadInput("no name was given", expected="a name such as dns:api.acme.example")
     service = acting(asked).partners.members
+    may = None if office.operator else functools.partial(_theirs, asked)
     # Never with a client or roles of the form: a partner's administrator would choose whose roles its client has.
     steps: dict[str, Callable[[str, str], object]] = {
         "add": service.add,
         "approve": service.approve,
-        "suspend": service.suspend,
-        "remove": service.remove,
+        "suspend": functools.partial(service.suspend, may=may),
+        "remove": functools.partial(service.remove, may=may),
     }
     if office.operator:
         # Whether who was kept out comes in again is not for a partner to say (its operator may have had a reason).
         steps["resume"] = service.resume
     if step not in steps:
         raise NotFound("there is no such page")
-    if not office.operator and step in ("suspend", "remove"):
-        await asked.call(_theirs, asked, office, name)
     await asked.call(steps[step], office.partner, name)
     return answers.see_other(asked, *office.base, *(("clients",) if form.text("list", 8) else ()))
 
 
-def _theirs(asked: Asked, office: Office, name: str) -> None:
+def _theirs(asked: Asked, client: "Client") -> None:
     """Raises Conflict for a client that a partner's administrator may not keep out or take off the list."""
-    services = asked.desk.services
-    with services.store.reading() as tx:
-        partner = tx.partners.find(PartnerName(office.partner))
-        member = None if partner is None else tx.members.get(partner.id, name)
-        client = None if member is None or member.client is None else tx.clients.get(member.client)
-    if client is None:
-        return
     if client.id == asked.visitor.client_id:
         raise Conflict("you would lock yourself out", fix="Let another administrator do it", code="own_access")
     if set(client.roles) & set(asked.desk.operator_roles()):
