@@ -97,13 +97,28 @@ def ask(
     **fields: str,
 ) -> Answer:
     """One request. With a `form` it is a POST from a page of the portal, as a browser sends it."""
+    return asyncio.run(asking(application, path, who, method=method, accept=accept, form=form, body=body, **fields))
+
+
+async def asking(
+    application: "ASGIApp",
+    path: str,
+    who: dict[str, str] = ANONYMOUS,
+    *,
+    method: str = "GET",
+    accept: str = HTML,
+    form: dict[str, str] | None = None,
+    body: bytes | list[bytes] = b"",
+    **fields: str,
+) -> Answer:
+    """As `ask`, for several at once."""
     headers = {"Host": HOST, "X-Forwarded-Proto": "https", "Accept": accept, **who}
     if form is not None:
         method = "POST"
         headers |= {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/x-www-form-urlencoded"}
         body = urlencode(form).encode()
     headers |= {name.replace("_", "-"): value for name, value in fields.items()}
-    return asyncio.run(_ask(application, method, path, headers, body if isinstance(body, list) else [body]))
+    return await _ask(application, method, path, headers, body if isinstance(body, list) else [body])
 
 
 async def _ask(

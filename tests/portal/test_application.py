@@ -1,12 +1,14 @@
 """The frame that every page stands in: where it is served, what it is sent with, and how an error is told."""
 
+import asyncio
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from portal.asking import ANONYMOUS, HTML, JSON, ORIGIN, TEXT, ask
+from portal.asking import ANONYMOUS, HTML, JSON, ORIGIN, TEXT, ask, asking
 
-from mutualgate.app import Services
+from mutualgate.app import Services, answering
 from mutualgate.portal.application import application
 from mutualgate.portal.assets import assets, version
 
@@ -103,3 +105,54 @@ def test_a_host_that_is_none_gets_into_no_policy(portal: "ASGIApp", host: str) -
     answer = ask(portal, "/join/nothing", ANONYMOUS, Host=host, accept=HTML)
     assert answer.status == 400
     assert answer.headers["Content-Security-Policy"].endswith("form-action 'none'")
+
+
+def test_what_is_changed_is_in_force_however_many_change_something(
+    portal: "ASGIApp", services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The gate judges anew in a thread of the loop's own, as here; those who wait for it must not hold that one."""
+    code = services.invitations.invite("anna").code
+    synced: list[int] = []
+
+    async def sync() -> dict[str, int]:
+        synced.append(await asyncio.to_thread(services.store.epoch))
+        return {"epoch": synced[-1]}
+
+    async def all_at_once() -> list[int]:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        with answering.listener(services.folder) as listener:
+            server = answering.Server(listener, {"sync": sync})
+            answers = await asyncio.gather(*(asking(portal, "/join/", form={"code": code}) for _ in range(12)))
+            server.close()
+        return [answer.status for answer in answers]
+
+    assert asyncio.run(all_at_once()) == [303] * 12
+    assert len(synced) == 12
+    assert "not in force" not in caplog.text
+
+
+def test_who_is_told_no_has_nothing_put_in_force(portal: "ASGIApp", services: Services) -> None:
+    asked: list[str] = []
+
+    async def sync() -> dict[str, int]:
+        asked.append("sync")
+        return {}
+
+    async def wrong_code() -> int:
+        with answering.listener(services.folder) as listener:
+            server = answering.Server(listener, {"sync": sync})
+            answer = await asking(portal, "/join/", form={"code": "no code"})
+            server.close()
+        return answer.status
+
+    assert asyncio.run(wrong_code()) == 400
+    assert asked == []
+
+
+def test_who_goes_in_the_middle_of_a_form_is_no_error_of_ours(
+    portal: "ASGIApp", caplog: pytest.LogCaptureFixture
+) -> None:
+    kind = "application/x-www-form-urlencoded"
+    gone = ask(portal, "/join/", method="POST", body=[], Sec_Fetch_Site="same-origin", Content_Type=kind)
+    assert gone.status == 400
+    assert caplog.records == []

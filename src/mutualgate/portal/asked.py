@@ -1,12 +1,13 @@
 """One request, as a view sees it."""
 
 import asyncio
+import functools
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal, ParamSpec, TypeVar
 from urllib.parse import quote
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from mutualgate.errors import BadInput
 from mutualgate.fields import by_name, preferred
@@ -96,8 +97,11 @@ class Asked:
         return await self.body(MAX_FILE_BYTES)
 
     async def body(self, limit: int = guard.MAX_FORM_BYTES) -> bytes:
-        """What was sent. Raises TooLarge."""
-        return await guard.read(self.request.stream(), self.fields, limit)
+        """What was sent. Raises TooLarge, and BadInput (`cut_off`) where its sender went before the end."""
+        try:
+            return await guard.read(self.request.stream(), self.fields, limit)
+        except ClientDisconnect:
+            raise BadInput("the request ended in the middle", expected="all of it", code="cut_off") from None
 
     async def form(self, limit: int = guard.MAX_FORM_BYTES) -> Form:
         """The form that was sent; an empty one for a request without a body. Raises BadInput."""
@@ -108,4 +112,5 @@ class Asked:
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls a service in a thread: it waits for the disk, and others' requests do not wait for it."""
-        return await asyncio.to_thread(function, *args, **kwargs)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.desk.threads, functools.partial(function, *args, **kwargs))

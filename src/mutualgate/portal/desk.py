@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 from starlette.requests import Request
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 5.0
+_THREADS: Final = 8
+"""Services that are called at once; further requests wait for one of them."""
 
 View = Callable[[Asked], Awaitable[Response]]
 
@@ -39,6 +42,8 @@ class Desk:
         self.services = services
         self.clock = clock
         self._key: bytes | None = None
+        # Not those of the loop: the gate uses them to judge by what was changed, and visitors would keep it from that.
+        self.threads = ThreadPoolExecutor(_THREADS, "portal")
         self.trying = asyncio.Lock()
         """Held while a change is tried: what is judged then takes a whole core."""
 
@@ -69,7 +74,7 @@ class Desk:
                 return answers.problem(asked, FOR_VISITORS["bad_method"], kind, {"Allow": allow})
             guard.check(request.method, asked.fields, asked.origin)
             answer = await view(asked)
-            if request.method not in guard.SAFE:
+            if request.method not in guard.SAFE and answer.status_code < 400:
                 await asked.call(self._put_in_force)
             return answer
         except MutualgateError as error:
