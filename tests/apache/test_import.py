@@ -1052,6 +1052,49 @@ def test_nothing_is_dropped_without_a_word(line: str) -> None:
     assert left.do.endswith(".")
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "Require ip 10.0.0.1",
+        "<Location /admin>\nRequire ip 10.0.0.1\n</Location>",
+        "SSLRequire %{TIME} > 5",
+        "RewriteRule ^/x - [F]",
+        "Redirect 503 /",
+        "SSLCARevocationFile x.crl",
+        "SSLCARevocationPath crls",
+        "SSLOCSPEnable on",
+    ],
+)
+def test_what_closes_something_only_with_d_closes_it_here(rule: str) -> None:
+    section = f"<IfDefine X>\n{rule}\n</IfDefine>"
+    found, outside = imported(vhost(*BASIC, section)), imported(f"{section}\n{vhost(*BASIC)}")
+    for result, role in ((found, "import-9"), (outside, "import-1")):
+        assert [route.roles for route in parse(result.toml).sites[0].routes] == [(role,)]
+        effect, why = whys(result, "<IfDefine X>")
+        assert (why.startswith("it was taken not to hold"), role in effect) == (True, True)
+
+
+def test_what_closes_nothing_else_with_d_is_left_out_alone() -> None:
+    lines = ("<IfDefine X>", "ProxyPass /a http://h/a", "LogLevel warn", "SSLVerifyClient none", "</IfDefine>")
+    other = vhost(*BASIC, "SSLRequire %{TIME} > 5").replace("shop.", "other.")
+    for text in (vhost(*BASIC, *lines), f"<IfDefine X>\n{other}\n</IfDefine>\n{vhost(*BASIC)}"):
+        result = imported(text)
+        assert [route.roles for route in parse(result.toml).sites[0].routes] == [()]
+        assert [left.directive for left in result.left] == ["<IfDefine X>"]
+
+
+def test_a_certificate_that_is_required_only_with_d_is_required_here() -> None:
+    found = routes(*TLS, "ProxyPass / http://h/", "<IfDefine X>", "SSLVerifyClient require", "</IfDefine>")
+    assert (found["/"].client_certificate, found["/"].roles) == (Mode.REQUIRED, ())
+
+
+def test_what_holds_only_without_d_is_told() -> None:
+    result = imported(vhost(*BASIC, "<IfDefine !X>", "Header set A b", "</IfDefine>"))
+    assert [(left.directive, left.why) for left in result.left] == [
+        ("<IfDefine !X>", "it was taken to hold (no -D), so what is inside counts")
+    ]
+
+
 # --- files ---
 
 

@@ -47,7 +47,6 @@ def test_variables_are_put_in_from_where_they_are_defined() -> None:
     [
         ("IfDefine here", True),
         ("IfDefine !here", False),
-        ("IfDefine there", False),
         ("IfDefine !there", True),
         ("IfModule ssl_module", True),
         ("IfModule !ssl_module", False),
@@ -73,6 +72,22 @@ def test_a_condition_holds_as_on_the_httpd_of_today(question: str, holds: bool) 
     found, notes = parse(text, "site.conf", Nothing())
     assert [one.text for one in found] == (["A", "<B>", "C 1"] if holds else ["C ${inside}"])
     assert [one.text for one in notes.skipped] == ([] if holds else [f"<{question}>"])
+
+
+def test_what_is_asked_about_d_stays_a_section_where_it_may_hold() -> None:
+    """Whether httpd is started with -D, no file says: what is not defined may be."""
+    (section, after), notes = parse("<IfDefine x>\nDefine y 1\nA ${y}\n</IfDefine>\nB ${y}", "site.conf", Nothing())
+    assert [child.text for child in section.children] == ["A 1"]
+    assert (section.section, after.text, notes.skipped[0].text) == (True, "B ${y}", "<IfDefine x>")
+    (inner,), notes = parse("<IfDefine !x>\nA\n</IfDefine>", "site.conf", Nothing())
+    assert (inner.text, [one.text for one in notes.kept]) == ("A", ["<IfDefine !x>"])
+    for known in ("<IfDefine x>", "<IfDefine !y>"):
+        text = f"Define x\n<IfDefine !y>\nDefine y\n</IfDefine>\n{known}\nA\n</IfDefine>"
+        assert parse(text, "site.conf", Nothing())[1].kept == []
+
+
+def test_a_condition_is_asked_before_what_is_inside_defines_anything() -> None:
+    assert lines("<IfDefine !x>\nDefine x 1\nA ${x}\n</IfDefine>\nB ${x}") == ["A 1", "B 1"]
 
 
 def test_an_empty_condition_is_not_reported() -> None:

@@ -168,7 +168,6 @@ def test_what_holds_for_every_route_is_said_once() -> None:
         "<LimitExcept GET>\nRequire ip 10.0.0.1\n</LimitExcept>",
         "<LocationMatch>\nRequire ip 10.0.0.1\n</LocationMatch>",
         "<ProxyMatch .*>\nDeny from 10.0.0.1\n</ProxyMatch>",
-        "<Location /x>\n<Limit POST>\nRequire ip 10.0.0.1\n</Limit>\n</Location>",
         r"<LocationMatch \.do$>" + "\nRequire ip 10.0.0.1\n</LocationMatch>",
         r"<Location ~ \.do$>" + "\nSSLRequire %{TIME} > 5\n</Location>",
         r"<LocationMatch \.do$>" + "\nRewriteRule ^ - [F]\n</LocationMatch>",
@@ -179,6 +178,14 @@ def test_a_rule_that_no_route_can_hold_shuts_the_whole(section: str) -> None:
     found = routes(*TLS, "ProxyPass /b http://h/b", "ProxyPass / http://h/", section)
     assert all(route.roles for route in found.values())
     assert {route.client_certificate for route in found.values()} == {Mode.REQUIRED}
+
+
+@pytest.mark.parametrize("section", ["Limit POST", "If true", "IfDefine X"])
+def test_a_rule_for_some_requests_of_a_path_shuts_that_path(section: str) -> None:
+    inner = (f"<{section}>", "Require ip 10.0.0.1", f"</{section.split()[0]}>")
+    found = routes(*TLS, "ProxyPass / http://h/", "<Location /x>", *inner, "</Location>")
+    assert {path: route.roles for path, route in found.items()} == {"/": (), "/x": ("import-9",)}
+    assert found["/x"].client_certificate is Mode.REQUIRED
 
 
 @pytest.mark.parametrize("section", ["If true", "Limit POST", "Proxy *"])

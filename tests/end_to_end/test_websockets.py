@@ -6,10 +6,11 @@ that no library sends are wanted, they are said by hand.
 
 import signal
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -411,7 +412,7 @@ class Deaf:
             )
             while self._reads and (data := connection.recv(4096)):
                 self.heard += data
-            self.over.wait(SECONDS)
+            self.over.wait()  # who waits for the gate to let go is not helped
 
     def is_held(self) -> bool:
         """Whether the gate still holds its end of the connection: what is closed is on its way out (proc(5))."""
@@ -463,6 +464,21 @@ def test_nothing_is_left_of_a_websocket_whose_service_does_not_read(
             ours.close()
         assert until(lambda: not service.is_held())
         ours.close()
+
+
+def test_nothing_is_left_of_a_websocket_whose_client_resets_while_its_service_does_not_read(tmp_path: Path) -> None:
+    with Deaf(reads=False) as service, running_gate(tmp_path / "gate", service.sites) as gate:
+        with gate.open(gate.client("anna")) as ours:
+            key = [("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Version", "13")]
+            ours.send(message("/x", [("Connection", "Upgrade"), ("Upgrade", "websocket"), *key]))
+            assert ours.response().status == 101
+            ours.tls.settimeout(1)
+            with suppress(TimeoutError):
+                while True:
+                    ours.send(bytes(16384))
+            assert service.is_held()
+            ours.tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert until(lambda: not service.is_held())
 
 
 def fill(ours: OverH2) -> None:

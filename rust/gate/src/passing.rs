@@ -19,7 +19,7 @@ const PIECE_BYTES: usize = 16 * 1024;
 
 /// The client's side.
 pub(crate) trait Client: AsyncRead + AsyncWrite + Unpin {
-    /// Ready when a client that has said all takes nothing more either: nobody reads from it any more, to hear of that.
+    /// Ready when a client from which nobody reads, who would hear of it, takes nothing more.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
@@ -60,7 +60,7 @@ impl Passing {
         if up.is_ready() && down.is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if self.up.ended {
+        if !self.up.reads() {
             ready!(client.poll_gone(cx));
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
@@ -140,6 +140,11 @@ impl Way {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether it waits for more, rather than for the other side to take what there is.
+    fn reads(&self) -> bool {
+        !self.ended && self.at == self.left.len()
     }
 
     fn took(&mut self, count: usize) -> io::Result<()> {

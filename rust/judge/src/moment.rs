@@ -1,4 +1,4 @@
-//! A moment as people read it.
+//! Moments and spans as people read them.
 
 /// Unix seconds as `3 May 2026 10:00 UTC`.
 pub(crate) fn text(at: i64) -> String {
@@ -35,9 +35,27 @@ pub(crate) fn text(at: i64) -> String {
     )
 }
 
+/// Seconds in days, `rounded` to a tenth: down for a limit and up for what is beyond it, lest the two read the same.
+pub(crate) fn days(seconds: i64, rounded: fn(f64) -> f64) -> f64 {
+    rounded(seconds as f64 / 8_640.0) / 10.0
+}
+
 #[cfg(test)]
 mod tests {
-    use super::text;
+    use super::{days, text};
+
+    #[test]
+    fn what_is_beyond_a_limit_never_reads_like_it() {
+        let said = |seconds, rounded| days(seconds, rounded).to_string();
+        for (lifetime, limit, as_read) in [
+            (8_640_000, 7_776_000, ("100", "90")),
+            (7_776_001, 7_776_000, ("90.1", "90")),
+            (1_000_000, 999_999, ("11.6", "11.5")),
+        ] {
+            let read = (said(lifetime, f64::ceil), said(limit, f64::floor));
+            assert_eq!((read.0.as_str(), read.1.as_str()), as_read);
+        }
+    }
 
     #[test]
     fn known_moments() {

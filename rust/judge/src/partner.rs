@@ -213,14 +213,13 @@ impl Terms {
         // Nobody will hear of it when such a certificate is revoked, so it has to end soon.
         let lifetime = leaf.not_after.saturating_sub(leaf.not_before);
         if self.revocation == RevocationPolicy::Ignore && lifetime > self.leaf_limit_seconds {
-            let days = |seconds: i64| seconds as f64 / 86_400.0;
             return Err(Fault::of(
                 Reason::PathInvalid,
                 0,
                 format!(
-                    "is valid for {:.1} days; under this authority, which is not asked for revocations, it may be {:.1}",
-                    days(lifetime),
-                    days(self.leaf_limit_seconds)
+                    "is valid for {} days; under this authority, which is not asked for revocations, it may be {} at most",
+                    moment::days(lifetime, f64::ceil),
+                    moment::days(self.leaf_limit_seconds, f64::floor)
                 ),
             ));
         }

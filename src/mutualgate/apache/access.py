@@ -67,9 +67,9 @@ def asked_by(section: Directive, by_name: bool = False) -> Grant:
     for child in children:
         if child.is_("sslverifyclient") and child.arg(0).lower() != "none":
             parts.append(Grant(certificate=True))
-        elif refuses(child) or (by_name and child.is_(*_LEADING)):
+        elif refuses(child) or child.is_(*_REVOKING) or (by_name and child.is_(*_LEADING)):
             parts.append(Grant(unknown=True))
-        elif child.section and not child.lower.startswith("require"):
+        elif child.section and not child.lower.startswith(("require", "virtualhost")):
             parts.append(asked_by(child, by_name))
     return replace(all_of(parts), because=(section,))
 
@@ -95,6 +95,9 @@ def _require(directive: Directive) -> Grant:
             return grant_of_expression(directive, re.sub(r"^\S+\s+\S+\s*", "", directive.text))
     return Grant(unknown=True, because=(directive,))
 
+
+_REVOKING = ("sslcarevocationfile", "sslcarevocationpath", "sslocspenable")
+"""What keeps out who is revoked."""
 
 _LEADING = (
     "proxypass",

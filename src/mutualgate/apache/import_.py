@@ -66,6 +66,12 @@ def import_text(text: str, name: str, source: Source, folder: Path) -> Imported:
             "it was taken not to hold (no -D, every module there, httpd 2.4), so what is inside was left out",
             "If it holds on your server, take the two lines of the section away and import again.",
         )
+    for directive in notes.kept:
+        found.report.leave(
+            directive,
+            "it was taken to hold (no -D), so what is inside counts",
+            "If it does not on your server, take all of it away and import again.",
+        )
     if not found.hosts:
         raise BadInput(
             "there is no virtual host in it",

@@ -22,9 +22,9 @@ QUIET: Final = frozenset(
     jkloglevel jklogstampformat jkoptions jkrequestlogformat jksessionindicator jkshmfile jkwatchdoginterval
     jkworkerproperty jkworkersfile
     accessfilename addcharset adddefaultcharset addlanguage addoutputfilter addtype browsermatch coredumpdirectory
-    defaultruntimedir errorlog group listenbacklog loadmodule logformat loglevel maxclients maxconnectionsperchild
-    maxrequestsperchild maxrequestworkers maxspareservers maxsparethreads mimemagicfile minspareservers
-    minsparethreads mutex namevirtualhost pidfile serverlimit sslocspdefaultresponder sslocspnoverify
+    defaultruntimedir errorlog group ifdefine listenbacklog loadmodule logformat loglevel maxclients
+    maxconnectionsperchild maxrequestsperchild maxrequestworkers maxspareservers maxsparethreads mimemagicfile
+    minspareservers minsparethreads mutex namevirtualhost pidfile serverlimit sslocspdefaultresponder sslocspnoverify
     sslocspoverrideresponder sslocspproxyurl sslocsprespondercertificatefile sslocsprespondertimeout
     sslocspresponsemaxage sslocspresponsetimeskew sslocspuserequestnonce sslstaplingcache
     sslstaplingerrorcachetimeout sslstaplingfaketrylater sslstaplingforceurl sslstaplingrespondertimeout

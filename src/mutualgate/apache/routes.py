@@ -358,11 +358,13 @@ class Routes:
                 route.comment = f"{first.place}: {shortened(first.text)}"
         effect = f"nobody passes without the role {role}" if closed else "every path requires a certificate"
         for directive in grant.because:
-            self.leave(
-                directive,
-                f"no route can name the requests that it is about; so that none of them is open, {effect}",
-                "Write the paths that it means as [[sites.routes]] with their rule, and open the others.",
-            )
+            if directive.is_("ifdefine"):
+                why = f"it closes what is open without it; so that nothing is more open than it may be, {effect}"
+                do = "If it does not hold on your server, take all of it away and import again."
+            else:
+                why = f"no route can name the requests that it is about; so that none of them is open, {effect}"
+                do = "Write the paths that it means as [[sites.routes]] with their rule, and open the others."
+            self.leave(directive, why, do)
 
     # --- what is done to them ---
 

@@ -78,6 +78,8 @@ class Notes:
     """Directives of the reader's own that had no effect, and why."""
     skipped: list[Directive] = field(default_factory=list)
     """Conditions that were taken not to hold."""
+    kept: list[Directive] = field(default_factory=list)
+    """Conditions that were taken to hold, because nothing here defines what they ask about."""
 
 
 def parse(text: str, name: str, source: Source) -> tuple[tuple[Directive, ...], Notes]:
@@ -155,16 +157,18 @@ class _Reader:
             raise BadInput("a section without a name", where=str(place))
         opened = Directive(place, words[0], tuple(words[1:]), row, section=True)
         before = dict(self.defined)
+        taken = self.taken(opened)  # asked before what is inside defines anything
+        # Whether httpd is started with -D, no file says.
+        guessed = opened.is_("ifdefine") and opened.arg(0).removeprefix("!") not in before
         children = tuple(self.until(rows, opened, name, depth + 1))
-        taken = self.taken(opened)
-        if taken is None:
-            yield Directive(place, opened.name, opened.args, row, children, section=True)
-        elif taken:
-            yield from children
-        else:
+        if taken is False:
             self.defined = before  # what a skipped section defines is not defined
-            if children:
-                self.notes.skipped.append(opened)
+        if children and (taken is False or guessed):
+            (self.notes.kept if taken else self.notes.skipped).append(opened)
+        if taken:
+            yield from children
+        elif taken is None or guessed:
+            yield Directive(place, opened.name, opened.args, row, children, section=True)
 
     def taken(self, section: Directive) -> bool | None:
         """Whether what is inside a condition counts; None for a section that is no condition."""

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from mutualgate.apache import fields
 from mutualgate.apache.access import always_of, asked_by, grant_of, inside
 from mutualgate.apache.fields import Edit, Said
-from mutualgate.apache.grants import OPEN, Grant
+from mutualgate.apache.grants import OPEN, Grant, all_of
 from mutualgate.apache.known import QUIET, REASONS, SAME
 from mutualgate.apache.pools import Balancer, Trust, seconds
 from mutualgate.apache.report import Report
@@ -307,9 +307,9 @@ class _Reader:
                 balancer = self.balancer(d.arg(0), host)
                 balancer.members += [(c, c.arg(0), c.args[1:]) for c in d.children if c.is_("balancermember")]
                 balancer.settings += [(c, c.args) for c in d.children if c.is_("proxyset")]
-                self.rules_elsewhere(d, [c for c in d.children if not c.is_("balancermember", "proxyset")], host)
-            case "proxymatch" | "if" | "elseif" | "else" | "limit" | "limitexcept":
-                self.rules_elsewhere(d, d.children, host)
+                self.shut(host, self.asked(d, [c for c in d.children if not c.is_("balancermember", "proxyset")]))
+            case "proxymatch" | "if" | "elseif" | "else" | "limit" | "limitexcept" | "ifdefine":
+                self.shut(host, self.asked(d, d.children))
             case "directory" | "directorymatch" | "files" | "filesmatch":
                 self.leave(
                     d,
@@ -321,27 +321,35 @@ class _Reader:
             case _:
                 self.leave(d, "the gate has nothing like this section", "See what is inside, and whether it is needed.")
 
-    def rules_elsewhere(self, d: Directive, children: Iterable[Directive], host: VirtualHost) -> None:
-        """Rules in a section for requests that no route can name."""
-        asked = asked_by(d)
+    def shut(self, host: VirtualHost, asked: Grant) -> None:
+        """Rules for requests that no route can name."""
         if asked != OPEN:
             host.shut.append(asked)
-        elif any(c.lower not in SAME | QUIET and not c.is_("satisfy") for c in children):
+
+    def asked(self, d: Directive, children: Iterable[Directive]) -> Grant:
+        """What a section asks of those whose requests it is about; where it asks nothing, it is left."""
+        asked = asked_by(d)
+        if (
+            asked == OPEN
+            and d.lower not in QUIET
+            and any(c.lower not in SAME | QUIET and not c.is_("satisfy") for c in children)
+        ):
             self.leave(d, "the gate has nothing like this section", "See what is inside, and whether it is needed.")
+        return asked
 
     def location(self, d: Directive, pattern: str | None, host: VirtualHost) -> None:
         children = inside(d)
         verify = next((c for c in reversed(children) if c.is_("sslverifyclient")), None)
         mode = MODES.get(verify.arg(0).lower()) if verify else None
-        grant, always = grant_of(children), always_of(children)
         paths = [d.arg(0)] if pattern is None else literal_paths(pattern)
         if paths is None:
             asked = asked_by(d)
-            if asked != OPEN:
-                host.shut.append(asked)
-            else:
+            self.shut(host, asked)
+            if asked == OPEN:
                 self.leave(d, *PATTERN)
             return
+        sections = [c for c in children if c.section and not c.lower.startswith("require")]
+        always = all_of([always_of(children), *(self.asked(one, one.children) for one in sections)])
         edits: list[Edit] = []
         said: list[Said] = []
         for child in children:
@@ -350,7 +358,7 @@ class _Reader:
         size = next((_number(c.arg(0)) for c in children if c.is_("limitrequestbody")), None)
         for path in paths:
             clean = path.rstrip("/") or "/"
-            host.areas.append(Area(d, clean, mode, grant, always, size, tuple(edits), tuple(said)))
+            host.areas.append(Area(d, clean, mode, grant_of(children), always, size, tuple(edits), tuple(said)))
             for child in children:
                 if child.is_("proxypass") and pattern is None:
                     self.proxy(child, clean, host)
@@ -359,9 +367,7 @@ class _Reader:
                 elif child.lower.startswith("redirect"):
                     host.overrides[:0] = redirect(child, clean, self.report)
         for child in children:
-            if child.section and not child.lower.startswith("require"):
-                self.rules_elsewhere(child, child.children, host)
-            elif child.is_("proxypass") and pattern is not None:
+            if child.is_("proxypass") and pattern is not None:
                 self.leave(
                     child, "it has no effect in httpd either, which reads no pattern there", "Use ProxyPassMatch."
                 )

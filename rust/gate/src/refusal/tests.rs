@@ -267,7 +267,7 @@ fn the_page_for_no_certificate_says_what_it_can_mean_and_where_to_look_first() {
             "expired",
             "not valid yet",
             "client authentication",
-            "belongs to an authority",
+            "names purposes",
             "Cancel",
         ] {
             assert!(page.contains(text), "{text}");
