@@ -12,7 +12,7 @@ from installation import Installation
 from rows import see
 
 from mutualgate import snapshot
-from mutualgate.app import trust
+from mutualgate.app import trial
 from mutualgate.model.names import ClientName
 from mutualgate.model.partner import PartnerAdmits
 from mutualgate.model.refusal import RefusalRecord
@@ -229,7 +229,7 @@ def test_what_a_change_does_not_concern_need_not_be_judged(
 
     few = tried()
     assert len(few["affected"]) == TRIED[words]
-    monkeypatch.setattr(trust, "FEW", 3)
+    monkeypatch.setattr(trial, "FEW", 3)
     assert tried() == few, "where it may turn out to concern more than was thought"
     monkeypatch.setattr(snapshot, "concern", lambda *_: None)
     assert tried() == few, "where it may concern everybody"

@@ -3,18 +3,25 @@
 What they click counts at once: the gate judges by it before the page is there.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from end_to_end import axe, browsers, forge
 from end_to_end.browsers import Bundle
 from end_to_end.forge import Authority, Identity
 from end_to_end.gate import Gate, running_gate
 from end_to_end.hostile import makers
 from end_to_end.refusal import assert_refused
+
+from mutualgate.clock import system_clock
+from mutualgate.model.sighting import Sighting
+from mutualgate.reading.files import names_in
+from mutualgate.store import Store
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, ViewportSize
@@ -284,6 +291,57 @@ def test_by_keyboard_alone(gate: Gate, tmp_path: Path) -> None:
         page.keyboard.press("Enter")
         page.wait_for_selector("h1:has-text('dora')")
         assert "suspended" in page.inner_text("main")
+
+
+def test_what_concerns_very_many_is_found_out_while_the_page_is_there(
+    gate: Gate, tmp_path: Path, screenshots: Path
+) -> None:
+    """The page does not wait for it, and what was typed meanwhile stays."""
+    ca = makers.openssl_ca(tmp_path, "/O=Umbrella/CN=Umbrella issuing CA")
+    gate.command("partner", "add", "umbrella", "--names", "dns:*.umbrella.example", "--admits", "rule")
+    claim = gate.command("partner", "ca", "add", "umbrella", ca.certificate_file).json["id"]
+    gate.command("partner", "ca", "approve", "umbrella", str(claim), "--without-proof")
+    api = makers.openssl_leaf(tmp_path, "/CN=x", ca, "subjectAltName=DNS:api.umbrella.example")
+    were_seen(gate, api, 260)
+    portal = f"https://localhost:{gate.port}"
+    at = f"{portal}/join/operator/partners/umbrella/cas/{claim}/retire"
+    problems: dict[str, list[str]] = {}
+    with browsers.chromium_session(at_home(gate, tmp_path, "olga")) as page:
+        page.route("**/operator/trials/*", lambda route: route.abort())
+        page.goto(at)
+        assert "all that were seen lately are judged anew" in page.inner_text("main")
+        page.fill("input[name=on]", "2027-01-31")
+        page.screenshot(path=screenshots / "operate-trial-waits.png", full_page=True)
+        if not axe.missing():
+            problems["waits"] = axe.problems(page) + too_wide(page)
+        page.unroute("**/operator/trials/*")
+        page.wait_for_selector("text=/The 260 certificates that would be judged otherwise/")
+        page.click("summary")
+        page.click("text=The next ones")
+        page.wait_for_selector("text=51 to 100 of 260")
+        assert (page.url, page.input_value("input[name=on]")) == (at, "2027-01-31")
+        if not axe.missing():
+            problems["known"] = axe.problems(page) + too_wide(page)
+        page.goto(f"{portal}{page.get_attribute('text=The next ones', 'href')}")
+        assert "What the change would do" in page.inner_text("h1")
+        assert "101 to 150 of 260" in page.inner_text("main")
+    assert [found for found in problems.values() if found] == []
+    assert gate.get("/hello", api).status == 200
+
+
+def were_seen(gate: Gate, identity: Identity, count: int) -> None:
+    """As if so many certificates had come in that the judge takes for this one."""
+    der, now = identity.leaf().public_bytes(Encoding.DER), system_clock()
+    store = Store.open(gate.folder / "store.sqlite3", system_clock, create=False)
+    with store.transaction() as tx:
+        tx.seen.add_many(
+            Sighting(
+                *(hashlib.sha256(b"seen %d" % number).digest(), (der,), "main", "/", now, now, 1, "", "192.0.2.9"),
+                names=names_in([der]),
+            )
+            for number in range(count)
+        )
+    store.close()
 
 
 def too_wide(page: "Page") -> list[str]:

@@ -1,14 +1,18 @@
 """What a change of trust would do stands on the page that asks, which changes nothing; the last one is taken back."""
 
+import asyncio
 import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pki
 import pytest
-from portal.asking import Answer, admitted, ask
+from portal.asking import Answer, admitted, ask, asking
 from rows import see
 
-from mutualgate.app import Services, trust
+from mutualgate.app import Services, trial
+from mutualgate.app.trial import Trial
+from mutualgate.errors import Conflict
 from mutualgate.model.partner import PartnerAdmits
 from mutualgate.portal import trying
 
@@ -128,6 +132,12 @@ def test_a_rule_is_replaced_by_a_narrower_one(portal: "ASGIApp", services: Servi
     assert [one.text for one in services.partners.show("acme").rules] == ["dns:a.acme.example"]
 
 
+def trial_of(page: Answer) -> str:
+    """Where the trial is that stands on a page, below the operator's."""
+    (found,) = re.findall(r'data-trial="/join/operator(/trials/[^"]+)"', page.text)
+    return str(found)
+
+
 def many(services: Services, ca: pki.Issued, count: int) -> None:
     for number in range(count):
         shown(services, ca, f"m{number:03d}.acme.example")
@@ -142,18 +152,114 @@ def test_what_is_long_is_paged_and_bounded(
     assert "The 13 certificates that would be judged otherwise" in first.words
     assert "1 to 5 of 13" in first.words
     assert first.text.count('data-label="Now"') == 5
-    assert 'name="page" value="2"' in first.text
-    last = get(portal, "/partners/acme/cas/1/retire?page=3")
+    trial = trial_of(first)
+    assert f'href="/join/operator{trial}?page=2"' in first.text
+    last = get(portal, f"{trial}?page=3")
     assert "11 to 13 of 13" in last.words
-    assert get(portal, "/partners/acme/cas/1/retire?page=99").text == last.text
-    assert get(portal, "/partners/acme/cas/1/retire?page=x").status == 400
-    second = post(portal, "/partners/acme/names", names="dns:d.other.example", page="1")
+    assert get(portal, f"{trial}?page=99").text == last.text
+    assert get(portal, f"{trial}?page=x").status == 400
+    second = post(portal, "/partners/acme/names", names="dns:d.other.example")
     assert "The certificate that would be judged otherwise" in second.words
-    monkeypatch.setattr(trying, "MOST_TRIED", 6)
-    monkeypatch.setattr(trust, "FEW", 6)
+    monkeypatch.setattr(trying, "LISTED", 6)
     some = get(portal, "/partners/acme/cas/1/retire")
-    assert "Judged anew: the 6 that came last of the certificates seen since" in some.words
-    assert "The 6 certificates" in some.words
+    assert "The 13 certificates" in some.words
+    assert "The 6 that were seen last are listed here." in some.words
+    assert "6 to 6 of 13" in get(portal, f"{trial_of(some)}?page=2").words
+
+
+def test_a_trial_is_for_who_asked_and_the_newest_are_kept(
+    portal: "ASGIApp", services: Services, acme: pki.Issued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trying, "KEPT", 2)
+    first, second, third = (trial_of(get(portal, "/partners/acme/cas/1/retire")) for _ in range(3))
+    assert [get(portal, one).status for one in (first, second, third)] == [404, 200, 200]
+    assert "Go back and ask for the change once more." in get(portal, first).words
+    other = admitted("otto", [b"x"], client_id=2, roles=("admin",))
+    assert ask(portal, f"/join/operator{third}", other).status == 404
+
+
+@pytest.fixture
+def much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than two certificates are many."""
+    monkeypatch.setattr(trial, "FEW", 2)
+
+
+def test_what_concerns_many_is_found_out_after_the_page_is_there(
+    portal: "ASGIApp", services: Services, acme: pki.Issued, much: None
+) -> None:
+    async def look() -> list[Answer]:
+        page = await asking(portal, "/join/operator/partners/acme/cas/1/retire", OPERATOR)
+        pages = [page, await asking(portal, f"/join/operator{trial_of(page)}", OPERATOR)]
+        while "aria-busy" in pages[-1].text:
+            pages.append(await asking(portal, f"/join/operator{trial_of(page)}", OPERATOR))
+        return pages
+
+    pages = asyncio.run(look())
+    for waits in pages[:-1]:
+        assert "It may concern very many certificates: all that were seen lately are judged anew." in waits.words
+        assert OUT not in waits.words
+    assert "I am sure" in pages[0].words
+    assert "Nothing was changed yet." in pages[-1].words
+    assert OUT in pages[-1].words
+    assert services.partners.anchors.list("acme")[0].state == "active"
+
+
+def test_one_is_found_out_at_a_time_and_who_asks_again_gives_the_one_before_up(
+    portal: "ASGIApp", services: Services, acme: pki.Issued, much: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on, begun = threading.Event(), list[str]()
+    real = Trial.judge_all
+
+    def judge_all(self: Trial, judges: Any, told: Any) -> None:
+        begun.append("one")
+        goes_on.wait(60)
+        real(self, judges, told)
+
+    monkeypatch.setattr(Trial, "judge_all", judge_all)
+    otto = admitted("otto", [b"x"], client_id=2, roles=("admin",))
+    askers = (OPERATOR, otto, OPERATOR)
+
+    async def look() -> tuple[list[int], list[Answer]]:
+        at = "/join/operator/partners/acme/cas/1/retire"
+        asked = [await asking(portal, at, who) for who in askers]
+        while not begun:
+            await asyncio.sleep(0.01)
+        known = [await asking(portal, f"/join/operator{trial_of(asked[n])}", who) for n, who in enumerate(askers)]
+        goes_on.set()
+        last = []
+        for number, who in ((1, otto), (2, OPERATOR)):
+            while "aria-busy" in (page := await asking(portal, f"/join/operator{trial_of(asked[number])}", who)).text:
+                await asyncio.sleep(0.01)
+            last.append(page)
+        return [one.status for one in known], last
+
+    statuses, last = asyncio.run(look())
+    assert statuses == [404, 200, 200]
+    assert [OUT in page.words for page in last] == [True, True]
+
+
+def test_what_it_meets_meanwhile_is_told(
+    portal: "ASGIApp", services: Services, acme: pki.Issued, much: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error, status, words in (
+        (Conflict("the change cannot be made any more", code="late"), 409, "The change cannot be made any more"),
+        (RuntimeError("a defect"), 503, "It could not be found out what this change would do"),
+    ):
+
+        def fails(*_: Any, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(Trial, "judge_all", fails)
+
+        async def look() -> Answer:
+            page = await asking(portal, "/join/operator/partners/acme/cas/1/retire", OPERATOR)
+            while (told := await asking(portal, f"/join/operator{trial_of(page)}", OPERATOR)).status == 200:
+                await asyncio.sleep(0.01)
+            return told
+
+        told = asyncio.run(look())
+        assert told.status == status
+        assert words in told.words
 
 
 def test_many_clients_are_counted_and_some_of_them_named(

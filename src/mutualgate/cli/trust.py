@@ -11,13 +11,14 @@ import typer
 from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import SHOWN, emit, named, plain, table
+from mutualgate.cli.waiting import progress
 from mutualgate.counts import counted
 from mutualgate.errors import BadInput
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
     from mutualgate.app.approving import Candidate
-    from mutualgate.app.trust import Tried
+    from mutualgate.app.trial import Tried
     from mutualgate.model.trust import TrustChange
 
 app = Group("Changes of trust: try one before it is made, take one back.")
@@ -63,8 +64,8 @@ def try_(
         with trying(tried), contextlib.redirect_stdout(io.StringIO()):
             built(everything)(args=[*words, "--dir", str(dir)], prog_name="mutualgate", standalone_mode=False)
 
-    with services(Folder(dir)) as all_of_it:
-        found = all_of_it.trust.try_(do, back=timedelta(days=since))
+    with services(Folder(dir)) as all_of_it, progress("judging anew") as tell:
+        found = all_of_it.trust.try_(do, back=timedelta(days=since), told=tell)
     emit(_facts(found), _story(found), json)
 
 

@@ -2,15 +2,28 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 
 @contextmanager
 def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """Gives a function that is told how many of how many are done; the bar is gone when the block ends."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
+    """Gives a function that is told how many of how many are done.
+
+    The bar comes with the first that it is told, and is gone when the block ends.
+    """
+    with ExitStack() as stack:
+        told: Callable[[int, int], None] | None = None
+
+        def tell(done: int, total: int) -> None:
+            nonlocal told
+            told = told or stack.enter_context(_bar(doing))
+            told(done, total)
+
+        yield tell if sys.stderr.isatty() else lambda done, total: None
+
+
+@contextmanager
+def _bar(doing: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console  # 90 ms: only for who sees it
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

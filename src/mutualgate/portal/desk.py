@@ -1,6 +1,5 @@
 """A view in, an endpoint out: every request passes the guard, and every error becomes an answer, in one place."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from mutualgate.portal import answers, guard, remembered
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.problems import FOR_VISITORS, problem_of
 from mutualgate.portal.remembered import Remembered
+from mutualgate.portal.trying import Trials
 from mutualgate.portal.visitor import Visitor
 from mutualgate.reading.files import UNREADABLE
 
@@ -44,8 +44,7 @@ class Desk:
         self._key: bytes | None = None
         # Not those of the loop: the gate uses them to judge by what was changed, and visitors would keep it from that.
         self.threads = ThreadPoolExecutor(_THREADS, "portal")
-        self.trying = asyncio.Lock()
-        """Held while a change is tried: what is judged then takes a whole core."""
+        self.trials = Trials()
 
     def route(self, path: str, **views: View) -> Route:
         """The address `path` with a view for each method: `desk.route("/me", get=show, post=renew)`.

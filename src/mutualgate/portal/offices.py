@@ -21,7 +21,6 @@ from mutualgate.partners.under import let_in_under, refused_under
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import View
-from mutualgate.portal.guard import Form
 from mutualgate.portal.operator import PAGE_ROWS, At, acting, is_sure, number_of, part, query
 from mutualgate.portal.operator_pins import given_file, pem_of
 from mutualgate.portal.trying import Change, Preview, preview
@@ -208,7 +207,6 @@ async def claim(asked: Asked, office: Office) -> Response:
         asked,
         office,
         lambda tried: tried.partners.anchors.claim(office.partner, data, "the certificate", terms),
-        form,
     )
     return await shown(asked, office, "partner/claim.html.j2", lambda _: values)
 
@@ -278,9 +276,9 @@ async def retire(asked: Asked, office: Office) -> Response:
 # For both faces.
 
 
-async def _tried(asked: Asked, office: Office, change: Change, form: Form | None = None) -> Preview | None:
+async def _tried(asked: Asked, office: Office, change: Change) -> Preview | None:
     """What a change would do, for operators: others' clients are among those whom it may concern."""
-    return await preview(asked, acting(asked), change, form) if office.operator else None
+    return await preview(asked, acting(asked), change) if office.operator else None
 
 
 async def shown(

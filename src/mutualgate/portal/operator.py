@@ -176,12 +176,10 @@ async def sure(
     here: str,
     read: "Callable[[Services], dict[str, Any]]",
     change: Change | None = None,
-    form: Form | None = None,
 ) -> Response:
     """The page that asks before something is done: `read` gives `heading`, `says`, `button` and the way `back`.
 
-    With `change`, what it would do to who came in lately stands on it. `form` is what the page was asked for with, if
-    not by its address alone. Raises what the change raises.
+    With `change`, what it would do to who came in lately stands on it. Raises what the change raises.
     """
     usual = {
         "cuts": True,
@@ -192,9 +190,8 @@ async def sure(
         "here": here,
         "tick": "I am sure",
         "crumb": "",
-        "method": "get" if form is None else "post",
     }
-    trial = None if change is None else await preview(asked, acting(asked), change, form)
+    trial = None if change is None else await preview(asked, acting(asked), change)
     return await shown(asked, "operator/sure.html.j2", lambda services: {**usual, "trial": trial, **read(services)})
 
 

@@ -1,4 +1,4 @@
-"""The operator's page about changes of trust: who made which, and taking the last one back."""
+"""The operator's pages about changes of trust: who made which, taking the last one back, and what one would do."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,8 @@ from mutualgate.errors import Conflict, NotFound
 from mutualgate.model.trust import TrustChange
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
-from mutualgate.portal.operator import PAGE_ROWS, At, acting, number, number_of, said_yes, shown, sure
+from mutualgate.portal.operator import PAGE_ROWS, At, acting, number, number_of, part, said_yes, shown, sure
+from mutualgate.portal.trying import again
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 def routes(at: At) -> list[BaseRoute]:
     """The addresses."""
-    return [at("/changes", get=changes), at("/changes/{id}/undo", get=ask, post=undo)]
+    return [
+        at("/changes", get=changes),
+        at("/changes/{id}/undo", get=ask, post=undo),
+        at("/trials/{id}", get=trial),
+    ]
 
 
 async def changes(asked: Asked) -> Response:
@@ -59,6 +64,12 @@ async def undo(asked: Asked) -> Response:
 
     await asked.call(do)
     return answers.see_other(asked, "operator", "changes")
+
+
+async def trial(asked: Asked) -> Response:
+    """What a change would do that was asked for just now: how far that is found out, or the list of it."""
+    found = again(asked, part(asked, "id"))
+    return await shown(asked, "operator/trial.html.j2", lambda _: {"here": "changes", "trial": found})
 
 
 def _last(services: "Services", id: int) -> TrustChange:

@@ -128,7 +128,7 @@ async def admits(asked: Asked) -> Response:
         }
 
     if not is_sure(form):
-        return await sure(asked, "partners", read, lambda tried: tried.partners.set_admits(name, which), form)
+        return await sure(asked, "partners", read, lambda tried: tried.partners.set_admits(name, which))
     await asked.call(acting(asked).partners.set_admits, name, which)
     return answers.see_other(asked, "operator", "partners", name)
 
@@ -171,7 +171,7 @@ async def permit(asked: Asked) -> Response:
     if not names:
         raise BadInput("no name was given", expected="one a line, such as dns:*.acme.example")
     if not is_sure(form):
-        return await sure(asked, "partners", read, do, form)
+        return await sure(asked, "partners", read, do)
     await asked.call(do, acting(asked))
     return answers.see_other(asked, "operator", "partners", name)
 
@@ -238,7 +238,7 @@ async def replace(asked: Asked) -> Response:
         }
 
     if not is_sure(form):
-        return await sure(asked, "partners", read, do, form)
+        return await sure(asked, "partners", read, do)
     await asked.call(do, acting(asked))
     return answers.see_other(asked, "operator", "partners", name)
 

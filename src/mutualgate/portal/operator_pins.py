@@ -72,9 +72,7 @@ async def accept(asked: Asked) -> Response:
         return {"client": client, "what": what, "pem": pem_of(what.der), "kinds": KINDS, "kind": kind}
 
     values = await asked.call(read, acting(asked))
-    trial = await preview(
-        asked, acting(asked), lambda tried: tried.pins.add(name, data, "the certificate", kind=kind), given
-    )
+    trial = await preview(asked, acting(asked), lambda tried: tried.pins.add(name, data, "the certificate", kind=kind))
     return await shown(asked, "operator/accept.html.j2", lambda _: {**values, "trial": trial})
 
 

@@ -61,7 +61,7 @@ async def approve(asked: Asked) -> Response:
             approved = await asked.call(let_in, acting(asked))
             return answers.see_other(asked, "operator", "clients", str(approved.client.name))
         hidden = {"client": name, "roles": roles, "kind": kind}
-        return await sure(asked, "refusals", lambda services: _asked(services, id, hidden), let_in, form)
+        return await sure(asked, "refusals", lambda services: _asked(services, id, hidden), let_in)
     except MutualgateError as error:
         wrong = {"problem": error.problem, "expected": error.expected, "fix": error.fix}
         values = {"client": name, "roles": roles}

@@ -1,38 +1,137 @@
 """What a change of trust would do, on the page that asks before it is made. `services.trust` finds it out.
 
-What was seen is judged anew with all signatures, so it takes as long as there is much of it: at most MOST_TRIED of it
-is looked at, and one such page is made at a time.
+Where it concerns few certificates, the page has it. Where these may be many, all that were seen are judged anew, which
+takes as long as there is much of it, a whole core meanwhile: the page comes at once, and has the rest of it from an
+address of its own, by a script or a link. One is found out at a time.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+import functools
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from mutualgate.errors import BadInput
+from mutualgate.errors import BadInput, MutualgateError, NotFound, Unavailable
 from mutualgate.portal.asked import Asked
-from mutualgate.portal.guard import Form
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
-    from mutualgate.app.trust import Affected, Tried
+    from mutualgate.app.trial import Affected, Tried
+
+log = logging.getLogger(__name__)
 
 Change = Callable[["Services"], object]
 """A change, as it is made by services that keep it or that do not."""
 
-MOST_TRIED: Final = 10_000
-"""Certificates, those that came last: a command looks at all of them."""
 ROWS: Final = 50
 """Certificates on one page."""
-NAMES: Final = 20
-"""Clients that are named in a sentence; the table below it has all."""
+LISTED: Final = 1_000
+"""Certificates that are kept to be paged through, those that came last: a command lists all of them."""
+KEPT: Final = 16
+"""Trials."""
+
+
+class _GivenUp(Exception):
+    """Nobody waits for it any more."""
+
+
+class Trial:
+    """A change that is tried, or was: `tried` is there once it is known what it would do, or `error` why it is not."""
+
+    def __init__(self, at: str, client: int | None) -> None:
+        self.at = at
+        """Its path."""
+        self.client = client
+        """Who asked."""
+        self.judged = self.of = 0
+        """Certificates; 0 of 0 until it begins."""
+        self.many = 0
+        """Certificates that would be judged otherwise; `tried` lists LISTED of them."""
+        self.tried: Tried | None = None
+        self.error: MutualgateError | None = None
+        self.given_up = False
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is still to be found out."""
+        return self.tried is None and self.error is None
+
+    def tell(self, judged: int, of: int) -> None:
+        """Hears how far it is, in the thread that finds it out."""
+        if self.given_up:
+            raise _GivenUp
+        self.judged, self.of = judged, of
+
+    def know(self, tried: "Tried") -> None:
+        """Keeps what came of it."""
+        self.many = len(tried.affected)
+        self.tried = replace(tried, affected=tried.affected[:LISTED])
+
+
+class Trials:
+    """Those that can be looked at: the newest ones, each for who asked."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Trial] = {}
+        # One: what is judged takes a whole core.
+        self._thread = ThreadPoolExecutor(1, "trials")
+
+    async def of(self, asked: Asked, services: "Services", change: Change) -> Trial:
+        """One of `change`, known already unless it concerns many. Raises what the change raises."""
+        tried = await asked.call(services.trust.try_few, change)
+        id = secrets.token_urlsafe(16)
+        trial = Trial(asked.to("operator", "trials", id), asked.visitor.client_id)
+        if tried is not None:
+            trial.know(tried)
+        else:
+            self._give_up(one for one, that in self._kept.items() if that.waits and that.client == trial.client)
+            trial.task = asyncio.create_task(self._find_out(trial, services, change))
+        self._kept[id] = trial
+        self._give_up(list(self._kept)[:-KEPT])
+        return trial
+
+    def get(self, asked: Asked, id: str) -> Trial:
+        """One that this visitor asked for. Raises NotFound, and what it met."""
+        found = self._kept.get(id)
+        if found is None or found.client != asked.visitor.client_id:
+            raise NotFound(
+                "what this change would do is not kept any more",
+                fix="Go back and ask for the change once more.",
+                code="trial_unknown",
+            )
+        if found.error is not None:
+            raise found.error
+        return found
+
+    def _give_up(self, ids: Iterable[str]) -> None:
+        for id in list(ids):
+            self._kept.pop(id).given_up = True
+
+    async def _find_out(self, trial: Trial, services: "Services", change: Change) -> None:
+        try:
+            work = functools.partial(services.trust.try_, change, told=trial.tell)
+            trial.know(await asyncio.get_running_loop().run_in_executor(self._thread, work))
+        except MutualgateError as error:
+            trial.error = error
+        except _GivenUp:
+            pass
+        except Exception:
+            log.exception("a change could not be tried")
+            trial.error = Unavailable("it could not be found out what this change would do")
+        finally:
+            trial.given_up = True  # where it was cancelled, the thread still works
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What a change would do, and which part of the certificates is shown: `rows`, the first of them being number
-    `first`. `page` counts from 1."""
+    """A trial as a page shows it, and which part of the certificates: `rows`, the first of them being number `first`.
+    `page` counts from 1."""
 
-    tried: "Tried"
+    trial: Trial
     page: int
     oneself: bool
     """Whether who asks would be locked out by it."""
@@ -43,19 +142,28 @@ class Preview:
 
     @property
     def rows(self) -> "tuple[Affected, ...]":
-        return self.tried.affected[self.first - 1 : self.first - 1 + ROWS]
+        found = () if self.trial.tried is None else self.trial.tried.affected
+        return found[self.first - 1 : self.first - 1 + ROWS]
 
     @property
     def pages(self) -> int:
-        return max(1, -(-len(self.tried.affected) // ROWS))
+        return max(1, -(-min(self.trial.many, LISTED) // ROWS))
 
 
-async def preview(asked: Asked, services: "Services", change: Change, form: Form | None = None) -> Preview:
-    """What `change` would do. Which page of it, the address says, or the form. Raises what the change raises."""
-    text = asked.request.query_params.get("page", "") if form is None else form.text("page", 8)
-    if text and not (text.isascii() and text.isdecimal() and len(text) <= 8):
+async def preview(asked: Asked, services: "Services", change: Change) -> Preview:
+    """What `change` would do. Raises what the change raises."""
+    return _preview(asked, await asked.desk.trials.of(asked, services, change), 1)
+
+
+def again(asked: Asked, id: str) -> Preview:
+    """The same once more, the page of it that the address says. Raises NotFound, and what it met."""
+    text = asked.request.query_params.get("page", "") or "1"
+    if not (text.isascii() and text.isdecimal() and len(text) <= 8):
         raise BadInput("the page has no number")
-    async with asked.desk.trying:
-        tried = await asked.call(services.trust.try_, change, most=MOST_TRIED)
-    found = Preview(tried, 1, asked.visitor.client in tried.locked_out)
-    return Preview(tried, min(max(1, int(text or "1")), found.pages), found.oneself)
+    return _preview(asked, asked.desk.trials.get(asked, id), int(text))
+
+
+def _preview(asked: Asked, trial: Trial, page: int) -> Preview:
+    oneself = trial.tried is not None and asked.visitor.client in trial.tried.locked_out
+    found = Preview(trial, 1, oneself)
+    return replace(found, page=min(max(1, page), found.pages))
