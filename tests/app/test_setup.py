@@ -37,6 +37,24 @@ def test_done_again_it_finds_what_is_there(installed: Installation) -> None:
     assert installed.folder.root.read_bytes() == root
 
 
+def test_who_reads_the_root_reads_a_whole_one(installed: Installation) -> None:
+    root = installed.folder.root
+    whole = root.read_bytes()
+    root.write_bytes(whole[:100])
+    services = installed.services()
+    try:
+        with root.open("rb") as reader:
+            set_up(services)
+            assert reader.read() == whole[:100], "what was opened before is not written to"
+        assert root.read_bytes() == whole
+        root.unlink()
+        root.mkdir()
+        with pytest.raises(BadInput, match="cannot be written"):
+            set_up(services)
+    finally:
+        services.close()
+
+
 def test_the_first_client_is_no_more_made_when_it_was_removed(installed: Installation) -> None:
     services = installed.services()
     try:

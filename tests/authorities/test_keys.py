@@ -144,6 +144,20 @@ def test_our_own_file_or_its_folder_opened_to_others_is_refused(tmp_path: Path) 
         find_passphrase(tmp_path, {})
 
 
+def test_a_folder_for_keys_that_is_anothers_is_named(tmp_path: Path) -> None:
+    find_passphrase(tmp_path, {})
+    (tmp_path / "keys").chmod(0)
+    user = os.geteuid()
+    try:
+        if user == 0:  # who may look everywhere
+            os.seteuid(65534)
+        with pytest.raises(BadInput, match="the passphrase file cannot be read"):
+            find_passphrase(tmp_path, {}, make=False)
+    finally:
+        os.seteuid(user)
+        (tmp_path / "keys").chmod(0o700)
+
+
 def test_a_folder_for_keys_that_others_can_read_gets_no_passphrase(tmp_path: Path) -> None:
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys").chmod(0o755)

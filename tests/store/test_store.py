@@ -186,6 +186,27 @@ def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
         Store.open(tmp_path / "missing" / "store.sqlite3", system_clock)
 
 
+_OPENS = """
+import resource, sys
+from pathlib import Path
+from mutualgate.clock import system_clock
+from mutualgate.errors import Unavailable
+from mutualgate.store import Store
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+try:
+    Store.open(Path(sys.argv[1]), system_clock)
+except Unavailable as error:
+    print(error.problem)
+"""
+
+
+def test_a_disk_without_room_for_what_stands_beside_the_store_is_full(store: Store) -> None:
+    """The index of the log is the first file that is written, when no gate runs."""
+    store.close()
+    done = subprocess.run([sys.executable, "-c", _OPENS, str(store.path)], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("the disk is full, nothing was changed\n", "")
+
+
 def test_an_id_is_never_given_twice(store: Store) -> None:
     """A service behind keeps it as the identity."""
     with store.transaction() as tx:

@@ -3,13 +3,14 @@
 import re
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mutualgate.app.folder import Folder
 from mutualgate.app.services import Services
-from mutualgate.authorities.private_files import create_private_file
+from mutualgate.authorities.private_files import create_private_file, replace_file
 from mutualgate.config import DEMO, Address, default_file, parse
 
 if TYPE_CHECKING:
@@ -59,10 +60,12 @@ def first_client(services: Services) -> FirstClient | None:
 
 
 def write_root(services: Services, hierarchy: "Hierarchy") -> None:
-    """Keeps root.pem as it has to be: what people trust the gate's certificate by."""
-    root = services.folder.root
-    if not root.exists() or root.read_bytes() != hierarchy.root_pem:
-        root.write_bytes(hierarchy.root_pem)
+    """Keeps root.pem as it has to be: what people trust the gate's certificate by. Raises `BadInput`."""
+    root, kept = services.folder.root, None
+    with suppress(OSError):
+        kept = root.read_bytes()
+    if kept != hierarchy.root_pem:
+        replace_file(root, hierarchy.root_pem, 0o644)
 
 
 def write_config(folder: Folder, *, hosts: Sequence[str], upstream: str | None, listen: Sequence[str] | None) -> None:

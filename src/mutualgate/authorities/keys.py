@@ -155,14 +155,18 @@ def find_passphrase(folder: Path, environment: Mapping[str, str], *, make: bool 
 
 
 def _from_own_file(path: Path, make: bool) -> Passphrase:
-    if not path.exists() and not make:
+    try:
+        there = path.exists()
+    except OSError as error:  # its folder is closed to this user
+        raise _unreadable(path, error) from error
+    if not there and not make:
         raise BadInput(
             "the passphrase of the keys is missing",
             where=str(path),
             expected=f"it there, or by {VARIABLE}, {FILE_VARIABLE} or the systemd credential {CREDENTIAL}",
             code="no_passphrase",
         )
-    if not path.exists():
+    if not there:
         ensure_private_folder(path.parent)
         try:
             create_private_file(path, secrets.token_urlsafe(32).encode() + b"\n")  # 256 bits
@@ -182,11 +186,15 @@ def _from_file(path: Path, others: int = 0o077, source: str | None = None) -> Pa
             refuse_others(os.fstat(file.fileno()), str(path), "0600", others)
             secret = file.read(MAX_PASSPHRASE_BYTES + 2)
     except OSError as error:
-        raise BadInput(
-            f"the passphrase file cannot be read ({error.strerror})", where=str(path), expected="a readable file"
-        ) from error
+        raise _unreadable(path, error) from error
     secret = secret.removesuffix(b"\n").removesuffix(b"\r")
     return Passphrase(_checked(secret, str(path)), source or f"the file {path}")
+
+
+def _unreadable(path: Path, error: OSError) -> BadInput:
+    return BadInput(
+        f"the passphrase file cannot be read ({error.strerror})", where=str(path), expected="a readable file"
+    )
 
 
 def _checked(secret: bytes, source: str) -> bytes:

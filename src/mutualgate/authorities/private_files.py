@@ -39,6 +39,16 @@ def create_private_file(path: Path, data: bytes) -> None:
         ) from error
 
 
+def replace_file(path: Path, data: bytes, mode: int) -> None:
+    """Writes `path` whole, in place of an older one or not at all. On return it survives a power cut. BadInput."""
+    try:
+        write_whole(path, data, mode)
+    except OSError as error:
+        raise BadInput(
+            f"cannot be written ({error.strerror})", where=str(path), expected="a folder we may write to"
+        ) from error
+
+
 def write_whole(
     path: Path,
     data: bytes,

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from mutualgate.authorities.keys import KeyKind, PrivateKey, make_key
-from mutualgate.authorities.private_files import create_private_file, ensure_private_folder, sync_folder, write_whole
+from mutualgate.authorities.private_files import create_private_file, ensure_private_folder, replace_file, sync_folder
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.reading.bounded import read_file
 from mutualgate.reading.files import UNREADABLE, read_certificates
@@ -200,16 +200,6 @@ def _is_for(request: bytes, key: PrivateKey) -> bool:
         return x509.load_pem_x509_csr(request).public_key() == key.public_key()
     except UNREADABLE:
         return False
-
-
-def replace_file(path: Path, data: bytes, mode: int) -> None:
-    """Writes `path` whole, in place of an older one or not at all. On return it survives a power cut. BadInput."""
-    try:
-        write_whole(path, data, mode)
-    except OSError as error:
-        raise BadInput(
-            f"cannot be written ({error.strerror})", where=str(path), expected="a folder we may write to"
-        ) from error
 
 
 def refuse_readable(path: Path) -> None:

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import (
 
 from mutualgate.authorities.p12 import MODERN_ROUNDS, make_p12, make_password
 from mutualgate.authorities.p12 import Encoding as Profile
-from mutualgate.enrolling.kept import Slot, replace_file
+from mutualgate.authorities.private_files import replace_file
+from mutualgate.enrolling.kept import Slot
 from mutualgate.reading.files import name_text, read_certificates
 
 CERTIFICATE, P12, PASSWORD = "certificate.pem", "client.p12", "password"

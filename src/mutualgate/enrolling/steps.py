@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mutualgate.authorities.keys import KeyKind
 from mutualgate.authorities.p12 import Encoding as Profile
 from mutualgate.authorities.p12 import encoding_for
+from mutualgate.authorities.private_files import replace_file
 from mutualgate.clock import Clock
 from mutualgate.enrolling import transport
-from mutualgate.enrolling.kept import Kept, Slot, State, replace_file
+from mutualgate.enrolling.kept import Kept, Slot, State
 from mutualgate.enrolling.outputs import write_outputs
 from mutualgate.errors import BadInput, Conflict, MutualgateError, Unavailable
 from mutualgate.reading.files import read_certificates

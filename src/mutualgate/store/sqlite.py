@@ -131,11 +131,14 @@ def meaning(error: DBAPIError, path: Path) -> MutualgateError:
         )
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return Corrupt("the store is damaged", where=where, fix="Stop the gate and put back a copy of the store")
-    if primary == sqlite3.SQLITE_FULL:
+    # What the file beside the log needs is written by itself, and fails under another name.
+    if primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE:
         return Unavailable("the disk is full, nothing was changed", where=where)
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
         return Unavailable(
-            "the store may not be written here", where=where, fix="Look at the owner and mode of its folder"
+            "the store may not be written here",
+            where=where,
+            fix="Look at the owner and mode of its folder, and whether its disk is full",
         )
     if primary == sqlite3.SQLITE_IOERR:
         return Unavailable("the disk under the store reports an error", where=where)
