@@ -392,10 +392,14 @@ def visitor_names(certificate: x509.Certificate) -> list[str]:
 
 
 WRONG = {
-    "syntax": ("[[sites\n", r"mutualgate\.toml:11:"),
-    "unknown key": ('hots = ["x"]\n', r"mutualgate\.toml:11:1: .*hots"),
-    "another address": (None, r"gate\.listen cannot change while the gate runs\. Restart the gate\."),
-    "missing certificate": ('certificate = "nowhere.pem"\nkey = "nowhere.key"\n', r"nowhere\.pem"),
+    "syntax": (CONFIG + "[[sites\n", r"mutualgate\.toml:11:"),
+    "unknown key": (CONFIG + 'hots = ["x"]\n', r"mutualgate\.toml:11:1: .*hots"),
+    "another address": (
+        CONFIG.replace("127.0.0.1:0", "127.0.0.1:1"),
+        r"gate\.listen cannot change while the gate runs\. .*: mutualgate restart",
+    ),
+    "none": (None, r"mutualgate\.toml: the file is gone\. Put it back"),
+    "missing certificate": (CONFIG + 'certificate = "nowhere.pem"\nkey = "nowhere.key"\n', r"nowhere\.pem"),
 }
 
 
@@ -403,13 +407,15 @@ WRONG = {
 def test_a_wrong_file_is_told_once_and_what_was_in_force_stays(
     case: str, installed: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
-    more, problem = WRONG[case]
-    text = CONFIG + more if more else CONFIG.replace("127.0.0.1:0", "127.0.0.1:1")
+    text, problem = WRONG[case]
 
     async def run() -> None:
         async with running(installed) as runner:
             visitor = Visitor(installed, runner)
-            installed.config.write_text(text)
+            if text is None:
+                installed.config.unlink()
+            else:
+                installed.config.write_text(text)
             await until(lambda: _problem(runner, True))
             await asyncio.sleep(0.3)  # some looks at the file later
             answer = await asyncio.to_thread(control.ask, installed.folder, "status")

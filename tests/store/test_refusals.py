@@ -23,6 +23,15 @@ def test_an_id_from_a_page_is_found(store: Store) -> None:
         assert [one.reason for one in tx.refusals.recent()] == ["expired", "revoked"]
 
 
+def test_an_id_that_is_told_twice_at_once_is_kept_once(store: Store) -> None:
+    """What waited while the disk was full, say: a failure would keep out all that comes after it."""
+    first, again = _refusal(1), _refusal(1, "revoked")
+    with store.transaction() as tx:
+        tx.refusals.add_many([first, _refusal(2), again])
+    with store.reading() as tx:
+        assert tx.refusals.recent() == [_refusal(2), first]
+
+
 def test_strangers_cannot_fill_the_disk(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refusals, "KEPT", 10)
     with store.transaction() as tx:

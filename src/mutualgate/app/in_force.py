@@ -84,12 +84,19 @@ class InForce:
         return self.plane.epoch
 
     def reload(self) -> None:
-        """Reads mutualgate.toml again and puts it in force. Raises `BadInput`, and what the store raises."""
+        """Reads mutualgate.toml again and puts it in force. Raises `BadInput`, and what the store raises.
+
+        A file that is gone is an error, not the defaults: nobody who takes it away means that all may be otherwise.
+        """
         config = self._read_config()
+        if not self._services.folder.config.exists():
+            raise BadInput("the file is gone", where=str(config.file), fix="Put it back, or a new one in its place.")
         fixed = _fixed(self.config, config)
         if fixed:
             raise BadInput(
-                f"{', '.join(fixed)} cannot change while the gate runs", where=str(config.file), fix="Restart the gate."
+                f"{', '.join(fixed)} cannot change while the gate runs",
+                where=str(config.file),
+                fix="Start it again without turning anybody away: mutualgate restart",
             )
         self._put_in_force(config, site_certificates(self._services, config))
 

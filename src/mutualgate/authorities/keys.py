@@ -209,7 +209,7 @@ def _checked(secret: bytes, source: str) -> bytes:
             f"the passphrase has {length} characters",
             where=source,
             expected=f"at least {MIN_PASSPHRASE_CHARACTERS}",
-            fix="Make one: openssl rand -base64 32",
+            fix="Give the one that the keys were made with; for a new installation make one: openssl rand -base64 32",
             code="weak_passphrase",
         )
     return secret

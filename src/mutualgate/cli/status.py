@@ -142,7 +142,7 @@ def _warnings(answer: Mapping[str, Any], now: datetime) -> list[str]:
     for name, of in (("dropped_refusals", "refusal"), ("dropped_access_lines", "access line")):
         if number := answer["counters"].get(name):
             dropped = counted(number, f"{of} was dropped", f"{of}s were dropped")
-            found.append(f"{dropped}: they came faster than they could be written")
+            found.append(f"{dropped}: they came faster than they could be written, or could not be written at all")
     return found
 
 

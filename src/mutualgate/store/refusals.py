@@ -22,7 +22,10 @@ class Refusals:
         self._connection = connection
 
     def add_many(self, records: Iterable[RefusalRecord]) -> None:
-        """Adds them, oldest first; an id that is there already is left as it is."""
+        """Adds them, oldest first; an id that is there already, or comes twice, is left as it was told first."""
+        first: dict[str, RefusalRecord] = {}
+        for record in records:
+            first.setdefault(record.id, record)
         rows = [
             {
                 "id": record.id,
@@ -36,7 +39,7 @@ class Refusals:
                 "fingerprint": record.fingerprint,
                 "client": record.client,
             }
-            for record in records
+            for record in first.values()
             if self.find(record.id) is None
         ]
         if not rows:
