@@ -286,12 +286,21 @@ class Anchors:
             partner, anchor = self._find(tx, name, id)
             if anchor.state_at(now) is AnchorState.RETIRED:
                 raise Conflict(f"the CA {id} is retired", code="anchor_retired")
-            if found.spki != anchor.spki or found.certificate.subject != ca.parsed(anchor).subject:
+            if found.spki != anchor.spki:
                 raise BadInput(
-                    f"this is not the CA {id}: its key or its subject differs",
+                    f"this is not the CA {id}: its key differs",
                     where=where,
                     expected=f"a newer certificate of {anchor.subject}",
                     fix=f"A new CA is added beside the old one: mutualgate partner ca add {partner.name} FILE",
+                    code="another_ca",
+                )
+            if found.certificate.subject.public_bytes() != ca.parsed(anchor).subject.public_bytes():
+                # Certificates are matched to it by these bytes: those that it signed would be nobody's.
+                raise BadInput(
+                    f"its subject is not, byte for byte, that of the CA {id}, by which its certificates are found",
+                    where=where,
+                    expected=f"a newer certificate of {anchor.subject}",
+                    fix="Have it made with the subject of the old one, with the same types of strings",
                     code="another_ca",
                 )
             check_terms(terms_of(anchor), found, where)
