@@ -9,8 +9,9 @@ from conftest import Hands
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from mutualgate import audit
+from mutualgate import audit, snapshot
 from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.gate import Judge
 from mutualgate.model.foreign import SourceKind, SourceState
 from mutualgate.model.partner import Anchor, RevocationMode
 from mutualgate.model.sighting import Sighting
@@ -65,6 +66,28 @@ def test_what_a_certificate_names_waits_for_approval(
     assert audit.recent(store, 1)[0].action == "crl.approve"
     with store.reading() as tx:
         assert [one.url for one in tx.foreign.due_sources(NOW, timedelta(days=1), 10)] == [URL]
+
+
+def test_a_list_that_is_taken_in_counts_at_once(
+    partners: Partners, revocation: PartnerRevocation, store: Store, acme_ca: pki.Issued
+) -> None:
+    """Else it would put the one before out of force and keep everybody out until the clocks agree."""
+    active(partners, acme_ca, terms=Terms(revocation=RevocationMode.FAIL))
+    chain = pki.leaf(acme_ca, sans=["a.acme.example"], days=30).chain_der
+
+    def admitted() -> bool:
+        return Judge(snapshot.build(store, [])).decide(chain, int(NOW.timestamp())).admitted
+
+    def ahead(seconds: int, number: int) -> bytes:
+        begins_earlier = timedelta(minutes=5)
+        return pki.crl(acme_ca, number=number, now=NOW + begins_earlier + timedelta(seconds=seconds))
+
+    assert not admitted()
+    revocation.load("acme", ahead(120, 1))
+    assert admitted()
+    with pytest.raises(BadInput, match="begins in the future"):
+        revocation.load("acme", ahead(121, 2))
+    assert admitted()
 
 
 def test_certificates_cannot_fill_the_store(

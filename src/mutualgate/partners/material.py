@@ -32,7 +32,8 @@ MAX_CHAIN = 4
 """Certificates: more than these the gate does not read either."""
 
 CLOCK_SKEW = timedelta(minutes=2)
-"""How far ahead a certificate may begin without a word: two clocks never agree."""
+"""How far ahead of our clock others' may be: what they made a moment ago begins later. As much as the judge allows, so
+that what is taken in counts at once."""
 
 
 @dataclass(frozen=True)

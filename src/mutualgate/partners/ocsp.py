@@ -18,11 +18,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mutualgate.errors import BadInput
 from mutualgate.model.foreign import OcspStatus
+from mutualgate.partners.material import CLOCK_SKEW
 from mutualgate.reading.crl import REASONS, serial_octets, unknown_extension
 from mutualgate.reading.files import OLD_HASHES, UNREADABLE, odd_serials_allowed
 
 CONTENT_TYPE = "application/ocsp-request"
-CLOCK_SKEW = timedelta(minutes=5)
 WITHOUT_NEXT_UPDATE = timedelta(hours=1)
 """How long an answer counts that does not say it: there may be a newer one at any time (RFC 6960 4.2.2.1)."""
 OLDEST = timedelta(days=14)

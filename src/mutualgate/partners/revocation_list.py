@@ -5,7 +5,7 @@ Verified once, here; the judge looks numbers up. Knows no store: what a list cha
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from mutualgate.errors import BadInput
 from mutualgate.model.foreign import CA_SCOPE
 from mutualgate.model.serial import LIMIT
+from mutualgate.partners.material import CLOCK_SKEW
 from mutualgate.reading.crl import (
     Revocation,
     check_crl_signature,
@@ -26,7 +27,6 @@ from mutualgate.reading.files import UNREADABLE, name_text, odd_serials_allowed
 MAX_ENTRIES = 2_000_000
 """As many fit into the largest list that is fetched; what is made of them stays below 300 MB."""
 MAX_SCOPE = 1_000
-CLOCK_SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
