@@ -1,13 +1,18 @@
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pki
 import pytest
 from installation import Installation
 from rows import see
 
+from mutualgate import snapshot
 from mutualgate.app import Services
+from mutualgate.authorities.adopt import Estate
 from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.gate import Judge
+from mutualgate.model.authority import Admits
 from mutualgate.model.client import Client
 from mutualgate.model.partner import PartnerAdmits
 from mutualgate.model.pin import PinKind
@@ -216,3 +221,29 @@ def test_a_pin_for_the_wrong_client_is_taken_back_and_given_to_the_right_one(ser
     services.pins.add("first-client", own.pem)
     services.trust.undo()
     assert services.pins.add("anna", own.pem).subject == "CN=own"
+
+
+def test_with_who_comes_back_comes_all_that_hung_on_them(services: Services, acme: pki.Issued) -> None:
+    """The judge forgets a partner's clients with it; then one that was suspended would be the partner's own."""
+    services.partners.members.suspend("acme", "dns:a.acme.example")
+    chain = pki.leaf(acme, "x", sans=["a.acme.example"], days=30, now=NOW).chain_der
+    judge = Judge(snapshot.build(services.store, []))
+    for change in (lambda: services.partners.remove("acme"), services.trust.undo):
+        change()
+        delta = snapshot.delta(services.store, judge.epoch)
+        judge = Judge(snapshot.build(services.store, [])) if delta is None else judge.after(delta)
+    assert judge.decide(chain, int(NOW.timestamp())).reason == "client_suspended"
+
+
+def test_an_estate_without_its_client_does_not_come_back(services: Services, tmp_path: Path) -> None:
+    """The judge takes no authority whose certificates stand for nobody, nor any change after it."""
+    certificate, _ = pki.ca("old").write(tmp_path, "old")
+    services.authorities.adopt(Estate(certificate=certificate), name="old")
+    services.authorities.set_admits("old", Admits.LISTED)
+    change = services.trust.list(1)[0]
+    services.clients.remove("old estate")
+    with pytest.raises(Conflict) as refused:
+        services.trust.undo(change.id)
+    assert refused.value.code == "client_gone"
+    services.authorities.set_admits("old", Admits.SIGNED)
+    assert Judge(snapshot.build(services.store, [])).epoch == services.store.epoch()

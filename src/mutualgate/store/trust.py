@@ -90,6 +90,7 @@ _HANGING = {
     "client": (("credential", "client"), ("pin", "client"), ("member", "client"), ("partner", "client")),
 }
 _ENDED = {"anchor": str(AnchorState.RETIRED), "pin": str(PinState.REMOVED), "partner": str(PartnerState.GONE)}
+_GONE = {"client": str(ClientState.GONE), "partner": str(PartnerState.GONE)}
 
 
 _FINAL = json.dumps(None)
@@ -226,6 +227,8 @@ class Trust:
 
     def _put_back(self, watched: _Watched, key: Key, before: Row | None) -> None:
         now = self.row(watched.name, key)
+        if watched.name == "authority" and before is not None:
+            self._estate_is_there(before["estate"])
         if before is None and now is not None:
             self._nothing_hangs_on(watched.name, int(key[0]))
             if watched.ended is None and watched.name != "authority":
@@ -244,6 +247,9 @@ class Trust:
         if row is not None:
             told = member_key(row["partner"], row["name"]) if watched.name == "member" else row[watched.told_by]
             self._changes.note(watched.kind, told)
+        if now is not None and watched.name in _GONE and now["state"] == _GONE[watched.name]:
+            # With who went the judge forgot all that hung on them; of that the feed says nothing.
+            self._changes.note(ChangeKind.ALL, "")
         self._note_invited(watched.name, *(one for one in (before, now) if one is not None))
 
     def _note_invited(self, name: str, *rows: Row) -> None:
@@ -252,6 +258,14 @@ class Trust:
             if name == "partner" or (name == "member" and row["client"] is not None):
                 of = (row["id"],) if name == "partner" else (row["partner"], row["client"])
                 self._changes.note_many(ChangeKind.CLIENT, invited(self._connection, *of))
+
+    def _estate_is_there(self, client: int | None) -> None:
+        if client is not None and (self.row("client", (client,)) or {}).get("state") == str(ClientState.GONE):
+            raise Conflict(
+                "the client for whom unlisted certificates stood before this change is gone",
+                fix="Let a new one stand for them: mutualgate ca admits NAME signed",
+                code="client_gone",
+            )
 
     def _nothing_hangs_on(self, name: str, id: int) -> None:
         for other, by in _HANGING.get(name, ()):
