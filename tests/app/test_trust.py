@@ -15,7 +15,7 @@ from mutualgate.gate import Judge
 from mutualgate.model.authority import Admits
 from mutualgate.model.client import Client
 from mutualgate.model.partner import PartnerAdmits
-from mutualgate.model.pin import PinKind
+from mutualgate.model.pin import PinKind, PinState
 from mutualgate.model.revocation import RevocationReason
 from mutualgate.partners.terms import Terms
 
@@ -233,6 +233,35 @@ def test_with_who_comes_back_comes_all_that_hung_on_them(services: Services, acm
         delta = snapshot.delta(services.store, judge.epoch)
         judge = Judge(snapshot.build(services.store, [])) if delta is None else judge.after(delta)
     assert judge.decide(chain, int(NOW.timestamp())).reason == "client_suspended"
+
+
+def test_a_member_without_its_client_does_not_come_back(services: Services, acme: pki.Issued) -> None:
+    services.clients.add("bob")
+    services.partners.members.add("acme", "dns:bob.acme.example", client="bob")
+    services.partners.members.remove("acme", "dns:bob.acme.example")
+    change = services.trust.list(1)[0]
+    services.clients.remove("bob")
+    with pytest.raises(Conflict, match="of the client 'bob', which is gone"):
+        services.trust.undo(change.id)
+    assert [one.member.name for one in services.partners.members.list("acme")] == [
+        "dns:a.acme.example",
+        "dns:b.acme.example",
+    ]
+
+
+def test_a_pin_whose_key_somebody_else_has_does_not_come_back(services: Services) -> None:
+    own = pki.leaf(None, "own", now=NOW)
+    services.clients.add("anna")
+    pin = services.pins.add("anna", own.pem)
+    services.pins.retire(pin.id)
+    change = services.trust.list(1)[0]
+    signed = services.enrolment.sign("anna", pki.csr(own.key))
+    services.clients.revoke("anna", credential=str(signed.credential.id), reason=RevocationReason.keyCompromise)
+    with pytest.raises(Conflict, match="revoked as compromised"):
+        services.trust.undo(change.id)
+    with pytest.raises(Conflict, match="revoked as compromised"):
+        services.pins.renew(pin.id)
+    assert services.pins.get(pin.id).state is PinState.RETIRED
 
 
 def test_an_estate_without_its_client_does_not_come_back(services: Services, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Revoking within a transaction that somebody else leads: which certificate is meant, and whether it can be."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from mutualgate.errors import BadInput, Conflict, NotFound
@@ -81,6 +82,18 @@ def retire(tx: Transaction, pins: list[Pin], at: datetime) -> list[Pin]:
     for pin in ended:
         tx.pins.set(pin.id, state=PinState.RETIRED, retired=at)
     return ended
+
+
+def check_not_compromised(of_key: Iterable[Credential]) -> None:
+    """Raises `Conflict` where one was revoked because somebody else has its key: nothing with that counts again."""
+    for credential in of_key:
+        revocation = credential.revocation
+        if revocation is not None and revocation.reason is RevocationReason.keyCompromise:
+            raise Conflict(
+                f"this key was revoked as compromised on {revocation.at:%Y-%m-%d}",
+                fix="Make a new key",
+                code="key_compromised",
+            )
 
 
 def one(tx: Transaction, credential: Credential, reason: RevocationReason, at: datetime) -> Revocation:

@@ -17,8 +17,8 @@ from mutualgate.authorities.csr import Request, read_csr
 from mutualgate.authorities.issuing import Policy, certificate_of
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.profiles import prepare, sign
-from mutualgate.clients import states, subject
-from mutualgate.enrolment.signing import Signer, compromised, signing_authority
+from mutualgate.clients import revoking, states, subject
+from mutualgate.enrolment.signing import Signer, signing_authority
 from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound
 from mutualgate.model import serial
 from mutualgate.model.authority import Authority
@@ -27,7 +27,6 @@ from mutualgate.model.client import Client, ClientState
 from mutualgate.model.credential import Credential, CredentialState, Origin
 from mutualgate.model.names import ClientName, Role
 from mutualgate.model.names import roles as parse_roles
-from mutualgate.model.revocation import RevocationReason
 from mutualgate.reading.weak_keys import key_fingerprint
 from mutualgate.store import Store, Transaction
 from mutualgate.store.select import chunks
@@ -236,10 +235,7 @@ class _Part:
         if spki in known.authority_keys:
             raise Conflict("an authority uses this key", fix="Make a new key and a new CSR", code="key_in_use")
         held = known.credentials.get(spki, [])
-        for credential in held:
-            revocation = credential.revocation
-            if revocation is not None and revocation.reason is RevocationReason.keyCompromise:
-                raise compromised(revocation.at)
+        revoking.check_not_compromised(held)
         if held and held[-1].revocation is not None:
             raise _ended(client, f"is revoked since {held[-1].revocation.at:%Y-%m-%d}", "credential_revoked")
         if held and held[-1].superseded is not None:

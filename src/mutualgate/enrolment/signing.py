@@ -16,7 +16,7 @@ from mutualgate.authorities.csr import Difference, Request, differences
 from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.profiles import ClientProfile, Prepared
-from mutualgate.clients import subject
+from mutualgate.clients import revoking, subject
 from mutualgate.errors import Conflict
 from mutualgate.model import serial
 from mutualgate.model.authority import Authority, AuthorityKind
@@ -24,7 +24,6 @@ from mutualgate.model.certificate import facts
 from mutualgate.model.client import Client, ClientState
 from mutualgate.model.credential import Credential, Origin
 from mutualgate.model.pin import PinState
-from mutualgate.model.revocation import RevocationReason
 from mutualgate.reading.weak_keys import key_fingerprint
 from mutualgate.store import Transaction
 
@@ -164,19 +163,7 @@ def check_key(tx: Transaction, client: Client, spki: bytes) -> None:
     tx.credentials.own_key(client, spki)
     if tx.authorities.with_spki(spki) is not None:
         raise Conflict("an authority uses this key", fix="Make a new key and a new CSR", code="key_in_use")
-    for credential in tx.credentials.with_key(spki):
-        revocation = credential.revocation
-        if revocation is not None and revocation.reason is RevocationReason.keyCompromise:
-            raise compromised(revocation.at)
-
-
-def compromised(at: datetime) -> Conflict:
-    """The error for a key that was revoked because somebody else has it."""
-    return Conflict(
-        f"this key was revoked as compromised on {at:%Y-%m-%d}",
-        fix="Make a new key and a new CSR",
-        code="key_compromised",
-    )
+    revoking.check_not_compromised(tx.credentials.with_key(spki))
 
 
 def supersede(tx: Transaction, old: Credential, now: datetime, overlap: timedelta) -> None:

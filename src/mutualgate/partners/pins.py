@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mutualgate import audit
-from mutualgate.clients import find, states, subject
+from mutualgate.clients import find, revoking, states, subject
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.client import Client, ClientState
 from mutualgate.model.partner import AnchorState
@@ -120,7 +120,8 @@ class Pins:
     def renew(self, id: int, *, not_after: datetime | None = None) -> Pin:
         """Gives a pin a new end, a retired one too, which comes in again.
 
-        Raises `NotFound`, and `Conflict` when the certificate itself does not last longer, or its client is out.
+        Raises `NotFound`, and `Conflict` when the certificate itself does not last longer, its client is out, or its
+        key was revoked as compromised.
         """
         from cryptography import x509
 
@@ -129,6 +130,7 @@ class Pins:
             pin = _there(tx, id)
             client = _owner(tx, pin)
             states.check_usable(client)
+            revoking.check_not_compromised(tx.credentials.with_key(pin.spki))
             certificate = None if pin.certificate is None else x509.load_der_x509_certificate(pin.certificate)
             end = _end(pin.kind, certificate, now, not_after, f"pin {id}")
             if pin.state is PinState.ACTIVE and end <= pin.not_after:

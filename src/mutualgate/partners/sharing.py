@@ -6,9 +6,11 @@ Without that, one certificate could be two partners' at once.
 from collections.abc import Iterable
 from datetime import datetime
 
+from mutualgate.clients import revoking
 from mutualgate.errors import Conflict
 from mutualgate.model.names import shown
 from mutualgate.model.partner import Anchor, AnchorState, NameRule, Partner
+from mutualgate.model.pin import PinState
 from mutualgate.partners.rules import Rule
 from mutualgate.store import Transaction
 
@@ -55,7 +57,12 @@ def check_own_names(tx: Transaction, anchor: Anchor) -> None:
 
 
 def check_undone(tx: Transaction, change: int, now: datetime) -> None:
-    """Raises `Conflict` where a change that was taken back gives a partner what is another's by now."""
+    """Raises `Conflict` where a change that was taken back gives a partner what is another's by now, or lets a pin
+    count whose key was revoked as compromised."""
+    for id in tx.trust.touched(change, "pin"):
+        pin = tx.pins.get(id)
+        if pin is not None and pin.state is PinState.ACTIVE:
+            revoking.check_not_compromised(tx.credentials.with_key(pin.spki))
     touched = set(tx.trust.touched(change, "anchor"))
     for partner in tx.trust.partners(change):
         touched |= {rule.anchor for rule in tx.partners.rules_of(partner) if rule.anchor is not None}

@@ -19,6 +19,7 @@ from sqlalchemy.sql.selectable import TableClause
 from mutualgate.errors import Conflict
 from mutualgate.model.change import ChangeKind
 from mutualgate.model.client import ClientState
+from mutualgate.model.names import shown
 from mutualgate.model.partner import AnchorState, PartnerState
 from mutualgate.model.pin import PinState
 from mutualgate.model.trust import TrustChange
@@ -89,6 +90,8 @@ _HANGING = {
     "anchor": (("name_rule", "anchor"),),
     "client": (("credential", "client"), ("pin", "client"), ("member", "client"), ("partner", "client")),
 }
+_OWNERS = ("client", "estate")
+"""Columns that say whose a row is: what comes back must be somebody's."""
 _ENDED = {"anchor": str(AnchorState.RETIRED), "pin": str(PinState.REMOVED), "partner": str(PartnerState.GONE)}
 _GONE = {"client": str(ClientState.GONE), "partner": str(PartnerState.GONE)}
 
@@ -197,7 +200,8 @@ class Trust:
         return None if row is None else TrustChange(*row)
 
     def undo(self, id: int, at: datetime) -> None:
-        """Puts every row back as it was. Raises `Conflict` where one was changed since, or something hangs on it."""
+        """Puts every row back as it was. Raises `Conflict` where one was changed since, something hangs on it, or the
+        client whose it was is gone."""
         changes = schema.trust_change
         steps = json.loads(self._connection.execute(select(changes.c.undo).where(changes.c.id == id)).scalar_one())
         for name, key, _, after in steps:
@@ -217,6 +221,9 @@ class Trust:
                 expected="that the other is taken back or removed first",
                 code="name_in_use",
             ) from None
+        for _, _, before, _ in steps:
+            for owner in _OWNERS:
+                self._check_not_gone((before or {}).get(owner))
         self._connection.execute(update(changes).where(changes.c.id == id).values(undone=at))
 
     def row(self, name: str, key: Key) -> Row | None:
@@ -227,8 +234,6 @@ class Trust:
 
     def _put_back(self, watched: _Watched, key: Key, before: Row | None) -> None:
         now = self.row(watched.name, key)
-        if watched.name == "authority" and before is not None:
-            self._estate_is_there(before["estate"])
         if before is None and now is not None:
             self._nothing_hangs_on(watched.name, int(key[0]))
             if watched.ended is None and watched.name != "authority":
@@ -259,13 +264,13 @@ class Trust:
                 of = (row["id"],) if name == "partner" else (row["partner"], row["client"])
                 self._changes.note_many(ChangeKind.CLIENT, invited(self._connection, *of))
 
-    def _estate_is_there(self, client: int | None) -> None:
-        if client is not None and (self.row("client", (client,)) or {}).get("state") == str(ClientState.GONE):
-            raise Conflict(
-                "the client for whom unlisted certificates stood before this change is gone",
-                fix="Let a new one stand for them: mutualgate ca admits NAME signed",
-                code="client_gone",
-            )
+    def _check_not_gone(self, client: int | None) -> None:
+        query = select(schema.client.c.name).where(
+            schema.client.c.id == client, schema.client.c.state == str(ClientState.GONE)
+        )
+        name = self._connection.execute(query).scalar_one_or_none()
+        if name is not None:
+            raise Conflict(f"what would come back was of the client {shown(name)}, which is gone", code="client_gone")
 
     def _nothing_hangs_on(self, name: str, id: int) -> None:
         for other, by in _HANGING.get(name, ()):
