@@ -275,6 +275,12 @@ impl Connection {
         self.standing.borrow().is_admitted()
     }
 
+    /// Whether there is nothing here for the client but to be told why.
+    pub(crate) fn is_stranger(&self) -> bool {
+        let is_closed = || (self.site(&self.worker.state())).is_none_or(Site::requires);
+        self.stranger.get() || (!self.is_admitted() && is_closed())
+    }
+
     /// `Host`, `Forwarded` and its elder relatives for a request to `authority`, and what `dialects` say about the
     /// connection: fields, each with its CRLF.
     pub(crate) fn hop(&self, authority: &str, dialects: Dialects) -> Rc<[u8]> {
@@ -447,8 +453,11 @@ impl Connection {
             self.progress.silence();
             self.wake();
         }
+        if self.running.get() > 0 && self.known().is_over(unix_now()) {
+            self.check_admission(&self.worker.state());
+        }
         let limit = match phase {
-            Phase::Fresh | Phase::Header if self.stranger.get() => {
+            Phase::Fresh | Phase::Idle | Phase::Header if self.stranger.get() => {
                 Some(timeouts.header.min(STRANGER_MILLISECONDS))
             }
             Phase::Fresh => Some(timeouts.header),
@@ -547,7 +556,7 @@ impl Connection {
         is_slow
     }
 
-    /// Asks again for what runs, since trust or routes have changed; cuts the connection if any of it would be refused now.
+    /// Asks again for what runs, since trust or routes have changed or time has passed; cuts the connection if any of it would be refused now.
     pub(crate) fn check_admission(&self, state: &State) {
         if self.running.get() == 0 {
             return;

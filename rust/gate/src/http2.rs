@@ -33,7 +33,7 @@ use crate::{
     passing::Client,
     request::answer,
     upload::UploadError,
-    upstream::{BodyKind, Piece, clean_trailers},
+    upstream::{BodyKind, OVERHEAD, Piece, clean_trailers},
 };
 
 /// Most requests of a client at a time on one connection.
@@ -61,6 +61,7 @@ pub(crate) async fn serve(io: ClientIo, connection: Rc<Connection>, limit: usize
         .max_header_list_size(u32::try_from(limit).unwrap_or(u32::MAX)) // bounds CONTINUATION, too
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .data_frame_budget(OVERHEAD * CONNECTION_WINDOW_BYTES as usize)
         .max_send_buffer_size(SEND_BUFFER_BYTES)
         .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
         .max_local_error_reset_streams(Some(MAX_ERROR_STREAMS))
@@ -82,6 +83,10 @@ pub(crate) async fn serve(io: ClientIo, connection: Rc<Connection>, limit: usize
                 serving.graceful_shutdown();
             }
             match serving.poll_accept(cx) {
+                Poll::Ready(Some(Ok((_, mut respond)))) if told && connection.is_stranger() => {
+                    // RFC 9113 8.7: it comes again with another handshake, whether it has read GOAWAY or does as if not.
+                    respond.send_reset(Reason::REFUSED_STREAM);
+                }
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     let stream = stream(connection.clone(), request, respond);
                     tokio::task::spawn_local(stream);

@@ -86,6 +86,11 @@ impl Standing {
             }
     }
 
+    /// Whether the time of an admission is up: a certificate, a pin, or a list of revoked ones has come to its end.
+    pub(crate) fn is_over(&self, at: i64) -> bool {
+        matches!(&self.verdict, Verdict::Admitted(admission) if !admission.holds_at(at))
+    }
+
     pub(crate) fn is_admitted(&self) -> bool {
         matches!(self.verdict, Verdict::Admitted(_))
     }

@@ -12,6 +12,12 @@ use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use judge::record::Mode;
 use support::{PATIENCE, World, client::Hello, eventually, route, site};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::client::TlsStream;
 
 type Sender = http2::SendRequest<Full<Bytes>>;
 
@@ -522,4 +528,103 @@ async fn a_websocket_whose_service_has_said_all_still_hears_its_client() {
         upstream.last() == "still here<EOF>"
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_that_stays_after_its_answer_gets_no_other() {
+    let world = World::new().await;
+    let mut stranger = Frames::open(&world, Hello::new("a.test")).await;
+    stranger.get(1).await;
+    stranger.until(HEADERS, 1).await;
+    // It is told to come again and asked by a PING whether it has heard that, and does not say so.
+    stranger.until(GOAWAY, 0).await;
+    stranger.get(3).await;
+    stranger.until(RST_STREAM, 3).await;
+    assert!(!stranger.seen.contains(&(HEADERS, 3)));
+    while stranger.more().await {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_small_messages_of_a_client_are_no_attack() {
+    let world = World::new().await;
+    let mut alice = Frames::open(&world, Hello::new("a.test").identity(&world.alice)).await;
+    alice.post(1).await;
+    let messages = 8000;
+    let mut burst = frame(DATA, 0, 1, b"01234567").repeat(messages);
+    burst.extend(frame(DATA, END_STREAM, 1, b""));
+    alice.send(&burst).await;
+    alice.until(HEADERS, 1).await;
+    let request = world.upstream.last();
+    assert_eq!(request.matches("01234567").count(), messages);
+}
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+    let head = [0, length[0], length[1], kind, flags, 0, 0, 0, stream];
+    [&head[..], payload].concat()
+}
+
+/// A client that sends the frames it is told, and answers none.
+struct Frames {
+    tls: TlsStream<TcpStream>,
+    /// Kinds and streams.
+    seen: Vec<(u8, u8)>,
+}
+
+impl Frames {
+    async fn open(world: &World, hello: Hello) -> Frames {
+        let tls = world.connect(hello.alpn("h2")).await.tls;
+        let mut frames = Frames { tls, seen: vec![] };
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        let settings = frame(SETTINGS, 0, 0, b"");
+        frames.send(&[preface, &settings[..]].concat()).await;
+        frames
+    }
+
+    async fn send(&mut self, bytes: &[u8]) {
+        self.tls.write_all(bytes).await.unwrap();
+        self.tls.flush().await.unwrap();
+    }
+
+    /// GET, https, / and a literal :authority (RFC 7541 appendix A).
+    async fn get(&mut self, stream: u8) {
+        let head = b"\x82\x87\x84\x01\x06a.test";
+        let flags = END_HEADERS | END_STREAM;
+        self.send(&frame(HEADERS, flags, stream, head)).await;
+    }
+
+    async fn post(&mut self, stream: u8) {
+        let head = b"\x83\x87\x84\x01\x06a.test";
+        self.send(&frame(HEADERS, END_HEADERS, stream, head)).await;
+    }
+
+    /// Reads until a frame of this kind has come on this stream, now or before.
+    async fn until(&mut self, kind: u8, stream: u8) {
+        while !self.seen.contains(&(kind, stream)) {
+            assert!(self.more().await, "{:?}", self.seen);
+        }
+    }
+
+    /// Reads one more frame; `false` at the end.
+    async fn more(&mut self) -> bool {
+        let read = async {
+            let mut head = [0; 9];
+            self.tls.read_exact(&mut head).await.ok()?;
+            let length = u16::from_be_bytes([head[1], head[2]]);
+            let mut payload = vec![0; length.into()];
+            self.tls.read_exact(&mut payload).await.ok()?;
+            Some((head[3], head[8]))
+        };
+        let frame = timeout(4 * PATIENCE, read).await.expect("a frame in time");
+        self.seen.extend(frame);
+        frame.is_some()
+    }
 }

@@ -3,11 +3,12 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use judge::record::{Batch, ClientRecord, Mode};
+use judge::record::{Batch, ClientRecord, CredentialRecord, Mode};
 use rustls::version::{TLS12, TLS13};
 use support::{WireUpstream, World, checked, client::Hello, eventually, route, site};
+use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn revoked_between_two_requests_of_one_connection() {
@@ -187,6 +188,39 @@ async fn a_stream_of_events_flows_and_is_cut() {
     }
     world.revoke(&world.alice.clone());
     assert!(alice.until("never sent").await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_ends_with_the_certificate() {
+    // Once more where it had ended before anything ran.
+    for seconds in [2, 8, 32] {
+        let mut world = World::new().await;
+        let end = SystemTime::now() + Duration::from_secs(seconds);
+        let brief = (world.pki).client_with("brief", |params| params.not_after = end.into());
+        world.change(Batch {
+            credentials: vec![CredentialRecord {
+                fingerprint: brief.fingerprint(),
+                id: 3,
+                client: 1,
+                authority: 1,
+            }],
+            ..Batch::default()
+        });
+        let mut client = world.connect(Hello::new("a.test").identity(&brief)).await;
+        client
+            .send("GET /sse HTTP/1.1\r\nHost: a.test\r\n\r\n")
+            .await;
+        if client.until("data: x\n\n").await.is_none() {
+            continue;
+        }
+        let ended = timeout(Duration::from_secs(60), client.until("never sent"));
+        assert!(ended.await.expect("an end in time").is_none());
+        let events = world.gate.events(100, Duration::from_secs(1));
+        let cut = (events.iter()).find(|event| event.kind == gate::event::Kind::Cut);
+        assert_eq!(cut.and_then(|cut| cut.reason), Some("expired"));
+        return;
+    }
+    panic!("nothing ran");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, server};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -141,6 +141,21 @@ impl Server {
             response.headers_mut().insert("x-long", long);
             return drop(respond.send_response(response, true));
         }
+        if path == "/ticks" {
+            // Messages of a few bytes, as many as are taken.
+            let mut body = respond.send_response(Response::new(()), false).unwrap();
+            loop {
+                body.reserve_capacity(8);
+                while body.capacity() < 8 {
+                    let room = std::future::poll_fn(|cx| body.poll_capacity(cx));
+                    if !matches!(room.await, Some(Ok(_))) {
+                        return;
+                    }
+                }
+                body.send_data(Bytes::from_static(b"01234567"), false)
+                    .unwrap();
+            }
+        }
         if path == "/silent" {
             let mut body = respond.send_response(Response::new(()), false).unwrap();
             let _ = std::future::poll_fn(|cx| body.poll_reset(cx)).await;
@@ -215,6 +230,15 @@ impl Server {
 async fn world(upstream: WireUpstream) -> World {
     let sites = vec![site("a.test", vec![route("/", Mode::Required)])];
     World::with(sites, |settings| settings.upstreams[0] = upstream).await
+}
+
+/// A connection of alice over HTTP/2.
+async fn open(world: &World) -> h2::client::SendRequest<Bytes> {
+    let hello = Hello::new("a.test").identity(&world.alice).alpn("h2");
+    let client = world.connect(hello).await;
+    let (sender, connection) = h2::client::handshake(client.tls).await.unwrap();
+    tokio::spawn(async move { connection.await.ok() });
+    sender
 }
 
 async fn in_the_clear() -> (Server, World) {
@@ -743,4 +767,46 @@ async fn http_1_over_tls_keeps_its_connection() {
         ))
         .await;
     assert_eq!(alice.response().await.unwrap().text(), "true");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_many_fields_and_an_odd_port_is_served_and_costs_no_server_its_place() {
+    let servers = [Server::default(), Server::default()];
+    let addresses = [servers[0].start(None).await, servers[1].start(None).await];
+    let mut upstream = at(&addresses);
+    upstream.ejection.failures = 1;
+    let world = world(upstream).await;
+    let mut alice = open(&world).await;
+    for host in ["a.test", "a.test:", "a.test:00000", "a.test:99999"] {
+        let mut request = Request::get(format!("https://{host}/x"));
+        for number in 0..400 {
+            request = request.header(format!("x-{number}"), "");
+        }
+        let response = alice.send_request(request.body(()).unwrap(), true);
+        let status = response.unwrap().0.await.unwrap().status();
+        assert_eq!(status, 200, "{host}");
+    }
+    for one in &world.gate.counters().servers {
+        assert_eq!((one.state, one.requests, one.failures), ("up", 2, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_take_none_of_many_small_messages_hold_up_no_other() {
+    let (_, world) = in_the_clear().await;
+    let mut idle = Vec::new();
+    for _ in 0..8 {
+        let mut client = open(&world).await;
+        let get = Request::get("https://a.test/ticks").body(()).unwrap();
+        let (response, _) = client.send_request(get, true).unwrap();
+        idle.push(response.await.unwrap());
+    }
+    // What they do not take is on its way for as far as it gets.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut alice = world.alice().await;
+    assert_eq!(alice.get("/x").await.status, 200);
+    for mut ticks in idle {
+        let first = ticks.body_mut().data().await;
+        assert!(first.is_some_and(|first| first.is_ok()));
+    }
 }

@@ -31,6 +31,7 @@ pub(crate) use self::{
     endpoint::UnderWay,
     exchange::Failure,
     group::Upstream,
+    http2::OVERHEAD,
     keep::keep,
     pool::{Link, Pools, Preface},
     request_head::{
