@@ -5,7 +5,7 @@ import ipaddress
 import pytest
 
 from mutualgate.errors import BadInput
-from mutualgate.partners.addresses import is_public, may_connect, read_location
+from mutualgate.partners.addresses import check_written, is_public, may_connect, read_location
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,37 @@ def test_groups_and_nowhere_are_never_allowed(text: str) -> None:
     assert not may_connect(address, private=True)
     if address.version == 4:
         assert not may_connect(ipaddress.ip_address(f"::ffff:{text}"), private=True)
+
+
+@pytest.mark.parametrize(
+    ("host", "private", "problem", "fix"),
+    [
+        (
+            "10.1.2.3",
+            False,
+            "leads into a private network or to this machine",
+            "If that is right, allow it with --private",
+        ),
+        (
+            "[::1]",
+            False,
+            "leads into a private network or to this machine",
+            "If that is right, allow it with --private",
+        ),
+        ("224.0.0.1", True, "leads to a group of machines, or to none", None),
+    ],
+)
+def test_an_address_that_is_written_out_is_looked_at_at_once(
+    host: str, private: bool, problem: str, fix: str | None
+) -> None:
+    with pytest.raises(BadInput) as refused:
+        check_written(read_location(f"http://{host}/ca.crl"), private)
+    assert (refused.value.problem, refused.value.fix, refused.value.code) == (problem, fix, "private_address")
+
+
+def test_what_may_be_fetched_is_not_in_the_way() -> None:
+    for host, private in (("10.1.2.3", True), ("1.1.1.1", False), ("crl.acme.example", False)):
+        check_written(read_location(f"http://{host}/ca.crl"), private)
 
 
 @pytest.mark.parametrize("text", PUBLIC)

@@ -524,7 +524,11 @@ def test_spans_have_bounds(world: World) -> None:
 def test_nothing_inside_is_asked_unless_that_was_said(world: World) -> None:
     world.publish(jwk(pki.fresh_key()))
     asked = len(world.server.asked)
-    world.key_sets.watch("anna", world.server.url("/anna"))
+    url = world.server.url("/anna")
+    with pytest.raises(BadInput) as refused:
+        world.key_sets.watch("anna", url)
+    assert refused.value.code == "private_address"
+    world.key_sets.watch("anna", url.replace("127.0.0.1", "localhost"))
     assert "leads into a private network" in str(world.fetch.now("anna").problem)
     assert len(world.server.asked) == asked
 

@@ -95,8 +95,8 @@ def test_what_was_not_approved_is_never_fetched(world: World) -> None:
 
 
 def test_this_machine_is_asked_only_if_that_was_allowed(world: World) -> None:
-    """R11. An address in a certificate, approved in good faith, leads to us."""
-    url = world.publish(5)
+    """R11. A name in a certificate, approved in good faith, leads to us."""
+    url = world.publish(5).replace("127.0.0.1", "localhost")
     world.approve(url, private=False)
     (outcome,) = world.step()
     assert "leads into a private network or to this machine" in str(outcome.problem)

@@ -110,3 +110,24 @@ def may_connect(address: Address, private: bool) -> bool:
     if is_public(address):
         return True
     return private and not any(address.version == one.version and address in one for one in _NEVER)
+
+
+def why_not(private: bool) -> tuple[str, str | None]:
+    """What is wrong with an address that `may_connect` refuses, and what to do about it."""
+    if private:
+        return "leads to a group of machines, or to none", None
+    return "leads into a private network or to this machine", "If that is right, allow it with --private"
+
+
+def check_written(location: Location, private: bool) -> None:
+    """Raises `BadInput` (`private_address`) for a host that is written as an address to which no fetch may go.
+
+    Where a name leads, each fetch finds out.
+    """
+    try:
+        address = ipaddress.ip_address(location.host)
+    except ValueError:
+        return
+    if not may_connect(address, private):
+        problem, fix = why_not(private)
+        raise BadInput(problem, where=shown(location.url, 100), fix=fix, code="private_address")

@@ -16,7 +16,7 @@ from datetime import timedelta
 
 from mutualgate import __version__
 from mutualgate.errors import Unavailable
-from mutualgate.partners.addresses import Location, may_connect
+from mutualgate.partners.addresses import Location, may_connect, why_not
 from mutualgate.reading.files import shown
 
 MAX_LIST_BYTES = 64 * 1024 * 1024
@@ -155,15 +155,10 @@ def _connect(location: Location, private: bool, signed: bool, resolve: Resolve, 
         raise _failed(location, "cannot be found: no such name, or no name server answers") from error
     addresses = [ipaddress.ip_address(text) for text in texts]
     allowed = [address for address in addresses if may_connect(address, private)]
+    if not addresses:
+        raise _failed(location, "cannot be found: the name has no address")
     if not allowed:
-        raise _failed(
-            location,
-            "leads into a private network or to this machine"
-            if addresses
-            else "cannot be found: the name has no address",
-            "If that is right, approve it with --private" if addresses else None,
-            code="private_address" if addresses else None,
-        )
+        raise _failed(location, *why_not(private), code="private_address")
     problem: Exception | None = None
     for address in allowed[:4]:
         seconds = min(CONNECT_SECONDS, until - time.monotonic())

@@ -15,7 +15,7 @@ from mutualgate.model.key_set import KeySet, KeyState, PublishedKey
 from mutualgate.model.partner import environment as legal_environment
 from mutualgate.model.pin import Pin, PinState
 from mutualgate.partners import material, pins
-from mutualgate.partners.addresses import read_location
+from mutualgate.partners.addresses import check_written, read_location
 from mutualgate.store import Store, Transaction
 
 HOLD = timedelta(hours=24)
@@ -83,6 +83,7 @@ class KeySets:
             raise BadInput("a hold takes from 0 to 30 days", where="--hold", expected="such as 24h")
         if not SHORTEST_EVERY <= every <= LONGEST_EVERY:
             raise BadInput("a set is fetched every 5 minutes to 7 days", where="--every", expected="such as 1h")
+        check_written(location, private)
         tag = legal_environment(environment)
         now = self._store.clock()
         with self._store.transaction() as tx:

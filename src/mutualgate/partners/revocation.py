@@ -26,7 +26,7 @@ from mutualgate.model.names import shown
 from mutualgate.model.partner import Anchor, AnchorState, Partner, RevocationMode
 from mutualgate.model.sighting import Sighting
 from mutualgate.partners import revocation_intake
-from mutualgate.partners.addresses import read_location
+from mutualgate.partners.addresses import check_written, read_location
 from mutualgate.partners.anchors import of_subject
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.revocation_intake import Taken
@@ -171,6 +171,7 @@ class PartnerRevocation:
         `Conflict` where it is not clear which CA is meant, or there are too many.
         """
         location = read_location(address)
+        check_written(location, private)
         now = self._store.clock()
         with self._store.transaction() as tx:
             partner = find(tx, name)
