@@ -11,6 +11,7 @@ from rows import see
 
 from mutualgate.app import Services
 from mutualgate.errors import Conflict, NotFound
+from mutualgate.model.client import ClientState
 from mutualgate.model.partner import PartnerAdmits
 from mutualgate.model.pin import PinKind
 from mutualgate.model.refusal import RefusalRecord
@@ -189,6 +190,36 @@ def test_a_partners_client_comes_in_as_the_partners(
     assert done.pin is None
     assert done.client.name == client or (client is None and done.client.name == "api.acme.example")
     assert [one.member.client for one in services.partners.members.list("acme")] == [done.client.id]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_taken_back_the_client_that_came_with_it_goes_too(
+    services: Services, refused: Refused, acme: pki.Issued, own: bool
+) -> None:
+    if own:
+        id = refused(pki.leaf(None, "x", now=NOW))
+    else:
+        id = refused(pki.leaf(acme, "x", sans=["api.acme.example"], now=NOW), "not_enrolled")
+    services.approvals.approve(id, client="new one", roles=["orders"])
+    with services.store.reading() as tx:
+        last, before = tx.audit.recent(limit=2)
+    assert (before.action, before.facts["roles"]) == ("client.add", "orders")
+    assert last.action == ("pin.add" if own else "member.add")
+    services.trust.undo()
+    with pytest.raises(NotFound):
+        services.clients.get("new one")
+    again = services.approvals.approve(id, client="new one")
+    assert services.clients.get("new one").id == again.client.id
+
+
+def test_taken_back_a_client_that_was_there_stays(services: Services, refused: Refused, acme: pki.Issued) -> None:
+    for leaf in (pki.leaf(None, "x", now=NOW), pki.leaf(acme, "x", sans=["api.acme.example"], now=NOW)):
+        id = refused(leaf, "not_enrolled")
+        with pytest.raises(Conflict, match="has its roles"):
+            services.approvals.approve(id, client="first-client", roles=["admin"])
+        services.approvals.approve(id, client="first-client")
+        services.trust.undo()
+        assert services.clients.get("first-client").state is ClientState.ACTIVE
 
 
 def test_a_name_that_a_partner_forged_is_said_to_be(services: Services, refused: Refused, acme: pki.Issued) -> None:

@@ -6,26 +6,31 @@ Only what the gate has seen can be approved: its handshake proved that whoever s
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from mutualgate import audit
 from mutualgate.app.remedies import judged, remedy
-from mutualgate.clients import find
-from mutualgate.clients.service import Clients
+from mutualgate.clients import find, subject
 from mutualgate.errors import Conflict, NotFound
 from mutualgate.model.client import Client
-from mutualgate.model.names import ClientName, shown
+from mutualgate.model.names import ClientName, Role, shown
 from mutualgate.model.names import roles as parse_roles
-from mutualgate.model.partner import Member, MemberState, Partner
+from mutualgate.model.partner import Member, Partner
 from mutualgate.model.pin import Pin, PinKind
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.model.sighting import Sighting
 from mutualgate.partners import material, pins
 from mutualgate.partners.anchors import vouching
+from mutualgate.partners.finding import find as find_partner
 from mutualgate.partners.members import Members
 from mutualgate.partners.names import name_of
 from mutualgate.reading.files import odd_serials_allowed
 from mutualgate.store import Store, Transaction
+
+if TYPE_CHECKING:
+    from mutualgate.store.trust import Watch
 
 NEVER = {
     "revoked": "it was revoked",
@@ -91,45 +96,57 @@ class Approvals:
         held = None if roles is None else parse_roles(roles)
         now = self._store.clock()
         found = self.look(refusal)
-        if found.partner is not None and found.member is not None:
-            with self._store.reading() as tx:
-                known = client is not None and tx.clients.find(ClientName(client)) is not None
-                waits = tx.members.get(found.partner.id, found.member)
-            if client is not None and not known:
-                Clients(self._store, self._by).add(
-                    client, contact=found.partner.contact, roles=held or found.partner.roles
-                )
-                known = True
-            members = Members(self._store, self._by)
-            act = members.approve if waits is not None and waits.state is not MemberState.ACTIVE else members.add
-            made = act(found.partner.name, found.member, client=client, roles=None if known else held)
-            assert made.client is not None  # noqa: S101 - an approved one has a client
-            return Approved(made.client, None, made.member)
-        if client is None:
-            raise Conflict("whose certificate is it?", fix="Name the client: --client NAME", code="client_needed")
         with self._store.transaction() as tx:
-            name = ClientName(client)
-            owner = tx.clients.find(name)
-            if owner is None:
-                owner = tx.clients.add(name, contact="", roles=held or (), at=now)
-            elif held is not None:
-                raise Conflict(
-                    f"the client '{owner.name}' is there and has its roles",
-                    fix=f"Change them with: mutualgate client roles {owner.name}",
-                    code="has_roles",
+            watch = tx.trust.watch()
+            if found.partner is not None and found.member is not None:
+                partner, one = find_partner(tx, str(found.partner.name)), None
+                if client is not None:
+                    one = self._whose(tx, watch, client, partner.contact, held, partner.roles)
+                members = Members(self._store, self._by)
+                member, owner = members.enter(
+                    tx, now, partner, found.member, None if one else held, client=one, watch=watch
                 )
-            leaf = _leaf(found.seen)
+                return Approved(owner, None, member)
+            if client is None:
+                raise Conflict("whose certificate is it?", fix="Name the client: --client NAME", code="client_needed")
             pin = pins.record(
                 tx,
-                owner,
-                material.of_certificate(leaf, found.refusal.id),
+                self._whose(tx, watch, client, "", held, ()),
+                material.of_certificate(_leaf(found.seen), found.refusal.id),
                 at=now,
                 by=self._by,
                 kind=kind,
                 environment=environment,
+                watch=watch,
             )
-            owner = find(tx, client)
-        return Approved(owner, pin, None)
+            return Approved(find(tx, client), pin, None)
+
+    def _whose(
+        self,
+        tx: Transaction,
+        watch: "Watch",
+        name: str,
+        contact: str,
+        roles: tuple[Role, ...] | None,
+        otherwise: tuple[Role, ...],
+    ) -> Client:
+        """The client of this name; a new one, with `roles` or, where none are said, `otherwise`, goes when this is
+        taken back."""
+        known = tx.clients.find(ClientName(name))
+        if known is None:
+            held = otherwise if roles is None else roles
+            now = self._store.clock()
+            added = tx.clients.add(ClientName(name), contact=contact, roles=held, at=now)
+            watch.adds("client", added.id)
+            audit.record(tx, now, self._by, "client.add", subject(added), {"roles": ",".join(held)})
+            return added
+        if roles is not None:
+            raise Conflict(
+                f"the client '{known.name}' is there and has its roles",
+                fix=f"Change them with: mutualgate client roles {known.name}",
+                code="has_roles",
+            )
+        return known
 
 
 def _judged(store: Store, refusal: str) -> tuple[RefusalRecord, Sighting, str]:

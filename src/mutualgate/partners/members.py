@@ -23,6 +23,8 @@ from mutualgate.store import Store, Transaction
 if TYPE_CHECKING:
     from cryptography import x509
 
+    from mutualgate.store.trust import Watch
+
 MOST_PENDING = 1_000
 """Names of one partner that wait: its CA can make any number of them, and nobody would read more."""
 MOST_SEEN = 100_000
@@ -68,17 +70,27 @@ class Members:
             owner = find(tx, partner)
             rules.check_profile(owner.profile, [rules.parse(legal, wide=True)])
             before = tx.members.get(owner.id, legal)
-            if before is not None and before.state is MemberState.ACTIVE:
-                raise Conflict(f"{shown(legal)} is a client of the partner '{owner.name}' already", code="member_known")
-            made, one = self._approve(tx, now, owner, legal, client, held, before)
+            made, one = self._approve(tx, now, owner, legal, _named(tx, client), held, before, tx.trust.watch())
             self._audit(tx, now, "member.add", owner, made, one)
         return MemberView(made, one)
 
     def enter(
-        self, tx: Transaction, at: datetime, owner: Partner, name: str, roles: tuple[Role, ...]
+        self,
+        tx: Transaction,
+        at: datetime,
+        owner: Partner,
+        name: str,
+        roles: tuple[Role, ...] | None,
+        *,
+        client: Client | None = None,
+        watch: "Watch | None" = None,
     ) -> tuple[Member, Client]:
-        """As `add`, of a name in its canonical spelling, in the caller's transaction: one that waits is let in, too."""
-        made, one = self._approve(tx, at, owner, name, None, roles, tx.members.get(owner.id, name))
+        """As `add`, of a name in its canonical spelling, in the caller's transaction: one that waits is let in, too.
+
+        Of what belongs to the same change, `watch` knows already.
+        """
+        before = tx.members.get(owner.id, name)
+        made, one = self._approve(tx, at, owner, name, client, roles, before, watch or tx.trust.watch())
         self._audit(tx, at, "member.add", owner, made, one)
         return made, one
 
@@ -95,7 +107,7 @@ class Members:
             owner, member = self._find(tx, partner, name)
             if member.state is MemberState.ACTIVE:
                 raise Conflict(f"{shown(name)} does not wait for approval", code="not_pending")
-            made, one = self._approve(tx, now, owner, member.name, client, held, member)
+            made, one = self._approve(tx, now, owner, member.name, _named(tx, client), held, member, tx.trust.watch())
             self._audit(tx, now, "member.approve", owner, made, one)
         return MemberView(made, one)
 
@@ -174,21 +186,23 @@ class Members:
         now: datetime,
         owner: Partner,
         name: str,
-        client: str | None,
+        client: Client | None,
         roles: tuple[Role, ...] | None,
         before: Member | None,
+        watch: "Watch",
     ) -> tuple[Member, Client]:
         if len(name) > MEMBER_NAME_LIMIT:
             raise BadInput(f"{shown(name)} is too long", expected=f"at most {MEMBER_NAME_LIMIT} characters")
+        if before is not None and before.state is MemberState.ACTIVE:
+            raise Conflict(f"{shown(name)} is a client of the partner '{owner.name}' already", code="member_known")
         if before is not None and before.state is MemberState.OUTSIDE:
             raise Conflict(
                 f"{shown(name)} is not among the names of {owner.name} any more",
                 fix=f"Let {owner.name} vouch for it: mutualgate partner name add",
                 code="name_not_permitted",
             )
-        watch = tx.trust.watch()
         if client is not None:
-            one = find_client(tx, client)
+            one = client
             if roles is not None:
                 raise BadInput(
                     "a client that exists has its roles",
@@ -284,6 +298,10 @@ def new_client(tx: Transaction, at: datetime, by: str, owner: Partner, name: str
     raise Conflict(
         f"no name is free for a client called {shown(bare)}", fix="Name a client with --client", code="name_in_use"
     )
+
+
+def _named(tx: Transaction, name: str | None) -> Client | None:
+    return None if name is None else find_client(tx, name)
 
 
 def _client(tx: Transaction, id: int) -> Client:

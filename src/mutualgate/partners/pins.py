@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from mutualgate.partners.material import Material
+    from mutualgate.store.trust import Watch
 
 DEFAULT_LIFE = timedelta(days=398)
 """A year and a month, the span that browsers allow servers: nobody forgets a key for longer."""
@@ -160,15 +161,17 @@ def record(
     environment: str | None = None,
     replaces: int | None = None,
     overlap: timedelta | None = None,
+    watch: "Watch | None" = None,
 ) -> Pin:
-    """Pins `what` to `client` within somebody else's transaction, with its audit entry and what takes it back.
+    """Pins `what` to `client` within somebody else's transaction, with its audit entry and what takes it back; of what
+    belongs to the same change, `watch` knows already.
 
     Raises `BadInput` and `Conflict` as `Pins.add` does; the transaction must then be given up.
     """
     tag = legal_environment(environment or "")
     digest, end = check(tx, client, what, at=at, kind=kind, not_after=not_after)
     tx.credentials.own_key(client, what.spki)
-    watch = tx.trust.watch()
+    watch = watch or tx.trust.watch()
     if replaces is not None:
         watch.changes("pin", replaces)
         old = _hand_over(tx, client, replaces, None if overlap is None else at + overlap)
