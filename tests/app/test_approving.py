@@ -57,7 +57,7 @@ def test_a_stranger_comes_in_as_a_client_of_ours(services: Services, refused: Re
     id = refused(own)
     found = services.approvals.look(id.lower())
     assert found.words.startswith("self-signed, P-256")
-    assert (found.seen.count, found.unusual, found.partner) == (7, (), None)
+    assert (found.seen.count, found.unusual, found.remarks, found.partner) == (7, (), (), None)
     with pytest.raises(Conflict, match="whose"):
         services.approvals.approve(id)
     done = services.approvals.approve(id, client="new one", roles=["orders"])
@@ -79,9 +79,9 @@ def test_a_client_that_exists_keeps_its_roles(services: Services, refused: Refus
 
 def test_what_is_unusual_is_said(services: Services, refused: Refused) -> None:
     found = services.approvals.look(refused(pki.leaf(None, "first-client", ca=True, now=NOW)))
-    text = " ".join(found.unusual)
-    assert "CA:TRUE" in text
-    assert "calls itself as the client first-client is called" in text
+    assert "CA:TRUE" in " ".join(found.remarks)
+    (unusual,) = found.unusual
+    assert "calls itself as the client first-client is called" in unusual
 
 
 def of_ours(services: Services, installed: Installation) -> x509.Certificate:

@@ -333,8 +333,9 @@ def test_a_refusal_is_looked_up_by_its_reference(portal: "ASGIApp", services: Se
 
 def test_what_is_to_type_looks_so(portal: "ASGIApp", services: Services) -> None:
     refusal = shown_and_refused(services, pki.leaf(None, "by itself", ca=True).chain_der)
-    shown = get(portal, f"/refusals/{refusal}").text
-    assert shown.count("as <code>openssl req -x509</code> makes them unasked") == 2
+    page = get(portal, f"/refusals/{refusal}")
+    assert page.text.count("as <code>openssl req -x509</code> makes them unasked") == 2  # in short, and whole
+    assert "Look twice" not in page.words
 
 
 def test_a_refusal_becomes_a_client_after_everything_was_shown(portal: "ASGIApp", services: Services) -> None:

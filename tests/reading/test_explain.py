@@ -56,6 +56,13 @@ def test_what_openssl_req_x509_makes(tmp_path: object) -> None:
     assert Way.PIN in ways(found)
 
 
+def test_what_may_have_been_issued_here_is_not_promised_a_pin() -> None:
+    """A pin of such a certificate is refused, and no store is looked into here."""
+    for leaf, unless in ((pki.leaf(ISSUING, "alice"), True), (pki.leaf(None, "me"), False)):
+        (pinned,) = (one.sentence for one in told(leaf.pem).ways if one.way is Way.PIN)
+        assert ("unless it was issued here" in pinned) is unless
+
+
 def test_a_good_one_with_its_chain_works_everywhere() -> None:
     alice = pki.leaf(ISSUING, "alice")
     for data in (

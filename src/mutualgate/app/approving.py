@@ -47,11 +47,15 @@ NEVER = {
 
 @dataclass(frozen=True)
 class Candidate:
-    """Who was refused, and all that matters before anybody lets him in. `member` is set where a partner vouches."""
+    """Who was refused, and all that matters before anybody lets him in. `member` is set where a partner vouches.
+
+    `remarks` say what is odd about the certificate, `unusual` what is about whose it is.
+    """
 
     refusal: RefusalRecord
     seen: Sighting
     words: str
+    remarks: tuple[str, ...]
     unusual: tuple[str, ...]
     partner: Partner | None
     member: str | None
@@ -189,14 +193,14 @@ def _look(tx: Transaction, record: RefusalRecord, seen: Sighting, reason: str, n
     with odd_serials_allowed():
         words, odd = material.words(leaf), material.remarks(leaf, now)
         vouchers = vouching(tx, [x509.load_der_x509_certificate(one) for one in seen.chain])
-    unusual = list(odd)
+    unusual: list[str] = []
     partner, member = None, None
     if vouchers:
         owner = tx.partners.get(vouchers[0].partner)
         if reason == "not_enrolled":
             partner, member = owner, None if owner is None else name_of(leaf, owner.profile)
         elif owner is not None:
-            unusual.insert(0, f"A CA of the partner {owner.name} signed it, and it is refused under it ({reason}).")
+            unusual.append(f"A CA of the partner {owner.name} signed it, and it is refused under it ({reason}).")
     what = material.of_certificate(leaf, record.id)
     owner_id = tx.credentials.key_owner(what.spki)
     if owner_id is not None:
@@ -206,7 +210,7 @@ def _look(tx: Transaction, record: RefusalRecord, seen: Sighting, reason: str, n
     name = _common_name(leaf)
     if name is not None:
         unusual += _namesake(tx, name, owner_id)
-    return Candidate(record, seen, words, tuple(unusual), partner, member)
+    return Candidate(record, seen, words, tuple(odd), tuple(unusual), partner, member)
 
 
 def _namesake(tx: Transaction, name: str, owner: int | None) -> list[str]:

@@ -188,7 +188,9 @@ def _about(found: "Candidate") -> str:
     if found.partner is not None:
         rows.append(("vouched for by", f"the partner {found.partner.name}, as {plain(found.member)}"))
     lines = [table(("", ""), rows).lstrip("\n")]
-    lines += [f"Unusual: {plain(line)}" for line in found.unusual] or ["Nothing is unusual about it."]
+    lines += [f"Unusual: {plain(line)}" for line in (*found.unusual, *found.remarks)] or [
+        "Nothing is unusual about it."
+    ]
     return "\n".join(lines)
 
 
@@ -199,7 +201,7 @@ def _candidate(found: "Candidate") -> dict[str, Any]:
         "subject": found.seen.subject,
         "fingerprint": found.seen.fingerprint.hex(),
         "words": found.words,
-        "unusual": list(found.unusual),
+        "unusual": [*found.unusual, *found.remarks],
         "seen": found.seen.count,
         "partner": None if found.partner is None else str(found.partner.name),
     }

@@ -306,8 +306,11 @@ def _pin(facts: Facts, now: datetime) -> Opening:
         return Opening(Way.PIN, False, wrong)
     if facts.is_ca and not facts.self_signed:
         return Opening(Way.PIN, True, "It can be pinned, but it is a CA's: pin the certificate that you connect with.")
+    unless = "" if facts.self_issued else ", unless it was issued here"
     return Opening(
-        Way.PIN, True, "It can be pinned: this certificate itself lets you in, until the pin ends or it expires."
+        Way.PIN,
+        True,
+        f"It can be pinned{unless}: this certificate itself lets you in, until the pin ends or it expires.",
     )
 
 
