@@ -484,7 +484,8 @@ class TestAdopt:
     ) -> None:
         authorities.adopt(estate())
         lost = pki.leaf(old, "lost")
-        (entry,) = Clients(store).revoke_certificate(lost.pem, reason=RevocationReason.keyCompromise, where="lost.crt")
+        made = Clients(store).revoke_certificate(lost.pem, reason=RevocationReason.keyCompromise, where="lost.crt")
+        (entry,) = made.certificates
         assert entry.serial == lost.serial
         assert set(_revoked(authorities.crl("acme-root"))) == {to_int(lost.serial)}
         with pytest.raises(Conflict, match="is revoked since"):

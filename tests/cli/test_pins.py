@@ -66,6 +66,16 @@ def test_a_client_is_shown_with_its_pins_and_loses_them(cli: Run, tmp_path: Path
     assert (alone["revoked"], alone["pins_retired"]) == ([], [1])
 
 
+def test_a_compromised_certificate_names_the_pins_that_go_with_it(cli: Run, tmp_path: Path) -> None:
+    key = pki.fresh_key()
+    cli("pin", "add", "first-client", own(tmp_path, "own", key=key))
+    (tmp_path / "a.csr").write_bytes(pki.csr(key))
+    cli("client", "sign", "first-client", "--csr", tmp_path / "a.csr", "--out", tmp_path / "a.crt")
+    said = cli("client", "revoke", "--certificate", tmp_path / "a.crt", "--reason", "keyCompromise")
+    assert said.out.startswith("1 certificate revoked (")
+    assert ", 1 pin retired (1); " in said.out
+
+
 def test_a_key_is_pinned_alone(cli: Run, tmp_path: Path) -> None:
     key = pki.fresh_key()
     one, two = own(tmp_path, "one", key=key), own(tmp_path, "two", key=key)

@@ -156,7 +156,7 @@ def test_what_expires_is_there_in_short() -> None:
         {"kind": "pin", "nearest": None, "within": {"90": 0, "30": 0}},
         {"kind": "partner-ca", "nearest": NOW.isoformat(), "within": {"90": 1, "30": 1}},
     ]
-    assert any("3 credential, 1 partner-ca within 30 days" in line for line in shown(expiring=figures))
+    assert any("3 certificates, 1 partner's CA within 30 days" in line for line in shown(expiring=figures))
 
 
 def test_no_gate_is_a_no_and_says_how_to_start_one(cli: Run, installed: Installation) -> None:

@@ -122,7 +122,7 @@ def test_who_never_had_a_credential_is_invited_again(clients: Clients) -> None:
 
 def test_all_are_revoked_in_one_step(clients: Clients, store: Store, anna: list[Credential]) -> None:
     made = clients.revoke("anna", reason=RevocationReason.keyCompromise)
-    assert [entry.serial for entry in made] == [one.serial for one in anna]
+    assert [entry.serial for entry in made.certificates] == [one.serial for one in anna]
     assert _states(clients) == [CredentialState.REVOKED] * 3
     with pytest.raises(Conflict, match="no credential that could be revoked"):
         clients.revoke("anna")
@@ -139,7 +139,7 @@ def test_one_is_revoked(clients: Clients, anna: list[Credential], named_by: str)
         "colons": one.fingerprint.hex(":"),
         "part": one.fingerprint.hex()[:12],
     }[named_by]
-    (entry,) = clients.revoke("anna", credential=name)
+    (entry,) = clients.revoke("anna", credential=name).certificates
     assert entry.serial == one.serial
     assert _states(clients) == [CredentialState.VALID, CredentialState.REVOKED, CredentialState.VALID]
     with pytest.raises(Conflict, match="is revoked since 2026-06-01"):

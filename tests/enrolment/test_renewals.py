@@ -213,7 +213,7 @@ def test_all_of_a_lineage_is_revoked_and_nothing_else(
     second = renewals.renew(der(first), fresh(), peer=PEER)
     third = renewals.renew(der(second), fresh(), peer=PEER)
     made = clients.revoke("anna", credential=str(second.credential.id), lineage=True)
-    assert {one.serial for one in made} == {one.credential.serial for one in (first, second, third)}
+    assert {one.serial for one in made.certificates} == {one.credential.serial for one in (first, second, third)}
     assert clients.show("anna").credentials[1].serial == other.credential.serial
     assert clients.show("anna").credentials[1].state is CredentialState.VALID
     with pytest.raises(Conflict):

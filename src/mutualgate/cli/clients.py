@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mutualgate.app import Services
     from mutualgate.model.client import Client
     from mutualgate.model.credential import Credential
-    from mutualgate.model.revocation import Revocation
 
 app = Group("Clients: add, sign, suspend, revoke.", {"import": "bulk:import_", "keys": "client_keys:app"})
 
@@ -334,6 +333,7 @@ def revoke(
     mutualgate client revoke --certificate stolen.pem --reason keyCompromise
     """
     from mutualgate.app import Folder, change
+    from mutualgate.clients import Revoked
     from mutualgate.model.revocation import RevocationReason
 
     if (name is None) == (certificate is None):
@@ -344,28 +344,20 @@ def revoke(
         raise typer.BadParameter("--lineage goes with --credential")
     why = RevocationReason.parse(reason)
 
-    def do(services: "Services") -> tuple[tuple["Revocation", ...], list[int]]:
+    def do(services: "Services") -> Revoked:
         if certificate is not None:
-            data = read_file(certificate)
-            return services.clients.revoke_certificate(data, reason=why, where=str(certificate)), []
+            return services.clients.revoke_certificate(read_file(certificate), reason=why, where=str(certificate))
         if release:
-            return services.clients.release(str(name), credential=credential), []
-        before = _pins(services, str(name))
-        made = services.clients.revoke(str(name), reason=why, credential=credential, lineage=lineage)
-        return made, sorted(before - _pins(services, str(name)))
+            return Revoked(services.clients.release(str(name), credential=credential))
+        return services.clients.revoke(str(name), reason=why, credential=credential, lineage=lineage)
 
-    (made, pins), force = change(Folder(dir), do)
-    serials = [entry.serial.hex() for entry in made]
+    made, force = change(Folder(dir), do)
+    serials, pins = [entry.serial.hex() for entry in made.certificates], [pin.id for pin in made.pins]
     done = "released" if release else "revoked"
-    parts = [f"{counted(len(made), 'certificate')} {done} ({', '.join(serials)})"] if made else []
+    parts = [f"{counted(len(serials), 'certificate')} {done} ({', '.join(serials)})"] if serials else []
     parts += [f"{counted(len(pins), 'pin')} retired ({', '.join(map(str, pins))})"] if pins else []
     text = f"{', '.join(parts)}; {force.sentence}."
     emit({done: serials, "pins_retired": pins, "reason": why.name, **force.facts}, text, json)
-
-
-def _pins(services: "Services", name: str) -> set[int]:
-    """Those that count."""
-    return {one.id for one in services.clients.show(name).pins if one.state == "active"}
 
 
 def _state(credential: "Credential", now: datetime) -> str:

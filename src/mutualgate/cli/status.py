@@ -101,7 +101,10 @@ def _time(seconds: int) -> str:
 
 def _expiring(figures: list[Mapping[str, Any]]) -> str:
     """The short form: what ends within a month; the list says more."""
-    found = [f"{one['within']['30']} {one['kind']}" for one in figures if one["within"]["30"]]
+    from mutualgate.model.expiring import ExpiryKind
+
+    within = [(one["within"]["30"], ExpiryKind(one["kind"]).noun) for one in figures]
+    found = [counted(number, noun) for number, noun in within if number]
     return f"{', '.join(found)} within 30 days: mutualgate expiring" if found else ""
 
 

@@ -1,6 +1,6 @@
 """Clients, their credentials, and the states of both."""
 
 from mutualgate.clients import states
-from mutualgate.clients.service import Clients, ClientView, Page, find, subject
+from mutualgate.clients.service import Clients, ClientView, Page, Revoked, find, subject
 
-__all__ = ["ClientView", "Clients", "Page", "find", "states", "subject"]
+__all__ = ["ClientView", "Clients", "Page", "Revoked", "find", "states", "subject"]

@@ -41,6 +41,14 @@ class ClientView:
 
 
 @dataclass(frozen=True, slots=True)
+class Revoked:
+    """What a revocation reached: certificates, and the pins that were retired with them."""
+
+    certificates: tuple[Revocation, ...]
+    pins: tuple[Pin, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A part of a list; `after` asks for the next one and is `None` on the last."""
 
@@ -212,7 +220,7 @@ class Clients:
         reason: RevocationReason = RevocationReason.unspecified,
         credential: str | None = None,
         lineage: bool = False,
-    ) -> tuple[Revocation, ...]:
+    ) -> Revoked:
         """Revokes its credential named by `credential` (its number, serial or fingerprint, in part), or all of them.
 
         With `lineage`, those that it renews and that renew it, too; for a compromised key, all that have it. Pins that
@@ -228,7 +236,7 @@ class Clients:
 
     def revoke_certificate(
         self, certificate: bytes, *, reason: RevocationReason = RevocationReason.unspecified, where: str | None = None
-    ) -> tuple[Revocation, ...]:
+    ) -> Revoked:
         """Revokes a certificate (PEM or DER, from the file `where`) that an authority signed, listed or not.
 
         One that is listed goes as `revoke` has it go. Raises `BadInput`, `NotFound` when no authority that we know
@@ -242,9 +250,10 @@ class Clients:
             if known is not None and client is not None:
                 made = self._revoke(tx, client, known, reason, lineage=False)
             else:
-                made = (revoking.number(tx, authority.id, serial, reason, now),)
+                entry = revoking.number(tx, authority.id, serial, reason, now)
+                made = Revoked((entry,))
                 whom = f"authority {authority.name}" if client is None else subject(client)
-                audit.record(tx, now, self._by, "credential.revoke", whom, revoking.facts(tx, made[0]))
+                audit.record(tx, now, self._by, "credential.revoke", whom, revoking.facts(tx, entry))
             self._record_trust(tx, f"client revoke --certificate {serials.text(serial)}", None)
         return made
 
@@ -272,7 +281,7 @@ class Clients:
 
     def _revoke(
         self, tx: Transaction, client: Client, chosen: Credential | None, reason: RevocationReason, lineage: bool
-    ) -> tuple[Revocation, ...]:
+    ) -> Revoked:
         """Revokes `chosen` and what goes with it, or everything."""
         now = self._store.clock()
         hold = reason is RevocationReason.certificateHold
@@ -290,7 +299,7 @@ class Clients:
             self._record(tx, "pin.retire", client, {"pin": pin.id, "digest": pin.digest.hex()})
         for entry in made:
             self._record(tx, "credential.revoke", client, revoking.facts(tx, entry))
-        return tuple(made)
+        return Revoked(tuple(made), tuple(retired))
 
     def _record(self, tx: Transaction, action: str, client: Client, facts: audit.Facts) -> None:
         audit.record(tx, self._store.clock(), self._by, action, subject(client), facts)

@@ -22,6 +22,11 @@ class ExpiryKind(StrEnum):
     PARTNER_LIST = "partner-list"
     INVITATION = "invitation"
 
+    @property
+    def noun(self) -> str:
+        """One of it, for people."""
+        return _NOUNS[self]
+
 
 @dataclass(frozen=True, slots=True)
 class Expiring:
@@ -43,3 +48,16 @@ class Expiring:
     def item(self) -> str:
         """Names it for good: with another end it is something else."""
         return f"{self.kind}:{self.key}:{int(self.ends.timestamp())}"
+
+
+_NOUNS = {
+    ExpiryKind.CREDENTIAL: "certificate",
+    ExpiryKind.PIN: "pin",
+    ExpiryKind.PARTNER_CERTIFICATE: "partner's certificate",
+    ExpiryKind.PARTNER_CA: "partner's CA",
+    ExpiryKind.SITE: "site's certificate",
+    ExpiryKind.AUTHORITY: "CA",
+    ExpiryKind.LIST: "revocation list",
+    ExpiryKind.PARTNER_LIST: "partner's revocation list",
+    ExpiryKind.INVITATION: "invitation",
+}
