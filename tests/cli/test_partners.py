@@ -197,6 +197,24 @@ def test_a_new_ca_below_waits_until_it_is_allowed(cli: Run, tmp_path: Path) -> N
     assert cli("partner", "ca", "set", "acme", "1", "--depth", "0", "--new-intermediates", "hold").code == 2
 
 
+def test_a_rule_that_counts_under_no_ca_is_said_to(cli: Run, tmp_path: Path) -> None:
+    now = pki.real_now()
+    (tmp_path / "ca.pem").write_bytes(pki.ca("public", now=now).pem)
+    cli("partner", "add", "acme", "--admits", "rule")
+    add = ("partner", "name", "add", "acme")
+    assert "Note" not in cli(*add, "dns:a.acme.example").out, "which CAs it has nobody knows yet"
+    cli("partner", "ca", "add", "acme", tmp_path / "ca.pem", "--shared")
+    said = cli(*add, "dns:*.acme.example").out
+    assert "nobody comes in by that: all CAs of acme are shared" in said
+    assert said.endswith("--ca 1.\n")
+    member = ("partner", "member", "add", "acme", "dns:a.acme.example", "--json")
+    assert cli(*member).json["permitted"] is False
+    assert cli(*add, "dns:a.acme.example", "--ca", "1", "--json").json["only_shared"] == []
+    (tmp_path / "own.pem").write_bytes(pki.ca("own", now=now).pem)
+    cli("partner", "ca", "add", "acme", tmp_path / "own.pem")
+    assert "Note" not in cli(*add, "dns:*.x.acme.example").out
+
+
 def test_a_payment_service_provider_under_a_ca_of_many(cli: Run, tmp_path: Path) -> None:
     now = pki.real_now()
     ca = pki.ca("qualified", now=now)

@@ -303,6 +303,15 @@ def test_a_pin_is_retired_and_renewed(portal: "ASGIApp", services: Services) -> 
         assert get(portal, path).status == 404
 
 
+def test_what_ends_is_named_in_words(portal: "ASGIApp", services: Services) -> None:
+    services.partners.add("acme", names=["dns:*.acme.example"])
+    claimed = services.partners.anchors.claim("acme", pki.ca("acme issuing", days=20).pem)
+    services.partners.anchors.approve("acme", claimed.anchor.id, without_proof=True)
+    services.pins.add("anna", pki.leaf(None, "anna", days=20).pem)
+    page = get(portal, "/expiring?days=30")
+    assert re.findall(r'data-label="What">([^<]*)<', page.text) == ["Partner&#39;s CA", "Pin"]
+
+
 # --- refusals ---
 
 

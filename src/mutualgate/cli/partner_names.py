@@ -10,6 +10,7 @@ from mutualgate.cli.output import emit, named, plain, table
 from mutualgate.counts import counted
 
 if TYPE_CHECKING:
+    from mutualgate.app import Services
     from mutualgate.model.partner import NameRule
 
 app = Group("What a partner may vouch for. Without a rule, nothing.")
@@ -42,9 +43,18 @@ def add(
     """
     from mutualgate.app import Folder, change
 
-    made, force = change(Folder(dir), lambda services: services.partners.permit(partner, rules, anchor=ca, wide=wide))
-    text = f"{plain(partner)} may vouch for {', '.join(plain(one.text) for one in made)}; {force.sentence}."
-    emit({"rules": [as_dict(one) for one in made], **force.facts}, text, json)
+    def do(services: "Services") -> tuple[list["NameRule"], tuple[int, ...]]:
+        made = services.partners.permit(partner, rules, anchor=ca, wide=wide)
+        return made, () if ca is not None else services.partners.only_shared(partner)
+
+    (made, shared), force = change(Folder(dir), do)
+    lines = [f"{plain(partner)} may vouch for {', '.join(plain(one.text) for one in made)}; {force.sentence}."]
+    if shared:
+        lines.append(
+            f"Note: nobody comes in by that: all CAs of {plain(partner)} are shared, which takes exact names, each for"
+            f" one CA: --ca {' or '.join(map(str, shared))}."
+        )
+    emit({"rules": [as_dict(one) for one in made], "only_shared": list(shared), **force.facts}, "\n".join(lines), json)
 
 
 @app.command("remove")

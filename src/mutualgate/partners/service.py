@@ -6,6 +6,7 @@ Their CAs are in `anchors`, their clients in `members`. Whom a chain belongs to,
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -306,8 +307,16 @@ class Partners:
         """Whether a rule of the partner's permits the name `inside` it, under one of its CAs at least."""
         kind, _, bare = inside.partition(":")
         with self._store.reading() as tx:
-            rules = tx.partners.rules_of(find(tx, name).id)
-        return self._permits([(str(one.kind), one.pattern) for one in rules], kind, bare)
+            partner = find(tx, name)
+            rules = tx.partners.rules_of(partner.id)
+            shared = _only_shared(tx, partner, self._store.clock())
+        counting = [one for one in rules if one.anchor is not None or not shared]
+        return self._permits([(str(one.kind), one.pattern) for one in counting], kind, bare)
+
+    def only_shared(self, name: str) -> tuple[int, ...]:
+        """The partner's CAs if all of them are shared, so that no rule counts but those of one of them (R6)."""
+        with self._store.reading() as tx:
+            return _only_shared(tx, find(tx, name), self._store.clock())
 
     def forbid(self, name: str, texts: Iterable[str], *, anchor: int | None = None, keep: bool = False) -> Forbidden:
         """Takes rules away; those of one CA where `anchor` names it.
@@ -463,6 +472,11 @@ def _check_bound(tx: Transaction, partner: Partner, id: int, wanted: Iterable[Ru
         )
     if anchor.shared:
         sharing.check_names(tx, anchor, wanted)
+
+
+def _only_shared(tx: Transaction, partner: Partner, now: datetime) -> tuple[int, ...]:
+    there = [one for one in tx.anchors.of_partner(partner.id) if one.state_at(now) is not AnchorState.RETIRED]
+    return tuple(one.id for one in there) if all(one.shared for one in there) else ()
 
 
 def _digest(der: bytes) -> bytes:
