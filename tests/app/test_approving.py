@@ -199,7 +199,7 @@ def test_taken_back_the_client_that_came_with_it_goes_too(
     if own:
         id = refused(pki.leaf(None, "x", now=NOW))
     else:
-        id = refused(pki.leaf(acme, "x", sans=["api.acme.example"], now=NOW), "not_enrolled")
+        id = refused(pki.leaf(acme, "x", sans=["api.acme.example"], now=NOW, days=30), "not_enrolled")
     services.approvals.approve(id, client="new one", roles=["orders"])
     with services.store.reading() as tx:
         last, before = tx.audit.recent(limit=2)
@@ -213,7 +213,7 @@ def test_taken_back_the_client_that_came_with_it_goes_too(
 
 
 def test_taken_back_a_client_that_was_there_stays(services: Services, refused: Refused, acme: pki.Issued) -> None:
-    for leaf in (pki.leaf(None, "x", now=NOW), pki.leaf(acme, "x", sans=["api.acme.example"], now=NOW)):
+    for leaf in (pki.leaf(None, "x", now=NOW), pki.leaf(acme, "x", sans=["api.acme.example"], now=NOW, days=30)):
         id = refused(leaf, "not_enrolled")
         with pytest.raises(Conflict, match="has its roles"):
             services.approvals.approve(id, client="first-client", roles=["admin"])
