@@ -19,7 +19,7 @@ from mutualgate.model.partner import Anchor, AnchorState, Partner, PartnerAdmits
 from mutualgate.model.pin import Pin, PinKind
 from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.model.sighting import Sighting
-from mutualgate.reading.files import names_in
+from mutualgate.partners.names import hashes_in
 from mutualgate.store import Store, Transaction
 
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -186,7 +186,7 @@ def see(
                     not_after=not_after,
                     peer="192.0.2.9",
                     spki=_spki(chain[0]),
-                    names=names_in(chain),
+                    names=hashes_in(chain),
                 )
             ]
         )

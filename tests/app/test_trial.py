@@ -55,6 +55,19 @@ def test_few_are_known_at_once(services: Services, retire: Make, monkeypatch: py
     assert told == []
 
 
+def test_a_partner_s_client_is_one_however_many_there_are(services: Services, retire: Make) -> None:
+    for words in ("members", "clients"):
+
+        def suspend(tried: Services, words: str = words) -> object:
+            if words == "members":
+                return tried.partners.members.suspend("acme", "dns:m1.acme.example")
+            return tried.clients.suspend("m1.acme.example")
+
+        found = services.trust.try_few(suspend)
+        assert found is not None
+        assert (found.locked_out, found.clients) == (("m1.acme.example",), 1)
+
+
 def test_who_is_told_can_end_it(services: Services, retire: Make) -> None:
     def enough(judged: int, of: int) -> None:
         if judged:

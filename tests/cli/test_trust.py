@@ -207,6 +207,7 @@ TRIED = {
     "partner name remove acme dns:*.acme.example": 4,
     "partner intermediate add acme below.pem": 1,
     "partner member suspend acme dns:a.acme.example": 2,
+    "partner member add acme dns:c.acme.example": 1,
     "client suspend first-client": 1,
     "client suspend a.acme.example": 2,
     "client suspend acme": 2,

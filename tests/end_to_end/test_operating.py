@@ -20,7 +20,7 @@ from end_to_end.refusal import assert_refused
 
 from mutualgate.clock import system_clock
 from mutualgate.model.sighting import Sighting
-from mutualgate.reading.files import names_in
+from mutualgate.partners.names import hashes_in
 from mutualgate.store import Store
 
 if TYPE_CHECKING:
@@ -337,7 +337,7 @@ def were_seen(gate: Gate, identity: Identity, count: int) -> None:
         tx.seen.add_many(
             Sighting(
                 *(hashlib.sha256(b"seen %d" % number).digest(), (der,), "main", "/", now, now, 1, "", "192.0.2.9"),
-                names=names_in([der]),
+                names=hashes_in([der]),
             )
             for number in range(count)
         )

@@ -17,8 +17,9 @@ from mutualgate.model.certificate import spki_fingerprint
 from mutualgate.model.partner import PartnerName
 from mutualgate.model.sighting import Sighting
 from mutualgate.partners import between, members
+from mutualgate.partners.names import hashes_in
 from mutualgate.partners.telling import Tell, silent
-from mutualgate.reading.files import UNREADABLE, names_in, odd_serials_allowed, subject_text
+from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, subject_text
 from mutualgate.store import Store, Transaction
 from mutualgate.store.seen import split
 from mutualgate.store.types import EPOCH
@@ -122,7 +123,7 @@ def _sighting(event: Mapping[str, Any]) -> Sighting | None:
         subject=event.get("subject") or subject,
         not_after=not_after,
         admitted_at=None if reason else at,
-        names=names_in(chain),
+        names=hashes_in(chain),
     )
 
 

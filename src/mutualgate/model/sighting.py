@@ -10,8 +10,8 @@ class Sighting:
 
     `reason` is that of the last refusal, empty where it was admitted last. `client` is whose it was when it was last
     known to be anybody's, `evidence` what that rested on (`pin 3`, `credential 7`, `partner`), `admitted_at` when it
-    first was admitted as that client's. `names` are those of CAs above it, SHA-256 of the DER: to find it by, and not
-    read back.
+    first was admitted as that client's. `names` are hashes of those above it and of its own inside a partner: to find
+    it by, and not read back.
     """
 
     fingerprint: bytes

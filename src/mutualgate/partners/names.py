@@ -3,13 +3,15 @@
 Where this and the judge differ, the record is never found and nobody comes in: a fault of ours, but no hole.
 """
 
+import hashlib
 import ipaddress
+from collections.abc import Sequence
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from mutualgate.model.partner import PartnerProfile, RuleKind
-from mutualgate.reading.files import UNREADABLE
+from mutualgate.reading.files import UNREADABLE, names_above, odd_serials_allowed
 
 _SHORT = {
     "2.5.4.3": "CN",
@@ -55,6 +57,24 @@ def name_of(leaf: x509.Certificate, profile: PartnerProfile = PartnerProfile.NAM
         return f"{RuleKind.DN}:{_subject(subject)}"
     except UNREADABLE:
         return None
+
+
+def hashes_in(chain: Sequence[bytes]) -> tuple[bytes, ...]:
+    """By what a chain (DER, leaf first) is found that a change of trust may concern, 32 bytes each: `names_above` it,
+    and the `name_hash` of each name by which the leaf may go. None where a certificate of it cannot be read."""
+    try:
+        with odd_serials_allowed():
+            certificates = [x509.load_der_x509_certificate(der) for der in chain]
+            above = names_above(certificates)
+            own = [name_of(leaf, profile) for leaf in certificates[:1] for profile in PartnerProfile]
+    except UNREADABLE:
+        return ()
+    return above + tuple(name_hash(name) for name in own if name is not None)
+
+
+def name_hash(name: str) -> bytes:
+    """SHA-256 of a name inside a partner. It is never that of a name in DER, which begins otherwise."""
+    return hashlib.sha256(name.encode()).digest()
 
 
 def _canonical(kind: RuleKind, value: object) -> str:

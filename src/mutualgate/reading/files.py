@@ -81,15 +81,6 @@ def names_above(chain: Sequence[x509.Certificate]) -> tuple[bytes, ...]:
     return tuple(dict.fromkeys(hashlib.sha256(name.public_bytes()).digest() for name in names))
 
 
-def names_in(chain: Sequence[bytes]) -> tuple[bytes, ...]:
-    """`names_above` of a chain in DER; none where a certificate of it cannot be read."""
-    try:
-        with odd_serials_allowed():
-            return names_above([x509.load_der_x509_certificate(der) for der in chain])
-    except UNREADABLE:
-        return ()
-
-
 def pem_blocks(data: bytes, where: str) -> list[tuple[str, bytes]]:
     """Every PEM object in `data`: its label and its DER. Text around them is passed over (RFC 7468 section 2).
 

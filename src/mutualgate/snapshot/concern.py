@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mutualgate.model.change import Change, ChangeKind
+from mutualgate.partners.names import name_hash
 from mutualgate.store import Transaction
 from mutualgate.store.members import parse_member_key
 from mutualgate.store.revocations import parse_key
@@ -17,7 +18,8 @@ MANY = 500
 
 @dataclass(frozen=True)
 class Concern:
-    """Chains, by the SHA-256 of the leaf or its key, or of a name above them (`names_above`)."""
+    """Chains, by the SHA-256 of the leaf or its key, or by a name, above them or the leaf's inside a partner
+    (`partners.names.hashes_in`)."""
 
     digests: set[bytes] = field(default_factory=set)
     names: set[bytes] = field(default_factory=set)
@@ -45,7 +47,7 @@ def _add(found: Concern, tx: Transaction, keys: dict[ChangeKind, dict[str, None]
     if any(tx.authorities.with_estate(id) is not None for id in clients):
         return False
     partners = {int(key) for key in keys[ChangeKind.PARTNER]}
-    partners |= {parse_member_key(key)[0] for key in keys[ChangeKind.MEMBER]}
+    members = {parse_member_key(key)[1] for key in keys[ChangeKind.MEMBER]}
     anchors = {int(key) for key in keys[ChangeKind.ANCHOR]} | {parse_key(key)[0] for key in keys[ChangeKind.FOREIGN]}
     partners |= {one.partner for id in anchors if (one := tx.anchors.get(id)) is not None}
     credentials = list(tx.credentials.get_many(int(key) for key in keys[ChangeKind.CREDENTIAL]).values())
@@ -59,10 +61,10 @@ def _add(found: Concern, tx: Transaction, keys: dict[ChangeKind, dict[str, None]
     for id in clients:
         credentials += tx.credentials.of_client(id)
         pins += tx.pins.of_client(id)
-        partners |= {one.partner for one in tx.members.of_client(id)}
+        members |= {one.name for one in tx.members.of_client(id)}
         own = tx.partners.of_client(id)
         partners |= set() if own is None else {own.id}
     found.digests.update(one.fingerprint for one in credentials)
     found.digests.update(one.digest for one in pins)
-    found.names.update(tx.partners.names_above(partners))
+    found.names.update(tx.partners.names_above(partners), map(name_hash, members))
     return True

@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from mutualgate.store.types import Id, Moment
 
-VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """The versions that this program knows, oldest first: the revisions in `migrations/versions`."""
 
 metadata = MetaData(
@@ -457,7 +457,7 @@ seen = Table(
     Index("ix_seen_last_at", "last_at", "client"),
 )
 
-# The names of CAs above what was seen, SHA-256 of the DER; empty for a chain in which none can be read.
+# Hashes of the names by which what was seen is found; empty for a chain in which none can be read.
 seen_name = Table(
     "seen_name",
     metadata,
