@@ -8,7 +8,6 @@ from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from mutualgate.model.letter import Letter, LetterCount, LetterKind, LetterState
 from mutualgate.store.schema import outbox
-from mutualgate.store.select import due
 
 _Letters = list[Letter]  # `list` is a method below
 
@@ -48,11 +47,15 @@ class Outbox:
     def due(self, at: datetime, longest: timedelta, without: Collection[LetterKind] = ()) -> Letter | None:
         """The letter that has been due for longest at `at`, of another kind than `without`; none waits for longer than
         `longest`."""
-        query = select(outbox).where(due(outbox.c.next_try, at, longest))
-        query = query.order_by(outbox.c.next_try, outbox.c.id).limit(1)
+        query = select(outbox).order_by(outbox.c.next_try, outbox.c.id).limit(1)
         if without:
             query = query.where(outbox.c.kind.not_in([str(kind) for kind in without]))
-        return next(iter(self._read(query)), None)
+        # As `select.due`, one after the other: the database goes along the index to the first, not past all that were
+        # sent.
+        for when in (outbox.c.next_try <= at, outbox.c.next_try > at + longest):
+            if found := self._read(query.where(when)):
+                return found[0]
+        return None
 
     def try_(self, letter: int, again: datetime) -> None:
         """Counts a try that begins now. `again`: when the next one is, should nobody live to tell of this one."""
