@@ -1,5 +1,6 @@
 """The authorities' service on a real store, with real keys and certificates."""
 
+import resource
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -110,6 +111,17 @@ class TestCreate:
     def test_a_long_organisation_is_shortened(self, store: Store, keys: KeyRing) -> None:
         made = Authorities(store, keys).create("An organisation with a name that goes on and on and on and on")
         assert certificate_of(made.root).subject.rfc4514_string().endswith("Root CA")
+
+
+def test_who_opens_keys_leaves_no_core_file(keys: KeyRing) -> None:
+    """It would hold them in clear."""
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+        assert keys.passphrase.secret
+        assert resource.getrlimit(resource.RLIMIT_CORE) == (0, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
 
 
 class TestServerCertificate:

@@ -30,6 +30,18 @@ def test_the_one_that_waited_longest_is_due(store: Store) -> None:
         assert tx.outbox.due(AT - HOUR, HOUR) is not None, "the clock was set back"
 
 
+def test_what_a_letter_said_is_gone_from_the_file(store: Store) -> None:
+    """It may have held a link, of which the store has a hash only."""
+    for size in (1, 9_000):  # pages of its own, too
+        with store.transaction() as tx:
+            letter = tx.outbox.add(MAIL, "a@b", "Hello", f"the link {'x' * size} secret-token", None, AT)
+        with store.transaction() as tx:
+            assert letter is not None
+            tx.outbox.sent(letter, AT)
+    store.close()
+    assert b"secret-token" not in store.path.read_bytes()
+
+
 def test_a_letter_and_its_states(store: Store) -> None:
     with store.transaction() as tx:
         letter = tx.outbox.add(MAIL, "a@b", "Hello", "a link", "once", AT)

@@ -1,5 +1,6 @@
 """Opens the stored keys of authorities when something has to be signed, and not before."""
 
+import resource
 from collections.abc import Callable
 
 from mutualgate.authorities.keys import Passphrase, PrivateKey, decrypt_key, encrypt_key
@@ -21,6 +22,7 @@ class KeyRing:
     def passphrase(self) -> Passphrase:
         """What encrypts the keys of this store."""
         if self._passphrase is None:
+            _leave_no_core()
             self._passphrase = self._ask()
         return self._passphrase
 
@@ -46,3 +48,9 @@ class KeyRing:
         if key is None:
             key = self._open[encrypted] = decrypt_key(encrypted, self.passphrase, whose)
         return key
+
+
+def _leave_no_core() -> None:
+    """From now on this process leaves no core file (core(5)): it would hold in clear what is encrypted at rest."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))

@@ -80,6 +80,8 @@ def _connected(connection: Any, _record: ConnectionPoolEntry) -> None:
         cursor.execute("PRAGMA foreign_keys=ON")
         # FULL: NORMAL may lose a confirmed commit when the power goes.
         cursor.execute("PRAGMA synchronous=FULL")
+        # A letter that was sent may have held a link: what is wiped is gone from the file, however SQLite was built.
+        cursor.execute("PRAGMA secure_delete=ON")
         cursor.execute("PRAGMA trusted_schema=OFF")
         cursor.execute("PRAGMA cell_size_check=ON")
         if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
