@@ -16,6 +16,8 @@ PACKAGE = "axe-core@4.14.1"
 SHA256 = "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745"
 SERIOUS = ("serious", "critical")
 FETCH_SECONDS = 60
+NARROWEST = 320
+"""CSS pixels: a window of 1,280 at 400 %, and the smallest telephones."""
 
 
 @functools.cache
@@ -45,7 +47,7 @@ def _source() -> str:
 
 
 def problems(page: "Page") -> list[str]:
-    """What is seriously wrong with the page as it is now, closed parts opened."""
+    """What is seriously wrong with the page as it is now, closed parts opened; in a very narrow window as well."""
     page.evaluate("for (const d of document.querySelectorAll('details')) { d.removeAttribute('name'); d.open = true; }")
     page.evaluate(_source())  # by the debugger: the page's own policy would let no such script in
     found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
@@ -53,4 +55,17 @@ def problems(page: "Page") -> list[str]:
         f"{one['impact']} {one['id']}: {one['help']}: {one['nodes'][0]['html'][:200]}"
         for one in found["violations"]
         if one["impact"] in SERIOUS
-    ]
+    ] + _sideways(page)
+
+
+def _sideways(page: "Page") -> list[str]:
+    """What has to be pushed sideways to be read, as the window is and in one of 320 pixels (WCAG 2.2, 1.4.10)."""
+    usual, found = page.viewport_size, []
+    assert usual is not None
+    for width in (usual["width"], NARROWEST):
+        page.set_viewport_size({"width": width, "height": usual["height"]})
+        wide = page.evaluate("""() => [document.documentElement, ...document.querySelectorAll(".card")]
+            .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.outerHTML.slice(0, 200))""")
+        found += [f"wider than there is room at {width} pixels: {one}" for one in wide]
+    page.set_viewport_size(usual)
+    return found

@@ -278,6 +278,7 @@ def test_curl_comes_in_with_its_own(gate: Gate, tmp_path: Path) -> None:
 # What a browser sees of it
 
 
+@pytest.mark.timeout(400)  # browsers are slow on a busy machine
 def test_no_page_hinders_anybody(gate: Gate, tmp_path: Path, chromium: None, screenshots: Path) -> None:
     if reason := axe.missing():
         pytest.skip(reason)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mutualgate.errors import BadInput
-from mutualgate.model.names import AuthorityName, ClientName, Role
+from mutualgate.model.names import AuthorityName, ClientName, Role, shown
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,9 @@ def test_an_illegal_role(role: str) -> None:
 def test_an_illegal_authority_name(name: str) -> None:
     with pytest.raises(BadInput):
         AuthorityName(name)
+
+
+def test_a_name_in_a_sentence_is_readable_in_every_language_and_safe_on_a_terminal() -> None:
+    assert shown("Müller – شركة") == "'Müller – شركة'"
+    assert shown("a\x1b[31m\u202e") == "'a\\x1b[31m\\u202e'"
+    assert shown("é" * 81) == f"'{'é' * 80}'…"

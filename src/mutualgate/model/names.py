@@ -106,4 +106,4 @@ def roles(texts: Iterable[str]) -> tuple[Role, ...]:
 
 def shown(text: str, limit: int = 80) -> str:
     """`text` quoted for an error message, with what a terminal would act on escaped."""
-    return ascii(text) if len(text) <= limit else ascii(text[:limit]) + "…"
+    return repr(text) if len(text) <= limit else repr(text[:limit]) + "…"

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import IntEnum
 
 from mutualgate.errors import BadInput
+from mutualgate.model.names import shown
 
 
 class RevocationReason(IntEnum):
@@ -32,7 +33,7 @@ class RevocationReason(IntEnum):
             if reason.name.casefold() == wanted and reason is not cls.removeFromCRL:
                 return reason
         names = ", ".join(reason.name for reason in cls if reason is not cls.removeFromCRL)
-        raise BadInput(f"{text[:80]!a} is no reason to revoke", expected=f"one of {names}", code="bad_reason")
+        raise BadInput(f"{shown(text)} is no reason to revoke", expected=f"one of {names}", code="bad_reason")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk, View
 from mutualgate.portal.guard import Form, NotAllowed
 from mutualgate.portal.trying import Change, preview
+from mutualgate.portal.ways import WAYS
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -134,6 +135,7 @@ def _overview(services: "Services") -> dict[str, Any]:
         "lists": [one for one in services.revocation.overview() if one.problem],
         "waits": services.invitations.list(state=InvitationState.WAITING, limit=10).invitations,
         "claims": services.partners.anchors.pending(),
+        "ways": WAYS,
     }
 
 

@@ -14,20 +14,12 @@ from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.guard import Form
 from mutualgate.portal.operator import PAGE_ROWS, At, acting, choice, number, number_of, part, query, shown
+from mutualgate.portal.ways import WAYS
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
     from mutualgate.enrolment.invitations import Invited
 
-WAYS: Final = {
-    Way.PAGE: "a key made in the page",
-    Way.OWN: "a certificate that it has",
-    Way.CSR: "a CSR",
-    Way.APPLE: "an Apple profile",
-    Way.WINDOWS: "a script for Windows",
-    Way.COMMAND: "a command for Linux and servers",
-}
-"""What each way is called here."""
 LIVES: Final = ((1, "a day"), (3, "three days"), (7, "a week"), (30, "a month"))
 """Days that a link works, and in words."""
 STEPS: Final = ("approve", "decline", "revoke", "renew")

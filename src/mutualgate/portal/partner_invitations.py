@@ -18,7 +18,8 @@ from mutualgate.portal.asked import Asked
 from mutualgate.portal.guard import Form
 from mutualgate.portal.offices import Office, OfficeOf, shown, with_office
 from mutualgate.portal.operator import PAGE_ROWS, At, acting, choice, number, number_of, part, query
-from mutualgate.portal.operator_invitations import LIVES, WAYS, opening
+from mutualgate.portal.operator_invitations import LIVES, opening
+from mutualgate.portal.ways import WAYS
 
 if TYPE_CHECKING:
     from mutualgate.app import Services

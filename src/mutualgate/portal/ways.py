@@ -5,6 +5,16 @@ from typing import Final
 
 from mutualgate.model.invitation import Way
 
+WAYS: Final = {
+    Way.PAGE: "a key made in the page",
+    Way.OWN: "a certificate that it has",
+    Way.CSR: "a CSR",
+    Way.APPLE: "an Apple profile",
+    Way.WINDOWS: "a script for Windows",
+    Way.COMMAND: "a command for Linux and servers",
+}
+"""What each way is called to operators."""
+
 
 @dataclass(frozen=True)
 class Choice:

@@ -1,4 +1,9 @@
-// What every page may use: buttons that copy. Without script the pages work all the same, but for the key made in the page.
+// What every page may use: buttons that copy, tabs that show where somebody is. Without script the pages work all the
+// same, but for the key made in the page.
+
+for (const tab of document.querySelectorAll(".tabs [aria-current]")) {
+  tab.parentElement.scrollLeft = tab.offsetLeft + tab.offsetWidth - tab.parentElement.clientWidth;
+}
 
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.hidden = !navigator.clipboard;
