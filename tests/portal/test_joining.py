@@ -507,5 +507,7 @@ def test_a_file_s_name_is_no_more_than_a_name(portal: "ASGIApp", services: Servi
     invited = invite(services, 'Zoë "x"; filename=evil.exe')
     hand_in(portal, invited, csr())
     disposition = ask(portal, f"/join/{invited.token}/chain.pem").headers["Content-Disposition"]
-    assert disposition == 'attachment; filename="Zo-x-filename-evil-exe.pem"'
-    assert 'data-file="' in ask(portal, f"/join/{invite(services, 'Zoë').token}/page").text
+    fallback, encoded = "Zo--x-filename-evil-exe.pem", "Zo%C3%AB-x-filename-evil-exe.pem"
+    assert disposition == f"attachment; filename=\"{fallback}\"; filename*=UTF-8''{encoded}"
+    for name, file in (("Jürgen Groß", "Jürgen-Groß"), ("a .. b.exe", "a-b-exe"), ("🚀", "client")):
+        assert f'data-file="{file}"' in ask(portal, f"/join/{invite(services, name).token}/page").text

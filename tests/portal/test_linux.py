@@ -186,6 +186,8 @@ def test_the_page_shows_the_command_with_the_hash_of_the_root(services: Services
         answer = ask(portal, f"/join/{invited.token}/linux", accept=accept)
         assert answer.status == 200
         assert f"mutualgate enrol https://gate.test/join/{invited.token} --root-sha256 {digest}" in answer.text
+    whole = ask(portal, f"/join/{invited.token}", accept=TEXT).text
+    assert f"mutualgate enrol https://gate.test/join/{invited.token} --root-sha256 {digest}\n" in whole
     assert ask(portal, "/join/root.pem", accept=TEXT).body == hierarchy.root_pem
     assert hashlib.sha256(ask(portal, "/join/root.crt", accept=TEXT).body).hexdigest() == digest
 

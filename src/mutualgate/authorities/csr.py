@@ -106,7 +106,7 @@ def differences(request: Request, prepared: Prepared) -> list[Difference]:
             found.append(Difference("subjectAltName", name, "(left out)", "Names come from the client's record."))
     for name in prepared.sans:
         if name not in request.sans:
-            found.append(Difference("subjectAltName", "(not asked)", name, "Names come from the client's record."))
+            found.append(Difference("subjectAltName", "(nothing)", name, "Names come from the client's record."))
     usage = _usage_given(prepared)
     for text in request.extensions:
         field, _, asked = text.partition(": ")

@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from starlette.responses import Response
 
@@ -72,8 +73,11 @@ def text(asked: Asked, body: str, *, status: int = 200, headers: Mapping[str, st
 
 
 def file(asked: Asked, content: bytes, content_type: str, name: str) -> Response:
-    """A file to keep. `name` is ASCII of our own making."""
-    return send(asked, content, content_type, 200, {"Content-Disposition": f'attachment; filename="{name}"'})
+    """A file to keep. `name` is of our own making, or from `file_name` (RFC 6266 5)."""
+    given = f'attachment; filename="{re.sub("[^ -~]", "-", name)}"'
+    if not name.isascii():
+        given += f"; filename*=UTF-8''{quote(name)}"
+    return send(asked, content, content_type, 200, {"Content-Disposition": given})
 
 
 def see_other(asked: Asked, *parts: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -171,8 +175,8 @@ def code(sentence: str) -> "Markup":
 
 
 def file_name(name: str) -> str:
-    """A name of somebody as that of a file: ASCII, and nothing that a system or a header could take for more."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:64].strip("-") or "client"
+    """A name of somebody as that of a file: letters and digits, and nothing that a system could take for more."""
+    return re.sub(r"[^\w-]+", "-", name)[:48].strip("-") or "client"
 
 
 def _plain(value: Any) -> Any:

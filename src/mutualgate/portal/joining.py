@@ -17,6 +17,7 @@ from mutualgate.model.invitation import InvitationState, Way
 from mutualgate.portal import answers, arriving, showing
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk
+from mutualgate.portal.machines import enrol_command
 from mutualgate.portal.problems import problem_of
 from mutualgate.portal.showing import Shown
 from mutualgate.portal.systems import machine
@@ -98,7 +99,8 @@ async def invitation(asked: Asked) -> Response:
     if asked.kind == "json":
         return answers.document(asked, _invitation_values(asked, opened, ways, shown))
     if asked.kind == "text":
-        return answers.text(asked, invitation_text(asked, opened, ways, shown))
+        enrol = await asked.call(enrol_command, asked)
+        return answers.text(asked, invitation_text(asked, opened, ways, shown, enrol))
     return answers.page(
         asked,
         "invitation.html.j2",
@@ -137,8 +139,11 @@ def _invitation_values(asked: Asked, opened: Opened, ways: Sequence[Choice], sho
     }
 
 
-def invitation_text(asked: Asked, opened: Opened, ways: Sequence[Choice], shown: Shown | None) -> str:
-    """The invitation for who reads it in a terminal, with the command for each of `ways`."""
+def invitation_text(asked: Asked, opened: Opened, ways: Sequence[Choice], shown: Shown | None, enrol: str = "") -> str:
+    """The invitation for who reads it in a terminal, with the command for each of `ways`.
+
+    `enrol` is that of `Way.COMMAND`, where it is one of them.
+    """
     invitation, link = opened.invitation, f"{asked.base}/{asked.secret}"
     factor = " -H 'Second-Factor: CODE'" if invitation.has_factor else ""
     allowed = {choice.way for choice in ways}
@@ -152,7 +157,7 @@ def invitation_text(asked: Asked, opened: Opened, ways: Sequence[Choice], shown:
     elif Way.OWN in allowed:
         lines += ["To use a certificate that you have, open the same with it:", f"  {CURL} {link}", ""]
     if Way.COMMAND in allowed:
-        lines += ["To have a key made, signed and renewed:", f"  mutualgate enrol {link}", ""]
+        lines += ["To have a key made, signed and renewed:", f"  {enrol}", ""]
     if Way.CSR in allowed:
         lines += [
             "To have a request of yours signed:",

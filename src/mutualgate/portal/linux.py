@@ -16,7 +16,7 @@ from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk
 from mutualgate.portal.invited import opened_for
-from mutualgate.portal.machines import hand_in, trusted_root, trusted_roots
+from mutualgate.portal.machines import enrol_command, hand_in, trusted_root, trusted_roots
 
 
 def routes(desk: Desk) -> list[Route]:
@@ -57,15 +57,14 @@ def _pem(certificates: Sequence[x509.Certificate]) -> bytes:
 async def page(asked: Asked) -> Response:
     """The commands, in the order of how little they ask of a machine."""
     opened = await opened_for(asked, Way.COMMAND)
-    root = await asked.call(trusted_root, asked)
+    root, enrol = await asked.call(trusted_root, asked), await asked.call(enrol_command, asked)
     link = f"{asked.base}/{asked.secret}"
-    digest = None if root is None else sha256(root.public_bytes(Encoding.DER)).hexdigest()
-    pinned = "" if digest is None else f" --root-sha256 {digest}"
     if asked.kind != "html":
-        lines = ["With mutualgate installed:", f"  mutualgate enrol {link}{pinned}", ""]
+        lines = ["With mutualgate installed:", f"  {enrol}", ""]
         lines += ["With openssl and curl alone, a script to read before you run it:", f"  curl -O {link}/linux.sh"]
         return answers.text(asked, "\n".join(lines))
-    return answers.page(asked, "linux.html.j2", opened=opened, link=link, pinned=pinned, digest=digest)
+    digest = None if root is None else sha256(root.public_bytes(Encoding.DER)).hexdigest()
+    return answers.page(asked, "linux.html.j2", opened=opened, enrol=enrol, digest=digest)
 
 
 async def script(asked: Asked) -> Response:

@@ -1,6 +1,7 @@
 """What the ways for machines share: what a script hands in, what it is answered, and the root that it has to trust."""
 
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from starlette.responses import Response
 
 from mutualgate.authorities.issuing import certificate_of
@@ -32,6 +33,13 @@ def site_of(asked: Asked) -> SiteConfig:
 def trusted_root(asked: Asked) -> x509.Certificate | None:
     """Our root, if it is what the certificate of this site hangs on; None for a site with a certificate of its own."""
     return next(iter(trusted_roots(asked)), None)
+
+
+def enrol_command(asked: Asked) -> str:
+    """What makes, certifies and renews a key on a machine, by the invitation in the address."""
+    root = trusted_root(asked)
+    pinned = "" if root is None else f" --root-sha256 {root.fingerprint(SHA256()).hex()}"
+    return f"mutualgate enrol {asked.base}/{asked.secret}{pinned}"
 
 
 def trusted_roots(asked: Asked) -> tuple[x509.Certificate, ...]:
