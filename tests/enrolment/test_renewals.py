@@ -252,6 +252,25 @@ def test_a_pin_is_replaced_by_a_certificate_that_its_next_key_proves(
         renewals.replace_pin(old.der, peer=PEER)
 
 
+def test_a_new_link_for_the_next_one_takes_the_place_of_the_last(
+    renewals: Renewals, store: Store, keys: KeyRing, authorities: Authorities, clients: Clients
+) -> None:
+    """Else whoever has a pin could fill the store, a row for each request."""
+    pins, others = pki.leaf(None), pki.leaf(None)
+    Pins(store).add("anna", pins.der)
+    Pins(store).add("anna", others.der)
+    other = renewals.replace_pin(others.der, peer=PEER)
+    first, *_, last = [renewals.replace_pin(pins.der, peer=PEER) for _ in range(5)]
+    assert last.invitation.id == first.invitation.id
+    use = InvitationUse(store, keys, POLICY)
+    with pytest.raises(NotFound):
+        use.open(first.token, peer=PEER)
+    for good in (other, last):
+        assert use.own(good.token, [pki.leaf(None).der], peer=PEER).pin is not None
+    with store.reading() as tx:
+        assert len(tx.invitations.of_client(last.client.id)) == 2
+
+
 def test_a_pin_is_replaced_by_a_certificate_of_ours(
     renewals: Renewals, store: Store, keys: KeyRing, authorities: Authorities, clients: Clients, clock: Hands
 ) -> None:
@@ -277,17 +296,17 @@ def test_a_pin_that_was_replaced_is_neither_replaced_nor_renewed_again(
     links = {}
     for name, old in (("anna", by_own), ("bert", by_request), ("cleo", by_link)):
         pins.add(name, old.der)
-        links[name] = [renewals.replace_pin(old.der, peer=PEER).token for _ in range(3)]
-    use.own(links["anna"][0], [pki.leaf(None).der], peer=PEER)
+        links[name] = renewals.replace_pin(old.der, peer=PEER).token
+    use.own(links["anna"], [pki.leaf(None).der], peer=PEER)
     request = fresh()
     first = renewals.renew(by_request.der, request, peer=PEER)
     assert renewals.renew(by_request.der, request, peer=PEER).chain_pem == first.chain_pem
-    use.sign(links["cleo"][0], fresh(), way=Way.CSR, peer=PEER)
-    for name, old in (("anna", by_own), ("bert", by_request), ("cleo", by_link)):
+    use.sign(links["cleo"], fresh(), way=Way.CSR, peer=PEER)
+    for old in (by_own, by_request, by_link):
         assert refused(renewals, old.der, fresh()) == "credential_superseded"
         assert conflict(renewals.replace_pin, old.der, peer=PEER) == "credential_superseded"
-        assert conflict(use.own, links[name][1], [pki.leaf(None).der], peer=PEER) == "credential_superseded"
-        assert conflict(use.sign, links[name][2], fresh(), way=Way.CSR, peer=PEER) == "credential_superseded"
+    assert conflict(use.own, links["bert"], [pki.leaf(None).der], peer=PEER) == "credential_superseded"
+    assert conflict(use.sign, links["bert"], fresh(), way=Way.CSR, peer=PEER) == "credential_superseded"
     assert states(clients, "anna") == []
     assert states(clients, "bert") == states(clients, "cleo") == [CredentialState.VALID]
 

@@ -5,7 +5,7 @@ would go on for ever beside its successor.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -25,7 +25,7 @@ from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound
 from mutualgate.model import serial
 from mutualgate.model.client import Client
 from mutualgate.model.credential import Credential
-from mutualgate.model.invitation import Way
+from mutualgate.model.invitation import Invitation, InvitationState, Way
 from mutualgate.model.pin import Pin, PinKind, PinState
 from mutualgate.model.revocation import RevocationReason
 from mutualgate.partners.material import Material
@@ -107,7 +107,8 @@ class Renewals:
         that one, and the old pin ends after the policy's overlap.
 
         Two handshakes, because a certificate that is only uploaded proves nothing (its holder may be somebody else).
-        The next one is for the same environment, and no longer than the old one was meant to last. Raises `NotFound`
+        The next one is for the same environment, and no longer than the old one was meant to last. A new link takes the
+        place of one that is open: else whoever has a pin could fill the store with them. Raises `NotFound`
         (`not_renewable`), `Conflict` (`client_suspended`, `credential_superseded`).
         """
         leaf = _leaf(current)
@@ -116,8 +117,11 @@ class Renewals:
             pin = _pin(tx, leaf, now)
             client = _owner(tx, pin.client)
             own.check_newest(tx, pin)
-            secrets = Secrets.make(second_factor=False)
-            invitation = tx.invitations.add(
+            secrets, expires = Secrets.make(second_factor=False), now + REPLACEMENT_LIFE
+            open_one = _open_link(tx, pin, now)
+            if open_one is not None:
+                tx.invitations.reopen(open_one.id, secrets.hashes, expires)
+            invitation = open_one or tx.invitations.add(
                 NewInvitation(
                     client=client.id,
                     hashes=secrets.hashes,
@@ -126,14 +130,15 @@ class Renewals:
                     approval=False,
                     by=subject(client)[:128],
                     created=now,
-                    expires=now + REPLACEMENT_LIFE,
+                    expires=expires,
                     sent_to="",
                     replaces_pin=pin.id,
                 )
             )
             about: audit.Facts = {"invitation": invitation.id, "replaces_pin": pin.id, "peer": peer[:64]}
-            audit.record(tx, now, subject(client), "invitation.create", subject(client), about)
-        return Invited.of(secrets, invitation, client)
+            action = "invitation.create" if open_one is None else "invitation.renew"
+            audit.record(tx, now, subject(client), action, subject(client), about)
+        return Invited.of(secrets, replace(invitation, expires=expires), client)
 
     def standing(self, current: bytes) -> Standing | None:
         """How `current` (DER) stands; None for one that is neither ours nor a pin that counts."""
@@ -282,6 +287,13 @@ def _again(tx: Transaction, client: Client, successors: Sequence[Credential], re
             chain = () if issuer is None else tuple(issuing.chain_of(tx, issuer))
             return Signed(client, successor, x509.load_der_x509_certificate(der), chain, ())
     return None
+
+
+def _open_link(tx: Transaction, pin: Pin, now: datetime) -> Invitation | None:
+    """The link for the next one of a pin that is not used yet."""
+    of_client = tx.invitations.of_client(pin.client)
+    unused = (one for one in of_client if one.replaces_pin == pin.id and one.state is InvitationState.OPEN)
+    return next((one for one in unused if not one.expired(now)), None)
 
 
 def _meant(pin: Pin) -> timedelta | None:
