@@ -219,6 +219,8 @@ def test_an_invitation_is_taken_back_or_gets_a_new_link(portal: "ASGIApp", servi
     assert services.invitation_use.open(link, peer="192.0.2.1").invitation.id == id
     assert post(portal, f"/invitations/{id}/revoke").status == 303
     assert services.invitations.get(id).invitation.state == "revoked"
+    twice = post(portal, f"/invitations/{id}/revoke")  # in the words of operators, not of those who are invited
+    assert (twice.status, f"The invitation {id} is revoked. Expected: one that is open." in twice.words) == (409, True)
     assert "revoked" in get(portal, "/invitations?state=revoked").words
     for path in ("/invitations/999", "/invitations/x"):
         assert get(portal, path).status == 404

@@ -123,7 +123,7 @@ def no_longer(invitation: Invitation, wanted: str) -> Conflict:
     return Conflict(
         f"the invitation {invitation.id} is {invitation.state}",
         expected=f"one that {wanted}",
-        code=f"invitation_{invitation.state}",
+        code="wrong_state",  # not that of a visitor who comes too late, who is told to ask for another one
     )
 
 
