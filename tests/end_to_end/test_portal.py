@@ -22,7 +22,7 @@ from end_to_end.forge import Identity
 from end_to_end.gate import Gate, running_gate
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Request
+    from playwright.sync_api import Page, Request, Route
 
 SITES = """
 [[sites]]
@@ -210,14 +210,44 @@ def test_an_operator_s_approval_is_waited_for_with_the_key(
         assert invitation.factor is not None
         page.fill("#factor", invitation.factor)
         page.click("#go")
-        page.wait_for_selector("#waiting:not([hidden])", timeout=SECONDS)
-        keep(page, screenshots, "waiting-phone")
+        # Somebody else from the same network guesses at codes meanwhile: the key is not given up for that.
+        page.route("**/chain", lambda route: route.fulfill(status=429, body="{}"), times=1)
+        with page.expect_response("**/chain"):
+            page.wait_for_selector("#waiting:not([hidden])", timeout=SECONDS)
+            keep(page, screenshots, "waiting-phone")
         (waiting,) = [
             one for one in gate.command("invitation", "list").json["invitations"] if one["client"]["name"] == "wanda"
         ]
         gate.command("invitation", "approve", str(waiting["invitation"]))
         page.wait_for_selector("#save:not([hidden])", timeout=SECONDS)
         keep(page, screenshots, "saved-phone")
+
+
+def test_an_answer_that_got_lost_costs_no_key(gate: Gate, tmp_path: Path, chromium: None) -> None:
+    invitation = invite(gate, "lotte")
+    browsers.database(tmp_path / "home" / ".pki" / "nssdb", gate.root)
+    sent: list[bytes] = []
+
+    def lose_the_first(route: "Route") -> None:
+        if route.request.method != "POST":
+            return route.continue_()
+        sent.append(route.request.post_data_buffer or b"")
+        if len(sent) > 1:
+            return route.continue_()
+        fields = [("Content-Type", "application/pkcs10"), ("Accept", "application/json")]
+        target = f"/join/{invitation.link.rpartition('/')[2]}/page"
+        assert gate.get(target, None, fields, method="POST", body=sent[0]).status == 200
+        return route.abort()
+
+    with browsers.chromium_session(tmp_path / "home") as page:
+        page.route("**/page", lose_the_first)
+        page.goto(f"{invitation.link}/page")
+        page.click("#go")
+        page.wait_for_selector("#failed:not([hidden])", timeout=SECONDS)
+        assert "The connection broke." in page.inner_text("#failed")
+        page.click("#go")
+        page.wait_for_selector("#save:not([hidden])", timeout=SECONDS)
+    assert sent[0] == sent[1]
 
 
 # A certificate of one's own

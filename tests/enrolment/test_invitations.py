@@ -108,6 +108,33 @@ def test_it_is_used_once(invitations: Invitations, use: InvitationUse) -> None:
         assert again.value.code == "invitation_used"
 
 
+@pytest.mark.parametrize("approval", [False, True])
+def test_the_same_handed_in_again_is_answered_as_the_first_time(
+    invitations: Invitations, use: InvitationUse, clients: Clients, approval: bool
+) -> None:
+    """A button is clicked twice, an answer gets lost: nobody is told then that somebody else was quicker."""
+    request, laptop = csr(), pki.leaf(None, "laptop")
+    signed, pinned = invitations.invite("anna", approval=approval), invitations.invite("bert", approval=approval)
+
+    def hand_in() -> tuple[Outcome, Outcome]:
+        first = use.sign(signed.token, request, way=Way.CSR, peer=PEER)
+        return first, use.own(pinned.token, [laptop.der], peer=PEER)
+
+    first, again = hand_in(), hand_in()
+    assert [one.waiting for one in (*first, *again)] == [approval] * 4
+    for before, after in zip(first, again, strict=True):
+        assert (before.pin, before.client.id) == (after.pin, after.client.id)
+        if before.signed is not None:
+            assert after.signed is not None
+            assert after.signed.chain_pem == before.signed.chain_pem
+    assert len(clients.show("anna").credentials) == (0 if approval else 1)
+    for name in (signed.token, pinned.token):
+        with pytest.raises(Conflict):
+            use.own(name, [pki.leaf(None).der], peer=PEER)
+    with pytest.raises(Conflict):
+        use.sign(signed.token, request, way=Way.PAGE, peer=PEER)
+
+
 def test_of_simultaneous_claims_one_succeeds(invitations: Invitations, use: InvitationUse, clients: Clients) -> None:
     invited = invitations.invite("anna")
     requests = [csr() for _ in range(8)]
@@ -292,8 +319,9 @@ def test_what_has_to_be_approved_waits(
     collected = use.collect(invited.token, peer=PEER)
     assert collected.signed is not None
     assert collected.signed.chain_pem == approved.signed.chain_pem
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict) as late:
         invitations.approve(invited.invitation.id)
+    assert late.value.code == "wrong_state"
 
 
 def test_what_is_declined_stays_declined(invitations: Invitations, use: InvitationUse, clients: Clients) -> None:

@@ -248,6 +248,18 @@ def test_who_filled_in_the_form_sees_what_is_not_as_asked(portal: "ASGIApp", ser
     assert f"/join/{invited.token}/chain.pem" in page.text
 
 
+def test_a_form_that_is_sent_twice_leads_on(portal: "ASGIApp", services: Services) -> None:
+    invited, request = invite(services), csr("somebody else").decode()
+    for _ in range(2):
+        page = ask(portal, f"/join/{invited.token}/csr", form={"csr": request})
+        assert (page.status, "Your certificate is ready" in page.words) == (200, True)
+    assert "as you asked" not in page.words  # nobody knows any more
+    # Back with the browser's button.
+    used = ask(portal, f"/join/{invited.token}/csr")
+    assert used.status == 410
+    assert f'It was you? <a href="/join/{invited.token}">' in used.text
+
+
 def test_a_file_can_be_uploaded(portal: "ASGIApp", services: Services) -> None:
     invited = invite(services)
     body = (
@@ -391,6 +403,10 @@ def test_a_certificate_that_was_shown_is_used_after_it_was_asked(portal: "ASGIAp
     assert (answer.status, answer.headers["Location"]) == (303, f"/join/{invited.token}/done")
     ((pin, _),) = services.pins.list("ann")
     assert (pin.kind, pin.digest.hex()) == ("certificate", fingerprint(laptop))
+    # The button was clicked twice, and the first click has let it in.
+    who = admitted("ann", [laptop.der], client_id=invited.client.id)
+    answer = ask(portal, f"/join/{invited.token}/own", who, form={"fingerprint": fingerprint(laptop)})
+    assert (answer.status, answer.headers["Location"]) == (303, f"/join/{invited.token}/done")
     page = ask(portal, f"/join/{invited.token}/done", admitted("ann", [laptop.der], client_id=invited.client.id))
     assert (
         "Accepted Your certificate is ready Your own certificate now lets you in as ann, until 1 June 2027."

@@ -32,7 +32,7 @@ from mutualgate.enrolment.opening import (
 from mutualgate.enrolment.outcome import Outcome, accept_csr, accept_own, came_of, pin_of
 from mutualgate.enrolment.signing import Signed, Signer, check_key
 from mutualgate.enrolment.tries import WrongTries
-from mutualgate.errors import BadInput, NotFound
+from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.client import Client
 from mutualgate.model.invitation import Invitation, InvitationState, Way
 from mutualgate.model.pin import PinKind
@@ -78,10 +78,16 @@ class InvitationUse:
     def sign(self, secret: str, csr: bytes, *, way: Way, peer: str, factor: str | None = None) -> Outcome:
         """Uses the invitation up: signs the CSR, or keeps it for the operator to approve.
 
-        A CSR that cannot be used leaves the invitation as it is. Raises as `open` and `Enrolment.sign` do, and
-        `BadInput` for a second factor that is missing or wrong (`second_factor_needed`, `wrong_second_factor`) and a
-        way that the invitation does not allow.
+        A CSR that cannot be used leaves the invitation as it is; the same one again is answered as `collect` does.
+        Raises as `open` and `Enrolment.sign` do, and `BadInput` for a second factor that is missing or wrong
+        (`second_factor_needed`, `wrong_second_factor`) and a way that the invitation does not allow.
         """
+        try:
+            return self._sign(secret, csr, way, peer, factor)
+        except Conflict as error:
+            return self._again(error, secret, peer, way, csr)
+
+    def _sign(self, secret: str, csr: bytes, way: Way, peer: str, factor: str | None) -> Outcome:
         opened = self._admitted(secret, way, peer, factor)
         request = read_csr(csr, "the CSR")
         now = self._store.clock()
@@ -105,10 +111,17 @@ class InvitationUse:
     ) -> Outcome:
         """Uses the invitation up: the client's own certificate, or its key, will be admitted as it is.
 
-        `chain` (DER, leaf first) is what the handshake of this very request showed, and so proved. Raises as `open`
-        and `sign` do; `Conflict` for a certificate that stands for somebody already: `certificate_known_own`,
-        `certificate_known_other`, `certificate_known` (an authority of ours signed it), `under_partner`, `key_in_use`.
+        `chain` (DER, leaf first) is what the handshake of this very request showed, and so proved. The same one again
+        is answered as `collect` does. Raises as `open` and `sign` do; `Conflict` for a certificate that stands for
+        somebody already: `certificate_known_own`, `certificate_known_other`, `certificate_known` (an authority of ours
+        signed it), `under_partner`, `key_in_use`.
         """
+        try:
+            return self._own(secret, chain, peer, factor, kind)
+        except Conflict as error:
+            return self._again(error, secret, peer, Way.OWN, next(iter(chain), b""))
+
+    def _own(self, secret: str, chain: Sequence[bytes], peer: str, factor: str | None, kind: PinKind) -> Outcome:
         opened = self._admitted(secret, Way.OWN, peer, factor)
         leaf, links = own.read_chain(chain)
         now = self._store.clock()
@@ -124,13 +137,28 @@ class InvitationUse:
 
     def collect(self, secret: str, *, peer: str) -> Outcome:
         """What came of it, again, until the invitation expires: after an approval, or for an answer that got lost."""
-        opened = self._find(secret, peer)
+        return self._came_of(self._find(secret, peer))
+
+    def _came_of(self, opened: Opened) -> Outcome:
         invitation = opened.invitation
         if invitation.state is not InvitationState.USED or self._store.clock() >= invitation.expires:
             check_open(invitation, self._store.clock(), may_wait=True)
             return Outcome(opened.client, waiting=invitation.state is InvitationState.WAITING)
         with self._store.reading() as tx:
-            return Outcome(opened.client, self._signed(tx, opened), pin_of(tx, invitation))
+            return Outcome(opened.client, self._signed(tx, opened), pin_of(tx, invitation), again=True)
+
+    def _again(self, error: Conflict, secret: str, peer: str, way: Way, handed_in: bytes) -> Outcome:
+        """What came of it the first time, where the same was handed in before. Raises `error` otherwise.
+
+        Buttons are clicked twice, and answers get lost: who is told then that it was used believes that it was stolen.
+        """
+        if error.code in ("invitation_used", "invitation_waiting"):
+            opened = self._find(secret, peer)
+            with self._store.reading() as tx:
+                before = tx.invitations.submitted(opened.invitation.id)
+            if opened.invitation.way is way and before == handed_in:
+                return self._came_of(opened)
+        raise error
 
     def progress(self, secret: str, *, peer: str = "") -> Progress:
         """How far it is, after use, too, until it expires. Raises as `open` does, but not for one that is used."""

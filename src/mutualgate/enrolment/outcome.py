@@ -18,12 +18,16 @@ from mutualgate.store import Transaction
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it: a certificate, a pin, or nothing yet, because an operator has to approve (`waiting`)."""
+    """What came of it: a certificate, a pin, or nothing yet, because an operator has to approve (`waiting`).
+
+    `again`: it is fetched once more, so that nobody knows what was asked for and not given.
+    """
 
     client: Client
     signed: Signed | None = None
     pin: Pin | None = None
     waiting: bool = False
+    again: bool = False
 
 
 def accept_csr(tx: Transaction, signer: Signer, opened: Opened, request: Request, now: datetime) -> Outcome:

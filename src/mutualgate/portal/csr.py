@@ -96,7 +96,7 @@ async def csr_given(asked: Asked) -> Response:
         return await _csr_page(asked, opened, problem_of(error), kept)
     if outcome.waiting:
         return answers.see_other(asked, asked.secret, "wait")
-    return await arriving.finished(asked, outcome.signed)
+    return await arriving.finished(asked, None if outcome.again else outcome.signed)
 
 
 def _outcome_for_programs(asked: Asked, outcome: Outcome) -> Response:

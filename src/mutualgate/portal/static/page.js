@@ -26,17 +26,23 @@ if (reason) {
   form.hidden = false;
 }
 
+// What was made is kept for the next try: the answer to the first may have got lost, and the same request gets it again.
+let made = null;
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   part("failed").hidden = true;
   busy("Your browser makes the key …");
   try {
-    const key = await keys.makeKey(form.elements.kind.value);
-    const request = await keys.csr(key, { commonName: form.dataset.label });
+    const kind = form.elements.kind.value;
+    if (made?.kind !== kind) {
+      const key = await keys.makeKey(kind);
+      made = { kind, key, request: await keys.csr(key, { commonName: form.dataset.label }) };
+    }
     busy("The request is signed …");
-    const answer = await handIn(request);
+    const answer = await handIn(made.request);
     holdOn();
-    finish(key, answer.waiting ? await approved() : answer);
+    finish(made.key, answer.waiting ? await approved() : answer);
   } catch (error) {
     failed(error);
   }
@@ -46,7 +52,10 @@ form.addEventListener("submit", async (event) => {
 async function handIn(request) {
   const headers = { "Content-Type": "application/pkcs10", Accept: "application/json" };
   if (form.elements.factor) headers["Second-Factor"] = form.elements.factor.value.replace(/[^\x20-\x7e]/g, "");
-  return answerOf(await fetch(form.dataset.send, { method: "POST", headers, body: request, redirect: "error" }));
+  const response = await fetch(form.dataset.send, { method: "POST", headers, body: request, redirect: "error" }).catch(() => {
+    throw Object.assign(new Error("The connection broke."), { fix: "Leave this page open, which has your key, and try it again." });
+  });
+  return answerOf(response);
 }
 
 async function answerOf(response) {
@@ -66,7 +75,7 @@ async function approved() {
     } catch {
       continue; // the network is away for a moment
     }
-    if (response.status >= 500) continue;
+    if (response.status >= 500 || response.status === 429) continue; // later, and others from here may guess at codes
     const answer = await answerOf(response);
     if (!answer.waiting) return answer;
   }
