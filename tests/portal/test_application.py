@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from portal.asking import ANONYMOUS, HTML, JSON, ORIGIN, TEXT, ask, asking
+from starlette.responses import Response
+from starlette.routing import Router
 
 from mutualgate.app import Services, answering
+from mutualgate.errors import Unavailable
 from mutualgate.portal.application import application
+from mutualgate.portal.asked import Asked
 from mutualgate.portal.assets import assets, version
+from mutualgate.portal.desk import Desk
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -93,6 +98,22 @@ def test_a_method_that_a_page_does_not_take(portal: "ASGIApp", method: str) -> N
     assert answer.status == 405
     assert answer.headers["Allow"] == "GET, HEAD"
     assert "Content-Security-Policy" in answer.headers
+
+
+@pytest.mark.parametrize("accept", [HTML, JSON, TEXT])
+def test_what_ails_the_gate_is_for_its_log(services: Services, caplog: pytest.LogCaptureFixture, accept: str) -> None:
+    """No stranger learns where its files are, nor is told what an operator should do."""
+    where = "/srv/gate/store.sqlite3"
+
+    async def busy(_: Asked) -> Response:
+        raise Unavailable("the store has been busy for 30 seconds", where=where, fix="End the other command")
+
+    answer = ask(Router([Desk(services, services.clock).route("/busy", get=busy)]), "/busy", accept=accept)
+    assert answer.status == 503
+    assert "The gate cannot do this right now." in answer.text
+    for word in (where, "store", "other command"):
+        assert word not in answer.text
+    assert where in caplog.text
 
 
 def test_what_came_past_the_gate_is_told_so(portal: "ASGIApp") -> None:

@@ -78,7 +78,7 @@ class Desk:
             return answer
         except MutualgateError as error:
             what = problem_of(error)
-            if what.status == 500:
+            if what.status >= 500:
                 log.error("%s: %s", type(error).__name__, error)
             return answers.problem(asked, what, kind)
         except Exception:

@@ -75,6 +75,12 @@ FOR_VISITORS: Final[dict[str, Problem]] = {
         Problem(410, "invitation_locked", "The second code was wrong too often, so this invitation is locked.", ASK),
         Problem(429, "too_many_tries", "There were too many wrong tries from your network."),
         Problem(
+            503,
+            "unavailable",
+            "The gate cannot do this right now.",
+            "Try it again in a minute; if it stays so, tell the operator, whose log says more.",
+        ),
+        Problem(
             500,
             "defect",
             "Something went wrong on our side.",
