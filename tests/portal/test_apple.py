@@ -150,6 +150,9 @@ def test_a_site_with_a_certificate_of_its_own_signs_with_it(
     )
     kinds = [one["PayloadType"] for one in plistlib.loads(text)["PayloadContent"]]
     assert kinds == ["com.apple.security.scep", "com.apple.security.pkcs1"]  # no root of ours: nothing needs it
+    key.unlink()  # nor does anybody who is invited learn where the gate has its files
+    answer = ask(portal, f"/join/{invited.token}/apple.mobileconfig", accept=TEXT)
+    assert (answer.status, str(tmp_path) in answer.text) == (503, False)
 
 
 def test_an_invitation_for_other_ways_has_no_profile(services: Services, portal: "ASGIApp") -> None:

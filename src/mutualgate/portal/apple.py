@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from mutualgate.app.server_certificates import site_certificates
 from mutualgate.enrolment.opening import Opened
-from mutualgate.errors import BadInput
+from mutualgate.errors import BadInput, Unavailable
 from mutualgate.model.invitation import Way
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
@@ -79,7 +79,10 @@ def _signed(asked: Asked, opened: Opened, challenge: str) -> Response:
         root=trusted_root(asked),
     )
     site = site_of(asked)
-    certificates = site_certificates(services, services.config)
+    try:
+        certificates = site_certificates(services, services.config)
+    except BadInput as error:  # files of the gate's, which are no fault of who asks
+        raise Unavailable(str(error)) from error
     settings = next(one.settings for one in certificates if one.name == site.name)
     return answers.file(
         asked, sign(made, settings.certificate_pem, settings.key_pem), PROFILE_TYPE, "mutualgate.mobileconfig"
