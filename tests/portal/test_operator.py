@@ -17,6 +17,7 @@ from rows import see
 from mutualgate.app import Services
 from mutualgate.errors import NotFound
 from mutualgate.model.invitation import Way
+from mutualgate.model.pin import PinKind
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.reading.weak_keys import key_fingerprint
 
@@ -207,6 +208,15 @@ def test_what_was_handed_in_is_shown_before_it_is_approved(portal: "ASGIApp", se
     assert services.invitations.get(ids[1]).invitation.state == "declined"
     assert "waiting" not in get(portal, "").words
     assert post(portal, f"/invitations/{ids[0]}/approve").status in (409, 410)
+
+
+@pytest.mark.parametrize(("kind", "words"), [("certificate", "this certificate alone"), ("key", "its key: renewed")])
+def test_what_would_count_of_a_certificate_is_said_before_it_is_approved(
+    portal: "ASGIApp", services: Services, kind: str, words: str
+) -> None:
+    invited, laptop = services.invitations.invite("berta", approval=True), pki.leaf(None, "laptop")
+    services.invitation_use.own(invited.token, [laptop.der], peer="192.0.2.9", kind=PinKind(kind))
+    assert f"What will count: {words}" in get(portal, f"/invitations/{invited.invitation.id}").words
 
 
 def test_an_invitation_is_taken_back_or_gets_a_new_link(portal: "ASGIApp", services: Services) -> None:

@@ -9,11 +9,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from mutualgate.errors import BadInput, MutualgateError, NotFound
-from mutualgate.model.invitation import InvitationState, Way
+from mutualgate.model.invitation import Invitation, InvitationState, Way
+from mutualgate.model.pin import PinKind
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.guard import Form
 from mutualgate.portal.operator import PAGE_ROWS, At, acting, choice, number, number_of, part, query, shown
+from mutualgate.portal.operator_pins import KINDS
 from mutualgate.portal.ways import WAYS
 
 if TYPE_CHECKING:
@@ -113,7 +115,7 @@ async def invitation(asked: Asked) -> Response:
         opened = services.invitations.get(id)
         submitted = None
         if opened.invitation.state is InvitationState.WAITING:
-            submitted = _explained(services, services.invitations.submitted(id) or b"", opened.invitation.way)
+            submitted = _explained(services, services.invitations.submitted(id) or b"", opened.invitation)
         owner = opened.invitation.partner
         with services.store.reading() as tx:
             partner = None if owner is None else tx.partners.get(owner)
@@ -137,12 +139,13 @@ async def do(asked: Asked) -> Response:
     return answers.see_other(asked, "operator", "invitations", str(id))
 
 
-def _explained(services: "Services", data: bytes, way: Way | None) -> dict[str, Any]:
-    """What was handed in, in words: of a certificate what it is, of a CSR what it asks for."""
-    if way is Way.OWN:
+def _explained(services: "Services", data: bytes, invitation: Invitation) -> dict[str, Any]:
+    """What was handed in, in words: of a certificate what it is and what will count, of a CSR what it asks for."""
+    if invitation.way is Way.OWN:
         from mutualgate.reading.explain import explain
 
-        return {"certificate": explain(data, "the certificate", now=services.clock()), "request": None}
+        what = explain(data, "the certificate", now=services.clock())
+        return {"certificate": what, "counts": KINDS[invitation.pin_kind or PinKind.CERTIFICATE], "request": None}
     from mutualgate.authorities.csr import read_csr
     from mutualgate.reading.weak_keys import key_fingerprint, key_words
 
