@@ -66,6 +66,24 @@ def test_signals_stay_with_their_owner() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    "sent", [b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close, upgrade\r\nUpgrade: websocket", b"?"]
+)
+def test_what_strangers_send_is_no_warning_to_anybody(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> bytes:
+        listener = tcp_socket("127.0.0.1", 0)
+        async with serving(application(lambda: GOOD), listener):
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.getsockname()[1])
+            writer.write(sent + b"\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+        return answer
+
+    assert asyncio.run(run()).startswith(b"HTTP/1.1 ")
+    assert caplog.messages == []
+
+
 def test_what_nobody_asks_for_is_not_made() -> None:
     made = []
 

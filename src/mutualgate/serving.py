@@ -102,6 +102,8 @@ async def serving(application: "ASGIApp", listener: socket.socket) -> "AsyncIter
         http="h11",
         loop="none",
         log_config=None,
+        # It warns of what any stranger may send, and advises to install something.
+        log_level="error",
         access_log=False,
         server_header=False,
         # The application believes the gate's headers as they are; nobody else can connect.
