@@ -1,8 +1,10 @@
 import ipaddress
+from datetime import timedelta
 
 import pki
 import pytest
 from cryptography import x509
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
 from mutualgate import snapshot
@@ -11,6 +13,7 @@ from mutualgate.model.names import ClientName
 from mutualgate.model.partner import Member, MemberState, PartnerAdmits, PartnerProfile
 from mutualgate.partners.names import name_of
 from mutualgate.partners.service import Partners
+from mutualgate.partners.terms import Terms
 from mutualgate.store import Store
 
 
@@ -55,6 +58,7 @@ def test_a_name_of_another_kind_is_none() -> None:
     assert _name(x509.RegisteredID(x509.ObjectIdentifier("1.2.3"))) is None
 
 
+TEXTS = (_ASN1Type.UTF8String, _ASN1Type.T61String, _ASN1Type.BMPString, _ASN1Type.UniversalString)
 SUBJECT = x509.Name(
     [
         x509.NameAttribute(NameOID.COUNTRY_NAME, "GB"),
@@ -75,7 +79,10 @@ SUBJECT = x509.Name(
         ("uri:https://acme.example/*", [x509.UniformResourceIdentifier("HTTPS://Acme.example/Orders")], "x"),
         ("uri:urn:x:Y", [x509.UniformResourceIdentifier("URN:x:Y")], "x"),
         ("ip:2001:db8::/32", [x509.IPAddress(ipaddress.ip_address("2001:db8:0:0::1"))], "x"),
+        ("ip:::ffff:192.0.2.0/120", [x509.IPAddress(ipaddress.ip_address("::ffff:192.0.2.1"))], "x"),
+        ("ip:::/96", [x509.IPAddress(ipaddress.ip_address("::192.0.2.1"))], "x"),
         ("dn:CN=*", [], "api"),
+        *(("dn:CN=*", [], x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Zoë", kind)])) for kind in TEXTS),
         ("dn:CN=*,1.2.3.4=*,emailAddress=*,O=*,C=*", [], SUBJECT),
     ],
 )
@@ -103,3 +110,30 @@ def test_the_judge_finds_a_client_by_this_name(
         tx.members.put(Member(1, name, client.id, MemberState.ACTIVE, pki.NOW))
     found = Judge(snapshot.build(store, [])).decide([leaf.der], at)
     assert found.client_name == "anna", (name, found.detail)
+
+
+def judged(store: Store, ca: pki.Issued, leaf: pki.Issued, rule: str) -> str | None:
+    """The reason by which `leaf`, which `ca` or one below it signed, is refused under a partner with this rule."""
+    partners = Partners(store, by="test")
+    partners.add("acme", names=[rule], wide=True, admits=PartnerAdmits.RULE)
+    anchor = partners.anchors.claim("acme", ca.pem, terms=Terms(depth=1, leaf_limit=timedelta(days=400))).anchor
+    partners.anchors.approve("acme", anchor.id, without_proof=True)
+    return Judge(snapshot.build(store, [])).decide(leaf.chain_der, int(pki.NOW.timestamp())).reason
+
+
+def test_a_value_that_reads_as_a_pattern_names_nobody(store: Store) -> None:
+    ca = pki.ca("acme")
+    assert judged(store, ca, pki.leaf(ca, "*"), "dn:CN=*") == "name_not_permitted"
+
+
+@pytest.mark.parametrize("kind", [_ASN1Type.IA5String, *TEXTS])
+@pytest.mark.parametrize(("host", "reason"), [("acme.example", None), ("other.example", "path_invalid")])
+def test_a_mailbox_in_a_subject_is_constrained_whatever_it_is_spelt_in(
+    store: Store, kind: _ASN1Type, host: str, reason: str | None
+) -> None:
+    ca = pki.ca("acme")
+    constraint = x509.NameConstraints([x509.RFC822Name("acme.example")], None)
+    below = pki.issue(ca, "below", extensions=[(x509.BasicConstraints(True, 0), True), (constraint, True)])
+    subject = x509.Name([x509.NameAttribute(NameOID.EMAIL_ADDRESS, f"anna@{host}", kind)])
+    leaf = pki.issue(below, subject, extensions=[(x509.BasicConstraints(False, None), True)])
+    assert judged(store, ca, leaf, "dn:emailAddress=*") == reason

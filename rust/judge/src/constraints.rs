@@ -73,13 +73,11 @@ pub(crate) fn check(
         Some(names) => names
             .iter()
             .try_for_each(|name| check_name(constraints, name, comparisons)),
-        // RFC 5280 4.2.1.10: without subjectAltName, mailboxes in the subject are meant.
-        None => subject
-            .iter_email()
-            .filter_map(|attribute| attribute.as_str().ok())
-            .try_for_each(|mailbox| {
-                check_name(constraints, &GeneralName::RFC822Name(mailbox), comparisons)
-            }),
+        // RFC 5280 4.2.1.10: without subjectAltName, mailboxes in the subject are meant. What is no text is no mailbox.
+        None => subject.iter_email().try_for_each(|attribute| {
+            let mailbox = name::decoded(attribute).unwrap_or_default();
+            check_name(constraints, &GeneralName::RFC822Name(&mailbox), comparisons)
+        }),
     }
 }
 

@@ -122,10 +122,21 @@ pub(crate) fn attribute_type(text: &str) -> Option<String> {
 pub(crate) fn decoded(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
     let value = attribute.attr_value();
     match value.tag().0 {
-        // UTF8String, NumericString, PrintableString, IA5String
-        12 | 18 | 19 | 22 => std::str::from_utf8(value.data).ok().map(str::to_owned),
-        // TeletexString: in practice Latin-1
-        20 => Some(value.data.iter().map(|octet| char::from(*octet)).collect()),
+        // UTF8String, NumericString, PrintableString, IA5String, VisibleString
+        12 | 18 | 19 | 22 | 26 => std::str::from_utf8(value.data).ok().map(str::to_owned),
+        // TeletexString: in practice UTF-8 or, where it is none, Latin-1
+        20 => Some(std::str::from_utf8(value.data).map_or_else(
+            |_| value.data.iter().map(|octet| char::from(*octet)).collect(),
+            str::to_owned,
+        )),
+        // UniversalString
+        28 if value.data.len() % 4 == 0 => {
+            let points = value
+                .data
+                .chunks_exact(4)
+                .map(|four| u32::from_be_bytes([four[0], four[1], four[2], four[3]]));
+            points.map(char::from_u32).collect()
+        }
         // BMPString
         30 if value.data.len() % 2 == 0 => {
             let units = value
@@ -211,6 +222,10 @@ mod tests {
         assert_eq!(shown(12, b"#a#"), "CN=\\#a#");
         assert_eq!(shown(12, "Zoë".as_bytes()), "CN=Zoë");
         assert_eq!(shown(20, b"Zo\xeb"), "CN=Zoë");
+        assert_eq!(shown(20, "Zoë".as_bytes()), "CN=Zoë");
+        assert_eq!(shown(26, b"Zoe"), "CN=Zoe");
+        assert_eq!(shown(28, &[0, 0, 0, b'Z', 0, 0, 0, 0xeb]), "CN=Zë");
+        assert_eq!(shown(28, &[0, 0x11, 0, 0]), "CN=#00110000");
         assert_eq!(shown(30, &[0, b'Z', 0, 0xeb]), "CN=Zë");
         assert_eq!(shown(2, &[5]), "CN=#05");
         assert_eq!(text(b"\x30\x00"), "");
@@ -244,6 +259,7 @@ mod tests {
             )
         };
         assert_eq!(form(12, b"Old  Team "), form(19, b"old team"));
+        assert_eq!(form(12, b"Z"), form(28, &[0, 0, 0, b'z']));
         assert_ne!(form(12, b"old team"), form(12, b"oldteam"));
     }
 }

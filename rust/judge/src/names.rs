@@ -224,8 +224,9 @@ fn subject(leaf: &Certificate<'_>) -> Result<Vec<Rdn>, String> {
     for rdn in name.iter_rdn() {
         let mut attributes = Vec::new();
         for attribute in rdn.iter() {
+            // A lone asterisk reads as a pattern.
             let value = name::decoded(attribute)
-                .filter(|value| value.chars().all(name::is_plain))
+                .filter(|value| value != "*" && value.chars().all(name::is_plain))
                 .ok_or_else(unreadable)?;
             attributes.push((oid_text(attribute.attr_type()), value));
         }

@@ -85,7 +85,9 @@ def _canonical(kind: RuleKind, value: object) -> str:
         local, at, host = text.rpartition("@")
         return f"{local}{at}{host.lower()}"
     if kind is RuleKind.IP:
-        return str(ipaddress.ip_address(text))
+        from mutualgate.partners.rules import address_text
+
+        return address_text(ipaddress.ip_address(text))
     # RFC 3986 3.1, 3.2.2: case does not count in scheme and host.
     scheme, colon, rest = text.partition(":")
     if rest.startswith("//"):
