@@ -82,4 +82,17 @@ def field_refused(direction: str, deed: str, name: str) -> str | None:
 def name_permitted(rules: Sequence[tuple[str, str]], kind: str, name: str) -> bool:
     """Whether one of a partner's rules, kinds and patterns, permits a name of this kind, as in a certificate."""
 
-__all__ = ["EngineError", "Gate", "Snapshot", "Verdict", "decide_batch", "field_refused", "name_permitted", "reasons"]
+def adoption_fault(certificate: bytes) -> str | None:
+    """Why nobody could come in under this certificate (DER), were it adopted: the rest of a sentence about it."""
+
+__all__ = [
+    "EngineError",
+    "Gate",
+    "Snapshot",
+    "Verdict",
+    "adoption_fault",
+    "decide_batch",
+    "field_refused",
+    "name_permitted",
+    "reasons",
+]

@@ -2,13 +2,18 @@
 
 import getpass
 from datetime import timedelta
+from pathlib import Path
 
+import pki
 import pytest
 from cryptography import x509
 from installation import CONFIG, Installation
 
+from mutualgate import snapshot
 from mutualgate.app import Folder, Services, services
+from mutualgate.authorities.adopt import Estate
 from mutualgate.errors import BadInput
+from mutualgate.gate import Judge
 
 
 def url(installed: Installation, gate: str, hosts: str = '["localhost", "gate.example"]') -> str | None:
@@ -102,3 +107,44 @@ def test_what_is_signed_goes_by_the_configuration_in_force(installed: Installati
     (point,) = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
     assert [name.value for name in point.full_name or ()] == [f"{made.policy.crl_url}/issuing.crl"]
     made.close()
+
+
+CA = (x509.BasicConstraints(ca=True, path_length=None), True)
+UNUSABLE: dict[str, list[tuple[x509.ExtensionType, bool]]] = {
+    "more than 64": [
+        CA,
+        *((x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.2.3.{n}"), b"\5\0"), False) for n in range(65)),
+    ],
+    "2.5.29.19 that cannot be read": [(x509.BasicConstraints(ca=True, path_length=1 << 40), True)],
+    "means nothing": [CA, (x509.NameConstraints([x509.DNSName(".acme.example")], None), True)],
+    "requires a certificate policy": [CA, (x509.PolicyConstraints(0, None), True)],
+}
+
+
+@pytest.mark.parametrize("why", UNUSABLE)
+def test_what_the_judge_can_build_nothing_on_is_not_adopted(installed: Installation, tmp_path: Path, why: str) -> None:
+    """Records that it cannot read at all would keep every later change from taking effect."""
+    odd, good = pki.issue(None, "odd", extensions=UNUSABLE[why]), pki.ca("old")
+    (tmp_path / "odd.pem").write_bytes(odd.pem)
+    (tmp_path / "both.pem").write_bytes(odd.pem + good.pem)
+    with services(installed.folder) as made:
+        with pytest.raises(BadInput, match=why):
+            made.authorities.adopt(Estate(tmp_path / "odd.pem"))
+        report = made.authorities.adopt(Estate(tmp_path / "both.pem"))
+        assert [one.authority.certificate for one in report.taken_over] == [good.der]
+        assert "unusable" in [one.code for one in report.findings]
+        assert Judge(snapshot.build(made.store, [])).epoch == made.store.epoch()
+
+
+def test_a_root_that_does_not_say_that_it_is_one_counts_once_it_is_adopted(
+    installed: Installation, tmp_path: Path
+) -> None:
+    root = pki.ca("old", basic_constraints=False)
+    (tmp_path / "root.pem").write_bytes(root.pem)
+    with services(installed.folder) as made:
+        made.authorities.adopt(Estate(tmp_path / "root.pem"), name="old")
+        judge = Judge(snapshot.build(made.store, []))
+    assert judge.decide(pki.leaf(root).chain_der, int(pki.NOW.timestamp())).client_name == "old estate"
+    # Below it nobody said so: what it signed is a CA's only by its own word.
+    below = pki.ca("below", root, basic_constraints=False)
+    assert judge.decide(pki.leaf(below).chain_der, int(pki.NOW.timestamp())).reason == "path_invalid"

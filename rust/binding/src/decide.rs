@@ -46,6 +46,12 @@ pub fn name_permitted(rules: Vec<(String, String)>, kind: &str, name: &str) -> b
     rule_kind(kind).is_some_and(|kind| judge::name_permitted(&known, kind, name))
 }
 
+/// Why nobody could come in under this certificate (DER), were it adopted: the rest of a sentence about it.
+#[pyfunction]
+pub fn adoption_fault(certificate: &[u8]) -> Option<String> {
+    judge::adoption_fault(certificate)
+}
+
 fn rule_kind(text: &str) -> Option<RuleKind> {
     Some(match text {
         "dns" => RuleKind::Dns,

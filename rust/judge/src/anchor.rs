@@ -7,6 +7,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use crate::{
+    Reason,
     certificate::Certificate,
     fault::Fault,
     key::{KeyFault, provable},
@@ -121,7 +122,8 @@ impl Anchor {
             constrained: extensions.name_constraints.is_some(),
             needs_policy: rules::needs_policy(&certificate),
             any_policy_below: policy::any_policy_below(&certificate).unwrap_or(u32::MAX),
-            fault: rules::anchor_fault(&certificate, profile),
+            fault: rules::anchor_fault(&certificate, profile)
+                .map(|fault| Fault::of_anchor(Reason::PathInvalid, fault)),
             key_fault: provable(certificate.spki).err(),
         })
     }
@@ -135,6 +137,21 @@ impl Anchor {
     pub fn may_have_signed(&self, certificate: &Certificate<'_>) -> bool {
         key_ids_agree(certificate, self.key_id.as_deref())
     }
+}
+
+/// Why nobody could come in under this `certificate`, were it adopted: the rest of a sentence about it.
+pub fn adoption_fault(certificate: &[u8]) -> Option<String> {
+    let read = match Certificate::parse(certificate) {
+        Ok(read) => read,
+        Err(fault) => return Some(fault),
+    };
+    let weak = provable(read.spki).err();
+    weak.map(|key| format!("cannot be relied on: {key}"))
+        .or_else(|| rules::anchor_fault(&read, Profile::Adopted))
+        .or_else(|| {
+            rules::needs_policy(&read)
+                .then(|| "requires a certificate policy (RFC 5280 4.2.1.11)".into())
+        })
 }
 
 /// Whether the authority key identifier of `certificate` is `key_id`, or one of the two is not known.

@@ -42,6 +42,7 @@ mod sorted;
 mod validate;
 mod vouch;
 
+pub use anchor::adoption_fault;
 pub use authorize::{Permit, authorize};
 pub use batch::decide_batch;
 pub use decide::{decide, decide_again};

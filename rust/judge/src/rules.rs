@@ -79,22 +79,20 @@ pub(crate) fn issuer_fault(
     } else {
         serial_fault(issuer)
             .or_else(|| common_fault(issuer, profile))
-            .or_else(|| authority_fault(issuer, profile))
+            .or_else(|| authority_fault(issuer, profile, false))
     };
     fault.map(|fault| Fault::of(Reason::PathInvalid, index, fault))
 }
 
-/// What an anchor's certificate breaks.
-pub(crate) fn anchor_fault(anchor: &Certificate<'_>, profile: Profile) -> Option<Fault> {
+/// What an anchor's certificate breaks: the rest of a sentence about it.
+pub(crate) fn anchor_fault(anchor: &Certificate<'_>, profile: Profile) -> Option<String> {
     // An adopted `openssl req -x509` root may be v1, or have no extension that says what it is for: the operator did.
-    let fault = match (anchor.version, profile) {
-        (3, _) => common_fault(anchor, profile).or_else(|| authority_fault(anchor, profile)),
-        (_, Profile::Adopted) => None,
-        (version, Profile::Rfc5280 | Profile::Partner) => {
-            Some(format!("is X.509 v{version} and so cannot be an issuer"))
-        }
-    };
-    fault.map(|fault| Fault::of_anchor(Reason::PathInvalid, fault))
+    let said = profile == Profile::Adopted;
+    match anchor.version {
+        3 => common_fault(anchor, profile).or_else(|| authority_fault(anchor, profile, said)),
+        _ if said => None,
+        version => Some(format!("is X.509 v{version} and so cannot be an issuer")),
+    }
 }
 
 fn common_fault(certificate: &Certificate<'_>, profile: Profile) -> Option<String> {
@@ -178,7 +176,8 @@ fn names_fault(certificate: &Certificate<'_>, profile: Profile) -> Option<String
     }
 }
 
-fn authority_fault(issuer: &Certificate<'_>, profile: Profile) -> Option<String> {
+/// `said`: an operator said that it is a CA's, where it does not say so itself.
+fn authority_fault(issuer: &Certificate<'_>, profile: Profile, said: bool) -> Option<String> {
     let extensions = &issuer.extensions;
     if issuer.has_empty_subject() {
         return Some("is a CA's without a subject (RFC 5280 4.1.2.6)".into());
@@ -190,6 +189,7 @@ fn authority_fault(issuer: &Certificate<'_>, profile: Profile) -> Option<String>
         Some(_) => {
             return Some("has basicConstraints that are not critical (RFC 5280 4.2.1.9)".into());
         }
+        None if said => {}
         None => {
             return Some("has no basicConstraints and so is not a CA's (RFC 5280 4.2.1.9)".into());
         }

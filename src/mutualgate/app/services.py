@@ -250,7 +250,14 @@ class Services:
     def authorities(self) -> "Authorities":
         from mutualgate.authorities.service import Authorities
 
-        return Authorities(self.store, self.keys, lambda: self.policy, self.by)
+        return Authorities(self.store, self.keys, lambda: self.policy, self.by, self.adoption_fault)
+
+    @staticmethod
+    def adoption_fault(certificate: bytes) -> str | None:
+        """Why nobody could come in under an authority of this certificate: the judge's word, as `permits`."""
+        from mutualgate.gate import adoption_fault
+
+        return adoption_fault(certificate)
 
     @cached_property
     def token_keys(self) -> "TokenKeys":

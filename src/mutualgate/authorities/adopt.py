@@ -108,14 +108,20 @@ Progress = Callable[[int, int], None]
 """Told how many of how many files were read."""
 
 
-def adopt(estate: Estate, now: datetime, progress: Progress = lambda done, total: None) -> Adoption:
+Fault = Callable[[bytes], str | None]
+"""Why nobody could come in under an authority of this certificate, in the judge's word: the rest of a sentence."""
+
+
+def adopt(
+    estate: Estate, now: datetime, progress: Progress = lambda done, total: None, fault: Fault = lambda der: None
+) -> Adoption:
     """Reads everything that `estate` names and says what it found; tells `progress` after each file of `issued`.
 
     BadInput: a file that is none of what it should be, no usable authority, a key that belongs to none of them, a CRL
     that none of them signed. Nothing is refused for being old.
     """
     findings: list[Finding] = []
-    authorities = _authorities(estate, now, findings)
+    authorities = _authorities(estate, now, findings, fault)
     if estate.key is not None:
         authorities = _with_key(authorities, estate.key, estate.key_password)
     by_name: dict[bytes, list[int]] = defaultdict(list)
@@ -133,7 +139,7 @@ def adopt(estate: Estate, now: datetime, progress: Progress = lambda done, total
     return Adoption(tuple(authorities), tuple(issued), crls, tuple(findings), tuple(skipped))
 
 
-def _authorities(estate: Estate, now: datetime, findings: list[Finding]) -> list[AdoptedAuthority]:
+def _authorities(estate: Estate, now: datetime, findings: list[Finding], fault: Fault) -> list[AdoptedAuthority]:
     where = str(estate.certificate)
     certificates = read_certificates(read_file(estate.certificate, MAX_BUNDLE_BYTES), where)
     usable: list[AdoptedAuthority] = []
@@ -149,7 +155,10 @@ def _authorities(estate: Estate, now: datetime, findings: list[Finding]) -> list
         seen.add(fingerprint)
         found, can_be_adopted = authority_findings(certificate, place, now)
         findings += found
-        if can_be_adopted:
+        if can_be_adopted and (why := fault(certificate.public_bytes(Encoding.DER))) is not None:
+            sentence = f"Nobody could come in under it: it {why}."
+            findings.append(Finding("unusable", Severity.REFUSED, place, sentence, "It is left out."))
+        elif can_be_adopted:
             usable.append(AdoptedAuthority(certificate, place, subject_text(certificate)))
     if not usable:
         first = next(finding for finding in findings if finding.severity is Severity.REFUSED)

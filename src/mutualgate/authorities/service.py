@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate import audit
 from mutualgate.authorities import exchange, hosting, issuing, lists, rotation
-from mutualgate.authorities.adopt import Estate, Progress, adopt
+from mutualgate.authorities.adopt import Estate, Fault, Progress, adopt
 from mutualgate.authorities.exchange import Recipient
 from mutualgate.authorities.findings import Finding
 from mutualgate.authorities.hosting import ServerCertificate
@@ -53,15 +53,21 @@ class AdoptionReport:
 
 class Authorities:
     """The service. `keys` opens their keys and `policy` says what is written when something is signed; `by` names who
-    acts, for the audit log."""
+    acts, for the audit log; `fault` says what the judge can build nothing on."""
 
     def __init__(
-        self, store: Store, keys: KeyRing, policy: Callable[[], Policy] = Policy, by: str = "operator"
+        self,
+        store: Store,
+        keys: KeyRing,
+        policy: Callable[[], Policy] = Policy,
+        by: str = "operator",
+        fault: Fault = lambda der: None,
     ) -> None:
         self._store = store
         self._keys = keys
         self._policy = policy
         self._by = by
+        self._fault = fault
 
     def hierarchy(self) -> Hierarchy | None:
         """Our own authorities, once they are made."""
@@ -178,7 +184,7 @@ class Authorities:
         client = None if estate_client is None else ClientName(estate_client)
         held = parse_roles(roles)
         now = self._store.clock()
-        adoption = adopt(estate, now, progress)
+        adoption = adopt(estate, now, progress, self._fault)
         with self._store.transaction() as tx:
             work = TakeOver(
                 tx, self._keys, adoption, name=legal, admits=admits, estate=client, roles=held, depth=depth, now=now

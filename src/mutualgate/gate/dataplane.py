@@ -226,3 +226,8 @@ def field_refused(
 def name_permitted(rules: Sequence[tuple[str, str]], kind: str, name: str) -> bool:
     """Whether one of a partner's `rules`, kinds and patterns, permits a name of this kind, as in a certificate."""
     return _engine.name_permitted(rules, kind, name)
+
+
+def adoption_fault(certificate: bytes) -> str | None:
+    """Why nobody could come in under this certificate (DER), were it adopted: the rest of a sentence about it."""
+    return _engine.adoption_fault(certificate)
