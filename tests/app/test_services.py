@@ -71,6 +71,23 @@ def test_a_wrong_passphrase_is_one_sentence(installed: Installation) -> None:
         made.close()
 
 
+def test_no_key_is_kept_under_another_passphrase(installed: Installation, tmp_path: Path) -> None:
+    """Nobody could open it with the others."""
+    certificate, key = pki.ca("old").write(tmp_path, "old")
+    made = Services(installed.folder, environment={"MUTUALGATE_PASSPHRASE": "another passphrase"})
+    try:
+        for do in (
+            made.authorities.rotate_root,
+            made.token_keys.replace,
+            lambda: made.authorities.adopt(Estate(certificate, key)),
+        ):
+            with pytest.raises(BadInput, match="the keys of this store: the passphrase from the variable"):
+                do()
+        assert len(made.authorities.crl_states()) == 2
+    finally:
+        made.close()
+
+
 def test_what_is_signed_follows_the_settings(installed: Installation) -> None:
     installed.config.write_text(
         '[authority]\ncrl_url = "http://ca.example.com/crl"\ncrl_life = "24h"\n'

@@ -132,15 +132,17 @@ class Services:
         from mutualgate.authorities.keys import find_passphrase
 
         def ask() -> "Passphrase":
-            return find_passphrase(self.folder.path, self._environment, make=not self._has_keys())
+            return find_passphrase(self.folder.path, self._environment, make=self._kept_key() is None)
 
-        return KeyRing(ask)
+        return KeyRing(ask, self._kept_key)
 
-    def _has_keys(self) -> bool:
-        from mutualgate.authorities.token_keys import has_keys
+    def _kept_key(self) -> bytes | None:
+        """One that the passphrase opens, encrypted, if there is any."""
+        from mutualgate.authorities.token_keys import kept_key
 
         with self.store.reading() as tx:
-            return has_keys(tx) or bool(tx.authorities.with_keys())
+            oldest = next(iter(tx.authorities.with_keys()), None)
+            return kept_key(tx) if oldest is None else tx.authorities.key(oldest.id)
 
     @cached_property
     def policy(self) -> "Policy":

@@ -12,8 +12,10 @@ from mutualgate.store import Transaction
 class KeyRing:
     """The keys of one store. Asks for the passphrase at the first need; a command that signs nothing never does."""
 
-    def __init__(self, passphrase: Callable[[], Passphrase]) -> None:
+    def __init__(self, passphrase: Callable[[], Passphrase], kept: Callable[[], bytes | None] = lambda: None) -> None:
+        """`kept` gives a key that the store has already, encrypted, if it has any."""
         self._ask = passphrase
+        self._kept = kept
         self._passphrase: Passphrase | None = None
         # By the ciphertext: one that was encrypted anew is opened anew. Opening takes longer than signing does.
         self._open: dict[bytes, PrivateKey] = {}
@@ -27,7 +29,11 @@ class KeyRing:
         return self._passphrase
 
     def lock(self, key: PrivateKey) -> bytes:
-        """`key`, encrypted for the store."""
+        """`key`, encrypted for the store. Raises `BadInput` for another passphrase than that of the keys in it: nobody
+        could open this one then."""
+        kept = None if self._open else self._kept()
+        if kept is not None:
+            self.unlock(kept, "the keys of this store")
         return encrypt_key(key, self.passphrase)
 
     def open(self, tx: Transaction, authority: Authority) -> PrivateKey:

@@ -121,9 +121,9 @@ class TokenKeys:
         tx.settings.put(_NAME, json.dumps(rows))
 
 
-def has_keys(tx: Transaction) -> bool:
-    """Whether there is one that a passphrase opens."""
-    return tx.settings.get(_NAME) is not None
+def kept_key(tx: Transaction) -> bytes | None:
+    """One of them, encrypted, if there is any."""
+    return next((one.key.encode() for one in _read(tx)), None)
 
 
 def _due(kept: list[_Kept], now: datetime) -> bool:
