@@ -66,6 +66,8 @@ def test_everything_is_passed_on_with_its_unit() -> None:
         "http://127.0.0.1:8080",
         "unix:/run/portal.sock",
     ]
+    # In metrics and lists, which go on from one process to the next: a socket lies elsewhere for each.
+    assert [upstream.name for upstream in settings.upstreams] == ["demo", "http://127.0.0.1:8080", "portal"]
     ((demo, other, told, portal),) = settings.routes
     assert (demo.path, demo.tls_facts, demo.max_body_bytes) == ("/", True, None)
     assert (other.path, other.tls_facts, other.max_body_bytes) == ("/up", False, 1024 * 1024)

@@ -159,7 +159,7 @@ def _route_limits(limits: RouteLimits) -> ScopeLimits:
 
 def _upstream(config: Config, service: Upstream, sockets: Path) -> UpstreamSettings:
     if service in BUILT_IN:
-        return UpstreamSettings.at(f"unix:{sockets.absolute() / BUILT_IN[service]}")
+        return UpstreamSettings(str(service), [ServerSettings(f"unix:{sockets.absolute() / BUILT_IN[service]}")])
     of_system = tls_settings(OF_SYSTEM) if service.is_tls else None
     if service.stream:
         return UpstreamSettings.streaming(str(service), service.server, of_system)
