@@ -563,7 +563,9 @@ class TestAdopt:
         bundle.write_bytes(pki.ca("One", other).pem + other.pem)
         assert [one.authority.depth for one in authorities.adopt(Estate(bundle), depth=3).taken_over] == [0, 0]
 
-    def test_of_a_bundle_each_takes_what_it_signed(self, authorities: Authorities, tmp_path: Path) -> None:
+    def test_of_a_bundle_each_takes_what_it_signed_and_all_is_one_change(
+        self, authorities: Authorities, store: Store, tmp_path: Path
+    ) -> None:
         first, second = pki.ca("First"), pki.ca("Second")
         bundle, folder = tmp_path / "bundle.pem", tmp_path / "issued"
         bundle.write_bytes(first.pem + second.pem)
@@ -572,6 +574,12 @@ class TestAdopt:
             (folder / f"{number}.crt").write_bytes(pki.leaf(root, f"client {number}").pem)
         report = authorities.adopt(Estate(bundle, issued=folder))
         assert [(one.credentials, one.known) for one in report.taken_over] == [(1, 0), (2, 0)]
+        assert not any(one.changed for one in authorities.adopt(Estate(bundle, issued=folder)).taken_over)
+        with store.reading() as tx:
+            # A bundle of thousands must not push earlier changes, which can be taken back, out of the list.
+            assert [one.what for one in tx.trust.recent(5)] == ["ca adopt first and 1 more"]
+            recorded = [(entry.action, entry.subject) for entry in tx.audit.walk()][-2:]
+        assert recorded == [("authority.adopt", "authority first"), ("authority.adopt", "authority second")]
 
     def test_a_v1_certificate_of_the_old_recipe_is_taken(
         self, authorities: Authorities, store: Store, old: pki.Issued, estate: Write

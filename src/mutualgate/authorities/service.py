@@ -190,22 +190,11 @@ class Authorities:
                 tx, self._keys, adoption, name=legal, admits=admits, estate=client, roles=held, depth=depth, now=now
             )
             done = work.run()
-            for one in done:
-                if one.changed:
-                    self._record(
-                        tx,
-                        "authority.adopt" if one.is_new else "authority.extend",
-                        one.authority,
-                        {
-                            "admits": str(one.authority.admits),
-                            "key": one.authority.has_key,
-                            "depth": one.authority.depth,
-                            "clients": len(one.clients),
-                            "credentials": one.credentials,
-                            "revocations": one.revocations,
-                        },
-                    )
-                    tx.trust.record(now, self._by, f"ca adopt {one.authority.name}", None)
+            changed = [one for one in done if one.changed]
+            audit.record_many(tx, now, self._by, [_taken(one) for one in changed])
+            if changed:
+                more = f" and {len(changed) - 1:,} more" if len(changed) > 1 else ""
+                tx.trust.record(now, self._by, f"ca adopt {changed[0].authority.name}{more}", None)
         return AdoptionReport(tuple(done), (*adoption.findings, *work.findings), adoption.skipped)
 
     def set_admits(
@@ -325,6 +314,19 @@ class Authorities:
 
     def _record(self, tx: Transaction, action: str, authority: Authority, facts: audit.Facts) -> None:
         audit.record(tx, self._store.clock(), self._by, action, f"authority {authority.name}", facts)
+
+
+def _taken(one: TakenOver) -> tuple[str, str, audit.Facts]:
+    """The audit entry."""
+    facts: audit.Facts = {
+        "admits": str(one.authority.admits),
+        "key": one.authority.has_key,
+        "depth": one.authority.depth,
+        "clients": len(one.clients),
+        "credentials": one.credentials,
+        "revocations": one.revocations,
+    }
+    return "authority.adopt" if one.is_new else "authority.extend", f"authority {one.authority.name}", facts
 
 
 def _lasts(crl: CrlState, now: datetime) -> bool:

@@ -6,6 +6,7 @@ key that is known decides before the name, for the key is what a handshake prove
 
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -78,6 +79,10 @@ class TakeOver:
         self._depth = depth
         self._now = now
         self.findings: list[Finding] = []
+        self._issued_by: dict[int, list[IssuedCertificate]] = defaultdict(list)
+        for one in adoption.issued:
+            self._issued_by[one.authority].append(one)
+        self._by_subject = {one.certificate.subject: one for one in adoption.authorities}
 
     def run(self) -> list[TakenOver]:
         """Takes all of it over. Raises `Conflict` for an authority of ours, or a name in use."""
@@ -101,10 +106,9 @@ class TakeOver:
                 self._tx.authorities.set_depth(known.id, depth)
                 depth_changed = True
         revocations = self._revocations(index, authority)
-        issued = [one for one in self._adoption.issued if one.authority == index]
-        clients, added, before, revoked = self._issued(authority, issued)
+        clients, added, before, revoked = self._issued(authority, self._issued_by[index])
         return TakenOver(
-            authority=self._tx.authorities.get(authority.id) or authority,
+            authority=authority if known is None else self._tx.authorities.get(authority.id) or authority,
             is_new=known is None,
             key_added=key_added,
             depth_changed=depth_changed,
@@ -118,9 +122,10 @@ class TakeOver:
         """What was said holds for the top of a bundle; each CA below it that is in the bundle, too, has one less."""
         if self._depth is None:
             return None
-        by_name = {one.certificate.subject: one for one in self._adoption.authorities}
         above, name = 0, found.certificate
-        while (issuer := by_name.get(name.issuer)) and issuer.certificate.subject != name.subject and above < 4:
+        while (
+            (issuer := self._by_subject.get(name.issuer)) and issuer.certificate.subject != name.subject and above < 4
+        ):
             above, name = above + 1, issuer.certificate
         return max(self._depth - above, 0)
 
@@ -225,6 +230,8 @@ class TakeOver:
 
     def _issued(self, authority: Authority, issued: list[IssuedCertificate]) -> tuple[list[Client], int, int, int]:
         """Clients that are new, credentials that are new, those that were known, revocations that are new."""
+        if not issued:
+            return [], 0, 0, 0
         numbers = [one.serial for one in issued if len(one.serial) <= serials.LIMIT]
         self._tx.serials.note(authority.id, numbers, "listed", self._now)
         owners = self._owners(authority)
