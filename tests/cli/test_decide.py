@@ -22,6 +22,7 @@ def test_a_refused_one_is_a_no_with_reason_and_fix(cli: Run, installed: Installa
     said = cli("decide", "--cert", installed.pem(), "--at", "2099-01-01")
     assert said.code == 1
     assert said.out.startswith("refused: expired\n")
+    assert "\nIts holder is told: Renew the certificate" in said.out
     stranger = tmp_path / "stranger.pem"
     stranger.write_bytes(pki.leaf(pki.ca("theirs", now=pki.real_now()), "x", now=pki.real_now()).pem)
     found = cli("decide", "--cert", stranger, "--json")

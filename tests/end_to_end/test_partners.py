@@ -180,6 +180,21 @@ def test_one_that_is_new_under_a_partner_waits_and_is_approved(house: House) -> 
     assert request.values("Mutualgate-Client") == ["a.careful.example"]
 
 
+def test_one_that_was_refused_before_its_ca_counted_waits_as_well(house: House) -> None:
+    """Who tries too early is the usual case: what was said of it then must not hide what is said now."""
+    ca = forge.authority(house.folder / "early", "early issuing")
+    house.gate.command("partner", "add", "early", "--names", "dns:*.early.example", "--admits", "approval")
+    leaf = house.leaf(ca, "a.early.example")
+    assert_refused(house.gate.get("/", leaf), "unknown_issuer")
+    wait_until_kept(house, leaf)
+    house.claim("early", ca)
+    assert_refused(house.gate.get("/", leaf), "not_enrolled")
+    members = ("partner", "member", "list", "early")
+    house.gate.program.wait_for(lambda: bool(house.gate.command(*members).json["members"]), 20)
+    (waits,) = house.gate.command(*members).json["members"]
+    assert (waits["name"], waits["state"]) == ("dns:a.early.example", "pending")
+
+
 def test_a_change_is_tried_against_who_came_in_and_taken_back(house: House) -> None:
     """R21."""
     ca = house.partner("tried")

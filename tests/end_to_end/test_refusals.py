@@ -159,6 +159,22 @@ def test_a_known_client_is_refused_where_the_route_is_not_theirs(
         assert estate.gate.get(target, operator).status == 200
 
 
+def test_each_route_that_is_not_theirs_has_a_reference_of_its_own(estate: Estate, alice: Identity) -> None:
+    """Else whoever looks the second one up is told of the first."""
+    admin, again, named = (estate.gate.get(target, alice).json() for target in ("/admin", "/admin/x", "/named"))
+    assert admin["detail"] == "The client alice is not among those who may use /admin."
+    assert named["detail"] == "The client alice is not among those who may use /named."
+    assert admin["refusal"] == again["refusal"] != named["refusal"]
+
+
+def test_of_a_self_signed_certificate_it_is_said_that_it_is_one(estate: Estate, tmp_path: Path) -> None:
+    answer = estate.gate.get("/", forge.self_signed(tmp_path))
+    refusal = answer.json()["refusal"]
+    estate.gate.program.wait_for(lambda: estate.gate.command("explain", refusal, check=False).code == 0, 20)
+    told = estate.gate.command("explain", refusal).json["detail"]
+    assert told == "The certificate is self-signed, and is not known here."
+
+
 def test_a_flawed_certificate_is_as_good_as_none_where_none_is_required(estate: Estate, tmp_path: Path) -> None:
     expired = forge.leaf(tmp_path, estate.adopted, not_before=-9 * DAY, not_after=-DAY)
     for target in ("/optional", "/off"):

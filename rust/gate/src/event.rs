@@ -207,8 +207,8 @@ impl Events {
         }
     }
 
-    /// Keeps a refusal and gives the reference to show to the client. Refusals for the same reason, of the same
-    /// certificate (or, where there is none, from the same address), at the same site within a minute share one
+    /// Keeps a refusal and gives the reference to show to the client. Refusals for the same reason, in the same words, of
+    /// the same certificate (or, where there is none, from the same address), at the same site within a minute share one
     /// reference.
     pub fn refused(
         &self,
@@ -221,6 +221,7 @@ impl Events {
             fingerprint: shown.map(|shown| shown.fingerprint),
             peer: if shown.is_some() { None } else { scene.peer },
             site: clip(scene.site),
+            detail: clip(&refusal.detail),
         };
         let mut kept = self.lock();
         let was_empty = kept.is_empty();
@@ -243,7 +244,7 @@ impl Events {
 
     /// Notes that a certificate was shown whose key the client has proved to hold, and what was said of it; call it for
     /// each connection. It becomes an event when the certificate was not seen in the last hour, or not with this client,
-    /// or not as admitted. Costs a look-up otherwise.
+    /// or not as admitted, or refused for another reason. Costs a look-up otherwise.
     pub fn seen<C: AsRef<[u8]>>(&self, verdict: &Verdict, chain: &[C], scene: &Scene<'_>) {
         let Some(leaf) = chain.first().map(AsRef::as_ref) else {
             return;
@@ -253,7 +254,7 @@ impl Events {
                 let client = admission.client().id;
                 let news = self
                     .clients
-                    .is_news(admission.fingerprint(), client, scene.at);
+                    .is_news(admission.fingerprint(), (client, None), scene.at);
                 if !news {
                     return;
                 }
@@ -272,7 +273,8 @@ impl Events {
             Verdict::Refused(refusal) => {
                 let fingerprint = fingerprint(leaf);
                 let client = refusal.client.unwrap_or_default();
-                if !self.strangers.is_news(&fingerprint, client, scene.at) {
+                let verdict = (client, Some(refusal.reason));
+                if !self.strangers.is_news(&fingerprint, verdict, scene.at) {
                     return;
                 }
                 let shown = Shown {

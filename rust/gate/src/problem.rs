@@ -58,7 +58,7 @@ problems! {
     UPSTREAM_FAILED = BAD_GATEWAY, "upstream_failed", "The service behind the gate did not answer properly",
         "Try again; if it stays so, tell the operator.";
     UPSTREAM_TIMEOUT = GATEWAY_TIMEOUT, "upstream_timeout", "The service behind the gate took too long",
-        "Try again later; the operator can raise the timeout.";
+        "Try again later; the operator can give it more time (gate.timeouts).";
     EXPIRED_PUBLICATION = SERVICE_UNAVAILABLE, "expired_publication", "This file is not here yet, or out of date",
         "Try again in a minute; if it stays so, tell the operator.";
     UNKNOWN_HOST = MISDIRECTED_REQUEST, "unknown_host", "No site has this name here",

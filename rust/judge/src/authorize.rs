@@ -51,8 +51,9 @@ pub fn authorize(verdict: &Verdict, route: &Route) -> Result<Permit, Refusal> {
         (Mode::Required, Verdict::Admitted(admission)) => Err(not_granted(
             admission,
             format!(
-                "The client {} may not use this address.",
-                admission.client().name
+                "The client {} is not among those who may use {}.",
+                admission.client().name,
+                route.path()
             ),
         )),
     }

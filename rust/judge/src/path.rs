@@ -187,7 +187,11 @@ impl<'q> Search<'q> {
             self.keep(Fault::of(
                 Reason::UnknownIssuer,
                 head_index,
-                "was issued by an authority that is not known here",
+                if head.self_issued() {
+                    "is self-signed, and is not known here"
+                } else {
+                    "was issued by an authority that is not known here"
+                },
             ));
         }
         Outcome::Nothing

@@ -156,7 +156,7 @@ impl Reason {
                 "Choose the certificate that was issued for this service and send its intermediates with it, if it has any; or ask the operator to accept the one that you have, or its authority."
             }
             Reason::PathInvalid => {
-                "Have the certificate named below issued anew without the fault that is named."
+                "Have the certificate issued anew without the fault that is named here."
             }
             Reason::NotYetValid => {
                 "Wait until its first day, or set the clock of the machine that made it and have it issued anew."

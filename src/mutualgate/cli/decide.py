@@ -72,7 +72,7 @@ def _one(cert: Path, host: str | None, path: str, at: str | None, dir: Path, as_
         "at": now.isoformat(),
     }
     if not verdict.admitted:
-        emit(facts, f"refused: {verdict.reason}\n{plain(verdict.detail)}\n{verdict.fix}", as_json)
+        emit(facts, f"refused: {verdict.reason}\n{plain(verdict.detail)}\nIts holder is told: {verdict.fix}", as_json)
         return NO
     if verdict.client_name is None:
         text = f"passes without a certificate, by the route {verdict.route}"

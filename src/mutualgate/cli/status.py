@@ -57,8 +57,8 @@ def text(answer: Mapping[str, Any], now: datetime) -> str:
         ("handshakes", _counts(counters["handshakes"])),
         ("requests", f"{admitted} admitted, {anonymous} without a certificate, {sum(verdicts.values())} refused"),
         ("answers", _answers(counters["requests"])),
-        ("refused for", _counts(verdicts.items())),
-        ("upstream errors", _counts(counters["upstream_errors"])),
+        ("refused for", _counts(verdicts.items(), "mutualgate explain")),
+        ("upstream errors", _counts(counters["upstream_errors"], "mutualgate upstream list")),
         *_limited(counters),
         *_memory(counters),
         *_traces(answer),
@@ -163,8 +163,10 @@ def _endings(answer: Mapping[str, Any]) -> list[tuple[str, datetime, timedelta]]
     ]
 
 
-def _counts(pairs: Any) -> str:
-    return ", ".join(f"{number} {name}" for name, number in pairs if number) or "none"
+def _counts(pairs: Any, more: str = "") -> str:
+    """`more` is the command that says more of them."""
+    counts = ", ".join(f"{number} {name}" for name, number in pairs if number)
+    return f"{counts}: {more}" if counts and more else counts or "none"
 
 
 def _answers(routes: Any) -> str:

@@ -24,6 +24,8 @@ pub(super) struct Key {
     pub peer: Option<IpAddr>,
     /// The site.
     pub site: String,
+    /// The facts, as they are told: whoever looks the reference up reads what was on the page.
+    pub detail: String,
 }
 
 #[derive(Debug)]

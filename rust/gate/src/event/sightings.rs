@@ -5,6 +5,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use judge::Reason;
+
 /// How long a sighting is no news, in milliseconds.
 const AGAIN_AFTER_MS: i64 = 3_600_000;
 
@@ -20,8 +22,11 @@ pub(super) struct Sightings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Last {
     period: u32,
-    client: u64,
+    verdict: Told,
 }
+
+/// As whose a certificate was seen (0 for nobody's), and why it was refused, if it was.
+type Told = (u64, Option<Reason>);
 
 impl Sightings {
     /// Remembers `max` certificates. A shard that is full starts anew, and repeats some news.
@@ -32,13 +37,13 @@ impl Sightings {
         }
     }
 
-    /// Whether a certificate was not seen lately as that of `client` (0 for nobody's), at `at` in Unix milliseconds.
-    pub(super) fn is_news(&self, fingerprint: &[u8; 32], client: u64, at: i64) -> bool {
+    /// Whether a certificate was not seen lately with this verdict, at `at` in Unix milliseconds.
+    pub(super) fn is_news(&self, fingerprint: &[u8; 32], verdict: Told, at: i64) -> bool {
         let [a, b, c, d, e, f, g, h, ..] = *fingerprint;
         let key = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
         let now = Last {
             period: u32::try_from(at / AGAIN_AFTER_MS).unwrap_or_default(),
-            client,
+            verdict,
         };
         let shard = &self.shards[usize::from(h) % SHARDS];
         let mut seen = shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,13 +66,24 @@ mod tests {
     fn a_certificate_is_news_once_an_hour_and_for_each_owner() {
         let sightings = Sightings::new(100);
         let (alice, bob) = ([1; 32], [2; 32]);
-        assert!(sightings.is_news(&alice, 1, 0));
-        assert!(!sightings.is_news(&alice, 1, 1_000));
-        assert!(sightings.is_news(&bob, 1, 1_000));
-        assert!(sightings.is_news(&alice, 2, 1_001));
-        assert!(!sightings.is_news(&alice, 2, 1_002));
-        assert!(sightings.is_news(&alice, 2, AGAIN_AFTER_MS));
-        assert!(!sightings.is_news(&alice, 2, AGAIN_AFTER_MS + 1));
+        let (one, other) = ((1, None), (2, None));
+        assert!(sightings.is_news(&alice, one, 0));
+        assert!(!sightings.is_news(&alice, one, 1_000));
+        assert!(sightings.is_news(&bob, one, 1_000));
+        assert!(sightings.is_news(&alice, other, 1_001));
+        assert!(!sightings.is_news(&alice, other, 1_002));
+        assert!(sightings.is_news(&alice, other, AGAIN_AFTER_MS));
+        assert!(!sightings.is_news(&alice, other, AGAIN_AFTER_MS + 1));
+    }
+
+    #[test]
+    fn another_reason_is_news() {
+        let sightings = Sightings::new(100);
+        let refused = |reason, at| sightings.is_news(&[1; 32], (0, Some(reason)), at);
+        assert!(refused(Reason::UnknownIssuer, 0));
+        assert!(!refused(Reason::UnknownIssuer, 1));
+        assert!(refused(Reason::NotEnrolled, 2));
+        assert!(!refused(Reason::NotEnrolled, 3));
     }
 
     #[test]
@@ -76,7 +92,7 @@ mod tests {
         for number in 0..1_000_u64 {
             let mut fingerprint = [0; 32];
             fingerprint[..7].copy_from_slice(&number.to_be_bytes()[1..]);
-            sightings.is_news(&fingerprint, 0, 0);
+            sightings.is_news(&fingerprint, (0, None), 0);
         }
         let seen = sightings.shards[0]
             .lock()

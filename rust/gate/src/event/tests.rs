@@ -110,6 +110,14 @@ fn what_differs_is_told_apart() {
     let mut ids = HashSet::new();
     ids.insert(events.refused(&refusal(Reason::Expired), Some(&shown(1)), &scene(0)));
     ids.insert(events.refused(&refusal(Reason::Expired), Some(&shown(2)), &scene(0)));
+    ids.insert(events.refused(
+        &judge::Refusal {
+            detail: "In other words.".into(),
+            ..refusal(Reason::Expired)
+        },
+        Some(&shown(1)),
+        &scene(0),
+    ));
     ids.insert(events.refused(&refusal(Reason::Revoked), Some(&shown(1)), &scene(0)));
     ids.insert(events.refused(
         &refusal(Reason::Expired),
@@ -128,8 +136,8 @@ fn what_differs_is_told_apart() {
             ..scene(0)
         },
     ));
-    assert_eq!(ids.len(), 6);
-    assert_eq!(events.drain(10, NO_WAIT).len(), 6);
+    assert_eq!(ids.len(), 7);
+    assert_eq!(events.drain(10, NO_WAIT).len(), 7);
 }
 
 #[test]
