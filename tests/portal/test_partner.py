@@ -14,11 +14,11 @@ from rows import see
 
 from mutualgate.app import Services
 from mutualgate.model.certificate import spki_fingerprint
-from mutualgate.model.partner import Anchor, MemberState, PartnerAdmits
+from mutualgate.model.partner import Anchor, MemberState, PartnerAdmits, RevocationMode
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.partners.between import first_sight
 from mutualgate.partners.telling import silent
-from mutualgate.partners.terms import Terms
+from mutualgate.partners.terms import Terms, terms_of
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -253,6 +253,20 @@ def test_one_that_waits_is_let_in(portal: "ASGIApp", companies: Companies, servi
     )
     assert post(portal, companies.chief(), "/acme/clients/approve", name="dns:new.acme.example").status == 303
     assert services.clients.get("new.acme.example").state == "active"
+
+
+def test_a_ca_that_is_claimed_anew_keeps_what_the_operator_asked_for(
+    portal: "ASGIApp", companies: Companies, services: Services
+) -> None:
+    anchors, chief, pem = services.partners.anchors, companies.chief(), companies.cas[ACME].pem.decode()
+    id = companies.anchors[ACME].id
+    wanted = Terms(environment="test", revocation=RevocationMode.FAIL, depth=1, hold=True)
+    anchors.set(ACME, id, lambda _: wanted)
+    assert post(portal, chief, f"/acme/cas/{id}/retire", sure="yes").status == 303
+    assert post(portal, chief, "/acme/cas", text=pem, sure="yes").status == 303
+    (anchor,) = anchors.list(ACME)
+    assert (anchor.state, anchor.approval, anchor.shared) == ("pending", True, False)
+    assert terms_of(anchor) == wanted
 
 
 def test_a_handshake_proves_a_ca(portal: "ASGIApp", companies: Companies, services: Services) -> None:

@@ -74,22 +74,26 @@ class Anchors:
         A `shared` CA (a public one) belongs to nobody, so there is nothing to prove: it counts at once, and vouches for
         the exact names alone that are bound to it.
 
+        Without `terms` it has the usual ones, or those that it had: a partner that retires its CA and claims it anew is
+        not rid of what the operator asked for.
+
         Raises `NotFound`, `BadInput` for what cannot be a CA or is a public one, `Conflict` for one that is the
         partner's already or an authority of ours, or is declared shared and another partner's own.
         """
-        terms = terms or Terms()
         now = self._store.clock()
         found = ca.read(data, where, now)
-        check_terms(terms, found, where)
         with self._store.transaction() as tx:
             partner = find(tx, name)
+            before = tx.anchors.of_key(partner.id, found.spki)
+            if terms is None:
+                terms = Terms() if before is None else replace(terms_of(before), shared=False)
+            check_terms(terms, found, where)
             self._forget_late(tx, now)
             _check_new(tx, partner, found)
             held_by = sharing.holder(tx, partner.id, found.spki, now, shared=terms.shared)
             if held_by is not None and terms.shared:
                 raise sharing.held(held_by)
             watch = tx.trust.watch()
-            before = tx.anchors.of_key(partner.id, found.spki)
             if before is not None:
                 watch.changes("anchor", before.id)
             anchor = tx.anchors.add(

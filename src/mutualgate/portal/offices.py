@@ -332,13 +332,13 @@ def _ways(view: "PartnerView") -> dict[str, Any]:
     return {"anchors": sorted(view.anchors, key=lambda one: (order[one.state], one.id))}
 
 
-def _terms(asked: Asked, office: Office, values: Any) -> "Terms":
-    """On which terms: an operator says, a partner has the usual ones."""
+def _terms(asked: Asked, office: Office, values: Any) -> "Terms | None":
+    """On which terms: an operator says, a partner does not."""
     from mutualgate.model.partner import RevocationMode
     from mutualgate.partners.terms import Terms
 
     if not office.operator:
-        return Terms()
+        return None
 
     def text(name: str) -> str:
         given = values.get(name, ())
