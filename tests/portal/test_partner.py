@@ -214,6 +214,17 @@ def test_a_partner_s_clients_get_the_roles_that_the_operator_gave(
     assert (new.client.name, new.client.roles) == ("new.acme.example", ("orders",))
 
 
+@pytest.mark.parametrize("name", ["dns:payroll", "dns:api.globex.example", "email:boss@acme.example", "dn:CN=olga"])
+def test_a_partner_lists_nobody_whom_it_may_not_vouch_for(
+    portal: "ASGIApp", companies: Companies, services: Services, name: str
+) -> None:
+    """It would choose what clients of ours are called, and could suspend them."""
+    before = services.clients.list().total
+    answer = post(portal, companies.chief(), "/acme/clients/add", name=name)
+    assert (answer.status, "is not among the names of acme" in answer.words) == (409, True)
+    assert services.clients.list().total == before
+
+
 def test_a_partner_lifts_no_suspension(portal: "ASGIApp", companies: Companies, services: Services) -> None:
     """R27: not by resuming, nor by taking the client off the list and adding it anew."""
     name, chief = "dns:api.acme.example", companies.chief()

@@ -18,7 +18,6 @@ from mutualgate.errors import Conflict, NotFound
 from mutualgate.model.client import Client
 from mutualgate.model.invitation import InvitationState, Way
 from mutualgate.model.names import roles as parse_roles
-from mutualgate.model.names import shown
 from mutualgate.model.partner import ADMINISTRATOR, MemberState, Partner, PartnerState
 from mutualgate.partners import bounds, rules
 from mutualgate.partners.finding import find
@@ -182,12 +181,7 @@ class PartnerInvitations:
     def _check_permitted(self, tx: Transaction, owner: Partner, name: str) -> None:
         """Raises Conflict for a name that the partner may not vouch for, though it has such a client."""
         if not bounds.permitted(tx, owner.id, name, self._permits):
-            raise Conflict(
-                f"{shown(name)} is not among the names of {owner.name}",
-                expected="a name that its rules permit",
-                fix="Ask the operator for a rule",
-                code="name_not_permitted",
-            )
+            raise bounds.not_among(name, str(owner.name))
 
 
 def _active(tx: Transaction, name: str) -> Partner:

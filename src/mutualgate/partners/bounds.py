@@ -6,6 +6,8 @@ Knows who was invited and what becomes of it when rules change. Which names a ru
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from mutualgate.errors import Conflict
+from mutualgate.model.names import shown
 from mutualgate.model.partner import Member, MemberState
 from mutualgate.store import Transaction
 from mutualgate.store.trust import Watch
@@ -22,6 +24,16 @@ def none(rules: Sequence[tuple[str, str]], kind: str, name: str) -> bool:
 def permitted(tx: Transaction, partner: int, name: str, permits: Permits) -> bool:
     """Whether a partner may invite by this name. Rules for one CA alone say nothing of who has no certificate of it."""
     return _permitted(_rules(tx, partner), name, permits)
+
+
+def not_among(name: str, partner: str) -> Conflict:
+    """The error for a name that a partner may not vouch for."""
+    return Conflict(
+        f"{shown(name)} is not among the names of {partner}",
+        expected="a name that its rules permit",
+        fix="Ask the operator for a rule",
+        code="name_not_permitted",
+    )
 
 
 def outside(tx: Transaction, partner: int, permits: Permits) -> dict[str, Member]:

@@ -17,6 +17,8 @@ from starlette.routing import BaseRoute
 
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.partner import Anchor, AnchorState, MemberState
+from mutualgate.partners.bounds import not_among
+from mutualgate.partners.rules import parse_name
 from mutualgate.partners.under import let_in_under, refused_under
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
@@ -152,8 +154,17 @@ async def change_member(asked: Asked, office: Office) -> Response:
         steps["resume"] = service.resume
     if step not in steps:
         raise NotFound("there is no such page")
+    if step == "add" and not office.operator:
+        await asked.call(_check_name, asked.desk.services, office.partner, name)
     await asked.call(steps[step], office.partner, name)
     return answers.see_other(asked, *office.base, *(("clients",) if form.text("list", 8) else ()))
+
+
+def _check_name(services: "Services", partner: str, name: str) -> None:
+    """Raises Conflict for a name that no rule of the partner's permits: it would call clients of ours as it likes."""
+    legal = parse_name(name)
+    if not services.partners.permitted(partner, legal):
+        raise not_among(legal, partner)
 
 
 def _theirs(asked: Asked, client: "Client") -> None:
