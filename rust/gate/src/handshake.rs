@@ -51,7 +51,9 @@ pub(crate) async fn shake(
     port: u16,
 ) -> Result<(Box<TlsStream>, Met, bool), Handshake> {
     let began = Instant::now();
-    let (tls, name, is_stream) = match limits::patiently(worker, accept(worker, tcp, port)).await {
+    let limit = worker.state().config.settings.timeouts.handshake;
+    let accepted = limits::patiently(worker, limit, accept(worker, tcp, port));
+    let (tls, name, is_stream) = match accepted.await {
         Some(result) => result?,
         None => return Err(Handshake::Timeout),
     };

@@ -208,12 +208,12 @@ fn expects_header(worker: &Worker, peer: SocketAddr) -> bool {
 /// handshake.
 async fn behind(worker: &Worker, stream: &mut TcpStream, ends: Ends) -> Option<Ends> {
     let limit = worker.state().config.settings.timeouts.handshake;
-    let end = match tokio::time::timeout(limit, proxy_protocol::read(stream)).await {
-        Ok(Ok(Source::Client(client))) => return Some(client),
-        Ok(Ok(Source::Peer)) => return Some(ends),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Handshake::ProxyHeader,
-        Ok(Err(_)) => Handshake::Closed,
-        Err(_) => Handshake::Timeout,
+    let end = match limits::patiently(worker, limit, proxy_protocol::read(stream)).await {
+        Some(Ok(Source::Client(client))) => return Some(client),
+        Some(Ok(Source::Peer)) => return Some(ends),
+        Some(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Handshake::ProxyHeader,
+        Some(Err(_)) => Handshake::Closed,
+        None => Handshake::Timeout,
     };
     worker.shared.counters.handshake(end);
     None

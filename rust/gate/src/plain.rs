@@ -20,6 +20,7 @@ use tokio::{
 use crate::{
     authority,
     http1::{BadRequest, Heads, refusal, write_last},
+    limits,
     message::RequestHead,
     problem,
     refusal::Document,
@@ -28,7 +29,7 @@ use crate::{
     worker::{Open, Worker},
 };
 
-/// The longest a client may take for all it wants here; a CRL of 50 MB at 200 kB/s fits.
+/// The longest a client may take for all it wants here, unless others want its place; a CRL of 50 MB at 200 kB/s fits.
 const LIFETIME: Duration = Duration::from_secs(300);
 
 /// Longest head of a request here, in bytes.
@@ -44,7 +45,7 @@ const WASTE_BYTES: usize = 256 * 1024;
 pub(crate) async fn serve(worker: Rc<Worker>, mut stream: TcpStream, open: Open) {
     let _open = open;
     // Whatever went wrong, there is nobody left to tell.
-    let _ = timeout(LIFETIME, talk(&worker, &mut stream)).await;
+    let _ = limits::patiently(&worker, LIFETIME, talk(&worker, &mut stream)).await;
     let _ = timeout(LINGER, linger(&mut stream)).await;
 }
 

@@ -3,12 +3,19 @@
 
 mod support;
 
+use std::time::Duration;
+
 use gate::Publication;
-use support::{World, pki::now};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use judge::record::Mode;
+use support::{PATIENCE, World, client::Hello, pki::now, route, site};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
 async fn ask(world: &World, request: &str) -> String {
-    let mut stream = tokio::net::TcpStream::connect(world.gate.plain_addresses()[0])
+    let mut stream = TcpStream::connect(world.gate.plain_addresses()[0])
         .await
         .unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -100,4 +107,33 @@ async fn files_are_served_until_they_expire() {
             .await
             .starts_with("HTTP/1.1 308 ")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_a_file_slowly_makes_room_for_clients() {
+    let sites = vec![site("a.test", vec![route("/", Mode::Required)])];
+    let world = World::with(sites, |settings| settings.limits.max_connections = 8).await;
+    let large = Publication {
+        content_type: "application/pkix-crl".into(),
+        bytes: vec![0; 64 << 20].into(),
+        expires_at: None,
+    };
+    world.gate.publish("/crl/large.crl", large);
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(world.gate.plain_addresses()[0])
+            .await
+            .unwrap();
+        let get = b"GET /crl/large.crl HTTP/1.1\r\nHost: a.test\r\n\r\n";
+        stream.write_all(get).await.unwrap();
+        stream.read_u8().await.expect("the beginning of an answer");
+        slow.push(stream);
+    }
+    let hello = Hello::new("a.test").identity(&world.alice);
+    let coming = async {
+        while world.try_connect(hello.clone()).await.is_err() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(12 * PATIENCE, coming).await.expect("a place");
 }

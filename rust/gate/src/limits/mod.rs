@@ -7,7 +7,7 @@
 use std::{
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, OnceLock, atomic::Ordering::Relaxed},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use http::header::CONTENT_TYPE;
@@ -337,10 +337,14 @@ fn is_pressed(worker: &Worker, state: &State) -> bool {
         || worker.shared.connections.load(Relaxed) >= most - most / 10
 }
 
-/// Does `work`, a handshake, within the time that the settings give or, while there is pressure, a short one: then those who
-/// hold a place without saying who they are make room for others.
-pub(crate) async fn patiently<T>(worker: &Worker, work: impl Future<Output = T>) -> Option<T> {
-    let mut left = worker.state().config.settings.timeouts.handshake;
+/// Does `work`, such as a handshake, within `limit` or, while there is pressure, a short time: then those who hold a place
+/// without saying who they are make room for others.
+pub(crate) async fn patiently<T>(
+    worker: &Worker,
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut left = limit;
     let mut work = std::pin::pin!(work);
     while !left.is_zero() {
         let step = left.min(pressure::HURRY);
