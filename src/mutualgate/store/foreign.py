@@ -109,8 +109,9 @@ class Foreign:
 
     def due_sources(self, at: datetime, longest: timedelta, limit: int) -> list[RevocationSource]:
         """Those that are to be fetched at `at`, the longest due first; none waits for longer than `longest`."""
-        query = select(revocation_source).where(due(revocation_source.c.next_fetch, at, longest))
-        return self._sources(query.order_by(revocation_source.c.next_fetch, revocation_source.c.id).limit(limit))
+        next_fetch = revocation_source.c.next_fetch
+        query = select(revocation_source).order_by(next_fetch, revocation_source.c.id).limit(limit)
+        return next(filter(None, map(self._sources, due(query, next_fetch, at, longest))), [])
 
     # Lists
 
@@ -259,14 +260,18 @@ class Foreign:
     def due_answers(self, anchor: int, at: datetime, longest: timedelta, limit: int) -> list[OcspAnswer]:
         """Certificates of this CA that the responder is to be asked about at `at`; none waits for longer than
         `longest`."""
-        query = select(ocsp_answer).where(ocsp_answer.c.anchor == anchor, due(ocsp_answer.c.next_ask, at, longest))
-        return self._answers(query.order_by(ocsp_answer.c.next_ask, ocsp_answer.c.serial).limit(limit))
+        query = select(ocsp_answer).where(ocsp_answer.c.anchor == anchor)
+        query = query.order_by(ocsp_answer.c.next_ask, ocsp_answer.c.serial).limit(limit)
+        return next(filter(None, map(self._answers, due(query, ocsp_answer.c.next_ask, at, longest))), [])
 
     def anchors_to_ask(self, at: datetime, longest: timedelta, limit: int) -> list[int]:
         """CAs whose responder is to be asked about some certificate at `at`; none waits for longer than `longest`."""
         # A sum, so that the database goes along the index of what is due, not through all answers in order of CAs.
-        query = select(ocsp_answer.c.anchor + 0).where(due(ocsp_answer.c.next_ask, at, longest)).distinct().limit(limit)
-        return [int(id) for id in self._connection.execute(query).scalars()]
+        query = select(ocsp_answer.c.anchor + 0).distinct().limit(limit)
+        for part in due(query, ocsp_answer.c.next_ask, at, longest):
+            if found := self._connection.execute(part).scalars().all():
+                return [int(id) for id in found]
+        return []
 
     def count_answers(self, anchor: int) -> dict[OcspStatus, int]:
         """How many certificates of this CA have which status."""

@@ -59,12 +59,8 @@ class KeySets:
     def due(self, at: datetime, longest: timedelta, limit: int) -> list[KeySet]:
         """Those that are to be fetched at `at`, the longest due first; only of clients that are `kept_in`. None waits
         for longer than `longest`."""
-        return self._sets(
-            self._of_present(key_set)
-            .where(due(key_set.c.next_fetch, at, longest))
-            .order_by(key_set.c.next_fetch, key_set.c.client)
-            .limit(limit)
-        )
+        query = self._of_present(key_set).order_by(key_set.c.next_fetch, key_set.c.client).limit(limit)
+        return next(filter(None, map(self._sets, due(query, key_set.c.next_fetch, at, longest))), [])
 
     def watched(self) -> list[tuple[KeySet, str]]:
         """All of clients that are `kept_in`, each with the client's name; by client."""

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from mutualgate.model.letter import Letter, LetterCount, LetterKind, LetterState
 from mutualgate.store.schema import outbox
+from mutualgate.store.select import due
 
 _Letters = list[Letter]  # `list` is a method below
 
@@ -50,12 +51,7 @@ class Outbox:
         query = select(outbox).order_by(outbox.c.next_try, outbox.c.id).limit(1)
         if without:
             query = query.where(outbox.c.kind.not_in([str(kind) for kind in without]))
-        # As `select.due`, one after the other: the database goes along the index to the first, not past all that were
-        # sent.
-        for when in (outbox.c.next_try <= at, outbox.c.next_try > at + longest):
-            if found := self._read(query.where(when)):
-                return found[0]
-        return None
+        return next((one for part in due(query, outbox.c.next_try, at, longest) for one in self._read(part)), None)
 
     def try_(self, letter: int, again: datetime) -> None:
         """Counts a try that begins now. `again`: when the next one is, should nobody live to tell of this one."""
