@@ -254,6 +254,16 @@ def test_a_certificate_signed_with_an_old_hash_is_left_out(tmp_path: Path, diges
     assert the(adoption, "weak_signature").severity is Severity.REFUSED
 
 
+def test_what_the_judge_can_build_nothing_on_is_left_out(tmp_path: Path) -> None:
+    """Its word is asked by the services; `tests/app/test_services.py` has the judge itself."""
+    odd, good = pki.ca("odd"), pki.ca("good")
+    (tmp_path / "both.pem").write_bytes(odd.pem + good.pem)
+    adoption = adopt(Estate(tmp_path / "both.pem"), pki.NOW, fault=lambda der: "is too odd" if der == odd.der else None)
+    assert [one.der for one in adoption.authorities] == [good.der]
+    (refused,) = [one for one in adoption.findings if one.severity is Severity.REFUSED]
+    assert (refused.code, refused.sentence) == ("unusable", "Nobody could come in under it: it is too odd.")
+
+
 def test_duplicate_serial_numbers_are_found(tmp_path: Path) -> None:
     root = new_root()
     adoption = adopted(estate(tmp_path, root, a=new_leaf(root, "a", serial=1), b=new_leaf(root, "b", serial=1)))
