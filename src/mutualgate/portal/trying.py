@@ -121,7 +121,7 @@ class Trials:
             pass
         except Exception:
             log.exception("a change could not be tried")
-            trial.error = Unavailable("it could not be found out what this change would do")
+            trial.error = Unavailable("it could not be found out what this change would do", code="trial_failed")
         finally:
             trial.given_up = True  # where it was cancelled, the thread still works
 
