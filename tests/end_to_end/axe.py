@@ -16,8 +16,8 @@ PACKAGE = "axe-core@4.14.1"
 SHA256 = "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745"
 SERIOUS = ("serious", "critical")
 FETCH_SECONDS = 60
-NARROWEST = 320
-"""CSS pixels: a window of 1,280 at 400 %, and the smallest telephones."""
+WIDTHS = (320, 768)
+"""CSS pixels: a window of 1,280 at 400 %, which is the smallest telephones' as well, and a tablet held upright."""
 
 
 @functools.cache
@@ -47,7 +47,7 @@ def _source() -> str:
 
 
 def problems(page: "Page") -> list[str]:
-    """What is seriously wrong with the page as it is now, closed parts opened; in a very narrow window as well."""
+    """What is seriously wrong with the page as it is now, closed parts opened; in narrower windows as well."""
     page.evaluate("for (const d of document.querySelectorAll('details')) { d.removeAttribute('name'); d.open = true; }")
     page.evaluate(_source())  # by the debugger: the page's own policy would let no such script in
     found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
@@ -59,10 +59,10 @@ def problems(page: "Page") -> list[str]:
 
 
 def _sideways(page: "Page") -> list[str]:
-    """What has to be pushed sideways to be read, as the window is and in one of 320 pixels (WCAG 2.2, 1.4.10)."""
+    """What has to be pushed sideways to be read, as the window is and at other widths (WCAG 2.2, 1.4.10)."""
     usual, found = page.viewport_size, []
     assert usual is not None
-    for width in (usual["width"], NARROWEST):
+    for width in (usual["width"], *WIDTHS):
         page.set_viewport_size({"width": width, "height": usual["height"]})
         wide = page.evaluate("""() => [document.documentElement, ...document.querySelectorAll(".card")]
             .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.outerHTML.slice(0, 200))""")

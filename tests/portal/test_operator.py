@@ -61,6 +61,7 @@ def test_they_are_for_operators_alone(portal: "ASGIApp", path: str, who: dict[st
     answer = ask(portal, path, who)
     assert answer.status == 403
     assert "for operators" in answer.words
+    assert "mutualgate client roles NAME --add ROLE" in answer.words
     assert "anna@example.test" not in answer.text
     assert ask(portal, path, who, form={"sure": "yes"}).status in (403, 405)
 

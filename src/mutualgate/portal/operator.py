@@ -112,6 +112,7 @@ def for_operators(view: View) -> View:
             raise NotAllowed(
                 "this page is for operators",
                 expected=f"a certificate of a client with the role {' or '.join(asked.desk.operator_roles())}",
+                fix="Show such a certificate. A client is given a role by: mutualgate client roles NAME --add ROLE",
                 code="not_an_operator",
             )
         return await view(asked)
