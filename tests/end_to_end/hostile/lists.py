@@ -112,8 +112,11 @@ def user_name(scene: Scene) -> str:
 
 @row("R11", "an address inside, approved as if outside", by=By.OURS, way=Way.CRL, expected="not fetched, no fetch")
 def inside(scene: Scene) -> str:
-    """Approved by mistake; the name could resolve to it, too."""
+    """Approved by mistake: by a name that resolves to it. Written out, it is refused at once."""
     bait = scene.bait("inside")
+    if scene.type("partner", "crl", "approve", PARTNER, bait) != "private_address":
+        return "approved"
+    bait = bait.replace("127.0.0.1", "localhost")
     approved = scene.type("partner", "crl", "approve", PARTNER, bait)
     answer = scene.typist.command("partner", "crl", "fetch", PARTNER, check=False)
     scene.typist.command("partner", "crl", "refuse", PARTNER, bait, check=False)

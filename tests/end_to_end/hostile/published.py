@@ -193,11 +193,11 @@ def redirect(scene: Scene) -> str:
 
 @row("R11", "a set at an address inside", by=By.OURS, way=Way.JWKS, expected="private_address, no fetch")
 def inside(scene: Scene) -> str:
-    """Without the operator's word that it may be there."""
+    """Without the operator's word that it may be there, by a name that leads to it."""
     name = scene.name("publisher")
     scene.typist.command("client", "add", name)
     path = f"/{scene.name('jwks')}"
-    url = scene.publisher.put(path, jwks())
+    url = scene.publisher.put(path, jwks()).replace("127.0.0.1", "localhost")
     said = scene.typist.command("client", "keys", "watch", name, url, check=False).json["problem"]
     told = "private_address" if "into a private network or to this machine" in str(said) else str(said)
     return f"{told}, {'fetched' if scene.publisher.count(path) else 'no fetch'}"
