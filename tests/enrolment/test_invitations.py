@@ -17,7 +17,7 @@ from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.service import Authorities
 from mutualgate.clients import Clients
 from mutualgate.enrolment.invitation_use import InvitationUse
-from mutualgate.enrolment.invitations import Invitations
+from mutualgate.enrolment.invitations import Invitations, Invited
 from mutualgate.enrolment.outcome import Outcome
 from mutualgate.enrolment.signing import Signer
 from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound, Unavailable
@@ -53,6 +53,19 @@ def use(store: Store, keys: KeyRing, authorities: Authorities) -> InvitationUse:
 
 def csr() -> bytes:
     return pki.csr(pki.fresh_key())
+
+
+class Meanwhile:
+    """A clock that has something happen, once, when it is asked for the `time`th time."""
+
+    def __init__(self, clock: Hands, time: int, happens: Callable[[], object]) -> None:
+        self._clock, self._left, self._happens = clock, time, happens
+
+    def __call__(self) -> datetime:
+        self._left -= 1
+        if self._left == 0:
+            self._happens()
+        return self._clock()
 
 
 def actions(store: Store) -> list[str]:
@@ -363,6 +376,22 @@ def test_a_new_link_ends_the_old_one(invitations: Invitations, use: InvitationUs
     assert use.sign(renewed.token, csr(), way=Way.PAGE, peer=PEER, factor=renewed.factor).signed
     with pytest.raises(Conflict):
         invitations.renew_link(invited.invitation.id)
+
+
+@pytest.mark.parametrize("way", [Way.CSR, Way.OWN])
+def test_a_new_link_ends_the_old_one_for_who_is_using_it_right_now(
+    invitations: Invitations, use: InvitationUse, store: Store, clock: Hands, clients: Clients, way: Way
+) -> None:
+    """Whoever was looked at and waits for the store finds that another link took the place of this one."""
+    invited = invitations.invite("anna")
+    secret, links = invited.token, list[Invited]()
+    request, laptop = csr(), pki.leaf(None)
+    store.clock = Meanwhile(clock, 2, lambda: links.append(invitations.renew_link(invited.invitation.id)))
+    chain = [laptop.der]
+    with pytest.raises(NotFound):
+        _ = use.sign(secret, request, way=way, peer=PEER) if way is Way.CSR else use.own(secret, chain, peer=PEER)
+    (link,) = links
+    assert use.open(link.token, peer=PEER).invitation.state is InvitationState.OPEN
 
 
 def test_a_new_link_unlocks(invitations: Invitations, use: InvitationUse) -> None:

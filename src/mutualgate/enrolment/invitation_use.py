@@ -88,11 +88,11 @@ class InvitationUse:
             return self._again(error, secret, peer, way, csr)
 
     def _sign(self, secret: str, csr: bytes, way: Way, peer: str, factor: str | None) -> Outcome:
-        opened = self._admitted(secret, way, peer, factor)
+        self._check_use(secret, way, peer, factor)
         request = read_csr(csr, "the CSR")
         now = self._store.clock()
         with self._store.transaction() as tx, for_visitors():
-            current = self._once_more(tx, opened, now)
+            current = self._once_more(tx, secret, now)
             handed_in = {"way": way, "submitted": csr, "peer": peer, "closed": now}
             if current.invitation.approval:
                 check_key(tx, current.client, key_fingerprint(request.public_key))
@@ -122,11 +122,11 @@ class InvitationUse:
             return self._again(error, secret, peer, Way.OWN, next(iter(chain), b""))
 
     def _own(self, secret: str, chain: Sequence[bytes], peer: str, factor: str | None, kind: PinKind) -> Outcome:
-        opened = self._admitted(secret, Way.OWN, peer, factor)
+        self._check_use(secret, Way.OWN, peer, factor)
         leaf, links = own.read_chain(chain)
         now = self._store.clock()
         with self._store.transaction() as tx, for_visitors():
-            current = self._once_more(tx, opened, now)
+            current = self._once_more(tx, secret, now)
             own.check(tx, current.client, leaf, links, kind, now)
             handed_in = {"way": Way.OWN, "submitted": chain[0], "peer": peer, "closed": now, "pin_kind": kind}
             if current.invitation.approval:
@@ -175,27 +175,15 @@ class InvitationUse:
     def _find(self, secret: str, peer: str) -> Opened:
         now = self._store.clock()
         self._tries.check(peer, now)
-        key = tokens.read(secret)
         with self._store.reading() as tx:
-            found = None
-            if key is not None and key.token_hash is not None:
-                found = tx.invitations.with_token(key.token_hash)
-            elif key is not None and key.code_hash is not None:
-                found = tx.invitations.with_code(key.code_hash)
-            client = None if found is None else tx.clients.get(found.client)
-            if found is not None:
-                check_partner(tx, found)
-        if found is None or client is None:
+            opened = _opened(tx, secret)
+        if opened is None:
             self._tries.wrong(peer, now)
-            raise NotFound(
-                "there is no such invitation",
-                fix="Copy the whole link, or type the whole code: capital letters count",
-                code="invitation_unknown",
-            )
-        return Opened(found, client)
+            raise _unknown()
+        return opened
 
-    def _admitted(self, secret: str, way: Way, peer: str, factor: str | None) -> Opened:
-        """Whoever may use the invitation in this way. Reads only, but for wrong second factors."""
+    def _check_use(self, secret: str, way: Way, peer: str, factor: str | None) -> None:
+        """Raises unless the invitation may be used in this way. Reads only, but for wrong second factors."""
         opened = self._find(secret, peer)
         invitation = opened.invitation
         check_open(invitation, self._store.clock(), may_wait=False)
@@ -208,7 +196,6 @@ class InvitationUse:
         self._check_factor(invitation, factor, peer)
         with for_visitors():
             states.check_usable(opened.client)
-        return opened
 
     def _check_factor(self, invitation: Invitation, factor: str | None, peer: str) -> None:
         if not invitation.has_factor:
@@ -250,10 +237,12 @@ class InvitationUse:
             facts={"left": left},
         )
 
-    def _once_more(self, tx: Transaction, opened: Opened, now: datetime) -> Opened:
-        """The invitation as it is in the transaction that uses it: of two that come at once, one finds it open."""
-        current = by_id(tx, opened.invitation.id)
-        check_partner(tx, current.invitation)
+    def _once_more(self, tx: Transaction, secret: str, now: datetime) -> Opened:
+        """The invitation as it is in the transaction that uses it: of two that come at once, one finds it open, and a
+        link that got a successor meanwhile opens nothing."""
+        current = _opened(tx, secret)
+        if current is None:
+            raise _unknown()
         check_open(current.invitation, now, may_wait=False)
         states.check_usable(current.client)
         replaced = current.invitation.replaces_pin
@@ -283,3 +272,25 @@ class InvitationUse:
         issuer = tx.authorities.get(credential.authority)
         chain = () if issuer is None else tuple(issuing.chain_of(tx, issuer))
         return Signed(opened.client, credential, x509.load_der_x509_certificate(der), chain, ())
+
+
+def _opened(tx: Transaction, secret: str) -> Opened | None:
+    """The invitation that a token or a short code opens. Raises as `check_partner` does."""
+    key, found = tokens.read(secret), None
+    if key is not None and key.token_hash is not None:
+        found = tx.invitations.with_token(key.token_hash)
+    elif key is not None and key.code_hash is not None:
+        found = tx.invitations.with_code(key.code_hash)
+    client = None if found is None else tx.clients.get(found.client)
+    if found is None or client is None:
+        return None
+    check_partner(tx, found)
+    return Opened(found, client)
+
+
+def _unknown() -> NotFound:
+    return NotFound(
+        "there is no such invitation",
+        fix="Copy the whole link, or type the whole code: capital letters count",
+        code="invitation_unknown",
+    )
