@@ -31,6 +31,8 @@ test: test-packages lint docs
 lint: $(VENV)/.built
 	cd rust && cargo fmt --check
 	cd rust && cargo clippy --workspace --all-targets -- -D warnings
+# A path to any file: what libFuzzer is in matters to the linker alone, and so no C++ compiler is needed.
+	cd rust/fuzz && CUSTOM_LIBFUZZER_PATH="$(abspath rust/fuzz/Cargo.toml)" cargo check --locked --target-dir ../target
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

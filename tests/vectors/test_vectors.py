@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mutualgate.errors import BadInput
@@ -162,6 +162,7 @@ PATTERNS = {
 }
 
 
+@settings(deadline=None)
 @given(st.sampled_from(RuleKind).flatmap(lambda kind: PATTERNS[kind].map(lambda pattern: f"{kind}:{pattern}")))
 @example("dns:_tcp.acme.example")
 def test_the_judge_understands_every_rule_that_may_be_written(text: str) -> None:

@@ -46,13 +46,11 @@ impl<'a> Certificate<'a> {
     /// Reads one certificate that fills `der`; the error is the rest of a sentence that begins with its name.
     pub fn parse(der: &'a [u8]) -> Result<Certificate<'a>, String> {
         let signed = signed(der).ok_or("is not a DER certificate")?;
-        let (rest, parsed) = X509CertificateParser::new()
+        // Nothing follows it, which `signed` asked.
+        let (_, parsed) = X509CertificateParser::new()
             .with_deep_parse_extensions(false)
             .parse(der)
             .map_err(|_| "is not an X.509 certificate")?;
-        if !rest.is_empty() {
-            return Err("is followed by other bytes".into());
-        }
         // The parser is lenient inside names and cuts short what it gives back of them; the raw elements tell.
         let tbs = &parsed.tbs_certificate;
         let read = [

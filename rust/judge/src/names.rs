@@ -400,9 +400,9 @@ impl RuleSet {
             RuleKind::Uri => match (uri(pattern)?, pattern.ends_with("/*")) {
                 (Name::Uri(uri), true) => {
                     let below = uri.strip_suffix('*')?;
-                    // After the host: `https://*` would be everybody.
-                    let path = below.split_once("://")?.1.find('/')?;
-                    (path > 0 && is_straight(below)).then_some(())?;
+                    // After the host, which is not empty: `https://*` would be everybody.
+                    let has_path = below.split_once("://")?.1.contains('/');
+                    (has_path && is_straight(below)).then_some(())?;
                     self.uri_below.insert(below.into());
                 }
                 (name, _) => {

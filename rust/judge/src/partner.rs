@@ -467,6 +467,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn not_all_intermediates_of_a_name_are_looked_at() {
+        let ca = rcgen::KeyPair::generate()
+            .and_then(|key| rcgen::CertificateParams::default().self_signed(&key))
+            .unwrap_or_else(|error| panic!("{error}"));
+        let partner = Partner::read(PartnerRecord {
+            id: 1,
+            name: "acme".into(),
+            admits: PartnerAdmits::Rule,
+            client: 1,
+            suspended: false,
+            rules: vec![],
+            intermediates: vec![ca.der().to_vec().into(); MOST_HELPERS + 1],
+            profile: PartnerProfile::Names,
+        });
+        let shown = Certificate::parse(ca.der()).unwrap_or_else(|fault| panic!("{fault}"));
+        assert_eq!(partner.helpers_for(&[shown]).len(), MOST_HELPERS);
+    }
+
+    #[test]
     fn fits_its_promise() {
         assert_eq!(size_of::<Member>(), 48);
     }

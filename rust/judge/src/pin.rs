@@ -20,7 +20,7 @@ use crate::{
 /// The name of an environment, behind one pointer: a pin has one of few, and there may be a million pins.
 pub(crate) type Environment = Arc<Arc<str>>;
 
-/// Stands for the end of a pin that was retired, whatever its dates were.
+/// Stands for the end of a pin that was retired, whatever its dates were: before any moment that is asked about.
 const RETIRED: u32 = 0;
 
 /// One pin, 64 octets.
@@ -113,7 +113,7 @@ pub(crate) struct Pins {
 impl Pins {
     /// Whether there is one that counts at `at` or will.
     pub fn any_counts(&self, at: i64) -> bool {
-        let counts = |pin: &Pin| pin.not_after != RETIRED && at <= i64::from(pin.not_after);
+        let counts = |pin: &Pin| at <= i64::from(pin.not_after);
         self.certificates.iter().any(counts) || self.keys.iter().any(counts)
     }
 

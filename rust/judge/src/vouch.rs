@@ -45,7 +45,7 @@ struct Said {
     result: Result<Admission, Refusal>,
     /// Whether a key of this partner's verified a path.
     verified: bool,
-    /// Whether the names are this partner's to vouch for.
+    /// Whether it did, and the names are this partner's to vouch for.
     claimed: bool,
 }
 
@@ -94,7 +94,7 @@ impl Said {
     /// The heavier of two refusals is given; of two alike, the one of the partner that is longer here.
     fn weight(&self) -> (bool, bool, Option<(bool, Reason)>) {
         let reason = self.result.as_ref().err().map(telling);
-        (self.verified, self.verified && self.claimed, reason)
+        (self.verified, self.claimed, reason)
     }
 }
 
