@@ -2,6 +2,7 @@
 
 import json
 import math
+import sqlite3
 from datetime import timedelta
 
 import pki
@@ -142,6 +143,31 @@ def test_who_makes_a_list_by_command_does_not_wait(installed: Installation, monk
         services.clients.revoke("first-client")
         assert len(x509.load_der_x509_crl(services.authorities.crl("issuing").der)) == 1
         assert [entries for entries, _ in of(served.news())] == [1], "and it is the one that is served"
+    finally:
+        services.close()
+
+
+def test_a_key_that_cannot_be_opened_keeps_no_other_list_from_being_made(
+    installed: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    services, hands = installed.services(), Hands()
+    try:
+        with sqlite3.connect(installed.folder.store) as store:
+            (key,) = store.execute("SELECT encrypted FROM authority_key WHERE authority = 1").fetchone()
+            store.execute("UPDATE authority_key SET encrypted = ? WHERE authority = 1", (b"damaged",))
+        store.close()
+        served = Publications(services, hands)
+        lists = {file.path: file.body for file in served.news() if file.path.startswith("/crl/")}
+        assert lists["/crl/root.crl"] == b""
+        assert x509.load_der_x509_crl(lists["/crl/issuing.crl"]) is not None
+        assert "the revocation list of root cannot be made: " in caplog.text
+        assert 0 < served.rest <= 60
+        with sqlite3.connect(installed.folder.store) as store:
+            store.execute("UPDATE authority_key SET encrypted = ? WHERE authority = 1", (key,))
+        store.close()
+        hands.now += 61
+        (made,) = (file.body for file in served.news() if file.path == "/crl/root.crl")
+        assert x509.load_der_x509_crl(made) is not None
     finally:
         services.close()
 

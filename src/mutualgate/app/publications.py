@@ -1,5 +1,6 @@
 """What the plain listener serves: the root, for whoever has to trust it, the revocation lists, the keys of tokens."""
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -8,12 +9,19 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate.app.services import Services
 from mutualgate.authorities.issuing import certificate_of
+from mutualgate.errors import MutualgateError
 from mutualgate.gate import Publication
 from mutualgate.model.names import AuthorityName
 
 SHARE = 0.02
 """Of a core, at most, for the list of an authority: one that took 3 seconds stays as it is for 150, whatever is revoked
 meanwhile. The gate refuses at once, and asks no list."""
+
+
+AGAIN_SECONDS = 60.0
+"""Until a list is tried again that could not be made: its authority's key could not be opened, or its token is away."""
+
+log = logging.getLogger(__name__)
 
 
 class Publications:
@@ -25,6 +33,8 @@ class Publications:
         self._served: dict[AuthorityName, int | None] = {}
         self._rests: dict[AuthorityName, float] = {}
         """Until when a list is not made for a revocation, by the clock `seconds`."""
+        self._failed: dict[AuthorityName, float] = {}
+        """Until when a list is not tried again that could not be made, by the same clock."""
         self.rest = math.inf
         """In how many seconds the next list may be made that is due already."""
         self.behind = False
@@ -42,19 +52,30 @@ class Publications:
         return self._lists()
 
     def _make(self, *, large: bool) -> None:
-        """After each revocation, but not more often than its share allows; at half its life whatever it takes."""
+        """After each revocation, but not more often than its share allows; at half its life whatever it takes. One that
+        cannot be made keeps no other from being made, and no gate from opening."""
         self.rest, self.behind = math.inf, False
         for one in self._services.authorities.due_crls():
-            name = one.authority.name
-            rest = self._rests.get(name, -math.inf) - self._seconds()
-            if rest > 0 and not one.aged:
+            name, now = one.authority.name, self._seconds()
+            rest = -math.inf if one.aged else self._rests.get(name, -math.inf) - now
+            rest = max(rest, self._failed.get(name, -math.inf) - now)
+            if rest > 0:
                 self.rest = min(self.rest, rest)
             elif one.large and not large:
                 self.behind = True
             else:
-                begun = time.thread_time()
-                self._services.authorities.crl(name)
-                self._rests[name] = self._seconds() + (time.thread_time() - begun) / SHARE
+                self._make_one(name)
+
+    def _make_one(self, name: AuthorityName) -> None:
+        begun = time.thread_time()
+        try:
+            self._services.authorities.crl(name)
+        except MutualgateError as error:
+            log.error("the revocation list of %s cannot be made: %s", name, error)
+            self._failed[name] = self._seconds() + AGAIN_SECONDS
+            self.rest = min(self.rest, AGAIN_SECONDS)
+        else:
+            self._rests[name] = self._seconds() + (time.thread_time() - begun) / SHARE
 
     def _certificates(self) -> list[Publication]:
         """And the keys of tokens: they are small."""
