@@ -61,7 +61,8 @@ pub(crate) async fn serve(io: ClientIo, connection: Rc<Connection>, limit: usize
         .max_header_list_size(u32::try_from(limit).unwrap_or(u32::MAX)) // bounds CONTINUATION, too
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .data_frame_budget(OVERHEAD * CONNECTION_WINDOW_BYTES as usize)
+        // For a stream whose data comes in small pieces; who fills more of them so is ended, for the memory of others.
+        .data_frame_budget(OVERHEAD * STREAM_WINDOW_BYTES as usize)
         .max_send_buffer_size(SEND_BUFFER_BYTES)
         .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
         .max_local_error_reset_streams(Some(MAX_ERROR_STREAMS))
