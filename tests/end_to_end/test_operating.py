@@ -90,23 +90,23 @@ def test_an_operator_s_day(gate: Gate, tmp_path: Path, screenshots: Path) -> Non
         page.click("text=Invite somebody")
         page.fill("#name", "partner-8")
         page.fill("#roles", "staff")
-        page.click("text=Make the link")
+        go(page, "text=Make the link")
         (link,) = re.findall(r"/join/[A-Za-z0-9_-]{43}", page.inner_text("main"))
         page.screenshot(path=screenshots / "operate-invited.png", full_page=True)
         assert "partner-8" in gate.get(link, None, [("Accept", "text/plain")]).body.decode()
 
         operate(gate, page, "/clients/anna/suspend")
         page.check("input[name=sure]")
-        page.click("main button")
+        go(page, "main button")
         assert "suspended" in page.inner_text("main")
         assert_refused(gate.get("/hello", anna), "client_suspended")
         operate(gate, page, "/clients/anna/resume")
         page.check("input[name=sure]")
-        page.click("main button")
+        go(page, "main button")
         assert gate.get("/hello", anna).status == 200
 
         operate(gate, page, "/refusals?reason=unknown_issuer")
-        page.click("text=laptop of eve")
+        go(page, "text=laptop of eve")
         assert "Let it in?" in page.inner_text("main")
         page.screenshot(path=screenshots / "operate-refusal.png", full_page=True)
         page.fill("#client", "eve")
@@ -143,8 +143,7 @@ def test_an_operator_sees_what_a_change_would_do(
         assert re.search(r"It would lock out [12] of \d+ client", page.inner_text("main"))
         page.screenshot(path=screenshots / "operate-trial.png", full_page=True)
         page.check("input[name=sure]")
-        page.click("main button.danger")
-        page.wait_for_load_state()
+        go(page, "main button.danger")
         assert_refused(gate.get("/hello", api), "unknown_issuer")
         operate(gate, page, "/changes")
         page.click("text=Take back")
@@ -170,8 +169,7 @@ def test_a_partner_s_administrator_lets_its_own_in(
 
         browsers.wait_until(waiting)
         page.screenshot(path=screenshots / "operate-partner.png", full_page=True)
-        page.click("button:text-is('Let in')")
-        page.wait_for_load_state()
+        go(page, "tr:has-text('dns:new.acme.example') >> button:text-is('Let in')")
         assert gate.get("/hello", new).status == 200
         page.goto(f"https://localhost:{gate.port}/join/operator")
         assert "for operators" in page.inner_text("main")
@@ -187,12 +185,12 @@ def test_a_partner_s_administrator_invites_its_own_people(gate: Gate, tmp_path: 
         assert box["width"] < PHONE_SIZE["width"] / 2
         page.click("text=Invite somebody")
         page.fill("#name", "orders.globex.example")
-        page.click("text=Make the link")
+        go(page, "text=Make the link")
         assert "is not among the names of acme" in page.inner_text("main")
         page.screenshot(path=screenshots / "operate-partner-invite.png", full_page=True)
         page.fill("#name", "orders.acme.example")
         page.check("input[value=machine]")
-        page.click("text=Make the link")
+        go(page, "text=Make the link")
         (link,) = re.findall(r"/join/[A-Za-z0-9_-]{43}", page.inner_text("main"))
         assert page.is_visible("button:has-text('Copy the link')")
         page.screenshot(path=screenshots / "operate-partner-invited.png", full_page=True)
@@ -203,7 +201,7 @@ def test_a_partner_s_administrator_invites_its_own_people(gate: Gate, tmp_path: 
         (tmp_path / "orders.pem").write_bytes(answer.body)
         orders = Identity(tmp_path / "orders.pem", key)
         assert gate.get("/hello", orders).status == 200
-        page.click("text=All invitations")
+        go(page, "text=All invitations")
         assert "dns:orders.acme.example" in page.inner_text("main")
         page.screenshot(path=screenshots / "operate-partner-invitations.png", full_page=True)
     gate.command("partner", "suspend", "acme")
@@ -220,7 +218,7 @@ def test_a_partner_s_administrator_adds_a_ca(gate: Gate, tmp_path: Path) -> None
         page.set_input_files("#file", ca.certificate_file)
         page.click("text=Look at it")
         page.check("input[name=sure]")
-        page.click("text=Claim it")
+        go(page, "text=Claim it")
         (code,) = re.findall(r"mutualgate-proof-[a-z0-9]{16}", page.inner_text("main"))
         address = page.url
         leaf = makers.openssl_leaf(tmp_path, "/CN=x", ca, "subjectAltName=DNS:2028.acme.example")
@@ -234,8 +232,7 @@ def test_a_partner_s_administrator_adds_a_ca(gate: Gate, tmp_path: Path) -> None
     with browsers.chromium_session(at_home(gate, tmp_path, "olga")) as page:
         page.goto(f"{address.replace('/join/partner/', '/join/operator/partners/')}/approve")
         page.check("input[name=sure]")
-        page.click("text=Let it count >> nth=-1")
-        page.wait_for_load_state()
+        go(page, "text=Let it count >> nth=-1")
     # Known now, and so far nobody's client.
     assert_refused(gate.get("/hello", leaf), "not_enrolled")
 
@@ -354,3 +351,9 @@ def were_seen(gate: Gate, identity: Identity, count: int) -> None:
             for number in range(count)
         )
     store.close()
+
+
+def go(page: "Page", selector: str) -> None:
+    """Clicks, and waits for the page to which that leads."""
+    with page.expect_navigation():
+        page.click(selector)
