@@ -3,6 +3,7 @@
 import asyncio
 import re
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pki
@@ -14,7 +15,7 @@ from mutualgate.app import Services, trial
 from mutualgate.app.trial import Trial
 from mutualgate.errors import Conflict
 from mutualgate.model.partner import PartnerAdmits
-from mutualgate.portal import trying
+from mutualgate.portal import operator, trying
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -238,28 +239,72 @@ def test_one_is_found_out_at_a_time_and_who_asks_again_gives_the_one_before_up(
     assert [OUT in page.words for page in last] == [True, True]
 
 
-def test_what_it_meets_meanwhile_is_told(
-    portal: "ASGIApp", services: Services, acme: pki.Issued, much: None, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def slow_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No page is made before it is known what came of the last trial."""
+    begun: list[trying.Trial] = []
+    real = trying.Trials.of
+
+    async def of(self: trying.Trials, *asked: Any) -> trying.Trial:
+        begun.append(await real(self, *asked))
+        return begun[-1]
+
+    def waiting(_: Services) -> dict[str, int]:
+        deadline = time.monotonic() + 60
+        while begun and begun[-1].waits and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return {}
+
+    monkeypatch.setattr(trying.Trials, "of", of)
+    monkeypatch.setattr(operator, "waiting", waiting)
+
+
+def twice(portal: "ASGIApp") -> tuple[Answer, Answer]:
+    """A page that asks, which does not know yet, and what is known after it."""
+
+    async def look() -> tuple[Answer, Answer]:
+        page = await asking(portal, "/join/operator/partners/acme/cas/1/retire", OPERATOR)
+        return page, await asking(portal, f"/join/operator{trial_of(page)}", OPERATOR)
+
+    page, known = asyncio.run(look())
+    assert page.status == 200
+    assert "all that were seen lately are judged anew" in page.words
+    return page, known
+
+
+def test_a_page_is_of_one_moment(
+    portal: "ASGIApp", services: Services, acme: pki.Issued, much: None, slow_pages: None
 ) -> None:
-    for error, status, words in (
+    page, known = twice(portal)
+    assert OUT not in page.words
+    assert OUT in known.words
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
         (Conflict("the change cannot be made any more", code="late"), 409, "The change cannot be made any more"),
         (RuntimeError("a defect"), 503, "It could not be found out what this change would do"),
-    ):
+    ],
+)
+def test_what_it_meets_meanwhile_is_told(
+    portal: "ASGIApp",
+    services: Services,
+    acme: pki.Issued,
+    much: None,
+    slow_pages: None,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    status: int,
+    words: str,
+) -> None:
+    def fails(*_: Any) -> None:
+        raise error
 
-        def fails(*_: Any, error: Exception = error) -> None:
-            raise error
-
-        monkeypatch.setattr(Trial, "judge_all", fails)
-
-        async def look() -> Answer:
-            page = await asking(portal, "/join/operator/partners/acme/cas/1/retire", OPERATOR)
-            while (told := await asking(portal, f"/join/operator{trial_of(page)}", OPERATOR)).status == 200:
-                await asyncio.sleep(0.01)
-            return told
-
-        told = asyncio.run(look())
-        assert told.status == status
-        assert words in told.words
+    monkeypatch.setattr(Trial, "judge_all", fails)
+    _, known = twice(portal)
+    assert known.status == status
+    assert words in known.words
 
 
 def test_many_clients_are_counted_and_some_of_them_named(

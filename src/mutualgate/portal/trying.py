@@ -128,10 +128,14 @@ class Trials:
 
 @dataclass(frozen=True)
 class Preview:
-    """A trial as a page shows it, and which part of the certificates: `rows`, the first of them being number `first`.
-    `page` counts from 1."""
+    """A trial as it stands, and which part of the certificates a page shows: `rows`, the first of them being number
+    `first`. `page` counts from 1. What is found out while the page is made is for the next one."""
 
-    trial: Trial
+    at: str
+    judged: int
+    of: int
+    tried: "Tried | None"
+    many: int
     page: int
     oneself: bool
     """Whether who asks would be locked out by it."""
@@ -142,12 +146,12 @@ class Preview:
 
     @property
     def rows(self) -> "tuple[Affected, ...]":
-        found = () if self.trial.tried is None else self.trial.tried.affected
+        found = () if self.tried is None else self.tried.affected
         return found[self.first - 1 : self.first - 1 + ROWS]
 
     @property
     def pages(self) -> int:
-        return max(1, -(-min(self.trial.many, LISTED) // ROWS))
+        return max(1, -(-min(self.many, LISTED) // ROWS))
 
 
 async def preview(asked: Asked, services: "Services", change: Change) -> Preview:
@@ -165,5 +169,5 @@ def again(asked: Asked, id: str) -> Preview:
 
 def _preview(asked: Asked, trial: Trial, page: int) -> Preview:
     oneself = trial.tried is not None and asked.visitor.client in trial.tried.locked_out
-    found = Preview(trial, 1, oneself)
+    found = Preview(trial.at, trial.judged, trial.of, trial.tried, trial.many, 1, oneself)
     return replace(found, page=min(max(1, page), found.pages))
