@@ -1,10 +1,13 @@
 """An installation for each test, copied from one that is made once."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import installation
 import pytest
 from installation import Installation
+
+from mutualgate.app import Services
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +18,10 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 @pytest.fixture
 def installed(template: Installation, tmp_path: Path) -> Installation:
     return installation.copy(template, tmp_path / "gate")
+
+
+@pytest.fixture
+def services(installed: Installation) -> Iterator[Services]:
+    made = installed.services()
+    yield made
+    made.close()

@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,13 +17,6 @@ from mutualgate.model.refusal import RefusalRecord
 from mutualgate.partners.members import first_sight
 
 NOW = pki.real_now()
-
-
-@pytest.fixture
-def services(installed: Installation) -> Iterator[Services]:
-    made = installed.services()
-    yield made
-    made.close()
 
 
 @dataclass

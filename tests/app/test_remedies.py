@@ -1,9 +1,5 @@
-from collections.abc import Iterator
-
 import pki
-import pytest
 from cryptography.hazmat.primitives import hashes
-from installation import Installation
 from rows import see
 
 from mutualgate.app import Services
@@ -12,13 +8,6 @@ from mutualgate.gate import reasons
 from mutualgate.model.refusal import RefusalRecord
 
 NOW = pki.real_now()
-
-
-@pytest.fixture
-def services(installed: Installation) -> Iterator[Services]:
-    made = installed.services()
-    yield made
-    made.close()
 
 
 def refused(services: Services, leaf: pki.Issued, reason: str, *, seen: bool = True) -> RefusalRecord:

@@ -1,26 +1,18 @@
 """Certificates that were shown, and what comes of it."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pki
 import pytest
-from installation import Installation
 
 from mutualgate.app import Services
 from mutualgate.model.partner import MemberState, PartnerAdmits
 from mutualgate.model.sighting import Sighting
 from mutualgate.partners.terms import Terms
 from mutualgate.store.types import EPOCH
-
-
-@pytest.fixture
-def services(installed: Installation) -> Iterator[Services]:
-    services = installed.services()
-    yield services
-    services.close()
 
 
 def event(services: Services, chain: Sequence[bytes], **more: Any) -> dict[str, Any]:

@@ -1,24 +1,15 @@
 """Few certificates are judged at once, many while somebody is told how far it is. What it finds, `test_trust` holds."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pki
 import pytest
-from installation import Installation
 from rows import see
 
 from mutualgate.app import Services, trial
 from mutualgate.app.trial import Make
 
 NOW = pki.real_now()
-
-
-@pytest.fixture
-def services(installed: Installation) -> Iterator[Services]:
-    made = installed.services()
-    yield made
-    made.close()
 
 
 @pytest.fixture

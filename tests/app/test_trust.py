@@ -1,10 +1,9 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pki
 import pytest
-from installation import Installation
 from rows import see
 
 from mutualgate import snapshot
@@ -20,13 +19,6 @@ from mutualgate.model.revocation import RevocationReason
 from mutualgate.partners.terms import Terms
 
 NOW = pki.real_now()
-
-
-@pytest.fixture
-def services(installed: Installation) -> Iterator[Services]:
-    made = installed.services()
-    yield made
-    made.close()
 
 
 @pytest.fixture
