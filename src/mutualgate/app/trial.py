@@ -6,7 +6,8 @@ and after it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -116,21 +117,22 @@ class Trial:
                 # Who has another certificate is not locked out: what a change of these clients would concern.
                 changes = [Change(self._epoch, ChangeKind.CLIENT, str(id)) for id in clients]
 
-    def judges(self, tried: Store) -> Callable[[], tuple[Judge, Judge]]:
-        """What makes the judges before and after, of everything."""
+    @contextmanager
+    def judges(self, tried: Store) -> Iterator[Callable[[], tuple[Judge, Judge]]]:
+        """What makes the judges before and after, of everything. Until it ends, the store is kept as it is now."""
         from mutualgate import snapshot
         from mutualgate.gate import Judge
 
         following = _following(tried, self._epoch, self._sites)
         # While it is tried, nobody else writes. It is read as it is now, but not now: others wait.
-        batches = snapshot.build(self._store, self._sites)
-        first = next(batches)
+        with closing(snapshot.build(self._store, self._sites)) as batches:
+            first = next(batches)
 
-        def both() -> tuple[Judge, Judge]:
-            before = Judge(chain([first], batches))
-            return before, following(before)
+            def both() -> tuple[Judge, Judge]:
+                before = Judge(chain([first], batches))
+                return before, following(before)
 
-        return both
+            yield both
 
     def judge_all(self, judges: Callable[[], tuple[Judge, Judge]], told: Told) -> None:
         """Judges everything that was seen."""

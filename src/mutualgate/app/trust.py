@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -34,11 +35,12 @@ class Trust:
         A CA that would wait for its proof counts as proved. Raises what `change` raises.
         """
         trial = Trial(self._services, back)
-        with self._services.store.rehearsal() as tried:
-            trial.make(change, tried)
-            judges = None if trial.judge_few(tried) else trial.judges(tried)
-        if judges is not None:
-            trial.judge_all(judges, told)
+        with ExitStack() as stack:
+            with self._services.store.rehearsal() as tried:
+                trial.make(change, tried)
+                judges = None if trial.judge_few(tried) else stack.enter_context(trial.judges(tried))
+            if judges is not None:
+                trial.judge_all(judges, told)
         return trial.found()
 
     def try_few(self, change: Make, *, back: timedelta = LOOKED_BACK) -> Tried | None:

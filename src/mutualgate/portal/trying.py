@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -30,8 +31,8 @@ ROWS: Final = 50
 """Certificates on one page."""
 LISTED: Final = 1_000
 """Certificates that are kept to be paged through, those that came last: a command lists all of them."""
-KEPT: Final = 16
-"""Trials."""
+KEPT: Final = 4
+"""Trials of one client."""
 
 
 class _GivenUp(Exception):
@@ -73,7 +74,7 @@ class Trial:
 
 
 class Trials:
-    """Those that can be looked at: the newest ones, each for who asked."""
+    """Those that can be looked at: the newest ones of each who asked, for whom they are."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Trial] = {}
@@ -88,10 +89,10 @@ class Trials:
         if tried is not None:
             trial.know(tried)
         else:
-            self._give_up(one for one, that in self._kept.items() if that.waits and that.client == trial.client)
+            self._give_up(one for one in self._of(trial.client) if self._kept[one].waits)
             trial.task = asyncio.create_task(self._find_out(trial, services, change))
         self._kept[id] = trial
-        self._give_up(list(self._kept)[:-KEPT])
+        self._give_up(self._of(trial.client)[:-KEPT])
         return trial
 
     def get(self, asked: Asked, id: str) -> Trial:
@@ -104,26 +105,29 @@ class Trials:
                 code="trial_unknown",
             )
         if found.error is not None:
-            raise found.error
+            raise copy(found.error)
         return found
+
+    def _of(self, client: int | None) -> list[str]:
+        return [id for id, one in self._kept.items() if one.client == client]
 
     def _give_up(self, ids: Iterable[str]) -> None:
         for id in list(ids):
-            self._kept.pop(id).given_up = True
+            task = self._kept.pop(id).task
+            if task is not None:
+                task.cancel()
 
     async def _find_out(self, trial: Trial, services: "Services", change: Change) -> None:
         try:
             work = functools.partial(services.trust.try_, change, told=trial.tell)
             trial.know(await asyncio.get_running_loop().run_in_executor(self._thread, work))
         except MutualgateError as error:
-            trial.error = error
-        except _GivenUp:
-            pass
+            trial.error = copy(error)  # without the frames that it came through, which hold the judges
         except Exception:
             log.exception("a change could not be tried")
             trial.error = Unavailable("it could not be found out what this change would do", code="trial_failed")
         finally:
-            trial.given_up = True  # where it was cancelled, the thread still works
+            trial.given_up = True  # where it was cancelled, the thread may still work
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Both are made in one reading transaction, so they are the store's state at exactly the epoch that they carry.
 """
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from mutualgate.model.authority import Authority
@@ -39,7 +39,7 @@ BATCH_RECORDS = 1_000
 """Records in a batch: a million pass through in little memory, which Python would keep, and in no more time."""
 
 
-def build(store: Store, sites: Sequence[SiteRecord]) -> Iterator[bytes]:
+def build(store: Store, sites: Sequence[SiteRecord]) -> Generator[bytes, None, None]:
     """Everything, in encoded batches; the last one carries the sites and the epoch.
 
     The store is read as the batches are taken, in one transaction that ends with them.
