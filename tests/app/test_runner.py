@@ -399,6 +399,7 @@ WRONG = {
         r"gate\.listen cannot change while the gate runs\. .*: mutualgate restart",
     ),
     "none": (None, r"mutualgate\.toml: the file is gone\. Put it back"),
+    "nothing in it": ("\n", r"mutualgate\.toml: the file is empty\. Write into it"),
     "missing certificate": (CONFIG + 'certificate = "nowhere.pem"\nkey = "nowhere.key"\n', r"nowhere\.pem"),
 }
 

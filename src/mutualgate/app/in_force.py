@@ -57,7 +57,7 @@ class InForce:
         return {site.name: site.not_after for site in self._certificates}
 
     def has_changed(self) -> bool:
-        """Whether one of the files that were read is another now."""
+        """Whether one of the files that were read is another now, and none is being written."""
         return self._watched.changed()
 
     def doubt(self) -> None:
@@ -84,13 +84,8 @@ class InForce:
         return self.plane.epoch
 
     def reload(self) -> None:
-        """Reads mutualgate.toml again and puts it in force. Raises `BadInput`, and what the store raises.
-
-        A file that is gone is an error, not the defaults: nobody who takes it away means that all may be otherwise.
-        """
-        config = self._read_config()
-        if not self._services.folder.config.exists():
-            raise BadInput("the file is gone", where=str(config.file), fix="Put it back, or a new one in its place.")
+        """Reads mutualgate.toml again and puts it in force. Raises `BadInput`, and what the store raises."""
+        config = self._read_config(there=True)
         fixed = _fixed(self.config, config)
         if fixed:
             raise BadInput(
@@ -159,7 +154,7 @@ class InForce:
     def _find_token_key(self, config: Config) -> TokenKey | None:
         return self._services.token_keys.signing() if config.signs_tokens else None
 
-    def _read_config(self) -> Config:
+    def _read_config(self, *, there: bool = False) -> Config:
         """Notes each file before it is read, so that what changes meanwhile is read again."""
 
         def note(config: Config) -> list[Finding]:
@@ -167,7 +162,7 @@ class InForce:
             return []
 
         self._watched.note([self._services.folder.config, *self._shown])
-        return self._services.read_config(note, certificates_fit, fields_fit, upstreams_fit)
+        return self._services.read_config(note, certificates_fit, fields_fit, upstreams_fit, there=there)
 
 
 def _fixed(before: Config, after: Config) -> list[str]:

@@ -312,7 +312,7 @@ class Runner:
         await apart(self._exporter.send)
 
     async def _look_at_files(self) -> None:
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_LOOK_SECONDS / 2)  # what was written is read at the second look
         if await asyncio.to_thread(self._in_force.has_changed) and not await self.reload():
             async with self._changing:
                 if await asyncio.to_thread(self._in_force.reread):

@@ -113,11 +113,11 @@ class Services:
         ):
             self.__dict__.pop(made_of_it, None)
 
-    def read_config(self, *checks: "Check") -> "Config":
-        """mutualgate.toml as it is now, with what flags change in it. Raises `BadInput`."""
+    def read_config(self, *checks: "Check", there: bool = False) -> "Config":
+        """mutualgate.toml as it is now, with what flags change in it. Raises `BadInput`, as `config.load` does."""
         from mutualgate.config import load
 
-        return self._overrides(load(self.folder.config, *checks))
+        return self._overrides(load(self.folder.config, *checks, there=there))
 
     @cached_property
     def store(self) -> "Store":

@@ -13,6 +13,7 @@ class Watched:
 
     def __init__(self) -> None:
         self._marks: dict[Path, _Mark] = {}
+        self._looked: dict[Path, _Mark] = {}
         self._doubted = False
 
     def note(self, files: Iterable[Path]) -> None:
@@ -30,8 +31,10 @@ class Watched:
         self._doubted = True
 
     def changed(self) -> bool:
-        """Whether one of them was written, replaced, removed or put there since."""
-        return self._doubted or any(_mark(path) != mark for path, mark in self._marks.items())
+        """Whether one of them was written, replaced, removed or put there since, and all are as at the last look: who
+        writes one may have written half of it."""
+        before, self._looked = self._looked, {path: _mark(path) for path in self._marks}
+        return self._doubted or self._marks != self._looked == before
 
 
 def _mark(path: Path) -> _Mark:

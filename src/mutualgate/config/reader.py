@@ -72,12 +72,13 @@ class Problem:
         return sentence(problem, where, self.expected, self.fix)
 
 
-def load(path: Path | str, *checks: Check) -> Config:
+def load(path: Path | str, *checks: Check, there: bool = False) -> Config:
     """The configuration in the file `path`, or the defaults where there is no such file.
 
-    Raises `BadInput` with the first problem; `problems` has all of them.
+    If it was `there` already, none and an empty one are errors: nobody who takes it away, or is about to write it anew,
+    means that all may be otherwise. Raises `BadInput` with the first problem; `problems` has all of them.
     """
-    config, wrong = _read_file(Path(path), checks)
+    config, wrong = _read_file(Path(path), checks, there=there)
     return _unless(wrong, config)
 
 
@@ -129,7 +130,7 @@ def _unless(wrong: list[Problem], config: Config | None) -> Config:
     )
 
 
-def _read_file(path: Path, checks: Iterable[Check]) -> tuple[Config | None, list[Problem]]:
+def _read_file(path: Path, checks: Iterable[Check], *, there: bool = False) -> tuple[Config | None, list[Problem]]:
     def unreadable(problem: str, fix: str | None = None, line: int = 0, column: int = 0) -> tuple[None, list[Problem]]:
         return None, [Problem(str(path), line, column, "", problem, fix=fix)]
 
@@ -141,10 +142,14 @@ def _read_file(path: Path, checks: Iterable[Check]) -> tuple[Config | None, list
     except FileNotFoundError:
         if path.is_symlink():
             return unreadable("points to a file that does not exist")
+        if there:
+            return unreadable("the file is gone", "Put it back, or a new one in its place.")
         data = b""
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return unreadable(f"cannot be read: {reason}")
+    if there and not data.strip():
+        return unreadable("the file is empty", "Write into it what is to hold; for the defaults alone, a comment.")
     if len(data) > MAX_FILE_BYTES:
         return unreadable("is larger than 1 MiB", "Is it the right file?")
     try:
