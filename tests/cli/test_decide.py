@@ -30,6 +30,21 @@ def test_a_refused_one_is_a_no_with_reason_and_fix(cli: Run, installed: Installa
     assert found.json["fix"]
 
 
+@pytest.mark.parametrize("content", ["listn = 1", None])
+def test_a_certificate_alone_is_judged_whatever_the_configuration_says(
+    cli: Run, installed: Installation, content: str | None
+) -> None:
+    if content is None:
+        installed.config.unlink()
+        installed.config.mkdir()
+    else:
+        installed.config.write_text(content)
+    assert cli("decide", "--cert", installed.pem()).out.startswith("admitted: first-client ")
+    asked = cli("decide", "--cert", installed.pem(), "--host", "localhost")
+    assert (asked.code, len(asked.err.splitlines())) == (2, 1)
+    assert "mutualgate.toml" in asked.err
+
+
 @pytest.mark.parametrize(
     "words",
     [
