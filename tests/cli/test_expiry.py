@@ -18,11 +18,13 @@ def test_what_ends_soon_is_listed(
     assert said.code == 0, said.err
     assert "certificate of" in said.out
     assert "anna" in said.out
+    assert "mutualgate client p12 anna --out FILE.p12\n" in said.out  # no route leads to the portal
     assert "the certificates of its sites are not among these" in said.out
     found = cli("expiring", "--json").json
     assert found["sites_included"] is False
     (one,) = found["expiring"]
     assert (one["kind"], one["name"], one["days"]) == ("credential", "anna", 19)
+    assert one["command"] == "mutualgate client p12 anna --out FILE.p12"
     assert cli("expiring", "--kind", "pin", "--json").json["expiring"] == []
     assert cli("expiring", "--within", "5d", "--json").json["expiring"] == []
     assert '--within: found "soon"; expected a duration' in cli("expiring", "--within", "soon").err

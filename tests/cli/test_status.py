@@ -28,6 +28,7 @@ ANSWER: dict[str, Any] = {
     "authorities": {"root": (NOW + timedelta(days=3000)).isoformat()},
     "lists": {"issuing": (NOW + timedelta(days=5)).isoformat()},
     "expiring": [{"kind": "credential", "nearest": None, "within": {"30": 0}}],
+    "ending": [],
     "partner_lists": [{"partner": "acme", "ca": 3, "problem": None}],
     "partner_problems": [],
     "key_sets": {"sets": 2, "failing": 0, "oldest_seconds": 60, "keys": {"waiting": 0}, "problems": []},
@@ -59,6 +60,10 @@ ANSWER: dict[str, Any] = {
         "dropped_spans": 3,
     },
 }
+
+
+def ending(kind: str, name: str, left: timedelta, command: str) -> dict[str, Any]:
+    return {"kind": kind, "name": name, "ends": (NOW + left).isoformat(), "command": command}
 
 
 def shown(**changes: Any) -> list[str]:
@@ -98,16 +103,12 @@ def test_what_matters_is_there() -> None:
         ({"key_log": "/tmp/keys\x1b[31m"}, "the secrets of all connections are written to /tmp/keys\\x1b[31m"),
         ({"store_epoch": 14}, "the gate is at epoch 12, the store at 14: see its log"),
         (
-            {"certificates": {"main": (NOW + timedelta(days=2)).isoformat()}},
-            "the certificate of the site main ends on 2026-11-26 03:00 UTC, in 2 d 0 h",
+            {"ending": [ending("site", "main", timedelta(days=2), "mutualgate restart")]},
+            "the gate's certificate for main ends on 2026-11-26 03:00 UTC, in 2 d 0 h: mutualgate restart",
         ),
         (
-            {"authorities": {"rootca": (NOW - timedelta(days=1)).isoformat()}},
-            "the authority rootca ended on 2026-11-23 03:00 UTC",
-        ),
-        (
-            {"lists": {"issuing": (NOW + timedelta(hours=1)).isoformat()}},
-            "the revocation list of issuing ends on 2026-11-24 04:00 UTC, in 1 h 0 min",
+            {"ending": [ending("authority", "issuing", -timedelta(days=1), "mutualgate ca rotate issuing")]},
+            "the authority issuing ended on 2026-11-23 03:00 UTC: mutualgate ca rotate issuing",
         ),
         (
             {"partner_problems": ["partner acme: a rule that cannot be read"]},
@@ -123,11 +124,12 @@ def test_what_matters_is_there() -> None:
         ),
         (
             {"partner_lists": [{"partner": "acme", "ca": 3, "problem": "crl.acme.example answers 503"}]},
-            "revocation under CA 3 of the partner acme: crl.acme.example answers 503",
+            "revocation under CA 3 of the partner acme: crl.acme.example answers 503. "
+            "Try again: mutualgate partner crl fetch acme",
         ),
         (
             {"key_sets": {"keys": {"waiting": 0}, "problems": [["anna", "a\x1b.example answers 503"]]}},
-            "the published keys of anna: a\\x1b.example answers 503",
+            "the published keys of anna: a\\x1b.example answers 503. Try again: mutualgate client keys fetch anna",
         ),
         (
             {"key_sets": {"keys": {"waiting": 4}, "problems": []}},

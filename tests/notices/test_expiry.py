@@ -300,3 +300,34 @@ def test_a_pin(world: World) -> None:
     assert world.names() == ["pin:anna"]
     world.renewals.renew(own.der, pki.csr(pki.fresh_key()), peer="192.0.2.7")
     assert world.names() == []
+
+
+def test_what_the_gate_stands_on_presses_until_something_takes_its_place(
+    world: World, authorities: Authorities, clock: Hands
+) -> None:
+    world.issue("anna", 5)  # of a client: there may be a million
+    world.sites |= {"own": NOW - 100 * DAY, "ours": NOW + 40 * DAY, "far": NOW + 200 * DAY}
+    service = Expiry(
+        world.store,
+        Outbox(world.store, lambda: world.config.mail, lambda: world.config.notices),
+        world.config.notices,
+        sites=lambda: world.sites,
+        files=lambda: {"own": "/etc/own.pem"},
+        issued_life=90 * DAY,
+    )
+
+    def said() -> list[tuple[str, str]]:
+        return [(one.name, service.command(one)) for one in service.pressing()]
+
+    # A third of ours is left, so the gate is about to make the next one; with less than a quarter it should be there.
+    assert said() == [("own", "cp FILE /etc/own.pem")]
+    world.sites["ours"] = NOW + 20 * DAY
+    assert said()[1:] == [("ours", "mutualgate restart")]
+    world.sites.clear()
+    with world.store.reading() as tx:
+        (issuing,) = (one for one in tx.authorities.own() if one.name == "issuing")
+    clock.now = issuing.not_after + 60 * DAY
+    assert ("issuing", "mutualgate ca rotate issuing") in said()
+    clock.now = issuing.not_after - 20 * DAY
+    authorities.rotate_issuing()
+    assert "issuing" not in dict(said())

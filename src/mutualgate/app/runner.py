@@ -341,6 +341,10 @@ class Runner:
             if await asyncio.to_thread(self._in_force.renew):
                 log.info("a certificate or the token key of the gate was renewed (epoch %d)", self._plane.epoch)
 
+    def _ending(self) -> list[dict[str, Any]]:
+        expiry, now = self._services.expiry, self._services.clock()
+        return [expiry.as_dict(one, now) for one in expiry.pressing()]
+
     async def _on_restart(self) -> Mapping[str, Any]:
         return {"pid": os.getpid(), "successor": await self.succession.hand_over()}
 
@@ -356,6 +360,7 @@ class Runner:
             **self.status(),
             **seen.values(),
             **self.figures.values(),
+            "ending": await asyncio.to_thread(self._ending),
             "partner_problems": await asyncio.to_thread(lambda: self._plane.problems),
             "tracing": None if self.config.tracing.endpoint is None else asdict(self.spans),
             "counters": self.counters(),

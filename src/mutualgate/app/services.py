@@ -343,6 +343,8 @@ class Services:
             self.outbox,
             self.config.notices,
             sites=lambda: self.site_ends(),
+            files=lambda: {site.name: str(site.certificate) for site in self.config.sites if site.certificate},
+            issued_life=self.config.authority.server_validity,
             renew_url=self._renew_url,
         )
 

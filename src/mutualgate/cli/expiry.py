@@ -29,7 +29,7 @@ def expiring(
     """
     from mutualgate.app import Folder, control, services
     from mutualgate.model.expiring import ExpiryKind
-    from mutualgate.notices.expiry import WORDS, as_dict
+    from mutualgate.notices.expiry import WORDS
 
     ahead = span(within, "--within") or timedelta(0)
     wanted = None if kind is None else choice(ExpiryKind, kind, "--kind")
@@ -41,14 +41,23 @@ def expiring(
         all_of_it.site_ends = lambda: {name: datetime.fromisoformat(end) for name, end in sites.items()}
         found = all_of_it.expiry.ending(ahead, wanted, limit)
         now = all_of_it.clock()
+        facts = [all_of_it.expiry.as_dict(one, now) for one in found]
     rows = [
-        (f"{one.ends:%Y-%m-%d %H:%M}", _left(one.ends - now), WORDS[one.kind], plain(one.name), plain(one.detail))
-        for one in found
+        (
+            f"{one.ends:%Y-%m-%d %H:%M}",
+            _left(one.ends - now),
+            WORDS[one.kind],
+            plain(one.name),
+            plain(one.detail),
+            what["command"],
+        )
+        for one, what in zip(found, facts, strict=True)
     ]
-    text = table(("ends (UTC)", "in", "what", "whose", ""), rows) if rows else f"Nothing ends within {within}."
+    titles = ("ends (UTC)", "in", "what", "whose", "", "what to type")
+    text = table(titles, rows) if rows else f"Nothing ends within {within}."
     if answer is None:
         text += "\nNo gate runs here: the certificates of its sites are not among these."
-    emit({"expiring": [as_dict(one, now) for one in found], "sites_included": answer is not None}, text, json)
+    emit({"expiring": facts, "sites_included": answer is not None}, text, json)
 
 
 def _left(left: timedelta) -> str:

@@ -1,5 +1,6 @@
 """`mutualgate status`: what runs, whether it is well, and what will need somebody soon."""
 
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,10 +8,7 @@ from typing import Any
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.cli.output import NO, emit, plain, table
 from mutualgate.counts import counted
-
-# Our own certificates are renewed with a third of their life left, lists at half of it: what comes this near is stuck.
-_SOON = timedelta(days=30)
-_SOON_FOR_LISTS = timedelta(hours=12)
+from mutualgate.model.expiring import ExpiryKind
 
 # Of those that met limits most often; --json has up to 64.
 _MOST = 3
@@ -65,7 +63,7 @@ def text(answer: Mapping[str, Any], now: datetime) -> str:
     ]
     expiring = _expiring(answer["expiring"])
     rows += [("expiring", expiring)] if expiring else []
-    ends = sorted((at, what) for what, at, _ in _endings(answer))
+    ends = sorted((at, what) for what, at in _endings(answer))
     rows += [("ends next", f"{plain(what)}: {at:%Y-%m-%d %H:%M} UTC") for at, what in ends[:1]]
     return "\n".join([*warnings, table(("", ""), rows).lstrip("\n")])
 
@@ -101,8 +99,6 @@ def _time(seconds: int) -> str:
 
 def _expiring(figures: list[Mapping[str, Any]]) -> str:
     """The short form: what ends within a month; the list says more."""
-    from mutualgate.model.expiring import ExpiryKind
-
     within = [(one["within"]["30"], ExpiryKind(one["kind"]).noun) for one in figures]
     found = [counted(number, noun) for number, noun in within if number]
     return f"{', '.join(found)} within 30 days: mutualgate expiring" if found else ""
@@ -116,18 +112,17 @@ def _warnings(answer: Mapping[str, Any], now: datetime) -> list[str]:
         found.append(f"the secrets of all connections are written to {plain(answer['key_log'])}")
     if answer["store_epoch"] != answer["epoch"]:
         found.append(f"the gate is at epoch {answer['epoch']}, the store at {answer['store_epoch']}: see its log")
-    for what, at, soon in sorted(_endings(answer), key=lambda ending: ending[1]):
-        if at <= now:
-            found.append(f"{plain(what)} ended on {at:%Y-%m-%d %H:%M} UTC")
-        elif at - now <= soon:
-            found.append(f"{plain(what)} ends on {at:%Y-%m-%d %H:%M} UTC, in {_span(at - now)}")
+    found += [_ending(one, now) for one in answer.get("ending", ())]  # an older gate says nothing of it
     for one in answer["partner_lists"]:
         if one["problem"]:
+            partner = plain(one["partner"])
             found.append(
-                f"revocation under CA {one['ca']} of the partner {plain(one['partner'])}: {plain(one['problem'])}"
+                f"revocation under CA {one['ca']} of the partner {partner}: {plain(one['problem'])}. "
+                f"Try again: mutualgate partner crl fetch {shlex.quote(partner)}"
             )
     for client, problem in answer["key_sets"]["problems"]:
-        found.append(f"the published keys of {plain(client)}: {plain(problem)}")
+        again = f"mutualgate client keys fetch {shlex.quote(plain(client))}"
+        found.append(f"the published keys of {plain(client)}: {plain(problem)}. Try again: {again}")
     if waiting := answer["key_sets"]["keys"].get("waiting"):
         keys = counted(waiting, "published key waits for its time", "published keys wait for their time")
         found.append(f"{keys}: mutualgate client keys list")
@@ -149,18 +144,25 @@ def _warnings(answer: Mapping[str, Any], now: datetime) -> list[str]:
     return found
 
 
-def _endings(answer: Mapping[str, Any]) -> list[tuple[str, datetime, timedelta]]:
-    """What ends, when, and how long before that somebody should hear of it."""
+def _ending(one: Mapping[str, Any], now: datetime) -> str:
+    from mutualgate.notices.expiry import WORDS
+
+    what = f"{WORDS[ExpiryKind(one['kind'])]} {plain(one['name'])}".removeprefix("the ")
+    at = datetime.fromisoformat(one["ends"])
+    when = f"ended on {at:%Y-%m-%d %H:%M} UTC"
+    if at > now:
+        when = f"ends on {at:%Y-%m-%d %H:%M} UTC, in {_span(at - now)}"
+    return f"the {what} {when}: {plain(one['command'])}"
+
+
+def _endings(answer: Mapping[str, Any]) -> list[tuple[str, datetime]]:
+    """What the gate stands on, and when it ends."""
     kinds = (
-        ("certificates", "the certificate of the site", _SOON),
-        ("authorities", "the authority", _SOON),
-        ("lists", "the revocation list of", _SOON_FOR_LISTS),
+        ("certificates", "the certificate of the site"),
+        ("authorities", "the authority"),
+        ("lists", "the revocation list of"),
     )
-    return [
-        (f"{what} {name}", datetime.fromisoformat(at), soon)
-        for key, what, soon in kinds
-        for name, at in answer[key].items()
-    ]
+    return [(f"{what} {name}", datetime.fromisoformat(at)) for key, what in kinds for name, at in answer[key].items()]
 
 
 def _counts(pairs: Any, more: str = "") -> str:

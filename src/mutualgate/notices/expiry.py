@@ -7,7 +7,7 @@ invitations that nobody opened.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mutualgate.clock import Clock
@@ -17,6 +17,7 @@ from mutualgate.model.authority import AuthorityKind
 from mutualgate.model.expiring import Expiring, ExpiryKind
 from mutualgate.model.foreign import CA_SCOPE
 from mutualgate.model.partner import Anchor, AnchorState
+from mutualgate.notices import successors
 from mutualgate.notices.outbox import Outbox
 from mutualgate.store import Store, Transaction
 
@@ -34,6 +35,8 @@ _SUMMARY_LIFE = timedelta(seconds=60)
 
 Sites = Callable[[], Mapping[str, datetime]]
 """The gate's own certificates: the name of the site, and when it ends."""
+Files = Callable[[], Mapping[str, str]]
+"""Those of these that operators bring: the name of the site, and the file."""
 
 WORDS = {
     ExpiryKind.CREDENTIAL: "certificate of",
@@ -60,7 +63,8 @@ class Summary:
 
 
 class Expiry:
-    """The service. `renew_url` is where clients can renew by themselves, if that is anywhere."""
+    """The service. `renew_url` is where clients can renew by themselves, if that is anywhere; `issued_life` is how long
+    the certificates that the gate makes for itself are valid."""
 
     def __init__(
         self,
@@ -69,6 +73,8 @@ class Expiry:
         notices: NoticesConfig,
         *,
         sites: Sites = dict,
+        files: Files = dict,
+        issued_life: timedelta = timedelta(days=397),
         renew_url: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._store = store
@@ -76,6 +82,8 @@ class Expiry:
         self._outbox = outbox
         self._notices = notices
         self._sites = sites
+        self._files = files
+        self._issued_life = issued_life
         self._renew_url = renew_url
         self._summary: tuple[datetime, list[Summary]] | None = None
 
@@ -92,6 +100,31 @@ class Expiry:
                     found += tx.expiring.find(one, window, min(limit, MOST_LISTED))
         wanted = (one for one in found if kind in (None, one.kind))
         return sorted(wanted, key=lambda one: (one.ends, one.item))[:limit]
+
+    def pressing(self) -> list[Expiring]:
+        """What a watcher hears of one by one, since the gate stands on it: certificates of its sites, CAs, lists of
+        ours. Those that end within a month, or whose successor should be there by now; and that have ended."""
+        now = self._clock()
+        with self._store.reading() as tx:
+            found = self._few(tx, (datetime.min.replace(tzinfo=UTC), now + 30 * _DAY), now)
+        return sorted((one for one in found if _presses(one, now)), key=lambda one: (one.ends, one.item))
+
+    def as_dict(self, one: Expiring, now: datetime) -> dict[str, Any]:
+        """For programs; with the command that an operator types for it."""
+        return {
+            "kind": str(one.kind),
+            "id": one.key,
+            "name": one.name,
+            "client": one.client,
+            "ends": one.ends.isoformat(),
+            "days": (one.ends - now) // _DAY,
+            "detail": one.detail,
+            "command": self.command(one),
+        }
+
+    def command(self, one: Expiring) -> str:
+        """What an operator types for it."""
+        return successors.command(one, portal=self._renew_url() is not None)
 
     def summary(self) -> list[Summary]:
         """Figures of each kind, at most a minute old: who watches asks often."""
@@ -172,14 +205,15 @@ class Expiry:
         what = f"{_words(first)} ends" if len(news) == 1 else f"{len(news)} things end, the first"
         subject = f"mutualgate: {what} ({_left(first, now)})"
         lines = [
-            f"{one.ends:%Y-%m-%d %H:%M} UTC ({_left(one, now)}): {_words(one)}" for one, _ in news[:_LISTED_IN_A_LETTER]
+            f"{one.ends:%Y-%m-%d %H:%M} UTC ({_left(one, now)}): {_words(one)}\n    {self.command(one)}"
+            for one, _ in news[:_LISTED_IN_A_LETTER]
         ]
         if len(news) > len(lines):
             lines.append(f"and {len(news) - len(lines)} more: mutualgate expiring --within 90d")
         text = "These end, and nothing that would take their place is there yet:\n\n" + "\n".join(lines) + "\n"
         facts: dict[str, Any] = {
             "count": len(news),
-            "items": [{**as_dict(one, now), "threshold_days": days} for one, days in news[:_LISTED_IN_A_LETTER]],
+            "items": [{**self.as_dict(one, now), "threshold_days": days} for one, days in news[:_LISTED_IN_A_LETTER]],
         }
         self._outbox.tell(tx, "expiry", _line(subject), text, facts)
 
@@ -195,8 +229,10 @@ class Expiry:
         return [one for one in everything if window[0] <= one.ends < window[1]]
 
     def _site_certificates(self, now: datetime) -> Iterable[Expiring]:
+        files = self._files()
         for name, ends in self._sites().items():
-            yield Expiring(ExpiryKind.SITE, name, name, ends, now - THRESHOLDS[0] * 2 * _DAY)
+            begins = now - THRESHOLDS[0] * 2 * _DAY if name in files else ends - self._issued_life
+            yield Expiring(ExpiryKind.SITE, name, name, ends, begins, detail=files.get(name, ""))
 
 
 def threshold(one: Expiring, now: datetime) -> int | None:
@@ -213,17 +249,13 @@ def threshold(one: Expiring, now: datetime) -> int | None:
     return min(reached, default=None)
 
 
-def as_dict(one: Expiring, now: datetime) -> dict[str, Any]:
-    """For programs."""
-    return {
-        "kind": str(one.kind),
-        "id": one.key,
-        "name": one.name,
-        "client": one.client,
-        "ends": one.ends.isoformat(),
-        "days": (one.ends - now) // _DAY,
-        "detail": one.detail,
-    }
+def _presses(one: Expiring, now: datetime) -> bool:
+    if one.kind is ExpiryKind.PARTNER_LIST:
+        return False  # whoever asks about them says so
+    if one.kind is ExpiryKind.SITE and not one.detail:
+        return _near(one.begins, one.ends, now)  # made anew with a third of its life left
+    own = one.kind in (ExpiryKind.SITE, ExpiryKind.LIST) or one.detail in (AuthorityKind.ROOT, AuthorityKind.ISSUING)
+    return own or one.ends >= now - ENDED
 
 
 def _words(one: Expiring) -> str:
@@ -253,7 +285,9 @@ def _authorities(tx: Transaction, until: datetime) -> Iterable[Expiring]:
             other.kind is one.kind and other.created > one.created and other.not_after > one.not_after for other in own
         )
         if not newer:
-            yield Expiring(ExpiryKind.AUTHORITY, str(one.id), str(one.name), one.not_after, one.created)
+            yield Expiring(
+                ExpiryKind.AUTHORITY, str(one.id), str(one.name), one.not_after, one.created, detail=str(one.kind)
+            )
 
 
 def _own_lists(tx: Transaction, now: datetime) -> Iterable[Expiring]:
