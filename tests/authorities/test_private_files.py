@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from mutualgate.authorities.private_files import create_private_file, ensure_private_folder
+from mutualgate.authorities.private_files import (
+    create_private_file,
+    ensure_private_folder,
+    forget_drafts,
+    replace_file,
+    write_whole,
+)
 from mutualgate.errors import BadInput, Conflict
 
 
@@ -33,6 +39,45 @@ def test_a_crash_while_writing_leaves_no_file_of_that_name(tmp_path: Path) -> No
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     assert not (tmp_path / "key").exists()
     create_private_file(tmp_path / "key", b"secret")
+
+
+def killed_while_writing(path: Path, *, hours_ago: float) -> None:
+    """Leaves a draft of `path`."""
+    before = set(path.parent.iterdir())
+    if (child := os.fork()) == 0:
+        setattr(os, "fsync", lambda _descriptor: os._exit(9))  # noqa: B010
+        replace_file(path, b"secret", 0o600)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    (draft,) = set(path.parent.iterdir()) - before
+    then = draft.stat().st_mtime - hours_ago * 3600
+    os.utime(draft, (then, then))
+
+
+def test_the_next_writer_takes_away_what_a_killed_one_left(tmp_path: Path) -> None:
+    for _ in range(2):
+        killed_while_writing(tmp_path / "key", hours_ago=1)
+    replace_file(tmp_path / "key", b"new", 0o600)
+    assert [one.name for one in tmp_path.iterdir()] == ["key"]
+
+
+def test_what_another_is_writing_or_another_file_is_left(tmp_path: Path) -> None:
+    killed_while_writing(tmp_path / "other", hours_ago=1)
+    killed_while_writing(tmp_path / "key", hours_ago=0)  # as young as one that is not locked yet
+    mine = tmp_path / ".key.of-mine"
+    mine.write_bytes(b"")
+    left = set(tmp_path.iterdir())
+
+    def placed(draft: Path, path: Path) -> None:
+        os.utime(draft, (0, 0))  # it takes a long time
+        replace_file(tmp_path / "key", b"of another", 0o600)
+        draft.replace(path)
+
+    write_whole(tmp_path / "key", b"mine", 0o600, placed)
+    assert (tmp_path / "key").read_bytes() == b"mine"
+    assert set(tmp_path.iterdir()) == {*left, tmp_path / "key"}
+    now = mine.stat().st_mtime
+    forget_drafts(tmp_path, now)
+    assert {one.name.split(".")[1] for one in tmp_path.iterdir() if one.name.startswith(".")} == {"key"}
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

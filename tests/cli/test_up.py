@@ -251,6 +251,24 @@ def test_after_kill_9_it_starts_again(installed: Installation) -> None:
     assert not installed.folder.control.exists()
 
 
+def test_what_a_killed_process_has_half_written_is_taken_away(installed: Installation) -> None:
+    drafts = [
+        folder / f".{name}.0123456789abcdef"
+        for folder, name in (
+            (installed.folder.path, "root.pem"),
+            (installed.folder.keys, "passphrase"),
+            (installed.folder.clients, "first-client.p12"),
+        )
+    ]
+    for draft in drafts:
+        draft.write_bytes(b"half")
+        os.utime(draft, (0, 0))
+    with up(installed.folder.path.parent, "--dir", str(installed.folder.path), "--json") as gate:
+        gate.until(gate.out, "\n")
+        assert not any(draft.exists() for draft in drafts)
+        assert installed.p12.exists()
+
+
 def test_a_very_long_path_works(installed: Installation, tmp_path: Path) -> None:
     folder = tmp_path / ("x" * 100) / ("y" * 100)
     folder.parent.mkdir()

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mutualgate.clock import system_clock
 from mutualgate.errors import BadInput
 
 _SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path on Linux, without the terminating NUL
@@ -74,6 +75,13 @@ class Folder:
         for left in self.run.iterdir():
             if left.name.isdigit():
                 shutil.rmtree(left, ignore_errors=True)
+
+    def forget_drafts(self) -> None:
+        """Takes away what was half written when a process was killed."""
+        from mutualgate.authorities.private_files import forget_drafts
+
+        for folder in (self.path, self.keys, self.clients):
+            forget_drafts(folder, system_clock().timestamp())
 
     def exists(self) -> bool:
         """Whether an installation was set up here. Raises `BadInput` where nobody can tell."""

@@ -1,12 +1,19 @@
 """Files written so that a crash leaves the whole file or none, and those that only their owner may read."""
 
+import fcntl
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from mutualgate.errors import BadInput, Conflict
+
+_DRAFT = re.compile(r"\.(?P<of>.+)\.[0-9a-f]{16}", re.DOTALL)
+_OLD_SECONDS = 600
+"""Nobody takes as long between making a draft and locking it."""
 
 
 def ensure_private_folder(folder: Path) -> None:
@@ -61,21 +68,50 @@ def write_whole(
 
     `place` puts what was written beside it there: in place of an older file, unless something else is given. Unless it
     is to be `durable` by itself, the caller waits for the disk, once for many.
+
+    A writer that was killed may have left a draft beside it: the next one takes it away.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     # O_EXCL and a fresh name: nobody can have put a link there for us to write through.
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # it ends with this process, however that ends
             file.write(data)
+            file.flush()
             if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        place(draft, path)
+                os.fsync(descriptor)
+                forget_drafts(path.parent, os.fstat(descriptor).st_mtime, path.name)
+            place(draft, path)
     finally:
         draft.unlink(missing_ok=True)
     if durable:
         sync_folder(path.parent)
+
+
+def forget_drafts(folder: Path, now: float, name: str | None = None) -> None:
+    """Takes away drafts in `folder`, of the file `name` or of all, whose writers were killed. `now`: Unix seconds."""
+    try:
+        found = [one for one in os.scandir(folder) if one.name.startswith(".")]
+    except OSError:
+        return
+    for one in found:
+        draft = _DRAFT.fullmatch(one.name)
+        if draft is not None and name in (None, draft["of"]):
+            with suppress(OSError):
+                _forget(one.path, now)
+
+
+def _forget(draft: str, now: float) -> None:
+    descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or abs(now - status.st_mtime) < _OLD_SECONDS:
+            return
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: somebody is writing it
+        os.unlink(draft)
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:
