@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pki
 import pytest
 from commands import Run
 from installation import CONFIG, Installation
@@ -11,7 +12,13 @@ def test_a_file_that_is_right(cli: Run) -> None:
     said = cli("check")
     assert (said.code, said.err) == (0, "")
     assert said.out.endswith("mutualgate.toml is right: 1 site, 1 route.\n")
-    assert cli("check", "--json").json == {"valid": True, "problems": [], "sites": ["main"], "routes": 1}
+    assert cli("check", "--json").json == {
+        "valid": True,
+        "problems": [],
+        "warnings": [],
+        "sites": ["main"],
+        "routes": 1,
+    }
 
 
 def test_every_problem_with_its_place(cli: Run, tmp_path: Path) -> None:
@@ -32,6 +39,28 @@ def test_a_client_that_nobody_knows_is_a_problem(cli: Run, installed: Installati
     (problem,) = cli("check", "--json").json["problems"]
     assert "nobody" in problem["problem"]
     assert problem["line"] == 10
+
+
+@pytest.mark.parametrize("days", [-2, 9.5])
+def test_a_certificate_that_ended_is_a_problem_and_one_that_ends_soon_a_warning(
+    cli: Run, installed: Installation, days: float
+) -> None:
+    made = pki.leaf(None, "site", sans=["localhost", "127.0.0.1"], eku=None, now=pki.real_now(), days=days)
+    (installed.folder.path / "site.pem").write_bytes(made.pem)
+    (installed.folder.path / "site.key").write_bytes(made.key_pem)
+    installed.config.write_text(f'{CONFIG}certificate = "site.pem"\nkey = "site.key"\n')
+    said = cli("check")
+    line = f"{installed.config}:11:15: sites[0].certificate: "
+    if days < 0:
+        assert said.code == 1
+        assert said.out.startswith(line)
+        assert "site.pem: ended on " in said.out
+    else:
+        assert said.code == 0
+        right, warning = said.out.splitlines()
+        assert right.endswith("is right: 1 site, 1 route.")
+        assert warning.startswith(f"warning: {line}")
+        assert cli("check", "--json").json["warnings"][0]["line"] == 11
 
 
 @pytest.mark.parametrize("name", ["nowhere.toml", "x" * 300])
