@@ -36,6 +36,27 @@ def test_the_file_is_for_its_owner_only(store: Store) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file.name
 
 
+@pytest.mark.parametrize("mode", [0o666, 0o640, 0o602])
+def test_a_file_that_is_for_others_is_not_opened(store: Store, mode: int) -> None:
+    store.close()
+    store.path.chmod(mode)
+    with pytest.raises(BadInput, match=f"store.sqlite3: others may .*Run: chmod 0600 {store.path}"):
+        Store.open(store.path, system_clock)
+    store.path.chmod(0o600)
+    Store.open(store.path, system_clock).close()
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o703, 0o1777])
+def test_one_in_a_folder_that_others_may_write_is_not_opened(store: Store, mode: int) -> None:
+    store.close()
+    folder = store.path.parent
+    folder.chmod(mode)
+    with pytest.raises(BadInput, match=f"others may write it .*Run: chmod go-w {folder}"):
+        Store.open(store.path, system_clock)
+    folder.chmod(0o755)
+    Store.open(store.path, system_clock).close()
+
+
 def test_an_exception_undoes_the_transaction(store: Store) -> None:
     def half_done() -> None:
         with store.transaction() as tx:

@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from mutualgate.authorities.private_files import create_private_file, ensure_private_folder, refuse_others
+from mutualgate.authorities.private_files import create_private_file, ensure_private_folder
 from mutualgate.errors import BadInput, Conflict, Corrupt
+from mutualgate.modes import EVERYTHING, refuse_others
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 """A key that we make or sign with."""
@@ -175,15 +176,15 @@ def _from_own_file(path: Path, make: bool) -> Passphrase:
         else:
             made = _from_file(path)
             return Passphrase(made.secret, made.source, created=True)
-    refuse_others(path.parent.stat(), str(path.parent), "0700")
+    refuse_others(path.parent.stat(), str(path.parent))
     return _from_file(path)
 
 
-def _from_file(path: Path, others: int = 0o077, source: str | None = None) -> Passphrase:
+def _from_file(path: Path, others: int = EVERYTHING, source: str | None = None) -> Passphrase:
     try:
         with path.open("rb") as file:
             # The very file that was opened is judged, not what the name stands for a moment later.
-            refuse_others(os.fstat(file.fileno()), str(path), "0600", others)
+            refuse_others(os.fstat(file.fileno()), str(path), others)
             secret = file.read(MAX_PASSPHRASE_BYTES + 2)
     except OSError as error:
         raise _unreadable(path, error) from error

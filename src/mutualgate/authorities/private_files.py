@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mutualgate.errors import BadInput, Conflict
+from mutualgate.modes import refuse_others
 
 _DRAFT = re.compile(r"\.(?P<of>.+)\.[0-9a-f]{16}", re.DOTALL)
 _OLD_SECONDS = 600
@@ -28,7 +29,7 @@ def ensure_private_folder(folder: Path) -> None:
         ) from error
     if not folder.is_dir():
         raise BadInput("is no folder", where=str(folder), expected="a folder")
-    refuse_others(folder.stat(), str(folder), "0700")
+    refuse_others(folder.stat(), str(folder))
 
 
 def create_private_file(path: Path, data: bytes) -> None:
@@ -121,16 +122,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def refuse_others(status: os.stat_result, where: str, expected: str, others: int = 0o077) -> None:
-    """BadInput when the mode lets somebody else in: any of the bits in `others`."""
-    mode = stat.S_IMODE(status.st_mode)
-    if mode & others:
-        raise BadInput(
-            f"others may read it (mode {mode:04o})",
-            where=where,
-            expected=f"mode {expected}",
-            fix=f"Run: chmod {expected} {where}",
-            code="others_may_read",
-        )

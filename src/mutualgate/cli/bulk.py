@@ -285,11 +285,12 @@ class _Links:
 
     def read(self) -> Mapping[str, "Noted"]:
         """What earlier runs wrote down, by the key of the name; a line that was cut off is taken away."""
-        from mutualgate.authorities.private_files import create_private_file, refuse_others
+        from mutualgate.authorities.private_files import create_private_file
+        from mutualgate.modes import refuse_others
 
         try:
             with self._path.open("rb") as file:
-                refuse_others(os.fstat(file.fileno()), str(self._path), "0600")
+                refuse_others(os.fstat(file.fileno()), str(self._path))
                 data = file.read()
         except FileNotFoundError:
             create_private_file(self._path, (",".join(HEADER) + "\n").encode())

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from mutualgate.errors import BadInput
+from mutualgate.modes import refuse_others
 
 MIN_SIGNING_CHARACTERS = 16
 """Of a secret that letters are signed with; a password is as short as its server takes it."""
@@ -50,14 +51,7 @@ def _read(path: Path, most: int, expected: str) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise BadInput("is not a file", where=where, expected=expected)
-        if stat.S_IMODE(status.st_mode) & 0o077:
-            raise BadInput(
-                f"others may read it (mode {stat.S_IMODE(status.st_mode):04o})",
-                where=where,
-                expected="mode 0600",
-                fix=f"Run: chmod 0600 {where}",
-                code="others_may_read",
-            )
+        refuse_others(status, where)
         return os.read(descriptor, most + 3)
     finally:
         os.close(descriptor)

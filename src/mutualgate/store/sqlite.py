@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from mutualgate.errors import BadInput, Corrupt, MutualgateError, NotFound, Unavailable
+from mutualgate.modes import WRITING, refuse_others
 
 READ_ONLY = "mutualgate_read_only"
 """The execution option of a connection that only reads."""
@@ -30,7 +31,8 @@ _HEADER = b"SQLite format 3\x00"
 def engine(path: Path, *, create: bool) -> Engine:
     """An engine for the store in the file at `path`; makes an empty one, readable by its owner only, if wanted.
 
-    Raises `NotFound`, `BadInput` for what is no store of ours, `Unavailable` where the file cannot be used.
+    Raises `NotFound`, `BadInput` for what is no store of ours or is open to others, `Unavailable` where the file cannot
+    be used.
     """
     _look_at(path, create)
     made = create_engine(
@@ -55,6 +57,7 @@ def _look_at(path: Path, create: bool) -> None:
             except FileExistsError:
                 pass
         with path.open("rb") as file:
+            status, above = os.fstat(file.fileno()), path.parent.stat()
             head = file.read(100)
     except FileNotFoundError as error:
         raise NotFound(
@@ -62,6 +65,13 @@ def _look_at(path: Path, create: bool) -> None:
         ) from error
     except OSError as error:
         raise Unavailable(f"the store cannot be opened: {error.strerror}", where=str(path)) from error
+    _refuse_foreign(head, path)
+    # Who may write it makes clients, and who reads it knows them all.
+    refuse_others(status, str(path))
+    refuse_others(above, str(path.parent), WRITING)
+
+
+def _refuse_foreign(head: bytes, path: Path) -> None:
     if not head:
         return
     if len(head) < 100 or head[:16] != _HEADER:
