@@ -1,6 +1,9 @@
 """What the services of a folder are made of."""
 
 import getpass
+import shutil
+import sqlite3
+from contextlib import closing, nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,8 +14,9 @@ from installation import CONFIG, Installation
 
 from mutualgate import snapshot
 from mutualgate.app import Folder, Services, services
+from mutualgate.app.claim import claimed, is_claimed
 from mutualgate.authorities.adopt import Estate
-from mutualgate.errors import BadInput
+from mutualgate.errors import BadInput, Conflict
 from mutualgate.gate import Judge
 
 
@@ -165,3 +169,45 @@ def test_a_root_that_does_not_say_that_it_is_one_counts_once_it_is_adopted(
     # Below it nobody said so: what it signed is a CA's only by its own word.
     below = pki.ca("below", root, basic_constraints=False)
     assert judge.decide(pki.leaf(below).chain_der, int(pki.NOW.timestamp())).reason == "path_invalid"
+
+
+def version(folder: Folder, new: str | None = None) -> str:
+    """Of the store; `new` makes it that of an older program."""
+    with closing(sqlite3.connect(folder.store)) as store, store:
+        if new is not None:
+            store.execute("UPDATE alembic_version SET version_num = ?", (new,))
+        return str(store.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+
+
+def test_a_store_under_a_gate_of_an_older_program_stays_as_it_is(installed: Installation) -> None:
+    version(installed.folder, "0006")
+    with claimed(installed.folder):
+        with pytest.raises(Conflict) as refused, services(installed.folder) as made:
+            made.clients.add("anna")
+        assert refused.value.fix == f"First: mutualgate restart --dir {installed.folder.path}"
+    assert version(installed.folder) == "0006"
+
+
+@pytest.mark.parametrize("gate", [False, True])
+def test_where_none_runs_the_store_is_brought_up_and_that_is_said(
+    installed: Installation, gate: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor is this process kept out by itself, where it is the gate."""
+    version(installed.folder, "0006")
+    if not gate:
+        shutil.rmtree(installed.folder.run)  # of a backup that was put back
+    with claimed(installed.folder) if gate else nullcontext(), services(installed.folder) as made:
+        made.has_claim = gate
+        made.clients.add("anna")
+    assert version(installed.folder) == "0007"
+    assert [one.getMessage() for one in caplog.records] == [
+        f"{installed.folder.store} is brought from version 0006 to 0007; an older program does not open it any more"
+    ]
+
+
+def test_no_gate_begins_while_a_command_brings_the_store_up(installed: Installation) -> None:
+    version(installed.folder, "0006")
+    made = installed.services()
+    with made._migrating("0006", "0007"):
+        assert is_claimed(installed.folder)
+    assert not is_claimed(installed.folder)

@@ -1,15 +1,19 @@
 """Builds every service once, of one folder. Whoever needs a service asks here; nobody else puts them together."""
 
+import logging
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mutualgate.app.folder import Folder
 from mutualgate.clock import Clock, system_clock
-from mutualgate.errors import MutualgateError
+from mutualgate.errors import Conflict, MutualgateError, Unavailable
+
+log = logging.getLogger("mutualgate")
 
 Overrides = Callable[["Config"], "Config"]
 """What flags change in a configuration, each time that it is read."""
@@ -62,6 +66,8 @@ class Services:
         self.clock = clock
         self.listening: list[str] = []
         """Where the gate of this process listens, once it does; TLS first."""
+        self.has_claim = False
+        """Whether this process has claimed the folder, to run the gate."""
         self.site_ends: Callable[[], Mapping[str, datetime]] = dict
         """When the certificates of the gate itself end, by site; whoever runs it knows."""
         self._overrides = overrides
@@ -123,7 +129,34 @@ class Services:
     def store(self) -> "Store":
         from mutualgate.store import Store
 
-        return Store.open(self.folder.store, self.clock)
+        return Store.open(self.folder.store, self.clock, migrating=self._migrating)
+
+    @contextmanager
+    def _migrating(self, old: str, new: str) -> Iterator[None]:
+        """Brings the store to another form only where no gate of an older program is at work on it: this process is the
+        gate, or there is none, nor will there be until it is done. Raises `Conflict`."""
+        from mutualgate.app.claim import claimed
+
+        with ExitStack() as stack:
+            if not self.has_claim:
+                self.folder.create()
+                try:
+                    stack.enter_context(claimed(self.folder))
+                except Unavailable as error:
+                    raise Conflict(
+                        f"the store has version {old} and a gate of the older program runs on it; this program needs "
+                        f"version {new}, which that one does not know",
+                        where=str(self.folder.store),
+                        fix=f"First: mutualgate restart --dir {shlex.quote(str(self.folder.path))}",
+                        code="older_gate_runs",
+                    ) from error
+            log.warning(
+                "%s is brought from version %s to %s; an older program does not open it any more",
+                self.folder.store,
+                old,
+                new,
+            )
+            yield
 
     @cached_property
     def keys(self) -> "KeyRing":

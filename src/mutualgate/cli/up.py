@@ -94,6 +94,7 @@ def up(
         given = predecessor.given if predecessor else from_systemd(os.environ)
         held = predecessor.claim if predecessor else None
         with claimed(folder, held) as claim:
+            services.has_claim = True
             if predecessor is None:
                 folder.forget_sockets()
                 folder.forget_drafts()

@@ -4,6 +4,8 @@ A new store is made of the tables as they are today: the first start should not 
 A test holds that this and all migrations in a row give the same.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, insert
@@ -16,15 +18,21 @@ from mutualgate.store.schema import VERSIONS, feed, metadata
 _VERSION = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
 
-def bring_up_to_date(engine: Engine, path: Path) -> None:
+Migrating = Callable[[str, str], AbstractContextManager[None]]
+"""Entered before a store is migrated, with the version that it has and the one that it will have, and left after it.
+What it raises leaves the store as it is."""
+
+
+def bring_up_to_date(engine: Engine, path: Path, migrating: Migrating) -> None:
     """Creates or migrates the tables, in one transaction; a process that comes second finds it done.
 
     Raises `BadInput` for a store of a newer program and for a database that is no store.
     """
     with engine.connect().execution_options(**{sqlite.READ_ONLY: True}) as connection, connection.begin():
-        if _version(connection, path) == VERSIONS[-1]:
-            return
-    with engine.begin() as connection:
+        found = _version(connection, path)
+    if found == VERSIONS[-1]:
+        return
+    with nullcontext() if found is None else migrating(found, VERSIONS[-1]), engine.begin() as connection:
         version = _version(connection, path)
         if version is None:
             sqlite.mark(connection)

@@ -1,7 +1,7 @@
 """The store: transactions and what can be done in them. Knows no rule of the services above."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mutualgate.clock import Clock
 from mutualgate.store import sqlite
-from mutualgate.store.migrate import bring_up_to_date
+from mutualgate.store.migrate import Migrating, bring_up_to_date
 
 if TYPE_CHECKING:
     from mutualgate.store.anchors import Anchors
@@ -180,14 +180,17 @@ class Store:
         self.clock = clock
 
     @classmethod
-    def open(cls, path: Path, clock: Clock, *, create: bool = True) -> "Store":
-        """Opens the store in the file at `path` and brings it to the newest version; creates it unless told not to.
+    def open(
+        cls, path: Path, clock: Clock, *, create: bool = True, migrating: Migrating = lambda old, new: nullcontext()
+    ) -> "Store":
+        """Opens the store in the file at `path` and brings it to the newest version, if `migrating` lets it; creates it
+        unless told not to.
 
         Raises `NotFound`, `BadInput` for a file that is none of ours or of a newer program, `Corrupt`, `Unavailable`.
         """
         engine = sqlite.engine(path, create=create)
         try:
-            bring_up_to_date(engine, path)
+            bring_up_to_date(engine, path, migrating)
         except DBAPIError as error:
             engine.dispose()
             raise sqlite.meaning(error, path) from error
