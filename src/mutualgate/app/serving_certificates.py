@@ -6,14 +6,15 @@ The gate opens with whatever it has, for the other sites' sake; `mutualgate chec
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from ipaddress import ip_address
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from mutualgate.app.server_certificates import own_certificate
 from mutualgate.config import Check, Config, Finding, SiteConfig
 from mutualgate.counts import counted
 from mutualgate.errors import BadInput
-from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, read_certificates
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 _SOON = timedelta(days=30)
 
@@ -64,19 +65,25 @@ def certificates_serve(now: datetime) -> Check:
     return check
 
 
-def _own(config: Config) -> Iterator[tuple[int, SiteConfig, x509.Certificate]]:
+def _own(config: Config) -> Iterator[tuple[int, SiteConfig, "x509.Certificate"]]:
     """Those that can be used; of others, somebody else says why."""
     for number, site in enumerate(config.sites):
         try:
             own = own_certificate(site)
             if own is not None:
+                from mutualgate.reading.files import read_certificates
+
                 yield number, site, read_certificates(own[0], str(site.certificate))[0]
         except BadInput:
             continue
 
 
-def _names(certificate: x509.Certificate) -> list[str]:
+def _names(certificate: "x509.Certificate") -> list[str]:
     """RFC 9525 6.1: what browsers and programs compare. A common name is none of it."""
+    from cryptography import x509
+
+    from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
+
     try:
         with odd_serials_allowed():
             names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
