@@ -292,6 +292,25 @@ def test_a_new_process_that_cannot_start_says_why_and_the_old_one_goes_on(gate: 
     assert gone(pid)
 
 
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_restart_while_the_configuration_is_away_changes_nothing(gate: Gate, empty: bool) -> None:
+    """The new process makes none, by which the old one would go at once, too."""
+    anna, config = gate.client("anna"), gate.folder / "mutualgate.toml"
+    good = config.read_text()
+    if empty:
+        config.write_text("")
+    else:
+        config.unlink()
+    answer = gate.command("restart", check=False)
+    assert answer.code != 0
+    assert ("the file is empty" if empty else "the file is gone") in answer.out
+    assert config.exists() is empty
+    assert gate.get("/hello", anna).status == 200
+    config.write_text(good)
+    gate.command("restart")
+    assert gate.get("/hello", anna).status == 200
+
+
 def test_listeners_and_workers_change_with_a_restart(gate: Gate) -> None:
     anna = gate.client("anna")
     text = (gate.folder / "mutualgate.toml").read_text()

@@ -31,17 +31,24 @@ class InForce:
     """The state of one data plane, which it makes."""
 
     def __init__(
-        self, services: Services, sockets: Path, given: Sequence[Given], republish: Callable[[], None]
+        self,
+        services: Services,
+        sockets: Path,
+        given: Sequence[Given],
+        republish: Callable[[], None],
+        *,
+        succeeds: bool = False,
     ) -> None:
         """Reads everything. The gate's own services listen in the folder `sockets`; `given` are sockets that listen
-        already; `republish` is called when lists and keys are to be published anew. Raises `BadInput`."""
+        already; `republish` is called when lists and keys are to be published anew. Where it `succeeds` another
+        process, there is a mutualgate.toml. Raises `BadInput`."""
         self._services = services
         self._sockets = sockets
         self._republish = republish
         self._watched = Watched()
         self._shown: list[Path] = []
         """The files of the certificates in force: watched, whatever becomes of mutualgate.toml."""
-        self.config = self._read_config()
+        self.config = self._read_config(there=succeeds)
         self.placed = place(given, self.config)
         self._certificates = site_certificates(services, self.config)
         self._shown = files_of(self.config)

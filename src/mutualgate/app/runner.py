@@ -79,7 +79,8 @@ class Runner:
         self._publishing_due = asyncio.Event()
         self._problem: str | None = None
         self.listening: list[str] = []
-        self._in_force = InForce(services, sockets, given, self._publishing_due.set)
+        succeeds = predecessor is not None
+        self._in_force = InForce(services, sockets, given, self._publishing_due.set, succeeds=succeeds)
         self._placed = self._in_force.placed
         self._plane = self._in_force.plane
         self._pump = Pump(self._plane, services.refusals, services.sightings)

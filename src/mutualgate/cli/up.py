@@ -98,8 +98,8 @@ def up(
             if predecessor is None:
                 folder.forget_sockets()
                 folder.forget_drafts()
-            # First runs only: later ones find the file, and flags change what it says for one run.
-            write_config(folder, hosts=machine_hosts(host or ()), upstream=upstream, listen=listen or None)
+                # First runs only: later ones find the file, and flags change what it says for one run.
+                write_config(folder, hosts=machine_hosts(host or ()), upstream=upstream, listen=listen or None)
             set_up(services)
 
             with folder.sockets() as sockets:
