@@ -14,7 +14,7 @@ from rows import see
 
 from mutualgate.app import Services
 from mutualgate.model.certificate import spki_fingerprint
-from mutualgate.model.partner import Anchor, MemberState, PartnerAdmits, RevocationMode
+from mutualgate.model.partner import Anchor, MemberState, PartnerAdmits, PartnerProfile, RevocationMode
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.partners.between import first_sight
 from mutualgate.partners.telling import silent
@@ -223,6 +223,18 @@ def test_a_partner_lists_nobody_whom_it_may_not_vouch_for(
     answer = post(portal, companies.chief(), "/acme/clients/add", name=name)
     assert (answer.status, "is not among the names of acme" in answer.words) == (409, True)
     assert services.clients.list().total == before
+
+
+def test_a_payment_service_provider_lists_whom_its_rules_name(portal: "ASGIApp", services: Services) -> None:
+    """And nobody else: the judge knows identifiers of organisations, too."""
+    one, other = "organization:PSDBE-NBB-0123456789", "organization:PSDFR-ACPR-15930"
+    services.partners.add("bank", names=[one], profile=PartnerProfile.PSD2)
+    chief = services.clients.add("chief", roles=["partner-admin"])
+    services.partners.permit("bank", ["organization:PSDBE-NBB-1"])
+    services.partners.members.add("bank", "organization:PSDBE-NBB-1", client="chief")
+    who = admitted("chief", [b"x"], client_id=chief.id, roles=("partner-admin",), partner="bank")
+    assert post(portal, who, "/bank/clients/add", name=other).status == 409
+    assert post(portal, who, "/bank/clients/add", name=one).status == 303
 
 
 def test_a_partner_lifts_no_suspension(portal: "ASGIApp", companies: Companies, services: Services) -> None:

@@ -59,6 +59,7 @@ fn rule_kind(text: &str) -> Option<RuleKind> {
         "uri" => RuleKind::Uri,
         "ip" => RuleKind::Ip,
         "dn" => RuleKind::Dn,
+        "organization" => RuleKind::Organization,
         _ => return None,
     })
 }
