@@ -278,6 +278,23 @@ def test_one_that_waits_is_let_in(portal: "ASGIApp", companies: Companies, servi
     assert services.clients.get("new.acme.example").state == "active"
 
 
+def test_one_that_waits_is_let_in_only_while_the_partner_may_vouch_for_it(
+    portal: "ASGIApp", companies: Companies, services: Services
+) -> None:
+    from mutualgate.partners.members import first_sight
+
+    name, chief = "dns:new.acme.example", companies.chief()
+    services.partners.set_admits(ACME, PartnerAdmits.APPROVAL)
+    leaf = pki.leaf(companies.cas[ACME], "x", sans=["new.acme.example"])
+    with services.store.transaction() as tx:
+        first_sight(tx, services.partners.get(ACME).id, leaf.certificate, at=services.clock())
+    services.partners.forbid(ACME, ["dns:*.acme.example"])
+    answer = post(portal, chief, "/acme/clients/approve", name=name)
+    assert (answer.status, "is not among the names of acme" in answer.words) == (409, True)
+    services.partners.permit(ACME, ["dns:*.acme.example"])
+    assert post(portal, chief, "/acme/clients/approve", name=name).status == 303
+
+
 def test_a_ca_that_is_claimed_anew_keeps_what_the_operator_asked_for(
     portal: "ASGIApp", companies: Companies, services: Services
 ) -> None:

@@ -154,7 +154,7 @@ async def change_member(asked: Asked, office: Office) -> Response:
         steps["resume"] = service.resume
     if step not in steps:
         raise NotFound("there is no such page")
-    if step == "add" and not office.operator:
+    if step in ("add", "approve") and not office.operator:
         await asked.call(_check_name, asked.desk.services, office.partner, name)
     await asked.call(steps[step], office.partner, name)
     return answers.see_other(asked, *office.base, *(("clients",) if form.text("list", 8) else ()))
