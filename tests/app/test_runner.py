@@ -431,6 +431,17 @@ def test_a_wrong_file_is_told_once_and_what_was_in_force_stays(
     assert len([record for record in caplog.records if "stays as it was" in record.message]) == 1
 
 
+def test_everything_goes_by_the_configuration_in_force_from_the_start(installed: Installation) -> None:
+    """Whenever it is first asked for, and whatever has become of the file by then."""
+    with claimed(installed.folder), installed.folder.sockets() as sockets:
+        for text in (CONFIG, "nonsense"):  # at the second start all certificates are there, and nothing is to be made
+            services = installed.services()
+            runner = Runner(services, sockets)
+            installed.config.write_text(text)
+            assert services.config == runner.config
+            services.close()
+
+
 async def _problem(runner: Runner, there: bool) -> bool:
     return (runner.status()["configuration_problem"] is not None) == there
 

@@ -49,6 +49,7 @@ class InForce:
         self._shown: list[Path] = []
         """The files of the certificates in force: watched, whatever becomes of mutualgate.toml."""
         self.config = self._read_config(there=succeeds)
+        services.take(self.config)
         self.placed = place(given, self.config)
         self._certificates = site_certificates(services, self.config)
         self._shown = files_of(self.config)
