@@ -43,14 +43,14 @@ def acme(services: Services) -> pki.Issued:
     services.partners.anchors.approve("acme", anchor.id, without_proof=True)
     for name in ("a.acme.example", "b.acme.example", "c.test.acme.example"):
         services.partners.members.add("acme", f"dns:{name}")
-        shown(services, ca, name)
+        shown(services, ca, name, client=services.clients.get(name).id)
     shown(services, ca, "d.other.example")
     return ca
 
 
-def shown(services: Services, ca: pki.Issued | None, name: str) -> pki.Issued:
+def shown(services: Services, ca: pki.Issued | None, name: str, client: int | None = None) -> pki.Issued:
     leaf = pki.leaf(ca, name, sans=[name], days=30)
-    see(services.store, leaf.chain_der, at=services.clock(), subject=f"CN={name}")
+    see(services.store, leaf.chain_der, at=services.clock(), subject=f"CN={name}", client=client)
     return leaf
 
 
@@ -201,7 +201,7 @@ def test_what_concerns_many_is_found_out_after_the_page_is_there(
 
     pages = asyncio.run(look())
     for waits in pages[:-1]:
-        assert "It may concern very many certificates: all that were seen lately are judged anew." in waits.words
+        assert "It may concern very many certificates, which are judged anew." in waits.words
         assert OUT not in waits.words
     assert "I am sure" in pages[0].words
     assert "Nothing was changed yet." in pages[-1].words
@@ -213,9 +213,9 @@ def test_one_is_found_out_at_a_time_and_who_asks_again_gives_the_one_before_up(
     portal: "ASGIApp", services: Services, acme: pki.Issued, much: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     goes_on, begun, made = threading.Event(), list[str](), list[str]()
-    real, make = Trial.judge_all, Trial.make
+    real, make = Trial.judge_many, Trial.make
 
-    def judge_all(self: Trial, judges: Any, told: Any) -> None:
+    def judge_many(self: Trial, judges: Any, told: Any) -> None:
         begun.append("one")
         goes_on.wait(60)
         real(self, judges, told)
@@ -224,7 +224,7 @@ def test_one_is_found_out_at_a_time_and_who_asks_again_gives_the_one_before_up(
         made.append(threading.current_thread().name)
         make(self, *change)
 
-    monkeypatch.setattr(Trial, "judge_all", judge_all)
+    monkeypatch.setattr(Trial, "judge_many", judge_many)
     monkeypatch.setattr(Trial, "make", making)
     otto = admitted("otto", [b"x"], client_id=2, roles=("admin",))
     askers = (OPERATOR, otto, OPERATOR, OPERATOR)
@@ -279,7 +279,7 @@ def twice(portal: "ASGIApp") -> tuple[Answer, Answer]:
 
     page, known = asyncio.run(look())
     assert page.status == 200
-    assert "all that were seen lately are judged anew" in page.words
+    assert "very many certificates, which are judged anew" in page.words
     return page, known
 
 
@@ -312,7 +312,7 @@ def test_what_it_meets_meanwhile_is_told(
     def fails(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(Trial, "judge_all", fails)
+    monkeypatch.setattr(Trial, "judge_many", fails)
     _, known = twice(portal)
     assert known.status == status
     assert words in known.words

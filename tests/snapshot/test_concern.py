@@ -1,13 +1,13 @@
 """What may be anybody's is known as such. That the rest is judged the same, `tests/cli/test_trust.py` holds."""
 
 import pytest
-from rows import AT, authority, claim, client, credential, partner, pin
+from rows import AT, authority, claim, client, credential, partner, pin, statements
 
 from mutualgate.model.authority import Admits, AuthorityKind
 from mutualgate.model.change import Change, ChangeKind
 from mutualgate.model.partner import Member, MemberState
 from mutualgate.partners.names import name_hash
-from mutualgate.snapshot import Concern, concern
+from mutualgate.snapshot import Concern, concern, concern_of
 from mutualgate.snapshot.concern import MANY
 from mutualgate.store import Store
 from mutualgate.store.members import member_key
@@ -71,7 +71,17 @@ def test_who_stands_for_what_nobody_listed_may_be_anybody(store: Store) -> None:
 
 
 def test_very_many_changes_are_not_looked_at_one_by_one(store: Store) -> None:
+    assert asked(store, *[(ChangeKind.ANCHOR, number) for number in range(MANY)]) is not None
+    assert asked(store, *[(ChangeKind.ANCHOR, number) for number in range(MANY + 1)]) is None
+    assert asked(store, *[(ChangeKind.FOREIGN, key(1, number.to_bytes(2))) for number in range(MANY + 1)]) is not None
+
+
+def test_very_many_clients_are_looked_at_together(store: Store) -> None:
     with store.transaction() as tx:
         anna = client(tx)
-    assert asked(store, *[(ChangeKind.CLIENT, anna.id)] * MANY) is not None
-    assert asked(store, *[(ChangeKind.CLIENT, anna.id)] * (MANY + 1)) is None
+        mine = credential(tx, anna, authority(tx))
+    with store.reading() as tx:
+        with statements(store) as told:
+            found = concern_of([*range(10_000, 10_400), anna.id], tx)
+    assert found == Concern({mine.fingerprint}, set())
+    assert len(told) < 10

@@ -101,9 +101,9 @@ def test_what_an_older_store_has_seen_is_found_by_the_names_of_it(clock: Hands, 
     opened = Store.open(tmp_path / "older.sqlite3", clock)
     with opened.reading() as tx:
         for name, those in ((above, [1, 2]), (name_hash("dn:CN=b"), [2, 3])):
-            found = tx.seen.concerned(EPOCH, [], [name], 9)
+            found = tx.seen.concerned([], [name])
             assert found is not None
-            assert sorted(one.fingerprint[-1] for one in found) == those, "and what cannot be read"
+            assert sorted(one[-1] for one in found) == those, "and what cannot be read"
     opened.close()
 
 

@@ -97,8 +97,12 @@ def test_what_a_change_concerns_is_found_by_key_certificate_and_the_names_above(
 
     def concerned(*digests: bytes, names: tuple[bytes, ...] = (), hours: int = 0, limit: int = 9) -> list[int] | None:
         with store.reading() as tx:
-            found = tx.seen.concerned(AT + hours * HOUR, digests, names, limit)
-        return None if found is None else [one.fingerprint[-1] for one in found]
+            found = tx.seen.concerned(digests, names, limit)
+            if found is None:
+                return None
+            parts = list(tx.seen.shown(AT + hours * HOUR, found, 2))
+        assert all(len(part) <= 2 for part in parts)
+        return [fingerprint[-1] for part in parts for fingerprint, *_ in part]
 
     assert concerned() == [5], "whose names nobody knows"
     assert concerned((2).to_bytes(32)) == [2, 5]
@@ -116,6 +120,15 @@ def test_what_a_change_concerns_is_found_by_key_certificate_and_the_names_above(
     monkeypatch.setattr(seen, "KEPT_OF_STRANGERS", 1)
     add(store, sighting(6, names=(other,)))
     assert concerned(names=(other,), limit=4) == [1, 2, 3, 6]
+
+
+def test_what_was_shown_lately_is_walked(store: Store) -> None:
+    add(store, *(admitted(number, subject=f"CN={number}") for number in (1, 2, 3)))
+    with store.reading() as tx:
+        parts = list(tx.seen.shown(AT + 2 * HOUR, None, 1))
+    at = [int((AT + hours * HOUR).timestamp() * 1_000_000) for hours in range(4)]
+    row = (b"\x30\x03abc", "main", "/", 7)
+    assert parts == [[(n.to_bytes(32), *row, f"CN={n}", at[n], "192.0.2.1")] for n in (2, 3)]
 
 
 def test_clients_are_counted_by_whom_they_were_and_whose_they_are_by_now(store: Store) -> None:

@@ -1,12 +1,16 @@
 //! Building, changing and asking a snapshot from Python.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, mpsc},
     thread,
 };
 
-use judge::record::Batch;
-use pyo3::prelude::*;
+use judge::{compare::Seen, record::Batch};
+use pyo3::{
+    prelude::*,
+    pybacked::{PyBackedBytes, PyBackedStr},
+};
 
 use crate::{engine_error, trim, verdict::Verdict};
 
@@ -15,6 +19,9 @@ use crate::{engine_error, trim, verdict::Verdict};
 pub struct Snapshot {
     pub inner: Arc<judge::Snapshot>,
 }
+
+/// Positions with the verdicts before and after, and names of clients.
+type Compared = (Vec<(usize, (Verdict, Verdict))>, HashSet<String>);
 
 #[pymethods]
 impl Snapshot {
@@ -97,6 +104,29 @@ impl Snapshot {
             let verdict = judge::decide(&slices(&chain), at, &self.inner);
             Ok(Verdict::on_route(judge::authorize(&verdict, route), route))
         })
+    }
+
+    /// Judges chains that were seen by this snapshot and by `after`: which of them otherwise, and as which clients the
+    /// rest comes in.
+    fn compare(
+        &self,
+        py: Python<'_>,
+        after: &Snapshot,
+        seen: Vec<(PyBackedBytes, Option<PyBackedStr>, PyBackedStr)>,
+        at: i64,
+    ) -> Compared {
+        let compared = py.detach(|| {
+            let seen = seen.iter().map(|(chain, host, path)| Seen {
+                chain,
+                host: host.as_deref(),
+                path,
+            });
+            judge::compare(&self.inner, &after.inner, seen, at)
+        });
+        let otherwise = compared.otherwise.into_iter();
+        let otherwise = otherwise.map(|(at, verdicts)| (at, verdicts.map(Verdict::of).into()));
+        let unchanged = compared.unchanged.iter().map(|name| name.to_string());
+        (otherwise.collect(), unchanged.collect())
     }
 }
 

@@ -37,28 +37,37 @@ pub(crate) const SIGNATURES: usize = 16;
 /// Pure and total: same input, same verdict; hostile input is a refusal, never a panic, after bounded work.
 /// The caller has seen proof that the peer holds the leaf's key, for all keys that [`crate::provable`] accepts.
 pub fn decide(chain: &[&[u8]], at: i64, snapshot: &Snapshot) -> Verdict {
-    verdict(admit(chain, at, snapshot, &Checks::default()))
+    decide_read(&read(chain), at, snapshot, &Checks::default())
 }
 
 /// As [`decide`], and says the same, sooner: `memory` keeps the signatures that were found good, from one epoch to the next.
 pub fn decide_again(chain: &[&[u8]], at: i64, snapshot: &Snapshot, memory: &Memory) -> Verdict {
-    verdict(admit(chain, at, snapshot, &Checks::with(Some(memory))))
+    decide_read(&read(chain), at, snapshot, &Checks::with(Some(memory)))
 }
 
-fn verdict(result: Result<Admission, Refusal>) -> Verdict {
-    match result {
+/// As [`decide`], of a chain that was [`read`], or why it could not be.
+pub(crate) fn decide_read(
+    chain: &Result<Vec<Certificate<'_>>, Fault>,
+    at: i64,
+    snapshot: &Snapshot,
+    checks: &Checks<'_>,
+) -> Verdict {
+    let admitted = match chain {
+        Ok(certificates) => admit(certificates, at, snapshot, checks),
+        Err(fault) => Err(fault.clone().refusal(false, None)),
+    };
+    match admitted {
         Ok(admission) => Verdict::Admitted(Arc::new(admission)),
         Err(refusal) => Verdict::Refused(refusal),
     }
 }
 
 fn admit(
-    chain: &[&[u8]],
+    certificates: &[Certificate<'_>],
     at: i64,
     snapshot: &Snapshot,
     checks: &Checks<'_>,
 ) -> Result<Admission, Refusal> {
-    let certificates = read(chain).map_err(|fault| fault.refusal(false, None))?;
     let leaf = &certificates[0];
     // In the handshake the possession of such a key was not proved, so nothing may be said about whose it is.
     provable(leaf.spki).map_err(|key| weak(key, 0).refusal(false, None))?;
@@ -67,13 +76,13 @@ fn admit(
     if let Some(pin) = snapshot.pins.matching(leaf) {
         return pinned(leaf, pin, at, snapshot);
     }
-    let refusal = match ours(&certificates, at, snapshot, checks) {
+    let refusal = match ours(certificates, at, snapshot, checks) {
         // What an authority of ours vouches for is judged by its word alone.
         Err(refusal) if !refusal.issuer_known => refusal,
         decided => return decided,
     };
     let shown = Shown {
-        certificates: &certificates,
+        certificates,
         at,
         checks,
     };
@@ -156,7 +165,7 @@ fn ours(
 }
 
 /// Reads the chain within its limits; the leaf is there.
-fn read<'a>(chain: &[&'a [u8]]) -> Result<Vec<Certificate<'a>>, Fault> {
+pub(crate) fn read<'a>(chain: &[&'a [u8]]) -> Result<Vec<Certificate<'a>>, Fault> {
     if chain.is_empty() {
         let detail = "No client certificate was sent.".into();
         return Err(Fault {

@@ -48,6 +48,19 @@ pub(crate) fn expect(input: &[u8], tag: u8) -> Option<(Element<'_>, &[u8])> {
     read(input).filter(|(element, _)| element.tag == tag)
 }
 
+/// Elements that stand one after the other; none unless that is all that `input` is.
+pub(crate) fn sequence(mut input: &[u8]) -> Vec<&[u8]> {
+    let mut found = Vec::new();
+    while !input.is_empty() {
+        let Some((element, after)) = read(input) else {
+            return Vec::new();
+        };
+        found.push(element.whole);
+        input = after;
+    }
+    found
+}
+
 /// The octets of a BIT STRING without unused bits.
 pub(crate) fn whole_octets(bit_string: Element<'_>) -> Option<&[u8]> {
     match bit_string.content.split_first() {

@@ -1,13 +1,15 @@
 //! Decides which client a certificate chain belongs to, and what that client may do.
 //!
 //! The map: [`record`] is what the control plane sends, [`snapshot`] what is made of it, [`decide`] the judgement of
-//! a chain (pins, then authorities of ours, then partners), [`route`] finds the rule for a path, [`authorize`] turns a verdict and a route into a [`Permit`].
+//! a chain (pins, then authorities of ours, then partners), [`route`] finds the rule for a path, [`authorize`] turns a verdict and a route into a [`Permit`];
+//! [`compare`] does so by two snapshots.
 //! Nothing here knows a clock, a socket, HTTP or Python.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod authorize;
 pub mod batch;
+pub mod compare;
 pub mod decide;
 pub mod key;
 pub mod reason;
@@ -45,6 +47,7 @@ mod vouch;
 pub use anchor::adoption_fault;
 pub use authorize::{Permit, authorize};
 pub use batch::decide_batch;
+pub use compare::compare;
 pub use decide::{decide, decide_again};
 pub use key::provable;
 pub use names::name_permitted;

@@ -6,28 +6,30 @@ and after it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from mutualgate.errors import BadInput
 from mutualgate.model.change import Change, ChangeKind
 from mutualgate.model.partner import MemberState
-from mutualgate.model.sighting import Sighting
 from mutualgate.store.members import parse_member_key
+from mutualgate.store.seen import PlainSeen, split
+from mutualgate.store.types import EPOCH
 
 if TYPE_CHECKING:
     from mutualgate.app.services import Services
     from mutualgate.gate import Judge, Verdict
-    from mutualgate.snapshot import SiteRecord
-    from mutualgate.store import Store
+    from mutualgate.snapshot import Concern, SiteRecord
+    from mutualgate.store import Store, Transaction
 
 FEW = 200
 """Chains that are judged by what concerns them alone; for more, it is quicker to tell the judge of everything."""
+PART = 500
+"""Certificates that are judged before somebody is told, and may end it."""
 
 Make = Callable[["Services"], object]
 """A change, as services that keep it make it, and services that do not."""
@@ -52,8 +54,8 @@ class Affected:
 
 @dataclass(frozen=True)
 class Tried:
-    """What a change would do. `certificates` were seen lately, those of `clients` among them; who is `locked_out` would
-    not come in any more, with any certificate.
+    """What a change would do. `certificates` were seen lately; `clients` came in with them, or would now with one that
+    would be judged otherwise. Who is `locked_out` would not come in any more, with any certificate.
 
     `outside` are the clients, seen or not, whom a partner invited and may not vouch for any more.
     """
@@ -71,51 +73,51 @@ class Tried:
 class Trial:
     """A change, and what the judge says before and after it."""
 
-    def __init__(self, services: Services, back: timedelta) -> None:
+    def __init__(self, services: Services, before: Transaction, back: timedelta) -> None:
+        """`before` reads the store as it is while the change is made."""
         from mutualgate import snapshot
 
         self._services = services
         self._store = services.store
+        self._before = before
         self._now = self._store.clock()
         self._since = self._now - back
         self._sites = snapshot.site_records(services.config)
         self._hosts = {site.name: site.hosts[0] for site in services.config.sites}
         self._epoch = 0
+        self._concern: Concern | None = None
         self._assumed: list[str] = []
         self._outside: tuple[str, ...] = ()
         self._forget()
 
     def make(self, change: Make, tried: Store) -> None:
-        """Makes the change in `tried`, which is not kept."""
-        self._epoch = tried.epoch()
+        """Makes the change in `tried`, which is not kept, and finds out what it concerns."""
+        from mutualgate import snapshot
+
+        self._epoch = self._before.changes.epoch()
         services = self._services.rehearsing(tried)
         waiting = {claim.id for claim, _, _ in services.partners.anchors.pending()}
         change(services)
         self._assumed = _prove(services, waiting)
-        self._outside = _put_out(tried, self._epoch)
+        with tried.reading() as after:
+            changes = after.changes.since(self._epoch)
+            self._outside = _put_out(after, changes or ())
+            self._concern = snapshot.concern(changes, (self._before, after))
 
     def judge_few(self, tried: Store) -> bool:
         """Judges what the change concerns, and these clients' other certificates. False if that may be much."""
         from mutualgate import snapshot
         from mutualgate.gate import Judge
 
-        with self._store.reading() as before, tried.reading() as after:
-            changes = after.changes.since(self._epoch)
-            while True:
-                concern = snapshot.concern(changes, (before, after))
-                if concern is None:
-                    return False
-                seen = after.seen.concerned(self._since, concern.digests, concern.names, FEW)
-                if seen is None:
-                    return False
-                seen = [one for one in seen if one.fingerprint not in self._judged]
-                chains = [one.chain for one in seen]
+        for concern in self._steps():
+            found = None if concern is None else self._found(concern, FEW)
+            if found is None:
+                return False
+            for seen in self._before.seen.shown(self._since, found, FEW):
+                chains = [split(chain) for _, chain, *_ in seen]
                 judges = (Judge(snapshot.build_for(state, self._sites, chains)) for state in (self._store, tried))
-                clients = self._compare(seen, *judges) if seen else ()
-                if not clients:
-                    return True
-                # Who has another certificate is not locked out: what a change of these clients would concern.
-                changes = [Change(self._epoch, ChangeKind.CLIENT, str(id)) for id in clients]
+                self._compare(seen, *judges)
+        return True
 
     @contextmanager
     def judges(self, tried: Store) -> Iterator[Callable[[], tuple[Judge, Judge]]]:
@@ -134,64 +136,97 @@ class Trial:
 
             yield both
 
-    def judge_all(self, judges: Callable[[], tuple[Judge, Judge]], told: Told) -> None:
-        """Judges everything that was seen."""
+    def judge_many(self, judges: Callable[[], tuple[Judge, Judge]], told: Told) -> None:
+        """As `judge_few`, however many these are."""
         self._forget()
-        with self._store.reading() as tx:
-            total, _ = tx.seen.counts(self._since)
-        told(0, total)
-        before, after = judges()
-        with self._store.reading() as tx:
-            seen = tx.seen.since(self._since)
-            while part := list(islice(seen, FEW)):
-                self._compare(part, before, after)
+        both: tuple[Judge, Judge] | None = None
+        for concern in self._steps():
+            found = None if concern is None else self._found(concern)
+            if found is None:
+                total, _ = self._before.seen.counts(self._since)
+            else:
+                total = len(self._judged) + len(found)
+            if both is None:
+                told(0, total)
+                both = judges()
+            if total == len(self._judged):
+                continue
+            # All are read: where many are wanted, that is quicker than to seek each of them.
+            for seen in self._before.seen.shown(self._since, None, PART):
+                self._compare([one for one in seen if found is None or one[0] in found], *both)
                 told(len(self._judged), max(total, len(self._judged)))
 
     def found(self) -> Tried:
         """What was found out."""
-        with self._store.reading() as tx:
-            certificates, clients = tx.seen.counts(self._since, self._came.values())
+        certificates, clients = self._before.seen.counts(self._since, self._unknown)
         return Tried(
             since=self._since,
             certificates=certificates,
             clients=clients,
-            locked_out=tuple(sorted(self._came.keys() - self._would_come.keys())),
-            let_in=tuple(sorted(self._would_come.keys() - self._came.keys())),
-            affected=tuple(sorted(self._affected, key=lambda one: one.last_at, reverse=True)),
+            locked_out=tuple(sorted(self._came.keys() - self._would_come.keys() - self._stay)),
+            let_in=tuple(sorted(self._would_come.keys() - self._came.keys() - self._stay)),
+            affected=tuple(sorted(self._affected, key=lambda one: (one.last_at, one.fingerprint), reverse=True)),
             assumed=tuple(self._assumed),
             outside=self._outside,
         )
 
     def _forget(self) -> None:
         self._judged = set[bytes]()
-        self._came, self._would_come = dict[str, int](), dict[str, int]()
+        # Clients, by name: as whom what is judged otherwise comes in, and what is not.
+        self._came, self._would_come, self._stay = dict[str, int](), dict[str, int](), set[str]()
+        self._unknown = set[int]()
         self._affected: list[Affected] = []
 
-    def _compare(self, seen: Iterable[Sighting], before: Judge, after: Judge) -> set[int]:
-        """Judges `seen`; returns the ids of the clients as which something is judged otherwise."""
-        concerned = set[int]()
-        for one in seen:
-            self._judged.add(one.fingerprint)
-            old, new = (_judged(judge, one, self._hosts, self._now) for judge in (before, after))
+    def _steps(self) -> Iterator[Concern | None]:
+        """What is judged, one after the other; `None` for everything.
+
+        Who has another certificate is not locked out, nor let in. What the change does not concern is judged as before,
+        so nothing that a second step finds makes a third.
+        """
+        from mutualgate import snapshot
+
+        yield self._concern
+        moved = {
+            id
+            for one, other in ((self._came, self._would_come), (self._would_come, self._came))
+            for name, id in one.items()
+            if name not in other and name not in self._stay
+        }
+        if self._concern is not None and moved:
+            yield snapshot.concern_of(moved, self._before)
+
+    def _found(self, concern: Concern, limit: int | None = None) -> set[bytes] | None:
+        """What of that was seen and is not judged yet. `None` for more than `limit`."""
+        found = self._before.seen.concerned(concern.digests, concern.names, limit)
+        return None if found is None else found - self._judged
+
+    def _compare(self, seen: list[PlainSeen], before: Judge, after: Judge) -> None:
+        """Judges what of `seen` is not judged yet."""
+        seen = [one for one in seen if one[0] not in self._judged]
+        self._judged.update(one[0] for one in seen)
+        places = [(chain, self._hosts.get(site), path or "/") for _, chain, site, path, *_ in seen]
+        otherwise, stay = before.compare(after, places, int(self._now.timestamp()))
+        self._stay |= stay
+        for position, (old, new) in otherwise:
+            fingerprint, _, _, _, client, subject, last_at, peer = seen[position]
             for verdict, names in ((old, self._came), (new, self._would_come)):
-                if verdict.admitted and verdict.client_name is not None and verdict.client_id is not None:
+                if verdict.client_name is not None and verdict.client_id is not None:
                     names[verdict.client_name] = verdict.client_id
-            if (old.admitted, _word(old)) != (new.admitted, _word(new)):
-                concerned |= {verdict.client_id for verdict in (old, new) if verdict.client_id is not None}
-                self._affected.append(
-                    Affected(
-                        subject=one.subject,
-                        fingerprint=one.fingerprint,
-                        admitted_before=old.admitted,
-                        before=_word(old),
-                        admitted_after=new.admitted,
-                        after=_word(new),
-                        detail=new.detail or "",
-                        last_at=one.last_at,
-                        peer=one.peer,
-                    )
+            if old.admitted and old.client_id is not None and old.client_id != client:
+                self._unknown.add(old.client_id)
+            self._affected.append(
+                Affected(
+                    subject=subject,
+                    fingerprint=fingerprint,
+                    admitted_before=old.admitted,
+                    before=_word(old),
+                    admitted_after=new.admitted,
+                    after=_word(new),
+                    detail=new.detail or "",
+                    last_at=EPOCH + timedelta(microseconds=last_at),
+                    peer=peer,
                 )
-        return concerned
+            )
 
 
 def _following(tried: Store, epoch: int, sites: list[SiteRecord]) -> Callable[[Judge], Judge]:
@@ -220,28 +255,12 @@ def _prove(services: Services, waiting: set[int]) -> list[str]:
     return assumed
 
 
-def _put_out(store: Store, since: int) -> tuple[str, ...]:
-    """The names of the clients that are outside their partner's rules by what changed after the epoch `since`."""
-    with store.reading() as tx:
-        keys = [parse_member_key(one.key) for one in tx.changes.since(since) or () if one.kind is ChangeKind.MEMBER]
-        members = [tx.members.get(*key) for key in dict.fromkeys(keys)]
-        ids = {one.client for one in members if one is not None and one.state is MemberState.OUTSIDE}
-        return tuple(sorted(str(one.name) for one in tx.clients.get_many(id for id in ids if id).values()))
-
-
-def _judged(judge: Judge, one: Sighting, hosts: Mapping[str, str], now: datetime) -> Verdict:
-    """At the place where it was seen: an environment is a site's. Where that is gone, the certificate alone."""
-    seconds = int(now.timestamp())
-    host = hosts.get(one.site)
-    if host is not None:
-        try:
-            verdict = judge.authorize(one.chain, seconds, host, one.path or "/")
-        except BadInput:
-            pass  # no route covers it any more
-        else:
-            if not verdict.admitted or verdict.client_name is not None:
-                return verdict
-    return judge.decide(one.chain, seconds)
+def _put_out(tx: Transaction, changes: Iterable[Change]) -> tuple[str, ...]:
+    """The names of the clients that are outside their partner's rules by `changes`."""
+    keys = [parse_member_key(one.key) for one in changes if one.kind is ChangeKind.MEMBER]
+    members = [tx.members.get(*key) for key in dict.fromkeys(keys)]
+    ids = {one.client for one in members if one is not None and one.state is MemberState.OUTSIDE}
+    return tuple(sorted(str(one.name) for one in tx.clients.get_many(id for id in ids if id).values()))
 
 
 def _word(verdict: Verdict) -> str:

@@ -34,22 +34,24 @@ class Trust:
 
         A CA that would wait for its proof counts as proved. Raises what `change` raises.
         """
-        trial = Trial(self._services, back)
-        with ExitStack() as stack:
+        # The store before the change is read by one transaction, which sees it as it is when it is first asked.
+        with self._services.store.reading() as before, ExitStack() as stack:
+            trial = Trial(self._services, before, back)
             with self._services.store.rehearsal() as tried:
                 trial.make(change, tried)
                 judges = None if trial.judge_few(tried) else stack.enter_context(trial.judges(tried))
             if judges is not None:
-                trial.judge_all(judges, told)
-        return trial.found()
+                trial.judge_many(judges, told)
+            return trial.found()
 
     def try_few(self, change: Make, *, back: timedelta = LOOKED_BACK) -> Tried | None:
         """As `try_`, in some milliseconds: `None` where what the change concerns may be many certificates."""
-        trial = Trial(self._services, back)
-        with self._services.store.rehearsal() as tried:
-            trial.make(change, tried)
-            few = trial.judge_few(tried)
-        return trial.found() if few else None
+        with self._services.store.reading() as before:
+            trial = Trial(self._services, before, back)
+            with self._services.store.rehearsal() as tried:
+                trial.make(change, tried)
+                few = trial.judge_few(tried)
+            return trial.found() if few else None
 
     def undo(self, id: int | None = None) -> TrustChange:
         """Takes a change back, the last one unless it is named. It is a change itself, and audited.

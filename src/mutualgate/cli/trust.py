@@ -66,7 +66,7 @@ def try_(
 
     with services(Folder(dir)) as all_of_it, progress("judging anew") as tell:
         found = all_of_it.trust.try_(do, back=timedelta(days=since), told=tell)
-    emit(_facts(found), _story(found), json)
+    emit(_facts(found) if json else {}, "" if json else _story(found), json)
 
 
 @app.command("undo")

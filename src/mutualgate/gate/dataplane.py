@@ -191,6 +191,18 @@ class Judge:
         except EngineError as error:
             raise BadInput(str(error)) from error
 
+    def compare(
+        self, after: "Judge", seen: Sequence[tuple[bytes, str | None, str]], at: int
+    ) -> tuple[list[tuple[int, tuple[Verdict, Verdict]]], set[str]]:
+        """What this judge and the one `after` a change say of what was `seen`: certificates (DER) one after the other,
+        leaf first; a host of the site, if that is still there; the path. Other threads run meanwhile.
+
+        Returns the positions of those that are judged otherwise, each with both verdicts: at the place where they were
+        seen, or of the certificate alone where no route covers that any more or strangers pass, too. And the names of
+        the clients as which the rest comes in, before and after.
+        """
+        return self._snapshot.compare(after._snapshot, seen, at)
+
 
 def _mark(settings: bytes) -> bytes:
     """Tells settings apart without keeping them: they hold keys."""

@@ -1,6 +1,6 @@
 """What a change of trust would do, on the page that asks before it is made. `services.trust` finds it out.
 
-Where it concerns few certificates, the page has it. Where these may be many, all that were seen are judged anew, which
+Where it concerns few certificates, the page has it. Where these may be many, the judge is told of everybody, which
 takes as long as there is much of it, a whole core meanwhile: the page comes at once, and has the rest of it from an
 address of its own, by a script or a link. One is found out at a time.
 """

@@ -3,7 +3,7 @@
 Tests hold that the whole gives the same answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from mutualgate.model.change import Change, ChangeKind
@@ -13,7 +13,7 @@ from mutualgate.store.members import parse_member_key
 from mutualgate.store.revocations import parse_key
 
 MANY = 500
-"""Entries of the change feed, of which each costs some queries."""
+"""Revocations and CAs of partners, of which each costs some queries."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Concern:
 
 def concern(changes: Sequence[Change] | None, states: Sequence[Transaction]) -> Concern | None:
     """What `changes` concern by any of the `states`: the store before and after. `None` for what may be everybody."""
-    if changes is None or len(changes) > MANY:
+    if changes is None:
         return None
     keys: dict[ChangeKind, dict[str, None]] = {kind: {} for kind in ChangeKind}
     for change in changes:
@@ -35,36 +35,43 @@ def concern(changes: Sequence[Change] | None, states: Sequence[Transaction]) -> 
     if keys[ChangeKind.AUTHORITY] or keys[ChangeKind.SITES]:
         return None
     found = Concern()
-    for tx in states:
-        if not _add(found, tx, keys):
-            return None
-    return found
+    clients = {int(key) for key in keys[ChangeKind.CLIENT]}
+    return found if all(_add(found, tx, keys) and _add_clients(found, tx, clients) for tx in states) else None
+
+
+def concern_of(clients: Collection[int], state: Transaction) -> Concern | None:
+    """Whatever may come in as one of `clients`. `None` for what may be anything."""
+    found = Concern()
+    return found if _add_clients(found, state, clients) else None
+
+
+# False for what may be everybody.
 
 
 def _add(found: Concern, tx: Transaction, keys: dict[ChangeKind, dict[str, None]]) -> bool:
-    """False for what may be everybody."""
-    clients = [int(key) for key in keys[ChangeKind.CLIENT]]
-    if any(tx.authorities.with_estate(id) is not None for id in clients):
-        return False
     partners = {int(key) for key in keys[ChangeKind.PARTNER]}
-    members = {parse_member_key(key)[1] for key in keys[ChangeKind.MEMBER]}
     anchors = {int(key) for key in keys[ChangeKind.ANCHOR]} | {parse_key(key)[0] for key in keys[ChangeKind.FOREIGN]}
+    if len(anchors) + len(keys[ChangeKind.REVOCATION]) > MANY:
+        return False
     partners |= {one.partner for id in anchors if (one := tx.anchors.get(id)) is not None}
     credentials = list(tx.credentials.get_many(int(key) for key in keys[ChangeKind.CREDENTIAL]).values())
-    pins = list(tx.pins.get_many(int(key) for key in keys[ChangeKind.PIN]).values())
     for authority, serial in map(parse_key, keys[ChangeKind.REVOCATION]):
         numbered = tx.credentials.with_serial(authority, serial)
         issuer = tx.authorities.get(authority)
         if not numbered or issuer is None or issuer.estate is not None:
             return False  # a CA's, or one that an adopted authority issued and nobody listed
         credentials += numbered
-    for id in clients:
-        credentials += tx.credentials.of_client(id)
-        pins += tx.pins.of_client(id)
-        members |= {one.name for one in tx.members.of_client(id)}
-        own = tx.partners.of_client(id)
-        partners |= set() if own is None else {own.id}
     found.digests.update(one.fingerprint for one in credentials)
-    found.digests.update(one.digest for one in pins)
-    found.names.update(tx.partners.names_above(partners), map(name_hash, members))
+    found.digests.update(one.digest for one in tx.pins.get_many(int(key) for key in keys[ChangeKind.PIN]).values())
+    found.names.update(tx.partners.names_above(partners))
+    found.names.update(name_hash(parse_member_key(key)[1]) for key in keys[ChangeKind.MEMBER])
+    return True
+
+
+def _add_clients(found: Concern, tx: Transaction, clients: Collection[int]) -> bool:
+    if clients and tx.authorities.any_with_estate(clients):
+        return False
+    found.digests.update(tx.credentials.digests_of(clients), tx.pins.digests_of(clients))
+    found.names.update(tx.partners.names_above(tx.partners.with_clients(clients)))
+    found.names.update(map(name_hash, tx.members.names_of(clients)))
     return True

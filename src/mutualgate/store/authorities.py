@@ -131,6 +131,11 @@ class Authorities:
         """The one whose unlisted certificates stand for `client`."""
         return next(iter(self._read(self._query().where(authority.c.estate == client))), None)
 
+    def any_with_estate(self, clients: Iterable[int]) -> bool:
+        """Whether any one's unlisted certificates stand for one of `clients`."""
+        query = select(authority.c.estate).where(authority.c.estate.is_not(None))
+        return not set(clients).isdisjoint(self._connection.execute(query).scalars())
+
     def key(self, id: int) -> bytes | None:
         """Its encrypted private key."""
         return self._connection.execute(

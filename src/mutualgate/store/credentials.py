@@ -200,6 +200,15 @@ class Credentials:
         """A client's, oldest first."""
         return self._read(self._query().where(credential.c.client == id).order_by(credential.c.id))
 
+    def digests_of(self, client_ids: Iterable[int]) -> list[bytes]:
+        """Those of these clients, by their SHA-256."""
+        query = select(credential.c.fingerprint)
+        return [
+            digest
+            for part in chunks(client_ids)
+            for (digest,) in plain_rows(self._connection, query.where(credential.c.client.in_(part)))
+        ]
+
     def of_authority(self, id: int) -> list[Credential]:
         """An authority's, oldest first."""
         return self._read(self._query().where(credential.c.authority == id).order_by(credential.c.id))

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, tuple_, update
 
 from mutualgate.model.change import ChangeKind
 from mutualgate.model.partner import Member, MemberState
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import client, invitation, member, partner
-from mutualgate.store.select import chunks
+from mutualgate.store.select import chunks, plain_rows
 
 PlainMember = tuple[int, str, int]
 """Partner, name, client."""
@@ -81,6 +81,14 @@ class Members:
         """Inside which partners a client is, and as whom."""
         return self._read(select(member).where(member.c.client == client_id).order_by(member.c.partner))
 
+    def names_of(self, client_ids: Iterable[int]) -> list[str]:
+        """The names by which these clients go inside partners."""
+        return [
+            name
+            for part in chunks(client_ids)
+            for (name,) in plain_rows(self._connection, select(member.c.name).where(member.c.client.in_(part)))
+        ]
+
     def invited_by(self, partner_id: int, state: MemberState) -> list[Member]:
         """The partner's clients in this state that its administrators invited, in the order of their names."""
         invited_clients = select(invitation.c.client).where(invitation.c.partner == partner_id)
@@ -109,13 +117,8 @@ class Members:
         """All clients inside partners that were approved and are not gone, in parts of at most `size`."""
         last: PlainMember | None = None
         query = self._told().order_by(member.c.partner, member.c.name).limit(size)
-        while found := self._plain(
-            query
-            if last is None
-            else query.where(
-                or_(member.c.partner > last[0], and_(member.c.partner == last[0], member.c.name > last[1]))
-            )
-        ):
+        key = tuple_(member.c.partner, member.c.name)
+        while found := self._plain(query if last is None else query.where(key > last[:2])):
             yield found
             last = found[-1]
 
@@ -132,7 +135,7 @@ class Members:
         )
 
     def _plain(self, query: Select[Any]) -> list[PlainMember]:
-        return [(id, name, owner) for id, name, owner in self._connection.execute(query)]
+        return [(id, name, owner) for id, name, owner in plain_rows(self._connection, query)]
 
     def _read(self, query: Select[Any]) -> list[Member]:
         return [

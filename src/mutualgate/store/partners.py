@@ -95,6 +95,15 @@ class Partners:
         query = select(partner).where(partner.c.client == id, partner.c.name_key.is_not(None))
         return next(iter(self._partners(query)), None)
 
+    def with_clients(self, client_ids: Iterable[int]) -> set[int]:
+        """The partners (ids) whose own clients are among these, gone ones aside."""
+        query = select(partner.c.id).where(partner.c.name_key.is_not(None))
+        return {
+            id
+            for part in chunks(client_ids)
+            for id in self._connection.execute(query.where(partner.c.client.in_(part))).scalars()
+        }
+
     def page(self, *, search: str = "", after: int = 0, limit: int = 100) -> list[Partner]:
         """At most `limit` in the order of their ids, those after the id `after`; gone ones aside."""
         query = select(partner).where(partner.c.id > after, partner.c.name_key.is_not(None))

@@ -108,6 +108,15 @@ class Pins:
         """A client's, oldest first; removed ones aside."""
         return self._read(self._there().where(pin.c.client == id).order_by(pin.c.id))
 
+    def digests_of(self, client_ids: Iterable[int]) -> list[bytes]:
+        """Those of these clients, by the SHA-256 of the certificate or of the key; removed ones aside."""
+        query = select(pin.c.digest).where(pin.c.state != str(PinState.REMOVED))
+        return [
+            digest
+            for part in chunks(client_ids)
+            for (digest,) in plain_rows(self._connection, query.where(pin.c.client.in_(part)))
+        ]
+
     def page(self, *, after: int = 0, limit: int = 100) -> list[Pin]:
         """At most `limit` in the order of their ids, those after the id `after`; removed ones aside."""
         return self._read(self._there().where(pin.c.id > after).order_by(pin.c.id).limit(limit))

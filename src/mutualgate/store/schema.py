@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from mutualgate.store.types import Id, Moment
 
-VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 """The versions that this program knows, oldest first: the revisions in `migrations/versions`."""
 
 metadata = MetaData(
@@ -449,12 +449,14 @@ seen = Table(
     Column("admitted_at", Moment),
     # The reason of the last refusal; empty when it was admitted.
     Column("reason", String(32), nullable=False),
-    Column("client", Id, index=True),
+    Column("client", Id),
     Column("credential", String(32), nullable=False),
     Column("subject", Text, nullable=False),
     Column("not_after", Moment, index=True),
     Column("peer", String(64), nullable=False),
     Index("ix_seen_last_at", "last_at", "client"),
+    # By which the clients are counted without being sorted first.
+    Index("ix_seen_client", "client", "last_at"),
 )
 
 # Hashes of the names by which what was seen is found; empty for a chain in which none can be read.

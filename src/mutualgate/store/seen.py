@@ -1,6 +1,6 @@
 """Certificates that were shown to the gate, each once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_,
 
 from mutualgate.model.sighting import Sighting
 from mutualgate.store.schema import member, seen, seen_name
-from mutualgate.store.select import chunks
+from mutualgate.store.select import chunks, plain_parts, plain_rows
 
 KEPT_OF_CLIENTS = 80_000
 KEPT_OF_STRANGERS = 20_000
@@ -19,6 +19,15 @@ _SHORT, _LONG = 255, 1_000
 
 UNKNOWN_NAME = b""
 """Above a chain in which no name can be read: it may concern everybody."""
+
+PlainSeen = tuple[bytes, bytes, str, str, int | None, str, int, str]
+"""Fingerprint, certificates one after the other, site, path, client, subject, when it was last shown in microseconds
+since 1970, and from where."""
+
+_PLAIN = (
+    *(seen.c.fingerprint, seen.c.chain, seen.c.site, seen.c.path),
+    *(seen.c.client, seen.c.subject, seen.c.last_at, seen.c.peer),
+)
 
 
 class Seen:
@@ -63,37 +72,43 @@ class Seen:
     def counts(self, since: datetime, also: Iterable[int] = ()) -> tuple[int, int]:
         """How many were shown since then, and of how many clients they were, `also` of these, whose they are by now."""
         lately = seen.c.last_at >= since
-        query = select(func.count(), func.count(seen.c.client.distinct())).where(lately)
-        certificates, clients = self._connection.execute(query).one()
+        certificates = self._connection.execute(select(func.count()).select_from(seen).where(lately)).scalar_one()
+        # Not COUNT(DISTINCT ...): SQLite would sort all of them for that.
+        different = select(seen.c.client).distinct().where(lately, seen.c.client.is_not(None)).subquery()
+        clients = self._connection.execute(select(func.count()).select_from(different)).scalar_one()
         for part in chunks(set(also)):
             known = select(seen.c.client).distinct().where(seen.c.client.in_(part), lately)
             clients += len(part) - len(self._connection.execute(known).all())
         return int(certificates), int(clients)
 
     def concerned(
-        self, since: datetime, digests: Iterable[bytes], names: Iterable[bytes], limit: int
-    ) -> list[Sighting] | None:
-        """Those that were shown since then, by the SHA-256 of the certificate or of its key, or by a name above it, and
-        all those whose names are not known. `None` for more than `limit` of them, whenever they were shown."""
+        self, digests: Collection[bytes], names: Iterable[bytes], limit: int | None = None
+    ) -> set[bytes] | None:
+        """The certificates (SHA-256) that were shown, by these hashes or by that of its key, or by a name above it, and
+        all those whose names are not known. `None` for more than `limit` of them."""
         wanted = set[bytes]()
         for column, values in (
-            (seen.c.fingerprint, list(digests)),
-            (seen.c.spki, list(digests)),
+            (seen.c.fingerprint, digests),
+            (seen.c.spki, digests),
             (seen_name.c.name, [*names, UNKNOWN_NAME]),
         ):
             found = column.table.c.fingerprint
             for part in chunks(values):
-                query = select(found).where(column.in_(part)).limit(limit + 1)
-                wanted |= set(self._connection.execute(query).scalars())
-                if len(wanted) > limit:
+                query = select(found).where(column.in_(part)).limit(None if limit is None else limit + 1)
+                wanted.update(fingerprint for (fingerprint,) in plain_rows(self._connection, query))
+                if limit is not None and len(wanted) > limit:
                     return None
-        query = select(seen).where(seen.c.last_at >= since)
-        rows = [
-            row
-            for part in chunks(sorted(wanted))
-            for row in self._connection.execute(query.where(seen.c.fingerprint.in_(part)))
-        ]
-        return [_sighting(row) for row in rows]
+        return wanted
+
+    def shown(self, since: datetime, fingerprints: Collection[bytes] | None, size: int) -> Iterator[list[PlainSeen]]:
+        """Those of `fingerprints`, or all, that were shown since then, in parts of at most `size`: plain values, for
+        many are walked."""
+        query = select(*_PLAIN).where(seen.c.last_at >= since)
+        if fingerprints is None:
+            yield from plain_parts(self._connection, query, size)
+            return
+        for part in chunks(sorted(fingerprints), size):
+            yield plain_rows(self._connection, query.where(seen.c.fingerprint.in_(part)))
 
     def vouched(self, since: datetime, reasons: Iterable[str], limit: int) -> list[Sighting]:
         """At most so many that were shown since then, the oldest first: under a partner's CA, or refused for one of

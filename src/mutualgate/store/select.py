@@ -27,6 +27,13 @@ def due(query: Select[Any], moment: ColumnElement[Any], at: datetime, longest: t
     yield query.where(moment > at + longest)
 
 
+def plain_parts(connection: Connection, query: Select[Any], size: int) -> Iterator[list[tuple[Any, ...]]]:
+    """As `plain_rows`, in lists of at most `size` that are read when they are taken."""
+    with connection.execute(query) as result:
+        while result.cursor is not None and (part := list(result.cursor.fetchmany(size))):
+            yield part
+
+
 def plain_rows(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
     """All rows of `query` as the database gives them, with numbers for moments: a million are read by it."""
     with connection.execute(query) as result:
