@@ -453,3 +453,23 @@ def _name(name: x509.GeneralName | str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name)
+
+
+def oddly_spelt(parent: Issued, text: str, **anything: Any) -> tuple[bytes, Issued]:
+    """A leaf, DER, with a PrintableString of whatever is in `text` as common name; and its twin in UTF-8, same key."""
+    from asn1crypto import core
+    from asn1crypto.x509 import Certificate, TbsCertificate
+
+    twin = leaf(parent, text, **anything)
+    tail = bytes([len(text)]) + text.encode()
+    made = Certificate.load(twin.der)
+    tbs = made["tbs_certificate"].dump().replace(b"\x0c" + tail, b"\x13" + tail)
+    assert isinstance(parent.key, ec.EllipticCurvePrivateKey)
+    odd = Certificate(
+        {
+            "tbs_certificate": TbsCertificate.load(tbs),
+            "signature_algorithm": made["signature_algorithm"],
+            "signature_value": core.OctetBitString(parent.key.sign(tbs, ec.ECDSA(hashes.SHA256()))),
+        }
+    )
+    return odd.dump(), twin

@@ -1,5 +1,6 @@
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
 
 import pki
 import pytest
@@ -135,6 +136,17 @@ def remedy_of(services: Services, id: str) -> str:
 
 def test_what_cannot_be_read_was_never_seen_and_is_not_approved(services: Services, refused: Refused) -> None:
     assert_not_approved(services, refused(pki.leaf(None), "malformed", seen=False), "malformed", "intermediates only")
+
+
+def test_what_breaks_a_rule_of_its_encoding_is_not_approved(services: Services, refused: Refused) -> None:
+    """The judge may read it; to pin it, more is needed."""
+    odd, _ = pki.oddly_spelt(pki.ca("theirs"), "R&D")
+    see(services.store, [odd], at=NOW, reason="unknown_issuer", subject="CN=R&D", count=1)
+    with services.store.transaction() as tx:
+        digest = sha256(odd).digest()
+        record = RefusalRecord("ODD", NOW, "unknown_issuer", "why", "main", "/", "192.0.2.9", "CN=R&D", digest, None)
+        tx.refusals.add_many([record])
+    assert_not_approved(services, "ODD", "malformed", "names are best written as UTF8String")
 
 
 def test_only_what_was_proved_is_approved(services: Services, refused: Refused) -> None:

@@ -44,6 +44,12 @@ def test_the_subject_is_read_from_the_certificate(refusals: Refusals) -> None:
     assert other.subject == ""
 
 
+def test_one_that_only_the_judge_reads_has_a_subject_too(refusals: Refusals) -> None:
+    odd, _ = pki.oddly_spelt(pki.ca("root"), "R&D")
+    refusals.keep([event("A" * 16, certificate=odd)])
+    assert [one.subject for one in refusals.recent()] == ["CN=R&D"]
+
+
 def test_a_certificate_of_the_old_recipe_has_a_subject_too(refusals: Refusals) -> None:
     refusals.keep([event("A" * 16, certificate=pki.as_v1(pki.leaf(pki.ca("root"), "old")).der)])
     found = refusals.find("A" * 16)

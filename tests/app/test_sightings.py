@@ -9,6 +9,7 @@ import pki
 import pytest
 
 from mutualgate.app import Services
+from mutualgate.model.certificate import spki_fingerprint
 from mutualgate.model.partner import MemberState, PartnerAdmits
 from mutualgate.model.sighting import Sighting
 from mutualgate.partners.terms import Terms
@@ -122,6 +123,22 @@ def test_a_partner_s_client_is_recorded_at_first_sight(services: Services) -> No
     services.sightings.keep([vouched(services, leaf, client=acme.client, evidence="partner")])
     assert [one.chain for one in services.sightings.of_client(acme.client)] == [(leaf.der,)]
     assert len(services.partners.members.list("acme")) == 1
+
+
+def test_one_whose_certificate_only_the_judge_reads_is_recorded_too(services: Services) -> None:
+    """Else nobody would know whom to suspend."""
+    acme = services.partners.add("acme", names=["dns:*.acme.example"], admits=PartnerAdmits.RULE)
+    odd, twin = pki.oddly_spelt(pki.ca("acme"), "R&D", sans=["api.acme.example"])
+    nameless, _ = pki.oddly_spelt(pki.ca("acme"), "a_b")
+    for der in (odd, nameless):
+        services.sightings.keep([event(services, [der], partner="acme", client=acme.client, evidence="partner")])
+    names = {one.member.name for one in services.partners.members.list("acme")}
+    assert names == {"dns:api.acme.example", "dn:CN=a_b"}
+    found = services.sightings.find(hashlib.sha256(odd).digest())
+    assert found is not None
+    assert (found.subject, found.not_after) == ("CN=R&D", twin.certificate.not_valid_after_utc)
+    assert found.spki == spki_fingerprint(twin.certificate)
+    services.partners.members.suspend("acme", "dns:api.acme.example")
 
 
 def test_where_a_partner_s_clients_are_approved_they_wait(services: Services) -> None:

@@ -45,6 +45,13 @@ def test_a_certificate_alone_is_judged_whatever_the_configuration_says(
     assert "mutualgate.toml" in asked.err
 
 
+def test_what_only_the_judge_reads_is_judged(cli: Run, tmp_path: Path) -> None:
+    odd, _ = pki.oddly_spelt(pki.ca("theirs", now=pki.real_now()), "R&D", now=pki.real_now())
+    (tmp_path / "odd.der").write_bytes(odd)
+    said = cli("decide", "--cert", tmp_path / "odd.der")
+    assert (said.code, said.out.splitlines()[0]) == (1, "refused: unknown_issuer")
+
+
 @pytest.mark.parametrize(
     "words",
     [

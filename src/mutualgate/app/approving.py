@@ -26,7 +26,7 @@ from mutualgate.partners.anchors import vouching
 from mutualgate.partners.finding import find as find_partner
 from mutualgate.partners.members import Members
 from mutualgate.partners.names import name_of
-from mutualgate.reading.files import odd_serials_allowed
+from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.store import Store, Transaction
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _look(tx: Transaction, record: RefusalRecord, seen: Sighting, reason: str, n
     leaf = _leaf(seen)
     with odd_serials_allowed():
         words, odd = material.words(leaf), material.remarks(leaf, now)
-        vouchers = vouching(tx, [x509.load_der_x509_certificate(one) for one in seen.chain])
+        vouchers = vouching(tx, [_loaded(one) for one in seen.chain])
     unusual: list[str] = []
     partner, member = None, None
     if vouchers:
@@ -236,4 +236,17 @@ def _common_name(leaf: x509.Certificate) -> str | None:
 
 def _leaf(seen: Sighting) -> x509.Certificate:
     with odd_serials_allowed():
-        return x509.load_der_x509_certificate(seen.chain[0])
+        return _loaded(seen.chain[0])
+
+
+def _loaded(der: bytes) -> x509.Certificate:
+    """Raises `Conflict`: what breaks a rule of its encoding, which the judge may overlook, cannot be pinned."""
+    try:
+        return x509.load_der_x509_certificate(der)
+    except UNREADABLE as error:
+        raise Conflict(
+            f"the certificate breaks a rule of its encoding, so nobody can be let in by it alone ({error})",
+            fix="Let its holder get another one: names are best written as UTF8String. "
+            "Under a partner's CA, its name is enough: mutualgate partner member add PARTNER NAME",
+            code="malformed",
+        ) from error

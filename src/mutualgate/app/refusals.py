@@ -54,10 +54,10 @@ def _subject(certificate: bytes | None) -> str:
     """The data plane does not read the names of whom it refuses; here is the time to. Empty where it cannot be read."""
     if certificate is None:
         return ""
-    from cryptography import x509
+    from mutualgate.reading.legible import legible
 
     try:
         with odd_serials_allowed():
-            return subject_text(x509.load_der_x509_certificate(certificate))
+            return subject_text(legible(certificate))
     except UNREADABLE:
         return ""

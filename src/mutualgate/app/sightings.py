@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from cryptography import x509
-
 from mutualgate.errors import BadInput, MutualgateError
 from mutualgate.model.certificate import spki_fingerprint
 from mutualgate.model.partner import PartnerName
@@ -20,6 +18,7 @@ from mutualgate.partners import between, members
 from mutualgate.partners.names import hashes_in
 from mutualgate.partners.telling import Tell, silent
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, subject_text
+from mutualgate.reading.legible import legible
 from mutualgate.store import Store, Transaction
 from mutualgate.store.seen import split
 from mutualgate.store.types import EPOCH
@@ -88,7 +87,7 @@ def _first_sight(tx: Transaction, partner: str, one: Sighting) -> None:
         return
     try:
         with odd_serials_allowed():
-            leaf = x509.load_der_x509_certificate(one.chain[0])
+            leaf = legible(one.chain[0])
         members.first_sight(tx, owner.id, leaf, at=one.last_at)
     except (*UNREADABLE, MutualgateError) as error:  # a name that no client can have, say: it stays the partner's own
         log.warning("a client of the partner %s could not be recorded: %s", partner, error)
@@ -131,7 +130,7 @@ def _facts(der: bytes) -> tuple[str, bytes | None, datetime | None]:
     """Subject, SHA-256 of the key, and end, as far as they can be read."""
     try:
         with odd_serials_allowed():
-            certificate = x509.load_der_x509_certificate(der)
+            certificate = legible(der)
             subject = subject_text(certificate)
             return subject, spki_fingerprint(certificate), certificate.not_valid_after_utc
     except (*UNREADABLE, BadInput):

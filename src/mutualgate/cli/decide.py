@@ -46,13 +46,12 @@ def decide(
 
 
 def _one(cert: Path, host: str | None, path: str, at: str | None, dir: Path, as_json: bool) -> int:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
     from mutualgate.app import Folder, services
     from mutualgate.app.judging import judge_of
-    from mutualgate.reading.files import read_certificates
+    from mutualgate.reading.files import certificates_in
 
-    chain = [one.public_bytes(Encoding.DER) for one in read_certificates(read_file(cert), str(cert))]
+    # As they are: whether they can be read is the judge's word.
+    chain = certificates_in(read_file(cert), str(cert))
     with services(Folder(dir)) as all_of_it:
         now = all_of_it.clock() if at is None else _time(at)
         # Who a certificate is stands in the store; with mutualgate.toml broken, that is asked for all the more.

@@ -140,22 +140,34 @@ def private_key_given(where: str, what: str = "a private key") -> BadInput:
 def read_certificates(data: bytes, where: str) -> list[x509.Certificate]:
     """The certificates in `data`: one in DER, or any number in PEM, in their order. BadInput when there is none."""
     with odd_serials_allowed():
-        if b"-----BEGIN " not in data:
-            return [_certificate(data, where)]
-        found = []
-        for number, (label, der) in enumerate(pem_blocks(data, where), 1):
-            if label in CERTIFICATE_LABELS:
-                found.append(_certificate(der, f"{where}, PEM object {number}"))
-            elif label == "TRUSTED CERTIFICATE":
-                raise BadInput(
-                    f"PEM object {number} is in OpenSSL's own TRUSTED CERTIFICATE form",
-                    where=where,
-                    expected="CERTIFICATE",
-                    fix="Convert it: openssl x509 -in FILE -out FILE.pem",
-                )
-        if not found:
-            raise BadInput("holds no certificate", where=where, expected="a certificate in PEM or DER")
-        return found
+        return [_certificate(der, place) for place, der in _placed(data, where)]
+
+
+def certificates_in(data: bytes, where: str) -> list[bytes]:
+    """The same, DER, without a look at what they say."""
+    found = [der for _, der in _placed(data, where)]
+    if not found[0].startswith(b"\x30"):  # X.690 8.9.1: nothing else begins a certificate
+        raise BadInput("is no X.509 certificate", where=where, expected="a certificate in PEM or DER")
+    return found
+
+
+def _placed(data: bytes, where: str) -> list[tuple[str, bytes]]:
+    if b"-----BEGIN " not in data:
+        return [(where, data)]
+    found = []
+    for number, (label, der) in enumerate(pem_blocks(data, where), 1):
+        if label in CERTIFICATE_LABELS:
+            found.append((f"{where}, PEM object {number}", der))
+        elif label == "TRUSTED CERTIFICATE":
+            raise BadInput(
+                f"PEM object {number} is in OpenSSL's own TRUSTED CERTIFICATE form",
+                where=where,
+                expected="CERTIFICATE",
+                fix="Convert it: openssl x509 -in FILE -out FILE.pem",
+            )
+    if not found:
+        raise BadInput("holds no certificate", where=where, expected="a certificate in PEM or DER")
+    return found
 
 
 def _certificate(der: bytes, where: str) -> x509.Certificate:
