@@ -5,7 +5,7 @@ from pathlib import Path
 import pki
 import pytest
 from commands import Run
-from installation import Installation
+from installation import CONFIG, Installation
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +47,17 @@ def test_the_latest_are_listed_by_reason(cli: Run) -> None:
     assert len(listed) == 2
     assert listed[1].endswith("client_suspended  192.0.2.1  CN=al\\x1b[31mice")
     assert cli("explain", "--reason", "expired").out == "No refusal is known.\n"
+
+
+def test_a_list_says_who_is_not_on_it(cli: Run, installed: Installation) -> None:
+    said = "Whom main turned away by a TLS alert is counted"
+    assert said not in cli("explain").out
+    installed.config.write_text(CONFIG + 'on_refusal = "alert"\n')
+    assert said in cli("explain").out
+    assert said in cli("explain", "--json").json["unlisted"]
+    assert said in cli("explain", "7" * 16).err
+    installed.config.write_text("wrong")
+    assert (cli("explain").code, cli("explain", "--json").json["unlisted"]) == (0, None)
 
 
 def test_a_reason_that_is_none_is_told_which_there_are(cli: Run) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from published import https_publisher, jwk, jwks
 from rows import see
 
 from mutualgate.app import Services
+from mutualgate.config import OnRefusal
 from mutualgate.errors import NotFound
 from mutualgate.model.invitation import Way
 from mutualgate.model.pin import PinKind
@@ -326,6 +328,15 @@ def test_what_ends_is_named_in_words(portal: "ASGIApp", services: Services) -> N
 
 
 # --- refusals ---
+
+
+def test_who_is_turned_away_by_an_alert_is_said_not_to_be_on_the_list(portal: "ASGIApp", services: Services) -> None:
+    said = "turned away by a TLS alert is counted"
+    assert said not in get(portal, "/refusals").words
+    site, *others = services.config.sites
+    alerting = replace(site, on_refusal=OnRefusal.ALERT)
+    services.take(replace(services.config, sites=[alerting, *others]))
+    assert said in get(portal, "/refusals").words
 
 
 def test_a_refusal_is_looked_up_by_its_reference(portal: "ASGIApp", services: Services) -> None:

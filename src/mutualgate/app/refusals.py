@@ -2,12 +2,31 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, subject_text
 from mutualgate.store import Store
 from mutualgate.store.types import EPOCH
+
+if TYPE_CHECKING:
+    from mutualgate.config import Config
+
+
+def unlisted(config: "Config") -> str | None:
+    """Why somebody who was refused may not be on the list, for operators; None where everybody is.
+
+    An alert ends the handshake before the certificate is proved to be its holder's: it may be anybody's.
+    """
+    from mutualgate.config import OnRefusal
+
+    sites = [site.name for site in config.sites if site.on_refusal is OnRefusal.ALERT]
+    if not sites:
+        return None
+    return (
+        f"Whom {', '.join(sites)} turned away by a TLS alert is counted (handshakes in mutualgate status) and not "
+        'listed: ask them for the certificate (mutualgate decide --cert FILE), or set on_refusal = "close" for a while.'
+    )
 
 
 class Refusals:

@@ -12,6 +12,7 @@ from mutualgate.cli.output import emit, plain, table
 from mutualgate.errors import BadInput, NotFound
 
 if TYPE_CHECKING:
+    from mutualgate.app import Services
     from mutualgate.app.remedies import Remedy
     from mutualgate.model.refusal import RefusalRecord
     from mutualgate.reading.explain import Described, Explanation
@@ -60,18 +61,30 @@ def explain(
         found = all_of_it.refusals.recent(reason=reason, limit=limit) if refusal is None else None
         one = None if refusal is None else all_of_it.refusals.find(refusal)
         can = None if one is None else remedy(all_of_it.store, one)
+        more = _unlisted(all_of_it)
     if found is not None:
         rows = [(r.id, f"{r.at:%Y-%m-%d %H:%M:%S}", r.reason, plain(r.peer), plain(r.subject)) for r in found]
         text = table(("refusal", "at (UTC)", "reason", "peer", "subject"), rows) if rows else "No refusal is known."
-        emit({"refusals": [_as_dict(record) for record in found]}, text, json)
+        text += f"\n{plain(more)}" if more else ""
+        emit({"refusals": [_as_dict(record) for record in found], "unlisted": more}, text, json)
         return
     if one is None or can is None:
         raise NotFound(
             f"no refusal {plain(refusal)[:40]!r} is known",
-            fix="The latest are listed by: mutualgate explain",
+            fix=f"The latest are listed by: mutualgate explain{f'. {more}' if more else ''}",
             code="no_such_refusal",
         )
     emit({**_as_dict(one), **_remedy_dict(can)}, _story(one, can), json)
+
+
+def _unlisted(services: "Services") -> str | None:
+    """Nothing where mutualgate.toml cannot be read: what is known is told all the same."""
+    from mutualgate.app.refusals import unlisted
+
+    try:
+        return unlisted(services.config)
+    except BadInput:
+        return None
 
 
 def _is_file(text: str) -> bool:

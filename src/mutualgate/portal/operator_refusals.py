@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from mutualgate.app.refusals import unlisted
 from mutualgate.errors import BadInput, MutualgateError, NotFound
 from mutualgate.gate import reasons
 from mutualgate.model.pin import PinKind
@@ -36,7 +37,8 @@ async def refusals(asked: Asked) -> Response:
     def read(services: "Services") -> dict[str, Any]:
         found = services.refusals.find(id) if id else None
         rows = [found] if found else [] if id else services.refusals.recent(reason=reason or None, limit=MOST)
-        return {"refusals": rows, "reason": reason, "id": id, "reasons": known, "most": MOST}
+        more = unlisted(services.config)
+        return {"refusals": rows, "reason": reason, "id": id, "reasons": known, "most": MOST, "unlisted": more}
 
     return await shown(asked, "operator/refusals.html.j2", read)
 
