@@ -335,7 +335,7 @@ def test_who_is_turned_away_by_an_alert_is_said_not_to_be_on_the_list(portal: "A
     assert said not in get(portal, "/refusals").words
     site, *others = services.config.sites
     alerting = replace(site, on_refusal=OnRefusal.ALERT)
-    services.take(replace(services.config, sites=[alerting, *others]))
+    services.take(replace(services.config, sites=(alerting, *others)))
     assert said in get(portal, "/refusals").words
 
 

@@ -43,7 +43,7 @@ _PSD = re.compile(r"PSD[A-Z]{2}-[A-Z]{2,8}-.{1,200}")
 _ANY_VALUE = re.compile(r"=\*(?:,|$)")
 _ESCAPED = frozenset('"+,;<>\\')
 _REGISTRIES = frozenset("ac co com edu go gob gov gouv gv ltd mil ne net nom or org plc sch".split())
-"""Under the domain of a country, these are registries: co.uk, com.au. There are more; the list of all has 10,000."""
+"""Under the domain of a country, these are registries: co.uk, com.au. More are on the machine's list, if it has one."""
 _PLACES = frozenset(("C", "L", "ST", "STREET"))
 _LEAST_PREFIX = {4: 8, 6: 16}
 """Bits of a network: a wider one is no partner's."""
@@ -242,7 +242,11 @@ def _host(text: str, host: str, kind: RuleKind) -> None:
 def _is_registry(host: str) -> bool:
     """Whether names below it are of many organisations."""
     labels = host.split(".")
-    return len(labels) == 1 or (len(labels) == 2 and len(labels[1]) == 2 and labels[0] in _REGISTRIES)
+    if len(labels) == 1 or (len(labels) == 2 and len(labels[1]) == 2 and labels[0] in _REGISTRIES):
+        return True
+    from mutualgate.partners.public_suffixes import is_shared
+
+    return is_shared(host)
 
 
 def _split(text: str, pattern: str) -> list[str]:
