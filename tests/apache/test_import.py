@@ -1095,6 +1095,30 @@ def test_what_holds_only_without_d_is_told() -> None:
     ]
 
 
+FORGED = "RequestHeader set X-Shop a"
+
+
+@pytest.mark.parametrize("rule", [FORGED, "RequestHeader unset X-Shop", "RequestHeader always edit X-Shop a b"])
+@pytest.mark.parametrize("inside", [("<IfDefine X>",), ("<IfDefine X>", "<IfDefine Y>")])
+def test_a_field_that_httpd_writes_only_with_d_is_written_by_no_client(rule: str, inside: tuple[str, ...]) -> None:
+    section = "\n".join((*inside, rule, *("</IfDefine>" for _ in inside)))
+    place = f"<Location />\n{section}\n</Location>"
+    for text in (vhost(*BASIC, section), vhost(*BASIC, place), f"{section}\n{vhost(*BASIC)}"):
+        (route,) = parse(imported(text).toml).sites[0].routes
+        assert (route.request_headers.remove, route.request_headers.set) == (("X-Shop",), ())
+    # What it writes in any case stays.
+    (route,) = parse(imported(vhost(*BASIC, "RequestHeader set X-Shop shop", section)).toml).sites[0].routes
+    assert route.request_headers.set == (("X-Shop", "shop"),)
+
+
+def test_a_module_that_was_taken_to_be_there_is_told_once() -> None:
+    lines = ("<IfModule mod_shop.c>", "Require all granted", "</IfModule>")
+    result = imported(vhost(*BASIC, *lines, *lines, "<IfModule mod_empty.c>", "</IfModule>"))
+    assert [(left.directive, "taken to be there" in left.why) for left in result.left] == [
+        ("<IfModule mod_shop.c>", True)
+    ]
+
+
 # --- files ---
 
 

@@ -4,7 +4,7 @@ Knows what the words of mod_headers do. Which names no rule may touch is the dat
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -90,6 +90,19 @@ def read(d: Directive, report: Report) -> Edit | Said | None:
     except Unfit as unfit:
         return leave(f"as a rule of a route: {unfit.problem}", "Let the service do it.")
     return Edit(d, direction, deed, name, text, appends=word == "append")
+
+
+def of_skipped(section: Directive) -> Iterator[Edit]:
+    """A service may believe what httpd writes in requests, or takes out of them, where a skipped section holds: so
+    no client writes it."""
+    for child in section.children:
+        if child.section:
+            yield from of_skipped(child)
+        elif child.is_("requestheader"):
+            args = [arg for arg in child.args if arg.lower() not in ("always", "onsuccess")]
+            name = args[1].removesuffix(":") if len(args) > 1 else ""
+            if name and not field_refused("request", "remove", name):
+                yield Edit(child, "request", "remove", name, "")
 
 
 def _dialects(name: str, variable: str) -> frozenset[str]:

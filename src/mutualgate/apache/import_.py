@@ -72,6 +72,12 @@ def import_text(text: str, name: str, source: Source, folder: Path) -> Imported:
             "it was taken to hold (no -D), so what is inside counts",
             "If it does not on your server, take all of it away and import again.",
         )
+    for directive in notes.assumed.values():
+        found.report.leave(
+            directive,
+            "the module was taken to be there, so what is inside of this section and of all like it counts",
+            "If `httpd -M` does not list it on your server, take them away and import again.",
+        )
     if not found.hosts:
         raise BadInput(
             "there is no virtual host in it",

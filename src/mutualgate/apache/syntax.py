@@ -80,6 +80,8 @@ class Notes:
     """Conditions that were taken not to hold."""
     kept: list[Directive] = field(default_factory=list)
     """Conditions that were taken to hold, because nothing here defines what they ask about."""
+    assumed: dict[str, Directive] = field(default_factory=dict)
+    """Of each module that was taken to be there, the first section that holds with it."""
 
 
 def parse(text: str, name: str, source: Source) -> tuple[tuple[Directive, ...], Notes]:
@@ -165,6 +167,8 @@ class _Reader:
             self.defined = before  # what a skipped section defines is not defined
         if children and (taken is False or guessed):
             (self.notes.kept if taken else self.notes.skipped).append(opened)
+        if taken and children and opened.is_("ifmodule"):
+            self.notes.assumed.setdefault(opened.arg(0).lower(), opened)
         if taken:
             yield from children
         elif taken is None or guessed:

@@ -310,6 +310,8 @@ class _Reader:
                 self.shut(host, self.asked(d, [c for c in d.children if not c.is_("balancermember", "proxyset")]))
             case "proxymatch" | "if" | "elseif" | "else" | "limit" | "limitexcept" | "ifdefine":
                 self.shut(host, self.asked(d, d.children))
+                if d.is_("ifdefine"):
+                    host.edits[:0] = fields.of_skipped(d)  # before what is written whether it holds or not
             case "directory" | "directorymatch" | "files" | "filesmatch":
                 self.leave(
                     d,
@@ -350,7 +352,7 @@ class _Reader:
             return
         sections = [c for c in children if c.section and not c.lower.startswith("require")]
         always = all_of([always_of(children), *(self.asked(one, one.children) for one in sections)])
-        edits: list[Edit] = []
+        edits = [edit for one in sections if one.is_("ifdefine") for edit in fields.of_skipped(one)]
         said: list[Said] = []
         for child in children:
             if child.is_("requestheader", "header"):
