@@ -268,6 +268,13 @@ def as_v1(issued: Issued, *, keep_extensions: bool = False) -> Issued:
     return resigned(issued, _der(0x30, b"".join(_der(tag, value) for tag, value in kept)))
 
 
+def named_in_latin_1(parent: Issued | None = None, **anything: Any) -> Issued:
+    """A leaf whose common name is "Zoë" as old tools wrote it, in T61String: pyca/cryptography cannot read it."""
+    plain = leaf(parent, "Zoe", **anything)
+    tbs = plain.certificate.tbs_certificate_bytes
+    return resigned(plain, tbs.replace(b"\x0c\x03Zoe", b"\x14\x03Zo\xeb"))
+
+
 def resigned(issued: Issued, tbs: bytes) -> Issued:
     """A certificate with the content `tbs` (DER), signed by the issuer of `issued`, whose key is EC or RSA."""
     signer = (issued.parent or issued).key

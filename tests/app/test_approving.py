@@ -77,6 +77,16 @@ def test_what_is_unusual_is_said(services: Services, refused: Refused) -> None:
     assert "calls itself as the client first-client is called" in unusual
 
 
+def test_one_whose_name_cannot_be_read_is_approved(services: Services, refused: Refused) -> None:
+    own = pki.named_in_latin_1(now=NOW)
+    id = refused(own)
+    found = services.approvals.look(id)
+    assert (found.words.split(", ")[1], found.unusual) == ("P-256", ())
+    done = services.approvals.approve(id, client="zoe")
+    assert done.pin is not None
+    assert done.pin.certificate == own.der
+
+
 def of_ours(services: Services, installed: Installation) -> x509.Certificate:
     """What the first client shows: our authority issued it."""
     return x509.load_pem_x509_certificate(installed.pem().read_bytes())

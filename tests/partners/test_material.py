@@ -40,6 +40,7 @@ def test_a_certificate_in_words() -> None:
     assert material.words(pki.leaf(None, key=pki.rsa_key(), days=1000).certificate) == (
         "self-signed, RSA 2048, 1000 days, until 2029-02-25"
     )
+    assert material.words(pki.named_in_latin_1(days=90).certificate).endswith("P-256, 90 days, until 2026-08-30")
 
 
 @pytest.mark.parametrize("password", [None, "secret"])

@@ -229,8 +229,11 @@ def _namesake(tx: Transaction, name: str, owner: int | None) -> list[str]:
 def _common_name(leaf: x509.Certificate) -> str | None:
     from cryptography.x509.oid import NameOID
 
-    with odd_serials_allowed():
-        found = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    try:
+        with odd_serials_allowed():
+            found = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except UNREADABLE:
+        return None
     return str(found[0].value) if found else None
 
 

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mutualgate.counts import counted
+from mutualgate.reading.about import self_issued
 from mutualgate.reading.containers import refuse_by_look
 from mutualgate.reading.files import (
     OLD_HASHES,
@@ -86,7 +87,7 @@ def words(certificate: x509.Certificate) -> str:
         key, _ = examine(certificate)
         days = (certificate.not_valid_after_utc - certificate.not_valid_before_utc).days
         parts = [
-            "self-signed" if certificate.issuer == certificate.subject else "signed by another",
+            "self-signed" if self_issued(certificate) else "signed by another",
             "a key that cannot be read" if key is None else key_words(key),
             counted(days, "day"),
             f"until {certificate.not_valid_after_utc:%Y-%m-%d}",
