@@ -46,6 +46,9 @@ impl<'a> Certificate<'a> {
     /// Reads one certificate that fills `der`; the error is the rest of a sentence that begins with its name.
     pub fn parse(der: &'a [u8]) -> Result<Certificate<'a>, String> {
         let signed = signed(der).ok_or("is not a DER certificate")?;
+        if !der::is_canonical(der) {
+            return Err("is not in DER all the way in (X.690)".into());
+        }
         // Nothing follows it, which `signed` asked.
         let (_, parsed) = X509CertificateParser::new()
             .with_deep_parse_extensions(false)
@@ -58,8 +61,15 @@ impl<'a> Certificate<'a> {
             tbs.subject.as_raw(),
             tbs.subject_pki.raw,
         ];
-        if raw_elements(signed.message) != Some(read) {
+        let (raw, validity) =
+            raw_elements(signed.message).ok_or("has a name or a key that cannot be read")?;
+        if raw != read {
             return Err("has a name or a key that cannot be read".into());
+        }
+        if !is_exact(validity) {
+            return Err(
+                "has a validity that does not say which seconds it means (RFC 5280 4.1.2.5)".into(),
+            );
         }
         let version = parsed.version.0.saturating_add(1);
         if !(1..=3).contains(&version) {
@@ -146,18 +156,37 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// Issuer, subject and SubjectPublicKeyInfo of a TBSCertificate, each a whole SEQUENCE (RFC 5280 4.1).
-fn raw_elements(tbs: &[u8]) -> Option<[&[u8]; 3]> {
+/// Issuer, subject and SubjectPublicKeyInfo of a TBSCertificate, each a whole SEQUENCE, and the contents of its validity
+/// (RFC 5280 4.1).
+fn raw_elements(tbs: &[u8]) -> Option<([&[u8]; 3], &[u8])> {
     const VERSION: u8 = 0xa0;
     let (outer, _) = der::expect(tbs, der::SEQUENCE)?;
     let rest = der::expect(outer.content, VERSION).map_or(outer.content, |(_, rest)| rest);
     let (_serial, rest) = der::expect(rest, der::INTEGER)?;
     let (_signature, rest) = der::expect(rest, der::SEQUENCE)?;
     let (issuer, rest) = der::expect(rest, der::SEQUENCE)?;
-    let (_validity, rest) = der::expect(rest, der::SEQUENCE)?;
+    let (validity, rest) = der::expect(rest, der::SEQUENCE)?;
     let (subject, rest) = der::expect(rest, der::SEQUENCE)?;
     let (spki, _) = der::expect(rest, der::SEQUENCE)?;
-    Some([issuer.whole, subject.whole, spki.whole])
+    Some(([issuer.whole, subject.whole, spki.whole], validity.content))
+}
+
+/// RFC 5280 4.1.2.5.1 and 4.1.2.5.2: seconds are there, fractions are not, and it is Greenwich's time. The parser guesses
+/// at what is missing.
+fn is_exact(validity: &[u8]) -> bool {
+    let moment = |input| {
+        let (element, rest) = der::read(input)?;
+        let digits = match element.tag {
+            der::UTC_TIME => 12,
+            der::GENERALIZED_TIME => 14,
+            _ => return None,
+        };
+        let text = element.content.strip_suffix(b"Z")?;
+        (text.len() == digits && text.iter().all(u8::is_ascii_digit)).then_some(rest)
+    };
+    moment(validity)
+        .and_then(moment)
+        .is_some_and(<[u8]>::is_empty)
 }
 
 /// Whether a Name (DER) has no element.

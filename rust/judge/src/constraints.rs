@@ -8,7 +8,12 @@ use x509_parser::{
     x509::X509Name,
 };
 
-use crate::{anchor::Profile, certificate::Certificate, name};
+use crate::{
+    anchor::Profile,
+    certificate::Certificate,
+    der::{self, Element},
+    name,
+};
 
 /// Comparisons of a name with a constraint per path: beyond that, somebody is wasting our time.
 pub(crate) const MOST_COMPARISONS: usize = 100_000;
@@ -39,8 +44,24 @@ pub(crate) fn name_fault(name: &GeneralName<'_>, profile: Profile) -> Option<Str
     ))
 }
 
+/// Whether the subtrees of the extension in `value` begin at their base and have no end, as all have that are made for
+/// names: the parser does not say.
+pub(crate) fn are_unbounded(value: &[u8]) -> bool {
+    // minimum [0] has to be 0, and no encoder should write it out.
+    const FROM_THE_BASE: [u8; 3] = [0x80, 1, 0];
+    let subtree = |content: &[u8]| {
+        der::read(content).is_some_and(|(_, bounds)| bounds.is_empty() || bounds == FROM_THE_BASE)
+    };
+    let subtrees = |list: Element<'_>| der::elements(list.content).all(|one| subtree(one.content));
+    der::expect(value, der::SEQUENCE)
+        .is_some_and(|(lists, _)| der::elements(lists.content).all(subtrees))
+}
+
 /// What is wrong with constraints as such.
-pub(crate) fn constraints_fault(constraints: &NameConstraints<'_>) -> Option<String> {
+pub(crate) fn constraints_fault(
+    constraints: &NameConstraints<'_>,
+    profile: Profile,
+) -> Option<String> {
     let subtrees = [
         &constraints.permitted_subtrees,
         &constraints.excluded_subtrees,
@@ -49,7 +70,7 @@ pub(crate) fn constraints_fault(constraints: &NameConstraints<'_>) -> Option<Str
         .into_iter()
         .flatten()
         .flatten()
-        .any(|subtree| !is_sound(&subtree.base));
+        .any(|subtree| !is_sound(&subtree.base, profile));
     wrong.then(|| "has a name constraint that means nothing (RFC 5280 4.2.1.10)".into())
 }
 
@@ -151,11 +172,16 @@ fn matches(name: &GeneralName<'_>, base: &GeneralName<'_>, excluded: bool) -> Re
     }
 }
 
-/// `host.example` permits itself and all below. A wildcard is permitted if all it stands for is, excluded if any of it is.
+/// `host.example` permits itself and all below, `.host.example` what is below alone. A wildcard is permitted if all it stands
+/// for is, excluded if any of it is.
 fn dns_matches(name: &str, base: &str, excluded: bool) -> bool {
+    let (parent, below) = match base.strip_prefix('.') {
+        Some(parent) => (parent, true),
+        None => (base, false),
+    };
     match name.strip_prefix("*.") {
-        None => is_within(name, base),
-        Some(parent) => is_within(parent, base) || (excluded && is_within(base, parent)),
+        None => is_within(name, parent) && !(below && name.len() == parent.len()),
+        Some(wild) => is_within(wild, parent) || (excluded && is_within(parent, wild)),
     }
 }
 
@@ -195,7 +221,11 @@ fn mailbox_matches(name: &str, base: &str) -> Result<bool, String> {
 
 fn uri_matches(name: &str, base: &str) -> Result<bool, String> {
     // RFC 5280 4.2.1.10: a URI without a host name does not pass where URIs are constrained.
-    let host = name.split_once("://").map(|(_, rest)| {
+    let hierarchy = name
+        .split_once(':')
+        .filter(|(scheme, _)| is_scheme(scheme))
+        .and_then(|(_, rest)| rest.strip_prefix("//"));
+    let host = hierarchy.map(|rest| {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let host = authority
             .rsplit_once('@')
@@ -215,9 +245,16 @@ fn host_matches(host: &str, base: &str) -> bool {
     }
 }
 
-fn is_sound(base: &GeneralName<'_>) -> bool {
+fn is_sound(base: &GeneralName<'_>, profile: Profile) -> bool {
     match base {
-        GeneralName::DNSName(host) => host.is_empty() || is_host(host),
+        GeneralName::DNSName(host) => {
+            let host = match host.strip_prefix('.') {
+                // Many companies' CAs have it: what the section says of mailboxes and URIs is meant.
+                Some(parent) if profile != Profile::Rfc5280 => parent,
+                _ => host,
+            };
+            host.is_empty() || is_host(host)
+        }
         GeneralName::IPAddress(octets) => {
             matches!(octets.len(), 8 | 32) && is_mask(&octets[octets.len() / 2..])
         }
@@ -255,6 +292,14 @@ pub(crate) fn is_host(name: &str) -> bool {
             .rsplit('.')
             .next()
             .is_some_and(|last| last.bytes().all(|octet| octet.is_ascii_digit()))
+}
+
+/// RFC 3986 3.1.
+pub(crate) fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text
+            .bytes()
+            .all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet))
 }
 
 /// Local part and host of a mailbox (RFC 5321 4.1.2, without quoted local parts).

@@ -4,6 +4,7 @@
 
 use x509_parser::{
     asn1_rs::Oid,
+    error::X509Error,
     extensions::{
         AuthorityInfoAccess, AuthorityKeyIdentifier, BasicConstraints, CRLDistributionPoints,
         DistributionPointName, ExtendedKeyUsage, GeneralName, KeyUsage, NameConstraints,
@@ -12,7 +13,7 @@ use x509_parser::{
     prelude::FromDer,
 };
 
-use crate::der;
+use crate::{constraints, der};
 
 /// What a certificate's extensions say.
 #[derive(Debug, Default)]
@@ -45,7 +46,6 @@ const ID_CE: &[u8] = &[0x55, 0x1d];
 const SUBJECT_KEY_ID: u8 = 14;
 const KEY_USAGE: u8 = 15;
 const ALTERNATIVE_NAMES: u8 = 17;
-const ISSUER_ALTERNATIVE_NAMES: u8 = 18;
 const BASIC_CONSTRAINTS: u8 = 19;
 const NAME_CONSTRAINTS: u8 = 30;
 const DISTRIBUTION_POINTS: u8 = 31;
@@ -96,22 +96,22 @@ impl<'a> Extensions<'a> {
         let (value, critical) = (extension.value, extension.critical);
         match extension.oid.as_bytes().strip_prefix(ID_CE) {
             Some([BASIC_CONSTRAINTS]) => {
-                self.basic_constraints = Some(whole(BasicConstraints::from_der(value))?);
+                self.basic_constraints = Some(whole(value)?);
                 self.basic_constraints_critical = critical;
             }
-            Some([KEY_USAGE]) => self.key_usage = Some(whole(KeyUsage::from_der(value))?),
+            Some([KEY_USAGE]) => self.key_usage = Some(whole(value)?),
             Some([EXTENDED_KEY_USAGE]) => {
                 der::expect(value, der::SEQUENCE)
                     .filter(|(sequence, _)| !sequence.content.is_empty())?;
-                self.extended_key_usage = Some(whole(ExtendedKeyUsage::from_der(value))?);
+                self.extended_key_usage = Some(whole(value)?);
             }
             Some([ALTERNATIVE_NAMES]) => {
                 self.alternative_names =
-                    Some(whole(SubjectAlternativeName::from_der(value))?.general_names);
+                    Some(whole::<SubjectAlternativeName>(value)?.general_names);
                 self.alternative_names_critical = critical;
             }
             Some([NAME_CONSTRAINTS]) => {
-                let constraints = whole(NameConstraints::from_der(value))?;
+                let constraints = whole::<NameConstraints>(value)?;
                 if constraints.permitted_subtrees.is_none()
                     && constraints.excluded_subtrees.is_none()
                 {
@@ -119,12 +119,18 @@ impl<'a> Extensions<'a> {
                         "has name constraints that constrain nothing (RFC 5280 4.2.1.10)".into(),
                     );
                 }
+                if !constraints::are_unbounded(value) {
+                    self.blame(
+                        "has a name constraint with a minimum or a maximum, which nobody understands (RFC 5280 4.2.1.10)"
+                            .into(),
+                    );
+                }
                 self.name_constraints = Some(constraints);
                 self.name_constraints_critical = critical;
             }
             Some([DISTRIBUTION_POINTS]) if !critical => self.distribution_points = Some(value),
             Some([POLICY_CONSTRAINTS]) => {
-                self.policy_constraints = Some(whole(PolicyConstraints::from_der(value))?);
+                self.policy_constraints = Some(whole(value)?);
                 self.policy_constraints_critical = critical;
             }
             Some([SUBJECT_KEY_ID]) => {
@@ -137,17 +143,15 @@ impl<'a> Extensions<'a> {
                 self.refuse_critical(critical, "subjectKeyIdentifier", "4.2.1.2");
             }
             Some([AUTHORITY_KEY_ID]) => {
-                let id = whole(AuthorityKeyIdentifier::from_der(value))?;
+                let id = whole::<AuthorityKeyIdentifier>(value)?;
                 self.authority_key_id = Some(id.key_identifier.map(|key| key.0));
                 self.refuse_critical(critical, "authorityKeyIdentifier", "4.2.1.1");
             }
             Some([CERTIFICATE_POLICIES]) => self.policies = Some(value),
             Some([POLICY_MAPPINGS]) => self.policy_mappings = Some(value),
             Some([INHIBIT_ANY_POLICY]) => self.inhibit_any_policy = Some(value),
-            // Read by nobody: no rule is about an issuer's other names.
-            Some([ISSUER_ALTERNATIVE_NAMES]) => {}
             _ if extension.oid.as_bytes() == AUTHORITY_INFO_ACCESS => {
-                whole(AuthorityInfoAccess::from_der(value))?;
+                whole::<AuthorityInfoAccess>(value)?;
                 self.refuse_critical(critical, "authorityInfoAccess", "4.2.2.1");
             }
             // RFC 5280 4.2: a critical extension that is not understood means refusal.
@@ -205,10 +209,10 @@ pub(crate) fn oid_text(oid: &Oid<'_>) -> String {
     }
 }
 
-/// What was parsed, if nothing follows it.
-fn whole<T, E>(parsed: Result<(&[u8], T), E>) -> Option<T> {
-    parsed
+/// What `value` is, if that is in DER and nothing follows it.
+fn whole<'a, T: FromDer<'a, X509Error>>(value: &'a [u8]) -> Option<T> {
+    der::is_canonical(value)
+        .then(|| T::from_der(value))?
         .ok()
-        .filter(|(rest, _)| rest.is_empty())
-        .map(|(_, value)| value)
+        .map(|(_, read)| read)
 }

@@ -22,7 +22,7 @@ use x509_parser::{extensions::GeneralName, prelude::FromDer, x509::X509Name};
 
 use crate::{
     certificate::Certificate,
-    constraints::{is_host, mailbox_parts},
+    constraints::{is_host, is_scheme, mailbox_parts},
     extensions::oid_text,
     name,
     record::{PartnerProfile, RuleKind, RuleRecord},
@@ -180,11 +180,7 @@ fn uri(uri: &str) -> Option<Name> {
         return None;
     }
     let (scheme, rest) = uri.split_once(':')?;
-    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme
-            .bytes()
-            .all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet));
-    if !is_scheme || rest.is_empty() {
+    if !is_scheme(scheme) || rest.is_empty() {
         return None;
     }
     let scheme = scheme.to_ascii_lowercase();

@@ -129,10 +129,9 @@ pub(crate) fn needs_policy(certificate: &Certificate<'_>) -> bool {
 /// well-known roots have 0.
 fn serial_fault(certificate: &Certificate<'_>) -> Option<String> {
     let fault = match certificate.serial {
-        [] => "has no serial number",
         [first, ..] if first & 0x80 != 0 => "has a negative serial number",
         octets if octets.len() > 20 => "has a serial number of more than 20 octets",
-        octets if octets.iter().all(|octet| *octet == 0) => "has the serial number 0",
+        [0] => "has the serial number 0",
         _ => return None,
     };
     Some(format!("{fault} (RFC 5280 4.1.2.2)"))
@@ -164,6 +163,9 @@ fn names_fault(certificate: &Certificate<'_>, profile: Profile) -> Option<String
     }
     if profile != Profile::Rfc5280 || certificate.version < 3 {
         return None;
+    }
+    if certificate.has_empty_subject() && extensions.alternative_names.is_none() {
+        return Some("has neither a subject nor a subjectAltName (RFC 5280 4.1.2.6)".into());
     }
     // RFC 5280 4.2.1.1: a key identifier in all but self-signed certificates.
     match extensions.authority_key_id {
@@ -210,7 +212,7 @@ fn authority_fault(issuer: &Certificate<'_>, profile: Profile, said: bool) -> Op
         if profile == Profile::Rfc5280 && !extensions.name_constraints_critical {
             return Some("has name constraints that are not critical (RFC 5280 4.2.1.10)".into());
         }
-        return constraints::constraints_fault(constraints);
+        return constraints::constraints_fault(constraints, profile);
     }
     None
 }
