@@ -193,6 +193,17 @@ def test_a_shared_ca_is_everybodys(partners: Partners, store: Store, acme_ca: pk
         partners.anchors.claim("acme", pki.ca("x").pem, terms=Terms(shared=True, depth=1))
 
 
+def test_a_shared_ca_that_is_claimed_anew_is_to_be_proved(
+    partners: Partners, store: Store, acme_ca: pki.Issued
+) -> None:
+    """Only an operator says that one belongs to nobody: a partner claims without terms."""
+    shared = partners.anchors.claim("acme", acme_ca.pem, terms=Terms(shared=True)).anchor
+    partners.anchors.retire("acme", shared.id)
+    anew = partners.anchors.claim("acme", acme_ca.pem).anchor
+    assert (anew.state, anew.shared) == (AnchorState.PENDING, False)
+    assert told(store) == []
+
+
 def test_a_name_under_a_shared_ca_is_one_partner_s(partners: Partners, store: Store, acme_ca: pki.Issued) -> None:
     acme, umbrella = (
         partners.anchors.claim(name, acme_ca.pem, terms=Terms(shared=True)).anchor for name in ("acme", "umbrella")

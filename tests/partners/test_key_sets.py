@@ -379,6 +379,13 @@ def test_a_private_key_in_the_set_is_told_of_and_nothing_is_taken(world: World) 
     assert world.key_sets.figures().problems[0][0] == "anna"
 
 
+def test_a_set_that_cannot_be_read_gives_no_key_away(world: World) -> None:
+    world.server.put("/anna", b"[]")
+    assert "no JWK Set" in str(world.watch().problem)
+    assert world.notices == []
+    assert "keys.private" not in world.actions()
+
+
 def test_a_crowd_of_keys_is_bounded(world: World) -> None:
     """A hijacked server that has new keys at each fetch fills neither the store nor anybody's letter box."""
     world.publish()

@@ -5,7 +5,7 @@ from cryptography.x509.oid import NameOID
 
 from mutualgate.clients import Clients
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model.client import ClientState
+from mutualgate.model.client import Client, ClientState
 from mutualgate.model.partner import Member, MemberState, PartnerAdmits, PartnerProfile
 from mutualgate.partners import members as module
 from mutualgate.partners.members import first_sight
@@ -140,6 +140,22 @@ def test_one_is_kept_out_and_let_in_again(partners: Partners, store: Store) -> N
     for call in (partners.members.suspend, partners.members.resume, partners.members.remove, partners.members.approve):
         with pytest.raises(NotFound):
             call("acme", "dns:b.acme.example")
+
+
+def test_who_asks_may_be_kept_from_a_client_and_nobody_from_one_that_waits(partners: Partners, store: Store) -> None:
+    def never(_: Client) -> None:
+        raise Conflict("not for you", code="not_theirs")
+
+    made = partners.members.add("acme", "dns:a.acme.example")
+    for step in (partners.members.suspend, partners.members.remove):
+        with pytest.raises(Conflict, match="not for you"):
+            step("acme", "dns:a.acme.example", may=never)
+    assert partners.members.list("acme") == [made]
+    partners.set_admits("acme", PartnerAdmits.APPROVAL)
+    see(store, partners, "b.acme.example")
+    kept_out = partners.members.suspend("acme", "dns:b.acme.example", may=never)
+    assert kept_out.client is not None
+    assert kept_out.client.state is ClientState.SUSPENDED
 
 
 def test_a_list_is_searched_and_in_parts(partners: Partners) -> None:

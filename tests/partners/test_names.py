@@ -1,3 +1,4 @@
+import hashlib
 import ipaddress
 from datetime import timedelta
 
@@ -11,7 +12,7 @@ from mutualgate import snapshot
 from mutualgate.gate import Judge
 from mutualgate.model.names import ClientName
 from mutualgate.model.partner import Member, MemberState, PartnerAdmits, PartnerProfile
-from mutualgate.partners.names import name_of
+from mutualgate.partners.names import hashes_in, name_hash, name_of
 from mutualgate.partners.service import Partners
 from mutualgate.partners.terms import Terms
 from mutualgate.store import Store
@@ -31,6 +32,19 @@ def test_the_first_name_of_the_first_kind() -> None:
     assert _name(uri, email) == "email:Ann@a.example"
     assert _name(uri) == "uri:spiffe://a.example/x"
     assert _name(x509.IPAddress(ipaddress.ip_address("2001:db8::1"))) == "ip:2001:db8::1"
+
+
+def test_a_chain_is_found_by_who_signed_it_and_by_each_name_that_it_may_have() -> None:
+    """Else a trial of a change does not tell that it concerns it."""
+    issuer = pki.ca("acme issuing")
+    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_IDENTIFIER, "PSDBE-NBB-1")])
+    leaf = pki.issue(
+        issuer, subject, extensions=[(x509.SubjectAlternativeName([x509.DNSName("A.acme.example")]), False)]
+    )
+    found = hashes_in(leaf.chain_der)
+    above = hashlib.sha256(issuer.certificate.subject.public_bytes()).digest()
+    assert {above, name_hash("dns:a.acme.example"), name_hash("organization:PSDBE-NBB-1")} <= set(found)
+    assert hashes_in([leaf.der, b"no certificate"]) == ()
 
 
 def test_a_payment_service_provider_is_its_identifier() -> None:

@@ -77,6 +77,20 @@ def test_who_lost_the_licence_is_kept_out_and_stays_so(
     assert asked.due() == []
 
 
+def test_who_lost_it_is_kept_out_as_the_client_that_it_is(
+    bank: Partners, store: Store, program: Path, told: list[tuple[str, str, str]]
+) -> None:
+    made = bank.members.add("bank", f"organization:{TWO}").client
+    program.with_name("withdrawn").write_text(f"{TWO}\n")
+    asked = register(store, program, told)
+    for one in asked.due():
+        asked.check(one)
+    [member] = bank.members.list("bank")
+    assert made is not None
+    assert member.client is not None
+    assert (member.client.id, member.client.suspended) == (made.id, True)
+
+
 def test_nobody_is_kept_out_without_a_word(bank: Partners, store: Store, program: Path) -> None:
     def fails(tx: Transaction, partner: Partner, subject: str, body: str, once: str) -> None:
         raise RuntimeError("the process ends here")

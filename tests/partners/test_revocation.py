@@ -116,7 +116,17 @@ def test_what_was_refused_is_not_learned_again(
         revocation.refuse("acme", "http://other.example/")
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ldap://ldap.acme.example/", "http://127.1/", "http://u:p@x/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ldap://ldap.acme.example/",
+        "http://127.1/",
+        "http://169.254.169.254/ca.crl",
+        "http://[::1]/ca.crl",
+        "http://u:p@x/",
+    ],
+)
 def test_what_is_no_address_is_not_approved(
     partners: Partners, revocation: PartnerRevocation, acme_ca: pki.Issued, url: str
 ) -> None:

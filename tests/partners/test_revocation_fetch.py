@@ -205,9 +205,14 @@ def test_a_part_covers_what_names_it(world: World) -> None:
 
 def test_a_ca_that_is_retired_is_left_alone(world: World) -> None:
     world.approve(world.publish(5))
+    world.approve(world.server.url("/ocsp"), kind=SourceKind.OCSP)
+    world.revocation.learn(world.anchor, pki.leaf(world.ca, "anna").certificate)
     world.partners.anchors.retire("acme", world.anchor.id)
-    assert world.step()[0].problem == "its CA does not count"
+    assert len(world.fetch.due_to_ask()) == 1
+    (outcome,) = world.step()
+    assert outcome.problem == "its CA does not count"
     assert world.server.asked == []
+    assert (world.fetch.due(), world.fetch.due_to_ask()) == ([], []), "nor looked at again in the next second"
 
 
 class Responder:
