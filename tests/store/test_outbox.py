@@ -1,7 +1,13 @@
 """Letters in the store: which is due, what is kept of them, what is forgotten."""
 
+import sqlite3
+import sqlite3.dbapi2
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
+import pytest
+from conftest import Hands
 from rows import AT
 
 from mutualgate.model.letter import LetterKind, LetterState
@@ -30,8 +36,20 @@ def test_the_one_that_waited_longest_is_due(store: Store) -> None:
         assert tx.outbox.due(AT - HOUR, HOUR) is not None, "the clock was set back"
 
 
-def test_what_a_letter_said_is_gone_from_the_file(store: Store) -> None:
+def test_what_a_letter_said_is_gone_from_the_file(
+    tmp_path: Path, clock: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It may have held a link, of which the store has a hash only."""
+    connect = sqlite3.dbapi2.connect
+
+    def leaves_it(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        """As where SQLite was built without -DSQLITE_SECURE_DELETE."""
+        connection = connect(*args, **kwargs)
+        connection.execute("PRAGMA secure_delete=OFF")
+        return connection
+
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", leaves_it)
+    store = Store.open(tmp_path / "store.sqlite3", clock)
     for size in (1, 9_000):  # pages of its own, too
         with store.transaction() as tx:
             letter = tx.outbox.add(MAIL, "a@b", "Hello", f"the link {'x' * size} secret-token", None, AT)
