@@ -79,6 +79,12 @@ def test_without_any_a_passphrase_is_made_once_in_a_closed_file(tmp_path: Path) 
     assert not again.created
 
 
+def test_where_there_are_keys_already_none_is_made(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is missing"):
+        find_passphrase(tmp_path, {}, make=False)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_file_is_closed_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:

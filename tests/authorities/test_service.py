@@ -506,6 +506,8 @@ class TestAdopt:
             Clients(store).revoke_certificate(pki.leaf(pki.ca("Acme Root"), "x").pem)
         with pytest.raises(BadInput, match=r"lost\.crt"):
             Clients(store).revoke_certificate(b"nothing", where="lost.crt")
+        (told,) = [one for one in audit.recent(store, 10) if one.action == "credential.revoke"]
+        assert told.facts["serial"] == lost.serial.hex()
 
     def test_admits_is_changed(self, authorities: Authorities, store: Store, estate: Write) -> None:
         authorities.adopt(estate(), admits=Admits.LISTED)
