@@ -200,9 +200,10 @@ def test_a_partners_client_comes_in_as_the_partners(
     found = services.approvals.look(id)
     assert found.partner is not None
     assert (found.partner.name, found.member) == ("acme", "dns:api.acme.example")
-    done = services.approvals.approve(id, client=client)
+    done = services.approvals.approve(id, client=client, roles=["billing"] if client is None else None)
     assert done.pin is None
     assert done.client.name == client or (client is None and done.client.name == "api.acme.example")
+    assert done.client.roles == {None: ("billing",), "api": ("orders",)}.get(client, done.client.roles)
     assert [one.member.client for one in services.partners.members.list("acme")] == [done.client.id]
 
 
