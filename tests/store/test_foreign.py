@@ -110,6 +110,7 @@ def test_answers_become_lists_of_one_certificate(store: Store) -> None:
         assert not tx.foreign.want(ca.id, b"\xab", AT, AT + 9 * DAY)
         assert tx.foreign.want(ca.id, b"\xcd", AT, AT + 5 * DAY)
         assert tx.foreign.anchors_to_ask(AT, DAY, 10) == [ca.id]
+        assert len(tx.foreign.due_answers(ca.id, AT, DAY, 1)) == 1
         wanted, _ = tx.foreign.due_answers(ca.id, AT, DAY, 10)
         assert wanted.status is OcspStatus.WANTED
         tx.foreign.put_answer(

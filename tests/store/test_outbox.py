@@ -44,7 +44,7 @@ def test_what_a_letter_said_is_gone_from_the_file(
 
     def leaves_it(*args: Any, **kwargs: Any) -> sqlite3.Connection:
         """As where SQLite was built without -DSQLITE_SECURE_DELETE."""
-        connection = connect(*args, **kwargs)
+        connection: sqlite3.Connection = connect(*args, **kwargs)
         connection.execute("PRAGMA secure_delete=OFF")
         return connection
 

@@ -37,6 +37,7 @@ def test_a_row_that_was_added_goes_again_and_gives_its_key_back(store: Store) ->
 
 def test_rows_that_were_changed_or_taken_away_are_as_before(store: Store) -> None:
     with store.transaction() as tx:
+        tx.clients.set_state(client(tx, "somebody else").id, ClientState.GONE)
         acme = partner(tx)
         anchor = tx.anchors.add(claim(acme), b"s" * 32)
         rule = tx.partners.add_rule(acme.id, RuleKind.DNS, "*.acme.example", None, AT)
