@@ -118,6 +118,9 @@ def test_what_is_no_question_of_trust_is_not_approved(
         "bad_signature": lambda: pki.tampered(pki.leaf(acme, now=NOW, days=30)),
     }[reason]()
     assert_not_approved(services, refused(made, reason), reason, fix)
+    with pytest.raises(Conflict) as today:
+        services.approvals.approve(refused(made, "unknown_issuer"), client="x")
+    assert today.value.code == reason, "whatever it was refused for then"
 
 
 def test_a_client_of_ours_is_never_approved_as_somebody_else(
