@@ -403,18 +403,51 @@ def test_a_new_link_unlocks(invitations: Invitations, use: InvitationUse) -> Non
     assert use.sign(renewed.token, csr(), way=Way.PAGE, peer=PEER, factor=renewed.factor).signed
 
 
-def test_who_guesses_is_stopped_and_others_are_not(invitations: Invitations, use: InvitationUse, clock: Hands) -> None:
-    invited = invitations.invite("anna")
+GUESSER = "198.51.100.9"
+
+
+def guessed(use: InvitationUse) -> None:
+    """Uses up what a peer may be wrong."""
     for number in range(20):
         with pytest.raises(NotFound) as unknown:
-            use.open(f"{number:043d}", peer="198.51.100.9")
+            use.open(f"{number:043d}", peer=GUESSER)
         assert unknown.value.code == "invitation_unknown"
-    with pytest.raises(Unavailable) as stopped:  # the right one, too: an answer would tell that it is right
-        use.open(invited.token, peer="198.51.100.9")
-    assert stopped.value.code == "too_many_tries"
-    assert use.open(invited.token, peer=PEER).client.name == "anna"
+
+
+def test_who_guesses_is_stopped_and_others_are_not(invitations: Invitations, use: InvitationUse, clock: Hands) -> None:
+    invited = invitations.invite("anna")
+    guessed(use)
+    # The right code, too, and what was no code: an answer would tell which it is.
+    for guess in ("2222-2222-2222", invited.code, "x" * 43, "nonsense"):
+        with pytest.raises(Unavailable) as stopped:
+            use.open(guess, peer=GUESSER)
+        assert (stopped.value.code, stopped.value.facts) == ("too_many_tries", {"seconds": 600})
+    assert use.open(invited.code, peer=PEER).client.name == "anna"
     clock.move(timedelta(minutes=10))
-    assert use.open(invited.token, peer="198.51.100.9").client.name == "anna"
+    assert use.open(invited.code, peer=GUESSER).client.name == "anna"
+
+
+def test_who_holds_a_link_is_let_in_though_a_neighbour_guesses(invitations: Invitations, use: InvitationUse) -> None:
+    """Behind one address are offices, and all subscribers of a carrier."""
+    anna, bert = invitations.invite("anna"), invitations.invite("bert")
+    guessed(use)
+    assert use.open(anna.token, peer=GUESSER).client.name == "anna"
+    assert use.sign(anna.token, csr(), way=Way.PAGE, peer=GUESSER).signed
+    assert use.collect(anna.token, peer=GUESSER).signed
+    assert use.progress(bert.token, peer=GUESSER).client.name == "bert"
+    with pytest.raises(Unavailable):  # what is known to be right opens nothing for others
+        use.open(f"{bert.token[:-1]}{'A' if bert.token[-1] != 'A' else 'E'}", peer=GUESSER)
+
+
+def test_second_codes_are_not_guessed_by_who_holds_the_link(invitations: Invitations, use: InvitationUse) -> None:
+    invited = invitations.invite("anna", second_factor=True)
+    guessed(use)
+    for factor in ("0000 0000", invited.factor):
+        with pytest.raises(Unavailable) as stopped:
+            use.sign(invited.token, csr(), way=Way.PAGE, peer=GUESSER, factor=factor)
+        assert stopped.value.code == "too_many_tries"
+    assert invitations.get(invited.invitation.id).invitation.wrong_factors == 0
+    assert use.sign(invited.token, csr(), way=Way.PAGE, peer=PEER, factor=invited.factor).signed
 
 
 @pytest.mark.parametrize("secret", ["", " ", "x" * 43, "x" * 100_000, "é" * 43, "\0" * 43, "abcd", "../" * 14 + "x"])

@@ -67,7 +67,7 @@ class InvitationUse:
 
         Raises `NotFound` (`invitation_unknown`), `Conflict` for one that is used, expired, revoked, declined or locked
         (`invitation_…`) and for a client that is suspended, `Unavailable` (`too_many_tries`) for a peer that was wrong
-        too often.
+        too often and has no right token now.
         """
         opened = self._find(secret, peer)
         check_open(opened.invitation, self._store.clock(), may_wait=True)
@@ -173,11 +173,15 @@ class InvitationUse:
         return Progress(invitation.state, invitation.way, opened.client, came.not_after, came.seen)
 
     def _find(self, secret: str, peer: str) -> Opened:
-        now = self._store.clock()
-        self._tries.check(peer, now)
+        """What `secret` opens. A right token is let in whatever its neighbours guess, who learn nothing by it: a wrong
+        one is answered as anything else is while the peer has to wait, and 256 bits are guessed by nobody."""
+        now, key = self._store.clock(), tokens.read(secret)
+        if key is None or key.token_hash is None:
+            self._tries.check(peer, now)
         with self._store.reading() as tx:
-            opened = _opened(tx, secret)
+            opened = _opened(tx, key)
         if opened is None:
+            self._tries.check(peer, now)
             self._tries.wrong(peer, now)
             raise _unknown()
         return opened
@@ -211,6 +215,7 @@ class InvitationUse:
 
     def _try_factor(self, id: int, factor: str, peer: str) -> None:
         now = self._store.clock()
+        self._tries.check(peer, now)  # however its invitation was opened: these few digits can be guessed
         with self._store.reading() as tx:
             invitation = by_id(tx, id).invitation
             check_open(invitation, now, may_wait=False)
@@ -240,7 +245,7 @@ class InvitationUse:
     def _once_more(self, tx: Transaction, secret: str, now: datetime) -> Opened:
         """The invitation as it is in the transaction that uses it: of two that come at once, one finds it open, and a
         link that got a successor meanwhile opens nothing."""
-        current = _opened(tx, secret)
+        current = _opened(tx, tokens.read(secret))
         if current is None:
             raise _unknown()
         check_open(current.invitation, now, may_wait=False)
@@ -274,9 +279,9 @@ class InvitationUse:
         return Signed(opened.client, credential, x509.load_der_x509_certificate(der), chain, ())
 
 
-def _opened(tx: Transaction, secret: str) -> Opened | None:
+def _opened(tx: Transaction, key: tokens.Key | None) -> Opened | None:
     """The invitation that a token or a short code opens. Raises as `check_partner` does."""
-    key, found = tokens.read(secret), None
+    found = None
     if key is not None and key.token_hash is not None:
         found = tx.invitations.with_token(key.token_hash)
     elif key is not None and key.code_hash is not None:

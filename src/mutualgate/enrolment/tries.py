@@ -24,7 +24,7 @@ class WrongTries:
         self._lock = threading.Lock()
 
     def check(self, peer: str, now: datetime) -> None:
-        """Raises `Unavailable` for a peer that was wrong too often lately: whatever it says now is not looked at."""
+        """Raises `Unavailable` for a peer that was wrong too often lately: nothing that can be guessed is looked at."""
         with self._lock:
             times = self._lately(_network(peer), now)
             if len(times) >= self._most:
