@@ -2,15 +2,19 @@
 
 import asyncio
 import base64
+import functools
 import json
 import re
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from html import unescape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 from urllib.parse import quote, unquote, urlencode
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message
+
+P = ParamSpec("P")
 
 HOST = "gate.test"
 ORIGIN = f"https://{HOST}"
@@ -85,21 +89,6 @@ class Answer:
         return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
-def ask(
-    application: "ASGIApp",
-    path: str,
-    who: dict[str, str] = ANONYMOUS,
-    *,
-    method: str = "GET",
-    accept: str = HTML,
-    form: dict[str, str] | None = None,
-    body: bytes | list[bytes] = b"",
-    **fields: str,
-) -> Answer:
-    """One request. With a `form` it is a POST from a page of the portal, as a browser sends it."""
-    return asyncio.run(asking(application, path, who, method=method, accept=accept, form=form, body=body, **fields))
-
-
 async def asking(
     application: "ASGIApp",
     path: str,
@@ -111,14 +100,28 @@ async def asking(
     body: bytes | list[bytes] = b"",
     **fields: str,
 ) -> Answer:
-    """As `ask`, for several at once."""
+    """One request. With a `form` it is a POST from a page of the portal, as a browser sends it."""
     headers = {"Host": HOST, "X-Forwarded-Proto": "https", "Accept": accept, **who}
+    if method == "GET" and accept == HTML:  # of a link that was followed
+        headers["Sec-Fetch-Site"] = "same-origin"
     if form is not None:
         method = "POST"
         headers |= {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/x-www-form-urlencoded"}
         body = urlencode(form).encode()
     headers |= {name.replace("_", "-"): value for name, value in fields.items()}
     return await _ask(application, method, path, headers, body if isinstance(body, list) else [body])
+
+
+def _alone(function: Callable[P, Coroutine[Any, Any, Answer]]) -> Callable[P, Answer]:
+    @functools.wraps(function)
+    def ask(*args: P.args, **kwargs: P.kwargs) -> Answer:
+        return asyncio.run(function(*args, **kwargs))
+
+    return ask
+
+
+ask = _alone(asking)
+"""`asking`, for one request at a time."""
 
 
 async def _ask(
