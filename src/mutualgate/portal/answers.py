@@ -85,6 +85,11 @@ def see_other(asked: Asked, *parts: str, headers: Mapping[str, str] | None = Non
     return send(asked, "", "text/plain; charset=utf-8", 303, {"Location": asked.to(*parts), **(headers or {})})
 
 
+def see_other_place(asked: Asked, place: str) -> Response:
+    """On to a path of the portal as it stands."""
+    return send(asked, "", "text/plain; charset=utf-8", 303, {"Location": place})
+
+
 def problem(asked: Asked | None, what: Problem, kind: str, headers: Mapping[str, str] | None = None) -> Response:
     """An error: RFC 9457 for programs, a page for people. Without `asked`, where there is no telling who asks."""
     if what.retry_after:
@@ -189,6 +194,8 @@ def _plain(value: Any) -> Any:
 def _environment() -> "jinja2.Environment":
     import jinja2  # 0.1 s: only when a page is asked for
 
+    from mutualgate.portal.sent import form_key
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mutualgate.portal"),
         autoescape=True,
@@ -205,4 +212,5 @@ def _environment() -> "jinja2.Environment":
         "file_name": file_name,
         "code": code,
     }
+    environment.globals["form_key"] = form_key
     return environment

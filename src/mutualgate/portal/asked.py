@@ -45,6 +45,9 @@ class Asked:
         self.host = host
         self.origin = f"{'http' if self.fields.get('x-forwarded-proto') == 'http' else 'https'}://{host}"
         self.visitor: Visitor = visitor(self.fields)
+        self.made = ""
+        """Where it is shown what a form made, when the answer itself cannot be given twice."""
+        self._form: Form | None = None
 
     @property
     def base(self) -> str:
@@ -105,10 +108,11 @@ class Asked:
 
     async def form(self, limit: int = guard.MAX_FORM_BYTES) -> Form:
         """The form that was sent; an empty one for a request without a body. Raises BadInput."""
-        body = await self.body(limit)
-        if not body and "content-type" not in self.fields:
-            return Form({}, {})
-        return guard.parse_form(body, self.fields.get("content-type", ""))
+        if self._form is None:
+            body = await self.body(limit)
+            kind = self.fields.get("content-type")
+            self._form = Form({}, {}) if not body and kind is None else guard.parse_form(body, kind or "")
+        return self._form
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls a service in a thread: it waits for the disk, and others' requests do not wait for it."""

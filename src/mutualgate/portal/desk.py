@@ -19,6 +19,7 @@ from mutualgate.portal import answers, guard, remembered
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.problems import FOR_VISITORS, problem_of
 from mutualgate.portal.remembered import Remembered
+from mutualgate.portal.sent import Sent
 from mutualgate.portal.trying import Trials
 from mutualgate.portal.visitor import Visitor
 from mutualgate.reading.files import UNREADABLE
@@ -45,6 +46,7 @@ class Desk:
         # Not those of the loop: the gate uses them to judge by what was changed, and visitors would keep it from that.
         self.threads = ThreadPoolExecutor(_THREADS, "portal")
         self.trials = Trials()
+        self.sent = Sent()
 
     def route(self, path: str, **views: View) -> Route:
         """The address `path` with a view for each method: `desk.route("/me", get=show, post=renew)`.

@@ -115,7 +115,7 @@ def for_operators(view: View) -> View:
                 fix="Show such a certificate. A client is given a role by: mutualgate client roles NAME --add ROLE",
                 code="not_an_operator",
             )
-        return await view(asked)
+        return await asked.desk.sent.once(asked, view)
 
     return guarded
 

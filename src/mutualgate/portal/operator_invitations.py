@@ -16,6 +16,7 @@ from mutualgate.portal.asked import Asked
 from mutualgate.portal.guard import Form
 from mutualgate.portal.operator import PAGE_ROWS, At, acting, choice, number, number_of, part, query, shown
 from mutualgate.portal.operator_pins import KINDS
+from mutualgate.portal.sent import check_known
 from mutualgate.portal.ways import WAYS
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ async def invite(asked: Asked) -> Response:
     names = ("name", "roles", "contact", "days", "validity", "mail_to")
     values = {name: given.text(name, 1024) for name in names}
     try:
+        await check_known(asked)
         invited = await asked.call(_invite, acting(asked), values, given)
     except MutualgateError as error:
         wrong = {"problem": error.problem, "expected": error.expected, "fix": error.fix}
@@ -85,6 +87,7 @@ def _invite(services: "Services", values: dict[str, str], given: Form) -> "Invit
 async def _new_link(asked: Asked, invited: "Invited") -> Response:
     """What opens the invitation: on no other page, and in no address."""
     values = {"invited": invited, "client": invited.client, "ways": WAYS, **opening(asked, invited)}
+    asked.made = f"{asked.to('operator', 'invitations', str(invited.invitation.id))}?again=yes"
     return await shown(asked, "operator/invited.html.j2", lambda _: values)
 
 
@@ -109,7 +112,7 @@ async def invitations(asked: Asked) -> Response:
 
 async def invitation(asked: Asked) -> Response:
     """One invitation; with what was handed in, if something waits for approval."""
-    id = number_of(asked, "id")
+    id, again = number_of(asked, "id"), query(asked, "again", 8) == "yes"
 
     def read(services: "Services") -> dict[str, Any]:
         opened = services.invitations.get(id)
@@ -122,7 +125,7 @@ async def invitation(asked: Asked) -> Response:
         values = {"invitation": opened.invitation, "client": opened.client, "submitted": submitted, "ways": WAYS}
         values["came"] = services.invitations.came_of(id)
         values["partner"] = partner
-        return {**values, "steps": _possible(opened.invitation.state)}
+        return {**values, "steps": _possible(opened.invitation.state), "again": again}
 
     return await shown(asked, "operator/invitation.html.j2", read)
 
@@ -134,6 +137,7 @@ async def do(asked: Asked) -> Response:
         raise NotFound("there is no such page")
     service = acting(asked).invitations
     if step == "renew":
+        await check_known(asked)
         return await _new_link(asked, await asked.call(service.renew_link, id))
     await asked.call({"approve": service.approve, "decline": service.decline, "revoke": service.revoke}[step], id)
     return answers.see_other(asked, "operator", "invitations", str(id))

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 def routes(desk: Desk) -> list[BaseRoute]:
     """All addresses of partners."""
 
+    def once(view: View) -> View:
+        return lambda asked: desk.sent.once(asked, view)
+
     def at(path: str, **views: View) -> BaseRoute:
-        return desk.route(f"/partner{path}", **views)
+        return desk.route(f"/partner{path}", **{method: once(view) for method, view in views.items()})
 
     return [
         at("", get=first),

@@ -19,6 +19,7 @@ from mutualgate.portal.guard import Form
 from mutualgate.portal.offices import Office, OfficeOf, shown, with_office
 from mutualgate.portal.operator import PAGE_ROWS, At, acting, choice, number, number_of, part, query
 from mutualgate.portal.operator_invitations import LIVES, opening
+from mutualgate.portal.sent import check_known
 from mutualgate.portal.ways import WAYS
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ async def invite(asked: Asked, office: Office) -> Response:
     values = {name: given.text(name, 512) for name in ("name", "use", "days", "factor")}
     roles = given.all("role")
     try:
+        await check_known(asked)
         invited = await asked.call(_invite, acting(asked), office, values, given)
     except MutualgateError as error:
         wrong = {"problem": error.problem, "expected": error.expected, "fix": error.fix}
@@ -106,17 +108,18 @@ def typed(name: str) -> str:
 async def _new_link(asked: Asked, office: Office, invited: "Invited") -> Response:
     """What opens the invitation: on no other page, and in no address."""
     values = {"invited": invited, "client": invited.client, **opening(asked, invited)}
+    asked.made = f"{asked.to(*office.base, 'invitations')}?again={invited.invitation.id}"
     return await shown(asked, office, "partner/invited.html.j2", lambda _: values)
 
 
 async def invitations(asked: Asked, office: Office) -> Response:
     """All that the partner's administrators made, newest first."""
-    state, before = choice(asked, "state", STATES), number(asked, "before")
+    state, before, again = choice(asked, "state", STATES), number(asked, "before"), number(asked, "again")
 
     def read(services: "Services") -> dict[str, Any]:
         page = services.partner_invitations.list(office.partner, state=state, before=before or None, limit=PAGE_ROWS)
         partner = services.partners.get(office.partner)
-        usual = {"state": state or "", "states": STATES, "before": before, "ways": WAYS}
+        usual = {"state": state or "", "states": STATES, "before": before, "ways": WAYS, "again": again}
         return {"partner": partner, "page": page, **usual}
 
     return await shown(asked, office, "partner/invitations.html.j2", read)
@@ -127,6 +130,7 @@ async def do(asked: Asked, office: Office) -> Response:
     id, step = number_of(asked, "id"), part(asked, "step")
     service = acting(asked).partner_invitations
     if step == "renew":
+        await check_known(asked)
         return await _new_link(asked, office, await asked.call(service.renew_link, office.partner, id))
     if step != "revoke":
         raise NotFound("there is no such page")

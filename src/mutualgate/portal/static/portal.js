@@ -13,6 +13,16 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   });
 }
 
+// A second click sends nothing a second time; who comes back to the page may send it again.
+for (const key of document.querySelectorAll("input[name=form_key]")) {
+  let sent = false;
+  key.form.addEventListener("submit", (event) => {
+    if (sent) event.preventDefault();
+    sent = true;
+  });
+  addEventListener("pageshow", () => (sent = false));
+}
+
 /** Copies a text and says so on the button for a moment, to screen readers as well. */
 export async function copy(button, text) {
   const label = button.textContent;
