@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mutualgate.errors import BadInput
-from mutualgate.portal.guard import DRAIN_BYTES, MAX_FIELDS, NotAllowed, TooLarge, check, parse_form, read
+from mutualgate.portal.guard import DRAIN_BYTES, MAX_FIELDS, NotAllowed, TooLarge, check, from_here, parse_form, read
 
 ORIGIN = "https://gate.test"
 URLENCODED = "application/x-www-form-urlencoded"
@@ -60,6 +60,24 @@ def test_another_site_may_not(fields: dict[str, str], method: str) -> None:
 
 def test_who_only_reads_may_come_from_anywhere() -> None:
     check("GET", {"sec-fetch-site": "cross-site", "origin": "https://evil.test"}, ORIGIN)
+
+
+@pytest.mark.parametrize(
+    ("fields", "ours"),
+    [
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({"sec-fetch-site": "none"}, True),  # typed, or a bookmark
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "same-site"}, False),
+        ({"sec-fetch-site": "cross-site", "referer": f"{ORIGIN}/"}, False),
+        ({"referer": f"{ORIGIN}/"}, True),
+        ({"referer": f"{ORIGIN}.evil.test/"}, False),
+        ({"referer": f"https://evil.test/?{ORIGIN}/"}, False),
+        ({}, False),
+    ],
+)
+def test_it_is_known_whether_a_link_of_ours_was_followed(fields: dict[str, str], ours: bool) -> None:
+    assert from_here(fields, ORIGIN) is ours
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:

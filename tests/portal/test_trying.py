@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from contextlib import closing
+from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import pki
@@ -320,6 +321,51 @@ def test_what_it_meets_meanwhile_is_told(
     with closing(sqlite3.connect(services.store.path)) as database:
         busy, _, _ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     assert not busy
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [{"Sec_Fetch_Site": "cross-site"}, {"Sec_Fetch_Site": "same-site"}, {"accept": "text/html"}],
+    ids=["another site", "another host of the domain", "a browser that does not say"],
+)
+def test_another_site_begins_no_trial(
+    portal: "ASGIApp",
+    services: Services,
+    acme: pki.Issued,
+    much: None,
+    monkeypatch: pytest.MonkeyPatch,
+    elsewhere: dict[str, str],
+) -> None:
+    """An image on a page that an operator reads would cost a core, and the trial that they wait for."""
+    path = "/join/operator/partners/acme/names/remove?rule=dns%3A*.acme.example&anchor="
+    goes_on, real = threading.Event(), Trial.judge_many
+
+    def judge_many(self: Trial, judges: Any, told: Any) -> None:
+        goes_on.wait(60)
+        real(self, judges, told)
+
+    monkeypatch.setattr(Trial, "judge_many", judge_many)
+
+    async def look() -> tuple[Answer, Answer]:
+        page = await asking(portal, "/join/operator/partners/acme/cas/1/retire", OPERATOR)
+        other = await asking(portal, path, OPERATOR, **elsewhere)
+        assert (await asking(portal, f"/join/operator{trial_of(page)}", OPERATOR)).status == 200, "it was displaced"
+        goes_on.set()
+        (link,) = re.findall(r'<a class="button small quiet" href="([^"]+)">See what it would do</a>', other.text)
+        # Followed with and without a script, and by a browser that says no more than whose page it comes from.
+        return other, await asking(portal, unescape(link), OPERATOR, accept="text/html", Referer="https://gate.test/")
+
+    other, followed = asyncio.run(look())
+    assert other.status == 200
+    assert "so nothing was tried yet" in other.words
+    assert "data-trial" not in other.text
+    assert 'name="sure"' in other.text
+    assert "very many certificates, which are judged anew" in followed.words
+
+
+def test_a_typed_address_begins_one(portal: "ASGIApp", services: Services, acme: pki.Issued) -> None:
+    page = ask(portal, "/join/operator/partners/acme/cas/1/retire", OPERATOR, Sec_Fetch_Site="none")
+    assert OUT in page.words
 
 
 def test_many_clients_are_counted_and_some_of_them_named(

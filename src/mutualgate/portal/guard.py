@@ -63,6 +63,15 @@ def check(method: str, fields: Mapping[str, str], origin: str) -> None:
         )
 
 
+def from_here(fields: Mapping[str, str], origin: str) -> bool:
+    """Whether a link of ours was followed, or an address typed: where reading begins work, other sites begin none."""
+    site = fields.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    # Older browsers say it with the Referer alone, of which our pages send the origin (Referrer-Policy).
+    return fields.get("referer", "") == f"{origin}/"
+
+
 def content_type(fields: Mapping[str, str]) -> str:
     """What the body is said to be, without parameters; empty if nothing is said."""
     return fields.get("content-type", "").partition(";")[0].strip().lower()

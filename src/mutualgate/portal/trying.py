@@ -2,7 +2,7 @@
 
 Where it concerns few certificates, the page has it. Where these may be many, the judge is told of everybody, which
 takes as long as there is much of it, a whole core meanwhile: the page comes at once, and has the rest of it from an
-address of its own, by a script or a link. One is found out at a time.
+address of its own, by a script or a link. One is found out at a time, and who was led here by another site begins none.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from mutualgate.errors import BadInput, MutualgateError, NotFound, Unavailable
 from mutualgate.portal.asked import Asked
+from mutualgate.portal.guard import SAFE, from_here
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -143,6 +144,8 @@ class Preview:
     page: int
     oneself: bool
     """Whether who asks would be locked out by it."""
+    link: str = ""
+    """Where it is found out, where that was not begun."""
 
     @property
     def first(self) -> int:
@@ -159,7 +162,13 @@ class Preview:
 
 
 async def preview(asked: Asked, services: "Services", change: Change) -> Preview:
-    """What `change` would do. Raises what the change raises."""
+    """What `change` would do. Raises what the change raises.
+
+    Another site's page begins nothing, which would cost a core and displace what an operator waits for: a link does.
+    """
+    if asked.method in SAFE and not from_here(asked.fields, asked.origin):
+        url = asked.request.url
+        return Preview("", 0, 0, None, 0, 1, False, link=f"{url.path}?{url.query}" if url.query else url.path)
     return _preview(asked, await asked.desk.trials.of(asked, services, change), 1)
 
 
