@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mutualgate.portal.remembered import COOKIE, Remembered, key_of, read, write
+from mutualgate.portal.remembered import COOKIE, Remembered, kept_key, make_key, read, write
 from mutualgate.store import Store
 
 KEY = bytes(range(32))
@@ -49,6 +49,7 @@ def test_no_field_breaks_it(text: str) -> None:
 
 
 def test_the_key_is_made_once_and_kept(store: Store) -> None:
-    key = key_of(store)
+    assert kept_key(store) is None
+    key = make_key(store)
     assert len(key) == 32
-    assert key_of(store) == key
+    assert kept_key(store) == make_key(store) == key

@@ -334,7 +334,7 @@ def test_another_site_begins_no_trial(
     acme: pki.Issued,
     much: None,
     monkeypatch: pytest.MonkeyPatch,
-    elsewhere: dict[str, str],
+    elsewhere: dict[str, Any],
 ) -> None:
     """An image on a page that an operator reads would cost a core, and the trial that they wait for."""
     path = "/join/operator/partners/acme/names/remove?rule=dns%3A*.acme.example&anchor="

@@ -7,6 +7,8 @@ Its routes have the mode `shown`, so it hears of refused and of no certificates,
     desk.py         a view in, an endpoint out: guard, negotiation, errors and header fields in one place
     asked.py        one request, as a view sees it: the visitor, a bounded body, paths
     visitor.py      the gate's header fields -> who is there and which certificate was shown
+    turns.py        the threads in which services are called; who reads does not wait for who writes
+    sent.py         a form that is sent twice does once what it does
     guard.py        who may change something: cross-site requests, methods, bodies
     answers.py      pages, JSON, text; the policy that they are sent with
     problems.py     an error -> its status and what a visitor reads (RFC 9457)

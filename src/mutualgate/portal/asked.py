@@ -1,6 +1,5 @@
 """One request, as a view sees it."""
 
-import asyncio
 import functools
 import re
 from collections.abc import Callable
@@ -115,6 +114,17 @@ class Asked:
         return self._form
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Calls a service in a thread: it waits for the disk, and others' requests do not wait for it."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.desk.threads, functools.partial(function, *args, **kwargs))
+        """Calls a service in a thread: it waits for the disk, and others' requests do not wait for it.
+
+        A request that is to change something waits for its turn. Raises Unavailable as `Turns.write` does.
+        """
+        called = self.look if self.method in guard.SAFE else self.change
+        return await called(function, *args, **kwargs)
+
+    async def look(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls what only reads, whatever the request."""
+        return await self.desk.turns.read(functools.partial(function, *args, **kwargs))
+
+    async def change(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls what may write, whatever the request."""
+        return await self.desk.turns.write(functools.partial(function, *args, **kwargs))

@@ -2,9 +2,8 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from starlette.requests import Request
@@ -21,6 +20,7 @@ from mutualgate.portal.problems import FOR_VISITORS, problem_of
 from mutualgate.portal.remembered import Remembered
 from mutualgate.portal.sent import Sent
 from mutualgate.portal.trying import Trials
+from mutualgate.portal.turns import Turns
 from mutualgate.portal.visitor import Visitor
 from mutualgate.reading.files import UNREADABLE
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 5.0
-_THREADS: Final = 8
-"""Services that are called at once; further requests wait for one of them."""
 
 View = Callable[[Asked], Awaitable[Response]]
 
@@ -43,8 +41,7 @@ class Desk:
         self.services = services
         self.clock = clock
         self._key: bytes | None = None
-        # Not those of the loop: the gate uses them to judge by what was changed, and visitors would keep it from that.
-        self.threads = ThreadPoolExecutor(_THREADS, "portal")
+        self.turns = Turns()
         self.trials = Trials()
         self.sent = Sent()
 
@@ -76,7 +73,7 @@ class Desk:
             guard.check(request.method, asked.fields, asked.origin)
             answer = await view(asked)
             if request.method not in guard.SAFE and answer.status_code < 400:
-                await asked.call(self._put_in_force)
+                await self.turns.tell(self._put_in_force)
             return answer
         except MutualgateError as error:
             what = problem_of(error)
@@ -92,7 +89,7 @@ class Desk:
         cookies = asked.fields.get("cookie", "")
         if remembered.COOKIE not in cookies:
             return None
-        return remembered.read(await asked.call(self._cookie_key), cookies)
+        return remembered.read(await self._cookie_key(asked), cookies)
 
     async def remember(self, asked: Asked) -> dict[str, str]:
         """The header fields by which a browser that is in will be known again."""
@@ -104,12 +101,16 @@ class Desk:
         except UNREADABLE:
             return {}
         who = Remembered(visitor.client_id, not_after, sha256(visitor.shown).hexdigest()[:16])
-        return {"Set-Cookie": remembered.write(await asked.call(self._cookie_key), who, asked.to())}
+        return {"Set-Cookie": remembered.write(await self._cookie_key(asked), who, asked.to())}
 
-    def _cookie_key(self) -> bytes:
-        if self._key is None:
-            self._key = remembered.key_of(self.services.store)
-        return self._key
+    async def _cookie_key(self, asked: Asked) -> bytes:
+        if self._key is not None:
+            return self._key
+        key = await asked.look(remembered.kept_key, self.services.store)
+        if key is None:
+            key = await asked.change(remembered.make_key, self.services.store)
+        self._key = key
+        return key
 
     def _put_in_force(self) -> None:
         """Has the gate judge by what was changed before the answer goes out: the visitor's next request may need it."""

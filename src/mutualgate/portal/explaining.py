@@ -42,7 +42,7 @@ async def explained(asked: Asked) -> Response:
     try:
         data = await _upload(asked)
         async with _ONE_AT_A_TIME:
-            found = await asked.call(explain, data, "what was sent", now=asked.desk.clock())
+            found = await asked.look(explain, data, "what was sent", now=asked.desk.clock())
     except BadInput as error:
         if asked.kind != "html":
             raise

@@ -57,7 +57,7 @@ async def knock(asked: Asked) -> Response:
     try:
         if secret is None:
             raise BadInput("this is no code of an invitation", expected="12 letters and digits, such as Ab3d-Ef4h-Jk5m")
-        await asked.call(asked.desk.services.invitation_use.progress, secret, peer=asked.visitor.peer)
+        await asked.look(asked.desk.services.invitation_use.progress, secret, peer=asked.visitor.peer)
     except (BadInput, NotFound) as error:
         what = problem_of(error)
         if asked.kind != "html":

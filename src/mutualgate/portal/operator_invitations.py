@@ -8,7 +8,7 @@ import segno
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from mutualgate.errors import BadInput, MutualgateError, NotFound
+from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.invitation import Invitation, InvitationState, Way
 from mutualgate.model.pin import PinKind
 from mutualgate.portal import answers
@@ -60,7 +60,7 @@ async def invite(asked: Asked) -> Response:
     try:
         await check_known(asked)
         invited = await asked.call(_invite, acting(asked), values, given)
-    except MutualgateError as error:
+    except (BadInput, Conflict, NotFound) as error:
         wrong = {"problem": error.problem, "expected": error.expected, "fix": error.fix}
         chosen = tuple(way for way in Way if way in given.all("way"))
         more = tuple(name for name in ("factor", "approval") if given.text(name, 8) == "yes")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from mutualgate.errors import BadInput, MutualgateError, NotFound
+from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.partner import PartnerAdmits
 from mutualgate.portal import answers, offices
 from mutualgate.portal.asked import Asked
@@ -102,7 +102,7 @@ async def add(asked: Asked) -> Response:
 
     try:
         name = await asked.call(do, acting(asked))
-    except MutualgateError as error:
+    except (BadInput, Conflict, NotFound) as error:
         wrong = {"problem": error.problem, "expected": error.expected, "fix": error.fix}
         return await shown(
             asked,

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from mutualgate.app.refusals import unlisted
-from mutualgate.errors import BadInput, MutualgateError, NotFound
+from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound
 from mutualgate.gate import reasons
 from mutualgate.model.pin import PinKind
 from mutualgate.portal import answers
@@ -64,7 +64,7 @@ async def approve(asked: Asked) -> Response:
             return answers.see_other(asked, "operator", "clients", str(approved.client.name))
         hidden = {"client": name, "roles": roles, "kind": kind}
         return await sure(asked, "refusals", lambda services: _asked(services, id, hidden), let_in)
-    except MutualgateError as error:
+    except (BadInput, Conflict, NotFound) as error:
         wrong = {"problem": error.problem, "expected": error.expected, "fix": error.fix}
         values = {"client": name, "roles": roles}
         return await shown(

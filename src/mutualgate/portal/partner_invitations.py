@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from mutualgate.errors import BadInput, MutualgateError, NotFound
+from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.invitation import InvitationState, Way
 from mutualgate.model.partner import ADMINISTRATOR
 from mutualgate.portal import answers
@@ -59,7 +59,7 @@ async def invite(asked: Asked, office: Office) -> Response:
     try:
         await check_known(asked)
         invited = await asked.call(_invite, acting(asked), office, values, given)
-    except MutualgateError as error:
+    except (BadInput, Conflict, NotFound) as error:
         wrong = {"problem": error.problem, "expected": error.expected, "fix": error.fix}
         return await shown(
             asked,

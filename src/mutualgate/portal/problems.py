@@ -81,6 +81,12 @@ FOR_VISITORS: Final[dict[str, Problem]] = {
             "Try it again in a minute; if it stays so, tell the operator, whose log says more.",
         ),
         Problem(
+            503,
+            "busy",
+            "The gate has too much to change right now, so nothing was changed.",
+            "Try it again in some seconds; if it stays so, tell the operator, whose log says more.",
+        ),
+        Problem(
             500,
             "defect",
             "Something went wrong on our side.",

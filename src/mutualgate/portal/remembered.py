@@ -32,16 +32,20 @@ class Remembered:
     fingerprint: str
 
 
-def key_of(store: Store) -> bytes:
-    """The key that cookies are signed with; made when it is first needed."""
+def kept_key(store: Store) -> bytes | None:
+    """The key that cookies are signed with; `None` before it was first needed."""
     with store.reading() as tx:
         kept = tx.settings.get(SETTING)
-    if kept is None:
-        with store.transaction() as tx:
-            kept = tx.settings.get(SETTING)
-            if kept is None:
-                kept = secrets.token_hex(KEY_BYTES)
-                tx.settings.put(SETTING, kept)
+    return None if kept is None else bytes.fromhex(kept)
+
+
+def make_key(store: Store) -> bytes:
+    """Makes it, unless it is there."""
+    with store.transaction() as tx:
+        kept = tx.settings.get(SETTING)
+        if kept is None:
+            kept = secrets.token_hex(KEY_BYTES)
+            tx.settings.put(SETTING, kept)
     return bytes.fromhex(kept)
 
 

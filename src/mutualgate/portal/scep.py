@@ -39,7 +39,7 @@ def routes(desk: Desk) -> list[Route]:
         if operation == "GetCACaps":
             return answers.send(asked, CAPABILITIES, "text/plain; charset=utf-8", 200, None)
         if operation == "GetCACert":
-            recipient = await asked.call(desk.services.authorities.recipient)
+            recipient = await asked.change(desk.services.authorities.recipient)
             both = scep_messages.certificates_only([recipient.certificate, *recipient.above])
             return answers.send(asked, both, "application/x-x509-ca-ra-cert", 200, None)
         if operation == "PKIOperation":
@@ -60,8 +60,8 @@ def routes(desk: Desk) -> list[Route]:
 
 
 async def _operation(asked: Asked, data: bytes, pending: OrderedDict[tuple[str, bytes], str]) -> Response:
-    recipient = await asked.call(asked.desk.services.authorities.recipient)
-    answer = await asked.call(_answered, asked, data, recipient, pending)
+    recipient = await asked.change(asked.desk.services.authorities.recipient)
+    answer = await asked.change(_answered, asked, data, recipient, pending)
     return answers.send(asked, answer, MESSAGE_TYPE, 200, None)
 
 
