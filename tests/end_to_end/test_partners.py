@@ -162,7 +162,7 @@ def test_a_stranger_comes_in_from_the_refusal_that_he_was_shown(house: House) ->
         "approve", refused.json()["refusal"], "--client", "known", "--role", "orders", "--yes"
     ).json
     assert (said["client"], len(said["unusual"]), said["seen"]) == ("known", 1, 1)
-    assert "names no purpose" in said["unusual"][0]
+    assert "no extended key usage" in said["unusual"][0]
     assert said["in_force"] is True
     assert house.gate.get("/", stranger).status == 200
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from mutualgate.errors import BadInput
 from mutualgate.partners import material
+from mutualgate.reading.explain import explain
 
 
 def _remarks(issued: pki.Issued) -> str:
@@ -25,10 +26,28 @@ def test_what_is_odd_is_said() -> None:
     """R17: what 'openssl req -x509' makes says that it is a CA; it may be pinned, and its holder is told."""
     assert "CA:TRUE" in _remarks(pki.leaf(None, ca=True))
     assert ".NET" in _remarks(pki.leaf(None, eku=None))
-    assert "not for client authentication" in _remarks(pki.leaf(None, eku=[pki.SERVER_AUTH]))
+    assert "does not name clientAuth" in _remarks(pki.leaf(None, eku=[pki.SERVER_AUTH]))
     assert "X.509 v1" in _remarks(pki.as_v1(pki.leaf(None)))
-    assert "begins on" in _remarks(pki.leaf(None, not_before=pki.NOW + timedelta(hours=1)))
+    assert "not valid before" in _remarks(pki.leaf(None, not_before=pki.NOW + timedelta(hours=1)))
     assert _remarks(pki.leaf(None)) == ""
+
+
+@pytest.mark.parametrize(
+    ("leaf", "where"),
+    [
+        (pki.leaf(None), "everywhere."),
+        (pki.leaf(None, eku=None), "everywhere but in some .NET clients."),
+        (pki.as_v1(pki.leaf(None)), "everywhere but in some TLS libraries."),
+        (pki.leaf(None, eku=[pki.SERVER_AUTH]), "everywhere except for browsers and .NET clients: its extended key"),
+    ],
+    ids=["plain", "no purpose", "v1", "for servers"],
+)
+def test_what_is_said_before_a_pin_is_what_is_said_of_a_file(leaf: pki.Issued, where: str) -> None:
+    """One table: the command that pins and the page that explains do not contradict one another."""
+    told = explain(leaf.pem, "f", now=pki.NOW)
+    assert told.works.startswith(f"It works {where}")
+    said = [one.sentence for one in told.findings if one.whom != "partner CAs"]
+    assert material.remarks(leaf.certificate, pki.NOW) == said
 
 
 def test_a_clock_that_is_a_little_late_is_no_remark() -> None:

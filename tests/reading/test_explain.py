@@ -39,7 +39,7 @@ def test_the_sentence_of_a_self_signed_one() -> None:
     made = pki.leaf(None, "me", key=pki.rsa_key(2048), eku=None, days=3 * 365)
     found = told(made.pem)
     assert found.headline == "Self-signed, RSA 2048, three years, no extended key usage."
-    assert found.works == "It works everywhere."
+    assert found.works == "It works everywhere but in some .NET clients."
     assert codes(found) == {"no_purpose"}
     assert ways(found) == {Way.PIN, Way.OURS}
 
@@ -51,7 +51,7 @@ def test_what_openssl_req_x509_makes(tmp_path: object) -> None:
     found = explain(pem, "x", now=pki.real_now())
     assert found.headline == "Self-signed, RSA 2048, one year, a CA (CA:TRUE), no extended key usage."
     # Browsers send it: tests/end_to_end/test_offered.py.
-    assert found.works == "It works everywhere."
+    assert found.works == "It works everywhere but in some .NET clients."
     assert "ca_true" in codes(found) - failing(found)
     assert Way.PIN in ways(found)
 

@@ -9,12 +9,13 @@ from datetime import datetime
 
 from cryptography import x509
 
+from mutualgate.clock import CLOCK_SKEW
 from mutualgate.errors import BadInput, Conflict
 from mutualgate.model.certificate import signed
 from mutualgate.model.client import Client
 from mutualgate.model.partner import AnchorState, Partner
 from mutualgate.model.pin import Pin, PinKind, PinState
-from mutualgate.partners.material import CLOCK_SKEW, MAX_CHAIN, Material, of_certificate
+from mutualgate.partners.material import MAX_CHAIN, Material, of_certificate
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.store import Transaction
 

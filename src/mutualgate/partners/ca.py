@@ -11,10 +11,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from mutualgate.clock import CLOCK_SKEW
 from mutualgate.errors import BadInput
 from mutualgate.model.certificate import signed
 from mutualgate.model.partner import Anchor
-from mutualgate.partners.material import CLOCK_SKEW
 from mutualgate.partners.public_roots import is_public
 from mutualgate.reading.files import (
     UNREADABLE,

@@ -5,7 +5,7 @@ Refuses what holds a private key: who sent one has to replace it.
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
@@ -15,26 +15,21 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
     load_pem_public_key,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mutualgate.counts import counted
-from mutualgate.reading.about import self_issued
+from mutualgate.reading.about import Facts, self_issued
 from mutualgate.reading.containers import refuse_by_look
 from mutualgate.reading.files import (
-    OLD_HASHES,
     UNREADABLE,
     odd_serials_allowed,
     subject_text,
 )
 from mutualgate.reading.meant import read_meant
 from mutualgate.reading.weak_keys import examine, key_words, refuse, weakness
+from mutualgate.reading.works import PARTNER_CAS, findings_of
 
 MAX_CHAIN = 4
 """Certificates: more than these the gate does not read either."""
-
-CLOCK_SKEW = timedelta(minutes=2)
-"""How far ahead of our clock others' may be: what they made a moment ago begins later. As much as the judge allows, so
-that what is taken in counts at once."""
 
 
 @dataclass(frozen=True)
@@ -97,39 +92,8 @@ def words(certificate: x509.Certificate) -> str:
 
 def remarks(certificate: x509.Certificate, now: datetime) -> list[str]:
     """What is odd about a leaf that is to be pinned, and where it will not work. Nothing of it forbids a pin."""
-    found: list[str] = []
-    with odd_serials_allowed():
-        if certificate.not_valid_before_utc > now + CLOCK_SKEW:
-            found.append(
-                f"It begins on {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC only: until then it is refused."
-            )
-        if certificate.version is not x509.Version.v3:
-            found.append("It is X.509 v1: Firefox and Java send it, some TLS libraries do not.")
-            return found
-        try:
-            extensions = {type(one.value): one.value for one in certificate.extensions}
-        except UNREADABLE:
-            return [*found, "Its extensions cannot be read: some programs will not send it."]
-    constraints = extensions.get(x509.BasicConstraints)
-    if isinstance(constraints, x509.BasicConstraints) and constraints.ca:
-        found.append(
-            "It says of itself that it is a CA (CA:TRUE), as 'openssl req -x509' makes them: it comes in as itself"
-            " alone and vouches for nobody."
-        )
-    purposes = extensions.get(x509.ExtendedKeyUsage)
-    wanted = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-    if not isinstance(purposes, x509.ExtendedKeyUsage):
-        found.append("It names no purpose (extended key usage): it works everywhere but in some .NET clients.")
-    elif not wanted & set(purposes):
-        found.append(
-            "It is not for client authentication (extended key usage): browsers and .NET do not send it; curl does."
-        )
-    if isinstance(certificate.signature_hash_algorithm, OLD_HASHES):
-        found.append(
-            f"It is signed with {certificate.signature_hash_algorithm.name.upper()}: no matter here, for it is compared"
-            " whole, but TLS libraries may refuse to send it."
-        )
-    return found
+    found = findings_of(Facts(certificate), [], 0, now)
+    return [one.sentence.replace("`", "'") for one in found if one.whom != PARTNER_CAS]
 
 
 def _public_key(data: bytes) -> CertificatePublicKeyTypes | None:

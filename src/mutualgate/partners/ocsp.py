@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from mutualgate.clock import CLOCK_SKEW
 from mutualgate.errors import BadInput
 from mutualgate.model.foreign import OcspStatus
-from mutualgate.partners.material import CLOCK_SKEW
 from mutualgate.reading.crl import REASONS, serial_octets, unknown_extension
 from mutualgate.reading.files import OLD_HASHES, UNREADABLE, odd_serials_allowed
 

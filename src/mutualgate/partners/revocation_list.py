@@ -10,10 +10,10 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from mutualgate.clock import CLOCK_SKEW
 from mutualgate.errors import BadInput
 from mutualgate.model.foreign import CA_SCOPE
 from mutualgate.model.serial import LIMIT
-from mutualgate.partners.material import CLOCK_SKEW
 from mutualgate.reading.crl import (
     Revocation,
     check_crl_signature,

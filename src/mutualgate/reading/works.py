@@ -7,6 +7,7 @@ from enum import StrEnum
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from mutualgate.clock import CLOCK_SKEW
 from mutualgate.reading.about import Facts, issuer_in_short
 from mutualgate.reading.files import UNREADABLE, subject_text
 from mutualgate.reading.weak_keys import Weakness, key_words
@@ -26,6 +27,10 @@ _DOTNET = ".NET clients"
 _BROWSERS_AND_DOTNET = "browsers and .NET clients"
 _NSS = "Firefox and Chrome on Linux"
 _NSS_AND_DOTNET = "Firefox, Chrome on Linux and .NET clients"
+_SOME_DOTNET = "some .NET clients"
+_SOME_LIBRARIES = "some TLS libraries"
+_SOME = (_SOME_DOTNET, _SOME_LIBRARIES)
+PARTNER_CAS = "partner CAs"
 _COVERS = {
     _BROWSERS_AND_DOTNET: (_BROWSERS, _DOTNET, _NSS, _NSS_AND_DOTNET),
     _NSS_AND_DOTNET: (_DOTNET, _NSS),
@@ -92,15 +97,23 @@ def findings_of(facts: Facts, above: list[Facts], extra: int, now: datetime) -> 
             Finding(
                 "v1",
                 Effect.FAILS,
-                "partner CAs",
+                PARTNER_CAS,
                 "It is X.509 v1, which has no extensions: it cannot be accepted under a CA, only pinned.",
             )
         )
+        sentence = "It is X.509 v1: Firefox and Java send it, some TLS libraries do not."
+        found.append(Finding("v1_sent", Effect.NOTE, _SOME_LIBRARIES, sentence))
     if facts.extensions is None:
         found.append(Finding("extensions", Effect.FAILS, "many programs", "Its extensions cannot be read."))
     if facts.old_hash is not None and not facts.self_signed:
         sentence = f"It is signed with {facts.old_hash}, which proves nothing any more: under a CA it is refused."
-        found.append(Finding("old_hash", Effect.FAILS, "partner CAs", sentence))
+        found.append(Finding("old_hash", Effect.FAILS, PARTNER_CAS, sentence))
+    if facts.old_hash is not None:
+        sentence = (
+            f"It is signed with {facts.old_hash}: no matter to a pin, which compares it whole, but TLS libraries may "
+            "refuse to send it."
+        )
+        found.append(Finding("old_hash_sent", Effect.NOTE, _SOME_LIBRARIES, sentence))
     if facts.key is not None and key_words(facts.key) == "Ed25519":
         sentence = "Browsers cannot use a key of the kind Ed25519. Programs such as curl can."
         found.append(Finding("browser_key", Effect.FAILS, _BROWSERS, sentence))
@@ -124,7 +137,7 @@ def _dates(certificate: x509.Certificate, now: datetime) -> list[Finding]:
             f"It expired on {_day(end)}. Browsers hide an expired certificate and send none; the gate refuses it."
         )
         return [Finding("expired", Effect.FAILS, "everybody", sentence)]
-    if begin > now:
+    if begin > now + CLOCK_SKEW:
         sentence = f"It is not valid before {_day(begin)}, {begin:%H:%M} UTC: wait, or set the clock that made it."
         return [Finding("not_yet_valid", Effect.FAILS, "everybody", sentence)]
     if end - now < timedelta(days=30):
@@ -144,7 +157,7 @@ def _purpose(facts: Facts) -> list[Finding]:
             Finding(
                 "no_client_auth_ca",
                 Effect.FAILS,
-                "partner CAs",
+                PARTNER_CAS,
                 "A certificate that is not for clients is refused under a CA (RFC 5280 4.2.1.12); a pin ignores it.",
             )
         )
@@ -159,7 +172,7 @@ def _purpose(facts: Facts) -> list[Finding]:
             "It has no extended key usage, so it may be used for anything. Current .NET sends it; programs that were "
             "written to look for clientAuth pass it over."
         )
-        found.append(Finding("no_purpose", Effect.NOTE, _DOTNET, sentence))
+        found.append(Finding("no_purpose", Effect.NOTE, _SOME_DOTNET, sentence))
     if facts.usage is not None and not facts.usage.digital_signature:
         sentence = (
             "Its key usage does not include digitalSignature, with which a client proves itself (RFC 5280 4.2.1.3): "
@@ -182,7 +195,7 @@ def _ca(facts: Facts) -> list[Finding]:
         seen = Finding("ca_true", Effect.FAILS, _NSS, sentence)
     return [
         seen,
-        Finding("ca_leaf", Effect.FAILS, "partner CAs", "A CA's certificate is refused as a client's under a CA."),
+        Finding("ca_leaf", Effect.FAILS, PARTNER_CAS, "A CA's certificate is refused as a client's under a CA."),
     ]
 
 
@@ -235,7 +248,7 @@ def _chain_findings(facts: Facts, above: list[Facts], extra: int, now: datetime)
             f"The certificate of its issuer, {issuer_in_short(facts.certificate)}, did not come along. A pin needs"
             " none; under a partner's CA the gate needs it when there is a CA between the two."
         )
-        found.append(Finding("chain_missing", Effect.NOTE, "partner CAs", sentence))
+        found.append(Finding("chain_missing", Effect.NOTE, PARTNER_CAS, sentence))
     for link in above:
         name = subject_text(link.certificate)
         if link.certificate.not_valid_after_utc < now:
@@ -243,23 +256,19 @@ def _chain_findings(facts: Facts, above: list[Facts], extra: int, now: datetime)
                 Finding(
                     "chain_expired",
                     Effect.FAILS,
-                    "partner CAs",
+                    PARTNER_CAS,
                     f"{name} above it expired on {_day(link.certificate.not_valid_after_utc)}.",
                 )
             )
         if link.v1 or not link.is_ca:
-            found.append(
-                Finding("chain_not_ca", Effect.FAILS, "partner CAs", f"{name} above it is no CA's certificate.")
-            )
+            found.append(Finding("chain_not_ca", Effect.FAILS, PARTNER_CAS, f"{name} above it is no CA's certificate."))
         if link.weakness is not None:
-            found.append(
-                Finding("chain_weak", Effect.FAILS, "partner CAs", f"{name} above it: {link.weakness.sentence}")
-            )
+            found.append(Finding("chain_weak", Effect.FAILS, PARTNER_CAS, f"{name} above it: {link.weakness.sentence}"))
         if not link.for_clients:
             sentence = (
                 f"{name} above it is not for issuing clients' certificates: its extended key usage lacks clientAuth."
             )
-            found.append(Finding("chain_purpose", Effect.FAILS, "partner CAs", sentence))
+            found.append(Finding("chain_purpose", Effect.FAILS, PARTNER_CAS, sentence))
     if extra:
         sentence = (
             f"{extra} more {'certificate is' if extra == 1 else 'certificates are'} in it that have nothing to do "
@@ -271,12 +280,13 @@ def _chain_findings(facts: Facts, above: list[Facts], extra: int, now: datetime)
 
 def summed_up(findings: tuple[Finding, ...]) -> str:
     """The whole in one sentence; partner CAs have a line of their own among the ways."""
-    failing = [one for one in findings if one.effect is Effect.FAILS and one.whom != "partner CAs"]
+    failing = [one for one in findings if one.effect is Effect.FAILS and one.whom != PARTNER_CAS]
     all_of_them = next((one for one in failing if one.whom == "everybody"), None)
     if all_of_them is not None:
         return f"It works nowhere: {_lower(all_of_them.sentence)}"
     if not failing:
-        return "It works everywhere."
+        some = list(dict.fromkeys(one.whom for one in findings if one.whom in _SOME))
+        return f"It works everywhere but in {' and '.join(some)}." if some else "It works everywhere."
     whom = list(dict.fromkeys(one.whom for one in failing))
     whom = [one for one in whom if not any(one in _COVERS.get(other, ()) for other in whom)]
     because = _lower(failing[0].sentence.partition(". ")[0].rstrip("."))
