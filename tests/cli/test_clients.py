@@ -21,7 +21,7 @@ def test_a_client_is_added_shown_and_listed(cli: Run, installed: Installation) -
     assert "bob is client 3" in text
     shown = cli("client", "show", "alice")
     assert shown.out.splitlines()[:3] == [
-        "alice, client 2, invited", "roles: orders, reports", "contact: a@b.example"
+        "alice, client 2, new", "roles: orders, reports", "contact: a@b.example"
     ]  # fmt: skip
     listed = cli("client", "list")
     assert [line.split()[1] for line in listed.out.splitlines()] == ["name", "first-client", "alice", "bob"]

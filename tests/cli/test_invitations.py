@@ -52,6 +52,24 @@ def test_without_a_portal_it_says_so_and_invites(cli: Run) -> None:
     assert cli("invite", "bert", "--json").json["link"] is None
 
 
+def test_a_client_is_said_to_be_invited_when_it_was(cli: Run, installed: Installation) -> None:
+    cli("client", "add", "anna")
+    cli("invite", "bert")
+    listed = {line.split()[1]: " ".join(line.split()[2:4]) for line in cli("client", "list").out.splitlines()}
+    assert (listed["anna"], listed["bert"]) == ("new", "new, invited")
+    assert cli("client", "show", "anna").out.startswith("anna, client 2, new\n")
+    assert cli("client", "show", "bert").out.startswith("bert, client 3, new, invited\n")
+    found = {one["name"]: (one["state"], one["invited"]) for one in cli("client", "list", "--json").json["clients"]}
+    assert (found["anna"], found["bert"]) == (("new", False), ("new", True))
+    assert [one["name"] for one in cli("client", "list", "--state", "new", "--json").json["clients"]] == [
+        "anna",
+        "bert",
+    ]
+    cli("invitation", "revoke", "1")
+    assert cli("client", "show", "bert").out.startswith("bert, client 3, new\n")
+    assert "new, active, suspended, gone" in cli("client", "list", "--state", "invited").err
+
+
 def test_nobody_is_invited_by_a_link_that_could_not_be_shown(
     cli: Run, installed: Installation, portal: str, tmp_path: Path
 ) -> None:

@@ -39,7 +39,7 @@ def _actions(store: Store) -> list[str]:
 
 def test_a_client_is_added_and_shown(clients: Clients, store: Store) -> None:
     added = clients.add("Anna", contact=" anna@example.com ", roles=["ops", "admin", "ops"])
-    assert added.state is ClientState.INVITED
+    assert added.state is ClientState.NEW
     assert added.roles == ("admin", "ops")
     assert added.contact == "anna@example.com"
     assert clients.get("anna") == added
@@ -114,10 +114,10 @@ def test_suspended_and_resumed(clients: Clients, store: Store, anna: list[Creden
     assert _actions(store) == ["client.suspend", "client.resume"]
 
 
-def test_who_never_had_a_credential_is_invited_again(clients: Clients) -> None:
+def test_who_never_had_a_credential_is_new_again(clients: Clients) -> None:
     clients.add("anna")
     clients.suspend("anna")
-    assert clients.resume("anna").state is ClientState.INVITED
+    assert clients.resume("anna").state is ClientState.NEW
 
 
 def test_all_are_revoked_in_one_step(clients: Clients, store: Store, anna: list[Credential]) -> None:

@@ -7,13 +7,13 @@ from mutualgate.model.client import Client, ClientState
 from mutualgate.model.names import ClientName
 
 _LEGAL = {
-    ("invited", "active"),
-    ("invited", "suspended"),
-    ("invited", "gone"),
+    ("new", "active"),
+    ("new", "suspended"),
+    ("new", "gone"),
     ("active", "suspended"),
     ("active", "gone"),
     ("suspended", "active"),
-    ("suspended", "invited"),
+    ("suspended", "new"),
     ("suspended", "gone"),
 }
 

@@ -77,7 +77,7 @@ def test_an_invitation_becomes_a_credential(
     invitations: Invitations, use: InvitationUse, clients: Clients, store: Store
 ) -> None:
     invited = invitations.invite("anna", roles=["staff"], contact="anna@example.com", validity=timedelta(days=30))
-    assert invited.client.state is ClientState.INVITED
+    assert invited.client.state is ClientState.NEW
     opened = use.open(invited.token, peer=PEER)
     assert (opened.client.name, opened.invitation.state) == ("anna", InvitationState.OPEN)
     assert use.progress(invited.token).state is InvitationState.OPEN
@@ -558,7 +558,7 @@ def test_what_waits_for_approval_is_pinned_as_it_was_asked(
     invited = invitations.invite("anna", approval=True)
     shown = pki.leaf(None)
     assert use.own(invited.token, [shown.der], peer=PEER, kind=PinKind.KEY).waiting
-    assert clients.get("anna").state is ClientState.INVITED
+    assert clients.get("anna").state is ClientState.NEW
     handed_in = invitations.handed_in(invited.invitation.id)
     assert handed_in is not None
     assert "self-signed, P-256" in handed_in.what

@@ -70,7 +70,7 @@ def test_another_clients_key_is_refused(enrolment: Enrolment, clients: Clients, 
     clients.remove("anna")
     with pytest.raises(Conflict, match="uses this key"):
         enrolment.sign("bert", pki.csr(key))
-    assert clients.get("bert").state is ClientState.INVITED
+    assert clients.get("bert").state is ClientState.NEW
     assert store.epoch() > epoch
 
 

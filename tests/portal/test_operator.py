@@ -73,13 +73,13 @@ def test_a_client_is_suspended_and_resumed_by_whoever_is_signed_in(portal: "ASGI
     assert "Suspend anna?" in asked.words
     assert "Open connections are cut." in asked.words
     assert post(portal, "/clients/anna/suspend").status == 400
-    assert services.clients.get("anna").state == "invited"
+    assert services.clients.get("anna").state == "new"
     done = post(portal, "/clients/anna/suspend", sure="yes")
     assert (done.status, done.headers["Location"]) == (303, "/join/operator/clients/anna")
     assert services.clients.get("anna").state == "suspended"
     assert "suspended" in get(portal, "/clients/anna").words
     post(portal, "/clients/anna/resume", sure="yes")
-    assert services.clients.get("anna").state == "invited"
+    assert services.clients.get("anna").state == "new"
     with services.store.reading() as tx:
         last = list(tx.audit.walk())[-2:]
     assert [(entry.by, entry.action) for entry in last] == [("olga", "client.suspend"), ("olga", "client.resume")]
@@ -91,7 +91,7 @@ def test_nobody_locks_itself_out(portal: "ASGIApp", services: Services, name: st
     answer = post(portal, f"/clients/{name}/{step}", sure="yes")
     assert answer.status == 409
     assert "lock yourself out" in answer.words
-    assert services.clients.get("olga").state == "invited"
+    assert services.clients.get("olga").state == "new"
     assert post(portal, f"/clients/{name}/roles", roles="staff").status == 409
     assert services.clients.get("olga").roles == ("admin",)
 
@@ -120,7 +120,7 @@ def test_the_list_is_searched_and_paged(portal: "ASGIApp", services: Services) -
     assert "robot 47" in first.words
     assert "robot 48" not in first.words
     assert "robot 59" in get(portal, "/clients?after=50").words
-    found = get(portal, "/clients?search=r59%40machines&role=robot&state=invited")
+    found = get(portal, "/clients?search=r59%40machines&role=robot&state=new")
     assert "1 client with" in found.words
     assert "robot 59" in found.words
     assert get(portal, "/clients?state=odd").status == 400
@@ -157,7 +157,7 @@ def test_another_site_can_do_nothing(portal: "ASGIApp", services: Services) -> N
             **{**fields, "Content-Type": "application/x-www-form-urlencoded"},
         )  # fmt: skip
         assert answer.status == 403
-    assert services.clients.get("anna").state == "invited"
+    assert services.clients.get("anna").state == "new"
 
 
 # --- invitations ---
@@ -177,6 +177,15 @@ def test_somebody_is_invited_by_a_link_that_is_shown_once(portal: "ASGIApp", ser
     again = get(portal, f"/invitations/{opened.invitation.id}")
     assert link not in again.text
     assert code not in again.text
+
+
+def test_a_client_is_said_to_be_invited_when_it_was(portal: "ASGIApp", services: Services) -> None:
+    services.invitations.invite("berta")
+    for page in (get(portal, "/clients?state=new"), get(portal, "/clients/berta")):
+        assert re.search(r"\bnew invited\b", page.words)
+    assert re.search(r"\banna new staff\b", get(portal, "/clients").words)
+    assert "invited" not in get(portal, "/clients/anna").words
+    assert 'href="/join/operator/clients?state=new"><strong>3</strong>' in get(portal, "").text
 
 
 def test_what_is_wrong_is_said_above_the_form_as_it_was(portal: "ASGIApp", services: Services) -> None:

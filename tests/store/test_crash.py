@@ -115,7 +115,7 @@ def test_what_was_confirmed_survives(tmp_path: Path, keys: KeyRing, seed: int) -
             assert tx.credentials.key_owner(one.spki) == one.client
             owner = tx.clients.get(one.client)
             assert owner is not None
-            assert owner.state != "invited"
+            assert owner.state != "new"
         changes = tx.changes.since(0)
         assert changes is not None
         assert [change.seq for change in changes] == list(range(1, told.epoch + 1))

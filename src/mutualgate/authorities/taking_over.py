@@ -261,7 +261,7 @@ class TakeOver:
                     state=ClientState.ACTIVE,
                 )
                 new.append(owner)
-            elif owner.state is ClientState.INVITED:
+            elif owner.state is ClientState.NEW:
                 self._tx.clients.set_state(owner.id, ClientState.ACTIVE)
             if _common_name(one):
                 owners.setdefault(_subject(one), owner)

@@ -172,7 +172,7 @@ def p12(
 def list_(
     search: Annotated[str, typer.Option(help="Part of a name or contact.")] = "",
     role: Annotated[str | None, typer.Option(help="Only clients with this role.")] = None,
-    state: Annotated[str | None, typer.Option(help="invited, active, suspended or gone.")] = None,
+    state: Annotated[str | None, typer.Option(help="new (nothing lets it in yet), active, suspended or gone.")] = None,
     limit: Annotated[int, typer.Option(help="At most so many, 1 to 1,000.")] = 100,
     after: Annotated[int, typer.Option(help="Go on after the client with this id.")] = 0,
     dir: Dir = DEFAULT_DIR,
@@ -188,7 +188,7 @@ def list_(
     wanted = None if state is None else choice(ClientState, state, "--state")
     with services(Folder(dir)) as all_of_it:
         page = all_of_it.clients.list(search=search, role=role, state=wanted, after=after, limit=limit)
-    rows = [(c.id, plain(c.name), c.state, ", ".join(c.roles), plain(c.contact)) for c in page.clients]
+    rows = [(c.id, plain(c.name), c.standing, ", ".join(c.roles), plain(c.contact)) for c in page.clients]
     text = table(("id", "name", "state", "roles", "contact"), rows) if rows else "No client fits."
     if page.after is not None:
         text += f"\n{page.total} in all; the next ones: --after {page.after}"
@@ -208,7 +208,7 @@ def show(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
         view = all_of_it.clients.show(name)
         now = all_of_it.clock()
     client = view.client
-    lines = [f"{plain(client.name)}, client {client.id}, {client.state}"]
+    lines = [f"{plain(client.name)}, client {client.id}, {client.standing}"]
     lines.append(f"roles: {', '.join(client.roles) or 'none'}")
     if client.contact:
         lines.append(f"contact: {plain(client.contact)}")
@@ -376,6 +376,7 @@ def as_dict(client: "Client") -> dict[str, Any]:
         "contact": client.contact,
         "roles": [str(role) for role in client.roles],
         "state": str(client.state),
+        "invited": client.invited,
         "created": client.created.isoformat(),
     }
 

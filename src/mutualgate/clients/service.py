@@ -172,7 +172,7 @@ class Clients:
                 or tx.pins.of_client(client.id)
                 or tx.authorities.with_estate(client.id)
             )
-            state = ClientState.ACTIVE if known else ClientState.INVITED
+            state = ClientState.ACTIVE if known else ClientState.NEW
             watch = tx.trust.watch()
             watch.changes("client", client.id)
             tx.clients.set_state(client.id, state)

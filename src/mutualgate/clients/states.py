@@ -4,9 +4,9 @@ from mutualgate.errors import Conflict
 from mutualgate.model.client import Client, ClientState
 
 _MAY_FOLLOW = {
-    ClientState.INVITED: {ClientState.ACTIVE, ClientState.SUSPENDED, ClientState.GONE},
+    ClientState.NEW: {ClientState.ACTIVE, ClientState.SUSPENDED, ClientState.GONE},
     ClientState.ACTIVE: {ClientState.SUSPENDED, ClientState.GONE},
-    ClientState.SUSPENDED: {ClientState.ACTIVE, ClientState.INVITED, ClientState.GONE},
+    ClientState.SUSPENDED: {ClientState.ACTIVE, ClientState.NEW, ClientState.GONE},
     ClientState.GONE: set[ClientState](),
 }
 

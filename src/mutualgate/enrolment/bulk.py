@@ -184,9 +184,7 @@ class _Part:
 
     def _add(self, known: _Known, asked: Sequence[_Asked], roles: tuple[Role, ...]) -> None:
         missing = {one.name.key: one.name for one in asked if one.name.key not in known.clients}
-        made = self._tx.clients.add_many(
-            [(name, "", roles) for name in missing.values()], self._now, ClientState.INVITED
-        )
+        made = self._tx.clients.add_many([(name, "", roles) for name in missing.values()], self._now, ClientState.NEW)
         for client in made:
             known.clients[client.name.key] = client
             self._audit.append(("client.add", subject(client), {"roles": ",".join(roles)}))
@@ -262,7 +260,7 @@ class _Part:
     def _keep(self, issuer: Authority, clients: Sequence[Client], signed: Sequence[CertificateFacts]) -> None:
         new = [(client.id, about) for client, about in zip(clients, signed, strict=True)]
         self._tx.credentials.add_many(new, authority=issuer.id, at=self._now)
-        self._tx.clients.activate(dict.fromkeys(one.id for one in clients if one.state is ClientState.INVITED))
+        self._tx.clients.activate(dict.fromkeys(one.id for one in clients if one.state is ClientState.NEW))
         for client, about in zip(clients, signed, strict=True):
             said: audit.Facts = {
                 "serial": serial.text(about.serial),

@@ -165,7 +165,7 @@ class BulkInvitations:
     def _add_clients(
         self, tx: Transaction, people: Sequence[Person], now: datetime
     ) -> tuple[dict[str, Client], list[tuple[str, str, audit.Facts]]]:
-        made = tx.clients.add_many([(one.name, one.contact, one.roles) for one in people], now, ClientState.INVITED)
+        made = tx.clients.add_many([(one.name, one.contact, one.roles) for one in people], now, ClientState.NEW)
         entries: list[tuple[str, str, audit.Facts]] = [
             ("client.add", subject(client), {"roles": ",".join(client.roles)}) for client in made
         ]

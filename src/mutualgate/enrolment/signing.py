@@ -125,7 +125,7 @@ class Signer:
             replaces=replaces,
             replaces_pin=replaces_pin,
         )
-        if client.state is ClientState.INVITED:
+        if client.state is ClientState.NEW:
             tx.clients.set_state(client.id, ClientState.ACTIVE)
         return Issued(active(client), credential, certificate, prepared, tuple(issuing.chain_of(tx, issuer)))
 

@@ -1,6 +1,6 @@
 """A client: somebody or something that we know."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -10,8 +10,8 @@ from mutualgate.model.names import ClientName, Role
 class ClientState(StrEnum):
     """Where a client stands."""
 
-    INVITED = "invited"
-    """Known, without a credential so far."""
+    NEW = "new"
+    """Known, without a credential so far; `Client.invited` says whether it could have one."""
     ACTIVE = "active"
     """Has or had a credential."""
     SUSPENDED = "suspended"
@@ -30,6 +30,13 @@ class Client:
     roles: tuple[Role, ...]
     state: ClientState
     created: datetime
+    invited: bool = field(default=False, compare=False)
+    """Whether an invitation of it is not used yet."""
+
+    @property
+    def standing(self) -> str:
+        """Its state in words: `new, invited`."""
+        return f"{self.state}, invited" if self.state is ClientState.NEW and self.invited else str(self.state)
 
     @property
     def suspended(self) -> bool:

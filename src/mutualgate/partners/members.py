@@ -210,7 +210,7 @@ class Members:
                     fix="mutualgate client roles",
                     code="has_roles",
                 )
-            if one.state is ClientState.INVITED:
+            if one.state is ClientState.NEW:
                 tx.clients.set_state(one.id, ClientState.ACTIVE)
                 one = replace(one, state=ClientState.ACTIVE)
         else:

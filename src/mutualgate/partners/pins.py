@@ -190,7 +190,7 @@ def record(
         replaces=replaces,
     )
     watch.adds("pin", pin.id)
-    if client.state is ClientState.INVITED:
+    if client.state is ClientState.NEW:
         tx.clients.set_state(client.id, ClientState.ACTIVE)
     _audit(tx, at, by, "pin.add", client, pin)
     tx.trust.record(at, by, f"pin add {client.name} ({kind} {digest.hex()[:16]}…)", watch)

@@ -17,7 +17,15 @@ from mutualgate.store.changes import Changes
 from mutualgate.store.schema import client, client_role, invitation, member, partner
 from mutualgate.store.select import chunks, plain_rows
 
-_COLUMNS = (client.c.id, client.c.name, client.c.contact, client.c.state, client.c.created)
+_INVITED = (
+    exists()
+    .where(
+        invitation.c.client == client.c.id,
+        invitation.c.state.in_([InvitationState.OPEN, InvitationState.WAITING, InvitationState.LOCKED]),
+    )
+    .label("invited")
+)
+_COLUMNS = (client.c.id, client.c.name, client.c.contact, client.c.state, client.c.created, _INVITED)
 
 _STILL = exists().where(
     member.c.partner == invitation.c.partner,
@@ -35,6 +43,19 @@ _OUT = (
 """Clients that are out with the partner that invited them; made once, as each change of trust asks for it."""
 
 
+_NEW = "invited"
+"""What the store calls a new client, from a time in which there was no other way to become one."""
+
+
+def stored(state: ClientState) -> str:
+    """The state, as the store has it."""
+    return _NEW if state is ClientState.NEW else str(state)
+
+
+def _state(text: str) -> ClientState:
+    return ClientState.NEW if text == _NEW else ClientState(text)
+
+
 class Clients:
     """Finds and keeps clients. Knows that names are unique among those who are not gone; no other rule."""
 
@@ -49,14 +70,14 @@ class Clients:
         contact: str,
         roles: Iterable[Role],
         at: datetime,
-        state: ClientState = ClientState.INVITED,
+        state: ClientState = ClientState.NEW,
     ) -> Client:
         """Adds one. Raises `Conflict` when the name is in use, in any spelling that looks alike."""
         other = self.find(name)
         if other is not None:
             raise Conflict(f"there is a client '{other.name}' already", code="name_in_use", facts={"client": other.id})
         result = self._connection.execute(
-            insert(client).values(name=str(name), name_key=name.key, contact=contact, state=str(state), created=at)
+            insert(client).values(name=str(name), name_key=name.key, contact=contact, state=stored(state), created=at)
         )
         id = int(result.inserted_primary_key[0])  # type: ignore[index]  # one row was inserted
         self._write_roles(id, roles)
@@ -72,7 +93,7 @@ class Clients:
         self._connection.execute(
             insert(client),
             [
-                {"name": str(name), "name_key": name.key, "contact": contact, "state": str(state), "created": at}
+                {"name": str(name), "name_key": name.key, "contact": contact, "state": stored(state), "created": at}
                 for name, contact, _ in new
             ],
         )
@@ -139,14 +160,14 @@ class Clients:
     def counts(self) -> dict[ClientState, int]:
         """How many there are in each state; gone ones, too."""
         query = select(client.c.state, func.count()).group_by(client.c.state)
-        found = {ClientState(state): int(number) for state, number in self._connection.execute(query)}
+        found = {_state(state): int(number) for state, number in self._connection.execute(query)}
         return {state: found.get(state, 0) for state in ClientState}
 
     def _filtered(self, query: Select[Any], search: str, state: ClientState | None, role: Role | None) -> Select[Any]:
         if state is None:
             query = query.where(client.c.name_key.is_not(None))
         else:
-            query = query.where(client.c.state == str(state))
+            query = query.where(client.c.state == stored(state))
         if search:
             query = query.where(
                 or_(
@@ -162,19 +183,19 @@ class Clients:
 
     def set_state(self, id: int, state: ClientState) -> None:
         """Moves it; a client that goes gives its name back."""
-        values: dict[str, Any] = {"state": str(state)}
+        values: dict[str, Any] = {"state": stored(state)}
         if state is ClientState.GONE:
             values["name_key"] = None
         self._connection.execute(update(client).where(client.c.id == id).values(**values))
         self._changes.note(ChangeKind.CLIENT, id)
 
     def activate(self, ids: Iterable[int]) -> None:
-        """Moves those of `ids` that were invited to active."""
+        """Moves those of `ids` that are new to active."""
         for part in chunks(ids):
             self._connection.execute(
                 update(client)
-                .where(client.c.id.in_(part), client.c.state == str(ClientState.INVITED))
-                .values(state=str(ClientState.ACTIVE))
+                .where(client.c.id.in_(part), client.c.state == stored(ClientState.NEW))
+                .values(state=stored(ClientState.ACTIVE))
             )
             self._changes.note_many(ChangeKind.CLIENT, part)
 
@@ -243,8 +264,9 @@ class Clients:
                 name=ClientName(row.name),
                 contact=row.contact,
                 roles=tuple(sorted(roles[row.id])) if row.id in roles else (),
-                state=ClientState(row.state),
+                state=_state(row.state),
                 created=row.created,
+                invited=bool(row.invited),
             )
             for row in rows
         ]

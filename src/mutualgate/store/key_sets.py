@@ -11,6 +11,7 @@ from mutualgate.model.client import ClientState
 from mutualgate.model.key_set import KeySet, KeyState, PublishedKey
 from mutualgate.model.partner import PartnerState
 from mutualgate.model.pin import PinKind
+from mutualgate.store.clients import stored
 from mutualgate.store.schema import client, key_set, member, partner, published_key
 from mutualgate.store.select import due
 
@@ -182,7 +183,7 @@ class KeySets:
         ]
 
 
-_PRESENT = (str(ClientState.ACTIVE), str(ClientState.INVITED))
+_PRESENT = (stored(ClientState.ACTIVE), stored(ClientState.NEW))
 _SUSPENDED = str(PartnerState.SUSPENDED)
 
 
