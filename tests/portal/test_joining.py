@@ -1,6 +1,8 @@
 """From the link to the first good handshake, as a visitor and a program see it."""
 
 import re
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +75,23 @@ def test_who_guesses_is_slowed_down(portal: "ASGIApp") -> None:
 
 
 # The invitation
+
+
+@pytest.mark.parametrize("accept", [HTML, JSON, TEXT])
+def test_an_authority_without_its_key_is_no_visitor_s_affair(
+    portal: "ASGIApp", services: Services, accept: str
+) -> None:
+    """As one that was adopted without it: the flag that adopts it is for operators."""
+    invited = invite(services)
+    with closing(sqlite3.connect(services.store.path)) as store, store:
+        store.execute("DELETE FROM authority_key")
+    told = hand_in(portal, invited, csr(), accept=accept)
+    assert told.status == 409
+    assert "No certificate can be signed here at the moment." in told.text
+    assert "Tell whoever invited you. Nothing was used up" in told.text
+    for word in ("--key", "adopted", "issuing"):
+        assert word not in told.text
+    assert services.invitations.get(invited.invitation.id).invitation.state == "open"
 
 
 def test_the_page_says_for_whom_it_is_and_what_is_best(portal: "ASGIApp", services: Services) -> None:

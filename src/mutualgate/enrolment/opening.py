@@ -176,6 +176,10 @@ def check_same(client: Client, roles: tuple[str, ...], contact: str) -> None:
 _FOR_VISITORS = {
     "client_suspended": ("this client is suspended", "Ask whoever invited you"),
     "client_gone": ("this client is gone for good", "Ask whoever invited you"),
+    "no_key": (
+        "no certificate can be signed here at the moment",
+        "Tell whoever invited you. Nothing was used up: try the same again later",
+    ),
     "key_in_use": ("this key is in use already, by somebody else", "Make a new key"),
     "certificate_known": (
         "this certificate is known here already",
