@@ -295,6 +295,37 @@ def test_one_that_waits_is_let_in_only_while_the_partner_may_vouch_for_it(
     assert post(portal, chief, "/acme/clients/approve", name=name).status == 303
 
 
+def test_who_was_refused_lately_waits_as_soon_as_clients_are_approved(
+    portal: "ASGIApp", companies: Companies, services: Services
+) -> None:
+    """The gate tells of a certificate once an hour: the next page would have nobody to let in for as long."""
+    services.partners.set_admits(ACME, PartnerAdmits.LISTED)
+    shown = {
+        "waits": pki.leaf(companies.cas[ACME], "w", sans=["waits.acme.example"]),
+        "forbidden": pki.leaf(companies.cas[ACME], "f", sans=["forbidden.example"]),
+        "stranger": pki.leaf(None, "s", sans=["stranger.acme.example"]),
+        "globex": pki.leaf(companies.cas[GLOBEX], "g", sans=["other.globex.example"]),
+        "expired": pki.leaf(companies.cas[ACME], "e", sans=["expired.acme.example"]),
+    }
+    records = []
+    for number, (name, leaf) in enumerate(shown.items()):
+        reason = "expired" if name == "expired" else "not_enrolled"
+        fingerprint = see(services.store, leaf.chain_der, at=services.clock(), reason=reason)
+        records.append(
+            RefusalRecord(f"7K3M9QW2XT5B8N{number:02d}", services.clock(), reason, "", fingerprint=fingerprint)
+        )
+    with services.store.transaction() as tx:
+        tx.refusals.add_many(records)
+    assert services.partners.members.list(ACME, state=MemberState.PENDING) == []
+    assert operator(portal, "/acme/admits", admits="approval", sure="yes").status == 303
+    page = operator(portal, "/acme")
+    assert re.search(r"dns:waits\.acme\.example waiting", page.words)
+    waiting = services.partners.members.list(ACME, state=MemberState.PENDING)
+    assert [one.member.name for one in waiting] == ["dns:waits.acme.example"]
+    assert "dns:waits.acme.example" in get(portal, companies.chief(), "/acme").words
+    assert services.partners.members.list(GLOBEX, state=MemberState.PENDING) == []
+
+
 def test_a_ca_that_is_claimed_anew_keeps_what_the_operator_asked_for(
     portal: "ASGIApp", companies: Companies, services: Services
 ) -> None:

@@ -202,7 +202,10 @@ class Partners:
         return done
 
     def set_admits(self, name: str, admits: PartnerAdmits) -> Partner:
-        """Which of its clients come in: listed ones, approved ones, or any under the rules. Raises `NotFound`."""
+        """Which of its clients come in: listed ones, approved ones, or any under the rules. Raises `NotFound`.
+
+        Where they are approved from now on, those wait at once who were refused lately.
+        """
         now = self._store.clock()
         with self._store.transaction() as tx:
             partner = find(tx, name)
@@ -214,7 +217,28 @@ class Partners:
                 facts: audit.Facts = {"from": str(partner.admits), "to": str(admits)}
                 audit.record(tx, now, self._by, "partner.admits", subject(partner), facts)
                 tx.trust.record(now, self._by, f"partner admits {partner.name} {admits}", watch)
+                if admits is PartnerAdmits.APPROVAL:
+                    self._note_waiting(tx, done)
         return done
+
+    def _note_waiting(self, tx: Transaction, partner: Partner) -> None:
+        """The gate tells of a certificate once an hour, and has told of these before anybody could let them in."""
+        from cryptography import x509
+
+        from mutualgate.partners.members import first_sight
+        from mutualgate.partners.names import name_of
+        from mutualgate.partners.under import unlisted_under
+        from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
+
+        for one in unlisted_under(tx, partner.id):
+            try:
+                with odd_serials_allowed():
+                    leaf = x509.load_der_x509_certificate(one.chain[0])
+                name = name_of(leaf, partner.profile)
+            except (*UNREADABLE, BadInput):
+                continue  # no client can have such a name
+            if name is not None and self._permitted(tx, partner, name):
+                first_sight(tx, partner.id, leaf, at=one.last_at)
 
     def set_roles(self, name: str, roles: Iterable[str]) -> Partner:
         """Which roles its own client has, and those of its clients that are recorded from now on. Raises `NotFound`."""
@@ -305,13 +329,14 @@ class Partners:
 
     def permitted(self, name: str, inside: str) -> bool:
         """Whether a rule of the partner's permits the name `inside` it, under one of its CAs at least."""
-        kind, _, bare = inside.partition(":")
         with self._store.reading() as tx:
-            partner = find(tx, name)
-            rules = tx.partners.rules_of(partner.id)
-            shared = _only_shared(tx, partner, self._store.clock())
-        counting = [one for one in rules if one.anchor is not None or not shared]
-        return self._permits([(str(one.kind), one.pattern) for one in counting], kind, bare)
+            return self._permitted(tx, find(tx, name), inside)
+
+    def _permitted(self, tx: Transaction, partner: Partner, inside: str) -> bool:
+        kind, _, bare = inside.partition(":")
+        shared = _only_shared(tx, partner, self._store.clock())
+        rules = [one for one in tx.partners.rules_of(partner.id) if one.anchor is not None or not shared]
+        return self._permits([(str(one.kind), one.pattern) for one in rules], kind, bare)
 
     def only_shared(self, name: str) -> tuple[int, ...]:
         """The partner's CAs if all of them are shared, so that no rule counts but those of one of them (R6)."""

@@ -38,6 +38,14 @@ def refused_under(tx: Transaction, partner_id: int, *, limit: int = 20) -> list[
     return found
 
 
+def unlisted_under(tx: Transaction, partner_id: int) -> list[Sighting]:
+    """Who was refused lately under the partner's CAs for want of being one of its clients, and nothing else."""
+    records = refused_under(tx, partner_id, limit=LOOKED_AT)
+    shown = dict.fromkeys(one.fingerprint for one in records if one.reason == "not_enrolled" and one.fingerprint)
+    found = [tx.seen.find(one) for one in shown]
+    return [one for one in found if one is not None and one.reason == "not_enrolled"]
+
+
 def let_in_under(tx: Transaction, partner: Partner, ending_after: datetime, *, limit: int = 20) -> list[Sighting]:
     """Certificates of the partner's clients that were let in and end after a moment, those that end next first.
 
