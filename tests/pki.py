@@ -135,14 +135,17 @@ def ca(
     days: float = 3650,
     key_usage: bool = True,
     basic_constraints: bool = True,
+    more: Sequence[x509.ExtensionType] = (),
     **anything: Any,
 ) -> Issued:
-    """An authority, self-signed or under `parent`. `key_usage=False` makes it as `openssl req -x509` does."""
+    """An authority, self-signed or under `parent`. `key_usage=False` makes it as `openssl req -x509` does; `more` are
+    critical extensions besides."""
     extensions: list[tuple[x509.ExtensionType, bool]] = []
     if basic_constraints:
         extensions.append((x509.BasicConstraints(ca=True, path_length=path_length), True))
     if key_usage:
         extensions.append((usage(key_cert_sign=True, crl_sign=True), True))
+    extensions += [(one, True) for one in more]
     return issue(parent, name, key=key, days=days, extensions=extensions, **anything)
 
 

@@ -262,6 +262,42 @@ def test_only_what_is_issued_under_a_policy(cli: Run, tmp_path: Path) -> None:
     assert decide(cli, tmp_path, ca, "a.acme.example")["verdict"] == "admitted"
 
 
+def test_a_ca_under_which_the_judge_lets_nobody_in_is_told_so_at_once(
+    cli: Run, tmp_path: Path, acme: pki.Issued
+) -> None:
+    """Else each of its clients would be refused, one by one, for what was to be seen from the first."""
+    unsound = x509.NameConstraints([x509.UniformResourceIdentifier("https://acme.example/")], None)
+    new, newer = (
+        pki.ca(name, key=key, path_length=0, more=[unsound], now=pki.real_now())
+        for name, key in (("acme next", None), ("acme issuing", acme.key))
+    )
+    (tmp_path / "next.pem").write_bytes(new.pem)
+    (tmp_path / "newer.pem").write_bytes(newer.pem)
+    why = "lets nobody in as a CA: it has a name constraint that means nothing (RFC 5280 4.2.1.10)"
+    for words in (
+        ("partner", "ca", "add", "acme", tmp_path / "next.pem"),
+        ("partner", "ca", "add", "acme", tmp_path / "next.pem", "--shared"),
+        ("trust", "try", "partner", "ca", "add", "acme", tmp_path / "next.pem"),
+        ("partner", "ca", "renew", "acme", "1", tmp_path / "newer.pem"),
+    ):
+        said = cli(*words)
+        assert said.code == 2
+        assert why in said.err
+        assert len(said.err.splitlines()) == 1
+    assert [one["id"] for one in cli("partner", "ca", "list", "acme", "--json").json["cas"]] == [1]
+
+
+def test_a_ca_that_requires_a_policy_is_taken_and_says_so_until_one_is_agreed(cli: Run, tmp_path: Path) -> None:
+    requires = x509.PolicyConstraints(require_explicit_policy=0, inhibit_policy_mapping=None)
+    (tmp_path / "ca.pem").write_bytes(pki.ca("acme policies", more=[requires], now=pki.real_now()).pem)
+    cli("partner", "add", "acme", "--names", "dns:*.acme.example")
+    odd = "It requires a certificate policy (RFC 5280 4.2.1.11), and none is agreed: nobody comes in under it"
+    assert odd in cli("partner", "ca", "add", "acme", tmp_path / "ca.pem").out
+    cli("partner", "ca", "retire", "acme", "1")
+    agreed = cli("partner", "ca", "add", "acme", tmp_path / "ca.pem", "--policy", "1.3.6.1.4.1.99999.1")
+    assert (agreed.code, odd in agreed.out) == (0, False)
+
+
 def test_a_claim_waits_and_is_seen(cli: Run, tmp_path: Path) -> None:
     cli("partner", "add", "acme")
     (tmp_path / "ca.pem").write_bytes(pki.ca("ca", now=pki.real_now()).pem)

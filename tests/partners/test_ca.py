@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from mutualgate.errors import BadInput
 from mutualgate.model.certificate import signed
 from mutualgate.partners import ca
+from mutualgate.partners.terms import Terms
 
 
 def test_an_issuing_ca_is_explained() -> None:
@@ -17,7 +18,7 @@ def test_an_issuing_ca_is_explained() -> None:
     assert "acme issuing" in text
     assert found.spki.hex() in text
     assert "signed by CN=acme root" in text
-    assert ca.remarks(found, pki.NOW, depth=0, sub_cas=False) == []
+    assert ca.remarks(found, pki.NOW, Terms(), ca.no_fault) == []
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_what_is_odd_is_said() -> None:
     """R9: a root vouches for whatever the CAs below it do."""
 
     def remarks(issued: pki.Issued, depth: int = 0) -> str:
-        return " ".join(ca.remarks(ca.read(issued.pem, "f", pki.NOW), pki.NOW, depth=depth, sub_cas=False))
+        return " ".join(ca.remarks(ca.read(issued.pem, "f", pki.NOW), pki.NOW, Terms(depth=depth), ca.no_fault))
 
     assert "root that may have other CAs" in remarks(pki.ca("root"))
     assert "root that may" not in remarks(pki.ca("root", path_length=0))

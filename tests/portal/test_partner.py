@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pki
 import pytest
+from cryptography import x509
 from portal.asking import ANONYMOUS, Answer, admitted, ask, refused
 from rows import see
 
@@ -324,6 +325,22 @@ def test_who_was_refused_lately_waits_as_soon_as_clients_are_approved(
     assert [one.member.name for one in waiting] == ["dns:waits.acme.example"]
     assert "dns:waits.acme.example" in get(portal, companies.chief(), "/acme").words
     assert services.partners.members.list(GLOBEX, state=MemberState.PENDING) == []
+
+
+def test_a_ca_under_which_nobody_could_come_in_is_told_so_before_it_is_claimed(
+    portal: "ASGIApp", companies: Companies, services: Services
+) -> None:
+    unsound = x509.NameConstraints([x509.UniformResourceIdentifier("https://acme.example/")], None)
+    pem = pki.ca("acme next CA", more=[unsound]).pem.decode()
+    chief = companies.chief()
+    for page in (
+        post(portal, chief, "/acme/cas", text=pem),
+        post(portal, chief, "/acme/cas", text=pem, sure="yes"),
+        operator(portal, "/acme/cas", text=pem),
+    ):
+        assert page.status == 400
+        assert "lets nobody in as a CA: it has a name constraint that means nothing" in page.words
+    assert [one.subject for one in services.partners.anchors.list(ACME)] == ["CN=acme issuing CA"]
 
 
 def test_a_ca_that_is_claimed_anew_keeps_what_the_operator_asked_for(

@@ -234,7 +234,7 @@ class Services:
     def partners(self) -> "Partners":
         from mutualgate.partners.service import Partners
 
-        return Partners(self.store, self.by, self.tell, self.permits)
+        return Partners(self.store, self.by, self.tell, self.permits, self.adoption_fault)
 
     def tell(self, tx: "Transaction", partner: "Partner", subject: str, body: str, once: str) -> None:
         """Tells a partner, by the configuration in force: what tells is loaded when there is something to tell."""
@@ -289,7 +289,7 @@ class Services:
 
     @staticmethod
     def adoption_fault(certificate: bytes) -> str | None:
-        """Why nobody could come in under an authority of this certificate: the judge's word, as `permits`."""
+        """Why nobody could come in under a CA of this certificate, adopted or a partner's: the judge's word."""
         from mutualgate.gate import adoption_fault
 
         return adoption_fault(certificate)

@@ -46,17 +46,19 @@ class Claimed:
 class Anchors:
     """The service. `by` names who acts, for the audit log; `tell` puts letters into the outbox."""
 
-    def __init__(self, store: Store, by: str = "operator", tell: Tell = silent) -> None:
+    def __init__(self, store: Store, by: str = "operator", tell: Tell = silent, fault: ca.Fault = ca.no_fault) -> None:
         self._store = store
         self._by = by
         self._tell = tell
+        self._fault = fault
 
     def look_at(self, data: bytes, where: str = "the certificate", terms: Terms | None = None) -> tuple[str, ...]:
         """What would be trusted, in sentences, before anybody says yes. Raises `BadInput` as `claim` does."""
         terms = terms or Terms()
         now = self._store.clock()
         found = ca.read(data, where, now)
-        return (*ca.explained(found), *ca.remarks(found, now, depth=terms.depth, sub_cas=bool(terms.sub_cas)))
+        ca.check_sound(found, where, self._fault)
+        return (*ca.explained(found), *ca.remarks(found, now, terms, self._fault))
 
     def claim(
         self,
@@ -77,11 +79,13 @@ class Anchors:
         Without `terms` it has the usual ones, or those that it had: a partner that retires its CA and claims it anew is
         not rid of what the operator asked for.
 
-        Raises `NotFound`, `BadInput` for what cannot be a CA or is a public one, `Conflict` for one that is the
-        partner's already or an authority of ours, or is declared shared and another partner's own.
+        Raises `NotFound`, `BadInput` for what cannot be a CA or is a public one, or under which nobody could come in
+        (`unsound_ca`), `Conflict` for one that is the partner's already or an authority of ours, or is declared shared
+        and another partner's own.
         """
         now = self._store.clock()
         found = ca.read(data, where, now)
+        ca.check_sound(found, where, self._fault)
         with self._store.transaction() as tx:
             partner = find(tx, name)
             before = tx.anchors.of_key(partner.id, found.spki)
@@ -137,7 +141,7 @@ class Anchors:
             anchor,
             partner,
             tuple(ca.explained(found)),
-            tuple(ca.remarks(found, now, depth=terms.depth, sub_cas=bool(terms.sub_cas))),
+            tuple(ca.remarks(found, now, terms, self._fault)),
             held_by,
         )
 
@@ -286,6 +290,7 @@ class Anchors:
         """
         now = self._store.clock()
         found = ca.read(data, where, now)
+        ca.check_sound(found, where, self._fault)
         with self._store.transaction() as tx:
             partner, anchor = self._find(tx, name, id)
             if anchor.state_at(now) is AnchorState.RETIRED:

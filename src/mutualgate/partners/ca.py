@@ -4,8 +4,10 @@ Knows the certificate alone. Whose its key is already, `anchors` finds out.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -25,7 +27,20 @@ from mutualgate.reading.files import (
 from mutualgate.reading.meant import read_all
 from mutualgate.reading.weak_keys import examine, key_fingerprint, key_words, refuse
 
+if TYPE_CHECKING:
+    from mutualgate.partners.terms import Terms
+
 CLIENT_PURPOSES = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+
+Fault = Callable[[bytes], str | None]
+"""Why nobody could come in under a CA of this certificate, in the judge's word: the rest of a sentence."""
+
+NEEDS_POLICY = "requires a certificate policy"
+"""How the judge begins where it would take one that is agreed: he looks at that last, so nothing else is wrong then."""
+
+
+def no_fault(der: bytes) -> None:
+    """Where no judge is asked."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +122,19 @@ def of_certificate(certificate: x509.Certificate, where: str, now: datetime) -> 
     )
 
 
+def check_sound(ca: Ca, where: str, fault: Fault) -> None:
+    """Raises BadInput (`unsound_ca`) for one under which the judge lets nobody in, whatever the terms."""
+    why = fault(ca.der)
+    if why is not None and not why.startswith(NEEDS_POLICY):
+        raise BadInput(
+            f"lets nobody in as a CA: it {why}",
+            where=where,
+            expected="a certificate of the CA by which the gate can judge",
+            fix="Whoever runs the CA has to make its certificate anew, without that",
+            code="unsound_ca",
+        )
+
+
 def explained(ca: Ca) -> list[str]:
     """What somebody has to know before trusting a CA, in sentences."""
     certificate = ca.certificate
@@ -121,10 +149,13 @@ def explained(ca: Ca) -> list[str]:
     return lines
 
 
-def remarks(ca: Ca, now: datetime, *, depth: int, sub_cas: bool) -> list[str]:
+def remarks(ca: Ca, now: datetime, terms: "Terms", fault: Fault) -> list[str]:
     """What is odd about a CA, or to be thought of. Nothing of it forbids to trust it."""
     found = []
-    certificate = ca.certificate
+    certificate, depth = ca.certificate, terms.depth
+    why = None if terms.policy else fault(ca.der)
+    if why is not None:
+        found.append(f"It {why}, and none is agreed: nobody comes in under it until the operator says which.")
     if certificate.not_valid_before_utc > now + CLOCK_SKEW:
         found.append(f"It begins on {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC only.")
     kinds = {type(one.value): one.value for one in certificate.extensions}
@@ -137,7 +168,7 @@ def remarks(ca: Ca, now: datetime, *, depth: int, sub_cas: bool) -> list[str]:
         )
         if depth == 0:
             found.append("With depth 0 only what the root itself signed comes in.")
-    if depth > 0 and not sub_cas:
+    if depth > 0 and not terms.sub_cas:
         found.append("Every CA below it may vouch for clients: name the ones that may with --sub-ca.")
     constrained = kinds.get(x509.NameConstraints)
     if isinstance(constrained, x509.NameConstraints):

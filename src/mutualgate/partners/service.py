@@ -38,6 +38,7 @@ from mutualgate.store import Store, Transaction
 if TYPE_CHECKING:
     from mutualgate.partners.anchors import Anchors
     from mutualgate.partners.between import Between
+    from mutualgate.partners.ca import Fault
 
 MOST_RULES = 1_000
 MOST_INTERMEDIATES = 20
@@ -71,12 +72,18 @@ class Partners:
     """The service. `by` names who acts, for the audit log; `tell` puts letters into the outbox."""
 
     def __init__(
-        self, store: Store, by: str = "operator", tell: Tell = silent, permits: bounds.Permits = bounds.none
+        self,
+        store: Store,
+        by: str = "operator",
+        tell: Tell = silent,
+        permits: bounds.Permits = bounds.none,
+        fault: "Fault | None" = None,
     ) -> None:
         self._store = store
         self._by = by
         self._tell = tell
         self._permits = permits
+        self._fault = fault
         self.members = Members(store, by)
 
     # What reads certificates loads what reads them.
@@ -85,8 +92,9 @@ class Partners:
     def anchors(self) -> "Anchors":
         """Their CAs."""
         from mutualgate.partners.anchors import Anchors
+        from mutualgate.partners.ca import no_fault
 
-        return Anchors(self._store, self._by, self._tell)
+        return Anchors(self._store, self._by, self._tell, self._fault or no_fault)
 
     @cached_property
     def between(self) -> "Between":
