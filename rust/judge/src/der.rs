@@ -112,8 +112,8 @@ fn is_sound(element: Element<'_>, depth: usize) -> bool {
         NULL => content.is_empty(),
         OBJECT_IDENTIFIER => is_identifier(content),
         UTF8_STRING => std::str::from_utf8(content).is_ok(),
-        BMP_STRING => content.len() % 2 == 0,
-        UNIVERSAL_STRING => content.len() % 4 == 0,
+        BMP_STRING => content.len().is_multiple_of(2),
+        UNIVERSAL_STRING => content.len().is_multiple_of(4),
         _ => true,
     }
 }
