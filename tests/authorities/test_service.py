@@ -22,6 +22,7 @@ from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.keys import Passphrase
 from mutualgate.authorities.overview import views
 from mutualgate.authorities.service import Authorities
+from mutualgate.authorities.taking_over import MOST_OF_A_NAME
 from mutualgate.clients import Clients
 from mutualgate.enrolment.service import Enrolment
 from mutualgate.errors import BadInput, Conflict, NotFound
@@ -377,6 +378,21 @@ class TestAdopt:
         (done,) = report.taken_over
         assert (len(done.clients), done.credentials) == (1, 2)
         assert "shared_key" in {finding.code for finding in report.findings}
+
+    def test_more_authorities_of_one_name_than_are_tried_are_told(
+        self, authorities: Authorities, tmp_path: Path
+    ) -> None:
+        told = []
+        for _ in range(MOST_OF_A_NAME + 2):
+            (tmp_path / "ca.pem").write_bytes(pki.ca("Old", key=pki.fresh_key()).pem)
+            report = authorities.adopt(Estate(tmp_path / "ca.pem"))
+            told.append([(one.code, one.where) for one in report.findings if one.code == "many_of_one_name"])
+        last = f"authority '{report.taken_over[0].authority.name}'"
+        assert [bool(one) for one in told] == [False] * MOST_OF_A_NAME + [True] * 2
+        assert told[-1] == [("many_of_one_name", last)]
+        # Another name has few.
+        (tmp_path / "ca.pem").write_bytes(pki.ca("Other").pem)
+        assert not [one for one in authorities.adopt(Estate(tmp_path / "ca.pem")).findings if "many" in one.code]
 
     def test_again_adds_what_is_new_only(
         self, authorities: Authorities, store: Store, old: pki.Issued, estate: Write

@@ -31,6 +31,9 @@ from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.reading.files import UNREADABLE
 from mutualgate.store import Transaction
 
+MOST_OF_A_NAME = 16
+"""So many signatures of a chain the judge checks (`rust/judge/src/decide.rs`)."""
+
 
 @dataclass(frozen=True)
 class TakenOver:
@@ -86,7 +89,29 @@ class TakeOver:
 
     def run(self) -> list[TakenOver]:
         """Takes all of it over. Raises `Conflict` for an authority of ours, or a name in use."""
-        return [self._authority(index, found) for index, found in enumerate(self._adoption.authorities)]
+        done = [self._authority(index, found) for index, found in enumerate(self._adoption.authorities)]
+        self._say_which_name_has_many({one.authority.id: one.authority for one in done if one.is_new})
+        return done
+
+    def _say_which_name_has_many(self, new: dict[int, Authority]) -> None:
+        subjects = {certificate_of(authority).subject.public_bytes() for authority in new.values()}
+        of_name: dict[bytes, list[int]] = defaultdict(list)
+        for rows in self._tx.authorities.walk(1000) if subjects else ():
+            for id, _, der, *_ in rows:
+                if (subject := x509.load_der_x509_certificate(der).subject.public_bytes()) in subjects:
+                    of_name[subject].append(id)
+        for ids in of_name.values():
+            if len(ids) > MOST_OF_A_NAME:
+                self.findings.append(
+                    Finding(
+                        "many_of_one_name",
+                        Severity.WARNING,
+                        next(f"authority '{new[id].name}'" for id in reversed(ids) if id in new),
+                        f"{len(ids)} authorities have its subject, and a certificate that does not say by which key it"
+                        f" was signed (authorityKeyIdentifier) is tried against {MOST_OF_A_NAME} of them.",
+                        "Have such certificates of the others made anew, with an authorityKeyIdentifier.",
+                    )
+                )
 
     def _authority(self, index: int, found: AdoptedAuthority) -> TakenOver:
         known = self._tx.authorities.with_spki(spki_fingerprint(found.certificate))
