@@ -10,7 +10,7 @@ use judge::record::Mode;
 use support::{PATIENCE, World, client::Hello, pki::now, route, site};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::{sleep, timeout},
 };
 
@@ -129,6 +129,11 @@ async fn who_takes_a_file_slowly_makes_room_for_clients() {
         stream.read_u8().await.expect("the beginning of an answer");
         slow.push(stream);
     }
+    comes_in(&world).await;
+}
+
+/// Alice gets a place.
+async fn comes_in(world: &World) {
     let hello = Hello::new("a.test").identity(&world.alice);
     let coming = async {
         while world.try_connect(hello.clone()).await.is_err() {
@@ -136,4 +141,22 @@ async fn who_takes_a_file_slowly_makes_room_for_clients() {
         }
     };
     timeout(12 * PATIENCE, coming).await.expect("a place");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn balancers_that_do_not_say_who_comes_make_room_for_clients() {
+    let sites = vec![site("a.test", vec![route("/", Mode::Required)])];
+    let world = World::with(sites, |settings| {
+        settings.limits.max_connections = 8;
+        settings.proxy_protocol_from = vec!["127.0.0.2".into()];
+        settings.timeouts.handshake = 3600.0;
+    })
+    .await;
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 2], 0).into()).unwrap();
+        silent.push(socket.connect(world.address()).await.unwrap());
+    }
+    comes_in(&world).await;
 }

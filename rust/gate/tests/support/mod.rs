@@ -28,6 +28,7 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 pub struct WireSettings {
     pub listen: Vec<String>,
     pub plain_listen: Vec<String>,
+    pub proxy_protocol_from: Vec<String>,
     pub workers: usize,
     pub sites: Vec<WireSite>,
     pub upstreams: Vec<WireUpstream>,
@@ -318,6 +319,7 @@ fn wire_settings(pki: &Pki, sites: &[SiteSpec], upstream: &Upstream) -> WireSett
     WireSettings {
         listen: vec!["127.0.0.1:0".into()],
         plain_listen: vec!["127.0.0.1:0".into()],
+        proxy_protocol_from: vec![],
         workers: 1,
         sites: sites
             .iter()
