@@ -21,7 +21,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{passing::Client, tls_stream::TlsStream};
+use crate::{passing::Client, tls_stream::TlsStream, worker::age};
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Progress {
 
     /// How long the phase has lasted at `now`, in milliseconds; counts from the first call.
     pub(crate) fn phase_age(&self, now: u32) -> u32 {
-        age(&self.since, now)
+        counted(&self.since, now)
     }
 
     /// For how long the client has taken nothing, in milliseconds.
@@ -79,7 +79,7 @@ impl Progress {
         if self.blocked.load(Relaxed) == 1 {
             self.blocked.store(now.max(2), Relaxed);
         }
-        now.saturating_sub(self.blocked.load(Relaxed))
+        age(self.blocked.load(Relaxed), now)
     }
 
     /// Notes that nothing is asked for, so that nothing of the handshake waits for an answer.
@@ -117,13 +117,13 @@ impl Progress {
     }
 }
 
-fn age(since: &AtomicU32, now: u32) -> u32 {
+fn counted(since: &AtomicU32, now: u32) -> u32 {
     match since.load(Relaxed) {
         0 => {
             since.store(now, Relaxed);
             0
         }
-        since => now.saturating_sub(since),
+        since => age(since, now),
     }
 }
 
@@ -309,5 +309,20 @@ impl AsyncWrite for ClientIo {
             self.linger_left = self.linger_left.saturating_sub(buffer.filled().len());
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lasts_is_older_whatever_the_clock_says() {
+        let progress = Progress::default();
+        progress.blocks();
+        for (now, age) in [(u32::MAX - 1, 0), (u32::MAX, 1), (8, 10)] {
+            assert_eq!(progress.phase_age(now), age);
+            assert_eq!(progress.blocked_age(now), age);
+        }
     }
 }

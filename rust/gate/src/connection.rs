@@ -28,7 +28,7 @@ use crate::{
     standing::{Standing, judge, unix_now},
     state::{State, TimeoutsMs},
     upstream::{Preface, Upstream},
-    worker::Worker,
+    worker::{Worker, age},
 };
 
 /// How long a client has to take the last words of a connection, in milliseconds.
@@ -475,7 +475,7 @@ impl Connection {
             let since = self.leaving_since.get();
             if since == 0 {
                 self.leaving_since.set(now);
-            } else if now.saturating_sub(since) > IN_TURN_MILLISECONDS {
+            } else if age(since, now) > IN_TURN_MILLISECONDS {
                 self.drain();
             }
         }
@@ -512,7 +512,7 @@ impl Connection {
 
     /// For how long the client has neither said nor taken anything of what it owes or is owed, likewise.
     pub(crate) fn stuck_for(&self, now: u32) -> Option<u32> {
-        let since = |since: u32| now.saturating_sub(if since > 1 { since } else { now });
+        let since = |since: u32| age(if since > 1 { since } else { now }, now);
         let requests = self.requests.borrow();
         let longest = requests.iter().flatten();
         let longest =
@@ -528,7 +528,7 @@ impl Connection {
             if *since == 1 {
                 *since = now.max(2);
             }
-            *since > 0 && now.saturating_sub(*since) > stall
+            *since > 0 && age(*since, now) > stall
         };
         let grace = if self.is_admitted() {
             slowest.grace

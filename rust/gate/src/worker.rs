@@ -37,6 +37,16 @@ const SWEEP: usize = 64;
 
 type StateCache = Cache<Arc<arc_swap::ArcSwap<State>>, Arc<State>>;
 
+/// Milliseconds since the start of a worker, in 32 bits: after 49 days it begins anew. 0 and 1 stand for something else.
+fn clock(elapsed: Duration) -> u32 {
+    (elapsed.as_millis() as u32).max(2)
+}
+
+/// How long ago `since` was at `now`, in milliseconds, both by the worker's clock.
+pub(crate) fn age(since: u32, now: u32) -> u32 {
+    now.wrapping_sub(since)
+}
+
 /// What all tasks of a worker share.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
@@ -77,7 +87,7 @@ impl Worker {
         self.state.borrow_mut().load().clone()
     }
 
-    /// Milliseconds since the start of the worker, as coarse as [`TICK`]; never 0.
+    /// What the worker's clock says, as coarse as [`TICK`]; never 0. How long ago something was says [`age`].
     pub(crate) fn now(&self) -> u32 {
         self.now.get()
     }
@@ -152,8 +162,7 @@ impl Worker {
                     if drained {
                         self.next_turn();
                     }
-                    let elapsed = self.started.elapsed().as_millis();
-                    self.now.set(u32::try_from(elapsed).unwrap_or(u32::MAX).max(2));
+                    self.now.set(clock(self.started.elapsed()));
                     let timeouts = limits::tick(&self, &self.state());
                     self.visit(|connection| connection.check_clock(self.now(), timeouts)).await;
                     self.pools.expire(self.now());
@@ -232,5 +241,22 @@ impl Drop for Open {
         if self.worker.open.get() == 0 {
             self.worker.idle.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_goes_on_after_49_days() {
+        let round = Duration::from_millis(1 << 32);
+        let second = Duration::from_secs(1);
+        for began in [second, round - second, round, 3 * round - second] {
+            let passed = age(clock(began), clock(began + 10 * second));
+            assert!((9_998..=10_000).contains(&passed), "{began:?}: {passed}");
+        }
+        // What stands for "not" and "just now" is no time of the clock.
+        assert!(clock(Duration::ZERO) > 1 && clock(round) > 1);
     }
 }

@@ -293,7 +293,7 @@ pub(crate) fn full(worker: &Worker) {
 /// closes what can be spared if there is too little of it, or of room for connections.
 pub(crate) fn tick(worker: &Worker, state: &State) -> TimeoutsMs {
     let (limits, times) = (&worker.shared.limits, state.config.timeouts_ms);
-    let since = u32::try_from(limits.began.elapsed().as_millis()).unwrap_or(u32::MAX);
+    let since = u64::try_from(limits.began.elapsed().as_millis()).unwrap_or(u64::MAX);
     limits
         .pressure
         .look(since, state.config.settings.limits.memory);

@@ -4,6 +4,8 @@
 //! at the rate that is asked for. More than the grace of debt is too slow. What was earned is never saved up, so a fast
 //! start does not pay for a slow end; and no debt grows while it is the gate or the service that lets wait.
 
+use crate::worker::age;
+
 /// How slow a client may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slowest {
@@ -39,7 +41,7 @@ impl Pace {
             return false;
         }
         if waits && self.at != 0 {
-            self.debt = self.debt.saturating_add(now.saturating_sub(self.at));
+            self.debt = self.debt.saturating_add(age(self.at, now));
         }
         self.at = if waits { now } else { 0 };
         let earned = u64::from(std::mem::take(&mut self.moved)) * 1000 / u64::from(rate);
@@ -73,6 +75,13 @@ mod tests {
         let after = cut_after(0, 1, true).expect("cut");
         assert!((GRACE..GRACE + 1000).contains(&after), "{after}");
         assert!(cut_after(0, 0, true).is_some());
+    }
+
+    #[test]
+    fn a_drip_is_too_slow_when_the_clock_begins_anew() {
+        let mut pace = Pace::default();
+        let mut is_too_slow = |now| pace.is_too_slow(now, true, RATE, GRACE);
+        assert!(!is_too_slow(u32::MAX - 1) && is_too_slow(GRACE));
     }
 
     #[test]

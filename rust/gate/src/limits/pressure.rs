@@ -13,7 +13,7 @@ use std::{
     fs,
     sync::{
         OnceLock,
-        atomic::{AtomicU8, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -22,10 +22,10 @@ use super::pace::Slowest;
 use crate::state::TimeoutsMs;
 
 /// How often memory is measured, in milliseconds, whichever worker does it.
-const LOOK_MS: u32 = 200;
+const LOOK_MS: u64 = 200;
 
 /// How often memory that is free is given back to the system while it is short, in milliseconds: it takes a while.
-const TRIM_MS: u32 = 1_000;
+const TRIM_MS: u64 = 1_000;
 
 /// The time that one has to shake hands while there is pressure.
 pub(super) const HURRY: Duration = Duration::from_secs(2);
@@ -76,8 +76,8 @@ impl Stage {
 #[derive(Debug, Default)]
 pub(crate) struct Pressure {
     stage: AtomicU8,
-    looked: AtomicU32,
-    trimmed: AtomicU32,
+    looked: AtomicU64,
+    trimmed: AtomicU64,
 }
 
 impl Pressure {
@@ -87,7 +87,7 @@ impl Pressure {
     }
 
     /// Measures, if it is time to, at `now` in milliseconds since the start.
-    pub(crate) fn look(&self, now: u32, limit: Option<u64>) {
+    pub(crate) fn look(&self, now: u64, limit: Option<u64>) {
         let Some(limit) = limit else {
             self.stage.store(0, Relaxed);
             return;
@@ -108,7 +108,7 @@ impl Pressure {
 }
 
 /// Whether `every` milliseconds have passed since this was said last; to one thread only.
-fn is_time(last: &AtomicU32, now: u32, every: u32) -> bool {
+fn is_time(last: &AtomicU64, now: u64, every: u64) -> bool {
     let before = last.load(Relaxed);
     (before == 0 || now.saturating_sub(before) >= every)
         && (last.compare_exchange(before, now.max(1), Relaxed, Relaxed)).is_ok()
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn one_thread_looks_at_a_time() {
-        let last = AtomicU32::new(0);
+        let last = AtomicU64::new(0);
         assert!(is_time(&last, 5, 200) && !is_time(&last, 204, 200) && is_time(&last, 205, 200));
     }
 }
