@@ -305,6 +305,25 @@ async fn heads_are_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_names_no_more_fields_in_connection_than_it_may_have() {
+    let world = World::new().await;
+    for (names, status) in [(100, 200), (101, 400)] {
+        // In one field and in two.
+        for between in [",", "\r\nConnection: "] {
+            let names = "x,".repeat(names - 1) + between + "x";
+            let mut alice = world.alice().await;
+            alice
+                .send(&format!(
+                    "GET /x HTTP/1.1\r\nHost: a.test\r\nConnection: {names}\r\n\r\n"
+                ))
+                .await;
+            let response = alice.response().await.unwrap();
+            assert_eq!(response.status, status, "{}", response.text());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn chunks_that_are_none_are_told_and_end_the_connection() {
     let world = World::new().await;
     let extension = "x".repeat(4000);

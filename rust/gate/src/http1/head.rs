@@ -14,7 +14,7 @@ use crate::{
     upstream::{BodyKind, Framing, digits},
 };
 
-/// Most header fields of a request.
+/// Most header fields of a request, and most names in its Connection fields: each of them is looked for among the fields.
 const MAX_FIELDS: usize = 100;
 
 /// A request whose body is still to come.
@@ -207,6 +207,7 @@ struct Reading {
     close: bool,
     keep_alive: bool,
     expects: bool,
+    nominated: usize,
 }
 
 impl Reading {
@@ -216,6 +217,12 @@ impl Reading {
             6 if is("expect") => self.expects |= value.eq_ignore_ascii_case(b"100-continue"),
             10 if is("connection") => {
                 for item in items(value) {
+                    self.nominated += 1;
+                    if self.nominated > MAX_FIELDS {
+                        return Err(bad(
+                            "The request names more fields in Connection than it may have.",
+                        ));
+                    }
                     self.close |= item.eq_ignore_ascii_case(b"close");
                     self.keep_alive |= item.eq_ignore_ascii_case(b"keep-alive");
                 }

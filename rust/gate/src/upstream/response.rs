@@ -10,7 +10,7 @@ use http::{
 
 use crate::fields::{Fields, Places, items};
 
-/// Most header fields of a response.
+/// Most header fields of a response, and most names in its Connection fields: each of them is looked for among the fields.
 const MAX_FIELDS: usize = 128;
 /// Longest head of a response, and longest trailer section.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -138,6 +138,10 @@ impl Reading {
                         self.close = true;
                     } else if token.eq_ignore_ascii_case(b"keep-alive") {
                         self.keep_alive = true;
+                    } else if nominated.len() == MAX_FIELDS {
+                        return Err(BadResponse(
+                            "it names more fields in Connection than it may have",
+                        ));
                     } else {
                         nominated.extend(HeaderName::from_bytes(token));
                     }
@@ -412,6 +416,18 @@ mod tests {
         assert_eq!((head.keep_alive, head.framing), (false, Framing::Length(3)));
         let names: Vec<&[u8]> = head.fields.iter().map(|(name, _)| name).collect();
         assert_eq!(names, [&b"X-End"[..], b"Content-Length"]);
+    }
+
+    #[test]
+    fn it_names_no_more_fields_in_connection_than_it_may_have() {
+        for (names, is_read) in [(MAX_FIELDS, true), (MAX_FIELDS + 1, false)] {
+            // In one field and in two.
+            for between in [",", "\r\nConnection: "] {
+                let names = "x,".repeat(names - 1) + between + "x";
+                let text = format!("HTTP/1.1 204 No Content\r\nConnection: {names}\r\n\r\n");
+                assert_eq!(head(&text).is_ok(), is_read);
+            }
+        }
     }
 
     #[test]
