@@ -174,6 +174,8 @@ pub(crate) struct Http1 {
     heard: bool,
     framing: Framing,
     keep_alive: bool,
+    /// The answer has no body, and something may yet come that its server takes for one.
+    may_trail: bool,
     /// Where the whole exchange has to end by a certain time.
     limit: Option<Pin<Box<Sleep>>>,
     _under_way: Option<UnderWay>,
@@ -215,6 +217,7 @@ impl Http1 {
             heard: false,
             framing: Framing::Length(0),
             keep_alive: false,
+            may_trail: false,
             limit: None,
             _under_way: None,
         }
@@ -267,6 +270,7 @@ impl Http1 {
         .await?;
         self.framing = head.framing;
         self.keep_alive = head.keep_alive;
+        self.may_trail = head.may_trail;
         Ok(head)
     }
 
@@ -335,7 +339,7 @@ impl Http1 {
     pub(crate) fn finish(self, pools: &Pools, now: u32, limit: usize) {
         let clean = self.framing.is_done() && self.link.inbox.is_empty();
         if clean && self.keep_alive && !self.request.is_uploading() && !self.write_broken {
-            pools.keep(self.link, now, limit);
+            pools.keep(self.link, now, limit, self.may_trail);
         }
     }
 
@@ -505,7 +509,7 @@ mod tests {
             let answered = exchange.response(PATIENCE, &mut |_, _| {}).await;
             assert_eq!(answered.expect("an answer").status, StatusCode::OK);
             exchange.finish(&pools, 0, 8);
-            assert_eq!(pools.take(endpoint, None).is_some(), is_kept);
+            assert_eq!(pools.take(endpoint, None, 0).is_some(), is_kept);
         }
     }
 

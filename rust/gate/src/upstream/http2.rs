@@ -266,6 +266,7 @@ impl Http2 {
             fields,
             framing: Framing::UntilClose,
             keep_alive: false,
+            may_trail: false,
         })
     }
 

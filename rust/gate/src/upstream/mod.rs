@@ -235,8 +235,9 @@ async fn http1(
     endpoint: &Arc<Endpoint>,
     mut request: Request,
     on_interim: &mut OnInterim<'_>,
-) -> Result<(Head, Exchange), (Failure, Option<Request>)> {
-    let mut kept = worker.pools.take(endpoint, request.preface.as_deref());
+) -> Result<(Head, Exchange), Failed> {
+    let preface = request.preface.as_deref();
+    let mut kept = worker.pools.take(endpoint, preface, worker.now());
     loop {
         let (link, reused) = match kept.take() {
             Some(link) => (link, true),

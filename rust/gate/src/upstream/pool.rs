@@ -17,9 +17,14 @@ use tokio::{
 };
 
 use super::{endpoint::Endpoint, http2, stream::Stream};
+use crate::worker::age;
 
 /// How long a connection may wait to be used again, in milliseconds: shorter than most servers keep theirs.
 const IDLE_MILLISECONDS: u32 = 30_000;
+
+/// How long a connection is left alone after an answer that has no body, and behind which one may come all the same. Whoever
+/// is next would take it for an answer.
+const TRAIL_MILLISECONDS: u32 = 1_000;
 
 /// Room for a head and a small body, so that most responses take one read.
 pub(super) const INBOX_BYTES: usize = 8 * 1024;
@@ -87,6 +92,13 @@ impl Link {
 struct Idle {
     link: Box<Link>,
     since: u32,
+    may_trail: bool,
+}
+
+impl Idle {
+    fn is_rested(&self, now: u32) -> bool {
+        !self.may_trail || age(self.since, now) >= TRAIL_MILLISECONDS
+    }
 }
 
 /// The idle connections, by the id of the place they lead to; the last one used is the first one used again.
@@ -124,37 +136,25 @@ impl Pools {
         self.owned.borrow_mut().remove(&owner);
     }
 
-    /// A connection that is still open, as far as we have heard, and that began with `preface`.
-    pub(super) fn take(&self, endpoint: &Endpoint, preface: Option<&Preface>) -> Option<Box<Link>> {
-        if let Some(preface) = preface {
-            return self.take_owned(endpoint, preface);
-        }
-        let mut pools = self.idle.borrow_mut();
-        let pool = pools.get_mut(&endpoint.id)?;
-        while let Some(mut idle) = pool.pop() {
-            if idle.link.stream.is_quiet() {
-                return Some(idle.link);
-            }
-        }
-        None
-    }
-
-    /// A server takes what comes on a connection for what the client of its header says: the same one goes on, and
-    /// nobody else. The header is looked at whole, since a client can become another one.
-    fn take_owned(&self, endpoint: &Endpoint, preface: &Preface) -> Option<Box<Link>> {
+    /// A connection that is still open, on which nothing has come since, and that began with `preface`.
+    pub(super) fn take(
+        &self,
+        endpoint: &Endpoint,
+        preface: Option<&Preface>,
+        now: u32,
+    ) -> Option<Box<Link>> {
+        let Some(preface) = preface else {
+            let mut pools = self.idle.borrow_mut();
+            return last(pools.get_mut(&endpoint.id)?, |idle| idle.is_rested(now));
+        };
+        // A server takes what comes on a connection for what the client of its header says: the same one goes on, and
+        // nobody else. The header is looked at whole, since a client can become another one.
         let mut owned = self.owned.borrow_mut();
-        let pool = owned.get_mut(&preface.owner)?;
-        let fits = |idle: &Idle| {
+        last(owned.get_mut(&preface.owner)?, |idle| {
             idle.link.endpoint.id == endpoint.id
                 && (idle.link.preface.as_deref()).is_some_and(|began| began == preface)
-        };
-        while let Some(at) = pool.iter().rposition(fits) {
-            let mut idle = pool.swap_remove(at);
-            if idle.link.stream.is_quiet() {
-                return Some(idle.link);
-            }
-        }
-        None
+                && idle.is_rested(now)
+        })
     }
 
     /// A connection over HTTP/2 that takes another request.
@@ -188,8 +188,9 @@ impl Pools {
         }
     }
 
-    /// Keeps a connection that is between two requests, unless `limit` others are there already.
-    pub(super) fn keep(&self, mut link: Box<Link>, now: u32, limit: usize) {
+    /// Keeps a connection that is between two requests, unless `limit` others are there already. Whether its last answer
+    /// `may_trail` says its head.
+    pub(super) fn keep(&self, mut link: Box<Link>, now: u32, limit: usize, may_trail: bool) {
         if link.endpoint.is_retired() {
             return;
         }
@@ -204,11 +205,17 @@ impl Pools {
                 owned.entry(preface.owner).or_default()
             }
         };
-        if pool.len() < limit {
+        // Those that nobody may use yet leave room for those that somebody can.
+        let resting = pool.iter().filter(|idle| !idle.is_rested(now));
+        if pool.len() < limit && !(may_trail && resting.count() >= limit / 4) {
             if link.inbox.capacity() > 4 * INBOX_BYTES {
                 link.inbox = BytesMut::with_capacity(INBOX_BYTES);
             }
-            pool.push(Idle { link, since: now });
+            pool.push(Idle {
+                link,
+                since: now,
+                may_trail,
+            });
         }
     }
 
@@ -216,7 +223,7 @@ impl Pools {
     pub(crate) fn expire(&self, now: u32) {
         let stays = |pool: &mut Vec<Idle>| {
             pool.retain_mut(|idle| {
-                now.saturating_sub(idle.since) < IDLE_MILLISECONDS
+                age(idle.since, now) < IDLE_MILLISECONDS
                     && !idle.link.endpoint.is_retired()
                     && idle.link.stream.is_quiet()
             });
@@ -231,12 +238,23 @@ impl Pools {
                 }
                 !one.connection.is_closed()
                     && !pool.endpoint.is_retired()
-                    && now.saturating_sub(one.idle_since) < IDLE_MILLISECONDS
+                    && age(one.idle_since, now) < IDLE_MILLISECONDS
             });
             // Whoever opens one shares it, and others wait for that.
             !pool.connections.is_empty() || Rc::strong_count(&pool.opening) > 1
         });
     }
+}
+
+/// Takes the last one that fits and is quiet; closes those that are not.
+fn last(pool: &mut Vec<Idle>, fits: impl Fn(&Idle) -> bool) -> Option<Box<Link>> {
+    while let Some(at) = pool.iter().rposition(&fits) {
+        let mut idle = pool.swap_remove(at);
+        if idle.link.stream.is_quiet_now() {
+            return Some(idle.link);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -263,11 +281,11 @@ mod tests {
             let (near, other) = UnixStream::pair().expect("a pair");
             far.push(other);
             let link = Link::new(Stream::Unix(near), endpoints[0].clone(), preface.cloned());
-            pools.keep(link, 0, 8);
+            pools.keep(link, 0, 8, false);
         };
         let takes = |preface: Option<&Rc<Preface>>| {
             let preface = preface.map(Rc::as_ref);
-            pools.take(&endpoints[0], preface).is_some()
+            pools.take(&endpoints[0], preface, 0).is_some()
         };
         let (first, second) = (pools.owner(), pools.owner());
         assert_ne!(first, second);
@@ -278,7 +296,7 @@ mod tests {
         assert!(!takes(Some(&preface(pools.owner(), b"anna"))));
         assert!(!takes(Some(&preface(first, b"bert"))));
         assert!(!takes(None));
-        assert!(pools.take(&endpoints[1], Some(&anna)).is_none());
+        assert!(pools.take(&endpoints[1], Some(&anna), 0).is_none());
         assert!(takes(Some(&preface(first, b"anna"))));
         assert!(!takes(Some(&anna)));
         // Nobody names somebody on a connection of all.
@@ -310,12 +328,12 @@ mod tests {
             endpoints[0].clone(),
             Some(preface.clone()),
         );
-        pools.keep(link, 0, 8);
+        pools.keep(link, 0, 8, false);
         pools.forget(preface.owner);
         let mut byte = [0];
         let read = tokio::io::AsyncReadExt::read(&mut far, &mut byte);
         assert_eq!(read.await.expect("its end"), 0);
-        assert!(pools.take(&endpoints[0], Some(&preface)).is_none());
+        assert!(pools.take(&endpoints[0], Some(&preface), 0).is_none());
     }
 
     /// A connection to `endpoint`, and its other end.
@@ -325,19 +343,64 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_has_come_is_seen_though_nobody_has_told_of_it() {
+        let pools = Pools::default();
+        let endpoint = &upstream().endpoints()[0];
+        for says_something in [false, true] {
+            let (near, mut far) = std::os::unix::net::UnixStream::pair().expect("a pair");
+            near.set_nonblocking(true).expect("an open socket");
+            let near = UnixStream::from_std(near).expect("a socket");
+            let link = Link::new(Stream::Unix(near), endpoint.clone(), None);
+            pools.keep(link, 0, 8, false);
+            if says_something {
+                std::io::Write::write_all(&mut far, b"x").expect("room");
+            }
+            // Nothing was waited for meanwhile.
+            let taken = pools.take(endpoint, None, 0);
+            assert_eq!(taken.is_some(), !says_something);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_may_yet_say_a_body_is_left_alone_for_a_while() {
+        let pools = Pools::default();
+        let endpoint = &upstream().endpoints()[0];
+        let (first, _far) = link(endpoint);
+        pools.keep(first, 10, 8, true);
+        let takes = |now| pools.take(endpoint, None, now).is_some();
+        assert!(!takes(10 + TRAIL_MILLISECONDS - 1));
+        // Others are used meanwhile.
+        let (second, _far) = link(endpoint);
+        pools.keep(second, 10, 8, false);
+        assert!(takes(10) && !takes(10));
+        assert!(takes(10 + TRAIL_MILLISECONDS));
+        // They take no others' place.
+        let (many, _far): (Vec<_>, Vec<_>) = (0..8).map(|_| link(endpoint)).unzip();
+        for link in many {
+            pools.keep(link, 10, 8, true);
+        }
+        let takes = |_: &i32| {
+            pools
+                .take(endpoint, None, 10 + TRAIL_MILLISECONDS)
+                .is_some()
+        };
+        assert_eq!((0..8).take_while(takes).count(), 2);
+    }
+
+    #[tokio::test]
     async fn what_is_kept_is_bounded() {
         let pools = Pools::default();
         let endpoint = &upstream().endpoints()[0];
         let (all, _far): (Vec<_>, Vec<_>) = (0..3).map(|_| link(endpoint)).unzip();
         for mut link in all {
             link.inbox.reserve(5 * INBOX_BYTES);
-            pools.keep(link, 0, 2);
+            pools.keep(link, 0, 2, false);
         }
         for _ in 0..2 {
-            let link = pools.take(endpoint, None).expect("a connection");
+            let link = pools.take(endpoint, None, 0).expect("a connection");
             assert_eq!(link.inbox.capacity(), INBOX_BYTES);
         }
-        assert!(pools.take(endpoint, None).is_none());
+        assert!(pools.take(endpoint, None, 0).is_none());
     }
 
     #[tokio::test]
@@ -346,11 +409,17 @@ mod tests {
         let endpoint = &upstream().endpoints()[0];
         let keep = || {
             let (link, far) = link(endpoint);
-            pools.keep(link, 0, 8);
+            pools.keep(link, 0, 8, false);
             far
         };
         let is_kept = || !pools.idle.borrow().values().all(Vec::is_empty);
         let _far = keep();
+        // When the clock began anew, that was just now.
+        let (newer, _newer) = self::link(endpoint);
+        pools.keep(newer, u32::MAX - 1, 8, false);
+        pools.expire(8);
+        assert!(is_kept());
+        pools.expire(IDLE_MILLISECONDS - 2);
         pools.expire(IDLE_MILLISECONDS - 1);
         assert!(is_kept());
         pools.expire(IDLE_MILLISECONDS);

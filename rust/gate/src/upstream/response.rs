@@ -31,6 +31,9 @@ pub(crate) struct Head {
     pub(crate) fields: Fields,
     pub(crate) framing: Framing,
     pub(crate) keep_alive: bool,
+    /// It has no body, since its request or its status allows none, and a server that does not know that may send one: it
+    /// says how long it is, or was asked for the head alone.
+    pub(crate) may_trail: bool,
 }
 
 impl Head {
@@ -108,6 +111,7 @@ fn take_any_head(inbox: &mut BytesMut, method: &Method) -> Result<Option<Head>, 
         fields,
         framing,
         keep_alive,
+        may_trail: framing == Framing::Length(0) && reading.may_trail(method),
     }))
 }
 
@@ -169,6 +173,14 @@ impl Reading {
             _ => {}
         }
         Ok(true)
+    }
+
+    /// Whether something is said to follow, or nothing is said about it where it could.
+    fn may_trail(&self, method: &Method) -> bool {
+        match self.length {
+            Some(length) => length > 0,
+            None => self.chunked || method == Method::HEAD,
+        }
     }
 
     /// RFC 9112 6.3.

@@ -3,11 +3,13 @@
 use std::{
     future::Future,
     io,
+    mem::MaybeUninit,
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
 
 use bytes::BytesMut;
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -69,6 +71,19 @@ impl Stream {
             Stream::Unix(stream) => pin!(stream.read_buf(buffer)).poll(cx),
             Stream::Tls(stream) => pin!(stream.read_buf(buffer)).poll(cx),
         }
+    }
+
+    /// The same, asked of the system: what has come since the worker last waited for events, nobody has told of.
+    pub(super) fn is_quiet_now(&mut self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let is_quiet = self.is_quiet();
+        let peeked = match self {
+            Stream::Tcp(stream) => SockRef::from(&*stream).peek(&mut byte),
+            Stream::Unix(stream) => SockRef::from(&*stream).peek(&mut byte),
+            // Tickets, too, end it here: they come with the first answer, and a new connection is always right.
+            Stream::Tls(stream) => SockRef::from(stream.get_ref().0).peek(&mut byte),
+        };
+        is_quiet && matches!(peeked, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Whether the other side has neither closed nor said anything: what an idle connection must be to be used again.
