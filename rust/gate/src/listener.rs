@@ -243,7 +243,8 @@ fn start(
     }
 }
 
-fn is_exhaustion(error: &io::Error) -> bool {
+/// Whether the system has no room for another connection, whoever it is with.
+pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     // EMFILE, ENFILE, ENOBUFS, ENOMEM
     matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
 }

@@ -89,6 +89,10 @@ pub(crate) fn of_failure(failure: Failure) -> Option<(Document, Option<UpstreamE
             UPSTREAM_UNREACHABLE.document(format!("Connecting to it failed: {kind}.")),
             Some(UpstreamError::Connect),
         ),
+        Failure::Exhausted => (
+            UPSTREAM_UNREACHABLE.document("The gate can open no more connections now."),
+            Some(UpstreamError::Connect),
+        ),
         Failure::ConnectTimeout => (
             UPSTREAM_TIMEOUT.document("It did not take the connection in time."),
             Some(UpstreamError::ConnectTimeout),
@@ -103,6 +107,10 @@ pub(crate) fn of_failure(failure: Failure) -> Option<(Document, Option<UpstreamE
         ),
         Failure::Bad(why) => (
             UPSTREAM_FAILED.document(format!("Its answer cannot be passed on: {why}.")),
+            Some(UpstreamError::Protocol),
+        ),
+        Failure::Unsayable => (
+            UPSTREAM_FAILED.document("The request cannot be said in HTTP/2, which it speaks."),
             Some(UpstreamError::Protocol),
         ),
         Failure::ResponseTimeout => (

@@ -316,22 +316,72 @@ async fn a_server_that_fails_is_left_out_for_a_while() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_client_does_wrong_is_not_its_servers_fault() {
-    let servers = servers(2).await;
-    let mut upstream = at(&servers);
-    upstream.ejection.failures = 1;
-    let world = world(upstream).await;
-    for _ in 0..2 {
+    let long = "x".repeat(9 * 1024);
+    let length = long.len();
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    for (what, request, status, failures) in [
+        (
+            "a body that is none",
+            format!("POST /x HTTP/1.1\r\nHost: a.test\r\n{chunked}\r\n3\r\nabcdef"),
+            Some(400),
+            0,
+        ),
+        (
+            "a body that is cut off",
+            format!("POST /x HTTP/1.1\r\nHost: a.test\r\n{chunked}\r\n3\r\na"),
+            None,
+            0,
+        ),
+        (
+            "a body in the midst of which a server ends",
+            format!("POST /close-early HTTP/1.1\r\nHost: a.test\r\n{chunked}\r\n3\r\na"),
+            Some(502),
+            0,
+        ),
+        (
+            "a head that is too long for a server",
+            format!("GET /close HTTP/1.1\r\nHost: a.test\r\nX: {long}\r\n\r\n"),
+            Some(502),
+            0,
+        ),
+        (
+            "a body that is too long for a server",
+            format!(
+                "POST /close HTTP/1.1\r\nHost: a.test\r\nContent-Length: {length}\r\n\r\n{long}"
+            ),
+            Some(502),
+            0,
+        ),
+        (
+            "what every server takes",
+            "POST /close HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\nhi".into(),
+            Some(502),
+            1,
+        ),
+    ] {
+        let servers = servers(2).await;
+        let mut upstream = at(&servers);
+        upstream.ejection.failures = 1;
+        let world = world(upstream).await;
         let mut alice = world.alice().await;
-        alice
-            .send(
-                "POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcdef",
-            )
-            .await;
-        assert_eq!(alice.response().await.unwrap().status, 400);
-    }
-    let report = world.gate.counters().servers;
-    for one in &report {
-        assert_eq!((one.state, one.requests, one.failures), ("up", 1, 0));
+        alice.send(&request).await;
+        match status {
+            Some(status) => assert_eq!(alice.response().await.unwrap().status, status, "{what}"),
+            None => {
+                eventually("it is sent", || {
+                    servers.iter().any(|server| server.open() == 1)
+                })
+                .await;
+                drop(alice);
+                eventually("it is over", || {
+                    servers.iter().all(|server| server.open() == 0)
+                })
+                .await;
+            }
+        }
+        let report = world.gate.counters().servers;
+        let failed: u64 = report.iter().map(|one| one.failures).sum();
+        assert_eq!(failed, failures, "{what}: {report:?}");
     }
 }
 

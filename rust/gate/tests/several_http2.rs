@@ -86,6 +86,7 @@ impl Server {
             let path = request.uri().path().to_owned();
             match path.as_str() {
                 "/reset" => respond.send_reset(Reason::INTERNAL_ERROR),
+                "/calm" => respond.send_reset(Reason::ENHANCE_YOUR_CALM),
                 "/refuse" => respond.send_reset(Reason::REFUSED_STREAM),
                 "/refuse-once" if nth == 0 => respond.send_reset(Reason::REFUSED_STREAM),
                 "/close" => return,
@@ -788,6 +789,32 @@ async fn a_client_of_many_fields_and_an_odd_port_is_served_and_costs_no_server_i
     }
     for one in &world.gate.counters().servers {
         assert_eq!((one.state, one.requests, one.failures), ("up", 2, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clients_do_together_is_not_their_servers_fault() {
+    for (method, path, bytes, failures) in [
+        // What one server resets is not sent to the other: it may have been acted on.
+        ("POST", "/calm", 0, 0),
+        ("POST", "/read-reset", 9 * 1024, 0),
+        ("POST", "/read-reset", 2, 1),
+    ] {
+        let servers = [Server::default(), Server::default()];
+        let addresses = [servers[0].start(None).await, servers[1].start(None).await];
+        let mut upstream = at(&addresses);
+        upstream.ejection.failures = 1;
+        let world = world(upstream).await;
+        let mut alice = many(&world).await;
+        let body = Full::new(Bytes::from(vec![b'x'; bytes]));
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("https://a.test{path}"));
+        let answer = alice.send_request(request.body(body).unwrap()).await;
+        assert_eq!(answer.unwrap().status(), 502, "{path}");
+        let report = &world.gate.counters().servers;
+        let failed: u64 = report.iter().map(|one| one.failures).sum();
+        assert_eq!(failed, failures, "{path} {bytes}");
     }
 }
 

@@ -30,12 +30,16 @@ use crate::{
 
 /// Most bytes of a body that are read at once.
 const READ_BYTES: usize = 64 * 1024;
+/// The longest request, its body included, that every server takes: some have room for no more.
+pub(super) const SHORT_BYTES: u64 = 8 * 1024;
 
 /// Why there is no response to pass on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// No connection.
     Unreachable(io::ErrorKind),
+    /// No connection, since the gate has no descriptor or port left for one.
+    Exhausted,
     /// No connection in time.
     ConnectTimeout,
     /// The upstream closed before the first byte of a response.
@@ -60,17 +64,19 @@ pub(crate) enum Failure {
     Refused,
     /// Its certificate is not that of whom it should be.
     Untrusted,
+    /// What it is to be asked cannot be said in its protocol.
+    Unsayable,
 }
 
 impl Failure {
     /// One word for it, in traces.
     pub(crate) fn label(self) -> &'static str {
         match self {
-            Failure::Unreachable(_) => "connect",
+            Failure::Unreachable(_) | Failure::Exhausted => "connect",
             Failure::ConnectTimeout => "connect_timeout",
             Failure::Closed => "closed",
             Failure::Broken => "incomplete",
-            Failure::Bad(_) => "protocol",
+            Failure::Bad(_) | Failure::Unsayable => "protocol",
             Failure::ResponseTimeout => "response_timeout",
             Failure::BodyTooLarge => "body_too_large",
             Failure::BodyTooSlow => "body_too_slow",
@@ -86,7 +92,10 @@ impl Failure {
     pub(super) fn is_before_request(self) -> bool {
         matches!(
             self,
-            Failure::Unreachable(_) | Failure::ConnectTimeout | Failure::Untrusted
+            Failure::Unreachable(_)
+                | Failure::Exhausted
+                | Failure::ConnectTimeout
+                | Failure::Untrusted
         )
     }
 
@@ -98,12 +107,34 @@ impl Failure {
         )
     }
 
-    /// Whether it is the client's fault.
-    pub(super) fn is_of_client(self) -> bool {
-        matches!(
-            self,
-            Failure::BodyTooLarge | Failure::BodyTooSlow | Failure::BadBody | Failure::ClientGone
-        )
+    /// That nothing was sent.
+    pub(super) fn before(self, again: Option<Request>) -> Failed {
+        Failed {
+            why: self,
+            again,
+            of_server: self.is_of_server(true),
+        }
+    }
+
+    /// Whether it is the server's own fault, where `is_short` says that the request was sent as a whole and is one that every
+    /// server takes. One that is longer, or not yet sent, servers end without an answer because of who sends it.
+    pub(super) fn is_of_server(self, is_short: bool) -> bool {
+        match self {
+            Failure::Unreachable(_)
+            | Failure::ConnectTimeout
+            | Failure::Untrusted
+            | Failure::Refused
+            | Failure::Bad(_)
+            | Failure::ResponseTimeout => true,
+            Failure::Closed | Failure::Broken => is_short,
+            Failure::Exhausted
+            | Failure::Unsayable
+            | Failure::BodyTooLarge
+            | Failure::BodyTooSlow
+            | Failure::BadBody
+            | Failure::ClientGone
+            | Failure::NoServer(_) => false,
+        }
     }
 }
 
@@ -122,6 +153,16 @@ impl From<BadResponse> for Failure {
     fn from(bad: BadResponse) -> Self {
         Failure::Bad(bad.0)
     }
+}
+
+/// A request without an answer.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) why: Failure,
+    /// The request, where it may be sent to another server.
+    pub(super) again: Option<Request>,
+    /// Whether it is the server's own fault.
+    pub(super) of_server: bool,
 }
 
 /// What is sent, kept until there is a response: it may have to be sent again.
@@ -242,6 +283,11 @@ impl Http1 {
     /// still to come, so that it was not complete, or it is idempotent (RFC 9110 9.2.2).
     pub(super) fn may_repeat(&self) -> bool {
         !self.sent_body && (self.request.is_uploading() || self.request.method.is_idempotent())
+    }
+
+    /// Whether all of the request was sent, and it is one that every server takes.
+    pub(super) fn is_short(&self) -> bool {
+        !self.request.is_uploading() && !self.write_broken && self.moved <= SHORT_BYTES
     }
 
     /// Sends the request and waits for the head of the response: for `patience` after the last byte was sent, and for as

@@ -29,7 +29,7 @@ use tokio::{
 
 use super::{
     endpoint::UnderWay,
-    exchange::{Failure, OnInterim, Request},
+    exchange::{Failure, OnInterim, Request, SHORT_BYTES},
     request_head,
     response::{Framing, Head, Piece, digits},
 };
@@ -157,6 +157,8 @@ pub(crate) struct Http2 {
     data_done: bool,
     done: bool,
     limit: Option<Pin<Box<Sleep>>>,
+    /// The server says that it is asked too much (RFC 9113 7).
+    overtaxed: bool,
     _under_way: Option<UnderWay>,
 }
 
@@ -164,8 +166,7 @@ impl Http2 {
     /// Sends the head of `request`; gives it back where the connection takes no more requests, or none like it.
     pub(super) async fn open(place: Place, request: Request) -> Result<Http2, (Failure, Request)> {
         let Some(head) = head_of(&request.head, &place.0.scheme) else {
-            let failure = Failure::Bad("the request cannot be said in HTTP/2");
-            return Err((failure, request));
+            return Err((Failure::Unsayable, request));
         };
         let mut send = place.0.send.clone();
         let opened = match poll_fn(|cx| send.poll_ready(cx)).await {
@@ -187,6 +188,7 @@ impl Http2 {
                 data_done: false,
                 done: false,
                 limit: None,
+                overtaxed: false,
                 _under_way: None,
             }),
             Err(_) => {
@@ -206,6 +208,13 @@ impl Http2 {
 
     pub(super) fn end_by(&mut self, deadline: Instant) {
         self.limit = Some(Box::pin(tokio::time::sleep_until(deadline)));
+    }
+
+    /// As for HTTP/1.1. That clients together ask too much, one connection for all of them hears.
+    pub(super) fn is_short(&self) -> bool {
+        let length = self.request.head.len() as u64 + self.moved;
+        let is_sent = !self.request.is_uploading() && self.data.is_empty() && !self.write_broken;
+        is_sent && length <= SHORT_BYTES && !self.overtaxed
     }
 
     /// As for HTTP/1.1; what the server has not taken (RFC 9113 8.7) may be sent again whatever it is.
@@ -239,7 +248,11 @@ impl Http2 {
                 on_interim(head.status, fields_of(head.status, head.headers)?);
             }
             if let Poll::Ready(response) = Pin::new(&mut self.response).poll(cx) {
-                return Poll::Ready(response.map_err(|error| failure_of(&error)));
+                return Poll::Ready(response.map_err(|error| {
+                    self.overtaxed =
+                        error.is_remote() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
+                    failure_of(&error)
+                }));
             }
             let waits_for_client = self.request.upload.is_some() && self.data.is_empty();
             if self.moved != moved || waits_for_client {

@@ -16,7 +16,7 @@ mod stream;
 
 use std::{
     cell::Cell,
-    io::ErrorKind,
+    io::{self, ErrorKind},
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
@@ -42,13 +42,13 @@ pub(crate) use self::{
 };
 use self::{
     endpoint::Endpoint,
-    exchange::{Http1, OnInterim, Request},
+    exchange::{Failed, Http1, OnInterim, Request},
     group::Tried,
     http2::Http2,
 };
 use crate::{
-    message::RequestHead, settings::upstream::Protocol, spare::Buffer, trace::Tries,
-    upload::Upload, worker::Worker,
+    listener::is_exhaustion, message::RequestHead, settings::upstream::Protocol, spare::Buffer,
+    trace::Tries, upload::Upload, worker::Worker,
 };
 
 /// A request as it leaves the gate.
@@ -124,7 +124,9 @@ pub(crate) async fn open(
                 return Ok((stream, under_way));
             }
             Err(why) => {
-                upstream.failed(&endpoint);
+                if why.is_of_server(true) {
+                    upstream.failed(&endpoint);
+                }
                 tried.push(&endpoint);
                 if upstream.only.is_some() || tried.is_full() {
                     return Err(why);
@@ -179,12 +181,16 @@ async fn send(
                 }
                 return Ok(answered);
             }
-            Err((why, again)) => {
+            Err(Failed {
+                why,
+                again,
+                of_server,
+            }) => {
                 failure = Some(why);
                 if let Some(tries) = tries {
                     tries.failed(why.label());
                 }
-                if !why.is_of_client() {
+                if of_server {
                     upstream.failed(endpoint);
                 }
                 tried.push(endpoint);
@@ -213,7 +219,7 @@ async fn attempt(
     endpoint: &Arc<Endpoint>,
     request: Request,
     on_interim: &mut OnInterim<'_>,
-) -> Result<(Head, Exchange), (Failure, Option<Request>)> {
+) -> Result<(Head, Exchange), Failed> {
     let under_way = (upstream.only.is_none()).then(|| UnderWay::new(endpoint));
     endpoint.count_request();
     let answered = match endpoint.protocol {
@@ -221,7 +227,10 @@ async fn attempt(
         // Boxed: HTTP/1.1 does not pay for its size.
         Protocol::Http2 => Box::pin(http2(worker, upstream, endpoint, request, on_interim)).await,
         // The settings see to it that no request goes there.
-        Protocol::Stream => Err((Failure::Unreachable(ErrorKind::Unsupported), None)),
+        Protocol::Stream => {
+            let why = Failure::Unreachable(ErrorKind::Unsupported);
+            Err(why.before(None))
+        }
     };
     answered.map(|(head, mut exchange)| {
         exchange.counted(under_way);
@@ -247,7 +256,7 @@ async fn http1(
                     (Link::new(stream, endpoint.clone(), preface), false)
                 }
                 // Nothing was sent.
-                Err(failure) => return Err((failure, Some(request))),
+                Err(failure) => return Err(failure.before(Some(request))),
             },
         };
         let mut exchange = Http1::new(link, request);
@@ -257,9 +266,13 @@ async fn http1(
             Err(Failure::Closed) if reused && exchange.may_repeat() => {
                 request = exchange.into_request();
             }
-            Err(failure) => {
-                let again = failure.is_without_answer() && exchange.may_repeat();
-                return Err((failure, again.then(|| exchange.into_request())));
+            Err(why) => {
+                let again = why.is_without_answer() && exchange.may_repeat();
+                return Err(Failed {
+                    why,
+                    of_server: why.is_of_server(exchange.is_short()),
+                    again: again.then(|| exchange.into_request()),
+                });
             }
         }
     }
@@ -271,7 +284,7 @@ async fn http2(
     endpoint: &Arc<Endpoint>,
     mut request: Request,
     on_interim: &mut OnInterim<'_>,
-) -> Result<(Head, Exchange), (Failure, Option<Request>)> {
+) -> Result<(Head, Exchange), Failed> {
     // What a connection does not take, since it is about to end, another one may.
     let mut again = true;
     loop {
@@ -279,7 +292,7 @@ async fn http2(
         let place = timeout(upstream.waits.connect, place(worker, upstream, endpoint)).await;
         let (place, reused) = match place.unwrap_or(Err(Failure::ConnectTimeout)) {
             Ok(place) => place,
-            Err(failure) => return Err((failure, Some(request))),
+            Err(failure) => return Err(failure.before(Some(request))),
         };
         let opened = timeout(upstream.waits.connect, Http2::open(place, request)).await;
         let mut exchange = match opened {
@@ -289,21 +302,24 @@ async fn http2(
                 request = back;
                 continue;
             }
-            Ok(Err((failure, back))) => return Err((failure, Some(back))),
-            Err(_) => return Err((Failure::ConnectTimeout, None)),
+            Ok(Err((failure, back))) => return Err(failure.before(Some(back))),
+            Err(_) => return Err(Failure::ConnectTimeout.before(None)),
         };
-        let failure = match (exchange.response(upstream.waits.response, on_interim)).await {
+        let why = match (exchange.response(upstream.waits.response, on_interim)).await {
             Ok(head) => return Ok((head, Exchange::Http2(Box::new(exchange)))),
             Err(failure) => failure,
         };
-        if !failure.is_without_answer() || !exchange.may_repeat(failure) {
-            return Err((failure, None));
+        let of_server = why.is_of_server(exchange.is_short());
+        let may_repeat = why.is_without_answer() && exchange.may_repeat(why);
+        let same_server = why == Failure::Refused || (why == Failure::Closed && reused);
+        if !(may_repeat && again && same_server) {
+            return Err(Failed {
+                why,
+                of_server,
+                again: may_repeat.then(|| exchange.into_request()),
+            });
         }
         request = exchange.into_request();
-        let same_server = failure == Failure::Refused || (failure == Failure::Closed && reused);
-        if !(again && same_server) {
-            return Err((failure, Some(request)));
-        }
         again = false;
     }
 }
@@ -342,13 +358,19 @@ async fn connect(
     let header = preface.map_or(&[][..], |preface| &preface.header);
     match timeout(upstream.waits.connect, Stream::connect(endpoint, header)).await {
         Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(
-            match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-                Some(rustls::Error::InvalidCertificate(_)) => Failure::Untrusted,
-                _ => Failure::Unreachable(error.kind()),
-            },
-        ),
+        Ok(Err(error)) => Err(unconnected(&error)),
         Err(_) => Err(Failure::ConnectTimeout),
+    }
+}
+
+/// Why there is no connection.
+fn unconnected(error: &io::Error) -> Failure {
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(_)) => Failure::Untrusted,
+        None if is_exhaustion(error) || error.kind() == ErrorKind::AddrNotAvailable => {
+            Failure::Exhausted
+        }
+        _ => Failure::Unreachable(error.kind()),
     }
 }
 
@@ -417,5 +439,28 @@ impl Exchange {
             Exchange::Http1(exchange) => Some(exchange.into_link()),
             Exchange::Http2(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_the_gate_has_nothing_left_for_a_connection_is_no_servers_fault() {
+        // EMFILE, ENFILE, EADDRNOTAVAIL, ENOBUFS; ECONNREFUSED, EHOSTUNREACH
+        for (code, of_server) in [
+            (24, false),
+            (23, false),
+            (99, false),
+            (105, false),
+            (111, true),
+            (113, true),
+        ] {
+            let failure = unconnected(&io::Error::from_raw_os_error(code));
+            assert_eq!(failure.is_of_server(true), of_server, "{code}");
+        }
+        // Nor what it could not be asked.
+        assert!(!Failure::Unsayable.is_of_server(true));
     }
 }
