@@ -140,6 +140,13 @@ impl Download {
         })
     }
 
+    /// Takes over what has come, while the client takes nothing; see [`Exchange::hold`].
+    pub(crate) fn hold(&mut self, cx: &mut Context<'_>) {
+        if let Source::Upstream { exchange, .. } = &mut self.source {
+            exchange.hold(cx);
+        }
+    }
+
     /// Whether these are our own words.
     pub(crate) fn is_own(&self) -> bool {
         matches!(self.source, Source::Own(_))

@@ -33,7 +33,7 @@ use crate::{
     passing::Client,
     request::answer,
     upload::UploadError,
-    upstream::{BodyKind, OVERHEAD, Piece, clean_trailers},
+    upstream::{BodyKind, Piece, clean_trailers, gather},
 };
 
 /// Most requests of a client at a time on one connection.
@@ -41,6 +41,9 @@ const MAX_STREAMS: u32 = 200;
 /// What a client may send of one body, and of all, before it is wanted.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// What small pieces of data may take in memory until they are wanted; the library counts 256 bytes for each. It is a
+/// stream's window in pieces of 16 bytes: who fills more of them so is ended, for the memory of others.
+const SMALL_FRAMES_BYTES: usize = 16 * STREAM_WINDOW_BYTES as usize;
 /// What waits for a client to take it, of each answer.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Streams that a client has reset before they were looked at, and those that the gate has reset for their errors: beyond
@@ -61,8 +64,7 @@ pub(crate) async fn serve(io: ClientIo, connection: Rc<Connection>, limit: usize
         .max_header_list_size(u32::try_from(limit).unwrap_or(u32::MAX)) // bounds CONTINUATION, too
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        // For a stream whose data comes in small pieces; who fills more of them so is ended, for the memory of others.
-        .data_frame_budget(OVERHEAD * STREAM_WINDOW_BYTES as usize)
+        .data_frame_budget(SMALL_FRAMES_BYTES)
         .max_send_buffer_size(SEND_BUFFER_BYTES)
         .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
         .max_local_error_reset_streams(Some(MAX_ERROR_STREAMS))
@@ -296,8 +298,15 @@ async fn send(mut stream: SendStream<Bytes>, mut download: Download) {
             if stream.poll_reset(cx).is_ready() {
                 return Poll::Ready(());
             }
-            if next.is_some() && ready!(poll_room(&mut stream, cx)).is_err() {
-                return Poll::Ready(());
+            if next.is_some() {
+                match poll_room(&mut stream, cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => {
+                        download.hold(cx);
+                        return Poll::Pending;
+                    }
+                }
             }
             if let Some((data, last)) = next.take() {
                 if stream.send_data(data, last).is_err() || last {
@@ -365,6 +374,15 @@ impl Incoming {
             }
             match ready!(data) {
                 Some(Ok(data)) => {
+                    let data = gather(data, || match self.stream.poll_data(cx) {
+                        Poll::Ready(Some(Ok(data))) => Some(data),
+                        Poll::Ready(None) => {
+                            self.data_done = true;
+                            None
+                        }
+                        // An error is there again the next time.
+                        Poll::Ready(Some(Err(_))) | Poll::Pending => None,
+                    });
                     let _ = self.stream.flow_control().release_capacity(data.len());
                     return Poll::Ready(Ok(Piece::Data(data)));
                 }

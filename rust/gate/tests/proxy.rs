@@ -363,3 +363,21 @@ async fn spoofed_identities_never_arrive() {
     );
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_chunks_that_are_there_go_on_together() {
+    let world = World::new().await;
+    let mut alice = world.alice().await;
+    let chunks = "1\r\nx\r\n".repeat(1000);
+    alice
+        .send(&format!(
+            "POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(alice.response().await.unwrap().status, 200);
+    let sent = world.upstream.last();
+    let (_, body) = sent.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body.matches('x').count(), 1000);
+    // It may not have been there all at once.
+    assert!(body.lines().count() < 100, "{body}");
+}

@@ -820,13 +820,21 @@ async fn what_clients_do_together_is_not_their_servers_fault() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_take_none_of_many_small_messages_hold_up_no_other() {
-    let (_, world) = in_the_clear().await;
+    let (server, world) = in_the_clear().await;
     let mut idle = Vec::new();
     for _ in 0..8 {
         let mut client = open(&world).await;
         let get = Request::get("https://a.test/ticks").body(()).unwrap();
         let (response, _) = client.send_request(get, true).unwrap();
         idle.push(response.await.unwrap());
+    }
+    let mut older = Vec::new();
+    for _ in 0..8 {
+        let mut client = world.alice().await;
+        client
+            .send("GET /ticks HTTP/1.1\r\nHost: a.test\r\n\r\n")
+            .await;
+        older.push(client);
     }
     // What they do not take is on its way for as far as it gets.
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -836,4 +844,8 @@ async fn clients_that_take_none_of_many_small_messages_hold_up_no_other() {
         let first = ticks.body_mut().data().await;
         assert!(first.is_some_and(|first| first.is_ok()));
     }
+    for mut ticks in older {
+        ticks.until("01234567").await.expect("a first one");
+    }
+    assert_eq!(server.connections.load(SeqCst), 1);
 }

@@ -323,9 +323,13 @@ impl Sending<'_> {
             } else {
                 &slices[..]
             };
-            match ready!(self.wire.poll_write(cx, some)) {
-                Ok(count) if count > 0 => self.advance(count),
-                _ => return Poll::Ready(Err(Broken)),
+            match self.wire.poll_write(cx, some) {
+                Poll::Ready(Ok(count)) if count > 0 => self.advance(count),
+                Poll::Ready(_) => return Poll::Ready(Err(Broken)),
+                Poll::Pending => {
+                    self.download.hold(cx);
+                    return Poll::Pending;
+                }
             }
         }
     }

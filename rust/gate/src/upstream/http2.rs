@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::{
     Reason, RecvStream, SendStream,
     client::{ResponseFuture, SendRequest},
@@ -31,7 +31,7 @@ use super::{
     endpoint::UnderWay,
     exchange::{Failure, OnInterim, Request, SHORT_BYTES},
     request_head,
-    response::{Framing, Head, Piece, digits},
+    response::{Framing, Head, Piece, digits, gather},
 };
 use crate::{
     fields::{Fields, is_token},
@@ -44,9 +44,11 @@ const MAX_STREAMS: usize = 100;
 /// together that clients which take nothing hold up no other.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * MAX_STREAMS as u32;
-/// What the data in a window may take in memory, as a multiple of itself: the library counts 256 bytes for each frame, and ends
-/// the connection beyond. So whoever says little at a time, in 16 bytes or more, has the whole window as others have.
-pub(crate) const OVERHEAD: usize = 16;
+/// What small pieces of data may take in memory; the library counts 256 bytes for each, and ends the connection beyond. More
+/// than is read at once of the smallest ones: what has come is taken from the library, whether its client takes it or not.
+const SMALL_FRAMES_BYTES: usize = 32 * 1024 * 1024;
+/// The largest piece of what was held.
+const PIECE_BYTES: usize = 16 * 1024;
 /// Longest head of a response.
 const MAX_HEAD_BYTES: u32 = 64 * 1024;
 /// What waits for a server to take it, of each request.
@@ -71,7 +73,7 @@ impl Connection {
         let (send, connection) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .data_frame_budget(OVERHEAD * CONNECTION_WINDOW_BYTES as usize)
+            .data_frame_budget(SMALL_FRAMES_BYTES)
             .max_header_list_size(MAX_HEAD_BYTES)
             .max_send_buffer_size(SEND_BUFFER_BYTES)
             .enable_push(false)
@@ -152,6 +154,9 @@ pub(crate) struct Http2 {
     sent_body: bool,
     moved: u64,
     write_broken: bool,
+    /// What has come of the response's body while its client took nothing: no more than the stream's window, which has no
+    /// room again before it is taken.
+    held: BytesMut,
     /// What is left of the response's body, where it was said how long it is.
     left: Option<u64>,
     data_done: bool,
@@ -184,6 +189,7 @@ impl Http2 {
                 sent_body: false,
                 moved: 0,
                 write_broken: false,
+                held: BytesMut::new(),
                 left: None,
                 data_done: false,
                 done: false,
@@ -296,20 +302,30 @@ impl Http2 {
         let Some(body) = self.body.as_mut().filter(|_| !self.done) else {
             return Poll::Ready(Ok(Piece::End));
         };
-        while !self.data_done {
-            match ready!(body.poll_data(cx)) {
-                Some(Ok(data)) => {
-                    // Whoever asks for a piece takes it: there is room for as much again.
-                    let _ = body.flow_control().release_capacity(data.len());
-                    if let Some(left) = &mut self.left {
-                        *left = left.saturating_sub(data.len() as u64);
-                    }
-                    if !data.is_empty() {
-                        return Poll::Ready(Ok(Piece::Data(data)));
-                    }
+        while !self.held.is_empty() || !self.data_done {
+            let data = if self.held.is_empty() {
+                match ready!(poll_data(body, &mut self.data_done, cx)) {
+                    Some(Ok(first)) => gather(first, || {
+                        match poll_data(body, &mut self.data_done, cx) {
+                            Poll::Ready(Some(Ok(data))) => Some(data),
+                            // An error is there again the next time.
+                            _ => None,
+                        }
+                    }),
+                    Some(Err(_)) => return Poll::Ready(Err(Failure::Broken)),
+                    None => break,
                 }
-                Some(Err(_)) => return Poll::Ready(Err(Failure::Broken)),
-                None => self.data_done = true,
+            } else {
+                let length = self.held.len().min(PIECE_BYTES);
+                self.held.split_to(length).freeze()
+            };
+            // Whoever asks for a piece takes it: there is room for as much again.
+            let _ = body.flow_control().release_capacity(data.len());
+            if let Some(left) = &mut self.left {
+                *left = left.saturating_sub(data.len() as u64);
+            }
+            if !data.is_empty() {
+                return Poll::Ready(Ok(Piece::Data(data)));
             }
         }
         let trailers = ready!(body.poll_trailers(cx)).map_err(|_| Failure::Broken)?;
@@ -317,9 +333,23 @@ impl Http2 {
         Poll::Ready(Ok(trailers.map_or(Piece::End, Piece::Trailers)))
     }
 
+    /// Takes what has come of the body from the library, which keeps a place for each frame, however small.
+    pub(super) fn hold(&mut self, cx: &mut Context<'_>) {
+        let Some(body) = self.body.as_mut().filter(|_| !self.done) else {
+            return;
+        };
+        while !self.data_done
+            // An error is there again the next time.
+            && let Poll::Ready(Some(Ok(data))) = poll_data(body, &mut self.data_done, cx)
+        {
+            self.held.extend_from_slice(&data);
+        }
+    }
+
     /// Whether the response has come to its end.
     pub(super) fn is_done(&self) -> bool {
-        self.done || self.body.as_ref().is_some_and(RecvStream::is_end_stream)
+        let is_over = self.done || self.body.as_ref().is_some_and(RecvStream::is_end_stream);
+        is_over && self.held.is_empty()
     }
 
     /// How many bytes the response's body has left, if that is known.
@@ -370,6 +400,17 @@ impl Http2 {
             self.write_broken = sent.is_err();
         }
     }
+}
+
+/// The data of the next frame; `done` once there is none any more.
+fn poll_data(
+    body: &mut RecvStream,
+    done: &mut bool,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, h2::Error>>> {
+    let data = ready!(body.poll_data(cx));
+    *done = data.is_none();
+    Poll::Ready(data)
 }
 
 /// Reads back the head that HTTP/1.1 would have.

@@ -31,13 +31,12 @@ pub(crate) use self::{
     endpoint::UnderWay,
     exchange::Failure,
     group::Upstream,
-    http2::OVERHEAD,
     keep::keep,
     pool::{Link, Pools, Preface},
     request_head::{
         Additions, BodyKind, block, clean_trailers, decimal, write as write_head, write_trailers,
     },
-    response::{Framing, Head, Piece, digits, take_head},
+    response::{Framing, Head, Piece, digits, gather, take_head},
     stream::Stream,
 };
 use self::{
@@ -407,6 +406,14 @@ impl Exchange {
         match self {
             Exchange::Http1(exchange) => exchange.poll_piece(cx),
             Exchange::Http2(exchange) => exchange.poll_piece(cx),
+        }
+    }
+
+    /// Takes over what has come of the body, for whoever asks for pieces later. Of HTTP/2 alone: of HTTP/1.1 nothing is
+    /// read before somebody asks.
+    pub(crate) fn hold(&mut self, cx: &mut Context<'_>) {
+        if let Exchange::Http2(exchange) = self {
+            exchange.hold(cx);
         }
     }
 

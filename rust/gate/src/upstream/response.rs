@@ -19,6 +19,11 @@ const MAX_SIZE_LINE_BYTES: usize = 4096;
 /// Most bytes of chunk extensions in one body: they are dropped, and cost whoever sends them more than anybody gains.
 const MAX_EXTENSION_BYTES: u32 = 16 * 1024;
 
+/// Data of this length or less is copied together with what follows it and is there already.
+const SMALL_BYTES: usize = 1024;
+/// What is copied together of frames.
+const GATHERED_BYTES: usize = 16 * 1024;
+
 /// A response that cannot be passed on: why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BadResponse(pub(crate) &'static str);
@@ -287,30 +292,55 @@ impl Framing {
             Framing::UntilClose => return Ok(take_data(inbox, &mut { u64::MAX })),
             Framing::Chunked { next, extensions } => (next, extensions),
         };
+        // Small chunks that are there already go on as one: each piece is a write, and a place in a queue.
+        let mut gathered = BytesMut::new();
         loop {
             match next {
+                Chunk::Trailers | Chunk::Done if !gathered.is_empty() => {
+                    return Ok(data(gathered));
+                }
                 Chunk::Done => return Ok(Some(Piece::End)),
                 Chunk::Data(left) => {
-                    let piece = take_data(inbox, left);
-                    if *left == 0 {
-                        *next = Chunk::DataEnd;
+                    let is_small = *left <= SMALL_BYTES as u64;
+                    // The size of the chunk after it, if that has come and is not the last one.
+                    let follows = || {
+                        let next = inbox.get(*left as usize + 2);
+                        next.is_some_and(|digit| *digit != b'0')
+                    };
+                    if gathered.is_empty() && !(is_small && follows()) {
+                        let piece = take_data(inbox, left);
+                        if *left == 0 {
+                            *next = Chunk::DataEnd;
+                        }
+                        return Ok(piece);
                     }
-                    return Ok(piece);
+                    if !is_small || inbox.len() < *left as usize {
+                        return Ok(data(gathered));
+                    }
+                    gathered.extend_from_slice(&inbox[..*left as usize]);
+                    inbox.advance(*left as usize);
+                    *next = Chunk::DataEnd;
                 }
                 Chunk::DataEnd => {
                     if inbox.len() < 2 {
-                        return Ok(None);
+                        return Ok(data(gathered));
                     }
                     if inbox[..2] != *b"\r\n" {
+                        // What is wrong is told after what was right.
+                        if !gathered.is_empty() {
+                            return Ok(data(gathered));
+                        }
                         return Err(BadResponse("a chunk is longer than it says"));
                     }
                     inbox.advance(2);
                     *next = Chunk::Size;
                 }
-                Chunk::Size => match take_size(inbox, extensions)? {
-                    None => return Ok(None),
-                    Some(0) => *next = Chunk::Trailers,
-                    Some(size) => *next = Chunk::Data(size),
+                Chunk::Size => match take_size(inbox, extensions) {
+                    Err(_) if !gathered.is_empty() => return Ok(data(gathered)),
+                    Err(bad) => return Err(bad),
+                    Ok(None) => return Ok(data(gathered)),
+                    Ok(Some(0)) => *next = Chunk::Trailers,
+                    Ok(Some(size)) => *next = Chunk::Data(size),
                 },
                 Chunk::Trailers => {
                     let Some(trailers) = take_trailers(inbox)? else {
@@ -324,6 +354,28 @@ impl Framing {
             }
         }
     }
+}
+
+/// The data of frames that are there already, as one where they are small: each piece is a write, and a place in a queue.
+pub(crate) fn gather(first: Bytes, mut next: impl FnMut() -> Option<Bytes>) -> Bytes {
+    if first.len() > SMALL_BYTES {
+        return first;
+    }
+    let Some(second) = next() else {
+        return first;
+    };
+    let mut gathered = BytesMut::from(first);
+    gathered.extend_from_slice(&second);
+    while gathered.len() < GATHERED_BYTES
+        && let Some(data) = next()
+    {
+        gathered.extend_from_slice(&data);
+    }
+    gathered.freeze()
+}
+
+fn data(bytes: BytesMut) -> Option<Piece> {
+    (!bytes.is_empty()).then(|| Piece::Data(bytes.freeze()))
 }
 
 /// Takes at most `left` bytes of data, and counts them off.
@@ -550,6 +602,50 @@ mod tests {
             head.map(|head| (head.framing, head.keep_alive)),
             Some((Framing::UntilClose, false))
         );
+    }
+
+    #[test]
+    fn small_chunks_that_are_there_go_on_as_one() {
+        let large = SMALL_BYTES + 1;
+        let large = format!("{large:x}\r\n{}\r\n", "y".repeat(large));
+        for (text, lengths) in [
+            ("1\r\na\r\n".repeat(100) + "0\r\n\r\n", vec![100]),
+            ("2\r\nab\r\n".repeat(3) + "0\r\nX: 1\r\n\r\n", vec![6]),
+            // The last one may be cut anywhere.
+            ("1\r\na\r\n".repeat(2) + "3\r\nab", vec![2, 2]),
+            ("1\r\na\r\n".repeat(2) + "3", vec![2]),
+            ("1\r\na\r\n1\r\nb\r".into(), vec![2]),
+            ("1\r\na\r\n1\r\nb".into(), vec![2]),
+            // What is large is not copied.
+            (
+                format!("1\r\na\r\n1\r\nb\r\n{large}1\r\nc\r\n"),
+                vec![2, SMALL_BYTES + 1, 1],
+            ),
+        ] {
+            let mut inbox = BytesMut::from(&*text);
+            let mut framing = Framing::CHUNKED;
+            let mut found = Vec::new();
+            while let Ok(Some(Piece::Data(data))) = framing.take(&mut inbox) {
+                found.push(data.len());
+            }
+            assert_eq!(found, lengths, "{text}");
+        }
+        assert!(body("1\r\na\r\n1\r\nbcd\r\n").is_err());
+    }
+
+    #[test]
+    fn small_frames_that_are_there_go_on_as_one() {
+        let gathered = |first: usize, others: &[usize]| {
+            let mut others = others.iter();
+            let data = |length: &usize| Bytes::from(vec![b'x'; *length]);
+            let length = gather(data(&first), || others.next().map(data)).len();
+            (length, others.len())
+        };
+        assert_eq!(gathered(1, &[]), (1, 0));
+        assert_eq!(gathered(1, &[2, 3]), (6, 0));
+        assert_eq!(gathered(0, &[2]), (2, 0));
+        assert_eq!(gathered(SMALL_BYTES + 1, &[2]), (SMALL_BYTES + 1, 1));
+        assert_eq!(gathered(1, &[GATHERED_BYTES, 2]), (GATHERED_BYTES + 1, 1));
     }
 
     #[test]
