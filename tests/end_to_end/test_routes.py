@@ -1,6 +1,7 @@
 """What a route changes in both versions of HTTP: header fields, the beginning of the path, where a redirect leads."""
 
 import json
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from end_to_end.gate import Gate, running_gate
 from end_to_end.h2 import H2
 from end_to_end.raw import Connection
 from end_to_end.recorder import Recorded, Recorder
+from end_to_end.servers import Server
 
 SITES = """
 [[sites]]
@@ -66,7 +68,23 @@ client_certificate = "off"
 path = "/small"
 upstream = "{upstream}"
 max_body_bytes = "1 KiB"
+
+[[sites.routes]]
+path = "/early"
+upstream = "{early}"
 """
+
+
+class Early(Server):
+    """Answers as soon as it has read the head."""
+
+    def meet(self, peer: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += peer.recv(4096)
+        peer.sendall(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 2\r\n\r\nno")
+        while peer.recv(65536):
+            pass
 
 
 @dataclass(frozen=True)
@@ -79,7 +97,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, upstream: Recorder) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("routes")
-    with running_gate(folder / "gate", SITES.format(upstream=upstream.url)) as gate:
+    with Early() as early, running_gate(folder / "gate", SITES.format(upstream=upstream.url, early=early.url)) as gate:
         yield World(gate, upstream, gate.client("alice"))
 
 
@@ -238,3 +256,30 @@ def test_a_body_is_limited_whether_or_not_its_length_is_known(world: World, anno
         for _ in range(103):
             connection.send(h2.frame(h2.DATA, 0, 1, b"0123456789"))
         assert client.answer(1).status == 413
+
+
+@pytest.mark.parametrize(("path", "status"), [("/early", 405), ("/small/x", 413)])
+def test_a_client_that_has_its_answer_early_may_send_a_little_more(world: World, path: str, status: int) -> None:
+    """RFC 9113 8.1. Some look at no answer where they are told to stop in the middle of their body."""
+    with Connection.open(world.gate.port, world.gate.context(world.alice, alpn=("h2",))) as connection:
+        client = H2(connection)
+        asked = [(":method", "PUT"), (":scheme", "https"), (":path", path), (":authority", "localhost")]
+        stream = client.start(asked)
+        client.data(stream, bytes(8000))
+        assert client.answer(stream).status == status
+        for place in range(20):
+            client.data(stream, bytes(8000), end=place == 19)
+        client.send(h2.frame(h2.PING, 0, 0, bytes(8)))
+        while (frame := client.next())[0] != h2.PING:
+            assert frame[0] != h2.RST_STREAM
+        # But not for ever.
+        stream = client.start(asked)
+        client.data(stream, bytes(8000))
+        assert client.answer(stream).status == status
+        reset = None
+        while reset is None:
+            client.data(stream, bytes(8000))
+            client.send(h2.frame(h2.PING, 0, 0, bytes(8)))
+            while (frame := client.next())[0] != h2.PING:
+                reset = int.from_bytes(frame[3]) if frame[0] == h2.RST_STREAM else reset
+        assert reset == 0  # NO_ERROR

@@ -10,6 +10,7 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -22,7 +23,10 @@ use http::{
     HeaderMap, Method, Request, Response, StatusCode,
     header::{CONTENT_LENGTH, DATE, EXPECT},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::timeout,
+};
 
 use crate::{
     client_io::ClientIo,
@@ -53,6 +57,11 @@ const MAX_ERROR_STREAMS: usize = 1024;
 
 /// Interim responses to one request, in bytes; further ones are dropped, since nobody knows whether they are taken.
 const MAX_HINT_BYTES: usize = 16 * 1024;
+
+/// A client that has its answer before it has sent its whole body (RFC 9113 8.1): how long, and how much of it, is read
+/// and dropped before it is told to stop. Some look at nothing else any more when they are told so.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 256 * 1024;
 
 /// What is said of a WebSocket at once.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -130,6 +139,7 @@ async fn stream(
     let reply = Rc::new(Reply {
         respond: RefCell::new(respond),
         room: Cell::new(MAX_HINT_BYTES),
+        unread: Cell::new(None),
     });
     if !parts.headers.keys().all(is_token) {
         return reply.reset(Reason::PROTOCOL_ERROR);
@@ -149,8 +159,9 @@ async fn stream(
                 let expects = (parts.headers.get(EXPECT))
                     .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
                 let incoming = Incoming {
-                    stream: body,
-                    asks: expects.then(|| reply.clone()),
+                    stream: Some(body),
+                    reply: reply.clone(),
+                    asks: expects,
                     data_done: false,
                 };
                 Body::Http2(incoming, kind)
@@ -207,6 +218,9 @@ async fn stream(
             }
         }
     }
+    if let Some(body) = reply.unread.take() {
+        linger(body).await;
+    }
 }
 
 /// RFC 9113 8.1.1: how long a body is, as far as that is said. That what comes is as long, the library sees to.
@@ -249,6 +263,8 @@ pub(crate) struct Reply {
     respond: RefCell<SendResponse<Bytes>>,
     /// How many bytes of interim responses there may still be.
     room: Cell<usize>,
+    /// The rest of a body that nobody wants.
+    unread: Cell<Option<RecvStream>>,
 }
 
 impl Reply {
@@ -356,25 +372,28 @@ fn poll_room(stream: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<io::R
 
 /// A request's body, as it comes.
 pub(crate) struct Incoming {
-    stream: RecvStream,
-    /// Where the client waits to be asked for it (RFC 9110 10.1.1).
-    asks: Option<Rc<Reply>>,
+    /// There until it is dropped.
+    stream: Option<RecvStream>,
+    reply: Rc<Reply>,
+    /// Whether the client waits to be asked for it (RFC 9110 10.1.1).
+    asks: bool,
     data_done: bool,
 }
 
 impl Incoming {
     /// The next piece. The client is asked for it, and gets room for more, by this and by nothing else.
     pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, UploadError>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Err(UploadError::Broken));
+        };
         if !self.data_done {
-            let data = self.stream.poll_data(cx);
-            if let Some(reply) = self.asks.take()
-                && data.is_pending()
-            {
-                reply.hint(StatusCode::CONTINUE, Fields::default());
+            let data = stream.poll_data(cx);
+            if std::mem::take(&mut self.asks) && data.is_pending() {
+                self.reply.hint(StatusCode::CONTINUE, Fields::default());
             }
             match ready!(data) {
                 Some(Ok(data)) => {
-                    let data = gather(data, || match self.stream.poll_data(cx) {
+                    let data = gather(data, || match stream.poll_data(cx) {
                         Poll::Ready(Some(Ok(data))) => Some(data),
                         Poll::Ready(None) => {
                             self.data_done = true;
@@ -383,19 +402,43 @@ impl Incoming {
                         // An error is there again the next time.
                         Poll::Ready(Some(Err(_))) | Poll::Pending => None,
                     });
-                    let _ = self.stream.flow_control().release_capacity(data.len());
+                    let _ = stream.flow_control().release_capacity(data.len());
                     return Poll::Ready(Ok(Piece::Data(data)));
                 }
                 Some(Err(_)) => return Poll::Ready(Err(UploadError::Broken)),
                 None => self.data_done = true,
             }
         }
-        Poll::Ready(match ready!(self.stream.poll_trailers(cx)) {
+        Poll::Ready(match ready!(stream.poll_trailers(cx)) {
             Ok(Some(trailers)) => Ok(Piece::Trailers(trailers)),
             Ok(None) => Ok(Piece::End),
             Err(_) => Err(UploadError::Broken),
         })
     }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        // A client that was not asked for it does not send it.
+        if !self.asks {
+            self.reply.unread.set(self.stream.take());
+        }
+    }
+}
+
+/// Reads the rest of a body, for a while.
+async fn linger(mut body: RecvStream) {
+    let mut left = LINGER_BYTES;
+    let reading = async {
+        while let Some(Ok(data)) = body.data().await {
+            let _ = body.flow_control().release_capacity(data.len());
+            if data.len() > left {
+                return;
+            }
+            left -= data.len();
+        }
+    };
+    let _ = timeout(LINGER, reading).await;
 }
 
 /// A stream that has become a WebSocket (RFC 8441 5): bytes both ways.
