@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -89,7 +90,7 @@ def test_a_gate_whose_successor_fails_takes_commands_and_chores_back(
                     await runner.succession.hand_over()
                 assert not running.done()
                 assert not runner.succession.done
-                assert started[-1]._process.poll() is not None, "the new process is still there"
+                assert not parents(started[-1].pid), "the new process is still there"
                 assert (await asyncio.to_thread(control.ask, installed.folder, "status") or {})["pid"] == os.getpid()
                 with closing_services(installed) as other:  # nobody tells the gate of it
                     other.clients.add(f"client-{len(started)}")
@@ -117,6 +118,33 @@ def test_a_gate_ends_with_a_successor_that_was_told_to_end(
             with pytest.raises(Unavailable, match="was told to end, and the gate ends with it"):
                 await runner.succession.hand_over()
             await running
+
+    asyncio.run(run())
+
+
+def parents(pid: int) -> list[int]:
+    """The process that a process is a child of, that one's, and so on; none where it has ended."""
+    try:
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except FileNotFoundError:
+        return []
+    return [] if state == "Z" else [int(parent), *parents(int(parent))]
+
+
+def test_a_successor_that_a_service_manager_hears_of_is_no_child_of_the_old_process(
+    installed: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd gives a main process that is not its own child no time to end what is under way."""
+    goes_on = SERVING.format(then="await old.proved(); await asyncio.sleep(600)")
+
+    async def run() -> None:
+        async with handing_over(installed, monkeypatch, goes_on) as (runner, running):
+            pid = await runner.succession.hand_over()
+            above = parents(pid)
+            os.kill(pid, signal.SIGKILL)
+            await running
+            assert above
+            assert os.getpid() not in above
 
     asyncio.run(run())
 

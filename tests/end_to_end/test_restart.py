@@ -190,6 +190,13 @@ def test_python_gives_way_to_traffic_and_sinks_no_further_with_each_restart(gate
     assert_gives_way(pid, own)
 
 
+def children(pid: int) -> list[int]:
+    with contextlib.suppress(OSError):  # a thread that has ended meanwhile
+        files = Path(f"/proc/{pid}/task").glob("*/children")
+        return [int(one) for file in files for one in file.read_text().split() if alive(int(one))]
+    return []
+
+
 def test_a_new_process_that_is_killed_changes_nothing(gate: Gate) -> None:
     """Wherever it is killed on its way, the old one goes on, with commands and all."""
     anna, pid = gate.client("anna"), pid_of(gate)
@@ -198,14 +205,12 @@ def test_a_new_process_that_is_killed_changes_nothing(gate: Gate) -> None:
         for pause in (0.0, 0.1, 0.2):
             thread = threading.Thread(target=gate.command, args=("restart",), kwargs={"check": False})
             thread.start()
-            child = None
-            while child is None:
-                children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-                everywhere = [p.read_text().split() for p in Path(f"/proc/{pid}/task").glob("*/children")]
-                children = children or [one for some in everywhere for one in some]
-                child = next((int(one) for one in children if alive(int(one))), None)
+            while not (started := children(pid)) or not (
+                new := children(started[0])
+            ):  # between them who tells how it ends
+                pass
             time.sleep(pause)
-            os.kill(child, signal.SIGKILL)
+            os.kill(new[0], signal.SIGKILL)
             thread.join()
             assert pid_of(gate) == pid
             gate.command("client", "add", f"client-{pause}")

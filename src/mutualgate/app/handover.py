@@ -22,6 +22,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from contextlib import suppress
 from typing import Any
 
 from mutualgate.app.given import Given
+from mutualgate.app.orphan import Orphan
 from mutualgate.errors import Unavailable
 from mutualgate.priority import undiminished
 
@@ -94,7 +96,7 @@ class Channel:
 class Successor:
     """The process that is to take over, as the old one sees it."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", channel: Channel) -> None:
+    def __init__(self, process: Orphan, channel: Channel) -> None:
         self._process = process
         self._channel = channel
 
@@ -154,26 +156,27 @@ class Successor:
 
     async def ended(self) -> str:
         """How it has ended, since it says nothing more; empty where it was told to."""
-        with suppress(subprocess.TimeoutExpired):
-            await asyncio.to_thread(self._process.wait, 5)
-        code = self._process.returncode
-        if code is None:
+        try:
+            code = await asyncio.to_thread(self._process.wait, 5)
+        except subprocess.TimeoutExpired:
             return "went silent"
         return "" if code == 0 else f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
 
     def terminate(self) -> None:
         """Tells it to end what is under way, as this process does."""
-        self._process.terminate()
+        self._process.signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Ends it, whatever it does."""
-        self._process.kill()
-        self._process.wait()
+        self._process.signal(signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(SYNC_SECONDS)
+        self._process.release()
         self._channel.close()
 
     def leave(self) -> None:
-        """From now on it stands on its own."""
-        self._process.returncode = 0  # so that nobody waits for it, or warns that nobody did
+        """From now on it stands on its own, as a child of the service manager."""
+        self._process.release()
 
     async def _expect(self, what: str, seconds: float) -> None:
         try:
@@ -260,8 +263,8 @@ class Predecessor:
                 self._channel._end.sendall(json.dumps({"failed": why}).encode() + b"\n")
 
 
-def _again(channel: int) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([sys.executable, *sys.orig_argv[1:]], env=_environment(channel), pass_fds=[channel])
+def _again(channel: int) -> Orphan:
+    return Orphan([sys.executable, *sys.orig_argv[1:]], _environment(channel), [channel])
 
 
 def _environment(channel: int) -> dict[str, str]:
