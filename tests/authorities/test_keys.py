@@ -129,13 +129,13 @@ def test_a_credentials_folder_without_ours_does_not_count(tmp_path: Path) -> Non
     assert find_passphrase(tmp_path, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).created
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
-def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+@pytest.mark.parametrize(("mode", "may"), [(0o640, "read"), (0o604, "read"), (0o660, "write"), (0o644, "read")])
+def test_a_file_that_is_open_to_others_is_refused(tmp_path: Path, mode: int, may: str) -> None:
     path = _secret_file(tmp_path / "secret", SECRET, mode)
     with pytest.raises(BadInput) as refused:
         find_passphrase(tmp_path, {keys.FILE_VARIABLE: str(path)})
     assert str(refused.value) == (
-        f"{path}: others may read it (mode {mode:04o}); expected mode 0600. Run: chmod 0600 {path}"
+        f"{path}: others may {may} it (mode {mode:04o}); expected mode 0600. Run: chmod 0600 {path}"
     )
 
 

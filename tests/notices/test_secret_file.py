@@ -32,9 +32,9 @@ def test_one_that_is_too_short_to_sign_with(tmp_path: Path) -> None:
         read_secret(write(tmp_path / "secret", b"short"), 16)
 
 
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620])
-def test_one_that_others_may_read(tmp_path: Path, mode: int) -> None:
-    with pytest.raises(BadInput, match=r"others may read it .* chmod 0600"):
+@pytest.mark.parametrize(("mode", "may"), [(0o644, "read"), (0o640, "read"), (0o604, "read"), (0o620, "write")])
+def test_one_that_others_may_read_or_write(tmp_path: Path, mode: int, may: str) -> None:
+    with pytest.raises(BadInput, match=rf"others may {may} it .* chmod 0600"):
         read_secret(write(tmp_path / "secret", b"correct horse", mode))
 
 
