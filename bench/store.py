@@ -231,7 +231,8 @@ def _fill(database: sqlite3.Connection, ids: range, issuing: int, now: int) -> N
         "invitation": [],
     }
     for id in ids:
-        der, serial, spki = os.urandom(600), os.urandom(20), os.urandom(32)
+        der, spki = os.urandom(600), os.urandom(32)
+        serial = b"\x40" + os.urandom(19)  # positive, and no zero first: as DER has it
         end = now + (1 + id % 365) * day
         digest = hashlib.sha256(der).digest()
         rows["credential"].append((id, id, issuing, serial, digest, spki, "issued", now - day, end, now, None, None))
