@@ -138,7 +138,10 @@ UNUSABLE: dict[str, list[tuple[x509.ExtensionType, bool]]] = {
         *((x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.2.3.{n}"), b"\5\0"), False) for n in range(65)),
     ],
     "2.5.29.19 that cannot be read": [(x509.BasicConstraints(ca=True, path_length=1 << 40), True)],
-    "means nothing": [CA, (x509.NameConstraints([x509.DNSName("*.acme.example")], None), True)],
+    "means nothing": [
+        CA,
+        (x509.NameConstraints([x509.UniformResourceIdentifier("https://acme.example/")], None), True),
+    ],
     "requires a certificate policy": [CA, (x509.PolicyConstraints(0, None), True)],
 }
 
