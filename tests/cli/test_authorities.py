@@ -1,6 +1,7 @@
 """`mutualgate ca`."""
 
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,18 @@ def test_a_ca_is_adopted_with_what_it_signed(cli: Run, estate: dict[str, Path]) 
     assert [line.split()[0] for line in listed] == ["name", "root", "issuing", taken["name"]]
     admits = cli("ca", "admits", taken["name"], "listed", "--json")
     assert admits.json["admits"] == "listed"
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_is_said_in_a_librarys_words_of_a_ca_whose_serial_number_is_zero(cli: Run, tmp_path: Path) -> None:
+    """As `openssl req -x509 -set_serial 0` makes them."""
+    for name in ("old", "other"):
+        certificate = ("-subj", f"/CN={name}", "-set_serial", "0", "-out", tmp_path / f"{name}.pem")
+        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", tmp_path / "key.pem")
+        subprocess.run(["openssl", "req", "-x509", *key, *certificate], check=True, capture_output=True)
+        done = cli("ca", "adopt", "--cert", tmp_path / f"{name}.pem")
+        assert (done.code, done.err) == (0, "")
+    assert cli("ca", "list").err == ""
 
 
 def test_it_needs_no_installation_before(bare: Run, estate: dict[str, Path], tmp_path: Path) -> None:

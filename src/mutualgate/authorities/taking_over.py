@@ -28,7 +28,7 @@ from mutualgate.model.credential import Origin
 from mutualgate.model.crl import NEVER, StoredCrl
 from mutualgate.model.names import NAME_LIMIT, AuthorityName, ClientName, Role
 from mutualgate.model.revocation import Revocation, RevocationReason
-from mutualgate.reading.files import UNREADABLE
+from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.store import Transaction
 
 MOST_OF_A_NAME = 16
@@ -96,10 +96,11 @@ class TakeOver:
     def _say_which_name_has_many(self, new: dict[int, Authority]) -> None:
         subjects = {certificate_of(authority).subject.public_bytes() for authority in new.values()}
         of_name: dict[bytes, list[int]] = defaultdict(list)
-        for rows in self._tx.authorities.walk(1000) if subjects else ():
-            for id, _, der, *_ in rows:
-                if (subject := x509.load_der_x509_certificate(der).subject.public_bytes()) in subjects:
-                    of_name[subject].append(id)
+        with odd_serials_allowed():
+            for rows in self._tx.authorities.walk(1000) if subjects else ():
+                for id, _, der, *_ in rows:
+                    if (subject := x509.load_der_x509_certificate(der).subject.public_bytes()) in subjects:
+                        of_name[subject].append(id)
         for ids in of_name.values():
             if len(ids) > MOST_OF_A_NAME:
                 self.findings.append(

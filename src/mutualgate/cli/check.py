@@ -26,8 +26,8 @@ def check(
     Example: mutualgate check new.toml
     """
     from mutualgate.app import Folder
+    from mutualgate.app.certificate_checks import certificates_last, certificates_serve
     from mutualgate.app.checks import certificates_fit, clients_exist, fields_fit, files_fit
-    from mutualgate.app.serving_certificates import certificates_last, certificates_serve
     from mutualgate.app.upstream_tls import upstreams_fit
     from mutualgate.clock import system_clock
     from mutualgate.config import load, problems

@@ -7,8 +7,8 @@ import pki
 import pytest
 from installation import CONFIG, Installation
 
+from mutualgate.app.certificate_checks import certificates_last, certificates_serve
 from mutualgate.app.checks import certificates_fit
-from mutualgate.app.serving_certificates import certificates_last, certificates_serve
 from mutualgate.config import problems
 
 NOW = pki.NOW
