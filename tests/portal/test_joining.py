@@ -16,7 +16,8 @@ from portal.asking import ANONYMOUS, HTML, JSON, TEXT, Answer, admitted, ask, re
 
 from mutualgate.app import Services
 from mutualgate.enrolment.invitations import Invited
-from mutualgate.model.invitation import Way
+from mutualgate.model.invitation import InvitationState, Way
+from mutualgate.portal.application import application
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -92,6 +93,50 @@ def test_an_authority_without_its_key_is_no_visitor_s_affair(
     for word in ("--key", "adopted", "issuing"):
         assert word not in told.text
     assert services.invitations.get(invited.invitation.id).invitation.state == "open"
+
+
+@pytest.mark.parametrize("accept", [HTML, JSON, TEXT])
+@pytest.mark.parametrize("wrong", [{"MUTUALGATE_PASSPHRASE": "another passphrase"}, {}])
+def test_keys_that_cannot_be_opened_are_no_visitor_s_affair(
+    services: Services, clock: Hands, caplog: pytest.LogCaptureFixture, wrong: dict[str, str], accept: str
+) -> None:
+    """How they are opened, and where that lies, is for the log and for operators."""
+    links = [invite(services, name, ways=list(Way)).token for name in ("ann", "berta")]
+    waits = invite(services, "olga", approval=True)
+    services.invitation_use.sign(waits.token, csr(), way=Way.CSR, peer="192.0.2.1")
+    renewing = services.enrolment.sign("berta", csr())
+    with closing(Services(services.folder, clock=clock, environment=wrong)) as locked:
+        portal = application(locked, clock, lambda: ["/join"])
+        told = [
+            ask(portal, f"/join/{links[0]}/page", method="POST", accept=accept, body=csr(), **PKCS10),
+            ask(portal, f"/join/{links[0]}/csr", method="POST", accept=accept, body=csr(), **PKCS10),
+            ask(portal, f"/join/{links[0]}/apple.mobileconfig", accept=accept),
+            ask(portal, "/join/scep?operation=GetCACert", accept=accept),
+            ask(
+                portal,
+                "/join/renew",
+                admitted("berta", [renewing.certificate.public_bytes(Encoding.DER)], client_id=2),
+                method="POST",
+                accept=accept,
+                body=csr(),
+                **PKCS10,
+            ),
+        ]
+        if accept == HTML:
+            pasted = {"csr": csr().decode()}
+            told.append(ask(portal, f"/join/{links[0]}/csr", form=pasted))
+        for answer in told:
+            assert answer.status == 503
+            assert "The gate cannot do this right now." in answer.text
+            for word in ("passphrase", "PASSPHRASE", "key of", str(services.folder.path)):
+                assert word not in answer.text
+        assert caplog.text.count("the passphrase") >= len(told)
+        assert services.invitations.list(state=InvitationState.OPEN).total == 2
+        # An operator reads there what is wrong.
+        operator = admitted("olga", [b"x"], client_id=3, roles=("admin",))
+        approved = ask(portal, f"/join/operator/invitations/{waits.invitation.id}/approve", operator, form={})
+        assert "passphrase" in approved.words
+    assert services.invitation_use.sign(links[0], csr(), way=Way.CSR, peer="192.0.2.1").signed
 
 
 def test_the_page_says_for_whom_it_is_and_what_is_best(portal: "ASGIApp", services: Services) -> None:

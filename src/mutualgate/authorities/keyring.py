@@ -1,12 +1,17 @@
 """Opens the stored keys of authorities when something has to be signed, and not before."""
 
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from mutualgate.authorities.keys import Passphrase, PrivateKey, decrypt_key, encrypt_key
-from mutualgate.errors import Conflict
+from mutualgate.errors import BadInput, Conflict
 from mutualgate.model.authority import Authority
 from mutualgate.store import Transaction
+
+
+class Locked(BadInput):
+    """The passphrase is missing, or opens no key of the store: the fault of whoever runs this, and of no visitor."""
 
 
 class KeyRing:
@@ -25,11 +30,12 @@ class KeyRing:
         """What encrypts the keys of this store."""
         if self._passphrase is None:
             _leave_no_core()
-            self._passphrase = self._ask()
+            with _locked():
+                self._passphrase = self._ask()
         return self._passphrase
 
     def lock(self, key: PrivateKey) -> bytes:
-        """`key`, encrypted for the store. Raises `BadInput` for another passphrase than that of the keys in it: nobody
+        """`key`, encrypted for the store. Raises `Locked` for another passphrase than that of the keys in it: nobody
         could open this one then."""
         kept = None if self._open else self._kept()
         if kept is not None:
@@ -37,7 +43,7 @@ class KeyRing:
         return encrypt_key(key, self.passphrase)
 
     def open(self, tx: Transaction, authority: Authority) -> PrivateKey:
-        """The authority's key. Raises `Conflict` when we do not have it, `BadInput` for a wrong passphrase."""
+        """The authority's key. Raises `Conflict` when we do not have it, `Locked` for a wrong passphrase."""
         encrypted = tx.authorities.key(authority.id)
         if encrypted is None:
             raise Conflict(
@@ -52,8 +58,24 @@ class KeyRing:
         """What `lock` made."""
         key = self._open.get(encrypted)
         if key is None:
-            key = self._open[encrypted] = decrypt_key(encrypted, self.passphrase, whose)
+            with _locked():
+                key = self._open[encrypted] = decrypt_key(encrypted, self.passphrase, whose)
         return key
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    try:
+        yield
+    except BadInput as error:
+        raise Locked(
+            error.problem,
+            where=error.where,
+            expected=error.expected,
+            fix=error.fix,
+            code=error.code,
+            facts=error.facts,
+        ) from error
 
 
 def _leave_no_core() -> None:

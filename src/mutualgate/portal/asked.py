@@ -2,13 +2,15 @@
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect, Request
 
-from mutualgate.errors import BadInput
+from mutualgate.authorities.keyring import Locked
+from mutualgate.errors import BadInput, Unavailable
 from mutualgate.fields import by_name, preferred
 from mutualgate.portal import guard
 from mutualgate.portal.guard import Form
@@ -122,9 +124,21 @@ class Asked:
         return await called(function, *args, **kwargs)
 
     async def look(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Calls what only reads, whatever the request."""
-        return await self.desk.turns.read(functools.partial(function, *args, **kwargs))
+        """Calls what only reads, whatever the request. Raises Unavailable as `change` does."""
+        with self._locked():
+            return await self.desk.turns.read(functools.partial(function, *args, **kwargs))
 
     async def change(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Calls what may write, whatever the request."""
-        return await self.desk.turns.write(functools.partial(function, *args, **kwargs))
+        """Calls what may write, whatever the request. Raises Unavailable where the store's keys cannot be opened."""
+        with self._locked():
+            return await self.desk.turns.write(functools.partial(function, *args, **kwargs))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Why the store's keys cannot be opened is said to operators; a visitor could do nothing about it."""
+        try:
+            yield
+        except Locked as error:
+            if self.desk.is_operator(self.visitor):
+                raise
+            raise Unavailable(str(error)) from error
