@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pki
 import pytest
-from portal.asking import Answer, admitted, ask, asking
+from portal.asking import Answer, admitted, ask, asking, refused
 
 from mutualgate.app import Services
 from mutualgate.enrolment.invitations import Invitations
@@ -167,6 +167,30 @@ def test_what_else_is_made_leads_to_what_it_made(portal: "ASGIApp", services: Se
     assert len(services.partners.anchors.list("acme")) == 1
 
 
+def test_a_link_for_the_next_certificate_stays_as_it_is(
+    portal: "ASGIApp", services: Services, chief: dict[str, str]
+) -> None:
+    """Another one would end it, in the hands of who is about to open it with the next certificate."""
+    laptop, following = pki.leaf(None, "laptop"), pki.leaf(None, "laptop")
+    services.pins.add("chief", laptop.der)
+    who = admitted("chief", [laptop.der], client_id=services.clients.get("chief").id, authority="pin")
+    page = ask(portal, "/join/me", who)
+    assert "Made already" not in page.words
+    key = opened(page, "/join/me/replace")
+    link = ask(portal, "/join/me/replace", who, form=key).headers["Location"]
+    again = ask(portal, "/join/me/replace", who, form=key)
+    assert (again.status, again.headers["Location"]) == (303, "/join/me?made=yes")
+    assert "Made already" in ask(portal, again.headers["Location"], who).words
+    assert ask(portal, link, refused([following.der], "unknown_issuer")).status == 200
+    # A form opened anew is another one.
+    key = opened(ask(portal, again.headers["Location"], who), "/join/me/replace")
+    newer = ask(portal, "/join/me/replace", who, form=key).headers["Location"]
+    assert [ask(portal, path, refused([following.der], "unknown_issuer")).status for path in (link, newer)] == [
+        404,
+        200,
+    ]
+
+
 def test_the_oldest_are_forgotten(
     portal: "ASGIApp", services: Services, chief: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,9 +203,9 @@ def test_the_oldest_are_forgotten(
     assert ask(portal, path, OPERATOR, form={"roles": "not/a/role"} | keys[0]).status == 400
 
 
-def test_each_form_of_operators_and_partners_has_a_key() -> None:
+def test_each_form_of_who_is_in_has_a_key() -> None:
     templates = Path(answers.__file__).parent / "templates"
-    files = [*templates.glob("operator/*.j2"), *templates.glob("partner/*.j2")]
+    files = [*templates.glob("operator/*.j2"), *templates.glob("partner/*.j2"), templates / "me.html.j2"]
     forms = [
         form
         for file in files

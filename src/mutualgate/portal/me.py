@@ -26,7 +26,7 @@ def routes(desk: Desk) -> list[Route]:
     return [
         desk.route("/me", get=me),
         desk.route("/me/renew", get=renewal, post=renewed),
-        desk.route("/me/replace", post=replaced),
+        desk.route("/me/replace", post=lambda asked: desk.sent.once(asked, replaced)),
         desk.route("/me/probe", get=probe),
     ]
 
@@ -78,6 +78,7 @@ async def me(asked: Asked) -> Response:
         renew_late=_renew_late(asked),
         ended=remembered is not None and remembered.not_after < now,
         remembered=remembered,
+        made=asked.request.query_params.get("made") == "yes",
         reason=reason,
         machine=machine(asked.fields),
         headers=headers,
@@ -120,6 +121,7 @@ async def replaced(asked: Asked) -> Response:
     await asked.form()
     replace = asked.desk.services.renewals.replace_pin
     invited = await asked.call(replace, visitor.shown or b"", peer=visitor.peer)
+    asked.made = f"{asked.to('me')}?made=yes"
     if asked.kind == "html":
         return answers.see_other(asked, invited.token, "own")
     link = invited.link(asked.base)

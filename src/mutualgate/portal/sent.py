@@ -1,8 +1,8 @@
 """A form that is sent twice does once what it does: by a reload, a second click, or when an answer got lost.
 
-Each form of operators and partners has a key of its own, made with its page. What came of it is remembered by the place
-that shows it, in memory and never with a secret: who sends the form again is led there. A key that another process made
-is told apart, since what came of it is not known here.
+Each form of operators and partners has a key of its own, made with its page, as has that of who replaces a certificate.
+What came of it is remembered by the place that shows it, in memory and never with a secret: who sends the form again is
+led there. A key that another process made is told apart, since what came of it is not known here.
 """
 
 import asyncio
