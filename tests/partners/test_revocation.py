@@ -287,6 +287,19 @@ def test_a_clock_that_is_set_back_keeps_nobody_from_being_looked_at(
     assert PartnerRevocation(store).learn_from_seen() == 1, "a process that begins now"
 
 
+@pytest.mark.parametrize("anew", [False, True])
+def test_who_came_while_nobody_looked_at_a_clock_that_was_set_back_is_looked_at(
+    partners: Partners, revocation: PartnerRevocation, store: Store, clock: Hands, acme_ca: pki.Issued, anew: bool
+) -> None:
+    active(partners, acme_ca)
+    clock.move(timedelta(days=300))
+    revocation.learn_from_seen()
+    clock.move(timedelta(days=-300))
+    see(store, clock, leaf(acme_ca, URL))
+    clock.move(2 * module.LATE)
+    assert (PartnerRevocation(store) if anew else revocation).learn_from_seen() == 1
+
+
 def test_strangers_teach_nothing(
     partners: Partners, revocation: PartnerRevocation, store: Store, clock: Hands, acme_ca: pki.Issued
 ) -> None:
