@@ -7,9 +7,10 @@
     .venv/bin/python bench/store.py --clients 1000000 --only start
     .venv/bin/python bench/store.py --keep work/full         # keeps the installation, and takes it again the next time
 
-Figures are CPU time, user and system, the least of the repeats. A command is measured twice: as a process of its own,
-from exec to the end; and in a `mutualgate shell`, from its line to its answer, where the first time is said, too, and
-the time on the clock. A page is asked as the gate asks it, without the gate.
+Figures are CPU time, user and system, the least of the repeats. A command is measured as a process, from exec to end,
+where another one stands by (as one does beside every gate; then also on the clock) and where none does; and in a
+`mutualgate shell`, from its line to its answer, where the first time is said, too, and the time on the clock. A page
+is asked as the gate asks it, without the gate.
 `sign` measures certificates by the second and core. The store holds invented certificates: nothing that is measured
 parses them.
 """
@@ -28,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,7 +153,7 @@ PAGES = [
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--clients", type=int, default=100_000)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", choices=["commands", "shell", "pages", "start", "sign"])
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
@@ -175,7 +176,7 @@ def main() -> None:
         if options.only in (None, "start"):
             start(full)
         if options.only in (None, "commands", "shell"):
-            commands(empty, full, work, options.repeats, alone=options.only != "shell")
+            commands(empty, full, work, options.repeats, processes=options.only != "shell")
         if options.only in (None, "pages"):
             pages(empty, full, options.repeats)
         if options.only is None:
@@ -315,33 +316,72 @@ def start(folder: Path) -> None:
     print(f"start of the gate: {ready:.1f} s, {memory:,.0f} MB")
 
 
-def commands(empty: Path, full: Path, work: Path, repeats: int, *, alone: bool) -> None:
-    """Each command on both: as a process of its own if it is to be `alone`, too, and in one shell."""
+def commands(empty: Path, full: Path, work: Path, repeats: int, *, processes: bool) -> None:
+    """Each command on both in one shell; and on the full one, if `processes`, as a process: by itself, and where
+    another stands by, as one does beside every gate."""
     number = (one for one in range(FIRST, 1_000) if one % SUSPENDED)
     (work / "a.csr").write_bytes(_csr())
     shutil.copy(full / "root.pem", work / "a.pem")
     print("\nms of CPU, but for the clock; of the full store where nothing is said")
-    print(f"{'command':46} {'process':>8} | {'in the shell: empty':>19} {'full':>6} {'first':>6} {'clock':>6}")
+    print(f"{'':46} {'one stands by':>17} {'alone':>6} | in the shell")
+    print(f"{'command':46} {'both':>10} {'clock':>6} {'':6} | {'empty':>6} {'full':>6} {'first':>6} {'clock':>6}")
     late = []
-    with Shell() as shell:
-        print(f"{'(start)':46} {'':8} | {'':19} {'':6} {shell.cpu() * 1000:6.0f} {shell.started * 1000:6.0f}")
+    with Shell() as shell, ExitStack() as stack:
+        standby = stack.enter_context(Standby(full)) if processes else None
+        start = f"{shell.cpu() * 1000:6.0f} {shell.started * 1000:6.0f}"
+        print(f"{'(start)':46} {'':10} {'':6} {'':6} | {'':6} {'':6} {start}")
         for words in COMMANDS:
-            processes = []
+            both, clocks, alone = 0.0, [0.0], 0.0
+            if standby is not None:
+                both, clocks = standby.ask([_filled(words, full, work, next(number)) for _ in range(repeats)])
+                alone = min(_run(_filled(words, full, work, next(number)), STANDBY="no") for _ in range(2))
             asked: dict[Path, list[tuple[float, float]]] = {full: [], empty: []}
             for _ in range(repeats):
-                if alone:
-                    processes.append(_run(words, full, work, next(number)))
                 for folder, answers in asked.items():  # in turn, so that a busy moment meets both
                     answers.append(shell.ask(_filled(words, folder, work, next(number))))
             (first, _), *_ = asked[full]
             asked[full].append(shell.ask(_filled(words, full, work, next(number))))
             cpu, clock = (min(one) for one in zip(*asked[full], strict=True))
-            figures = (min(processes, default=0), min(one for one, _ in asked[empty]), cpu, first, clock)
-            process, *rest = (f"{s * 1000:{wide}.0f}" for s, wide in zip(figures, (8, 19, 6, 6, 6), strict=True))
-            print(f"{' '.join(words):46} {process if alone else '':8} | {' '.join(rest)}", flush=True)
-            if max(first, clock) > LIMIT:
+            figures = (both, min(clocks), alone, min(one for one, _ in asked[empty]), cpu, first, clock)
+            shown = [f"{s * 1000:{wide}.0f}" for s, wide in zip(figures, (10, 6, 6, 6, 6, 6, 6), strict=True)]
+            if standby is None:
+                shown[:3] = [" " * 10, " " * 6, " " * 6]
+            print(f"{' '.join(words):46} {' '.join(shown[:3])} | {' '.join(shown[3:])}", flush=True)
+            if (min(clocks) if processes else max(first, clock)) > LIMIT:
                 late.append(" ".join(words))
     _say(late)
+
+
+class Standby:
+    """A process that stands by for an installation, and what commands cost with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> "Standby":
+        self._process = subprocess.Popen([*PROGRAM, "standby", "--dir", str(self._folder)])
+        while not (self._folder / "run/standby.sock").is_socket():
+            time.sleep(0.05)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+    def ask(self, commands: list[list[str]]) -> tuple[float, list[float]]:
+        """CPU of a command, the mean of the repeats, since Linux tells it of copies by 10 ms only; and the time of each
+        on the clock."""
+        before, asks, clocks = self._copies(), 0.0, []
+        for filled in commands:
+            begun = time.perf_counter()
+            asks += _run(filled)
+            clocks.append(time.perf_counter() - begun)
+        return (asks + self._copies() - before) / len(commands), clocks
+
+    def _copies(self) -> float:
+        """Seconds of CPU of all copies that have ended: proc_pid_stat(5), cutime and cstime."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
 
 class Shell:
@@ -408,11 +448,11 @@ def _filled(words: list[str], folder: Path, work: Path, number: int) -> list[str
     return [*(word.format(n=number, **places) for word in words), "--dir", str(folder)]
 
 
-def _run(words: list[str], folder: Path, work: Path, number: int) -> float:
+def _run(filled: list[str], **variables: str) -> float:
     """Seconds of CPU of the process."""
-    filled = _filled(words, folder, work, number)
+    environment = os.environ | {f"MUTUALGATE_{name}": value for name, value in variables.items()}
     before = os.times()
-    done = subprocess.run([*PROGRAM, *filled], capture_output=True, check=False)
+    done = subprocess.run([*PROGRAM, *filled], capture_output=True, check=False, env=environment)
     after = os.times()
     # 1 is an answer: no gate runs here, say.
     if done.returncode not in (0, 1) or b"does not answer" in done.stderr:

@@ -226,6 +226,8 @@ def _command(path: str, command: Any) -> str:
 def _parameter(parameter: Any, context: Any) -> tuple[str, str, str] | None:
     if parameter.name in ("help", "json", "dir", "install_completion", "show_completion"):
         return None  # the same everywhere: said once, at the top of the page
+    if getattr(parameter, "hidden", False):
+        return None
     if parameter.param_type_name == "argument":
         name = parameter.name.upper()
     else:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mutualgate.cli.systemd import units
+from mutualgate.cli.systemd import standby_unit, units
 
 ANALYZE = shutil.which("systemd-analyze")
 
@@ -28,6 +28,17 @@ def test_systemd_has_nothing_against_it(tmp_path: Path, sockets: list[str], wher
     said = subprocess.run([str(ANALYZE), "verify", *map(str, found)], capture_output=True, text=True)
     about = [line for line in said.stderr.splitlines() if "mutualgate" in line and "is not executable" not in line]
     assert about == []
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed")
+def test_systemd_has_nothing_against_commands_at_hand(tmp_path: Path) -> None:
+    gate, standby = tmp_path / "mutualgate.service", tmp_path / "mutualgate-standby.service"
+    gate.write_text(units(Path("/var/lib/mutualgate"), "daemon", []))
+    standby.write_text(standby_unit(Path("/var/lib/mutualgate"), "daemon"))
+    said = subprocess.run([str(ANALYZE), "verify", str(gate), str(standby)], capture_output=True, text=True)
+    about = [line for line in said.stderr.splitlines() if "mutualgate" in line and "is not executable" not in line]
+    assert about == []
+    assert "up --no-standby" in gate.read_text()
 
 
 @pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed")

@@ -3,31 +3,38 @@
 import io
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
 
-from mutualgate.cli import brief
+from mutualgate.cli import relay
+
+TYPE_CHECKING = False  # `typing` takes as long to import as Python to start
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 DEBUG = "MUTUALGATE_DEBUG"
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
+def main() -> "NoReturn":
     """Runs one command and ends the process. No traceback reaches a user, unless MUTUALGATE_DEBUG asks for it."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # it was closed by who called
-            setattr(sys, name, open(os.devnull, "w"))
+    words = sys.argv[1:]
+    status = relay.relayed(words)
+    if status is not None:
+        os._exit(status)  # nothing was written here
     if words[:1] == ["up"]:
         from mutualgate import priority
 
         priority.give_way()
         sys.exit(run(words))
+    from mutualgate.cli import brief
+
     brief.begin()
     brief.end(run(words))
 
 
 def run(words: list[str]) -> int:
     """Runs one command and returns its exit status."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed by who called
+            setattr(sys, name, open(os.devnull, "w"))
     try:
         return attempt(words)
     except BrokenPipeError:

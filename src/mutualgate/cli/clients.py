@@ -9,9 +9,10 @@ import typer
 
 from mutualgate.cli.files import read_file, refuse_existing, write_file
 from mutualgate.cli.group import Group
-from mutualgate.cli.options import DEFAULT_DIR, DIR_VARIABLE, MOST_DAYS, Dir, Json, choice
+from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice
 from mutualgate.cli.output import DONE, emit, plain, table
 from mutualgate.cli.pins import as_dict as pin_dict
+from mutualgate.cli.relay import DIR_VARIABLE
 from mutualgate.counts import counted
 
 if TYPE_CHECKING:

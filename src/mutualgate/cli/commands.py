@@ -11,6 +11,7 @@ app = Group(
         "up": "up:up",
         "restart": "restart:restart",
         "shell": "shell:shell",
+        "standby": "standby:standby",
         "systemd-unit": "systemd:systemd_unit",
         "status": "status:status",
         "check": "check:check",

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from mutualgate.cli.relay import DIR_VARIABLE, FOLDER
 from mutualgate.errors import BadInput
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
 
-DIR_VARIABLE = "MUTUALGATE_DIR"
 Dir = Annotated[
     Path,
     typer.Option("--dir", envvar=DIR_VARIABLE, help="The folder of the installation.", show_default=True),
 ]
-DEFAULT_DIR = Path("mutualgate")
+DEFAULT_DIR = Path(FOLDER)
 
 MOST_DAYS = 36_525
 """A hundred years: the longest that a certificate is made for."""

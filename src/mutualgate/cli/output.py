@@ -1,6 +1,7 @@
 """How commands speak: text for people, JSON for programs, and one sentence for what went wrong."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,10 +22,21 @@ INTERRUPTED = 130
 
 
 def emit(value: Mapping[str, Any] | Sequence[Any], text: str, as_json: bool, *, one_line: bool = False) -> None:
-    """Prints a result: `value` as JSON, on `one_line` if more will follow it, or `text`."""
+    """Prints a result: `value` as JSON, on `one_line` if more will follow it, or `text`.
+
+    Raises `BrokenPipeError` where nobody reads it, and `SystemExit` once it has said that it cannot be written.
+    """
     said = _json(value, one_line) if as_json else text.rstrip("\n")
-    sys.stdout.write(said + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(said + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        complain(f"the command was done, and its answer cannot be written: {error.strerror}")
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())  # for what is still to be written at the end
+        raise SystemExit(NO) from error
 
 
 def fail(error: MutualgateError, as_json: bool) -> int:

@@ -22,7 +22,8 @@ from mutualgate import __version__
 from mutualgate.cli import attempt, output
 from mutualgate.cli.commands import app
 from mutualgate.cli.group import found
-from mutualgate.cli.options import DEFAULT_DIR, DIR_VARIABLE, Dir, Json
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
+from mutualgate.cli.relay import DIR_VARIABLE
 from mutualgate.cli.words import split
 from mutualgate.errors import BadInput, MutualgateError
 
@@ -30,7 +31,7 @@ PROMPT = "mutualgate> "
 MOST_BYTES = 1 << 17
 """Of a line: as long as Linux lets one argument of a program be (MAX_ARG_STRLEN)."""
 END = ("exit", "quit")
-STAYS = {"up": "stays as long as the gate is open", "shell": "is this already"}
+STAYS = {"up": "stays as long as the gate is open", "standby": "stays until it is ended", "shell": "is this already"}
 """What is no command for in here, and why."""
 _SLOW = (
     "app.services",

@@ -10,6 +10,7 @@ import typer
 
 from mutualgate.cli.options import Json
 from mutualgate.cli.output import emit
+from mutualgate.errors import BadInput
 
 _SERVICE = """\
 # /etc/systemd/system/mutualgate.service
@@ -25,7 +26,8 @@ Type=notify
 NotifyAccess=main
 User={user}
 Group={user}
-ExecStart={program} up --dir {folder}
+# Within this sandbox no commands can be run for others: mutualgate-standby.service does that.
+ExecStart={program} up --no-standby --dir {folder}
 ExecReload=/bin/kill -HUP $MAINPID
 # `mutualgate restart` starts a new process without turning anybody away; `systemctl restart` does not.
 KillMode=mixed
@@ -89,6 +91,26 @@ NoDelay=yes
 WantedBy=sockets.target
 """
 
+_STANDBY = """\
+# /etc/systemd/system/mutualgate-standby.service
+[Unit]
+Description=Commands of mutualgate at hand
+Documentation=man:systemd.service(5)
+PartOf=mutualgate.service
+After=mutualgate.service
+
+[Service]
+User={user}
+Group={user}
+ExecStart={program} standby --dir {folder}
+Restart=on-failure
+UMask=0077
+# No sandbox: a command sees what whoever calls it sees. Nobody but this user can call one, and with the same rights.
+
+[Install]
+WantedBy=mutualgate.service
+"""
+
 _LOW_PORTS = """\
 # Ports below 1024, and nothing else that root could do.
 AmbientCapabilities=CAP_NET_BIND_SERVICE
@@ -105,15 +127,19 @@ def systemd_unit(
         list[str] | None,
         typer.Option(help="Let systemd listen there, as ListenStream= says it (443, 192.0.2.7:8443); several times."),
     ] = None,
+    standby: Annotated[bool, typer.Option("--standby", help="The unit of `mutualgate standby` in its place.")] = False,
     json: Json = False,
 ) -> None:
     """Print a systemd unit that runs the gate as a user without rights; with --socket, a socket unit after it.
 
     Examples:
     mutualgate systemd-unit > /etc/systemd/system/mutualgate.service
+    mutualgate systemd-unit --standby > /etc/systemd/system/mutualgate-standby.service
     mutualgate systemd-unit --dir /srv/gate --user gate --socket 443
     """
-    text = units(dir.absolute(), user, socket or [])
+    if standby and socket:
+        raise BadInput("only the gate listens", where="--standby --socket", expected="one of the two")
+    text = standby_unit(dir.absolute(), user) if standby else units(dir.absolute(), user, socket or [])
     emit({"unit": text}, text.rstrip("\n"), json)
 
 
@@ -122,7 +148,7 @@ def units(folder: Path, user: str, sockets: list[str]) -> str:
     state = folder.parent == Path("/var/lib")
     service = _SERVICE.format(
         user=user,
-        program=_word(Path(shutil.which(sys.argv[0]) or "/usr/local/bin/mutualgate").absolute()),
+        program=_program(),
         folder=_word(folder),
         writable=f"StateDirectory={folder.name}\nStateDirectoryMode=0700"
         if state
@@ -134,6 +160,15 @@ def units(folder: Path, user: str, sockets: list[str]) -> str:
     if not sockets:
         return service
     return service + _SOCKET.format(streams="".join(f"ListenStream={stream}\n" for stream in sockets))
+
+
+def standby_unit(folder: Path, user: str) -> str:
+    """The text of the unit that has commands at hand."""
+    return _STANDBY.format(user=user, program=_program(), folder=_word(folder))
+
+
+def _program() -> str:
+    return _word(Path(shutil.which(sys.argv[0]) or "/usr/local/bin/mutualgate").absolute())
 
 
 def _word(path: Path) -> str:

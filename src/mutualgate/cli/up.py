@@ -47,6 +47,9 @@ def up(
     key_log: Annotated[
         str | None, typer.Option(help="A file for the secrets of all connections, to read recorded traffic.")
     ] = None,
+    standby: Annotated[
+        bool, typer.Option(help="Keep a process beside the gate that has commands at hand: `mutualgate standby`.")
+    ] = True,
     dir: Dir = DEFAULT_DIR,
     json: Json = False,
 ) -> None:
@@ -103,7 +106,7 @@ def up(
             set_up(services)
 
             with folder.sockets() as sockets:
-                asyncio.run(_run(services, sockets, given, claim, predecessor, as_json=json))
+                asyncio.run(_run(services, sockets, given, claim, predecessor, standby=standby, as_json=json))
     except BaseException as error:
         if predecessor is not None:
             known = isinstance(error, MutualgateError)
@@ -120,6 +123,7 @@ async def _run(
     claim: int,
     predecessor: "Predecessor | None",
     *,
+    standby: bool,
     as_json: bool,
 ) -> None:
     import asyncio
@@ -129,6 +133,7 @@ async def _run(
     from mutualgate.app.runner import Runner
     from mutualgate.app.settings import BUILT_IN
     from mutualgate.app.setup import first_client
+    from mutualgate.cli.standby import kept
 
     runner = Runner(services, sockets, given=given, claim=claim, predecessor=predecessor)
     if predecessor is not None:
@@ -154,6 +159,8 @@ async def _run(
             ) from error
 
         async def ready() -> None:
+            if standby:
+                stack.enter_context(kept(services.folder.path))
             if predecessor is not None:
                 log.info("took over from process %d", predecessor.pid)
                 return  # what was said at the start has been said

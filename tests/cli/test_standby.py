@@ -1,0 +1,431 @@
+"""`mutualgate standby`: a command is the same, run by itself or by a copy of the process that stands by."""
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from end_to_end.process import free_port
+from installation import Installation
+
+from mutualgate.cli import relay
+
+PROGRAM = [sys.executable, "-m", "mutualgate"]
+SECONDS = 60
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it is for Linux alone")
+
+
+def until(true: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def listening(folder: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as tried:
+        with contextlib.suppress(OSError):
+            tried.connect(str(folder / relay.SOCKET))
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def standing_by(folder: Path, **more: Any) -> "Iterator[subprocess.Popen[str]]":
+    """A process that stands by for the folder."""
+    words = [*PROGRAM, "standby", "--dir", str(folder)]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, **more) as process:
+        until(lambda: listening(folder) or process.poll() is not None, "it does not listen")
+        try:
+            yield process
+        finally:
+            process.terminate()
+            assert process.stderr is not None
+            assert "Traceback" not in process.stderr.read()
+            process.wait(SECONDS)
+
+
+class Asking:
+    """Runs commands on an installation as processes, with or without help."""
+
+    def __init__(self, installed: Installation, process: "subprocess.Popen[str]") -> None:
+        self.folder = installed.folder.path
+        self.process = process
+
+    def __call__(self, *words: object, alone: bool = False, **more: Any) -> "subprocess.CompletedProcess[str]":
+        """What it said, its exit status; `stderr` without the modules that it has imported."""
+        return self.traced(*words, alone=alone, **more)[0]
+
+    def traced(
+        self, *words: object, alone: bool = False, **more: Any
+    ) -> "tuple[subprocess.CompletedProcess[str], bool]":
+        """And whether the process that was started has run it itself: then it has imported what parses its words."""
+        environment = os.environ | {"MUTUALGATE_DIR": str(self.folder)} | more.pop("environment", {})
+        if alone:
+            environment |= {relay.VARIABLE: "no"}
+        command = [sys.executable, "-X", "importtime", "-m", "mutualgate", *map(str, words)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, **more)
+        lines = done.stderr.splitlines(keepends=True)
+        done.stderr = "".join(line for line in lines if not line.startswith("import time:"))
+        assert "Traceback" not in done.stderr
+        return done, any("mutualgate.cli.commands" in line for line in lines)
+
+    def reading(self) -> "subprocess.Popen[bytes]":
+        """A command that has read the first line of what it is given, and waits for more."""
+        environment = os.environ | {"MUTUALGATE_DIR": str(self.folder)}
+        before = self.copies()
+        command = [*PROGRAM, "client", "import", "-"]
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert process.stdin is not None
+        process.stdin.write(b"name\n")
+        process.stdin.flush()
+        pipe = process.stdin.fileno()
+
+        def unread() -> int:
+            return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+        until(lambda: not unread(), "it does not read")
+        assert self.copies() - before, "no copy was made for it"
+        return process
+
+    def copies(self) -> set[int]:
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return {int(one) for one in path.read_text().split()}
+
+
+@pytest.fixture
+def asking(installed: Installation) -> Iterator[Asking]:
+    with standing_by(installed.folder.path) as process:
+        yield Asking(installed, process)
+
+
+WORDS: list[tuple[str, ...]] = [
+    ("--version",),
+    ("--help",),
+    ("client", "list"),
+    ("client", "list", "--json"),
+    ("client", "show", "nobody"),
+    ("client", "show", "nobody", "--json"),
+    ("client",),
+    ("nonsense",),
+    ("client", "add"),
+    ("status",),
+    ("check",),
+    ("audit", "list", "--json"),
+    ("client", "show", "h\u00e9l\u00e8ne \udcff"),
+]
+
+
+@pytest.mark.parametrize("words", WORDS, ids=lambda words: ascii(" ".join(words)))
+def test_it_answers_as_the_command_alone(asking: Asking, words: tuple[str, ...]) -> None:
+    alone, itself = asking.traced(*words, alone=True)
+    assert itself
+    helped, itself = asking.traced(*words)
+    assert not itself
+    assert (helped.returncode, helped.stdout, helped.stderr) == (alone.returncode, alone.stdout, alone.stderr)
+
+
+def test_each_command_is_as_new(asking: Asking) -> None:
+    links = {asking("client", "add", f"client-{number}", "--json").stdout for number in range(3)}
+    assert len(links) == 3
+    passwords = [asking("client", "p12", "client-1", "--out", asking.folder / f"{n}.p12").stdout for n in range(2)]
+    assert passwords[0] != passwords[1]
+    listed = json.loads(asking("client", "list", "--json").stdout)
+    assert {"client-0", "client-1", "client-2"} <= {client["name"] for client in listed["clients"]}
+
+
+def test_it_is_where_it_was_called(asking: Asking, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    done, itself = asking.traced("client", "p12", "first-client", "--out", "a.p12", cwd=here, umask=0o077)
+    assert (done.returncode, itself) == (0, False)
+    assert (here / "a.p12").exists()
+    elsewhere = asking("client", "list", "--dir", "gate", cwd=tmp_path)
+    assert "first-client" in elsewhere.stdout
+    assert "there is no mutualgate installation" in asking("client", "list", "--dir=none", cwd=tmp_path).stderr
+
+
+def test_it_has_the_environment_of_who_calls(asking: Asking, tmp_path: Path) -> None:
+    other = {"MUTUALGATE_PASSPHRASE": "quite another passphrase"}
+    done, itself = asking.traced("client", "p12", "first-client", "--out", tmp_path / "a.p12", environment=other)
+    assert (done.returncode, itself) == (2, False)
+    assert "MUTUALGATE_PASSPHRASE does not open the key" in done.stderr
+    assert asking("client", "p12", "first-client", "--out", tmp_path / "a.p12").returncode == 0
+
+
+def test_it_reads_and_writes_what_was_opened_for_it(asking: Asking, tmp_path: Path) -> None:
+    rows = "name,contact\nfrom-a-pipe,a@example.com\n"
+    assert asking("client", "import", "-", input=rows).returncode == 0
+    assert "from-a-pipe" in asking("client", "list").stdout
+    root = (asking.folder / "root.pem").read_text()
+    script = f'exec {sys.executable} -m mutualgate explain <(printf %s "$1")'
+    said = subprocess.run(["bash", "-c", script, "bash", root], capture_output=True, text=True, timeout=SECONDS)
+    assert "CN=mutualgate Root CA" in said.stdout
+    closed = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m mutualgate client list --dir {asking.folder} >&- 2>&-"], timeout=SECONDS
+    )
+    assert closed.returncode == 0
+    full = f"{sys.executable} -m mutualgate client list --dir {asking.folder} > /dev/full"
+    for variable in ({}, {relay.VARIABLE: "no"}):
+        told = subprocess.run(
+            ["bash", "-c", full], env=os.environ | variable, stderr=subprocess.PIPE, text=True, timeout=SECONDS
+        )
+        assert (told.returncode, told.stderr) == (
+            1,
+            "mutualgate: the command was done, and its answer cannot be written: No space left on device\n",
+        )
+
+
+def test_nobody_who_reads_is_no_fault(asking: Asking) -> None:
+    script = f"{sys.executable} -m mutualgate client list --help | head -c 1; echo ${{PIPESTATUS[0]}}"
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=SECONDS)
+    assert (said.stdout.splitlines()[-1][-1:], said.stderr) == ("0", "")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_signal_ends_the_command(asking: Asking, number: signal.Signals, status: int) -> None:
+    with asking.reading() as waiting:
+        waiting.send_signal(number)
+        assert waiting.wait(SECONDS) == status
+    until(lambda: not asking.copies(), "the copy goes on")
+
+
+def test_who_is_killed_takes_the_command_along(asking: Asking) -> None:
+    with asking.reading() as waiting:
+        waiting.kill()
+        until(lambda: not asking.copies(), "the copy goes on")
+
+
+def test_control_z_holds_the_command(asking: Asking) -> None:
+    with asking.reading() as waiting:
+        (copy,) = asking.copies()
+        waiting.send_signal(signal.SIGTSTP)
+        until(lambda: {_state(waiting.pid), _state(copy)} == {"T"}, "one goes on")
+        waiting.send_signal(signal.SIGCONT)
+        until(lambda: _state(copy) == "S", "it is held for ever")
+        assert waiting.stdin is not None
+        waiting.stdin.write(b"late\n")
+        waiting.stdin.close()
+        assert waiting.wait(SECONDS) == 0
+    assert "late" in asking("client", "list").stdout
+
+
+def _state(process: int) -> str:
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_what_is_under_way_comes_to_its_end(asking: Asking) -> None:
+    with asking.reading() as waiting:
+        asking.process.terminate()
+        until(lambda: not listening(asking.folder), "it goes on listening")
+        done, itself = asking.traced("client", "list")
+        assert (done.returncode, itself) == (0, True)
+        assert waiting.stdin is not None
+        waiting.stdin.write(b"late\n")
+        waiting.stdin.close()
+        assert waiting.wait(SECONDS) == 0
+    assert asking.process.wait(SECONDS) == 0
+    assert "late" in asking("client", "list").stdout
+
+
+def test_one_that_is_killed_is_told(asking: Asking) -> None:
+    with asking.reading() as waiting:
+        (copy,) = asking.copies()
+        asking.process.kill()
+        _, said = waiting.communicate(timeout=SECONDS)
+        os.kill(copy, signal.SIGKILL)
+        assert waiting.returncode == 70
+        assert said == b"mutualgate: the process that ran the command was killed; how far it came is not known\n"
+
+
+def test_what_is_more_than_it_can_is_run_by_itself(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mutualgate.cli import standby
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(standby.MOST_AT_ONCE):
+            stack.enter_context(asking.reading())
+        done, itself = asking.traced("client", "list")
+        assert (done.returncode, itself) == (0, True)
+    done, itself = asking.traced("client", "list")
+    assert (done.returncode, itself) == (0, False)
+
+
+def _no_new_privileges() -> None:
+    assert ctypes.CDLL(None).prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+
+
+def _few_groups() -> None:
+    os.setgroups([12345])
+
+
+def _own_names() -> None:
+    assert ctypes.CDLL(None).unshare(0x04000000) == 0  # CLONE_NEWUTS
+
+
+@pytest.mark.parametrize("change", [_no_new_privileges, _few_groups, _own_names])
+def test_who_has_other_rights_is_not_lent_any(asking: Asking, change: Callable[[], None]) -> None:
+    if change is not _no_new_privileges and os.geteuid() != 0:
+        pytest.skip("only root can give up that")
+    done, itself = asking.traced("client", "list", preexec_fn=change)
+    assert (done.returncode, itself) == (0, True)
+
+
+def test_the_limits_are_those_of_who_calls(asking: Asking, tmp_path: Path) -> None:
+    def none_larger() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+
+    out = tmp_path / "a.pem"
+    done, itself = asking.traced("export", "apache", "--dir", asking.folder, "--out", out, preexec_fn=none_larger)
+    assert itself is False
+    assert done.returncode != 0
+    assert not out.exists()
+    niced, itself = asking.traced("client", "list", preexec_fn=lambda: os.nice(5))
+    assert (niced.returncode, itself) == (0, False)
+
+
+@pytest.mark.parametrize(
+    "environment", [{"PYTHONHASHSEED": "7"}, {"LD_LIBRARY_PATH": "/nowhere"}, {"OPENSSL_CONF": "/nowhere"}], ids=str
+)
+def test_what_is_read_at_the_start_is_not_another_s(asking: Asking, environment: dict[str, str]) -> None:
+    done, itself = asking.traced("client", "list", environment=environment)
+    assert (done.returncode, itself) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"\0",
+        b"\xff\xff\xff\xff",
+        b"\0\0\0\4abcd",
+        b"\0\0\0\x0f0\x001\x00client\x000\x000",
+        b"GET / HTTP/1.1\r\n\r\n",
+    ],
+)
+def test_nonsense_is_for_nobody(asking: Asking, sent: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(str(asking.folder / relay.SOCKET))
+        connection.settimeout(SECONDS)
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) in (b"", b"\0")  # how the copy ended; never that one is ready
+    done, itself = asking.traced("client", "list")
+    assert (done.returncode, itself) == (0, False)
+
+
+def test_a_program_that_has_changed_is_loaded_anew(installed: Installation, tmp_path: Path) -> None:
+    # A package beside ours, on the path of both: as one that is installed or removed.
+    libraries = tmp_path / "libraries"
+    libraries.mkdir()
+    path = {"PYTHONPATH": str(libraries)}
+    with standing_by(installed.folder.path, env=os.environ | path) as process:
+        asking = Asking(installed, process)
+        assert not asking.traced("client", "list", environment=path)[1]
+        (libraries / "another").mkdir()
+        done, itself = asking.traced("client", "list", environment=path)
+        assert (done.returncode, itself) == (0, True)
+        assert process.wait(SECONDS) == 1
+        assert process.stderr is not None
+        assert "mutualgate has been installed anew" in process.stderr.read()
+
+
+@pytest.fixture
+def nobody(installed: Installation) -> int:
+    if os.geteuid() != 0:
+        pytest.skip("only root can be another user")
+    for above in installed.folder.path.parents:
+        if above.stat().st_mode & 0o001 == 0 and above != Path("/"):
+            above.chmod(above.stat().st_mode | 0o011)
+    return 65534
+
+
+def test_another_user_s_process_is_told_nothing(installed: Installation, nobody: int, tmp_path: Path) -> None:
+    folder = tmp_path / "theirs"
+    (folder / "run").mkdir(parents=True)
+    heard = tmp_path / "heard"
+    heard.touch()
+    os.chown(heard, nobody, nobody)
+    os.chown(folder / "run", nobody, nobody)
+    program = (
+        "import os, socket, sys\n"
+        f"os.setgid({nobody}); os.setuid({nobody})\n"
+        "listener = socket.socket(socket.AF_UNIX)\nlistener.bind(sys.argv[1])\nlistener.listen()\nprint(flush=True)\n"
+        "while True:\n    one, _ = listener.accept()\n    open(sys.argv[2], 'ab').write(one.recv(9999) + b'.')\n"
+    )
+    command = [sys.executable, "-c", program, str(folder / relay.SOCKET), str(heard)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        asking = Asking(installed, process)  # type: ignore[arg-type]  # of which no copies are asked for
+        done, itself = asking.traced("client", "list", "--dir", folder)
+        assert (done.returncode, itself) == (2, True)
+        until(lambda: heard.read_bytes(), "nobody has come")
+        assert heard.read_bytes() == b"."
+        process.kill()
+
+
+def test_another_user_is_not_served(asking: Asking, nobody: int) -> None:
+    (asking.folder / "run").chmod(0o711)
+    asking.folder.chmod(0o711)
+    (asking.folder / relay.SOCKET).chmod(0o666)
+    program = (
+        "import os, socket, sys\n"
+        f"os.setgid({nobody}); os.setuid({nobody})\n"
+        "connection = socket.socket(socket.AF_UNIX)\nconnection.connect(sys.argv[1])\n"
+        "try:\n    connection.sendall(bytes(9999))\nexcept OSError: pass\nprint(connection.recv(1))\n"
+    )
+    command = [sys.executable, "-c", program, str(asking.folder / relay.SOCKET)]
+    before = asking.copies()
+    said = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    assert said.stdout == "b''\n" or "Connection reset" in said.stderr
+    assert asking.copies() == before
+
+
+def test_the_folder_s_path_may_be_long(installed: Installation, tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 100) / "gate"
+    shutil.copytree(installed.folder.path, long, ignore=shutil.ignore_patterns("run"))
+    with standing_by_long(long) as process:
+        asking = Asking(installed, process)
+        done, itself = asking.traced("client", "list", "--dir", long)
+        assert (done.returncode, itself) == (0, False)
+
+
+@contextlib.contextmanager
+def standing_by_long(folder: Path) -> "Iterator[subprocess.Popen[str]]":
+    with subprocess.Popen([*PROGRAM, "standby", "--dir", str(folder)], text=True) as process:
+        until((folder / relay.SOCKET).exists, "it does not listen")
+        yield process
+        process.terminate()
+
+
+def test_the_gate_has_one(installed: Installation) -> None:
+    flags = ["--listen", f"127.0.0.1:{free_port()}", "--plain-listen", "none", "--ops-listen", "none"]
+    for more, has in (([], True), (["--no-standby"], False)):
+        command = [*PROGRAM, "up", "--json", "--dir", str(installed.folder.path), *flags, *more]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as gate:
+            assert gate.stdout is not None
+            assert json.loads(gate.stdout.readline())["ready"]
+            asking = Asking(installed, gate)  # type: ignore[arg-type]
+            if has:
+                until(lambda: listening(installed.folder.path), "it has none")
+            done, itself = asking.traced("client", "add", f"anna-{has}")
+            assert (done.returncode, itself) == (0, not has)
+            (gate.kill if has else gate.terminate)()
+            gate.wait(SECONDS)
+        until(lambda: not listening(installed.folder.path), "it stays without a gate")
