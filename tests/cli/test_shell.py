@@ -465,7 +465,7 @@ def hold_down():
     print("let go", flush=True)
 
 threading.Thread(target=hold_down, daemon=True).start()
-main(sys.argv[1:])
+main()
 """
 
 

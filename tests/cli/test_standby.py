@@ -5,6 +5,7 @@ import ctypes
 import fcntl
 import json
 import os
+import pty
 import resource
 import shutil
 import signal
@@ -96,11 +97,7 @@ class Asking:
         process.stdin.write(b"name\n")
         process.stdin.flush()
         pipe = process.stdin.fileno()
-
-        def unread() -> int:
-            return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-        until(lambda: not unread(), "it does not read")
+        until(lambda: not _unread(pipe), "it does not read")
         assert self.copies() - before, "no copy was made for it"
         return process
 
@@ -224,6 +221,34 @@ def test_control_z_holds_the_command(asking: Asking) -> None:
         waiting.stdin.close()
         assert waiting.wait(SECONDS) == 0
     assert "late" in asking("client", "list").stdout
+
+
+@pytest.mark.parametrize(("typed", "status"), [(b"typed\n\x04", 0), (b"\x03", 130)], ids=["end", "Ctrl-C"])
+def test_it_is_typed_to_at_a_terminal(asking: Asking, typed: bytes, status: int) -> None:
+    ours, theirs = pty.openpty()
+    command = [*PROGRAM, "client", "import", "-"]
+    with subprocess.Popen(
+        command,
+        env=os.environ | {"MUTUALGATE_DIR": str(asking.folder)},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    ) as process:
+        os.close(theirs)
+        until(asking.copies, "no copy was made for it")
+        os.write(ours, b"name\n")
+        until(lambda: _unread(ours) == len("name\r\n"), "it is not echoed")  # by the terminal
+        os.write(ours, typed)
+        assert process.wait(SECONDS) == status
+    os.close(ours)
+    until(lambda: not asking.copies(), "the copy goes on")
+    assert ("typed" in asking("client", "list").stdout) is (status == 0)
+
+
+def _unread(end: int) -> int:
+    return int.from_bytes(fcntl.ioctl(end, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def _state(process: int) -> str:

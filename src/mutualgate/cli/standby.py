@@ -27,7 +27,7 @@ import typer
 
 import mutualgate
 from mutualgate.cli import output, relay, run
-from mutualgate.cli.options import DEFAULT_DIR, Dir
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.errors import Unavailable
 from mutualgate.priority import undiminished
 
@@ -49,6 +49,7 @@ _HANG_UP = 0x2000  # POLLRDHUP, poll(2)
 
 def standby(
     dir: Dir = DEFAULT_DIR,
+    json: Json = False,
     lifeline: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> int:
     """Have commands at hand: as long as this runs, each of the same user on the same folder takes milliseconds.
@@ -67,7 +68,10 @@ def standby(
     _load_everything()
     if len(os.listdir("/proc/self/task")) != 1:
         raise Unavailable("a library has started threads, and no copy can be made of those", where="mutualgate standby")
-    asked = _Standby(folder.path / relay.SOCKET, lifeline).serve()
+    where = folder.path / relay.SOCKET
+    standing_by = _Standby(where, lifeline)
+    output.emit({"socket": str(where)}, f"Commands are at hand for {output.plain(dir)}.", json, one_line=True)
+    asked = standing_by.serve()
     if asked is None:
         return output.DONE
     return run(asked)  # in a copy of this process
