@@ -14,7 +14,7 @@ from rows import AT, authority, client
 from mutualgate.clock import system_clock
 from mutualgate.errors import BadInput, Conflict, Corrupt, MutualgateError, NotFound, Unavailable
 from mutualgate.model.names import ClientName
-from mutualgate.store import Store
+from mutualgate.store import Store, sqlite
 
 
 def test_what_was_committed_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
@@ -27,6 +27,20 @@ def test_what_was_committed_is_there_when_it_is_opened_again(tmp_path: Path) -> 
     with again.reading() as tx:
         assert tx.clients.find(ClientName("anna")) == added
     again.close()
+
+
+def test_statements_that_were_made_for_one_store_serve_the_others(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Store.open(tmp_path / "other.sqlite3", system_clock)
+    for one, name in ((store, "anna"), (other, "bert")):
+        with one.transaction() as tx:
+            added = client(tx, name, "ops")
+            assert tx.clients.find(ClientName(name)) == added
+        monkeypatch.setattr(sqlite._SHARED.dialect, "statement_compiler", None)
+    with other.reading() as tx:
+        assert tx.clients.find(ClientName("anna")) is None
+    other.close()
 
 
 def test_the_file_is_for_its_owner_only(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""`mutualgate shell`: many commands in one process, which pays once for Python's start and the imports.
+"""`mutualgate shell`: many commands in one process, which pays once for Python's start, the imports and SQL.
 
 Nothing else is kept from one command to the next: each opens the store as a process of its own would.
 """

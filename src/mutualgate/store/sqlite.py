@@ -6,12 +6,14 @@ Another database is a second file like this one.
 import os
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, ExceptionContext, Table, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.util import LRUCache
 
 from mutualgate.errors import BadInput, Corrupt, MutualgateError, NotFound, Unavailable
 from mutualgate.modes import WRITING, refuse_others
@@ -25,6 +27,10 @@ BUSY_SECONDS = 30
 APPLICATION = 0x6D677374
 """`PRAGMA application_id` of our files, "mgst": tells a foreign database from ours before a table is touched."""
 
+_COMPILED = LRUCache[Any, Any](500)
+"""Statements as SQL, for all stores of the process: to make one takes longer than to run most, and a process that runs
+many commands opens a store for each."""
+
 _HEADER = b"SQLite format 3\x00"
 
 
@@ -35,16 +41,16 @@ def engine(path: Path, *, create: bool) -> Engine:
     be used.
     """
     _look_at(path, create)
-    made = create_engine(
+    pool = QueuePool(
         # isolation_level=None: sqlite3 would open transactions by its own rules, and none before DDL or SELECT.
-        f"sqlite+pysqlite:///{path}",
-        connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
+        partial(sqlite3.connect, path.absolute(), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False),
         pool_size=4,
         max_overflow=60,
+        dialect=_SHARED.dialect,
     )
+    made = Engine(pool, _SHARED.dialect, _SHARED.url, execution_options={"compiled_cache": _COMPILED})
     event.listen(made, "connect", _connected)
     event.listen(made, "begin", _begun)
-    event.listen(made, "handle_error", _failed)
     return made
 
 
@@ -117,6 +123,18 @@ def _failed(context: ExceptionContext) -> None:
     """Integers have 64 bits: sqlite3 refuses to ask for larger ones, which no row can have."""
     if isinstance(context.original_exception, OverflowError):
         raise NotFound("nothing in the store has so large a number", code="no_such_number")
+
+
+def _without_store() -> Engine:
+    made = create_engine("sqlite+pysqlite://")
+    event.listen(made, "handle_error", _failed)
+    made.connect().close()  # the dialect looks at what this SQLite can do
+    made.dispose()
+    return made
+
+
+_SHARED = _without_store()
+"""An engine whose dialect all others have: what is compiled for it serves them all."""
 
 
 def tables(connection: Connection) -> set[str]:
