@@ -46,15 +46,36 @@ def test_pages_join_to_the_whole(store: Store) -> None:
         ]
 
 
+def test_those_who_have_a_role_are_listed_in_the_order_of_all(store: Store) -> None:
+    with store.transaction() as tx:
+        added = [client(tx, f"c{number}", "staff", *(["even"] if number % 2 == 0 else [])) for number in range(9)]
+        late = client(tx, "a-late-one")
+        tx.clients.set_roles(added[0].id, [])
+        tx.clients.set_roles(added[1].id, [Role("even")])
+        tx.clients.set_roles(late.id, [Role("even")])
+        tx.clients.set_state(added[2].id, ClientState.GONE)
+        tx.clients.set_state(added[4].id, ClientState.SUSPENDED)
+    with store.reading() as tx:
+        even = [one.name for one in tx.clients.page(role=Role("even"))]
+        assert even == ["c1", "c4", "c6", "c8", "a-late-one"]
+        assert [one.name for one in tx.clients.page(role=Role("even"), after=added[4].id, limit=2)] == ["c6", "c8"]
+        assert [one.name for one in tx.clients.page(role=Role("even"), search="C")] == ["c1", "c4", "c6", "c8"]
+        assert tx.clients.count(role=Role("even")) == 5
+        for state, name in ((ClientState.GONE, "c2"), (ClientState.SUSPENDED, "c4")):
+            assert [one.name for one in tx.clients.page(role=Role("even"), state=state)] == [name]
+            assert tx.clients.count(role=Role("even"), state=state) == 1
+
+
 def test_a_search_takes_text_as_it_is(store: Store) -> None:
     with store.transaction() as tx:
         client(tx, "50% off")
         client(tx, "anna")
-        tx.clients.add(ClientName("bert"), contact="Bert@Example.com", roles=[], at=AT)
+        tx.clients.add(ClientName("bert"), contact="Bert@Example.com M\u00fcller, Ma\u00f1ana", roles=[], at=AT)
     with store.reading() as tx:
         assert [one.name for one in tx.clients.page(search="%")] == ["50% off"]
         assert tx.clients.page(search="_") == []
-        assert [one.name for one in tx.clients.page(search="bert@example")] == ["bert"]
+        for part in ("bert@example", "BERT@EXAMPLE", "\u00fc", "ma\u00f1ana"):
+            assert [one.name for one in tx.clients.page(search=part)] == ["bert"], part
 
 
 def test_a_walk_sees_everybody_once_but_those_who_are_gone(store: Store) -> None:

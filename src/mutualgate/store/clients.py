@@ -13,6 +13,7 @@ from mutualgate.model.client import Client, ClientState
 from mutualgate.model.invitation import InvitationState
 from mutualgate.model.names import ClientName, Role
 from mutualgate.model.partner import MemberState, PartnerState
+from mutualgate.store import sqlite
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import client, client_role, invitation, member, partner
 from mutualgate.store.select import chunks, plain_rows
@@ -149,7 +150,9 @@ class Clients:
 
         `search` finds parts of names and contacts, case aside.
         """
-        query = select(*_COLUMNS).where(client.c.id > after).order_by(client.c.id).limit(limit)
+        # Of a role, along its index: neither is everybody asked for it, nor are all who have it put in order.
+        id = client.c.id if role is None else client_role.c.client
+        query = select(*_COLUMNS).where(id > after).order_by(id).limit(limit)
         return self._read(self._filtered(query, search, state, role))
 
     def count(self, *, search: str = "", state: ClientState | None = None, role: Role | None = None) -> int:
@@ -166,19 +169,20 @@ class Clients:
     def _filtered(self, query: Select[Any], search: str, state: ClientState | None, role: Role | None) -> Select[Any]:
         if state is None:
             query = query.where(client.c.name_key.is_not(None))
-        else:
+        elif role is None:
             query = query.where(client.c.state == stored(state))
+        else:
+            # Not along the index of states, but of roles: most clients are in one state.
+            query = query.where(func.coalesce(client.c.state, "") == stored(state))
         if search:
             query = query.where(
                 or_(
                     client.c.name_key.contains(search.casefold(), autoescape=True),
-                    func.lower(client.c.contact).contains(search.lower(), autoescape=True),
+                    sqlite.contains(client.c.contact, search.lower()),
                 )
             )
         if role is not None:
-            # Not `IN`: of a role that half of the clients have, one page would wait for all of them.
-            held = (client_role.c.client == client.c.id) & (client_role.c.role == str(role))
-            query = query.where(exists().where(held))
+            query = query.where(client_role.c.client == client.c.id, client_role.c.role == str(role))
         return query
 
     def set_state(self, id: int, state: ClientState) -> None:

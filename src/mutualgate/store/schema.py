@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from mutualgate.store.types import Id, Moment
 
-VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 """The versions that this program knows, oldest first: the revisions in `migrations/versions`."""
 
 metadata = MetaData(
@@ -50,7 +50,8 @@ client_role = Table(
     metadata,
     Column("client", Id, ForeignKey("client.id"), primary_key=True),
     Column("role", String(64), primary_key=True),
-    Index("ix_client_role_role", "role"),
+    # By which those who have a role are found in the order of clients.
+    Index("ix_client_role_role", "role", "client"),
 )
 
 authority = Table(
