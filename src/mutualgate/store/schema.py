@@ -3,25 +3,20 @@
 Portable SQL only: what a dialect wants for itself is in `sqlite`.
 """
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    text,
-)
+from functools import cache
 
-from mutualgate.store.types import Id, Moment
+import sqlalchemy
+from sqlalchemy import Column, ForeignKey, Index, MetaData, Table, UniqueConstraint, text
+
+from mutualgate.store import types
+from mutualgate.store.types import Id
 
 VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 """The versions that this program knows, oldest first: the revisions in `migrations/versions`."""
+
+# One object of each type: for each object it is worked out anew what it is in the database at hand.
+Integer, BigInteger, Text, Moment = sqlalchemy.Integer(), sqlalchemy.BigInteger(), sqlalchemy.Text(), types.Moment()
+String, LargeBinary = cache(sqlalchemy.String), cache(sqlalchemy.LargeBinary)
 
 metadata = MetaData(
     naming_convention={
@@ -61,7 +56,7 @@ authority = Table(
     Column("name", String(63), nullable=False, unique=True),
     Column("kind", String(16), nullable=False),
     Column("admits", String(16), nullable=False),
-    Column("certificate", LargeBinary, nullable=False, unique=True),
+    Column("certificate", LargeBinary(), nullable=False, unique=True),
     Column("spki", LargeBinary(32), nullable=False, index=True),
     Column("estate", Id, ForeignKey("client.id")),
     Column("issuer", Id, ForeignKey("authority.id")),
@@ -76,7 +71,7 @@ authority_key = Table(
     "authority_key",
     metadata,
     Column("authority", Id, ForeignKey("authority.id"), primary_key=True),
-    Column("encrypted", LargeBinary, nullable=False),
+    Column("encrypted", LargeBinary(), nullable=False),
 )
 
 credential = Table(
@@ -114,7 +109,7 @@ certificate = Table(
     "certificate",
     metadata,
     Column("credential", Id, ForeignKey("credential.id"), primary_key=True),
-    Column("der", LargeBinary, nullable=False),
+    Column("der", LargeBinary(), nullable=False),
 )
 
 key_owner = Table(
@@ -167,7 +162,7 @@ crl_part = Table(
     Column("begins", Integer, primary_key=True),
     # The edition that it is to follow. What is neither in force nor would follow that is of no use any more.
     Column("after", BigInteger, nullable=False),
-    Column("octets", LargeBinary, nullable=False),
+    Column("octets", LargeBinary(), nullable=False),
 )
 
 # One row, which every change counts up: numbers come in the order of commits and without gaps, which a sequence or an
@@ -248,7 +243,7 @@ invitation = Table(
     Column("wrong_factors", Integer, nullable=False),
     # What was handed in and waits for approval, or was accepted: how, the CSR or certificate, from where, when.
     Column("way", String(16)),
-    Column("submitted", LargeBinary),
+    Column("submitted", LargeBinary()),
     Column("peer", String(64), nullable=False),
     Column("closed", Moment),
     Column("credential", Id),
@@ -271,7 +266,7 @@ pin = Table(
     Column("kind", String(16), nullable=False),
     Column("digest", LargeBinary(32), nullable=False),
     Column("spki", LargeBinary(32), nullable=False, index=True),
-    Column("certificate", LargeBinary),
+    Column("certificate", LargeBinary()),
     Column("subject", Text, nullable=False),
     Column("environment", String(32), nullable=False),
     Column("state", String(16), nullable=False),
@@ -312,7 +307,7 @@ published_key = Table(
     Column("kind", String(16), nullable=False),
     Column("digest", LargeBinary(32), nullable=False),
     # The certificate or the SubjectPublicKeyInfo, DER.
-    Column("material", LargeBinary, nullable=False),
+    Column("material", LargeBinary(), nullable=False),
     Column("label", Text, nullable=False),
     Column("state", String(16), nullable=False, index=True),
     # Since when it stands in the set without a break; when it left.
@@ -352,7 +347,7 @@ anchor = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("partner", Id, ForeignKey("partner.id"), nullable=False, index=True),
-    Column("certificate", LargeBinary, nullable=False),
+    Column("certificate", LargeBinary(), nullable=False),
     Column("spki", LargeBinary(32), nullable=False, index=True),
     Column("subject_hash", LargeBinary(32), nullable=False, index=True),
     Column("subject", Text, nullable=False),
@@ -390,7 +385,7 @@ seen_ca = Table(
     metadata,
     Column("anchor", Id, ForeignKey("anchor.id"), primary_key=True),
     Column("spki", LargeBinary(32), primary_key=True),
-    Column("certificate", LargeBinary, nullable=False),
+    Column("certificate", LargeBinary(), nullable=False),
     Column("subject", Text, nullable=False),
     Column("first_at", Moment, nullable=False),
 )
@@ -416,7 +411,7 @@ intermediate = Table(
     Column("partner", Id, ForeignKey("partner.id"), nullable=False),
     Column("fingerprint", LargeBinary(32), nullable=False),
     Column("subject_hash", LargeBinary(32), nullable=False, index=True),
-    Column("certificate", LargeBinary, nullable=False),
+    Column("certificate", LargeBinary(), nullable=False),
     Column("created", Moment, nullable=False),
     UniqueConstraint("partner", "fingerprint"),
     sqlite_autoincrement=True,
@@ -440,7 +435,7 @@ seen = Table(
     metadata,
     Column("fingerprint", LargeBinary(32), primary_key=True),
     Column("spki", LargeBinary(32), index=True),
-    Column("chain", LargeBinary, nullable=False),
+    Column("chain", LargeBinary(), nullable=False),
     Column("site", String(255), nullable=False),
     Column("path", Text, nullable=False),
     Column("first_at", Moment, nullable=False),
