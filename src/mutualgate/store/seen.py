@@ -72,7 +72,10 @@ class Seen:
     def counts(self, since: datetime, also: Iterable[int] = ()) -> tuple[int, int]:
         """How many were shown since then, and of how many clients they were, `also` of these, whose they are by now."""
         lately = seen.c.last_at >= since
-        certificates = self._connection.execute(select(func.count()).select_from(seen).where(lately)).scalar_one()
+        # All of a table are counted at once, but those of a time one by one: mostly fewer are from before it.
+        every = select(func.count()).select_from(seen)
+        older = every.where(seen.c.last_at < since).scalar_subquery()
+        certificates = self._connection.execute(select(every.scalar_subquery() - older)).scalar_one()
         # Not COUNT(DISTINCT ...): SQLite would sort all of them for that.
         different = select(seen.c.client).distinct().where(lately, seen.c.client.is_not(None)).subquery()
         clients = self._connection.execute(select(func.count()).select_from(different)).scalar_one()
