@@ -315,11 +315,11 @@ def test_the_limits_are_those_of_who_calls(asking: Asking, tmp_path: Path) -> No
     def none_larger() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
 
-    out = tmp_path / "a.pem"
-    done, itself = asking.traced("export", "apache", "--dir", asking.folder, "--out", out, preexec_fn=none_larger)
-    assert itself is False
-    assert done.returncode != 0
-    assert not out.exists()
+    words = ["export", "apache", "--upstream", "http://127.0.0.1:8080", "--out"]
+    done, itself = asking.traced(*words, tmp_path / "none", preexec_fn=none_larger)
+    assert (done.returncode, itself) == (1, False)
+    done, itself = asking.traced(*words, tmp_path / "all")
+    assert (done.returncode, itself) == (0, False)
     niced, itself = asking.traced("client", "list", preexec_fn=lambda: os.nice(5))
     assert (niced.returncode, itself) == (0, False)
 
