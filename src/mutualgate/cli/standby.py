@@ -65,11 +65,13 @@ def standby(
     folder = Folder(dir)
     folder.require()
     folder.create()
+    _possible()
+    began = time.time_ns()
     _load_everything()
     if len(os.listdir("/proc/self/task")) != 1:
         raise Unavailable("a library has started threads, and no copy can be made of those", where="mutualgate standby")
     where = folder.path / relay.SOCKET
-    standing_by = _Standby(where, lifeline)
+    standing_by = _Standby(where, lifeline, began)
     output.emit({"socket": str(where)}, f"Commands are at hand for {output.plain(dir)}.", json, one_line=True)
     asked = standing_by.serve()
     if asked is None:
@@ -108,6 +110,14 @@ def kept(folder: Path) -> Iterator[None]:
         os.close(ours)
 
 
+def _possible() -> None:
+    """Raises `Unavailable` where the system has not what this needs."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError) as error:
+        raise Unavailable("this takes Linux 5.3 or later", where="mutualgate standby") from error
+
+
 def _load_everything() -> None:
     """Imports what any command may need, and gives way to others meanwhile: a gate is beginning to serve."""
     loading = Thread(target=_load)  # Linux has a nice value for each thread, and this one's goes with it
@@ -133,9 +143,9 @@ class _Refused(Exception):
 class _Standby:
     """Listens until it is told to end, and lets what it has begun come to its end."""
 
-    def __init__(self, path: Path, lifeline: int | None) -> None:
+    def __init__(self, path: Path, lifeline: int | None, began: int) -> None:
         self._lifeline = lifeline
-        self._began = time.time_ns()
+        self._began = began
         self._files = _files()
         self._listener = _listening(path)
         self._path, self._is = path, path.stat()
@@ -153,6 +163,9 @@ class _Standby:
         signal.set_wakeup_fd(wake)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
+        # As a program begins, whatever who started this one has blocked or ignored.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         ends = {one for one in (signalled, self._lifeline) if one is not None}
         for descriptor in (self._listener.fileno(), *ends):
             self._poll.register(descriptor, select.POLLIN)
@@ -273,8 +286,7 @@ def _become(connection: socket.socket) -> list[str]:
     Ends it where that is not possible, or where who asked has gone.
     """
     try:
-        for number in (signal.SIGTERM, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         connection.settimeout(_SECONDS)
         asked, received = _received(connection)
