@@ -66,6 +66,8 @@ class Asking:
     def __init__(self, installed: Installation, process: "subprocess.Popen[str]") -> None:
         self.folder = installed.folder.path
         self.process = process
+        self.pid = process.pid
+        """Of the one that stands by."""
 
     def __call__(self, *words: object, alone: bool = False, **more: Any) -> "subprocess.CompletedProcess[str]":
         """What it said, its exit status; `stderr` without the modules that it has imported."""
@@ -102,7 +104,7 @@ class Asking:
         return process
 
     def copies(self) -> set[int]:
-        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         return {int(one) for one in path.read_text().split()}
 
 
@@ -156,6 +158,10 @@ def test_it_is_where_it_was_called(asking: Asking, tmp_path: Path) -> None:
     elsewhere = asking("client", "list", "--dir", "gate", cwd=tmp_path)
     assert "first-client" in elsewhere.stdout
     assert "there is no mutualgate installation" in asking("client", "list", "--dir=none", cwd=tmp_path).stderr
+    for mask in (0o022, 0o077):
+        out = tmp_path / f"{mask:o}"
+        asking("export", "apache", "--upstream", "http://127.0.0.1:8080", "--out", out, umask=mask)
+        assert out.stat().st_mode & 0o777 == 0o777 & ~mask
 
 
 def test_it_has_the_environment_of_who_calls(asking: Asking, tmp_path: Path) -> None:
@@ -164,6 +170,14 @@ def test_it_has_the_environment_of_who_calls(asking: Asking, tmp_path: Path) -> 
     assert (done.returncode, itself) == (2, False)
     assert "MUTUALGATE_PASSPHRASE does not open the key" in done.stderr
     assert asking("client", "p12", "first-client", "--out", tmp_path / "a.p12").returncode == 0
+
+
+def test_it_has_nothing_of_the_environment_of_what_stands_by(installed: Installation, tmp_path: Path) -> None:
+    other = {"MUTUALGATE_PASSPHRASE": "quite another passphrase"}
+    with standing_by(installed.folder.path, env=os.environ | other) as process:
+        asking = Asking(installed, process)
+        done, itself = asking.traced("client", "p12", "first-client", "--out", tmp_path / "a.p12")
+        assert (done.returncode, itself) == (0, False)
 
 
 def test_it_reads_and_writes_what_was_opened_for_it(asking: Asking, tmp_path: Path) -> None:
@@ -439,18 +453,61 @@ def standing_by_long(folder: Path) -> "Iterator[subprocess.Popen[str]]":
         process.terminate()
 
 
-def test_the_gate_has_one(installed: Installation) -> None:
-    flags = ["--listen", f"127.0.0.1:{free_port()}", "--plain-listen", "none", "--ops-listen", "none"]
-    for more, has in (([], True), (["--no-standby"], False)):
-        command = [*PROGRAM, "up", "--json", "--dir", str(installed.folder.path), *flags, *more]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as gate:
-            assert gate.stdout is not None
-            assert json.loads(gate.stdout.readline())["ready"]
-            asking = Asking(installed, gate)  # type: ignore[arg-type]
-            if has:
-                until(lambda: listening(installed.folder.path), "it has none")
-            done, itself = asking.traced("client", "add", f"anna-{has}")
-            assert (done.returncode, itself) == (0, not has)
-            (gate.kill if has else gate.terminate)()
-            gate.wait(SECONDS)
-        until(lambda: not listening(installed.folder.path), "it stays without a gate")
+def test_the_newest_is_asked(asking: Asking, installed: Installation) -> None:
+    with contextlib.ExitStack() as stack:
+        before = (asking.folder / relay.SOCKET).stat().st_ino
+        stack.enter_context(standing_by_long(asking.folder))
+        until(lambda: (asking.folder / relay.SOCKET).stat().st_ino != before, "it does not take the place")
+        asking.process.terminate()
+        asking.process.wait(SECONDS)
+        done, itself = asking.traced("client", "list")
+        assert (done.returncode, itself) == (0, False)
+
+
+FLAGS = ["--plain-listen", "none", "--ops-listen", "none"]
+
+
+@contextlib.contextmanager
+def gate(folder: Path, *flags: str) -> "Iterator[subprocess.Popen[bytes]]":
+    """One that is open, in a session of its own."""
+    listen = f"127.0.0.1:{free_port()}"
+    command = [*PROGRAM, "up", "--json", "--dir", str(folder), "--listen", listen, *FLAGS, *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["ready"]
+        yield process
+        process.terminate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_gate_has_one_as_long_as_it_runs(installed: Installation, number: signal.Signals) -> None:
+    with gate(installed.folder.path) as process:
+        until(lambda: listening(installed.folder.path), "it has none")
+        done, itself = Asking(installed, process).traced("client", "add", "anna")  # type: ignore[arg-type]
+        assert (done.returncode, itself) == (0, False)
+        process.send_signal(number)
+        process.wait(SECONDS)
+    until(lambda: not listening(installed.folder.path), "it stays without a gate")
+
+
+def test_a_gate_may_have_none(installed: Installation) -> None:
+    with gate(installed.folder.path, "--no-standby") as process:
+        done, itself = Asking(installed, process).traced("client", "add", "anna")  # type: ignore[arg-type]
+        assert (done.returncode, itself) == (0, True)
+        assert not (installed.folder.path / relay.SOCKET).exists()
+
+
+def test_control_c_at_the_gate_s_terminal_is_not_for_commands(installed: Installation) -> None:
+    with gate(installed.folder.path) as process:
+        until(lambda: listening(installed.folder.path), "it has none")
+        children = Path(f"/proc/{process.pid}/task").glob("*/children")
+        (standby,) = (int(one) for file in children for one in file.read_text().split())
+        asking = Asking(installed, process)  # type: ignore[arg-type]
+        asking.pid = standby
+        with asking.reading() as waiting:
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            process.wait(SECONDS)
+            assert waiting.stdin is not None
+            waiting.stdin.write(b"late\n")
+            waiting.stdin.close()
+            assert waiting.wait(SECONDS) == 0

@@ -184,7 +184,10 @@ class _Standby:
             else:
                 self._hung_up(descriptor)
         if self._outdated:
-            raise Unavailable("mutualgate has been installed anew", fix="Start this again; commands run without it.")
+            raise Unavailable(
+                "mutualgate has been installed anew",
+                fix="Commands are run by themselves until the gate, or this, is started again.",
+            )
         return None
 
     def _accepted(self) -> socket.socket | None:
