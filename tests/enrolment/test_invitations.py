@@ -337,6 +337,58 @@ def test_what_has_to_be_approved_waits(
     assert late.value.code == "wrong_state"
 
 
+@pytest.mark.parametrize("way", [Way.CSR, Way.OWN])
+def test_what_could_never_count_does_not_wait_for_approval(
+    invitations: Invitations, use: InvitationUse, clients: Clients, way: Way
+) -> None:
+    """Its holder is told at once; the operator is not asked to approve what another client has."""
+    key = pki.fresh_key()
+    assert use.sign(invitations.invite("bert").token, pki.csr(key), way=Way.CSR, peer=PEER).signed
+    token = invitations.invite("anna", approval=True).token
+    with pytest.raises(Conflict) as refused:
+        _ = (
+            use.sign(token, pki.csr(key), way=way, peer=PEER)
+            if way is Way.CSR
+            else use.own(token, [pki.leaf(None, key=key).der], peer=PEER)
+        )
+    assert refused.value.code == "key_in_use"
+    assert use.progress(token).state is InvitationState.OPEN
+
+
+def test_who_is_suspended_meanwhile_is_not_approved_nor_gets_a_new_link(
+    invitations: Invitations, use: InvitationUse, clients: Clients
+) -> None:
+    waits, unused = invitations.invite("anna", approval=True), invitations.invite("anna")
+    use.sign(waits.token, csr(), way=Way.CSR, peer=PEER)
+    clients.suspend("anna")
+    with pytest.raises(Conflict) as refused:
+        invitations.approve(waits.invitation.id)
+    assert refused.value.code == "client_suspended"
+    with pytest.raises(Conflict) as refused:
+        invitations.renew_link(unused.invitation.id)
+    assert refused.value.code == "client_suspended"
+    assert clients.show("anna").credentials == ()
+    clients.resume("anna")
+    assert invitations.approve(waits.invitation.id).signed
+    assert invitations.renew_link(unused.invitation.id).token
+
+
+def test_what_operators_do_with_invitations_is_in_the_audit_log(
+    invitations: Invitations, use: InvitationUse, store: Store
+) -> None:
+    first, second, third = (invitations.invite("anna", approval=True) for _ in range(3))
+    assert actions(store)[-4:] == ["client.add", *["invitation.create"] * 3]
+    for invited in (first, second):
+        use.sign(invited.token, csr(), way=Way.CSR, peer=PEER)
+    assert actions(store)[-2:] == ["invitation.submit"] * 2
+    invitations.approve(first.invitation.id)
+    assert actions(store)[-2:] == ["invitation.approve", "credential.sign"]
+    invitations.decline(second.invitation.id)
+    invitations.renew_link(third.invitation.id)
+    invitations.revoke(third.invitation.id)
+    assert actions(store)[-3:] == ["invitation.decline", "invitation.renew", "invitation.revoke"]
+
+
 def test_what_is_declined_stays_declined(invitations: Invitations, use: InvitationUse, clients: Clients) -> None:
     invited = invitations.invite("anna", approval=True)
     with pytest.raises(Conflict, match="waits for approval"):
@@ -376,6 +428,15 @@ def test_a_new_link_ends_the_old_one(invitations: Invitations, use: InvitationUs
     assert use.sign(renewed.token, csr(), way=Way.PAGE, peer=PEER, factor=renewed.factor).signed
     with pytest.raises(Conflict):
         invitations.renew_link(invited.invitation.id)
+
+
+@pytest.mark.parametrize("life", [timedelta(minutes=4), timedelta(days=367)])
+def test_no_link_works_for_ever(invitations: Invitations, life: timedelta) -> None:
+    invited = invitations.invite("anna")
+    with pytest.raises(BadInput, match="5 minutes to 366 days"):
+        invitations.renew_link(invited.invitation.id, life=life)
+    with pytest.raises(BadInput, match="5 minutes to 366 days"):
+        invitations.invite("bert", life=life)
 
 
 @pytest.mark.parametrize("way", [Way.CSR, Way.OWN])
@@ -775,6 +836,18 @@ def test_without_a_portal_or_an_address_nobody_is_invited_by_letter(
         Invitations(store, signer(keys), base_url=lambda: "https://gate.test/join").invite(
             "anna", mail_to="a@b.example"
         )
+    assert clients.list().total == 0
+
+
+def test_without_a_mail_server_nobody_is_invited_by_a_letter_that_would_wait_for_ever(
+    store: Store, keys: KeyRing, clients: Clients
+) -> None:
+    class Nowhere(Letters):
+        def check_sends_mail(self) -> None:
+            raise BadInput("no mail server is set", code="no_mail_server")
+
+    with pytest.raises(BadInput, match="no mail server"):
+        posting(store, keys, Nowhere()).invite("anna", mail_to="a@b.example")
     assert clients.list().total == 0
 
 
