@@ -54,6 +54,8 @@ def test_everything_goes_out_with_the_policy(portal: "ASGIApp", path: str, accep
     assert headers["Referrer-Policy"] == "strict-origin"
     assert headers["Cache-Control"] == "no-store"
     assert headers["Vary"] == "Accept"
+    for name in ("Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy"):
+        assert headers[name] == "same-origin"
 
 
 def test_an_address_that_no_policy_can_name_still_has_one(portal: "ASGIApp") -> None:
@@ -73,6 +75,7 @@ def test_it_is_served_where_its_route_is(services: Services) -> None:
     portal = application(services, services.clock, lambda: ["/join", "/join/deeper", "/in"])
     moved = ask(portal, "/join")
     assert (moved.status, moved.headers["Location"]) == (308, "/join/")
+    assert moved.headers["Cache-Control"] == "no-store", "a browser would keep it when the portal has moved"
     assert 'href="/join/deeper/help"' in ask(portal, "/join/deeper/x").text
     assert 'href="/in/help"' in ask(portal, "/in/x").text
     assert ask(portal, "/joined/x").status == 404

@@ -507,6 +507,8 @@ def test_nothing_shown_is_nothing_proved(portal: "ASGIApp", services: Services) 
     for who in (ANONYMOUS, {**ANONYMOUS, "Client-Cert": ":AAAA:"}):
         answer = ask(portal, f"/join/{invited.token}/own", who, method="POST", accept=JSON)
         assert (answer.status, answer.json["code"]) == (400, "no_certificate")
+    typed = ask(portal, f"/join/{invited.token}/own", form={"fingerprint": ""})
+    assert (typed.status, "No certificate was shown in this connection." in typed.words) == (400, True)
     # The browser is to be asked anew.
     assert ask(portal, f"/join/{invited.token}/own").headers["Mutualgate-Close"] == "yes"
 
@@ -518,6 +520,18 @@ def test_what_is_somebody_else_s_is_not_taken(portal: "ASGIApp", services: Servi
     page = ask(portal, f"/join/{second.token}/own", who, form={"fingerprint": fingerprint(laptop)})
     assert page.status == 409
     assert "known here already, as another client's" in page.words.replace("&#39;", "'")
+    told = ask(portal, f"/join/{second.token}/own", who, method="POST", accept=JSON)
+    assert (told.status, told.json["code"]) == (409, "certificate_known_other")
+    nothing = ask(portal, f"/join/{first.token}/chain.pem", accept=JSON)
+    assert (nothing.status, nothing.json["code"]) == (404, "nothing_signed")
+
+
+def test_a_program_that_sends_a_form_is_answered_as_a_program(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services)
+    wrong = ask(portal, f"/join/{invited.token}/csr", form={"csr": "no CSR"}, accept=JSON)
+    assert (wrong.status, wrong.headers["Content-Type"]) == (400, "application/problem+json")
+    knocked = ask(portal, "/join/", form={"code": "no code"}, accept=JSON)
+    assert (knocked.status, knocked.headers["Content-Type"]) == (400, "application/problem+json")
 
 
 # Afterwards

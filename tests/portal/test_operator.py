@@ -334,6 +334,8 @@ def test_what_ends_is_named_in_words(portal: "ASGIApp", services: Services) -> N
     services.pins.add("anna", pki.leaf(None, "anna", days=20).pem)
     page = get(portal, "/expiring?days=30")
     assert re.findall(r'data-label="What">([^<]*)<', page.text) == ["Partner&#39;s CA", "Pin"]
+    assert get(portal, "/expiring?days=366").status == 200
+    assert get(portal, "/expiring?days=367").status == 400
 
 
 # --- refusals ---

@@ -447,6 +447,24 @@ def test_an_operator_looks_after_any_of_them(portal: "ASGIApp", companies: Compa
     assert operator(portal, "/globex").status == 404
 
 
+@pytest.mark.parametrize("step", ["remove", "replace"])
+def test_a_link_of_somebody_else_s_asks_for_no_rule_that_is_not_there(
+    portal: "ASGIApp", companies: Companies, step: str
+) -> None:
+    """Such a link tries nothing; and its words would stand in the question."""
+    for rule, status in (("dns%3A*.acme.example", 200), ("all+that+is+in+your+way", 404)):
+        path = f"/join/operator/partners/acme/names/{step}?rule={rule}&anchor="
+        assert ask(portal, path, OPERATOR, Sec_Fetch_Site="cross-site").status == status
+
+
+def test_a_ca_that_is_none_is_no_error_of_ours(portal: "ASGIApp", companies: Companies) -> None:
+    for site in ("same-origin", "cross-site"):
+        path = "/join/operator/partners/acme/cas/999/approve"
+        assert ask(portal, path, OPERATOR, Sec_Fetch_Site=site).status == 404
+    assert operator(portal, "/acme/names/remove?rule=dns%3A*.acme.example&anchor=one").status == 400
+    assert operator(portal, "/acme/names", names="dns:a.acme.example", anchor="one").status == 400
+
+
 def test_an_operator_lets_a_claim_count_without_proof_only_in_so_many_words(
     portal: "ASGIApp", companies: Companies, services: Services
 ) -> None:
