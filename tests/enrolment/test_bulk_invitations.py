@@ -68,6 +68,9 @@ def test_each_has_a_link_that_opens(bulk: BulkInvitations, use: InvitationUse, s
         assert (opened.client.name, opened.client.roles) == (name, ("staff",))
         assert use.open(paper.noted[name].secrets.code, peer="192.0.2.7").client.name == name
     assert isinstance(audit.verify(store), audit.Verified)
+    with store.reading() as tx:
+        said = [entry.action for entry in tx.audit.walk()]
+    assert [said.count(action) for action in ("client.add", "invitation.create")] == [PART + 5] * 2
 
 
 def test_a_second_run_does_nothing(bulk: BulkInvitations, invitations: Invitations, store: Store) -> None:
@@ -132,9 +135,22 @@ def clients(store: Store) -> Clients:
     return Clients(store)
 
 
-def test_they_are_only_added(bulk: BulkInvitations, clients: Clients, invitations: Invitations) -> None:
+@pytest.mark.parametrize("times", [{"life": timedelta(days=367)}, {"validity": timedelta(minutes=59)}])
+def test_no_link_and_no_certificate_is_for_ever(
+    bulk: BulkInvitations, invitations: Invitations, times: dict[str, timedelta]
+) -> None:
+    with pytest.raises(BadInput, match="cannot be"):
+        list(bulk.invite(people(1), {}, Paper().note, **times))  # type: ignore[arg-type]  # these two are durations
+    assert invitations.list().total == 0
+
+
+def test_they_are_only_added(bulk: BulkInvitations, clients: Clients, invitations: Invitations, store: Store) -> None:
     clients.add("client-1")
+    with store.reading() as tx:
+        begun = len(list(tx.audit.walk()))
     assert outcomes(list(bulk.add(people(3)))) == ["added", "there", "added"]
+    with store.reading() as tx:
+        assert [entry.action for entry in tx.audit.walk()][begun:] == ["client.add"] * 2
     assert outcomes(list(bulk.add(people(3)))) == ["there"] * 3
     assert clients.list().total == 3
     assert invitations.list().total == 0

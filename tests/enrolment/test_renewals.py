@@ -262,6 +262,11 @@ def test_a_new_link_for_the_next_one_takes_the_place_of_the_last(
     other = renewals.replace_pin(others.der, peer=PEER)
     first, *_, last = [renewals.replace_pin(pins.der, peer=PEER) for _ in range(5)]
     assert last.invitation.id == first.invitation.id
+    with store.reading() as tx:
+        audited = [(entry.by, entry.action) for entry in tx.audit.walk()][-6:]
+    assert audited == [
+        (f"client {last.client.id} anna", f"invitation.{what}") for what in ["create"] * 2 + ["renew"] * 4
+    ]
     use = InvitationUse(store, keys, POLICY)
     with pytest.raises(NotFound):
         use.open(first.token, peer=PEER)

@@ -40,6 +40,36 @@ def test_a_client_is_enumerated(partners: Partners, store: Store) -> None:
     assert (other.client.name, other.client.roles) == ("api.acme.example (umbrella)", ("x",))
 
 
+def test_what_is_done_with_a_client_of_a_partner_s_is_in_the_audit_log_and_can_be_taken_back(
+    partners: Partners, store: Store
+) -> None:
+    partners.set_admits("acme", PartnerAdmits.APPROVAL)
+    see(store, partners, "b.acme.example")
+    see(store, partners, "c.acme.example")
+    with store.reading() as tx:
+        begun = len(list(tx.audit.walk()))
+    partners.members.add("acme", "dns:a.acme.example")
+    partners.members.approve("acme", "dns:b.acme.example")
+    for name in ("a", "c"):
+        partners.members.suspend("acme", f"dns:{name}.acme.example")
+    partners.members.resume("acme", "dns:a.acme.example")
+    partners.members.remove("acme", "dns:a.acme.example")
+    with store.reading() as tx:
+        audited = [entry.action for entry in tx.audit.walk()][begun:]
+        changes = [" ".join(one.what.split()[2:]) for one in tx.trust.recent(6)]
+    assert [action for action in audited if action.startswith("member.")] == [
+        "member.add", "member.approve", "member.suspend", "member.suspend", "member.resume", "member.remove"
+    ]  # fmt: skip
+    assert changes == [
+        "remove acme dns:a.acme.example",
+        "resume acme dns:a.acme.example",
+        "suspend acme dns:c.acme.example",
+        "suspend acme dns:a.acme.example",
+        "approve acme dns:b.acme.example",
+        "approve acme dns:a.acme.example",
+    ]
+
+
 def test_a_client_that_exists_is_named(partners: Partners, store: Store) -> None:
     anna = Clients(store).add("anna")
     made = partners.members.add("acme", "email:anna@acme.example", client="anna")

@@ -82,8 +82,9 @@ class Device:
         more: tuple[bytes, ...] = (),
         without: str = "",
         signing_key: Path | None = None,
+        certificates: int = 1,
     ) -> bytes:
-        """The signed message around `content`."""
+        """The signed message around `content`; with its certificate so many times."""
         digests = {"sha1": "1.3.14.3.2.26", "sha256": "2.16.840.1.101.3.4.2.1", "md5": "1.2.840.113549.2.5"}
         summary = pki.openssl("dgst", f"-{digest}", "-binary", stdin=content)
         attributes = {
@@ -111,7 +112,7 @@ class Device:
         )
         signed = der(
             *(0x30, der(2, b"\1"), der(0x31, algorithm), der(0x30, oid(DATA), der(0xA0, der(4, content)))),
-            *(der(0xA0, self.self_signed.der), der(0x31, signer)),
+            *(der(0xA0, *[self.self_signed.der] * certificates), der(0x31, signer)),
         )
         return der(0x30, oid("1.2.840.113549.1.7.2"), der(0xA0, signed))
 

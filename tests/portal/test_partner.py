@@ -463,6 +463,9 @@ def test_a_ca_that_is_none_is_no_error_of_ours(portal: "ASGIApp", companies: Com
         assert ask(portal, path, OPERATOR, Sec_Fetch_Site=site).status == 404
     assert operator(portal, "/acme/names/remove?rule=dns%3A*.acme.example&anchor=one").status == 400
     assert operator(portal, "/acme/names", names="dns:a.acme.example", anchor="one").status == 400
+    assert "Nothing was chosen or pasted" in operator(portal, "/acme/cas", text=" ").words
+    for step in ("add", "approve"):
+        assert operator(portal, f"/acme/clients/{step}", name="").status in (400, 404)
 
 
 def test_an_operator_lets_a_claim_count_without_proof_only_in_so_many_words(

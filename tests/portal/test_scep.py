@@ -203,6 +203,7 @@ def test_a_message_that_its_sender_did_not_sign_gets_no_answer(
         "a long transaction": device.message(
             content, without="transaction", more=(attribute(f"{SCEP}7", der(0x13, b"x" * 500)),)
         ),
+        "many certificates": device.message(content, certificates=6),
         "nothing": b"",
         "no CMS": b"x" * 500,
         "only an envelope": content,

@@ -188,8 +188,7 @@ class InvitationUse:
 
     def _check_use(self, secret: str, way: Way, peer: str, factor: str | None) -> None:
         """Raises unless the invitation may be used in this way. Reads only, but for wrong second factors."""
-        opened = self._find(secret, peer)
-        invitation = opened.invitation
+        invitation = self._find(secret, peer).invitation
         check_open(invitation, self._store.clock(), may_wait=False)
         if way not in invitation.ways:
             raise BadInput(
@@ -198,8 +197,6 @@ class InvitationUse:
                 code="way_not_allowed",
             )
         self._check_factor(invitation, factor, peer)
-        with for_visitors():
-            states.check_usable(opened.client)
 
     def _check_factor(self, invitation: Invitation, factor: str | None, peer: str) -> None:
         if not invitation.has_factor:

@@ -138,8 +138,6 @@ async def change_member(asked: Asked, office: Office) -> Response:
     """Adds one by its name, lets in one that waits, keeps one out, takes one off the list."""
     step, form = part(asked, "step"), await asked.form()
     name = form.text("name", 512)
-    if not name:
-        raise BadInput("no name was given", expected="a name such as dns:api.acme.example")
     service = acting(asked).partners.members
     may = None if office.operator else functools.partial(_theirs, asked)
     # Never with a client or roles of the form: a partner's administrator would choose whose roles its client has.
