@@ -46,6 +46,7 @@ def answer(
     nonce: bytes | None = None,
     named: pki.Issued | None = None,
     chain: bool = True,
+    more: x509.UnrecognizedExtension | None = None,
 ) -> bytes:
     builder = library.OCSPResponseBuilder().add_response(
         cert=about.certificate,
@@ -62,6 +63,8 @@ def answer(
         builder = builder.certificates([by.certificate])
     if nonce is not None:
         builder = builder.add_extension(x509.OCSPNonce(nonce), False)
+    if more is not None:
+        builder = builder.add_extension(more, True)
     signed = builder.sign(by.key, hashes.SHA256())
     return signed.public_bytes(Encoding.DER)
 
@@ -138,6 +141,12 @@ def test_a_signature_that_does_not_verify(question: Question) -> None:
     assert "was not signed by the CA" in problem(answer(question, by=responder(), chain=False), question)
 
 
+def test_what_has_to_be_understood_and_is_not(question: Question) -> None:
+    """RFC 6960 4.4: an extension that is critical may say that the answer counts for something else."""
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
+    assert "1.3.6.1.4.1.99999.1" in problem(answer(question, more=unknown), question)
+
+
 def test_a_ca_with_an_rsa_key() -> None:
     rsa = pki.ca("acme rsa", key=pki.rsa_key())
     leaf = pki.leaf(rsa, "anna")
@@ -193,21 +202,28 @@ def test_openssl_answers(tmp_path: Path) -> None:
         f"V\t{until}\t\t{leaves[0].serial.hex().upper()}\tunknown\t/CN=good\n"
         f"R\t{until}\t{now - DAY:%y%m%d%H%M%SZ},keyCompromise\t{leaves[1].serial.hex().upper()}\tunknown\t/CN=revoked\n"
     )
+
+    def answered(leaf: pki.Issued, signer: str, digest: str = "sha256") -> Answer:
+        asked = ask(ca.certificate, leaf.serial)
+        (tmp_path / "request").write_bytes(asked.der)
+        subprocess.run(
+            [
+                *("openssl", "ocsp", "-index", "index.txt", "-CA", "ca.crt", "-ndays", "1", "-rmd", digest),
+                *("-rsigner", f"{signer}.crt", "-rkey", f"{signer}.key"),
+                *("-reqin", "request", "-respout", "response"),
+            ],
+            cwd=tmp_path,
+            check=True,
+            capture_output=True,
+        )
+        return verify((tmp_path / "response").read_bytes(), asked, ca.certificate, pki.real_now(), "openssl")
+
     for signer in ("ocsp", "ca"):
         for leaf, expected in zip(leaves, (OcspStatus.GOOD, OcspStatus.REVOKED, OcspStatus.UNKNOWN), strict=True):
-            asked = ask(ca.certificate, leaf.serial)
-            (tmp_path / "request").write_bytes(asked.der)
-            subprocess.run(
-                [
-                    *("openssl", "ocsp", "-index", "index.txt", "-CA", "ca.crt", "-ndays", "1"),
-                    *("-rsigner", f"{signer}.crt", "-rkey", f"{signer}.key"),
-                    *("-reqin", "request", "-respout", "response"),
-                ],
-                cwd=tmp_path,
-                check=True,
-                capture_output=True,
-            )
-            got = verify((tmp_path / "response").read_bytes(), asked, ca.certificate, pki.real_now(), "openssl")
+            got = answered(leaf, signer)
             assert got.status is expected
             if expected is OcspStatus.REVOKED:
                 assert got.reason == 1
+        # Two answers with one such hash can be found: the CA signs one of them, and the other one says good.
+        with pytest.raises(BadInput, match="is signed with SHA-1"):
+            answered(leaves[0], signer, "sha1")

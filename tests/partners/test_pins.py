@@ -198,6 +198,37 @@ def test_a_pin_is_renewed_until_its_certificate_ends(pins: Pins, clock: Hands) -
         pins.renew(pin.id)
 
 
+def test_what_was_taken_from_a_client_does_not_come_back_by_a_pin(
+    pins: Pins, store: Store, authorities: Authorities, keys: KeyRing
+) -> None:
+    clients = Clients(store, by="test")
+    own = pki.leaf(None, days=300)
+    pin = pins.add("anna", own.der)
+    Enrolment(store, keys, Policy(crl_url="http://gate.test/crl"), by="test").sign("anna", pki.csr(own.key))
+    pins.retire(pin.id)
+    clients.suspend("anna")
+    with pytest.raises(Conflict) as refused:
+        pins.renew(pin.id)
+    assert refused.value.code == "client_suspended"
+    clients.resume("anna")
+    clients.revoke("anna", reason=RevocationReason.keyCompromise)
+    with pytest.raises(Conflict) as refused:
+        pins.renew(pin.id)
+    assert refused.value.code == "key_compromised"
+    assert pins.get(pin.id).state is PinState.RETIRED
+    # Nor does a retired one get an end anew from the one that takes its place.
+    with pytest.raises(Conflict) as refused:
+        pins.add("anna", pki.leaf(None).der, replaces=pin.id)
+    assert refused.value.code == "pin_retired"
+
+
+def test_what_is_done_with_pins_is_in_the_audit_log(pins: Pins, store: Store) -> None:
+    pin = pins.add("anna", pki.leaf(None, days=300).der)
+    pins.retire(pin.id)
+    pins.renew(pin.id)
+    assert _actions(store)[-3:] == ["pin.add", "pin.retire", "pin.renew"]
+
+
 def test_a_client_that_goes_leaves_no_pin(pins: Pins, store: Store) -> None:
     pin = pins.add("anna", pki.leaf(None).pem)
     Clients(store).remove("anna")
