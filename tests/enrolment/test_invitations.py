@@ -766,6 +766,14 @@ def test_what_is_no_chain_is_refused(invitations: Invitations, use: InvitationUs
     assert use.open(invited.token, peer=PEER).invitation.state is InvitationState.OPEN
 
 
+def test_what_has_expired_does_not_wait_for_approval(invitations: Invitations, use: InvitationUse) -> None:
+    token = invitations.invite("anna", approval=True).token
+    with pytest.raises(BadInput) as refused:
+        use.own(token, [pki.leaf(None, now=pki.NOW - timedelta(days=60), days=30).der], peer=PEER)
+    assert refused.value.code == "expired"
+    assert use.progress(token).state is InvitationState.OPEN
+
+
 def test_more_than_the_gate_reads_is_refused_unread(invitations: Invitations, use: InvitationUse) -> None:
     invited, shown = invitations.invite("anna"), pki.leaf(None)
     large = pki.leaf(None, sans=[f"{number}.{'x' * 60}.example" for number in range(500)])

@@ -23,6 +23,19 @@ def test_a_table_is_read() -> None:
     ]
 
 
+def test_a_column_that_is_not_known_is_no_table_of_people() -> None:
+    """What it says would be left out without a word: an address to which no link is sent, a role that nobody has."""
+    with pytest.raises(BadInput, match="'e-mail' is no column that is known"):
+        read("name,e-mail\nanna,anna@example.com\n")
+
+
+def test_a_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mutualgate.enrolment.people.MAX_ROWS", 2)
+    assert len(read("name\na\nb\n")[0]) == 2
+    with pytest.raises(BadInput, match="more than 2 rows"):
+        read("name\na\nb\nc\n")
+
+
 @pytest.mark.parametrize(
     "text",
     ["role;name\nstaff;anna\n", "\ufeffName,Roles\nanna,staff\n", "name\troles\nanna\tstaff", "roles,name\nstaff,anna"],

@@ -112,6 +112,7 @@ def test_a_claim_lapses(partners: Partners, store: Store, clock: Hands, acme_ca:
         partners.anchors.prove("acme", late)
     assert partners.anchors.pending() == []
     assert partners.anchors.forget_late() == 1
+    assert _actions(store)[-1] == "anchor.lapse"
     assert partners.anchors.forget_late() == 0
     again = claim(partners, acme_ca)
     assert again.challenge != anchor.challenge
@@ -332,6 +333,33 @@ def test_a_ca_retires_at_once_or_on_a_day(partners: Partners, store: Store, cloc
     for name, id in (("umbrella", anchor.id), ("acme", 999)):
         with pytest.raises(NotFound):
             partners.anchors.retire(name, id)
+
+
+def test_one_that_is_retired_stays_as_it_was(partners: Partners, acme_ca: pki.Issued) -> None:
+    anchor = active(partners, acme_ca)
+    partners.anchors.retire("acme", anchor.id)
+    with pytest.raises(Conflict, match="is retired"):
+        partners.anchors.set("acme", anchor.id, lambda terms: terms)
+    with pytest.raises(Conflict, match="is retired"):
+        partners.anchors.renew("acme", anchor.id, acme_ca.pem)
+
+
+def test_a_newer_certificate_bears_the_terms_of_the_old_one(partners: Partners) -> None:
+    root = pki.ca("acme root", path_length=1)
+    anchor = partners.anchors.claim("acme", root.pem, terms=Terms(depth=1)).anchor
+    with pytest.raises(BadInput, match="no CA below itself"):
+        partners.anchors.renew("acme", anchor.id, pki.ca("acme root", key=root.key, path_length=0).pem)
+
+
+def test_a_partner_has_a_bounded_number_of_cas(partners: Partners, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mutualgate.partners.anchors.MOST_PER_PARTNER", 2)
+    first = claim(partners, pki.ca("one"))
+    claim(partners, pki.ca("two"))
+    with pytest.raises(Conflict) as full:
+        claim(partners, pki.ca("three"))
+    assert full.value.code == "too_many_anchors"
+    partners.anchors.retire("acme", first.id)
+    assert claim(partners, pki.ca("three")).state is AnchorState.PENDING
 
 
 def test_a_newer_certificate_of_the_same_ca(partners: Partners, store: Store) -> None:

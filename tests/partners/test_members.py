@@ -70,6 +70,13 @@ def test_what_is_done_with_a_client_of_a_partner_s_is_in_the_audit_log_and_can_b
     ]
 
 
+def test_a_name_is_bounded(partners: Partners, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MEMBER_NAME_LIMIT", 20)
+    assert partners.members.add("acme", "dns:abc.acme.example")
+    with pytest.raises(BadInput, match="too long"):
+        partners.members.add("acme", "dns:abcd.acme.example")
+
+
 def test_a_client_that_exists_is_named(partners: Partners, store: Store) -> None:
     anna = Clients(store).add("anna")
     made = partners.members.add("acme", "email:anna@acme.example", client="anna")

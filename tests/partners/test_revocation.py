@@ -135,6 +135,17 @@ def test_what_is_no_address_is_not_approved(
         revocation.approve("acme", url)
 
 
+def test_a_ca_has_a_bounded_number_of_addresses(
+    partners: Partners, revocation: PartnerRevocation, acme_ca: pki.Issued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    active(partners, acme_ca)
+    monkeypatch.setattr(module, "MOST_SOURCES", 1)
+    revocation.approve("acme", URL)
+    with pytest.raises(Conflict) as full:
+        revocation.approve("acme", "http://crl.acme.example/other.crl")
+    assert full.value.code == "too_many_sources"
+
+
 def test_which_ca_is_meant(partners: Partners, revocation: PartnerRevocation, acme_ca: pki.Issued) -> None:
     with pytest.raises(Conflict, match="has no CA"):
         revocation.approve("acme", URL)

@@ -161,6 +161,9 @@ def test_a_key_for_lists_alone() -> None:
 
 
 def test_dates() -> None:
+    begins = x509.CertificateRevocationListBuilder().issuer_name(CA.certificate.subject).last_update(NOW)
+    at_once = begins.next_update(NOW).add_extension(x509.CRLNumber(1), False).sign(CA.key, hashes.SHA256())
+    assert "ends before it begins" in problem(at_once.public_bytes(Encoding.DER))
     assert "begins in the future" in problem(pki.crl(CA, now=NOW + timedelta(hours=1)))
     stale = read(pki.crl(CA, 5, now=NOW - timedelta(days=10), days=7))
     assert stale.next_update < NOW, "stale lists still say who is revoked: what their age means, the policy says"

@@ -23,6 +23,11 @@ def told(store: Store) -> dict[str, tuple[str, bool, list[str], int]]:
         }
 
 
+def actions(store: Store) -> list[str]:
+    with store.reading() as tx:
+        return [entry.action for entry in tx.audit.walk()]
+
+
 def test_a_partner_is_added_with_its_own_client(store: Store) -> None:
     service = Partners(store, by="test")
     added = service.add(
@@ -139,7 +144,9 @@ def test_what_it_admits_and_its_roles(partners: Partners, store: Store) -> None:
     assert partners.get("acme").security_contact == "sec@acme.example"
 
 
-def test_an_intermediate_helps_only_below_a_ca_of_the_partners(partners: Partners, store: Store) -> None:
+def test_an_intermediate_helps_only_below_a_ca_of_the_partners(
+    partners: Partners, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """R10: it is not trusted itself."""
     root = pki.ca("acme root", path_length=1)
     issuing = pki.ca("acme issuing", parent=root, path_length=0)
@@ -149,6 +156,11 @@ def test_an_intermediate_helps_only_below_a_ca_of_the_partners(partners: Partner
         partners.add_intermediate("umbrella", issuing.pem)
     made, odd = partners.add_intermediate("acme", issuing.pem)
     assert odd == []
+    with monkeypatch.context() as patch:
+        patch.setattr("mutualgate.partners.service.MOST_INTERMEDIATES", 1)
+        with pytest.raises(Conflict) as full:
+            partners.add_intermediate("acme", pki.ca("acme issuing 2", parent=root, path_length=0).pem)
+        assert full.value.code == "too_many_intermediates"
     assert told(store)["acme"][3] == 1
     with pytest.raises(Conflict, match="already"):
         partners.add_intermediate("acme", issuing.pem)
@@ -159,6 +171,21 @@ def test_an_intermediate_helps_only_below_a_ca_of_the_partners(partners: Partner
     assert told(store)["acme"][3] == 0
     with pytest.raises(NotFound):
         partners.remove_intermediate("acme", made.id)
+    assert actions(store)[-2:] == ["partner.intermediate", "partner.intermediate.remove"]
+
+
+def test_what_an_operator_does_with_a_partner_is_in_the_audit_log(partners: Partners, store: Store) -> None:
+    partners.set_admits("acme", PartnerAdmits.LISTED)
+    partners.set_roles("acme", ["stock"])
+    partners.set_appoints("acme", True)
+    partners.set_contacts("acme", contact="ops@acme.example")
+    partners.permit("acme", ["dns:api.acme.test"])
+    partners.forbid("acme", ["dns:api.acme.test"])
+    partners.suspend("acme")
+    partners.resume("acme")
+    partners.remove("acme")
+    did = ("admits", "roles", "appoints", "contacts", "permit", "forbid", "suspend", "resume", "remove")
+    assert [one for one in actions(store) if one.startswith("partner.")][-9:] == [f"partner.{one}" for one in did]
 
 
 def test_an_intermediate_below_a_ca_of_depth_0_is_said_to_be_of_no_use(partners: Partners) -> None:
