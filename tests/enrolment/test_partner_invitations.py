@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pki
@@ -394,6 +395,13 @@ def test_a_suspended_partner_invites_nobody(services: Services) -> None:
         with pytest.raises(Conflict) as caught:
             do()
         assert caught.value.code == "partner_suspended"
+
+
+@pytest.mark.parametrize("life", [timedelta(minutes=4), timedelta(days=367)])
+def test_no_link_works_for_ever(services: Services, life: timedelta) -> None:
+    with pytest.raises(BadInput, match="5 minutes to 366 days"):
+        services.partner_invitations.invite("acme", "dns:a.acme.example", life=life)
+    assert services.invitations.list().total == 0
 
 
 def test_open_ones_are_bounded(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -299,6 +299,18 @@ def test_terms_are_within_bounds(partners: Partners, acme_ca: pki.Issued, terms:
         partners.anchors.claim("acme", acme_ca.pem, terms=terms)
 
 
+@pytest.mark.parametrize(
+    ("terms", "says"),
+    [
+        (Terms(shared=True, depth=1), "signs the clients itself"),
+        (Terms(depth=1, sub_cas=(b"x" * 31,)), "SHA-256 of its key"),
+    ],
+)
+def test_terms_of_a_ca_with_others_below_are_within_bounds(partners: Partners, terms: Terms, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        partners.anchors.claim("acme", pki.ca("acme root").pem, terms=terms)
+
+
 def test_terms_change_and_are_told(partners: Partners, store: Store) -> None:
     root = pki.ca("root")
     anchor = active(partners, root)

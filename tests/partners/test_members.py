@@ -70,6 +70,16 @@ def test_what_is_done_with_a_client_of_a_partner_s_is_in_the_audit_log_and_can_b
     ]
 
 
+def test_who_is_outside_the_names_of_the_partner_is_not_let_in_again(partners: Partners, store: Store) -> None:
+    with store.transaction() as tx:
+        acme = partners.get("acme")
+        tx.members.put(Member(acme.id, "dns:x.globex.example", None, MemberState.OUTSIDE, store.clock()))
+    for let_in in (partners.members.approve, partners.members.add):
+        with pytest.raises(Conflict) as refused:
+            let_in("acme", "dns:x.globex.example")
+        assert refused.value.code == "name_not_permitted"
+
+
 def test_a_name_is_bounded(partners: Partners, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MEMBER_NAME_LIMIT", 20)
     assert partners.members.add("acme", "dns:abc.acme.example")

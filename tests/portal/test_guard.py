@@ -170,7 +170,8 @@ def test_a_form_with_a_file_is_read() -> None:
         (multipart(b"Content-Disposition: attachment\r\n\r\nx"), "multipart/form-data; boundary=xyz"),
         (multipart(FILE, FILE), "multipart/form-data; boundary=xyz"),
         (multipart(*[TEXT] * (MAX_FIELDS + 1)), "multipart/form-data; boundary=xyz"),
-        (b"", "multipart/form-data; boundary=xyz"),
+        (b"", "multipart/form-data; boundary=xyz"), (b"--xyz", "multipart/form-data; boundary=xyz"),
+        (multipart(b'Content-Disposition: form-data; name="a"'), "multipart/form-data; boundary=xyz"),
     ],
 )  # fmt: skip
 def test_what_is_no_form_of_ours_is_refused(body: bytes, kind: str) -> None:

@@ -128,8 +128,6 @@ class Partners:
         now = self._store.clock()
         with self._store.transaction() as tx:
             watch = tx.trust.watch()
-            if tx.partners.find(legal) is not None:
-                raise Conflict(f"there is a partner '{legal}' already", code="name_in_use")
             own = tx.clients.add(
                 _own_name(tx, legal, client), contact=reachable, roles=held, at=now, state=ClientState.ACTIVE
             )

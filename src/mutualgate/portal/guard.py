@@ -159,7 +159,7 @@ def _multipart(body: bytes, parameters: str) -> Form:
         raise ValueError("no boundary")
     line = b"--" + (match[1] or match[2]).encode("ascii")
     first, *parts = (b"\r\n" + body).split(b"\r\n" + line)
-    if first or not parts or parts[-1].strip(b"\r\n") != b"--" or len(parts) > MAX_FIELDS + 1:
+    if first or parts[-1].strip(b"\r\n") != b"--" or len(parts) > MAX_FIELDS + 1:
         raise ValueError("no parts")
     pairs: list[tuple[str, str]] = []
     files: dict[str, bytes] = {}
