@@ -80,6 +80,42 @@ def test_what_another_is_writing_or_another_file_is_left(tmp_path: Path) -> None
     assert {one.name.split(".")[1] for one in tmp_path.iterdir() if one.name.startswith(".")} == {"key"}
 
 
+def test_of_many_files_only_its_own_drafts_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred thousand keys in a folder are no matter to who writes one more."""
+    killed_while_writing(tmp_path / "key", hours_ago=1)
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, lambda _folder: pytest.fail("it looks through the folder"))
+    replace_file(tmp_path / "key", b"new", 0o600)
+    monkeypatch.undo()
+    assert [one.name for one in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_file_is_written_though_others_took_all_names_of_drafts(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f".key.{number:016x}").symlink_to(tmp_path / "elsewhere")
+    replace_file(tmp_path / "key", b"new", 0o600)
+    assert (tmp_path / "key").read_bytes() == b"new"
+    assert not (tmp_path / "elsewhere").exists()
+    assert len(list(tmp_path.iterdir())) == 21
+
+
+def test_whoever_is_done_leaves_the_draft_of_the_next_one(tmp_path: Path) -> None:
+    """Names of drafts come again: one that was put in its place is not its writer's any more."""
+    children = []
+    for _ in range(6):
+        if (child := os.fork()) == 0:
+            status = 1
+            try:
+                for _ in range(30):
+                    replace_file(tmp_path / "key", b"x", 0o600)
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(child)
+    assert {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children} == {0}
+    assert [one.name for one in tmp_path.iterdir()] == ["key"]
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="is no folder"):

@@ -1,5 +1,6 @@
 """Files written so that a crash leaves the whole file or none, and those that only their owner may read."""
 
+import errno
 import fcntl
 import os
 import re
@@ -12,9 +13,11 @@ from pathlib import Path
 from mutualgate.errors import BadInput, Conflict
 from mutualgate.modes import refuse_others
 
-_DRAFT = re.compile(r"\.(?P<of>.+)\.[0-9a-f]{16}", re.DOTALL)
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{16}", re.DOTALL)
 _OLD_SECONDS = 600
 """Nobody takes as long between making a draft and locking it."""
+_DRAFTS = 8
+"""Names for drafts of one file: whoever looks for those of killed writers looks at these and not through the folder."""
 
 
 def ensure_private_folder(folder: Path) -> None:
@@ -72,45 +75,65 @@ def write_whole(
 
     A writer that was killed may have left a draft beside it: the next one takes it away.
     """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    # O_EXCL and a fresh name: nobody can have put a link there for us to write through.
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    draft, descriptor = _new_draft(path, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # it ends with this process, however that ends
             file.write(data)
             file.flush()
             if durable:
                 os.fsync(descriptor)
-                forget_drafts(path.parent, os.fstat(descriptor).st_mtime, path.name)
+            now = os.fstat(descriptor).st_mtime
             place(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+        finally:
+            _unlink_own(draft, descriptor)
     if durable:
+        for other in _drafts(path):
+            with suppress(OSError):
+                _forget(other, now)
         sync_folder(path.parent)
 
 
-def forget_drafts(folder: Path, now: float, name: str | None = None) -> None:
-    """Takes away drafts in `folder`, of the file `name` or of all, whose writers were killed. `now`: Unix seconds."""
+def _drafts(path: Path) -> list[Path]:
+    return [path.with_name(f".{path.name}.{number:016x}") for number in range(_DRAFTS)]
+
+
+def _new_draft(path: Path, mode: int) -> tuple[Path, int]:
+    """A draft that was not there, open for writing; by a name of its own where all others are taken."""
+    for draft in (*_drafts(path), path.with_name(f".{path.name}.{secrets.token_hex(8)}")):
+        with suppress(FileExistsError):
+            # O_EXCL: nobody can have put a link there for us to write through.
+            return draft, os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+
+
+def _unlink_own(draft: Path, descriptor: int) -> None:
+    """Takes the draft away, unless it was put in its place: then the name may be another writer's by now."""
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.stat(draft, follow_symlinks=False), os.fstat(descriptor)):
+            os.unlink(draft)
+
+
+def forget_drafts(folder: Path, now: float) -> None:
+    """Takes away all drafts in `folder` whose writers were killed. `now`: Unix seconds."""
     try:
         found = [one for one in os.scandir(folder) if one.name.startswith(".")]
     except OSError:
         return
     for one in found:
-        draft = _DRAFT.fullmatch(one.name)
-        if draft is not None and name in (None, draft["of"]):
+        if _DRAFT.fullmatch(one.name):
             with suppress(OSError):
-                _forget(one.path, now)
+                _forget(Path(one.path), now)
 
 
-def _forget(draft: str, now: float) -> None:
+def _forget(draft: Path, now: float) -> None:
     descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or abs(now - status.st_mtime) < _OLD_SECONDS:
             return
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: somebody is writing it
-        os.unlink(draft)
+        _unlink_own(draft, descriptor)
     finally:
         os.close(descriptor)
 
