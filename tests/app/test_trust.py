@@ -154,6 +154,31 @@ def test_what_was_done_to_a_client_is_taken_back_or_stands_in_the_way(services: 
     assert [one.final for one in services.trust.list()[:5]] == [True, True, True, True, False]
 
 
+def test_who_came_in_by_what_is_taken_back_alone_is_new_again(services: Services, acme: pki.Issued) -> None:
+    clients = services.clients
+    for name in ("linked", "pinned", "signed"):
+        clients.add(name)
+    for make in (
+        lambda: services.partners.members.add("acme", "dns:new.acme.example", client="linked"),
+        lambda: services.pins.add("pinned", pki.leaf(None, "own", now=NOW).pem),
+    ):
+        make()
+        assert "active" in (clients.get("linked").state, clients.get("pinned").state)
+        services.trust.undo()
+        assert {clients.get(name).state for name in ("linked", "pinned")} == {"new"}
+    services.partners.members.add("acme", "dns:new.acme.example", client="signed")
+    services.enrolment.sign("signed", pki.csr(pki.fresh_key()))
+    services.trust.undo()
+    assert clients.get("signed").state == "active"  # by its certificate
+
+
+def test_who_is_resumed_is_what_it_has(services: Services, acme: pki.Issued) -> None:
+    """A partner's client, and the one that stands for a partner, have no credential of ours and come in."""
+    for name in ("a.acme.example", "acme"):
+        services.clients.suspend(name)
+        assert services.clients.resume(name).state == "active"
+
+
 def test_a_partner_that_went_comes_back_unless_its_name_is_another_s(services: Services, acme: pki.Issued) -> None:
     before = services.partners.show("acme")
     services.partners.remove("acme")

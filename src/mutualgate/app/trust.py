@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mutualgate import audit
 from mutualgate.app.trial import Make, Told, Trial, Tried
+from mutualgate.clients import states
 from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model.client import ClientState
 from mutualgate.model.names import shown
 from mutualgate.model.partner import Member
 from mutualgate.model.trust import TrustChange
@@ -83,7 +85,9 @@ class Trust:
                     code="final",
                 )
             before = {id: bounds.outside(tx, id, self._services.permits) for id in tx.trust.partners(change.id)}
+            concerned = tx.trust.clients(change.id)
             tx.trust.undo(change.id, now)
+            _say_who_is_new(tx, concerned)
             sharing.check_undone(tx, change.id, now)
             for partner, those in before.items():
                 _check_nobody_falls_out(tx, partner, those, self._services.permits)
@@ -102,6 +106,13 @@ class Trust:
         """The newest one that can be taken back, though final ones may have come after it."""
         with self._services.store.reading() as tx:
             return tx.trust.last(final=False)
+
+
+def _say_who_is_new(tx: Transaction, concerned: Collection[int]) -> None:
+    """Whoever could come in by what was taken back alone, and by nothing before it, is as new as before."""
+    for one in tx.clients.get_many(concerned).values():
+        if one.state is ClientState.ACTIVE and (state := states.of_what_it_has(tx, one.id)) is not one.state:
+            tx.clients.set_state(one.id, state)
 
 
 def _check_nobody_falls_out(

@@ -167,12 +167,7 @@ class Clients:
         with self._store.transaction() as tx:
             client = find(tx, name)
             states.check_suspended(client)
-            known = (
-                tx.credentials.of_client(client.id)
-                or tx.pins.of_client(client.id)
-                or tx.authorities.with_estate(client.id)
-            )
-            state = ClientState.ACTIVE if known else ClientState.NEW
+            state = states.of_what_it_has(tx, client.id)
             watch = tx.trust.watch()
             watch.changes("client", client.id)
             tx.clients.set_state(client.id, state)

@@ -2,6 +2,7 @@
 
 from mutualgate.errors import Conflict
 from mutualgate.model.client import Client, ClientState
+from mutualgate.store import Transaction
 
 _MAY_FOLLOW = {
     ClientState.NEW: {ClientState.ACTIVE, ClientState.SUSPENDED, ClientState.GONE},
@@ -44,3 +45,15 @@ def check_usable(client: Client) -> None:
         )
     if client.state is ClientState.GONE:
         check(client, ClientState.ACTIVE)
+
+
+def of_what_it_has(tx: Transaction, id: int) -> ClientState:
+    """What a client is that is neither suspended nor gone: active as soon as something lets it in, or did."""
+    known = (
+        tx.credentials.of_client(id)
+        or tx.pins.of_client(id)
+        or tx.members.of_client(id)
+        or tx.authorities.with_estate(id)
+        or tx.partners.of_client(id)
+    )
+    return ClientState.ACTIVE if known else ClientState.NEW

@@ -173,10 +173,8 @@ class Trust:
 
     def partners(self, id: int) -> set[int]:
         """The partners whose rules, clients or state a change is about."""
-        changes = schema.trust_change
-        steps = json.loads(self._connection.execute(select(changes.c.undo).where(changes.c.id == id)).scalar_one())
         found: set[int] = set()
-        for name, key, before, _ in steps or ():
+        for name, key, before, _ in self._steps(id):
             if name in ("partner", "member"):
                 found.add(key[0])
             elif name == "name_rule":
@@ -186,9 +184,19 @@ class Trust:
 
     def touched(self, id: int, name: str) -> list[int]:
         """The rows of the table `name` that a change is about."""
+        return [key[0] for table, key, *_ in self._steps(id) if table == name]
+
+    def clients(self, id: int) -> set[int]:
+        """The clients that a change is about, or whose what it is about is or was."""
+        found = set(self.touched(id, "client"))
+        for name, key, before, _ in self._steps(id):
+            rows = [row for row in (before, self.row(name, tuple(key))) if row is not None]
+            found |= {row[owner] for row in rows for owner in _OWNERS if row.get(owner) is not None}
+        return found
+
+    def _steps(self, id: int) -> list[Any]:
         changes = schema.trust_change
-        steps = json.loads(self._connection.execute(select(changes.c.undo).where(changes.c.id == id)).scalar_one())
-        return [key[0] for table, key, *_ in steps or () if table == name]
+        return json.loads(self._connection.execute(select(changes.c.undo).where(changes.c.id == id)).scalar_one()) or []
 
     def last(self, *, final: bool = True) -> TrustChange | None:
         """The newest one that was not taken back; without `final`, that can be."""
@@ -203,7 +211,7 @@ class Trust:
         """Puts every row back as it was. Raises `Conflict` where one was changed since, something hangs on it, or the
         client whose it was is gone."""
         changes = schema.trust_change
-        steps = json.loads(self._connection.execute(select(changes.c.undo).where(changes.c.id == id)).scalar_one())
+        steps = self._steps(id)
         for name, key, _, after in steps:
             if _hash(self.row(name, tuple(key))) != after:
                 raise Conflict(
