@@ -10,6 +10,7 @@ from mutualgate.authorities.issuing import Policy
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.keys import Passphrase
 from mutualgate.authorities.service import Authorities
+from mutualgate.gate import most_of_a_name
 from mutualgate.store import Store
 
 
@@ -46,6 +47,8 @@ def keys() -> KeyRing:
 @pytest.fixture
 def authorities(store: Store, keys: KeyRing) -> Authorities:
     """The service, with our root and issuing authority made."""
-    service = Authorities(store, keys, lambda: Policy(crl_url="http://gate.test/crl"), by="test")
+    service = Authorities(
+        store, keys, lambda: Policy(crl_url="http://gate.test/crl"), by="test", most_of_a_name=most_of_a_name
+    )
     service.create()
     return service

@@ -87,10 +87,15 @@ def field_refused(direction: str, deed: str, name: str) -> str | None:
 def name_permitted(rules: Sequence[tuple[str, str]], kind: str, name: str) -> bool:
     """Whether one of a partner's rules, kinds and patterns, permits a name of this kind, as in a certificate."""
 
-def adoption_fault(certificate: bytes) -> str | None:
-    """Why nobody could come in under this certificate (DER), were it adopted: the rest of a sentence about it."""
+def adoption_fault(certificate: bytes, policy: bool) -> str | None:
+    """Why nobody could come in under this certificate (DER), were it adopted: the rest of a sentence about it. `policy`
+    says whether one is agreed with whose it is."""
+
+MOST_OF_A_NAME: int
+"""So many CAs of one subject are tried for a certificate that does not say by which key it was signed."""
 
 __all__ = [
+    "MOST_OF_A_NAME",
     "EngineError",
     "Gate",
     "Snapshot",

@@ -258,7 +258,9 @@ def test_what_the_judge_can_build_nothing_on_is_left_out(tmp_path: Path) -> None
     """Its word is asked by the services; `tests/app/test_services.py` has the judge itself."""
     odd, good = pki.ca("odd"), pki.ca("good")
     (tmp_path / "both.pem").write_bytes(odd.pem + good.pem)
-    adoption = adopt(Estate(tmp_path / "both.pem"), pki.NOW, fault=lambda der: "is too odd" if der == odd.der else None)
+    adoption = adopt(
+        Estate(tmp_path / "both.pem"), pki.NOW, fault=lambda der, _: "is too odd" if der == odd.der else None
+    )
     assert [one.der for one in adoption.authorities] == [good.der]
     (refused,) = [one for one in adoption.findings if one.severity is Severity.REFUSED]
     assert (refused.code, refused.sentence) == ("unusable", "Nobody could come in under it: it is too odd.")

@@ -22,10 +22,10 @@ from mutualgate.authorities.keyring import KeyRing
 from mutualgate.authorities.keys import Passphrase
 from mutualgate.authorities.overview import views
 from mutualgate.authorities.service import Authorities
-from mutualgate.authorities.taking_over import MOST_OF_A_NAME
 from mutualgate.clients import Clients
 from mutualgate.enrolment.service import Enrolment
 from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.gate import most_of_a_name
 from mutualgate.model.authority import Admits, AuthorityKind
 from mutualgate.model.change import ChangeKind
 from mutualgate.model.client import ClientState
@@ -382,13 +382,13 @@ class TestAdopt:
     def test_more_authorities_of_one_name_than_are_tried_are_told(
         self, authorities: Authorities, tmp_path: Path
     ) -> None:
-        told = []
-        for _ in range(MOST_OF_A_NAME + 2):
+        told, most = [], most_of_a_name()
+        for _ in range(most + 2):
             (tmp_path / "ca.pem").write_bytes(pki.ca("Old", key=pki.fresh_key()).pem)
             report = authorities.adopt(Estate(tmp_path / "ca.pem"))
             told.append([(one.code, one.where) for one in report.findings if one.code == "many_of_one_name"])
         last = f"authority '{report.taken_over[0].authority.name}'"
-        assert [bool(one) for one in told] == [False] * MOST_OF_A_NAME + [True] * 2
+        assert [bool(one) for one in told] == [False] * most + [True] * 2
         assert told[-1] == [("many_of_one_name", last)]
         # Another name has few.
         (tmp_path / "ca.pem").write_bytes(pki.ca("Other").pem)

@@ -48,8 +48,8 @@ pub fn name_permitted(rules: Vec<(String, String)>, kind: &str, name: &str) -> b
 
 /// Why nobody could come in under this certificate (DER), were it adopted: the rest of a sentence about it.
 #[pyfunction]
-pub fn adoption_fault(certificate: &[u8]) -> Option<String> {
-    judge::adoption_fault(certificate)
+pub fn adoption_fault(certificate: &[u8], policy: bool) -> Option<String> {
+    judge::adoption_fault(certificate, policy)
 }
 
 fn rule_kind(text: &str) -> Option<RuleKind> {

@@ -139,8 +139,9 @@ impl Anchor {
     }
 }
 
-/// Why nobody could come in under this `certificate`, were it adopted: the rest of a sentence about it.
-pub fn adoption_fault(certificate: &[u8]) -> Option<String> {
+/// Why nobody could come in under this `certificate`, were it adopted: the rest of a sentence about it. `policy` says whether
+/// one is agreed with whose it is, or will be.
+pub fn adoption_fault(certificate: &[u8], policy: bool) -> Option<String> {
     let read = match Certificate::parse(certificate) {
         Ok(read) => read,
         Err(fault) => return Some(fault),
@@ -149,7 +150,7 @@ pub fn adoption_fault(certificate: &[u8]) -> Option<String> {
     weak.map(|key| format!("cannot be relied on: {key}"))
         .or_else(|| rules::anchor_fault(&read, Profile::Adopted))
         .or_else(|| {
-            rules::needs_policy(&read)
+            (!policy && rules::needs_policy(&read))
                 .then(|| "requires a certificate policy (RFC 5280 4.2.1.11)".into())
         })
 }

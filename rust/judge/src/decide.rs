@@ -29,8 +29,9 @@ use crate::{
 pub const MOST_CERTIFICATES: usize = 4;
 /// Bytes of certificates that are looked at, at most.
 pub const MOST_BYTES: usize = 32 * 1024;
-/// Signature checks for one chain, at most: an honest one needs as many as it has certificates.
-pub(crate) const SIGNATURES: usize = 16;
+/// Signature checks for one chain, at most: an honest one needs as many as it has certificates. So many CAs of one name are
+/// tried for a certificate that does not say by which of their keys it was signed.
+pub const SIGNATURES: usize = 16;
 
 /// Decides about `chain` (DER, leaf first, as the peer sent it; empty for none) at `at` (Unix seconds).
 ///

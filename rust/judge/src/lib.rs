@@ -48,7 +48,7 @@ pub use anchor::adoption_fault;
 pub use authorize::{Permit, authorize};
 pub use batch::decide_batch;
 pub use compare::compare;
-pub use decide::{decide, decide_again};
+pub use decide::{SIGNATURES, decide, decide_again};
 pub use key::provable;
 pub use names::name_permitted;
 pub use reason::Reason;

@@ -285,14 +285,23 @@ class Services:
     def authorities(self) -> "Authorities":
         from mutualgate.authorities.service import Authorities
 
-        return Authorities(self.store, self.keys, lambda: self.policy, self.by, self.adoption_fault)
+        return Authorities(
+            self.store, self.keys, lambda: self.policy, self.by, self.adoption_fault, self.most_of_a_name
+        )
 
     @staticmethod
-    def adoption_fault(certificate: bytes) -> str | None:
+    def adoption_fault(certificate: bytes, policy: bool) -> str | None:
         """Why nobody could come in under a CA of this certificate, adopted or a partner's: the judge's word."""
         from mutualgate.gate import adoption_fault
 
-        return adoption_fault(certificate)
+        return adoption_fault(certificate, policy)
+
+    @staticmethod
+    def most_of_a_name() -> int:
+        """How many CAs of one name the judge tries for one certificate."""
+        from mutualgate.gate import most_of_a_name
+
+        return most_of_a_name()
 
     @cached_property
     def token_keys(self) -> "TokenKeys":

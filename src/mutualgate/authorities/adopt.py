@@ -108,12 +108,19 @@ Progress = Callable[[int, int], None]
 """Told how many of how many files were read."""
 
 
-Fault = Callable[[bytes], str | None]
-"""Why nobody could come in under an authority of this certificate, in the judge's word: the rest of a sentence."""
+Fault = Callable[[bytes, bool], str | None]
+"""Why nobody could come in under an authority of this certificate, in the judge's word: the rest of a sentence.
+
+It may require a certificate policy if it is said that one is agreed: with older authorities none is.
+"""
+
+
+def no_fault(der: bytes, policy: bool) -> None:
+    """Where no judge is asked."""
 
 
 def adopt(
-    estate: Estate, now: datetime, progress: Progress = lambda done, total: None, fault: Fault = lambda der: None
+    estate: Estate, now: datetime, progress: Progress = lambda done, total: None, fault: Fault = no_fault
 ) -> Adoption:
     """Reads everything that `estate` names and says what it found; tells `progress` after each file of `issued`.
 
@@ -155,7 +162,7 @@ def _authorities(estate: Estate, now: datetime, findings: list[Finding], fault: 
         seen.add(fingerprint)
         found, can_be_adopted = authority_findings(certificate, place, now)
         findings += found
-        if can_be_adopted and (why := fault(certificate.public_bytes(Encoding.DER))) is not None:
+        if can_be_adopted and (why := fault(certificate.public_bytes(Encoding.DER), False)) is not None:
             sentence = f"Nobody could come in under it: it {why}."
             findings.append(Finding("unusable", Severity.REFUSED, place, sentence, "It is left out."))
         elif can_be_adopted:

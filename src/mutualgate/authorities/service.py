@@ -6,12 +6,13 @@ Does not know clients' requests (`enrolment`) nor how a gate learns of a change 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from sys import maxsize
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate import audit
 from mutualgate.authorities import exchange, hosting, issuing, lists, rotation
-from mutualgate.authorities.adopt import Estate, Fault, Progress, adopt
+from mutualgate.authorities.adopt import Estate, Fault, Progress, adopt, no_fault
 from mutualgate.authorities.exchange import Recipient
 from mutualgate.authorities.findings import Finding
 from mutualgate.authorities.hosting import ServerCertificate
@@ -53,7 +54,8 @@ class AdoptionReport:
 
 class Authorities:
     """The service. `keys` opens their keys and `policy` says what is written when something is signed; `by` names who
-    acts, for the audit log; `fault` says what the judge can build nothing on."""
+    acts, for the audit log; `fault` says what the judge can build nothing on, `most_of_a_name` how many of one name he
+    tries."""
 
     def __init__(
         self,
@@ -61,13 +63,15 @@ class Authorities:
         keys: KeyRing,
         policy: Callable[[], Policy] = Policy,
         by: str = "operator",
-        fault: Fault = lambda der: None,
+        fault: Fault = no_fault,
+        most_of_a_name: Callable[[], int] = lambda: maxsize,
     ) -> None:
         self._store = store
         self._keys = keys
         self._policy = policy
         self._by = by
         self._fault = fault
+        self._most_of_a_name = most_of_a_name
 
     def hierarchy(self) -> Hierarchy | None:
         """Our own authorities, once they are made."""
@@ -187,7 +191,16 @@ class Authorities:
         adoption = adopt(estate, now, progress, self._fault)
         with self._store.transaction() as tx:
             work = TakeOver(
-                tx, self._keys, adoption, name=legal, admits=admits, estate=client, roles=held, depth=depth, now=now
+                tx,
+                self._keys,
+                adoption,
+                name=legal,
+                admits=admits,
+                estate=client,
+                roles=held,
+                depth=depth,
+                most_of_a_name=self._most_of_a_name(),
+                now=now,
             )
             done = work.run()
             changed = [one for one in done if one.changed]

@@ -31,9 +31,6 @@ from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.store import Transaction
 
-MOST_OF_A_NAME = 16
-"""So many signatures of a chain the judge checks (`rust/judge/src/decide.rs`)."""
-
 
 @dataclass(frozen=True)
 class TakenOver:
@@ -70,6 +67,7 @@ class TakeOver:
         estate: ClientName | None,
         roles: tuple[Role, ...],
         depth: int | None,
+        most_of_a_name: int,
         now: datetime,
     ) -> None:
         self._tx = tx
@@ -80,6 +78,7 @@ class TakeOver:
         self._estate = estate
         self._roles = roles
         self._depth = depth
+        self._most_of_a_name = most_of_a_name
         self._now = now
         self.findings: list[Finding] = []
         self._issued_by: dict[int, list[IssuedCertificate]] = defaultdict(list)
@@ -102,14 +101,14 @@ class TakeOver:
                     if (subject := x509.load_der_x509_certificate(der).subject.public_bytes()) in subjects:
                         of_name[subject].append(id)
         for ids in of_name.values():
-            if len(ids) > MOST_OF_A_NAME:
+            if len(ids) > self._most_of_a_name:
                 self.findings.append(
                     Finding(
                         "many_of_one_name",
                         Severity.WARNING,
                         next(f"authority '{new[id].name}'" for id in reversed(ids) if id in new),
                         f"{len(ids)} authorities have its subject, and a certificate that does not say by which key it"
-                        f" was signed (authorityKeyIdentifier) is tried against {MOST_OF_A_NAME} of them.",
+                        f" was signed (authorityKeyIdentifier) is tried against {self._most_of_a_name} of them.",
                         "Have such certificates of the others made anew, with an authorityKeyIdentifier.",
                     )
                 )

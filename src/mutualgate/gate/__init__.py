@@ -8,6 +8,7 @@ from mutualgate.gate.dataplane import (
     adoption_fault,
     decide_batch,
     field_refused,
+    most_of_a_name,
     name_permitted,
     reasons,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "adoption_fault",
     "decide_batch",
     "field_refused",
+    "most_of_a_name",
     "name_permitted",
     "reasons",
 ]

@@ -240,6 +240,14 @@ def name_permitted(rules: Sequence[tuple[str, str]], kind: str, name: str) -> bo
     return _engine.name_permitted(rules, kind, name)
 
 
-def adoption_fault(certificate: bytes) -> str | None:
-    """Why nobody could come in under this certificate (DER), were it adopted: the rest of a sentence about it."""
-    return _engine.adoption_fault(certificate)
+def adoption_fault(certificate: bytes, policy: bool) -> str | None:
+    """Why nobody could come in under this certificate (DER), were it adopted: the rest of a sentence about it.
+
+    `policy` says whether one is agreed with whose it is: then it may require one.
+    """
+    return _engine.adoption_fault(certificate, policy)
+
+
+def most_of_a_name() -> int:
+    """So many CAs of one subject are tried for a certificate that does not say by which key it was signed."""
+    return _engine.MOST_OF_A_NAME

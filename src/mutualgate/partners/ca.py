@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 CLIENT_PURPOSES = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 
-Fault = Callable[[bytes], str | None]
-"""Why nobody could come in under a CA of this certificate, in the judge's word: the rest of a sentence."""
+Fault = Callable[[bytes, bool], str | None]
+"""Why nobody could come in under a CA of this certificate, in the judge's word: the rest of a sentence.
 
-NEEDS_POLICY = "requires a certificate policy"
-"""How the judge begins where it would take one that is agreed: he looks at that last, so nothing else is wrong then."""
+It may require a certificate policy if it is said that one is agreed.
+"""
 
 
-def no_fault(der: bytes) -> None:
+def no_fault(der: bytes, policy: bool) -> None:
     """Where no judge is asked."""
 
 
@@ -124,8 +124,8 @@ def of_certificate(certificate: x509.Certificate, where: str, now: datetime) -> 
 
 def check_sound(ca: Ca, where: str, fault: Fault) -> None:
     """Raises BadInput (`unsound_ca`) for one under which the judge lets nobody in, whatever the terms."""
-    why = fault(ca.der)
-    if why is not None and not why.startswith(NEEDS_POLICY):
+    why = fault(ca.der, True)
+    if why is not None:
         raise BadInput(
             f"lets nobody in as a CA: it {why}",
             where=where,
@@ -153,7 +153,7 @@ def remarks(ca: Ca, now: datetime, terms: "Terms", fault: Fault) -> list[str]:
     """What is odd about a CA, or to be thought of. Nothing of it forbids to trust it."""
     found = []
     certificate, depth = ca.certificate, terms.depth
-    why = None if terms.policy else fault(ca.der)
+    why = None if terms.policy else fault(ca.der, False)
     if why is not None:
         found.append(f"It {why}, and none is agreed: nobody comes in under it until the operator says which.")
     if certificate.not_valid_before_utc > now + CLOCK_SKEW:
