@@ -467,19 +467,44 @@ def _name(name: x509.GeneralName | str) -> x509.GeneralName:
 
 def oddly_spelt(parent: Issued, text: str, **anything: Any) -> tuple[bytes, Issued]:
     """A leaf, DER, with a PrintableString of whatever is in `text` as common name; and its twin in UTF-8, same key."""
-    from asn1crypto import core
-    from asn1crypto.x509 import Certificate, TbsCertificate
-
     twin = leaf(parent, text, **anything)
     tail = bytes([len(text)]) + text.encode()
-    made = Certificate.load(twin.der)
-    tbs = made["tbs_certificate"].dump().replace(b"\x0c" + tail, b"\x13" + tail)
-    assert isinstance(parent.key, ec.EllipticCurvePrivateKey)
-    odd = Certificate(
-        {
-            "tbs_certificate": TbsCertificate.load(tbs),
-            "signature_algorithm": made["signature_algorithm"],
-            "signature_value": core.OctetBitString(parent.key.sign(tbs, ec.ECDSA(hashes.SHA256()))),
-        }
-    )
-    return odd.dump(), twin
+    return respelt(twin, b"\x0c" + tail, b"\x13" + tail), twin
+
+
+def respelt(issued: Issued, old: bytes, new: bytes, *, sha1: bool = False) -> bytes:
+    """The same certificate, DER, with whole elements of it written otherwise, signed again by its issuer.
+
+    `sha1`: by that, and says so; the issuer's key is an RSA key then.
+    """
+    signer = (issued.parent or issued).key
+    assert old in issued.der
+    tbs, algorithm = _parts(_parts(issued.der)[0][1])[:2]
+    message, how = _otherwise(_der(*tbs), old, new), _der(*algorithm)
+    if isinstance(signer, ec.EllipticCurvePrivateKey):
+        signature = signer.sign(message, ec.ECDSA(hashes.SHA256()))
+    else:
+        assert isinstance(signer, rsa.RSAPrivateKey)
+        with_rsa = bytes.fromhex("06092a864886f70d0101")  # RFC 4055 5
+        if sha1:
+            message, how = (_otherwise(one, with_rsa + b"\x0b", with_rsa + b"\x05") for one in (message, how))
+        signature = signer.sign(message, padding.PKCS1v15(), hashes.SHA1() if sha1 else hashes.SHA256())
+    return _der(0x30, message + how + _der(0x03, b"\0" + signature))
+
+
+def numbered(issued: Issued, octets: bytes) -> bytes:
+    """The same certificate, DER, with these octets as its serial number: those that nobody makes any more, too."""
+    digits = issued.serial
+    old = digits if digits[0] < 0x80 else b"\0" + digits
+    return respelt(issued, _der(2, old), _der(2, octets))
+
+
+def _otherwise(der: bytes, old: bytes, new: bytes) -> bytes:
+    """With `old` in it made `new`, however long, by the innermost of the elements that hold all of it."""
+    found = []
+    for tag, value in _parts(der):
+        if old in value and tag & 0x20:
+            inside = _otherwise(value, old, new)
+            value = value.replace(old, new) if inside == value else inside
+        found.append(_der(tag, value))
+    return b"".join(found)

@@ -344,17 +344,18 @@ def test_a_broken_file_is_a_finding_and_the_rest_is_adopted(tmp_path: Path, data
 
 def test_odd_serials_and_v1_with_extensions_are_findings(tmp_path: Path) -> None:
     root = new_root()
-    odd = pki.as_v1(new_leaf(root), keep_extensions=True)
-    zero_csr = pki.csr(pki.ec_key())
-    estate(tmp_path, root, odd=odd)
+    estate(tmp_path, root, odd=pki.as_v1(new_leaf(root), keep_extensions=True))
     root.write(tmp_path, "ca")
-    (tmp_path / "zero.csr").write_bytes(zero_csr)
-    made = ("x509", "-req", "-in", "zero.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-set_serial", "0", "-days", "9")
-    pki.openssl(*made, "-out", "issued/zero.crt", cwd=tmp_path)
+    numbers = {"zero": b"\0", "high": b"\0" + b"\x91" * 20, "negative": b"\x91", "long": b"\x11" * 21}
+    for name, octets in numbers.items():
+        (tmp_path / "issued" / f"{name}.der").write_bytes(pki.numbered(new_leaf(root, name), octets))
     adoption = adopted(tmp_path)
-    assert {Path(leaf.where).stem: leaf.admissible for leaf in adoption.issued} == {"odd": False, "zero": False}
+    admissible = {Path(leaf.where).stem: leaf.admissible for leaf in adoption.issued}
+    assert admissible == {"odd": False, "zero": True, "high": True, "negative": False, "long": False}
     assert the(adoption, "malformed").where.endswith("odd.crt")
-    assert the(adoption, "odd_serial").where.endswith("zero.crt")
+    told = {Path(one.where).stem: one.severity for one in adoption.findings if one.code == "odd_serial"}
+    warning, refused = Severity.WARNING, Severity.REFUSED
+    assert told == {"zero": warning, "high": warning, "negative": refused, "long": refused}
 
 
 def test_a_leaf_is_no_authority(tmp_path: Path) -> None:

@@ -86,7 +86,23 @@ def test_reasons_that_a_complete_crl_cannot_have_are_never_written(reason: int) 
         ours(Revocation(SERIAL, NOW, reason))
 
 
-@pytest.mark.parametrize("serial", [b"", b"\x80" + bytes(19), bytes(21)])
+def test_openssl_finds_numbers_that_only_old_authorities_made(tmp_path: Path) -> None:
+    numbers = {"zero": b"\0", "high": b"\0" + b"\x91" * 20}
+    listed = [Revocation(octets.lstrip(b"\0"), NOW, 4) for octets in numbers.values()]
+    assert list(read_crl(ours(*listed), CA.certificate, NOW, "a.crl").entries()) == listed
+    verify = ("verify", "-crl_check", "-attime", str(int(NOW.timestamp())), "-CAfile", "ca.pem")
+    for name, octets in numbers.items():
+        der, digits = pki.numbered(pki.leaf(CA, name), octets), octets.lstrip(b"\0")
+        (tmp_path / "leaf.der").write_bytes(der)
+        pki.openssl("x509", "-inform", "der", "-in", "leaf.der", "-out", "leaf.pem", cwd=tmp_path)
+        (tmp_path / "ca.pem").write_bytes(CA.pem + crl_pem(ours(*(one for one in listed if one.serial != digits))))
+        assert b"OK" in pki.openssl(*verify, "leaf.pem", cwd=tmp_path)
+        (tmp_path / "ca.pem").write_bytes(CA.pem + crl_pem(ours(*listed)))
+        with pytest.raises(AssertionError, match="certificate revoked"):
+            pki.openssl(*verify, "leaf.pem", cwd=tmp_path)
+
+
+@pytest.mark.parametrize("serial", [b"\x80" + bytes(20), bytes(22)])
 def test_serial_numbers_that_no_crl_can_have_are_never_written(serial: bytes) -> None:
     with pytest.raises(ValueError, match="no serial number"):
         ours(Revocation(serial, NOW, 1))

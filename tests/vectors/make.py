@@ -215,7 +215,6 @@ def unknown_issuer() -> list[Record]:
 def path_invalid() -> list[Record]:
     v1_root, v1_middle = openssl_recipe(with_key=True)
     v1_leaf = v1_middle.pem
-    zero_root, zero = openssl_recipe(leaf_options=("-set_serial", "0"))
     negative_root, negative = openssl_recipe(leaf_options=("-set_serial", "-5"))
     one_root, one = openssl_recipe(leaf_options=("-set_serial", "1"))
     unknown = x509.UnrecognizedExtension(ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
@@ -294,15 +293,6 @@ def path_invalid() -> list[Record]:
             authorities=[authority(v1_root)],
         ),
         admitted("v1 under an adopted one", [v1_leaf], holder=2, authorities=[adopted(v1_root)], credentials=[]),
-        vector(
-            "serial number 0",
-            [zero],
-            "path_invalid",
-            blame=0,
-            known=True,
-            authorities=[adopted(zero_root)],
-            credentials=[],
-        ),
         vector(
             "negative serial number",
             [negative],

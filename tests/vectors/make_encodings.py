@@ -7,14 +7,15 @@ commit what it wrote.
 
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ObjectIdentifier
-from make import HERE, ISSUING, OLD_ROOT, Record, admitted, adopted, ours, vector
-from makers import Made, make
+from make import ADOPTED, HERE, ISSUING, OLD_ROOT, Record, admitted, adopted, authority, ours, vector
+from makers import NOW, Made, make
 
 DNS, URI = x509.DNSName, x509.UniformResourceIdentifier
 NAME_CONSTRAINTS = ObjectIdentifier("2.5.29.30")
@@ -88,6 +89,14 @@ def until(tag: int, text: bytes) -> Changes:
     return changes
 
 
+def since(tag: int, text: bytes) -> Changes:
+    def changes(elements: list[bytes]) -> None:
+        _, after = inside(elements[VALIDITY])
+        elements[VALIDITY] = element(0x30, element(tag, text), after)
+
+    return changes
+
+
 def called(tag: int, text: bytes) -> Changes:
     attribute = element(0x30, bytes.fromhex("0603550403"), element(tag, text))
     return put(SUBJECT, element(0x30, element(0x31, attribute)))
@@ -117,6 +126,8 @@ def encodings() -> list[Record]:
         bad("a serial number with a zero too many", put(SERIAL, b"\x02\x02\x00\x11")),
         bad("no serial number", put(SERIAL, b"\x02\x00")),
         good("a serial number with the zero that it needs", put(SERIAL, b"\x02\x02\x00\x91")),
+        bad("the year 0", since(0x18, b"00000101000000Z")),
+        good("the year 1", since(0x18, b"00010101000000Z")),
         bad("UTCTime without seconds", until(0x17, b"2711101200Z")),
         bad("UTCTime of another zone", until(0x17, b"271110120000+0100")),
         bad("GeneralizedTime with a fraction", until(0x18, b"20271110120000.5Z")),
@@ -138,6 +149,38 @@ def encodings() -> list[Record]:
         bad("a subject in UTF-16 that ends within a character", called(0x1E, b"\0a\0")),
         bad("a subject in pieces", called(0x2C, element(0x0C, b"alice"))),
         good("a subject in Latin-1, as old tools wrote it", called(0x14, b"Zo\xeb")),
+    ]
+
+
+def serials() -> list[Record]:
+    """Numbers that RFC 5280 4.1.2.2 rules out and old CAs made: those by which one alone can be revoked are good."""
+
+    def numbered(octets: bytes) -> str:
+        return changed(make("alice", OLD_ROOT), put(SERIAL, element(0x02, octets)))
+
+    def without(digits: bytes) -> dict[str, Any]:
+        gone = {"authority": ADOPTED, "serial": digits.hex(), "at": NOW - 3600, "reason": 1}
+        return {"credentials": [], "revocations": [gone]}
+
+    def under_ours(title: str, chain: str) -> Record:
+        return vector(title, [chain], "path_invalid", blame=0, known=True, authorities=[authority(OLD_ROOT)])
+
+    def two(title: str, octets: bytes, digits: bytes, other: bytes) -> list[Record]:
+        one = numbered(octets)
+        return [
+            estate(title, [one]),
+            vector(f"{title}, revoked", [one], "revoked", blame=0, known=True, **without(digits)),
+            admitted(f"{title}, another revoked", [one], holder=2, **without(other)),
+            under_ours(f"{title}, under an authority of ours", one),
+        ]
+
+    high = b"\x91" * 20
+    return [
+        *two("the serial number 0", b"\0", b"", b"\1"),
+        *two("20 octets whose first bit is set", b"\0" + high, high, high[1:]),
+        estate("21 octets", [numbered(b"\x11" * 21)], "path_invalid"),
+        estate("21 octets whose first bit is set", [numbered(b"\0" + b"\x91" * 21)], "path_invalid"),
+        estate("a negative number", [numbered(b"\x91")], "path_invalid"),
     ]
 
 
@@ -194,4 +237,6 @@ def names() -> list[Record]:
 
 
 if __name__ == "__main__":
-    (HERE / "encodings.json").write_text(json.dumps(encodings() + names(), indent=1) + "\n", encoding="utf-8")
+    (HERE / "encodings.json").write_text(
+        json.dumps(encodings() + serials() + names(), indent=1) + "\n", encoding="utf-8"
+    )

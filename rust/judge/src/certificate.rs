@@ -172,7 +172,7 @@ fn raw_elements(tbs: &[u8]) -> Option<([&[u8]; 3], &[u8])> {
 }
 
 /// RFC 5280 4.1.2.5.1 and 4.1.2.5.2: seconds are there, fractions are not, and it is Greenwich's time. The parser guesses
-/// at what is missing.
+/// at what is missing. The year 0 is in some calendars and not in others.
 fn is_exact(validity: &[u8]) -> bool {
     let moment = |input| {
         let (element, rest) = der::read(input)?;
@@ -182,7 +182,8 @@ fn is_exact(validity: &[u8]) -> bool {
             _ => return None,
         };
         let text = element.content.strip_suffix(b"Z")?;
-        (text.len() == digits && text.iter().all(u8::is_ascii_digit)).then_some(rest)
+        let in_year_0 = element.tag == der::GENERALIZED_TIME && text.starts_with(b"0000");
+        (text.len() == digits && text.iter().all(u8::is_ascii_digit) && !in_year_0).then_some(rest)
     };
     moment(validity)
         .and_then(moment)

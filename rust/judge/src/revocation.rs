@@ -17,7 +17,7 @@ pub(crate) struct Revocation {
 }
 
 /// Octets of a serial number (RFC 5280 4.1.2.2).
-const LONGEST: usize = 20;
+pub(crate) const LONGEST: usize = 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {

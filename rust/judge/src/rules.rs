@@ -1,6 +1,8 @@
 //! What RFC 5280 asks of each certificate of a path, whatever its neighbours are.
 
-use crate::{Reason, anchor::Profile, certificate::Certificate, constraints, fault::Fault};
+use crate::{
+    Reason, anchor::Profile, certificate::Certificate, constraints, fault::Fault, revocation,
+};
 
 /// What a certificate is to be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +43,7 @@ const MOST_NAMES: usize = 1_024;
 
 /// What a leaf at index 0 breaks. X.509 v1 passes here: whether it may is for the path to say.
 pub(crate) fn leaf_fault(leaf: &Certificate<'_>, profile: Profile) -> Option<Fault> {
-    serial_fault(leaf)
+    serial_fault(leaf, profile)
         .or_else(|| common_fault(leaf, profile))
         .or_else(|| {
             let extensions = &leaf.extensions;
@@ -77,7 +79,7 @@ pub(crate) fn issuer_fault(
             issuer.version
         ))
     } else {
-        serial_fault(issuer)
+        serial_fault(issuer, profile)
             .or_else(|| common_fault(issuer, profile))
             .or_else(|| authority_fault(issuer, profile, false))
     };
@@ -127,11 +129,19 @@ pub(crate) fn needs_policy(certificate: &Certificate<'_>) -> bool {
 
 /// RFC 5280 4.1.2.2: a positive integer of at most 20 octets. Not asked of an anchor, whose serial number nothing refers to;
 /// well-known roots have 0.
-fn serial_fault(certificate: &Certificate<'_>) -> Option<String> {
+///
+/// Under an adopted CA, 0 and 20 octets that need a zero before them are good, too: old CAs made such numbers, and a
+/// certificate is revoked by one as by any other. Not by a negative one, which in a revocation looks like a positive one, nor by one that
+/// no revocation holds.
+fn serial_fault(certificate: &Certificate<'_>, profile: Profile) -> Option<String> {
+    let adopted = profile == Profile::Adopted;
     let fault = match certificate.serial {
         [first, ..] if first & 0x80 != 0 => "has a negative serial number",
-        octets if octets.len() > 20 => "has a serial number of more than 20 octets",
-        [0] => "has the serial number 0",
+        [0] if !adopted => "has the serial number 0",
+        _ if adopted && certificate.serial_digits().len() <= revocation::LONGEST => return None,
+        octets if octets.len() > revocation::LONGEST => {
+            "has a serial number of more than 20 octets"
+        }
         _ => return None,
     };
     Some(format!("{fault} (RFC 5280 4.1.2.2)"))

@@ -196,8 +196,9 @@ def _entry(number: bytes, at: int, reason: int) -> bytes:
         raise ValueError("no reason of RFC 5280 5.3.1 for a complete CRL")
     if number[:1] >= b"\x80":
         number = b"\0" + number  # X.690 8.3.3: it would be negative
-    if not 0 < len(number) <= serial.LIMIT:
-        raise ValueError("no serial number of RFC 5280 4.1.2.2")
+    number = number or b"\0"
+    if len(number) > serial.LIMIT + 1:
+        raise ValueError("no serial number that a certificate here may have")
     minutes, second = divmod(at, 60)
     hours, minute = divmod(minutes, 60)
     day, hour = divmod(hours, 24)

@@ -11,6 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mutualgate.authorities.findings import Finding, Severity
+from mutualgate.model import serial as serials
 from mutualgate.reading.files import OLD_HASHES, UNREADABLE, odd_serials_allowed
 from mutualgate.reading.weak_keys import examine
 
@@ -93,11 +94,17 @@ def leaf_findings(certificate: x509.Certificate, where: str, now: datetime) -> l
         found.critical(extensions, "The gate refuses it. Issue a new one to this client.")
     with odd_serials_allowed():
         serial = certificate.serial_number
-    if not 0 < serial < 1 << 159:
+    if not 0 <= serial < 1 << 8 * serials.LIMIT:
         found.refused(
             "odd_serial",
-            "Its serial number is not positive or longer than 20 octets (RFC 5280 4.1.2.2).",
-            "The gate refuses it. Issue a new one to this client.",
+            "Its serial number is negative or longer than 20 octets (RFC 5280 4.1.2.2).",
+            "The gate refuses it: it could not be revoked alone. Issue a new one to this client.",
+        )
+    elif not 0 < serial < 1 << 159:
+        found.warning(
+            "odd_serial",
+            "Its serial number is 0, or needs 21 octets in DER (RFC 5280 4.1.2.2).",
+            "It is admitted under this authority; other programs may refuse it. Replace it when it is due.",
         )
     found.dates(certificate, now, "The gate refuses it.")
     return found.findings

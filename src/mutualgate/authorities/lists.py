@@ -10,7 +10,6 @@ from datetime import datetime
 from mutualgate.authorities.crl import make_crl
 from mutualgate.authorities.issuing import Policy, certificate_of
 from mutualgate.authorities.keyring import KeyRing
-from mutualgate.model import serial
 from mutualgate.model.authority import Authority
 from mutualgate.model.crl import CrlState, StoredCrl
 from mutualgate.store import Store, Transaction
@@ -20,8 +19,6 @@ LARGE = 10_000
 _PART = 1_000
 _GIVE_WAY_SECONDS = 0.05
 """Between two parts of a large list: who waits for the store looks whether it is free, and does not queue."""
-_MOST_BITS = 159
-"""RFC 5280 4.1.2.2: a positive number of at most 20 octets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +81,6 @@ def _made(tx: Transaction, keys: KeyRing, policy: Policy, authority: Authority, 
     before = tx.crls.state(authority.id)
     issuer, key, life = certificate_of(authority), keys.open(tx, authority), policy.crl_life
     number = 1 if before is None else before.number + 1  # RFC 5280 5.2.3: increasing
-    # Numbers that RFC 5280 4.1.2.2 rules out can be in no list; the gate refuses them all the same.
-    entries = (
-        row
-        for part in tx.revocations.walk_of(authority.id, _PART)
-        for row in part
-        if 0 < serial.to_int(row[0]).bit_length() <= _MOST_BITS
-    )
+    entries = (row for part in tx.revocations.walk_of(authority.id, _PART) for row in part)
     der = make_crl(issuer, key, entries, number, now, life)
     return StoredCrl(authority.id, number, now, now.replace(microsecond=0) + life, tx.changes.epoch(), der)

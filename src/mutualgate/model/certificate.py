@@ -31,6 +31,9 @@ def facts(certificate: x509.Certificate) -> CertificateFacts:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about numbers that are not positive: older authorities made many
         number = certificate.serial_number
+    if number < 0:
+        # Its octets are those of a positive one: what is done to it by number would be done to another, too.
+        raise BadInput("the serial number is negative", expected="a positive one (RFC 5280 4.1.2.2)")
     return CertificateFacts(
         der=der,
         serial=serial.from_int(number),
