@@ -45,6 +45,7 @@ from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mutualgate.clock import system_clock
+from mutualgate.model.legible import Legible, legible
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 Hash = hashes.SHA256 | hashes.SHA384 | hashes.SHA512
@@ -69,6 +70,10 @@ class Issued:
     @property
     def der(self) -> bytes:
         return self.certificate.public_bytes(Encoding.DER)
+
+    @property
+    def legible(self) -> Legible:
+        return legible(self.der)
 
     @property
     def pem(self) -> bytes:

@@ -10,6 +10,7 @@ from installation import Installation
 from rows import see
 
 from mutualgate.app import Services
+from mutualgate.app.judging import judge_of
 from mutualgate.errors import Conflict, NotFound
 from mutualgate.model.client import ClientState
 from mutualgate.model.partner import PartnerAdmits
@@ -151,15 +152,20 @@ def test_what_cannot_be_read_was_never_seen_and_is_not_approved(services: Servic
     assert_not_approved(services, refused(pki.leaf(None), "malformed", seen=False), "malformed", "intermediates only")
 
 
-def test_what_breaks_a_rule_of_its_encoding_is_not_approved(services: Services, refused: Refused) -> None:
-    """The judge may read it; to pin it, more is needed."""
-    odd, _ = pki.oddly_spelt(pki.ca("theirs"), "R&D")
+def test_what_breaks_a_rule_of_its_encoding_is_approved_as_it_is(services: Services, refused: Refused) -> None:
+    """The judge reads it, and a pin compares its bytes."""
+    odd, _ = pki.oddly_spelt(pki.ca("theirs"), "R&D", now=NOW)
     see(services.store, [odd], at=NOW, reason="unknown_issuer", subject="CN=R&D", count=1)
     with services.store.transaction() as tx:
         digest = sha256(odd).digest()
         record = RefusalRecord("ODD", NOW, "unknown_issuer", "why", "main", "/", "192.0.2.9", "CN=R&D", digest, None)
         tx.refusals.add_many([record])
-    assert_not_approved(services, "ODD", "malformed", "names are best written as UTF8String")
+    assert "PrintableString" in " ".join(services.approvals.look("ODD").remarks)
+    done = services.approvals.approve("ODD", client="research")
+    assert done.pin is not None
+    assert (done.pin.certificate, done.pin.digest, done.pin.subject) == (odd, digest, "CN=R&D")
+    verdict = judge_of(services, [odd], with_sites=False).decide([odd], int(NOW.timestamp()))
+    assert verdict.client_name == "research"
 
 
 def test_only_what_was_proved_is_approved(services: Services, refused: Refused) -> None:

@@ -17,6 +17,8 @@ from mutualgate.authorities.findings import Finding, Severity
 from mutualgate.authorities.keys import read_private_key
 from mutualgate.authorities.profiles import ClientProfile, prepare, sign
 from mutualgate.errors import BadInput
+from mutualgate.gate import Judge, Verdict
+from mutualgate.snapshot.records import AuthorityRecord, Batch, ClientRecord, encode
 
 _ROOT = pki.ca("fuzzed root", now=pki.real_now())
 _LEAF = pki.leaf(_ROOT, "fuzzed", now=pki.real_now())
@@ -356,6 +358,40 @@ def test_odd_serials_and_v1_with_extensions_are_findings(tmp_path: Path) -> None
     told = {Path(one.where).stem: one.severity for one in adoption.findings if one.code == "odd_serial"}
     warning, refused = Severity.WARNING, Severity.REFUSED
     assert told == {"zero": warning, "high": warning, "negative": refused, "long": refused}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "admissible", "code"),
+    [
+        (bytes.fromhex("0101ff04023000"), bytes.fromhex("010100" + "04023000"), True, "odd_encoding"),
+        (bytes.fromhex("0101ff04023000"), bytes.fromhex("0101ff" + "04053003010100"), True, "odd_encoding"),
+        (b"\x0c\x05plain", b"\x13\x05a&b_c", True, "odd_encoding"),
+        (bytes.fromhex("0603551d23"), bytes.fromhex("0603551d1f"), True, "odd_encoding"),
+        (bytes.fromhex("0603551d25"), bytes.fromhex("0603551d0f"), False, "malformed"),
+        (bytes.fromhex("0101ff04023000"), bytes.fromhex("0101ff04020500"), False, "malformed"),
+        (bytes.fromhex("0603551d23"), bytes.fromhex("0603551d0e"), False, "malformed"),
+    ],
+)
+def test_what_is_odd_is_taken_where_the_gate_admits_it(
+    tmp_path: Path, old: bytes, new: bytes, admissible: bool, code: str
+) -> None:
+    root = new_root()
+    folder = estate(tmp_path, root)
+    odd = pki.respelt(new_leaf(root, "plain"), old, new)
+    (tmp_path / "issued").mkdir(exist_ok=True)
+    (tmp_path / "issued" / "odd.der").write_bytes(odd)
+    adoption = adopted(folder)
+    (issued,) = adoption.issued
+    assert (issued.der, issued.admissible) == (odd, admissible)
+    assert the(adoption, code).where.endswith("odd.der")
+    assert judged(root, odd).admitted is admissible
+
+
+def judged(root: pki.Issued, leaf: bytes) -> Verdict:
+    """What the judge says under `root`, adopted."""
+    authority = AuthorityRecord(1, "old", root.der, "signed", 1)
+    batch = encode(Batch(authorities=[authority], clients=[ClientRecord(1, "estate", [], False)]))
+    return Judge([batch]).decide([leaf], int(pki.real_now().timestamp()))
 
 
 def test_a_leaf_is_no_authority(tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from mutualgate.authorities.estate import authority_findings, leaf_findings
 from mutualgate.authorities.findings import Severity
+from mutualgate.model.legible import legible
 
 NOTE, WARNING, REFUSED = Severity.NOTE, Severity.WARNING, Severity.REFUSED
 ROOT = pki.ca("root")
 
 
 def about_leaf(leaf: pki.Issued) -> list[tuple[str, Severity]]:
-    found = leaf_findings(leaf.certificate, "a.crt", pki.NOW)
+    found = leaf_findings(leaf.legible, "a.crt", pki.NOW)
     assert all(one.where == "a.crt" and one.sentence.endswith(".") and one.action.endswith(".") for one in found)
     return [(one.code, one.severity) for one in found]
 
@@ -74,9 +75,14 @@ def test_a_leaf_without_basic_constraints_is_none_of_a_ca() -> None:
 def test_odd_serial_numbers() -> None:
     one = pki.leaf(ROOT, serial=0x7F000000000000000000000000000000000000AA)
     assert about_leaf(one) == []
-    with pytest.warns(match="serial number which wasn't positive"):
-        negative = pki.changed(one, one.serial, b"\xff" + one.serial[1:])
-    assert about_leaf(negative) == [("odd_serial", REFUSED)]
+    for octets, severity in (
+        (b"\0", WARNING),
+        (b"\0" + b"\x91" * 20, WARNING),
+        (b"\x91", REFUSED),
+        (b"\1" * 21, REFUSED),
+    ):
+        found = leaf_findings(legible(pki.numbered(one, octets)), "a.crt", pki.NOW)
+        assert [(finding.code, finding.severity) for finding in found] == [("odd_serial", severity)]
 
 
 def test_extensions_that_cannot_be_read_are_a_finding_and_no_traceback() -> None:

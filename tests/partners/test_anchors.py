@@ -401,6 +401,6 @@ def test_the_same_claim_twice(partners: Partners, acme_ca: pki.Issued) -> None:
 def test_who_vouches_is_found_by_signature(partners: Partners, store: Store, acme_ca: pki.Issued) -> None:
     anchor = active(partners, acme_ca)
     with store.reading() as tx:
-        assert vouching(tx, [pki.leaf(acme_ca).certificate]) == [anchor]
+        assert vouching(tx, [pki.leaf(acme_ca).legible]) == [anchor]
         forged = pki.leaf(pki.ca("acme issuing"))
-        assert vouching(tx, [forged.certificate]) == []
+        assert vouching(tx, [forged.legible]) == []

@@ -19,7 +19,7 @@ from mutualgate.reading.explain import explain
 
 
 def _remarks(issued: pki.Issued) -> str:
-    return " ".join(material.remarks(issued.certificate, pki.NOW))
+    return " ".join(material.remarks(issued.legible, pki.NOW))
 
 
 def test_what_is_odd_is_said() -> None:
@@ -47,7 +47,7 @@ def test_what_is_said_before_a_pin_is_what_is_said_of_a_file(leaf: pki.Issued, w
     told = explain(leaf.pem, "f", now=pki.NOW)
     assert told.works.startswith(f"It works {where}")
     said = [one.sentence for one in told.findings if one.whom != "partner CAs"]
-    assert material.remarks(leaf.certificate, pki.NOW) == said
+    assert material.remarks(leaf.legible, pki.NOW) == said
 
 
 def test_a_clock_that_is_a_little_late_is_no_remark() -> None:
@@ -56,10 +56,10 @@ def test_a_clock_that_is_a_little_late_is_no_remark() -> None:
 
 
 def test_a_certificate_in_words() -> None:
-    assert material.words(pki.leaf(None, key=pki.rsa_key(), days=1000).certificate) == (
+    assert material.words(pki.leaf(None, key=pki.rsa_key(), days=1000).legible) == (
         "self-signed, RSA 2048, 1000 days, until 2029-02-25"
     )
-    assert material.words(pki.named_in_latin_1(days=90).certificate).endswith("P-256, 90 days, until 2026-08-30")
+    assert material.words(pki.named_in_latin_1(days=90).legible).endswith("P-256, 90 days, until 2026-08-30")
 
 
 @pytest.mark.parametrize("password", [None, "secret"])
@@ -92,7 +92,7 @@ LEAF = pki.leaf(CA)
 )
 def test_the_leaf_is_found_in_any_form(data: bytes) -> None:
     """Windows hands out PKCS#7, whose certificates are a set in no order."""
-    assert material.read(data, "own").fingerprint == material.of_certificate(LEAF.certificate, "own").fingerprint
+    assert material.read(data, "own").fingerprint == material.of_certificate(LEAF.legible, "own").fingerprint
 
 
 @pytest.mark.parametrize("password", [NoEncryption(), BestAvailableEncryption(b"secret")])

@@ -121,8 +121,11 @@ def test_an_unlisted_certificate_of_an_adopted_authority_is_not_pinned(
     authorities.adopt(
         Estate(certificate=path, key=None, key_password=None, serial=None, issued=None, crl=None), admits=Admits.LISTED
     )
-    with pytest.raises(Conflict, match="signed this certificate"):
-        pins.add("anna", pki.leaf(root, "unlisted").pem)
+    leaf = pki.leaf(root, "anna")
+    odd = pki.respelt(leaf, bytes.fromhex("0603551d25040c"), bytes.fromhex("0603551d25010100040c"))
+    for der in (leaf.der, odd):
+        with pytest.raises(Conflict, match="signed this certificate"):
+            pins.add("anna", der)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from ssl import DER_cert_to_PEM_cert
 from typing import TYPE_CHECKING, Any
 
 import pki
@@ -310,6 +311,19 @@ def test_published_keys_are_approved_or_declined(
         assert get(portal, path).status in (400, 404)
     assert get(portal, "/clients/olga/keys/1/approve").status == 404
     assert post(portal, "/clients/olga/keys/1/approve", sure="yes").status == 404
+
+
+def test_a_certificate_that_breaks_a_rule_of_its_encoding_is_shown_and_pinned(
+    portal: "ASGIApp", services: Services
+) -> None:
+    odd = pki.respelt(pki.leaf(None, "own"), bytes.fromhex("0603551d25040c"), bytes.fromhex("0603551d25010100040c"))
+    page = post(portal, "/clients/anna/accept", text=DER_cert_to_PEM_cert(odd))
+    assert "not critical, which DER leaves out" in page.words
+    (pem,) = set(re.findall(r'name="text" value="([^"]+)"', page.text))
+    assert post(portal, "/clients/anna/accept", text=unescape(pem), sure="yes").status == 303
+    ((pin, _),) = services.pins.list("anna")
+    assert pin.certificate == odd
+    assert post(portal, "/clients/anna/accept", text=pki.csr(pki.fresh_key()).decode()).status == 400
 
 
 def test_a_pin_is_retired_and_renewed(portal: "ASGIApp", services: Services) -> None:

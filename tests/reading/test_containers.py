@@ -25,6 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mutualgate.errors import BadInput
+from mutualgate.model.legible import Legible
 from mutualgate.reading.containers import MAX_UPLOAD_BYTES, open_upload, wipe
 
 ROOT = pki.ca("root")
@@ -73,7 +74,7 @@ def test_certificates_are_found_in_every_form(name: str) -> None:
     form, data, count = PUBLIC[name]
     found = open_upload(bytearray(data), "x")
     assert (found.form, len(found.certificates)) == (form, count)
-    assert ALICE.certificate in found.certificates
+    assert ALICE.legible in found.certificates
 
 
 def test_openssls_trusted_form_is_read(tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_openssls_trusted_form_is_read(tmp_path: Path) -> None:
     path.write_bytes(ALICE.pem)
     trusted = pki.openssl("x509", "-in", str(path), "-trustout", "-addtrust", "clientAuth")
     assert b"TRUSTED" in trusted
-    assert open_upload(trusted, "x").certificates == (ALICE.certificate,)
+    assert open_upload(trusted, "x").certificates == (ALICE.legible,)
 
 
 @pytest.mark.parametrize("options", [["-nokeys"], ["-nokeys", "-certpbe", "NONE", "-nomac"]])
@@ -89,7 +90,7 @@ def test_a_p12_with_the_empty_password_is_read(tmp_path: Path, options: list[str
     path = tmp_path / "c.pem"
     path.write_bytes(ALICE.chain_pem)
     data = pki.openssl("pkcs12", "-export", "-in", str(path), "-passout", "pass:", *options)
-    assert set(open_upload(data, "x").certificates) == {ALICE.certificate, ISSUING.certificate}
+    assert set(open_upload(data, "x").certificates) == {ALICE.legible, ISSUING.legible}
 
 
 def test_a_csr_is_found() -> None:
@@ -283,7 +284,7 @@ def test_a_changed_byte_is_opened_or_refused(name: str, at: int, value: int) -> 
         found = open_upload(data, "x")
     except BadInput:
         return
-    assert all(isinstance(one, x509.Certificate) for one in found.certificates)
+    assert all(isinstance(one, Legible) for one in found.certificates)
 
 
 def test_what_is_wiped_is_gone() -> None:

@@ -1,6 +1,7 @@
 """What people are told about their certificate."""
 
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import pki
 import pytest
@@ -33,6 +34,47 @@ def failing(found: Explanation) -> set[str]:
 
 def ways(found: Explanation) -> set[Way]:
     return {one.way for one in found.ways if one.open}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "said"),
+    [
+        ("0603551d25040c", "0603551d25010100040c", "odd_encoding", "not critical, which DER leaves out"),
+        ("0c05706c61696e", "1305703c3e696e", "odd_encoding", "Its subject has a character"),
+        ("0603551d23", "0603551d1f", "extensions", "Its extension 2.5.29.31 cannot be read"),
+    ],
+)
+def test_what_others_take_for_no_certificate_is_explained(old: str, new: str, code: str, said: str) -> None:
+    plain = pki.leaf(ISSUING, "plain")
+    odd = pki.respelt(plain, bytes.fromhex(old), bytes.fromhex(new))
+    for found in (told(odd), explain_chain([odd, ISSUING.der], now=NOW)):
+        assert failing(found) == {code}
+        assert said in next(one.sentence for one in found.findings if one.code == code)
+        assert found.certificate is not None
+        assert found.certificate.fingerprint == sha256(odd).hexdigest()
+        assert found.der == odd
+        assert found.certificate.subject == ("CN=p\\<\\>in" if "subject" in said else "CN=plain")
+        assert found.way(Way.PIN).open
+    assert [one.subject for one in explain_chain([odd, ISSUING.der], now=NOW).chain] == ["CN=issuing"]
+    forged = explain_chain([odd[:-1] + bytes([odd[-1] ^ 1]), ISSUING.der], now=NOW)
+    assert (forged.chain, forged.extra) == ((), 1)
+
+
+def test_purposes_that_cannot_be_read_are_none() -> None:
+    plain = pki.leaf(ISSUING)
+    value = bytes.fromhex("0603551d25040c300a06082b06010505070302")
+    odd = pki.respelt(plain, value, bytes.fromhex("0603551d25040530030101ff"))
+    assert failing(told(odd)) == {"extensions", "no_client_auth", "no_client_auth_ca"}
+
+
+def test_a_year_that_no_calendar_has_is_said() -> None:
+    plain = pki.leaf(ISSUING)
+    begin = f"{plain.certificate.not_valid_before_utc:%y%m%d%H%M%S}Z".encode()
+    odd = pki.respelt(plain, b"\x17\x0d" + begin, b"\x18\x0f00000101000000Z")
+    with pytest.raises(BadInput, match="begins at a moment that cannot be read"):
+        told(odd)
+    with pytest.raises(BadInput, match="begins at a moment that cannot be read"):
+        explain_chain([odd], now=NOW)
 
 
 def test_the_sentence_of_a_self_signed_one() -> None:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from cryptography import x509
-
 from mutualgate import audit
 from mutualgate.app.remedies import judged, remedy
 from mutualgate.clients import find, subject
 from mutualgate.errors import Conflict, NotFound
 from mutualgate.model.client import Client
+from mutualgate.model.legible import Legible, legible
 from mutualgate.model.names import ClientName, Role, shown
 from mutualgate.model.names import roles as parse_roles
 from mutualgate.model.partner import Member, Partner
@@ -190,8 +189,8 @@ def _judged(store: Store, refusal: str) -> tuple[RefusalRecord, Sighting, str]:
 
 def _look(tx: Transaction, record: RefusalRecord, seen: Sighting, reason: str, now: datetime) -> Candidate:
     leaf = _leaf(seen)
+    words, odd = material.words(leaf), material.remarks(leaf, now)
     with odd_serials_allowed():
-        words, odd = material.words(leaf), material.remarks(leaf, now)
         vouchers = vouching(tx, [_loaded(one) for one in seen.chain])
     unusual: list[str] = []
     partner, member = None, None
@@ -226,30 +225,29 @@ def _namesake(tx: Transaction, name: str, owner: int | None) -> list[str]:
     return [f"It calls itself as the client {other.name} is called, whose key is another: ask that client first."]
 
 
-def _common_name(leaf: x509.Certificate) -> str | None:
+def _common_name(leaf: Legible) -> str | None:
     from cryptography.x509.oid import NameOID
 
     try:
         with odd_serials_allowed():
-            found = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+            found = leaf.says.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     except UNREADABLE:
         return None
     return str(found[0].value) if found else None
 
 
-def _leaf(seen: Sighting) -> x509.Certificate:
+def _leaf(seen: Sighting) -> Legible:
     with odd_serials_allowed():
         return _loaded(seen.chain[0])
 
 
-def _loaded(der: bytes) -> x509.Certificate:
-    """Raises `Conflict`: what breaks a rule of its encoding, which the judge may overlook, cannot be pinned."""
+def _loaded(der: bytes) -> Legible:
+    """Raises `Conflict` for what cannot be told."""
     try:
-        return x509.load_der_x509_certificate(der)
+        return legible(der)
     except UNREADABLE as error:
         raise Conflict(
-            f"the certificate breaks a rule of its encoding, so nobody can be let in by it alone ({error})",
-            fix="Let its holder get another one: names are best written as UTF8String. "
-            "Under a partner's CA, its name is enough: mutualgate partner member add PARTNER NAME",
+            f"the certificate cannot be read, so nobody can be let in by it ({error})",
+            fix="Let its holder get another one",
             code="malformed",
         ) from error

@@ -73,10 +73,10 @@ def _subject(certificate: bytes | None) -> str:
     """The data plane does not read the names of whom it refuses; here is the time to. Empty where it cannot be read."""
     if certificate is None:
         return ""
-    from mutualgate.reading.legible import legible
+    from mutualgate.model.legible import legible
 
     try:
         with odd_serials_allowed():
-            return subject_text(legible(certificate))
+            return subject_text(legible(certificate).says)
     except UNREADABLE:
         return ""

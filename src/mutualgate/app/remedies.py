@@ -218,18 +218,17 @@ class _Certificate:
 
 
 def _of_certificate(tx: Transaction, chain: Sequence[bytes]) -> _Certificate:
-    from cryptography import x509
-
     from mutualgate.model.certificate import spki_fingerprint
+    from mutualgate.model.legible import legible
     from mutualgate.partners.anchors import vouching
 
     try:
         with odd_serials_allowed():
-            certificates = [x509.load_der_x509_certificate(one) for one in chain]
+            certificates = [legible(one) for one in chain]
             if not certificates:
                 return _Certificate()
             leaf = certificates[0]
-            spki = spki_fingerprint(leaf)
+            spki = spki_fingerprint(leaf.says)
             digests = (hashlib.sha256(chain[0]).digest(), spki)
             pin = next((one.id for one in tx.pins.with_key(spki) if one.digest in digests), None)
             vouchers = vouching(tx, certificates)

@@ -12,13 +12,13 @@ from typing import Any
 
 from mutualgate.errors import BadInput, MutualgateError
 from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.model.legible import legible
 from mutualgate.model.partner import PartnerName
 from mutualgate.model.sighting import Sighting
 from mutualgate.partners import between, members
 from mutualgate.partners.names import hashes_in
 from mutualgate.partners.telling import Tell, silent
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, subject_text
-from mutualgate.reading.legible import legible
 from mutualgate.store import Store, Transaction
 from mutualgate.store.seen import split
 from mutualgate.store.types import EPOCH
@@ -130,7 +130,7 @@ def _facts(der: bytes) -> tuple[str, bytes | None, datetime | None]:
     """Subject, SHA-256 of the key, and end, as far as they can be read."""
     try:
         with odd_serials_allowed():
-            certificate = legible(der)
+            certificate = legible(der).says
             subject = subject_text(certificate)
             return subject, spki_fingerprint(certificate), certificate.not_valid_after_utc
     except (*UNREADABLE, BadInput):

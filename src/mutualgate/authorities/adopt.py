@@ -22,6 +22,7 @@ from mutualgate.authorities.keys import PrivateKey, read_private_key
 from mutualgate.authorities.serial_file import serial_file_findings
 from mutualgate.errors import BadInput
 from mutualgate.model.certificate import signed
+from mutualgate.model.legible import Legible
 from mutualgate.reading.bounded import read_file
 from mutualgate.reading.crl import serial_octets
 from mutualgate.reading.files import (
@@ -32,6 +33,7 @@ from mutualgate.reading.files import (
     odd_serials_allowed,
     pem_blocks,
     read_certificates,
+    read_legible,
     subject_text,
 )
 from mutualgate.reading.weak_keys import examine, key_fingerprint
@@ -79,7 +81,7 @@ class IssuedCertificate:
     `admissible` is false when a finding says that the gate will not admit it.
     """
 
-    certificate: x509.Certificate
+    legible: Legible
     where: str
     subject: str
     serial: bytes
@@ -88,9 +90,14 @@ class IssuedCertificate:
     admissible: bool
 
     @property
+    def certificate(self) -> x509.Certificate:
+        """What it says: see `Legible`."""
+        return self.legible.says
+
+    @property
     def der(self) -> bytes:
         """The certificate as the store keeps it."""
-        return self.certificate.public_bytes(Encoding.DER)
+        return self.legible.der
 
 
 @dataclass(frozen=True)
@@ -215,10 +222,9 @@ def _issued(
     files = _files(folder)
     for number, path in enumerate(files):
         progress(number, len(files))
-        for certificate, place in _certificates_in(path, findings, skipped):
-            der = certificate.public_bytes(Encoding.DER)
-            fingerprint = sha256(der).digest()
-            if der in own:
+        for one, place in _certificates_in(path, findings, skipped):
+            fingerprint = sha256(one.der).digest()
+            if one.der in own:
                 continue  # the authority's own lies beside them more often than not
             if fingerprint in by_fingerprint:
                 findings.append(
@@ -232,12 +238,12 @@ def _issued(
                 )
                 continue
             by_fingerprint[fingerprint] = place
-            authority = _signer(certificate, place, authorities, by_name, findings)
+            authority = _signer(one, place, authorities, by_name, findings)
             if authority is None:
                 continue
-            about = leaf_findings(certificate, place, now)
+            about = leaf_findings(one, place, now)
             with odd_serials_allowed():
-                serial = serial_octets(certificate.serial_number)
+                serial = serial_octets(one.says.serial_number)
             if (authority, serial) in by_serial:
                 about.append(
                     Finding(
@@ -252,9 +258,9 @@ def _issued(
             findings += about
             issued.append(
                 IssuedCertificate(
-                    certificate=certificate,
+                    legible=one,
                     where=place,
-                    subject=subject_text(certificate),
+                    subject=subject_text(one.says),
                     serial=serial,
                     fingerprint=fingerprint,
                     authority=authority,
@@ -272,7 +278,7 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _certificates_in(path: Path, findings: list[Finding], skipped: list[str]) -> list[tuple[x509.Certificate, str]]:
+def _certificates_in(path: Path, findings: list[Finding], skipped: list[str]) -> list[tuple[Legible, str]]:
     place, suffix = str(path), path.suffix.lower()
     if suffix in PKCS12_SUFFIXES:
         skipped.append(place)
@@ -294,7 +300,7 @@ def _certificates_in(path: Path, findings: list[Finding], skipped: list[str]) ->
         if b"-----BEGIN " in data and b"CERTIFICATE-----" not in data and holds_private_key(data):
             skipped.append(place)
             return []
-        certificates = read_certificates(data, place)
+        certificates = read_legible(data, place)
     except BadInput as error:
         findings.append(
             Finding("unreadable", Severity.REFUSED, place, f"It cannot be read: {error.problem}.", "It is left out.")
@@ -316,7 +322,7 @@ def _certificates_in(path: Path, findings: list[Finding], skipped: list[str]) ->
 
 
 def _signer(
-    certificate: x509.Certificate,
+    certificate: Legible,
     place: str,
     authorities: list[AdoptedAuthority],
     by_name: dict[bytes, list[int]],
@@ -324,9 +330,9 @@ def _signer(
 ) -> int | None:
     """Which authority signed it, by the signature; the name only says whom to ask. None and a finding when none did."""
     try:
-        candidates = by_name.get(certificate.issuer.public_bytes(), [])
-        old_hash = isinstance(certificate.signature_hash_algorithm, OLD_HASHES)
-        issuer = name_text(certificate.issuer)
+        candidates = by_name.get(certificate.issuer, [])
+        old_hash = isinstance(certificate.says.signature_hash_algorithm, OLD_HASHES)
+        issuer = name_text(certificate.says.issuer)
     except UNREADABLE:
         findings.append(Finding("unreadable", Severity.REFUSED, place, "Its fields cannot be read.", "It is left out."))
         return None

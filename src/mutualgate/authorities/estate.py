@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from mutualgate.authorities.findings import Finding, Severity
 from mutualgate.model import serial as serials
+from mutualgate.model.legible import Legible, Oddity
 from mutualgate.reading.files import OLD_HASHES, UNREADABLE, odd_serials_allowed
 from mutualgate.reading.weak_keys import examine
 
@@ -70,9 +71,14 @@ def authority_findings(certificate: x509.Certificate, where: str, now: datetime)
     return found.findings, usable
 
 
-def leaf_findings(certificate: x509.Certificate, where: str, now: datetime) -> list[Finding]:
+def leaf_findings(one: Legible, where: str, now: datetime) -> list[Finding]:
     """What is odd about a certificate that an adopted authority signed. The signature was verified before."""
     found = _Report(where)
+    certificate = one.says
+    for oddity in one.oddities:
+        _odd(oddity, found)
+    if any(finding.severity is Severity.REFUSED for finding in found.findings):
+        return found.findings  # what it is for cannot be told
     extensions = found.extensions(certificate)
     if extensions is None:
         return found.findings
@@ -108,6 +114,30 @@ def leaf_findings(certificate: x509.Certificate, where: str, now: datetime) -> l
         )
     found.dates(certificate, now, "The gate refuses it.")
     return found.findings
+
+
+_DECISIVE = frozenset(
+    one.dotted_string
+    for one in (
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.NAME_CONSTRAINTS,
+        ExtensionOID.POLICY_CONSTRAINTS,
+    )
+)
+"""Extensions that say what a certificate is for; the gate admits none in which one of them means nothing."""
+
+
+def _odd(oddity: Oddity, found: "_Report") -> None:
+    if oddity.twice or oddity.extension in _DECISIVE or (oddity.extension and oddity.critical):
+        found.refused("malformed", oddity.sentence, "The gate refuses it. Issue a new one to this client.")
+    elif oddity.extension:
+        action = "It is taken; mutualgate decide says whether the gate admits it. Issue a new one to this client."
+        found.warning("odd_encoding", oddity.sentence, action)
+    else:
+        action = "It is admitted; programs that are strict take it for no certificate. Issue a new one to this client."
+        found.warning("odd_encoding", oddity.sentence, action)
 
 
 def _purpose(extensions: x509.Extensions, found: "_Report") -> None:

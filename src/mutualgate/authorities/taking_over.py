@@ -26,6 +26,7 @@ from mutualgate.model.certificate import CertificateFacts, facts, spki_fingerpri
 from mutualgate.model.client import Client, ClientState
 from mutualgate.model.credential import Origin
 from mutualgate.model.crl import NEVER, StoredCrl
+from mutualgate.model.legible import legible
 from mutualgate.model.names import NAME_LIMIT, AuthorityName, ClientName, Role
 from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
@@ -303,12 +304,12 @@ class TakeOver:
             der = self._tx.credentials.certificate(credential.id)
             client = self._tx.clients.get(credential.client)
             if der is not None and client is not None and client.state is not ClientState.GONE:
-                found.setdefault(x509.load_der_x509_certificate(der).subject.public_bytes(), client)
+                found.setdefault(legible(der).says.subject.public_bytes(), client)
         return found
 
     def _facts(self, one: IssuedCertificate) -> CertificateFacts | None:
         try:
-            return facts(one.certificate)
+            return facts(one.legible)
         except BadInput as error:
             self.findings.append(
                 Finding("odd_serial", Severity.REFUSED, one.where, f"{error.problem}.".capitalize(), "It is left out.")

@@ -431,9 +431,9 @@ def _key(text: str) -> bytes:
     digits = text.replace(":", "").lower()
     if len(digits) == 64 and all(digit in "0123456789abcdef" for digit in digits):
         return bytes.fromhex(digits)
-    from mutualgate.model.certificate import parse, spki_fingerprint
+    from mutualgate.model.certificate import read, spki_fingerprint
 
-    return spki_fingerprint(parse(read_file(Path(text)), text))
+    return spki_fingerprint(read(read_file(Path(text)), text).says)
 
 
 def below_lines(below: "Sequence[Below]") -> list[str]:

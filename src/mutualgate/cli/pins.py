@@ -144,16 +144,13 @@ def renew(number: Number, until: Until = None, dir: Dir = DEFAULT_DIR, json: Jso
 
 def remarks(pin: "Pin", services: "Services") -> list[str]:
     """What is odd about a pinned certificate, and what it is."""
-    from cryptography import x509
-
     from mutualgate.partners import material
-    from mutualgate.reading.files import odd_serials_allowed
+    from mutualgate.reading.files import legible_at
 
     if pin.certificate is None:
         return []
-    with odd_serials_allowed():
-        certificate = x509.load_der_x509_certificate(pin.certificate)
-        return [f"{pin.subject}: {material.words(certificate)}.", *material.remarks(certificate, services.clock())]
+    certificate = legible_at(pin.certificate, f"the pin {pin.id}")
+    return [f"{pin.subject}: {material.words(certificate)}.", *material.remarks(certificate, services.clock())]
 
 
 def as_dict(pin: "Pin") -> dict[str, Any]:

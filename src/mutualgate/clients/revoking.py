@@ -167,12 +167,14 @@ def release(tx: Transaction, client: Client, credential: str | None) -> list[Rev
 def signed_by(tx: Transaction, data: bytes, where: str | None) -> tuple[Authority, bytes, Credential | None]:
     """Who of the authorities signed the certificate in `data`, its number, and the credential that it is, if any."""
     # Here, because reading certificates takes a library that the other commands need not wait for.
+    from cryptography import x509
+
     from mutualgate.model import certificate as certificates
 
-    certificate = certificates.parse(data, where)
+    certificate = certificates.read(data, where)
     about = certificates.facts(certificate)
     for authority in tx.authorities.all():
-        if certificates.signed(certificates.parse(authority.certificate), certificate):
+        if certificates.signed(x509.load_der_x509_certificate(authority.certificate), certificate):
             return authority, about.serial, tx.credentials.with_fingerprint(about.fingerprint)
     raise NotFound(
         "no authority of ours signed this certificate",

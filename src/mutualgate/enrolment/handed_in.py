@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from cryptography import x509
-
 from mutualgate.authorities.csr import read_csr
 from mutualgate.enrolment import own
 from mutualgate.errors import MutualgateError
@@ -47,7 +45,7 @@ def _csr(data: bytes) -> tuple[str, str, str, tuple[str, ...]]:
 
 def _certificate(invitation: Invitation, data: bytes, now: datetime) -> tuple[str, str, str, tuple[str, ...]]:
     leaf, _ = own.read_chain([data])
-    certificate: x509.Certificate | None = leaf.certificate
+    certificate = leaf.certificate
     assert certificate is not None  # noqa: S101 - `read_chain` makes it of one
     kind = "the key of a certificate" if invitation.pin_kind is PinKind.KEY else "a certificate"
     return (

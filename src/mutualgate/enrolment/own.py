@@ -13,6 +13,7 @@ from mutualgate.clock import CLOCK_SKEW
 from mutualgate.errors import BadInput, Conflict
 from mutualgate.model.certificate import signed
 from mutualgate.model.client import Client
+from mutualgate.model.legible import Legible, NotLegible, legible
 from mutualgate.model.partner import AnchorState, Partner
 from mutualgate.model.pin import Pin, PinKind, PinState
 from mutualgate.partners.material import MAX_CHAIN, Material, of_certificate
@@ -25,7 +26,7 @@ MAX_CHAIN_BYTES = 32 * 1024
 WHERE = "the certificate"
 
 
-def read_chain(chain: Sequence[bytes]) -> tuple[Material, tuple[x509.Certificate, ...]]:
+def read_chain(chain: Sequence[bytes]) -> tuple[Material, tuple[Legible, ...]]:
     """The leaf, and all of `chain` (DER, leaf first). Raises `BadInput` for what cannot be read or a weak key (R15)."""
     if not 1 <= len(chain) <= MAX_CHAIN or sum(map(len, chain)) > MAX_CHAIN_BYTES:
         raise BadInput(
@@ -35,18 +36,19 @@ def read_chain(chain: Sequence[bytes]) -> tuple[Material, tuple[x509.Certificate
         )
     try:
         with odd_serials_allowed():
-            certificates = tuple(x509.load_der_x509_certificate(der) for der in chain)
+            certificates = tuple(legible(der) for der in chain)
             return of_certificate(certificates[0], WHERE), certificates
     except UNREADABLE as error:
-        raise BadInput("the certificate cannot be read", expected="X.509, DER", code="malformed") from error
+        why = f": it {error}" if isinstance(error, NotLegible) else ""
+        raise BadInput(f"the certificate cannot be read{why}", expected="X.509, DER", code="malformed") from error
 
 
 def check(
-    tx: Transaction, client: Client, leaf: Material, chain: Sequence[x509.Certificate], kind: PinKind, now: datetime
+    tx: Transaction, client: Client, leaf: Material, chain: Sequence[Legible], kind: PinKind, now: datetime
 ) -> None:
     """Raises `BadInput` for a leaf that is out of its dates, `Conflict` for one that stands for somebody already."""
     assert leaf.certificate is not None  # noqa: S101 - `read_chain` makes it of one
-    begins, ends = leaf.certificate.not_valid_before_utc, leaf.certificate.not_valid_after_utc
+    begins, ends = leaf.certificate.says.not_valid_before_utc, leaf.certificate.says.not_valid_after_utc
     if ends <= now:
         raise BadInput(f"the certificate expired on {ends:%Y-%m-%d %H:%M} UTC", expected="a newer one", code="expired")
     if begins > now + CLOCK_SKEW:
@@ -94,15 +96,13 @@ def replaced(tx: Transaction, pin: Pin) -> datetime | None:
     return max(taken, default=None)
 
 
-def partner_above(tx: Transaction, chain: Sequence[x509.Certificate]) -> Partner | None:
+def partner_above(tx: Transaction, chain: Sequence[Legible]) -> Partner | None:
     """The partner with a CA that counts and that signed one of `chain`, each link of which signed the one before."""
     for number, certificate in enumerate(chain):
-        if number and not _signed(certificate, chain[number - 1]):
+        if number and not chain[number - 1].signed_by(certificate):
             return None
-        with odd_serials_allowed():
-            issuer = hashlib.sha256(certificate.issuer.public_bytes()).digest()
-        for anchor in tx.anchors.with_subject(issuer):
-            if anchor.state in (AnchorState.ACTIVE, AnchorState.RETIRING) and _signed(
+        for anchor in tx.anchors.with_subject(hashlib.sha256(certificate.issuer).digest()):
+            if anchor.state in (AnchorState.ACTIVE, AnchorState.RETIRING) and signed(
                 x509.load_der_x509_certificate(anchor.certificate), certificate
             ):
                 return tx.partners.get(anchor.partner)
@@ -133,10 +133,3 @@ def _check_pin(tx: Transaction, client: Client, leaf: Material, kind: PinKind) -
                 fix="Open the protected page with it",
                 code="certificate_known_own",
             )
-
-
-def _signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    try:
-        return signed(issuer, certificate)
-    except UNREADABLE:
-        return False

@@ -26,6 +26,7 @@ from mutualgate.model import serial
 from mutualgate.model.client import Client
 from mutualgate.model.credential import Credential
 from mutualgate.model.invitation import Invitation, InvitationState, Way
+from mutualgate.model.legible import legible
 from mutualgate.model.pin import Pin, PinKind, PinState
 from mutualgate.model.revocation import RevocationReason
 from mutualgate.partners.material import Material
@@ -156,7 +157,7 @@ class Renewals:
                 return None
             renewed = own.replaced(tx, pin)
         assert leaf.certificate is not None  # noqa: S101 - `_leaf` makes it of one
-        until = min(pin.not_after, leaf.certificate.not_valid_after_utc)
+        until = min(pin.not_after, leaf.certificate.says.not_valid_after_utc)
         return Standing(until, renewed, None if renewed else pin.not_after, bool(pin.environment))
 
     def _of_credential(self, tx: Transaction, credential: Credential) -> Standing:
@@ -298,10 +299,7 @@ def _open_link(tx: Transaction, pin: Pin, now: datetime) -> Invitation | None:
 
 def _meant(pin: Pin) -> timedelta | None:
     """How long it was meant to count; None where its certificate's own end cut it short, which says nothing of it."""
-    if (
-        pin.certificate is not None
-        and pin.not_after >= x509.load_der_x509_certificate(pin.certificate).not_valid_after_utc
-    ):
+    if pin.certificate is not None and pin.not_after >= legible(pin.certificate).says.not_valid_after_utc:
         return None
     return pin.not_after - pin.not_before
 

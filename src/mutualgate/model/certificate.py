@@ -1,16 +1,15 @@
 """What the store wants to know of a certificate, read from its DER. Judges nothing."""
 
 import hashlib
-import warnings
 from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mutualgate.errors import BadInput
 from mutualgate.model import serial
+from mutualgate.model.legible import UNREADABLE, Legible, NotLegible, legible, odd_serials_allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +24,11 @@ class CertificateFacts:
     not_after: datetime
 
 
-def facts(certificate: x509.Certificate) -> CertificateFacts:
-    """The facts of `certificate`. Raises `BadInput` for a serial number or a key that cannot be kept."""
-    der = certificate.public_bytes(Encoding.DER)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about numbers that are not positive: older authorities made many
+def facts(of: x509.Certificate | Legible) -> CertificateFacts:
+    """The facts of a certificate. Raises `BadInput` for a serial number or a key that cannot be kept."""
+    found = of if isinstance(of, Legible) else Legible.of(of)
+    der, certificate = found.der, found.says
+    with odd_serials_allowed():
         number = certificate.serial_number
     if number < 0:
         # Its octets are those of a positive one: what is done to it by number would be done to another, too.
@@ -55,27 +54,26 @@ def spki_fingerprint(holder: "x509.Certificate | x509.CertificateSigningRequest"
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
-def parse(data: bytes, where: str | None = None) -> x509.Certificate:
+def read(data: bytes, where: str | None = None) -> Legible:
     """The first certificate in `data`, PEM or DER. Raises `BadInput` that names `where`."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if b"-----BEGIN" in data:
-                return x509.load_pem_x509_certificate(data)
-            return x509.load_der_x509_certificate(data)
-    except ValueError as error:
+        return legible(_first_der(data) if b"-----BEGIN" in data else data)
+    except UNREADABLE as error:
+        why = f": it {error}" if isinstance(error, NotLegible) else ""
         raise BadInput(
-            "there is no certificate that can be read", where=where, expected="a certificate, PEM or DER"
+            f"there is no certificate that can be read{why}", where=where, expected="a certificate, PEM or DER"
         ) from error
 
 
-def signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    """Whether `issuer` says and proves that it signed `certificate`: names and signature, X.509 v1 too.
+def _first_der(pem: bytes) -> bytes:
+    from asn1crypto.pem import unarmor
 
-    Not by MD5 or SHA-1: pyca/cryptography takes no such signature (R15).
-    """
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature):
-        return False
-    return True
+    return next(
+        (der for label, _, der in unarmor(pem, multiple=True) if label in ("CERTIFICATE", "X509 CERTIFICATE")), b""
+    )
+
+
+def signed(issuer: x509.Certificate, certificate: x509.Certificate | Legible) -> bool:
+    """Whether `issuer` says and proves that it signed `certificate`: see `Legible.signed_by`."""
+    one = certificate if isinstance(certificate, Legible) else Legible.of(certificate)
+    return one.signed_by(Legible.of(issuer))

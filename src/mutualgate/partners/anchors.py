@@ -12,13 +12,14 @@ from cryptography import x509
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.certificate import signed
+from mutualgate.model.legible import Legible
 from mutualgate.model.partner import Anchor, AnchorState, Partner
 from mutualgate.partners import ca, sharing
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.proofs import codes, late, new_code, proved
 from mutualgate.partners.telling import Tell, silent
 from mutualgate.partners.terms import Terms, check_terms, terms_of
-from mutualgate.reading.files import UNREADABLE, read_certificates
+from mutualgate.reading.files import UNREADABLE, read_certificates, strictly
 from mutualgate.reading.meant import read_meant
 from mutualgate.store import Store, Transaction
 
@@ -161,7 +162,7 @@ class Anchors:
         proves nothing, `NotFound` without a claim, `Conflict` while the key is another partner's.
         """
         now = self._store.clock()
-        certificate = read_meant(leaf, where)
+        certificate = strictly(read_meant(leaf, where), where)
         with self._store.transaction() as tx:
             partner = find(tx, name)
             claims = [
@@ -456,14 +457,11 @@ class Anchors:
             return tx.anchors.of_partner(find(tx, name).id)
 
 
-def vouching(tx: Transaction, chain: Sequence[x509.Certificate]) -> list[Anchor]:
+def vouching(tx: Transaction, chain: Sequence[Legible]) -> list[Anchor]:
     """The CAs that count and signed a certificate of `chain`; for people, not a judgement."""
     found: dict[int, Anchor] = {}
     for certificate in chain:
-        try:
-            candidates = of_subject(tx, certificate.issuer.public_bytes())
-        except UNREADABLE:
-            continue
+        candidates = of_subject(tx, certificate.issuer)
         found |= {one.id: one for one in candidates if signed(ca.parsed(one), certificate)}
     return list(found.values())
 

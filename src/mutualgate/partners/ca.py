@@ -22,6 +22,7 @@ from mutualgate.reading.files import (
     UNREADABLE,
     name_text,
     odd_serials_allowed,
+    strictly,
     subject_text,
 )
 from mutualgate.reading.meant import read_all
@@ -65,7 +66,7 @@ class Ca:
 
 def read(data: bytes, where: str, now: datetime) -> Ca:
     """The one CA certificate in `data`, in any form. Raises BadInput that says why it can be no partner's CA."""
-    found = read_all(data, where)
+    found = [strictly(one, where) for one in read_all(data, where)]
     different = list(dict.fromkeys(one.public_bytes(Encoding.DER) for one in found))
     if len(different) > 1:
         names = "; ".join(subject_text(one) for one in found[:4])

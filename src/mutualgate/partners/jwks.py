@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mutualgate.errors import BadInput
+from mutualgate.model.legible import Legible, legible
 from mutualgate.model.pin import PinKind
 from mutualgate.partners import material
 from mutualgate.partners.material import Material
@@ -228,7 +228,7 @@ def _okp(jwk: Mapping[str, Any]) -> tuple[str, CertificatePublicKeyTypes]:
     raise _Unfit(f"signs nothing, or in a way that is not known here: {_said(name)}")
 
 
-def _certificate(jwk: Mapping[str, Any]) -> x509.Certificate | None:
+def _certificate(jwk: Mapping[str, Any]) -> Legible | None:
     """The first of `x5c`: the others are no matter, for a pin is compared whole."""
     chain = jwk.get("x5c")
     if chain is None:
@@ -240,7 +240,7 @@ def _certificate(jwk: Mapping[str, Any]) -> x509.Certificate | None:
         if len(der) > MAX_CERTIFICATE_BYTES:
             raise _Unfit(f"has a certificate (x5c) of more than {MAX_CERTIFICATE_BYTES} bytes")
         with odd_serials_allowed():
-            return x509.load_der_x509_certificate(der)
+            return legible(der)
     except (*UNREADABLE, UnicodeEncodeError, binascii.Error):
         raise _Unfit("has a certificate (x5c) that cannot be read") from None
 

@@ -7,7 +7,6 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from mutualgate.counts import counted
+from mutualgate.model.legible import Legible
 from mutualgate.reading.about import Facts, self_issued
 from mutualgate.reading.containers import refuse_by_look
 from mutualgate.reading.files import (
@@ -36,7 +36,7 @@ MAX_CHAIN = 4
 class Material:
     """A leaf, or a bare key. `spki` is SHA-256 of the SubjectPublicKeyInfo, `fingerprint` of the certificate's DER."""
 
-    certificate: x509.Certificate | None
+    certificate: Legible | None
     key: CertificatePublicKeyTypes
     spki: bytes
     subject: str
@@ -44,7 +44,7 @@ class Material:
     @property
     def der(self) -> bytes | None:
         """The certificate."""
-        return None if self.certificate is None else self.certificate.public_bytes(Encoding.DER)
+        return None if self.certificate is None else self.certificate.der
 
     @property
     def fingerprint(self) -> bytes | None:
@@ -67,22 +67,23 @@ def read(data: bytes, where: str) -> Material:
     return of_certificate(read_meant(data, where), where)
 
 
-def of_certificate(certificate: x509.Certificate, where: str) -> Material:
+def of_certificate(certificate: Legible, where: str) -> Material:
     """A leaf. Raises BadInput (`weak_key`) for a key that is not good enough."""
-    key, weak = examine(certificate)
+    key, weak = examine(certificate.says)
     refuse(weak, where)
     assert key is not None  # noqa: S101 - `examine` names a weakness where it finds no key
     spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return Material(certificate, key, hashlib.sha256(spki).digest(), subject_text(certificate))
+    return Material(certificate, key, hashlib.sha256(spki).digest(), subject_text(certificate.says))
 
 
-def words(certificate: x509.Certificate) -> str:
+def words(one: Legible) -> str:
     """What it is, in a line: `self-signed, RSA 2048, 1095 days, until 2029-05-03`."""
+    certificate = one.says
     with odd_serials_allowed():
         key, _ = examine(certificate)
         days = (certificate.not_valid_after_utc - certificate.not_valid_before_utc).days
         parts = [
-            "self-signed" if self_issued(certificate) else "signed by another",
+            "self-signed" if self_issued(one) else "signed by another",
             "a key that cannot be read" if key is None else key_words(key),
             counted(days, "day"),
             f"until {certificate.not_valid_after_utc:%Y-%m-%d}",
@@ -90,7 +91,7 @@ def words(certificate: x509.Certificate) -> str:
     return ", ".join(parts)
 
 
-def remarks(certificate: x509.Certificate, now: datetime) -> list[str]:
+def remarks(certificate: Legible, now: datetime) -> list[str]:
     """What is odd about a leaf that is to be pinned, and where it will not work. Nothing of it forbids a pin."""
     found = findings_of(Facts(certificate), [], 0, now)
     return [one.sentence.replace("`", "'") for one in found if one.whom != PARTNER_CAS]

@@ -23,6 +23,7 @@ from mutualgate.store import Store, Transaction
 if TYPE_CHECKING:
     from cryptography import x509
 
+    from mutualgate.model.legible import Legible
     from mutualgate.store.trust import Watch
 
 MOST_PENDING = 1_000
@@ -253,7 +254,7 @@ class Members:
         audit.record(tx, at, self._by, action, subject(owner), facts)
 
 
-def first_sight(tx: Transaction, partner: int, leaf: "x509.Certificate", *, at: datetime) -> Member | None:
+def first_sight(tx: Transaction, partner: int, leaf: "x509.Certificate | Legible", *, at: datetime) -> Member | None:
     """Notes a certificate under a partner's CA that was seen for the first time; to be called for each such sighting.
 
     Under `approval` its name waits for somebody who lets it in. Under `rule` it has been let in as the partner's own

@@ -8,8 +8,9 @@ import ipaddress
 from collections.abc import Sequence
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtensionOID, NameOID
 
+from mutualgate.model.legible import Legible
 from mutualgate.model.partner import PartnerProfile, RuleKind
 from mutualgate.reading.files import UNREADABLE, names_above, odd_serials_allowed
 
@@ -29,11 +30,15 @@ _SHORT = {
 }
 
 
-def name_of(leaf: x509.Certificate, profile: PartnerProfile = PartnerProfile.NAMES) -> str | None:
+def name_of(of: x509.Certificate | Legible, profile: PartnerProfile = PartnerProfile.NAMES) -> str | None:
     """The first dNSName, rfc822Name, URI or iPAddress, in this order of kinds; without one, the subject, if any.
 
-    Under a partner of the profile psd2, the one organizationIdentifier of the subject.
+    Under a partner of the profile psd2, the one organizationIdentifier of the subject. None where the judge
+    alone may be able to read names.
     """
+    if isinstance(of, Legible) and ExtensionOID.SUBJECT_ALTERNATIVE_NAME.dotted_string in of.unread:
+        return None
+    leaf = of.says if isinstance(of, Legible) else of
     try:
         if profile is PartnerProfile.PSD2:
             found = leaf.subject.get_attributes_for_oid(NameOID.ORGANIZATION_IDENTIFIER)

@@ -18,8 +18,7 @@ from mutualgate.model.pin import Pin, PinKind, PinState
 from mutualgate.store import Store, Transaction
 
 if TYPE_CHECKING:
-    from cryptography import x509
-
+    from mutualgate.model.legible import Legible
     from mutualgate.partners.material import Material
     from mutualgate.store.trust import Watch
 
@@ -124,7 +123,7 @@ class Pins:
         Raises `NotFound`, and `Conflict` when the certificate itself does not last longer, its client is out, or its
         key was revoked as compromised.
         """
-        from cryptography import x509
+        from mutualgate.model.legible import legible
 
         now = self._store.clock()
         with self._store.transaction() as tx:
@@ -132,7 +131,7 @@ class Pins:
             client = _owner(tx, pin)
             states.check_usable(client)
             revoking.check_not_compromised(tx.credentials.with_key(pin.spki))
-            certificate = None if pin.certificate is None else x509.load_der_x509_certificate(pin.certificate)
+            certificate = None if pin.certificate is None else legible(pin.certificate)
             end = _end(pin.kind, certificate, now, not_after, f"pin {id}")
             if pin.state is PinState.ACTIVE and end <= pin.not_after:
                 raise Conflict(
@@ -269,7 +268,7 @@ def _nobody_elses(tx: Transaction, client: Client, what: "Material", kind: PinKi
     tx.credentials.check_key(client, what.spki)
 
 
-def _is_ours(tx: Transaction, certificate: "x509.Certificate") -> bool:
+def _is_ours(tx: Transaction, certificate: "Legible") -> bool:
     from cryptography import x509
 
     from mutualgate.model.certificate import signed
@@ -285,9 +284,7 @@ def _is_ours(tx: Transaction, certificate: "x509.Certificate") -> bool:
     return False
 
 
-def _end(
-    kind: PinKind, certificate: "x509.Certificate | None", now: datetime, wanted: datetime | None, where: str
-) -> datetime:
+def _end(kind: PinKind, certificate: "Legible | None", now: datetime, wanted: datetime | None, where: str) -> datetime:
     """R26: a pin ends, by itself after 398 days, and a certificate's never after the certificate."""
     if wanted is not None and not now < wanted <= now + LONGEST_LIFE:
         raise BadInput(
@@ -299,7 +296,7 @@ def _end(
     end = wanted or now + DEFAULT_LIFE
     if certificate is None:
         return end
-    last = certificate.not_valid_after_utc
+    last = certificate.says.not_valid_after_utc
     if last <= now:
         raise BadInput(
             f"the certificate expired on {last:%Y-%m-%d %H:%M} UTC", where=where, expected="a newer one", code="expired"

@@ -229,8 +229,8 @@ class Partners:
 
     def _note_waiting(self, tx: Transaction, partner: Partner) -> None:
         """The gate tells of a certificate once an hour, and has told of these before anybody could let them in."""
-        from cryptography import x509
 
+        from mutualgate.model.legible import legible
         from mutualgate.partners.members import first_sight
         from mutualgate.partners.names import name_of
         from mutualgate.partners.under import unlisted_under
@@ -239,7 +239,7 @@ class Partners:
         for one in unlisted_under(tx, partner.id):
             try:
                 with odd_serials_allowed():
-                    leaf = x509.load_der_x509_certificate(one.chain[0])
+                    leaf = legible(one.chain[0])
                 name = name_of(leaf, partner.profile)
             except (*UNREADABLE, BadInput):
                 continue  # no client can have such a name

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from cryptography import x509
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,6 +13,7 @@ from mutualgate.app import control
 from mutualgate.clock import Clock
 from mutualgate.errors import MutualgateError, Unavailable
 from mutualgate.fields import preferred
+from mutualgate.model.legible import legible
 from mutualgate.portal import answers, guard, remembered
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.problems import FOR_VISITORS, problem_of
@@ -97,7 +97,7 @@ class Desk:
         if not visitor.admitted or visitor.client_id is None or visitor.shown is None or asked.kind == "text":
             return {}
         try:
-            not_after = x509.load_der_x509_certificate(visitor.shown).not_valid_after_utc
+            not_after = legible(visitor.shown).says.not_valid_after_utc
         except UNREADABLE:
             return {}
         who = Remembered(visitor.client_id, not_after, sha256(visitor.shown).hexdigest()[:16])

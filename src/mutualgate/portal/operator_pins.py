@@ -1,9 +1,8 @@
 """The operator's pages about a client's own certificates: to look at one before it is accepted, to retire, to renew."""
 
+from ssl import DER_cert_to_PEM_cert
 from typing import TYPE_CHECKING, Any, Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
@@ -122,7 +121,7 @@ def given_file(given: Form) -> bytes:
 
 def pem_of(der: bytes) -> str:
     """A certificate to hand on in a form."""
-    return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM).decode()
+    return DER_cert_to_PEM_cert(der)
 
 
 def kind_of(text: str) -> PinKind:

@@ -5,9 +5,9 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
-from mutualgate.model.certificate import signed
+from mutualgate.model.legible import Legible
 from mutualgate.reading.files import OLD_HASHES, UNREADABLE, name_text, odd_serials_allowed, shown
 from mutualgate.reading.weak_keys import examine, key_words
 
@@ -17,30 +17,28 @@ Extension = TypeVar("Extension", bound=x509.ExtensionType)
 
 
 class Facts:
-    """What of a certificate the findings are made from; a part that cannot be read is as if it were not there."""
+    """What of a certificate the findings are made from; an extension that cannot be read is as if it were not there."""
 
-    def __init__(self, certificate: x509.Certificate) -> None:
-        self.certificate = certificate
+    def __init__(self, legible: Legible) -> None:
+        self.legible = legible
+        self.certificate = certificate = legible.says
         self.key, self.weakness = examine(certificate)
         with odd_serials_allowed():
             self.v1 = certificate.version is x509.Version.v1
-            try:
-                self.extensions: x509.Extensions | None = certificate.extensions
-            except UNREADABLE:
-                self.extensions = None
-        self.self_issued = self_issued(certificate)
-        self.self_signed = self.self_issued and signed(certificate, certificate)
+            self.extensions = certificate.extensions
+        self.self_issued = self_issued(legible)
+        self.self_signed = self.self_issued and legible.signed_by(legible)
         constraints = self._value(x509.BasicConstraints)
         self.is_ca = constraints is not None and constraints.ca
         self.usage = self._value(x509.KeyUsage)
         purposes = self._value(x509.ExtendedKeyUsage)
-        self.purposes: tuple[x509.ObjectIdentifier, ...] | None = None if purposes is None else tuple(purposes)
+        # Purposes that nobody can read allow nothing; without any, all are allowed.
+        unread = () if ExtensionOID.EXTENDED_KEY_USAGE.dotted_string in legible.unread else None
+        self.purposes: tuple[x509.ObjectIdentifier, ...] | None = unread if purposes is None else tuple(purposes)
         self.sans = self._value(x509.SubjectAlternativeName)
         self.key_identifier = self._value(x509.AuthorityKeyIdentifier)
 
     def _value(self, kind: type[Extension]) -> Extension | None:
-        if self.extensions is None:
-            return None
         try:
             return self.extensions.get_extension_for_class(kind).value
         except x509.ExtensionNotFound:
@@ -95,8 +93,6 @@ class Facts:
         return ", ".join(parts)
 
     def _purpose_words(self) -> str:
-        if self.extensions is None:
-            return "extensions that cannot be read"
         if self.purposes is None:
             return "no extended key usage"
         words = {
@@ -128,12 +124,9 @@ def _counted(number: int, unit: str) -> str:
     return f"{words[number] if number <= 12 else number} {unit}{'s' * (number != 1)}"
 
 
-def self_issued(certificate: x509.Certificate) -> bool:
+def self_issued(certificate: Legible) -> bool:
     """Whether it names itself as its issuer."""
-    try:
-        return certificate.subject == certificate.issuer
-    except UNREADABLE:
-        return False
+    return certificate.subject == certificate.issuer
 
 
 def issuer_in_short(certificate: x509.Certificate) -> str:

@@ -13,12 +13,16 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
 from mutualgate.errors import BadInput
+from mutualgate.model.legible import Legible, NotLegible, legible
 from mutualgate.reading.files import (
     CERTIFICATE_LABELS,
     UNREADABLE,
+    legible_at,
+    no_certificate,
     odd_serials_allowed,
     pem_blocks,
     private_key_given,
@@ -65,7 +69,7 @@ class Contents:
     """What an upload holds. `form`: PEM, DER, PKCS#7 or PKCS#12; certificates as they came; at most one request."""
 
     form: str
-    certificates: tuple[x509.Certificate, ...]
+    certificates: tuple[Legible, ...]
     request: x509.CertificateSigningRequest | None = None
 
 
@@ -166,7 +170,7 @@ def _bare_base64(text: bytes) -> bytes | None:
 
 
 def _from_pem(data: bytes, where: str) -> Contents:
-    certificates: list[x509.Certificate] = []
+    certificates: list[Legible] = []
     requests: list[x509.CertificateSigningRequest] = []
     form = "PEM"
     for number, (label, der) in enumerate(pem_blocks(data, where), 1):
@@ -174,9 +178,9 @@ def _from_pem(data: bytes, where: str) -> Contents:
         if _is_private_key(der):  # whatever the label says
             raise private_key_given(where)
         if label in CERTIFICATE_LABELS:
-            certificates.append(_certificate(der, at))
+            certificates.append(legible_at(der, at))
         elif label == "TRUSTED CERTIFICATE":
-            certificates.append(_certificate(_first_element(der, at), at))  # OpenSSL's own: its notes follow
+            certificates.append(legible_at(_first_element(der, at), at))  # OpenSSL's own: its notes follow
         elif label in _PKCS7_LABELS:
             form = "PKCS#7"
             certificates.extend(_from_pkcs7(der, at))
@@ -200,9 +204,12 @@ def _from_pem(data: bytes, where: str) -> Contents:
 
 
 def _from_der(data: bytes, where: str) -> Contents:
+    why: Exception | None = None
     with odd_serials_allowed():
         try:
-            return Contents("DER", (x509.load_der_x509_certificate(data),))
+            return Contents("DER", (legible(data),))
+        except NotLegible as error:
+            why = error
         except UNREADABLE:
             pass
         try:
@@ -216,6 +223,8 @@ def _from_der(data: bytes, where: str) -> Contents:
         return Contents("PKCS#7", tuple(_bounded(_from_pkcs7(data, where), where)))
     if kind == "crl":
         raise _crl(where)
+    if why is not None:
+        raise no_certificate(why, where)
     raise BadInput("is no certificate", where=where, expected="a certificate in PEM, DER, PKCS#7 or PKCS#12")
 
 
@@ -308,7 +317,7 @@ def _is_private_key(data: bytes | bytearray, start: int = 0) -> bool:
     return len(identifiers) >= 6 and set(identifiers) == {_INTEGER}  # RSAPrivateKey has nine integers, a DSA key six
 
 
-def _from_pkcs7(der: bytes, where: str) -> list[x509.Certificate]:
+def _from_pkcs7(der: bytes, where: str) -> list[Legible]:
     """The certificates of a SignedData (RFC 5652 5.1); nothing else of it is looked at."""
     from asn1crypto import cms
 
@@ -327,10 +336,10 @@ def _from_pkcs7(der: bytes, where: str) -> list[x509.Certificate]:
         raise BadInput("is PKCS#7 that cannot be read", where=where, expected="a .p7b file") from error
     if not ders:
         raise BadInput("is PKCS#7 without a certificate", where=where, expected="a .p7b file with certificates")
-    return [_certificate(one, where) for one in ders]
+    return [legible_at(one, where) for one in ders]
 
 
-def _from_pkcs12(data: bytes, where: str) -> list[x509.Certificate]:
+def _from_pkcs12(data: bytes, where: str) -> list[Legible]:
     """The certificates of a .p12 without a key, not encrypted or with the empty password. No password is asked for."""
     from asn1crypto import pkcs12
 
@@ -346,7 +355,7 @@ def _from_pkcs12(data: bytes, where: str) -> list[x509.Certificate]:
     if not locked:
         if not ders:
             raise BadInput("is a .p12 without a certificate", where=where, expected="a certificate")
-        return _bounded([_certificate(der, where) for der in ders], where)
+        return _bounded([legible_at(der, where) for der in ders], where)
     if rounds > MAX_ROUNDS:
         raise BadInput(
             f"is a .p12 that takes {rounds} rounds to open",
@@ -390,7 +399,7 @@ def _rounds(algorithm: "core.Sequence") -> int:
     return int(parameters["iterations"].native)
 
 
-def _unlocked(data: bytes, where: str) -> list[x509.Certificate]:
+def _unlocked(data: bytes, where: str) -> list[Legible]:
     loaded = None
     for password in (None, b""):  # an absent one and an empty one make different keys (RFC 7292 B.1)
         try:
@@ -413,21 +422,13 @@ def _unlocked(data: bytes, where: str) -> list[x509.Certificate]:
     found += [more.certificate for more in loaded.additional_certs]
     if not found:
         raise BadInput("is a .p12 without a certificate", where=where, expected="a certificate")
-    return found
+    return [legible_at(one.public_bytes(Encoding.DER), where) for one in found]
 
 
-def _bounded(certificates: list[x509.Certificate], where: str) -> list[x509.Certificate]:
+def _bounded(certificates: list[Legible], where: str) -> list[Legible]:
     if len(certificates) > MAX_CERTIFICATES:
         raise BadInput(f"holds more than {MAX_CERTIFICATES} certificates", where=where, expected="yours and its chain")
     return certificates
-
-
-def _certificate(der: bytes, where: str) -> x509.Certificate:
-    with odd_serials_allowed():
-        try:
-            return x509.load_der_x509_certificate(der)
-        except UNREADABLE as error:
-            raise BadInput("is no X.509 certificate", where=where, expected="a certificate") from error
 
 
 def _request(der: bytes, where: str) -> x509.CertificateSigningRequest:

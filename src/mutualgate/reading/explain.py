@@ -7,20 +7,16 @@ somebody in, the judge decides. Names no client and no partner, so that it can b
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
+from hashlib import sha256
 
 from mutualgate.errors import BadInput
+from mutualgate.model.legible import Legible
 from mutualgate.reading.about import Facts, issuer_text
 from mutualgate.reading.containers import MAX_CERTIFICATES, MAX_UPLOAD_BYTES, Contents, open_upload
-from mutualgate.reading.files import UNREADABLE, odd_serials_allowed, subject_text
+from mutualgate.reading.files import legible_at, odd_serials_allowed, subject_text
 from mutualgate.reading.meant import chain_of, meant
 from mutualgate.reading.weak_keys import examine, key_fingerprint, key_words
 from mutualgate.reading.works import Finding, Opening, Way, findings_of, summed_up, ways_of, weak
-
-_SHA256 = hashes.SHA256()
 
 
 @dataclass(frozen=True)
@@ -82,10 +78,7 @@ def explain_chain(ders: Sequence[bytes], *, now: datetime) -> Explanation:
     if not ders or len(ders) > MAX_CERTIFICATES or sum(map(len, ders)) > MAX_UPLOAD_BYTES:
         raise BadInput("is no chain of certificates", where=where, expected=f"1 to {MAX_CERTIFICATES} certificates")
     with odd_serials_allowed():
-        try:
-            leaf, *others = [x509.load_der_x509_certificate(der) for der in ders]
-        except UNREADABLE as error:
-            raise BadInput("is no X.509 certificate", where=where, expected="a certificate") from error
+        leaf, *others = [legible_at(der, where) for der in ders]
     chain = chain_of(leaf, others)
     return _explain("handshake", leaf, chain, len(others) - len(chain), now)
 
@@ -102,15 +95,13 @@ def _described(facts: Facts) -> Described:
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         key="unreadable" if facts.key is None else key_words(facts.key),
-        fingerprint=certificate.fingerprint(_SHA256).hex(),
+        fingerprint=sha256(facts.legible.der).hexdigest(),
         spki="" if facts.key is None else key_fingerprint(facts.key).hex(),
         headline=facts.headline,
     )
 
 
-def _explain(
-    form: str, leaf: x509.Certificate, chain: list[x509.Certificate], extra: int, now: datetime
-) -> Explanation:
+def _explain(form: str, leaf: Legible, chain: list[Legible], extra: int, now: datetime) -> Explanation:
     facts = Facts(leaf)
     above = [Facts(one) for one in chain]
     findings = tuple(findings_of(facts, above, extra, now))
@@ -123,8 +114,8 @@ def _explain(
         extra=extra,
         findings=findings,
         ways=ways_of(facts, now),
-        der=leaf.public_bytes(Encoding.DER),
-        chain_der=tuple(one.public_bytes(Encoding.DER) for one in chain),
+        der=leaf.der,
+        chain_der=tuple(one.der for one in chain),
     )
 
 
@@ -150,6 +141,3 @@ def _explain_request(contents: Contents) -> Explanation:
         der=b"",
         chain_der=(),
     )
-
-
-# Which ways are open

@@ -7,30 +7,16 @@ import base64
 import binascii
 import hashlib
 import unicodedata
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.utils import CryptographyDeprecationWarning
+from cryptography.hazmat.primitives import serialization
 
 from mutualgate.errors import BadInput
-
-UNREADABLE = (
-    ValueError,
-    UnsupportedAlgorithm,
-    TypeError,
-    OverflowError,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
-"""What pyca/cryptography raises for bytes that it cannot take."""
-
-OLD_HASHES = (hashes.MD5, hashes.SHA1)
-"""What makes a signature worthless: others can make something else with the same hash."""
+from mutualgate.model.legible import OLD_HASHES as OLD_HASHES
+from mutualgate.model.legible import UNREADABLE as UNREADABLE
+from mutualgate.model.legible import Legible, NotLegible, check_dates, legible
+from mutualgate.model.legible import odd_serials_allowed as odd_serials_allowed
 
 CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
 """RFC 7468 section 5.1, and the older word that it asks readers to take as well."""
@@ -62,14 +48,6 @@ def subject_text(holder: x509.Certificate | x509.CertificateSigningRequest) -> s
         return name_text(holder.subject)
     except UNREADABLE:
         return "(unreadable)"
-
-
-@contextmanager
-def odd_serials_allowed() -> Iterator[None]:
-    """Silences the warning about serial numbers that are not positive: there are many, and we report them ourselves."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-        yield
 
 
 def names_above(chain: Sequence[x509.Certificate]) -> tuple[bytes, ...]:
@@ -139,8 +117,32 @@ def private_key_given(where: str, what: str = "a private key") -> BadInput:
 
 def read_certificates(data: bytes, where: str) -> list[x509.Certificate]:
     """The certificates in `data`: one in DER, or any number in PEM, in their order. BadInput when there is none."""
-    with odd_serials_allowed():
-        return [_certificate(der, place) for place, der in _placed(data, where)]
+    return [_certificate(der, place) for place, der in _placed(data, where)]
+
+
+def read_legible(data: bytes, where: str) -> list[Legible]:
+    """As `read_certificates`, and those, too, of which a part cannot be read."""
+    return [legible_at(der, place) for place, der in _placed(data, where)]
+
+
+def legible_at(der: bytes, where: str) -> Legible:
+    """What the certificate `der` says. Raises BadInput that names `where`."""
+    try:
+        with odd_serials_allowed():
+            return legible(der)
+    except UNREADABLE as error:
+        raise no_certificate(error, where) from error
+
+
+def strictly(one: Legible, where: str) -> x509.Certificate:
+    """The certificate for who wants it as DER has it: nothing in it may be read in two ways. Raises BadInput."""
+    return _certificate(one.der, where)
+
+
+def no_certificate(error: Exception, where: str) -> BadInput:
+    """The error for what cannot be read."""
+    problem = str(error) if isinstance(error, NotLegible) else "is no X.509 certificate"
+    return BadInput(problem, where=where, expected="a certificate in PEM or DER")
 
 
 def certificates_in(data: bytes, where: str) -> list[bytes]:
@@ -171,7 +173,17 @@ def _placed(data: bytes, where: str) -> list[tuple[str, bytes]]:
 
 
 def _certificate(der: bytes, where: str) -> x509.Certificate:
-    try:
-        return x509.load_der_x509_certificate(der)
-    except UNREADABLE as error:
-        raise BadInput("is no X.509 certificate", where=where, expected="a certificate in PEM or DER") from error
+    with odd_serials_allowed():
+        try:
+            certificate = x509.load_der_x509_certificate(der)
+            check_dates(certificate)
+        except UNREADABLE as error:
+            odd = legible_at(der, where).oddities
+            raise BadInput(
+                f"breaks a rule of its encoding: {odd[0].sentence[0].lower()}{odd[0].sentence[1:-1]}",
+                where=where,
+                expected="a certificate that all programs read alike",
+                fix="Have its issuer make it anew",
+                code="odd_encoding",
+            ) from error
+    return certificate

@@ -2,19 +2,13 @@
 
 from collections.abc import Sequence
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-
 from mutualgate.errors import BadInput
-from mutualgate.model.certificate import signed
+from mutualgate.model.legible import Legible
 from mutualgate.reading.about import self_issued
 from mutualgate.reading.containers import open_upload
-from mutualgate.reading.files import UNREADABLE
-
-_SHA256 = hashes.SHA256()
 
 
-def read_all(data: bytes | bytearray, where: str) -> tuple[x509.Certificate, ...]:
+def read_all(data: bytes | bytearray, where: str) -> tuple[Legible, ...]:
     """The certificates in an upload of any form. Raises what `open_upload` raises, and `BadInput` for a CSR."""
     contents = open_upload(data, where)
     if contents.request is not None:
@@ -22,43 +16,29 @@ def read_all(data: bytes | bytearray, where: str) -> tuple[x509.Certificate, ...
     return contents.certificates
 
 
-def read_meant(data: bytes | bytearray, where: str) -> x509.Certificate:
+def read_meant(data: bytes | bytearray, where: str) -> Legible:
     """The one that is meant in an upload of any form. Raises as `read_all` does."""
     return meant(read_all(data, where))[0]
 
 
-def meant(found: Sequence[x509.Certificate]) -> tuple[x509.Certificate, list[x509.Certificate], int]:
+def meant(found: Sequence[Legible]) -> tuple[Legible, list[Legible], int]:
     """The certificate that is meant, its chain, and how many are neither: files hold them in any order.
 
     It is the first that issued none of the others; a file with nothing but CAs means the lowest of them.
     """
-    unique = list({one.fingerprint(_SHA256): one for one in found}.values())
-    issuers = {_issuer_bytes(one) for one in unique if not self_issued(one)}  # by name: signatures cost
-    leaf = next((one for one in unique if _subject_bytes(one) not in issuers), unique[0])
+    unique = list({one.der: one for one in found}.values())
+    issuers = {one.issuer for one in unique if not self_issued(one)}  # by name: signatures cost
+    leaf = next((one for one in unique if one.subject not in issuers), unique[0])
     chain = chain_of(leaf, [one for one in unique if one is not leaf])
     return leaf, chain, len(unique) - 1 - len(chain)
 
 
-def chain_of(leaf: x509.Certificate, others: list[x509.Certificate]) -> list[x509.Certificate]:
+def chain_of(leaf: Legible, others: list[Legible]) -> list[Legible]:
     """What of `others` is above `leaf`, nearest issuer first."""
-    chain: list[x509.Certificate] = []
+    chain: list[Legible] = []
     link, rest = leaf, list(others)
-    while not self_issued(link) and (above := next((one for one in rest if signed(one, link)), None)) is not None:
+    while not self_issued(link) and (above := next((one for one in rest if link.signed_by(one)), None)) is not None:
         rest.remove(above)
         chain.append(above)
         link = above
     return chain
-
-
-def _subject_bytes(certificate: x509.Certificate) -> bytes:
-    try:
-        return certificate.subject.public_bytes()
-    except UNREADABLE:
-        return b""
-
-
-def _issuer_bytes(certificate: x509.Certificate) -> bytes:
-    try:
-        return certificate.issuer.public_bytes()
-    except UNREADABLE:
-        return b""

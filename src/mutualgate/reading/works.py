@@ -103,8 +103,12 @@ def findings_of(facts: Facts, above: list[Facts], extra: int, now: datetime) -> 
         )
         sentence = "It is X.509 v1: Firefox and Java send it, some TLS libraries do not."
         found.append(Finding("v1_sent", Effect.NOTE, _SOME_LIBRARIES, sentence))
-    if facts.extensions is None:
-        found.append(Finding("extensions", Effect.FAILS, "many programs", "Its extensions cannot be read."))
+    for odd in facts.legible.oddities:
+        if odd.extension:
+            found.append(Finding("extensions", Effect.FAILS, "many programs", odd.sentence))
+        else:
+            sentence = f"{odd.sentence} Programs that are strict take it for no certificate."
+            found.append(Finding("odd_encoding", Effect.FAILS, "many programs", sentence))
     if facts.old_hash is not None and not facts.self_signed:
         sentence = f"It is signed with {facts.old_hash}, which proves nothing any more: under a CA it is refused."
         found.append(Finding("old_hash", Effect.FAILS, PARTNER_CAS, sentence))
