@@ -159,6 +159,17 @@ def test_who_left_the_partner_looks_after_it_no_more(
     assert get(portal, companies.chief(), "/acme").status == 403
 
 
+def test_who_looked_after_a_partner_that_is_gone_does_not_look_after_its_namesake(
+    portal: "ASGIApp", companies: Companies, services: Services
+) -> None:
+    services.partners.remove(ACME)
+    assert get(portal, companies.chief()).status == 403
+    services.partners.add(ACME, names=["dns:*.acme.test"])
+    assert get(portal, companies.chief(), "/acme").status == 403
+    assert post(portal, companies.chief(), "/acme/clients/add", name="dns:x.acme.test").status == 403
+    assert services.partners.members.list(ACME) == []
+
+
 def test_a_ca_is_claimed_and_proved(portal: "ASGIApp", companies: Companies, services: Services) -> None:
     chief, new = companies.chief(), pki.ca("acme next CA")
     seen = post(portal, chief, "/acme/cas", text=new.pem.decode())
