@@ -126,6 +126,17 @@ def test_a_certificate_is_held_released_and_revoked(cli: Run) -> None:
     assert again.code == 2
 
 
+def test_the_serial_number_zero_is_said(cli: Run, tmp_path: Path) -> None:
+    root = pki.ca("old", now=pki.real_now())
+    (tmp_path / "old.pem").write_bytes(root.pem)
+    (tmp_path / "issued").mkdir()
+    zero = tmp_path / "issued" / "zero.der"
+    zero.write_bytes(pki.numbered(pki.leaf(root, "zero", now=pki.real_now()), b"\0"))
+    assert cli("ca", "adopt", "--cert", tmp_path / "old.pem", "--issued", tmp_path / "issued").code == 0
+    assert [one["serial"] for one in cli("client", "show", "zero", "--json").json["credentials"]] == ["0"]
+    assert cli("client", "revoke", "--certificate", zero).out.startswith("1 certificate revoked (0)")
+
+
 @pytest.mark.parametrize(
     "words",
     [

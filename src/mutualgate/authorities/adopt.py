@@ -23,6 +23,7 @@ from mutualgate.authorities.serial_file import serial_file_findings
 from mutualgate.errors import BadInput
 from mutualgate.model.certificate import signed
 from mutualgate.model.legible import Legible
+from mutualgate.model.serial import text as serial_text
 from mutualgate.reading.bounded import read_file
 from mutualgate.reading.crl import serial_octets
 from mutualgate.reading.files import (
@@ -250,7 +251,7 @@ def _issued(
                         "duplicate_serial",
                         Severity.WARNING,
                         place,
-                        f"It has the serial number {serial.hex()} of {by_serial[authority, serial]}.",
+                        f"It has the serial number {serial_text(serial)} of {by_serial[authority, serial]}.",
                         "Both are admitted; to revoke one revokes both. Issue new ones to both clients.",
                     )
                 )

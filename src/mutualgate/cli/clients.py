@@ -223,7 +223,7 @@ def show(name: Name, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
         for partner, one in view.memberships
     ]
     if view.credentials:
-        rows = [(c.id, _state(c, now), f"{c.not_after:%Y-%m-%d}", c.serial.hex(), c.origin) for c in view.credentials]
+        rows = [(c.id, _state(c, now), f"{c.not_after:%Y-%m-%d}", c.serial_text, c.origin) for c in view.credentials]
         lines += ["", table(("credential", "state", "until", "serial", "origin"), rows)]
     if view.pins:
         own = [
@@ -353,7 +353,7 @@ def revoke(
         return services.clients.revoke(str(name), reason=why, credential=credential, lineage=lineage)
 
     made, force = change(Folder(dir), do)
-    serials, pins = [entry.serial.hex() for entry in made.certificates], [pin.id for pin in made.pins]
+    serials, pins = [entry.serial_text for entry in made.certificates], [pin.id for pin in made.pins]
     done = "released" if release else "revoked"
     parts = [f"{counted(len(serials), 'certificate')} {done} ({', '.join(serials)})"] if serials else []
     parts += [f"{counted(len(pins), 'pin')} retired ({', '.join(map(str, pins))})"] if pins else []
@@ -389,7 +389,7 @@ def credential_dict(credential: "Credential") -> dict[str, Any]:
         "id": credential.id,
         "state": str(credential.state),
         "origin": str(credential.origin),
-        "serial": credential.serial.hex(),
+        "serial": credential.serial_text,
         "fingerprint": credential.fingerprint.hex(),
         "not_before": credential.not_before.isoformat(),
         "not_after": credential.not_after.isoformat(),

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mutualgate.model.revocation import Revocation
+from mutualgate.model.serial import text
 
 
 class Origin(StrEnum):
@@ -46,6 +47,11 @@ class Credential:
     replaces: int | None = None
     replaces_pin: int | None = None
     superseded: datetime | None = None
+
+    @property
+    def serial_text(self) -> str:
+        """The serial number, for people and programs."""
+        return text(self.serial)
 
     @property
     def state(self) -> CredentialState:

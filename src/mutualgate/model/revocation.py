@@ -6,6 +6,7 @@ from enum import IntEnum
 
 from mutualgate.errors import BadInput
 from mutualgate.model.names import shown
+from mutualgate.model.serial import text as serial_text
 
 
 class RevocationReason(IntEnum):
@@ -44,6 +45,11 @@ class Revocation:
     serial: bytes
     at: datetime
     reason: RevocationReason
+
+    @property
+    def serial_text(self) -> str:
+        """The serial number, for people and programs."""
+        return serial_text(self.serial)
 
     @property
     def can_be_lifted(self) -> bool:

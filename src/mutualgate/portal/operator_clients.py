@@ -147,7 +147,7 @@ async def ask(asked: Asked) -> Response:
         one = next((one for one in view.credentials if one.id == wanted), None)
         if wanted and one is None:
             raise NotFound("there is no such certificate")
-        what = f"The one with the serial number {one.serial.hex()}, until {answers.day(one.not_after)}." if one else ""
+        what = f"The one with the serial number {one.serial_text}, until {answers.day(one.not_after)}." if one else ""
         question = "Revoke one certificate of {}?" if one else step.question
         return {
             "heading": question.format(view.client.name),
