@@ -65,6 +65,14 @@ def test_a_bare_key_can_be_pinned_as_a_key_only(pins: Pins) -> None:
     assert pin.certificate is None
 
 
+def test_a_weak_key_is_no_better_without_a_certificate(pins: Pins) -> None:
+    weak = pki.rsa_key(1024).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    with pytest.raises(BadInput) as refused:
+        pins.add("anna", weak, kind=PinKind.KEY)
+    assert refused.value.code == "weak_key"
+    assert pins.list("anna") == []
+
+
 def test_one_key_is_one_clients(pins: Pins, store: Store) -> None:
     """R2, R3: whatever names and numbers two certificates share, the key tells them apart and is one client's."""
     key = pki.fresh_key()
