@@ -63,7 +63,7 @@ def standing_by(folder: Path, **more: Any) -> "Iterator[subprocess.Popen[str]]":
 class Asking:
     """Runs commands on an installation as processes, with or without help."""
 
-    def __init__(self, installed: Installation, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, installed: Installation, process: "subprocess.Popen[Any]") -> None:
         self.folder = installed.folder.path
         self.process = process
         self.pid = process.pid
@@ -411,7 +411,7 @@ def test_another_user_s_process_is_told_nothing(installed: Installation, nobody:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        asking = Asking(installed, process)  # type: ignore[arg-type]  # of which no copies are asked for
+        asking = Asking(installed, process)
         done, itself = asking.traced("client", "list", "--dir", folder)
         assert (done.returncode, itself) == (2, True)
         until(lambda: heard.read_bytes(), "nobody has come")
@@ -483,7 +483,7 @@ def gate(folder: Path, *flags: str) -> "Iterator[subprocess.Popen[bytes]]":
 def test_a_gate_has_one_as_long_as_it_runs(installed: Installation, number: signal.Signals) -> None:
     with gate(installed.folder.path) as process:
         until(lambda: listening(installed.folder.path), "it has none")
-        done, itself = Asking(installed, process).traced("client", "add", "anna")  # type: ignore[arg-type]
+        done, itself = Asking(installed, process).traced("client", "add", "anna")
         assert (done.returncode, itself) == (0, False)
         process.send_signal(number)
         process.wait(SECONDS)
@@ -492,7 +492,7 @@ def test_a_gate_has_one_as_long_as_it_runs(installed: Installation, number: sign
 
 def test_a_gate_may_have_none(installed: Installation) -> None:
     with gate(installed.folder.path, "--no-standby") as process:
-        done, itself = Asking(installed, process).traced("client", "add", "anna")  # type: ignore[arg-type]
+        done, itself = Asking(installed, process).traced("client", "add", "anna")
         assert (done.returncode, itself) == (0, True)
         assert not (installed.folder.path / relay.SOCKET).exists()
 
@@ -502,7 +502,7 @@ def test_control_c_at_the_gate_s_terminal_is_not_for_commands(installed: Install
         until(lambda: listening(installed.folder.path), "it has none")
         children = Path(f"/proc/{process.pid}/task").glob("*/children")
         (standby,) = (int(one) for file in children for one in file.read_text().split())
-        asking = Asking(installed, process)  # type: ignore[arg-type]
+        asking = Asking(installed, process)
         asking.pid = standby
         with asking.reading() as waiting:
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does

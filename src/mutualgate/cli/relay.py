@@ -11,7 +11,7 @@ socket, a stream between two processes of one user on one machine:
 """
 
 # What `signal` and `socket` are made of: to import these takes half as long as Python takes to start.
-import _signal as signal  # type: ignore[import-not-found]
+import _signal as signal  # type: ignore[import-not-found]  # typeshed has only the one that is made of it
 import _socket
 import os
 import sys
