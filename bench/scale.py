@@ -396,23 +396,27 @@ def digest(kind: str, number: int) -> bytes:
     return hashlib.sha256(f"{kind} {number}".encode()).digest()
 
 
-def authority(name: str) -> Pair:
-    """A CA."""
+def authority(name: str, ca: Pair | None = None) -> Pair:
+    """A CA, self-signed without one above it."""
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = _builder(name, name, key).add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    return Pair(builder.sign(key, hashes.SHA256()), key)
+    builder = _builder(name, _issuer(name, ca), key)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    return Pair(builder.sign(key if ca is None else ca.key, hashes.SHA256()), key)
 
 
 def leaf(ca: Pair | None, name: str) -> Pair:
     """A client's certificate, self-signed without a CA."""
     key = ec.generate_private_key(ec.SECP256R1())
-    issuer = name if ca is None else ca.certificate.subject.rfc4514_string().removeprefix("CN=")
-    builder = _builder(name, issuer, key)
+    builder = _builder(name, _issuer(name, ca), key)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
     if ca is not None:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
     return Pair(builder.sign(key if ca is None else ca.key, hashes.SHA256()), key)
+
+
+def _issuer(name: str, ca: Pair | None) -> str:
+    return name if ca is None else ca.certificate.subject.rfc4514_string().removeprefix("CN=")
 
 
 def _builder(subject: str, issuer: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:

@@ -11,8 +11,8 @@ Figures are CPU time, user and system, the least of the repeats. A command is me
 where another one stands by (as one does beside every gate; then also on the clock) and where none does; and in a
 `mutualgate shell`, from its line to its answer, where the first time is said, too, and the time on the clock. A page
 is asked as the gate asks it, without the gate.
-`sign` measures certificates by the second and core. The store holds invented certificates: nothing that is measured
-parses them.
+`sign` measures certificates by the second and core. The store holds invented certificates, but for those of the clients
+of the partner `signed`: these were seen with a CA between, and are judged by their signatures.
 """
 
 import argparse
@@ -38,11 +38,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
-from scale import digest, fill, leaf
+from scale import Pair, authority, digest, fill, leaf
 
 from mutualgate.app import Folder, Services
 from mutualgate.app.setup import set_up
-from mutualgate.partners.names import name_hash
+from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.partners.names import hashes_in, name_hash
+from mutualgate.partners.terms import Terms
 
 if TYPE_CHECKING:
     from portal.asking import Answer
@@ -68,6 +70,8 @@ SUSPENDED = 33
 """One client in so many is suspended."""
 SEEN, REFUSED = 90_000, 9_000
 """Certificates seen and refusals: nearly as many as are kept."""
+SIGNED = 10
+"""One client in so many is also the partner `signed`'s, and was seen with a real certificate."""
 LIMIT = 0.100
 """Seconds that a page, or a command in the shell, may take."""
 WAITS = 'aria-busy="true"'
@@ -107,6 +111,7 @@ COMMANDS = [
     ["trust", "try", "partner", "suspend", "partner-1"],
     ["trust", "try", "partner", "member", "suspend", "partner-0", "dns:m{n}.partner-0.example"],
     ["trust", "try", "partner", "suspend", "partner-0"],
+    ["trust", "try", "partner", "suspend", "signed"],
     ["expiring"],
     ["notices", "list"],
     ["audit", "list"],
@@ -197,6 +202,10 @@ def made(path: Path, clients: int) -> Path:
     issuing = hierarchy.issuing.id
     services.clients.add("olga", roles=["admin"])
     anna = services.clients.add("anna", roles=["partner-admin"]).id
+    root = authority("root of the signed")
+    services.partners.add("signed", names=["dns:*.signed.example"])
+    anchor = services.partners.anchors.claim("signed", root.pem, terms=Terms(depth=1)).anchor
+    services.partners.anchors.approve("signed", anchor.id, without_proof=True)
     services.close()
     moment = int(now.timestamp() * 1e6)
     with sqlite3.connect(folder.store) as database:
@@ -205,6 +214,7 @@ def made(path: Path, clients: int) -> Path:
             _fill(database, range(begin, min(begin + PART, clients + FIRST)), issuing, moment)
         fill(database, max(2, clients // 50), clients // 2, moment)
         _seen(database, clients, anna, moment)
+        _seen_signed(database, clients, root, moment)
     database.close()
     return path
 
@@ -295,6 +305,26 @@ def _seen(database: sqlite3.Connection, clients: int, anna: int, now: int) -> No
         " VALUES (?, ?, 'unknown_issuer', 'x', 'main', '/', '192.0.2.9', 'CN=x', ?)",
         [(f"R{id:015d}", now - id, digest("refused", id)) for id in range(FIRST, FIRST + min(clients, REFUSED))],
     )
+    database.commit()
+
+
+def _seen_signed(database: sqlite3.Connection, clients: int, root: Pair, now: int) -> None:
+    """Members of the partner `signed`, none of whom is the first invented partner's: what came of theirs is real."""
+    (partner,) = database.execute("SELECT id FROM partner WHERE name = 'signed'").fetchone()
+    between = authority("between", root)
+    first = FIRST + clients // 2
+    for id in range(first, first + clients // SIGNED):
+        name = f"m{id}.signed.example"
+        chain = (leaf(between, name).der, between.der)
+        spki = spki_fingerprint(x509.load_der_x509_certificate(chain[0]))
+        fingerprint, old = hashlib.sha256(chain[0]).digest(), digest("seen", id)
+        database.execute("INSERT INTO member VALUES (?, ?, ?, 'active', ?)", (partner, f"dns:{name}", id, now))
+        database.execute(
+            "UPDATE seen SET fingerprint = ?, spki = ?, chain = ?, credential = 'partner signed' WHERE fingerprint = ?",
+            (fingerprint, spki, b"".join(chain), old),
+        )
+        database.execute("DELETE FROM seen_name WHERE fingerprint = ?", (old,))
+        database.executemany("INSERT INTO seen_name VALUES (?, ?)", [(one, fingerprint) for one in hashes_in(chain)])
     database.commit()
 
 

@@ -92,6 +92,8 @@ routes = [
     { path = "/staff", upstream = "demo", client_certificate = "required", roles = ["staff"] },
 ]
 """
+NEWCOMER = pki.ca("newcomer", now=NOW)
+STRANGER = pki.leaf(None, "alone", now=NOW)
 PLACES = [("main", "/"), ("main", ""), ("test", "/"), ("test", "/staff/x"), ("test", "/../x"), ("gone", "/")]
 
 
@@ -140,8 +142,21 @@ def busy(installed: Installation) -> Iterator[Services]:
         certificate = tx.credentials.certificate(tx.credentials.of_client(1)[0].id)
     assert certificate is not None
     see(services.store, [certificate], at=NOW - timedelta(days=3))
+    for name in ("a", "b"):
+        show(named(NEWCOMER, f"{name}.initech.example"))
+        show(pki.leaf(None, "alone", now=NOW))
+    show(STRANGER)
+    services.partners.add("initech", names=["dns:*.initech.example"], admits=PartnerAdmits.RULE)
+    services.clients.add("quiet")
+    services.pins.add("quiet", pki.leaf(None, "unseen", now=NOW).pem)  # it is no news that it has one
     yield services
     services.close()
+
+
+def comes(tried: Services) -> None:
+    """A partner that nobody's certificate had anything to do with has a CA."""
+    anchor = tried.partners.anchors.claim("initech", NEWCOMER.pem).anchor
+    tried.partners.anchors.approve("initech", anchor.id, without_proof=True)
 
 
 CHANGES: list[Callable[[Services], object]] = [
@@ -160,6 +175,8 @@ CHANGES: list[Callable[[Services], object]] = [
     lambda tried: tried.clients.remove("b.acme.example"),
     lambda tried: tried.clients.set_roles("a.umbrella.example", ["x"]),
     lambda tried: tried.clients.suspend("acme"),
+    comes,
+    lambda tried: tried.pins.add("quiet", STRANGER.pem),
 ]
 
 
@@ -201,7 +218,8 @@ def test_all_ways_find_what_judging_one_by_one_finds(busy: Services, monkeypatch
     chance = random.Random(1)
     order = chance.sample(CHANGES, len(CHANGES))
     drawn = [order[at : at + 1 + at % 3] for at in range(len(order))]  # one, two or three at once
-    ways: dict[str, dict[str, int]] = {"few": {"FEW": 200}, "many": {"FEW": 1, "PART": 3}, "all": {"FEW": 200}}
+    drawn += [[one] for one in CHANGES[-2:]]
+    ways: dict[str, dict[str, int]] = {"few": {"FEW": 200}, "many": {"FEW": 0, "PART": 3}, "all": {"FEW": 200}}
     for changes in drawn:
 
         def change(tried: Services, changes: list[Callable[[Services], object]] = changes) -> None:

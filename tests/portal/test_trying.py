@@ -216,10 +216,10 @@ def test_one_is_found_out_at_a_time_and_who_asks_again_gives_the_one_before_up(
     goes_on, begun, made = threading.Event(), list[str](), list[str]()
     real, make = Trial.judge_many, Trial.make
 
-    def judge_many(self: Trial, judges: Any, told: Any) -> None:
+    def judge_many(self: Trial, told: Any) -> None:
         begun.append("one")
         goes_on.wait(60)
-        real(self, judges, told)
+        real(self, told)
 
     def making(self: Trial, *change: Any) -> None:
         made.append(threading.current_thread().name)
@@ -340,9 +340,9 @@ def test_another_site_begins_no_trial(
     path = "/join/operator/partners/acme/names/remove?rule=dns%3A*.acme.example&anchor="
     goes_on, real = threading.Event(), Trial.judge_many
 
-    def judge_many(self: Trial, judges: Any, told: Any) -> None:
+    def judge_many(self: Trial, told: Any) -> None:
         goes_on.wait(60)
-        real(self, judges, told)
+        real(self, told)
 
     monkeypatch.setattr(Trial, "judge_many", judge_many)
 

@@ -24,10 +24,11 @@ def test_a_client_is_found_by_its_certificates_and_pins(store: Store) -> None:
         anna = client(tx)
         mine = credential(tx, anna, authority(tx), serial=b"\x07")
         own = pin(tx, anna.id)
-    both = Concern({mine.fingerprint, own.digest}, set())
-    assert asked(store, (ChangeKind.CLIENT, anna.id)) == both
-    assert asked(store, (ChangeKind.CREDENTIAL, mine.id), (ChangeKind.PIN, own.id)) == both
-    assert asked(store, (ChangeKind.REVOCATION, key(mine.authority, b"\x07"))) == Concern({mine.fingerprint}, set())
+    both, hers = {mine.fingerprint, own.digest}, {anna.id}
+    assert asked(store, (ChangeKind.CLIENT, anna.id)) == Concern(both)
+    assert asked(store, (ChangeKind.CREDENTIAL, mine.id), (ChangeKind.PIN, own.id)) == Concern(both, clients=hers)
+    revoked = asked(store, (ChangeKind.REVOCATION, key(mine.authority, b"\x07")))
+    assert revoked == Concern({mine.fingerprint}, clients=hers)
     assert asked(store) == Concern(set(), set())
 
 
@@ -38,18 +39,19 @@ def test_a_partner_is_found_by_the_names_of_its_cas(store: Store) -> None:
         tx.partners.add_intermediate(acme.id, b"f" * 32, b"h" * 32, b"helper", AT)
         anna = client(tx)
         tx.members.put(Member(acme.id, "dns:anna", anna.id, MemberState.ACTIVE, AT))
-    theirs = Concern(set(), {b"n" * 32, b"h" * 32})
+    names = {b"n" * 32, b"h" * 32}
     for kind, of in (
         (ChangeKind.PARTNER, acme.id),
         (ChangeKind.ANCHOR, ca.id),
         (ChangeKind.FOREIGN, key(ca.id, b"\x07")),
-        (ChangeKind.CLIENT, acme.client),
     ):
-        assert asked(store, (kind, of)) == theirs, kind
+        assert asked(store, (kind, of)) == Concern(set(), names, partners={acme.id}), kind
+    assert asked(store, (ChangeKind.CLIENT, acme.client)) == Concern(set(), names)
     # And one of its clients by its name there, however many there are.
-    hers = Concern(set(), {name_hash("dns:anna")})
-    for kind, of in ((ChangeKind.MEMBER, member_key(acme.id, "dns:anna")), (ChangeKind.CLIENT, anna.id)):
-        assert asked(store, (kind, of)) == hers, kind
+    hers = {name_hash("dns:anna")}
+    member = asked(store, (ChangeKind.MEMBER, member_key(acme.id, "dns:anna")))
+    assert member == Concern(set(), hers, partners={acme.id}, clients={anna.id})
+    assert asked(store, (ChangeKind.CLIENT, anna.id)) == Concern(set(), hers)
 
 
 @pytest.mark.parametrize("kind", [ChangeKind.AUTHORITY, ChangeKind.SITES])
@@ -67,7 +69,7 @@ def test_who_stands_for_what_nobody_listed_may_be_anybody(store: Store) -> None:
     assert asked(store, (ChangeKind.CLIENT, estate.id)) is None
     assert asked(store, (ChangeKind.REVOCATION, key(old.id, b"\x07"))) is None, "it may have given the number twice"
     assert asked(store, (ChangeKind.REVOCATION, key(own.authority, b"\x09"))) is None, "a CA's, it may be"
-    assert asked(store, (ChangeKind.CREDENTIAL, listed.id)) == Concern({listed.fingerprint}, set())
+    assert asked(store, (ChangeKind.CREDENTIAL, listed.id)) == Concern({listed.fingerprint}, clients={listed.client})
 
 
 def test_very_many_changes_are_not_looked_at_one_by_one(store: Store) -> None:

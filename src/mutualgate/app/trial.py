@@ -7,11 +7,9 @@ and after it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from mutualgate.model.change import Change, ChangeKind
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
 FEW = 200
 """Chains that are judged by what concerns them alone; for more, it is quicker to tell the judge of everything."""
-PART = 500
+PART = 1_000
 """Certificates that are judged before somebody is told, and may end it."""
 
 Make = Callable[["Services"], object]
@@ -86,6 +84,7 @@ class Trial:
         self._hosts = {site.name: site.hosts[0] for site in services.config.sites}
         self._epoch = 0
         self._concern: Concern | None = None
+        self._following: Callable[[Judge], Judge]
         self._assumed: list[str] = []
         self._outside: tuple[str, ...] = ()
         self._forget()
@@ -119,42 +118,40 @@ class Trial:
                 self._compare(seen, *judges)
         return True
 
-    @contextmanager
-    def judges(self, tried: Store) -> Iterator[Callable[[], tuple[Judge, Judge]]]:
-        """What makes the judges before and after, of everything. Until it ends, the store is kept as it is now."""
-        from mutualgate import snapshot
-        from mutualgate.gate import Judge
+    def keep(self, tried: Store) -> None:
+        """Keeps what `judge_many` has to know of the change: others wait while it is tried."""
+        self._following = _following(tried, self._epoch, self._sites)
 
-        following = _following(tried, self._epoch, self._sites)
-        # While it is tried, nobody else writes. It is read as it is now, but not now: others wait.
-        with closing(snapshot.build(self._store, self._sites)) as batches:
-            first = next(batches)
-
-            def both() -> tuple[Judge, Judge]:
-                before = Judge(chain([first], batches))
-                return before, following(before)
-
-            yield both
-
-    def judge_many(self, judges: Callable[[], tuple[Judge, Judge]], told: Told) -> None:
+    def judge_many(self, told: Told) -> None:
         """As `judge_few`, however many these are."""
         self._forget()
-        both: tuple[Judge, Judge] | None = None
+        begun = False
         for concern in self._steps():
             found = None if concern is None else self._found(concern)
             if found is None:
                 total, _ = self._before.seen.counts(self._since)
             else:
                 total = len(self._judged) + len(found)
-            if both is None:
+            if not begun:
                 told(0, total)
-                both = judges()
+                begun = True
             if total == len(self._judged):
                 continue
-            # All are read: where many are wanted, that is quicker than to seek each of them.
-            for seen in self._before.seen.shown(self._since, None, PART):
-                self._compare([one for one in seen if found is None or one[0] in found], *both)
+            judges = self._judges(found)
+            for seen in self._before.seen.shown(self._since, found, PART):
+                self._compare(seen, *judges)
                 told(len(self._judged), max(total, len(self._judged)))
+
+    def _judges(self, found: set[bytes] | None) -> tuple[Judge, Judge]:
+        """The judges before and after, of these certificates or of all."""
+        from mutualgate import snapshot
+        from mutualgate.gate import Judge
+
+        if found is None or self._concern is None:
+            before = Judge(snapshot.build_of(self._before, self._sites))
+        else:
+            before = Judge(snapshot.build_of_seen(self._before, self._sites, found, self._concern))
+        return before, self._following(before)
 
     def found(self) -> Tried:
         """What was found out."""
@@ -208,7 +205,7 @@ class Trial:
         otherwise, stay = before.compare(after, places, int(self._now.timestamp()))
         self._stay |= stay
         for position, (old, new) in otherwise:
-            fingerprint, _, _, _, client, subject, last_at, peer = seen[position]
+            fingerprint, *_, client, subject, last_at, peer = seen[position]
             for verdict, names in ((old, self._came), (new, self._would_come)):
                 if verdict.client_name is not None and verdict.client_id is not None:
                     names[verdict.client_name] = verdict.client_id

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -37,13 +36,15 @@ class Trust:
         A CA that would wait for its proof counts as proved. Raises what `change` raises.
         """
         # The store before the change is read by one transaction, which sees it as it is when it is first asked.
-        with self._services.store.reading() as before, ExitStack() as stack:
+        with self._services.store.reading() as before:
             trial = Trial(self._services, before, back)
             with self._services.store.rehearsal() as tried:
                 trial.make(change, tried)
-                judges = None if trial.judge_few(tried) else stack.enter_context(trial.judges(tried))
-            if judges is not None:
-                trial.judge_many(judges, told)
+                few = trial.judge_few(tried)
+                if not few:
+                    trial.keep(tried)
+            if not few:
+                trial.judge_many(told)
             return trial.found()
 
     def try_few(self, change: Make, *, back: timedelta = LOOKED_BACK) -> Tried | None:

@@ -1,8 +1,8 @@
 """What the judge and the router read, made of the store and the configuration, whole or as a delta."""
 
-from mutualgate.snapshot.builder import build, delta, delta_of_sites, has_changed
+from mutualgate.snapshot.builder import build, build_of, delta, delta_of_sites, has_changed
 from mutualgate.snapshot.concern import Concern, concern, concern_of
-from mutualgate.snapshot.excerpt import build_for
+from mutualgate.snapshot.excerpt import build_for, build_of_seen
 from mutualgate.snapshot.records import SiteRecord
 from mutualgate.snapshot.sites import site_records
 
@@ -11,6 +11,8 @@ __all__ = [
     "SiteRecord",
     "build",
     "build_for",
+    "build_of",
+    "build_of_seen",
     "concern",
     "concern_of",
     "delta",

@@ -45,17 +45,21 @@ def build(store: Store, sites: Sequence[SiteRecord]) -> Generator[bytes, None, N
     The store is read as the batches are taken, in one transaction that ends with them.
     """
     with store.reading() as tx:
-        epoch = tx.changes.epoch()
-        for clients in tx.clients.walk(BATCH_RECORDS):
-            yield encode_rows("clients", clients)
-        for authorities in tx.authorities.walk(BATCH_RECORDS):
-            yield encode_rows("authorities", authorities)
-        for credentials in tx.credentials.walk(BATCH_RECORDS):
-            yield encode_rows("credentials", credentials)
-        for revocations in tx.revocations.walk(BATCH_RECORDS):
-            yield encode_rows("revocations", revocations)
-        yield from _brought(tx)
-        yield encode(Batch(epoch=epoch, sites=list(sites)))
+        yield from build_of(tx, sites)
+
+
+def build_of(tx: Transaction, sites: Sequence[SiteRecord]) -> Iterator[bytes]:
+    """As `build`, of what a transaction sees."""
+    for clients in tx.clients.walk(BATCH_RECORDS):
+        yield encode_rows("clients", clients)
+    for authorities in tx.authorities.walk(BATCH_RECORDS):
+        yield encode_rows("authorities", authorities)
+    for credentials in tx.credentials.walk(BATCH_RECORDS):
+        yield encode_rows("credentials", credentials)
+    for revocations in tx.revocations.walk(BATCH_RECORDS):
+        yield encode_rows("revocations", revocations)
+    yield from _brought(tx)
+    yield encode(Batch(epoch=tx.changes.epoch(), sites=list(sites)))
 
 
 def _brought(tx: Transaction) -> Iterator[bytes]:

@@ -19,10 +19,14 @@ MANY = 500
 @dataclass(frozen=True)
 class Concern:
     """Chains, by the SHA-256 of the leaf or its key, or by a name, above them or the leaf's inside a partner
-    (`partners.names.hashes_in`)."""
+    (`partners.names.hashes_in`); and what the judge has to know besides of what changed."""
 
     digests: set[bytes] = field(default_factory=set)
     names: set[bytes] = field(default_factory=set)
+    partners: set[int] = field(default_factory=set)
+    """Of whom records changed, or of what is theirs."""
+    clients: set[int] = field(default_factory=set)
+    """Whose changed records are."""
 
 
 def concern(changes: Sequence[Change] | None, states: Sequence[Transaction]) -> Concern | None:
@@ -61,10 +65,15 @@ def _add(found: Concern, tx: Transaction, keys: dict[ChangeKind, dict[str, None]
         if not numbered or issuer is None or issuer.estate is not None:
             return False  # a CA's, or one that an adopted authority issued and nobody listed
         credentials += numbered
+    pins = tx.pins.get_many(int(key) for key in keys[ChangeKind.PIN]).values()
+    members = [parse_member_key(key) for key in keys[ChangeKind.MEMBER]]
     found.digests.update(one.fingerprint for one in credentials)
-    found.digests.update(one.digest for one in tx.pins.get_many(int(key) for key in keys[ChangeKind.PIN]).values())
+    found.digests.update(one.digest for one in pins)
     found.names.update(tx.partners.names_above(partners))
-    found.names.update(name_hash(parse_member_key(key)[1]) for key in keys[ChangeKind.MEMBER])
+    found.names.update(name_hash(name) for _, name in members)
+    found.partners.update(partners, (id for id, _ in members))
+    found.clients.update([one.client for one in credentials], [one.client for one in pins])
+    found.clients.update(client for _, _, client in tx.members.plain(members))
     return True
 
 

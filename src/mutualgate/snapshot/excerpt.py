@@ -5,7 +5,7 @@ with one partner or 10,000. A test holds that the whole gives the same verdicts.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from cryptography import x509
 
@@ -21,10 +21,12 @@ from mutualgate.snapshot.builder import (
     BATCH_RECORDS,
     anchor_records,
     build,
+    build_of,
     client_record,
     partner_record,
     revocation_record,
 )
+from mutualgate.snapshot.concern import Concern
 from mutualgate.snapshot.records import (
     AuthorityRecord,
     Batch,
@@ -36,8 +38,10 @@ from mutualgate.snapshot.records import (
     RevocationRecord,
     SiteRecord,
     encode,
+    encode_rows,
 )
 from mutualgate.store import Store, Transaction
+from mutualgate.store.seen import UNKNOWN_NAME
 
 
 def build_for(store: Store, sites: Sequence[SiteRecord], chains: Sequence[Sequence[bytes]]) -> Iterator[bytes]:
@@ -69,6 +73,41 @@ def build_for(store: Store, sites: Sequence[SiteRecord], chains: Sequence[Sequen
         foreign = [ForeignRecord(*one) for one in tx.foreign.plain(keys)]
         yield encode(Batch(anchors=anchors, foreign=foreign, members=known.members))
         yield encode(Batch(epoch=tx.changes.epoch(), sites=list(sites)))
+
+
+def build_of_seen(
+    tx: Transaction, sites: Sequence[SiteRecord], fingerprints: Collection[bytes], touched: Concern
+) -> Iterator[bytes]:
+    """As `build_for`, of very many that were seen, by what was noted of them then: none is read. Who applies the delta
+    of a change to it says what that has `touched`, which may concern them by now.
+
+    What is told besides of these costs less to tell than to leave out.
+    """
+    names = tx.seen.partners_names_above(fingerprints)
+    if UNKNOWN_NAME in names:
+        yield from build_of(tx, sites)
+        return
+    authorities = [AuthorityRecord(*one) for part in tx.authorities.walk(BATCH_RECORDS) for one in part]
+    partners = [partner_record(one) for one in tx.partners.plain({*tx.partners.concerned(names), *touched.partners})]
+    anchors = anchor_records(tx, tx.anchors.plain_of(one.id for one in partners))
+    credentials, pins = tx.credentials.plain(fingerprints), tx.pins.plain_of_seen(fingerprints)
+    clients = {one.estate for one in authorities if one.estate is not None} | touched.clients
+    clients.update(one.client for one in partners)
+    clients.update(owner for _, _, owner, _ in credentials)
+    clients.update(pin[3] for pin in pins)
+    for members in tx.members.plain_of([one.id for one in partners], BATCH_RECORDS):
+        clients.update(client for _, _, client in members)
+        yield encode_rows("members", members)
+    for some in tx.clients.plain(clients, BATCH_RECORDS):
+        yield encode_rows("clients", some)
+    yield encode_rows("credentials", credentials)
+    yield encode_rows("pins", pins)
+    for revocations in tx.revocations.walk(BATCH_RECORDS):
+        yield encode_rows("revocations", revocations)
+    for foreign in tx.foreign.walk_plain(BATCH_RECORDS, [one.id for one in anchors]):
+        yield encode_rows("foreign", foreign)
+    yield encode(Batch(authorities=authorities, partners=partners, anchors=anchors))
+    yield encode(Batch(epoch=tx.changes.epoch(), sites=list(sites)))
 
 
 class _Shown:

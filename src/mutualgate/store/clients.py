@@ -1,7 +1,7 @@
 """Clients in the store."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,10 @@ from mutualgate.model.partner import MemberState, PartnerState
 from mutualgate.store import sqlite
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import client, client_role, invitation, member, partner
-from mutualgate.store.select import chunks, plain_rows
+from mutualgate.store.select import among, chunks, plain_parts, plain_rows
+
+PlainClient = tuple[int, str, list[str], bool]
+"""Id, name, roles and whether suspended."""
 
 _INVITED = (
     exists()
@@ -213,27 +216,31 @@ class Clients:
         """Replaces its contact, which the judge does not know."""
         self._connection.execute(update(client).where(client.c.id == id).values(contact=contact))
 
-    def walk(self, size: int) -> Iterator[list[tuple[int, str, list[str], bool]]]:
+    def walk(self, size: int) -> Iterator[list[PlainClient]]:
         """Id, name, roles and whether suspended of all that are not gone, by id, in parts of at most `size`.
 
         Plain values: a million of them are walked, and they were checked when they came in.
         """
+        known, last, out = _RolesOfText(), 0, self.out_with_partner()
+        query = self._told().order_by(client.c.id).limit(size)
+        while rows := plain_rows(self._connection, query.where(client.c.id > last)):
+            yield _plain(rows, known, out)
+            last = rows[-1][0]
+
+    def plain(self, ids: Collection[int], size: int) -> Iterator[list[PlainClient]]:
+        """As `walk`, of these, in any order."""
+        known, out = _RolesOfText(), self.out_with_partner()
+        for rows in plain_parts(self._connection, self._told().where(among(client.c.id, ids)), size):
+            yield _plain(rows, known, out)
+
+    def _told(self) -> Select[Any]:
         # One text of all roles: most clients share theirs with many, so few texts are taken apart.
         held = (
             select(func.aggregate_strings(client_role.c.role, ","))
             .where(client_role.c.client == client.c.id)
             .scalar_subquery()
         )
-        query = (
-            select(client.c.id, client.c.name, held, client.c.state)
-            .where(client.c.name_key.is_not(None))
-            .order_by(client.c.id)
-            .limit(size)
-        )
-        known, suspended, last, out = _RolesOfText(), str(ClientState.SUSPENDED), 0, self.out_with_partner()
-        while rows := plain_rows(self._connection, query.where(client.c.id > last)):
-            yield [(id, name, known[roles], state == suspended or id in out) for id, name, roles, state in rows]
-            last = rows[-1][0]
+        return select(client.c.id, client.c.name, held, client.c.state).where(client.c.name_key.is_not(None))
 
     def out_with_partner(self, ids: Iterable[int] | None = None) -> set[int]:
         """Those of `ids`, or of all, that came in by an invitation of a partner's administrator and are out with the
@@ -274,6 +281,11 @@ class Clients:
             )
             for row in rows
         ]
+
+
+def _plain(rows: Iterable[Any], known: dict[str | None, list[str]], out: Container[int]) -> list[PlainClient]:
+    suspended = str(ClientState.SUSPENDED)
+    return [(id, name, known[roles], state == suspended or id in out) for id, name, roles, state in rows]
 
 
 class _RolesOfText(dict[str | None, list[str]]):

@@ -1,6 +1,6 @@
 """Credentials in the store: certificates of clients, and whose a key is."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from mutualgate.model.pin import PinState
 from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import certificate, client, credential, key_owner, pin, revocation
-from mutualgate.store.select import chunks, plain_rows
+from mutualgate.store.select import among, chunks, plain_rows
 
 if TYPE_CHECKING:  # it needs cryptography, which commands that only read do not wait for
     from mutualgate.model.certificate import CertificateFacts
@@ -23,6 +23,12 @@ _WITH_REVOCATION = credential.outerjoin(
     revocation,
     and_(revocation.c.authority == credential.c.authority, revocation.c.serial == credential.c.serial),
 )
+_TOLD = (
+    select(credential.c.fingerprint, credential.c.id, credential.c.client, credential.c.authority)
+    .join(client, client.c.id == credential.c.client)
+    .where(client.c.name_key.is_not(None))
+)
+"""What the judge is told of."""
 
 
 class Credentials:
@@ -200,14 +206,10 @@ class Credentials:
         """A client's, oldest first."""
         return self._read(self._query().where(credential.c.client == id).order_by(credential.c.id))
 
-    def digests_of(self, client_ids: Iterable[int]) -> list[bytes]:
+    def digests_of(self, client_ids: Collection[int]) -> list[bytes]:
         """Those of these clients, by their SHA-256."""
-        query = select(credential.c.fingerprint)
-        return [
-            digest
-            for part in chunks(client_ids)
-            for (digest,) in plain_rows(self._connection, query.where(credential.c.client.in_(part)))
-        ]
+        query = select(credential.c.fingerprint).where(among(credential.c.client, client_ids))
+        return [digest for (digest,) in plain_rows(self._connection, query)]
 
     def of_authority(self, id: int) -> list[Credential]:
         """An authority's, oldest first."""
@@ -244,16 +246,14 @@ class Credentials:
     def walk(self, size: int) -> Iterator[list[tuple[bytes, int, int, int]]]:
         """Fingerprint, id, client and authority of all whose client is not gone, in parts of at most `size`."""
         last = 0
-        query = (
-            select(credential.c.fingerprint, credential.c.id, credential.c.client, credential.c.authority)
-            .join(client, client.c.id == credential.c.client)
-            .where(client.c.name_key.is_not(None))
-            .order_by(credential.c.id)
-            .limit(size)
-        )
+        query = _TOLD.order_by(credential.c.id).limit(size)
         while rows := plain_rows(self._connection, query.where(credential.c.id > last)):
             yield rows
             last = rows[-1][1]
+
+    def plain(self, fingerprints: Collection[bytes]) -> list[tuple[bytes, int, int, int]]:
+        """As `walk`, of these certificates (SHA-256)."""
+        return plain_rows(self._connection, _TOLD.where(among(credential.c.fingerprint, fingerprints)))
 
     def _query(self) -> Select[Any]:
         return select(

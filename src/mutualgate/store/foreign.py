@@ -1,6 +1,6 @@
 """What partners' CAs revoked: where it is asked, the lists and answers in force, and the numbers."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,7 +22,7 @@ from mutualgate.store import sqlite
 from mutualgate.store.changes import LISTED_AT_MOST, Changes
 from mutualgate.store.revocations import key
 from mutualgate.store.schema import foreign_crl, foreign_revocation, ocsp_answer, revocation_source
-from mutualgate.store.select import chunks, due, plain_rows
+from mutualgate.store.select import among, chunks, due, plain_rows
 from mutualgate.store.types import EPOCH
 
 PlainList = tuple[str, int, int]
@@ -345,13 +345,16 @@ class Foreign:
                     found[anchor, number] = entry
         return list(found.values())
 
-    def walk_plain(self, size: int) -> Iterator[list[PlainForeign]]:
-        """All numbers that partners' CAs revoked, by CA and number, each once, in parts of at most `size`."""
+    def walk_plain(self, size: int, anchors: Collection[int] | None = None) -> Iterator[list[PlainForeign]]:
+        """All numbers that partners' CAs, or these of them, revoked, by CA and number, each once, in parts of at most
+        `size`."""
         last: tuple[int, bytes] | None = None
         order = tuple_(foreign_revocation.c.anchor, foreign_revocation.c.serial)
         query = self._plain_query().order_by(
             foreign_revocation.c.anchor, foreign_revocation.c.serial, foreign_revocation.c.at
         )
+        if anchors is not None:
+            query = query.where(among(foreign_revocation.c.anchor, anchors))
         while True:
             rows = plain_rows(self._connection, (query if last is None else query.where(order > last)).limit(size))
             if not rows:

@@ -1,6 +1,6 @@
 """Clients inside partners in the store: under which name of the partner's each is which client."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, tuple_, update
@@ -9,7 +9,7 @@ from mutualgate.model.change import ChangeKind
 from mutualgate.model.partner import Member, MemberState
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import client, invitation, member, partner
-from mutualgate.store.select import chunks, plain_rows
+from mutualgate.store.select import among, chunks, plain_parts, plain_rows
 
 PlainMember = tuple[int, str, int]
 """Partner, name, client."""
@@ -81,13 +81,10 @@ class Members:
         """Inside which partners a client is, and as whom."""
         return self._read(select(member).where(member.c.client == client_id).order_by(member.c.partner))
 
-    def names_of(self, client_ids: Iterable[int]) -> list[str]:
+    def names_of(self, client_ids: Collection[int]) -> list[str]:
         """The names by which these clients go inside partners."""
-        return [
-            name
-            for part in chunks(client_ids)
-            for (name,) in plain_rows(self._connection, select(member.c.name).where(member.c.client.in_(part)))
-        ]
+        query = select(member.c.name).where(among(member.c.client, client_ids))
+        return [name for (name,) in plain_rows(self._connection, query)]
 
     def invited_by(self, partner_id: int, state: MemberState) -> list[Member]:
         """The partner's clients in this state that its administrators invited, in the order of their names."""
@@ -121,6 +118,10 @@ class Members:
         while found := self._plain(query if last is None else query.where(key > last[:2])):
             yield found
             last = found[-1]
+
+    def plain_of(self, partners: Collection[int], size: int) -> Iterator[list[PlainMember]]:
+        """As `walk`, of these partners, in any order."""
+        yield from plain_parts(self._connection, self._told().where(among(member.c.partner, partners)), size)
 
     def _told(self) -> Select[Any]:
         return (

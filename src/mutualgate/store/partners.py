@@ -1,7 +1,7 @@
 """Partners in the store: their CAs, what those may vouch for, and their clients."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +24,7 @@ from mutualgate.store.anchors import COUNTS
 from mutualgate.store.changes import Changes
 from mutualgate.store.members import invited
 from mutualgate.store.schema import anchor, intermediate, name_rule, partner
-from mutualgate.store.select import chunks
+from mutualgate.store.select import among, chunks, plain_rows
 
 PlainRule = tuple[str, str, int | None]
 """Kind, pattern, and the CA that it is bound to."""
@@ -95,14 +95,10 @@ class Partners:
         query = select(partner).where(partner.c.client == id, partner.c.name_key.is_not(None))
         return next(iter(self._partners(query)), None)
 
-    def with_clients(self, client_ids: Iterable[int]) -> set[int]:
+    def with_clients(self, client_ids: Collection[int]) -> set[int]:
         """The partners (ids) whose own clients are among these, gone ones aside."""
-        query = select(partner.c.id).where(partner.c.name_key.is_not(None))
-        return {
-            id
-            for part in chunks(client_ids)
-            for id in self._connection.execute(query.where(partner.c.client.in_(part))).scalars()
-        }
+        query = select(partner.c.id).where(partner.c.name_key.is_not(None), among(partner.c.client, client_ids))
+        return {id for (id,) in plain_rows(self._connection, query)}
 
     def page(self, *, search: str = "", after: int = 0, limit: int = 100) -> list[Partner]:
         """At most `limit` in the order of their ids, those after the id `after`; gone ones aside."""

@@ -1,16 +1,27 @@
 """Pins in the store: clients' own certificates and keys. Never issuers, and in no table with them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Select, func, insert, select, type_coerce, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Select,
+    and_,
+    exists,
+    func,
+    insert,
+    select,
+    type_coerce,
+    update,
+)
 
 from mutualgate.model.change import ChangeKind
 from mutualgate.model.pin import Pin, PinKind, PinState
 from mutualgate.store.changes import Changes
-from mutualgate.store.schema import client, pin
-from mutualgate.store.select import chunks, plain_rows
+from mutualgate.store.schema import client, pin, seen
+from mutualgate.store.select import among, chunks, plain_rows
 
 PlainPin = tuple[str, bytes, int, int, int, int, bool, str]
 """Kind, digest, id, client, not before and not after in Unix seconds, whether retired, environment."""
@@ -108,14 +119,11 @@ class Pins:
         """A client's, oldest first; removed ones aside."""
         return self._read(self._there().where(pin.c.client == id).order_by(pin.c.id))
 
-    def digests_of(self, client_ids: Iterable[int]) -> list[bytes]:
+    def digests_of(self, client_ids: Collection[int]) -> list[bytes]:
         """Those of these clients, by the SHA-256 of the certificate or of the key; removed ones aside."""
-        query = select(pin.c.digest).where(pin.c.state != str(PinState.REMOVED))
-        return [
-            digest
-            for part in chunks(client_ids)
-            for (digest,) in plain_rows(self._connection, query.where(pin.c.client.in_(part)))
-        ]
+        theirs = among(pin.c.client, client_ids)
+        query = select(pin.c.digest).where(theirs, pin.c.state != str(PinState.REMOVED))
+        return [digest for (digest,) in plain_rows(self._connection, query)]
 
     def page(self, *, after: int = 0, limit: int = 100) -> list[Pin]:
         """At most `limit` in the order of their ids, those after the id `after`; removed ones aside."""
@@ -141,6 +149,16 @@ class Pins:
         while rows := plain_rows(self._connection, query.where(pin.c.id > last)):
             yield _plain(rows)
             last = rows[-1][2]
+
+    def plain_of_seen(self, fingerprints: Collection[bytes]) -> list[PlainPin]:
+        """Those that the judge has to know of these certificates (SHA-256), and of whatever key was seen."""
+        certificates = and_(pin.c.kind == str(PinKind.CERTIFICATE), among(pin.c.digest, fingerprints))
+        keys = and_(pin.c.kind == str(PinKind.KEY), exists().where(seen.c.spki == pin.c.digest))
+        return [
+            one
+            for which in (certificates, keys)
+            for one in _plain(plain_rows(self._connection, self._told().where(which)))
+        ]
 
     def _told(self) -> Select[Any]:
         return (

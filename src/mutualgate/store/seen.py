@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_, select, update
 
 from mutualgate.model.sighting import Sighting
-from mutualgate.store.schema import member, seen, seen_name
-from mutualgate.store.select import chunks, plain_parts, plain_rows
+from mutualgate.store.schema import anchor, intermediate, member, seen, seen_name
+from mutualgate.store.select import among, chunks, plain_parts, plain_rows
 
 KEPT_OF_CLIENTS = 80_000
 KEPT_OF_STRANGERS = 20_000
@@ -85,33 +85,40 @@ class Seen:
         return int(certificates), int(clients)
 
     def concerned(
-        self, digests: Collection[bytes], names: Iterable[bytes], limit: int | None = None
+        self, digests: Collection[bytes], names: Collection[bytes], limit: int | None = None
     ) -> set[bytes] | None:
         """The certificates (SHA-256) that were shown, by these hashes or by that of its key, or by a name above it, and
         all those whose names are not known. `None` for more than `limit` of them."""
         wanted = set[bytes]()
-        for column, values in (
-            (seen.c.fingerprint, digests),
-            (seen.c.spki, digests),
-            (seen_name.c.name, [*names, UNKNOWN_NAME]),
+        for table, which in (
+            (seen, among(seen.c.fingerprint, digests)),
+            (seen, among(seen.c.spki, digests)),
+            (seen_name, among(seen_name.c.name, names)),
+            (seen_name, seen_name.c.name == UNKNOWN_NAME),
         ):
-            found = column.table.c.fingerprint
-            for part in chunks(values):
-                query = select(found).where(column.in_(part)).limit(None if limit is None else limit + 1)
-                wanted.update(fingerprint for (fingerprint,) in plain_rows(self._connection, query))
-                if limit is not None and len(wanted) > limit:
-                    return None
+            query = select(table.c.fingerprint).where(which)
+            if limit is not None:
+                query = query.limit(limit + 1)
+            wanted.update(fingerprint for (fingerprint,) in plain_rows(self._connection, query))
+            if limit is not None and len(wanted) > limit:
+                return None
         return wanted
 
     def shown(self, since: datetime, fingerprints: Collection[bytes] | None, size: int) -> Iterator[list[PlainSeen]]:
         """Those of `fingerprints`, or all, that were shown since then, in parts of at most `size`: plain values, for
         many are walked."""
         query = select(*_PLAIN).where(seen.c.last_at >= since)
-        if fingerprints is None:
-            yield from plain_parts(self._connection, query, size)
-            return
-        for part in chunks(sorted(fingerprints), size):
-            yield plain_rows(self._connection, query.where(seen.c.fingerprint.in_(part)))
+        if fingerprints is not None:
+            query = query.where(among(seen.c.fingerprint, fingerprints))
+        yield from plain_parts(self._connection, query, size)
+
+    def partners_names_above(self, fingerprints: Collection[bytes]) -> set[bytes]:
+        """The names above these, as far as a CA of a partner's has them; and `UNKNOWN_NAME`, where one has that."""
+        name = seen_name.c.name
+        theirs = [exists().where(table.c.subject_hash == name) for table in (anchor, intermediate)]
+        known = or_(name == UNKNOWN_NAME, *theirs)
+        query = select(name).distinct().where(among(seen_name.c.fingerprint, fingerprints), known)
+        return {name for (name,) in plain_rows(self._connection, query)}
 
     def vouched(self, since: datetime, reasons: Iterable[str], limit: int) -> list[Sighting]:
         """At most so many that were shown since then, the oldest first: under a partner's CA, or refused for one of

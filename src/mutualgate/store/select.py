@@ -1,16 +1,30 @@
 """Helpers for queries."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Select,
+    bindparam,
+    cast,
+    func,
+    literal,
+    select,
+)
 
 T = TypeVar("T")
 
 PART = 500
 """Values in one IN (...): below the limit on parameters of every database."""
+
+_WIDTH = 32
+"""Octets of a SHA-256, and of a number written out, which takes 19 of them at most."""
 
 
 def chunks(values: Iterable[T], size: int = PART) -> Iterator[list[T]]:
@@ -18,6 +32,23 @@ def chunks(values: Iterable[T], size: int = PART) -> Iterator[list[T]]:
     source = iter(values)
     while part := list(islice(source, size)):
         yield part
+
+
+def among(column: ColumnElement[Any], values: Collection[bytes] | Collection[int]) -> ColumnElement[bool]:
+    """Whether `column` is one of `values`, SHA-256 or numbers, however many: they are one parameter, and taken apart by
+    the database."""
+    whole = isinstance(column.type, LargeBinary)
+    given: Collection[Any] = values
+    packed = b"".join(given if whole else map(b"%032d".__mod__, given))
+    if len(packed) != _WIDTH * len(values):
+        raise ValueError("a value is no SHA-256")
+    all_of_them = bindparam(None, packed, LargeBinary)
+    first = select(literal(1).label("at")).cte("places", recursive=True)
+    places = first.union_all(select(first.c.at + _WIDTH).where(first.c.at + _WIDTH < func.length(all_of_them)))
+    one: ColumnElement[Any] = func.substr(all_of_them, places.c.at, _WIDTH, type_=LargeBinary)
+    if not whole:
+        one = cast(one, BigInteger)
+    return column.in_(select(one).select_from(places))
 
 
 def due(query: Select[Any], moment: ColumnElement[Any], at: datetime, longest: timedelta) -> Iterator[Select[Any]]:
