@@ -1,0 +1,28 @@
+"""The commands that are run before any is asked for: they are what they say, and nothing of them stays."""
+
+from pathlib import Path
+
+import pytest
+
+from mutualgate.cli import rehearsal, run
+
+
+def test_all_of_it_works_and_nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: dict[str, int] = {}
+
+    def noted(words: list[str]) -> int:
+        ended[" ".join(words[:2])] = status = run(words)
+        return status
+
+    monkeypatch.setattr(rehearsal, "run", noted)
+    rehearsal.rehearse(tmp_path / "7")
+    no = {"decide --cert", "status --dir", "upstream list"}  # of nobody's certificate, where no gate runs
+    assert {words for words, status in ended.items() if status} == no
+    assert len(ended) > 25
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_can_be_made_nothing_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    rehearsal.rehearse(tmp_path / "file" / "7")
+    assert capfd.readouterr() == ("", "")
