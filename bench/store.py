@@ -572,7 +572,7 @@ def _csr() -> bytes:
     )
 
 
-PROGRAM = [sys.executable, "-m", "mutualgate"]
+PROGRAM = [str(Path(sys.executable).with_name("mutualgate"))]
 
 if __name__ == "__main__":
     main()

@@ -104,8 +104,14 @@ class Asking:
         return process
 
     def copies(self) -> set[int]:
-        path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        return {int(one) for one in path.read_text().split()}
+        """Those that have a standard input of their own: one waits for its command, and has that of the original."""
+        there = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        found = set()
+        for one in there:
+            with contextlib.suppress(OSError):  # it ends
+                if os.readlink(f"/proc/{one}/fd/0") != os.readlink(f"/proc/{self.pid}/fd/0"):
+                    found.add(int(one))
+        return found
 
 
 @pytest.fixture
@@ -280,6 +286,7 @@ def test_what_is_under_way_comes_to_its_end(asking: Asking) -> None:
         waiting.stdin.close()
         assert waiting.wait(SECONDS) == 0
     assert asking.process.wait(SECONDS) == 0
+    assert not [one.name for one in (asking.folder / "run").iterdir() if one.name.isdigit()]  # what it rehearsed on
     assert "late" in asking("client", "list").stdout
 
 

@@ -5,9 +5,9 @@ command that has nothing left to import.
 """
 
 import io
-import shutil
 import sys
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -81,31 +81,43 @@ client remove anna
 
 
 def rehearse(place: Path) -> None:
-    """Makes the installation in the folder `place`, and takes it away again. What fails of it is not missed."""
+    """Makes the installation in the folder `place`, and runs commands on it. What fails of it is not missed."""
     from mutualgate.app import Folder, Services
     from mutualgate.app.setup import set_up
 
     folder = Folder(place)
+    with suppress(Exception), _unseen():
+        folder.create()
+        folder.config.write_text(_CONFIG)
+        (place / "people.csv").write_text("name,roles\ncarla,staff\n")
+        (place / "anna.csr").write_bytes(_csr())
+        for name in ("own", "acme"):
+            (place / f"{name}.pem").write_bytes(_certificate(is_ca=name == "acme"))
+        services = Services(folder)
+        try:
+            set_up(services)
+        finally:
+            services.close()
+        for line in _COMMANDS.strip().splitlines():
+            with suppress(SystemExit):
+                run([*line.format(folder=place).split(" "), "--dir", str(place)])
+
+
+def rehearse_once_more(place: Path) -> None:
+    """Runs one command there, in a copy of the process: it writes to most of the memory that any command writes to, of
+    which the copy has its own from then on."""
+    with suppress(Exception, SystemExit), _unseen():
+        run(["client", "show", "carla", "--dir", str(place)])
+
+
+@contextmanager
+def _unseen() -> Iterator[None]:
     stdin, sys.stdin = sys.stdin, io.StringIO()
     try:
-        with suppress(Exception), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            folder.create()
-            folder.config.write_text(_CONFIG)
-            (place / "people.csv").write_text("name,roles\ncarla,staff\n")
-            (place / "anna.csr").write_bytes(_csr())
-            for name in ("own", "acme"):
-                (place / f"{name}.pem").write_bytes(_certificate(is_ca=name == "acme"))
-            services = Services(folder)
-            try:
-                set_up(services)
-            finally:
-                services.close()
-            for line in _COMMANDS.strip().splitlines():
-                with suppress(SystemExit):
-                    run([*line.format(folder=place).split(" "), "--dir", str(place)])
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
     finally:
         sys.stdin = stdin
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def _csr() -> bytes:

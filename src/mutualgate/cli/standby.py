@@ -28,6 +28,7 @@ import mutualgate
 from mutualgate.cli import output, relay, run
 from mutualgate.cli.becoming import become
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
+from mutualgate.cli.rehearsal import rehearse, rehearse_once_more
 from mutualgate.errors import Unavailable
 from mutualgate.priority import undiminished
 
@@ -62,11 +63,12 @@ def standby(
     folder.create()
     _possible()
     began = time.time_ns()
-    _load_everything(folder.run, lifeline)
+    rehearsed = folder.run / str(os.getpid())
+    _load_everything(rehearsed, lifeline)
     if len(os.listdir("/proc/self/task")) != 1:
         raise Unavailable("a library has started threads, and no copy can be made of those", where="mutualgate standby")
     where = folder.path / relay.SOCKET
-    standing_by = _Standby(where, lifeline, began)
+    standing_by = _Standby(where, rehearsed, lifeline, began)
     output.emit({"socket": str(where)}, f"Commands are at hand for {output.plain(dir)}.", json, one_line=True)
     asked = standing_by.serve()
     if asked is None:
@@ -120,7 +122,7 @@ def _load_everything(place: Path, lifeline: int | None) -> None:
         loading = executor.submit(_load, place)
         while not loading.done():
             if lifeline is not None and select.select([lifeline], [], [], 0)[0]:
-                shutil.rmtree(place / str(os.getpid()), ignore_errors=True)
+                shutil.rmtree(place, ignore_errors=True)
                 os._exit(output.DONE)
             wait([loading], 0.1)
         loading.result()
@@ -135,22 +137,36 @@ def _load(place: Path) -> None:
         name = module.name.removeprefix("mutualgate.")
         if not any(name == one or name.startswith(f"{one}.") for one in _NEVER):
             import_module(module.name)
-    from mutualgate.cli.rehearsal import rehearse
+    rehearse(place)
 
-    rehearse(place / str(os.getpid()))
+
+class _Copy:
+    """A copy of this process: its number, our end of what it waits at, and then the connection to who asked for it."""
+
+    def __init__(self, number: int, waits: socket.socket) -> None:
+        self.number = number
+        self.waits = waits
+        self.connection: socket.socket | None = None
 
 
 class _Standby:
-    """Listens until it is told to end, and lets what it has begun come to its end."""
+    """Listens until it is told to end, and lets what it has begun come to its end.
 
-    def __init__(self, path: Path, lifeline: int | None, began: int) -> None:
+    One copy is made before it is asked for, and waits: to make it, and to give it memory of its own, takes as long as
+    many commands do.
+    """
+
+    def __init__(self, path: Path, rehearsed: Path, lifeline: int | None, began: int) -> None:
+        self._rehearsed = rehearsed
         self._lifeline = lifeline
         self._began = began
         self._files = _files()
         self._listener = _listening(path)
         self._path, self._is = path, path.stat()
-        self._running: dict[int, tuple[int, socket.socket]] = {}
-        """By a descriptor of the process: its number, and the connection to who asked for it."""
+        self._copies: dict[int, _Copy] = {}
+        """By a descriptor of the process."""
+        self._next: int | None = None
+        """Of the one that waits."""
         self._poll = select.poll()
         self._listens, self._outdated = True, False
 
@@ -169,26 +185,34 @@ class _Standby:
         ends = {one for one in (signalled, self._lifeline) if one is not None}
         for descriptor in (self._listener.fileno(), *ends):
             self._poll.register(descriptor, select.POLLIN)
-        while self._listens or self._running:
+        waits = self._copied()
+        while waits is None and (self._listens or self._running()):
             descriptor, _ = self._poll.poll()[0]  # one at a time: the number of one that is closed may be taken again
             if descriptor in ends:
                 self._poll.unregister(descriptor)
                 self._close()
             elif self._listens and descriptor == self._listener.fileno():
                 connection = self._accepted()
-                if connection is not None and self._copied(connection):
-                    self._forget()
-                    return become(connection)
-            elif descriptor in self._running:
-                self._ended(descriptor)
+                if connection is not None:
+                    waits = self._given(connection)
+            elif descriptor in self._copies:
+                had_command = self._ended(descriptor)
+                if had_command and self._listens and self._next is None:
+                    waits = self._copied()
             else:
                 self._hung_up(descriptor)
+        if waits is not None:
+            return self._become(waits)
+        shutil.rmtree(self._rehearsed, ignore_errors=True)
         if self._outdated:
             raise Unavailable(
                 "mutualgate has been installed anew",
                 fix="Commands are run by themselves until the gate, or this, is started again.",
             )
         return None
+
+    def _running(self) -> int:
+        return sum(copy.connection is not None for copy in self._copies.values())
 
     def _accepted(self) -> socket.socket | None:
         try:
@@ -198,7 +222,7 @@ class _Standby:
         if self._changed():
             self._outdated = True
             self._close()
-        elif len(self._running) < MOST_AT_ONCE and relay.peer(connection)[1] == os.geteuid():
+        elif self._running() < MOST_AT_ONCE and relay.peer(connection)[1] == os.geteuid():
             return connection
         connection.close()
         return None
@@ -210,44 +234,83 @@ class _Standby:
         except OSError:
             return True
 
-    def _copied(self, connection: socket.socket) -> bool:
-        """True in the copy."""
+    def _copied(self) -> socket.socket | None:
+        """Makes the next copy. Returns in that: what it waits at."""
+        ours, theirs = socket.socketpair()
         try:
             number = os.fork()
         except OSError:
-            connection.close()
-            return False
+            ours.close()
+            theirs.close()
+            return None
         if number == 0:
-            return True
-        process = os.pidfd_open(number)
-        self._running[process] = number, connection
-        self._poll.register(process, select.POLLIN)
-        self._poll.register(connection, _HANG_UP)
-        return False
+            ours.close()
+            return theirs
+        theirs.close()
+        self._next = os.pidfd_open(number)
+        self._copies[self._next] = _Copy(number, ours)
+        self._poll.register(self._next, select.POLLIN)
+        return None
 
-    def _forget(self) -> None:
-        """In a copy: lets go of what is the original's, whose descriptors `_take_descriptors` closes."""
+    def _given(self, connection: socket.socket) -> socket.socket | None:
+        """Gives the copy that waits its command; makes one first where none does, and returns as `_copied`."""
+        if self._next is None:
+            waits = self._copied()
+            if waits is not None:
+                return waits
+        if self._next is not None:
+            copy = self._copies[self._next]
+            self._next = None
+            try:
+                socket.send_fds(copy.waits, [relay.GO], [connection.fileno()])
+            except OSError:
+                pass  # it was killed, and its end is told next
+            copy.waits.close()
+            copy.connection = connection
+            self._poll.register(connection, _HANG_UP)
+        else:
+            connection.close()
+        return None
+
+    def _become(self, waits: socket.socket) -> list[str]:
+        """In a copy: waits for its command. Lets go of what is the original's, whose descriptors `become` closes."""
         signal.set_wakeup_fd(-1)
-        for one in (self._listener, *(connection for _, connection in self._running.values())):
-            one.detach()
+        for copy in self._copies.values():
+            copy.waits.detach()
+            if copy.connection is not None:
+                copy.connection.detach()
+        if self._listens:
+            self._listener.detach()
+        if not select.select([waits], [], [], 0)[0]:
+            rehearse_once_more(self._rehearsed)
+        _, found, _, _ = socket.recv_fds(waits, 1, 1)
+        if not found:
+            os._exit(output.DONE)  # the original has ended
+        waits.detach()
+        return become(socket.socket(fileno=found[0]))
 
-    def _ended(self, process: int) -> None:
-        """Tells who asked how it ended."""
-        number, connection = self._running.pop(process)
-        _, status = os.waitpid(number, 0)
+    def _ended(self, process: int) -> bool:
+        """Tells who asked how it ended. Whether it was asked for."""
+        copy = self._copies.pop(process)
+        _, status = os.waitpid(copy.number, 0)
         self._poll.unregister(process)
         os.close(process)
+        if copy.connection is None:
+            copy.waits.close()
+            self._next = None
+            return False
         with suppress(KeyError):
-            self._poll.unregister(connection)
+            self._poll.unregister(copy.connection)
         with suppress(OSError):
-            connection.sendall(status.to_bytes(relay.SIZE))
-        connection.close()
+            copy.connection.sendall(status.to_bytes(relay.SIZE))
+        copy.connection.close()
+        return True
 
     def _hung_up(self, descriptor: int) -> None:
         """Who asked is gone: the command ends as it would have with it."""
         self._poll.unregister(descriptor)
-        for process, (_, connection) in self._running.items():
-            if connection.fileno() == descriptor:
+        for process, copy in self._copies.items():
+            if copy.connection is not None and copy.connection.fileno() == descriptor:
                 signal.pidfd_send_signal(process, signal.SIGKILL)
 
     def _close(self) -> None:
@@ -257,6 +320,8 @@ class _Standby:
         self._listens = False
         self._poll.unregister(self._listener)
         self._listener.close()
+        if self._next is not None:
+            self._copies[self._next].waits.shutdown(socket.SHUT_RDWR)
         with suppress(OSError):
             if os.path.samestat(self._path.lstat(), self._is):
                 self._path.unlink()
