@@ -460,6 +460,21 @@ def standing_by_long(folder: Path) -> "Iterator[subprocess.Popen[str]]":
         process.terminate()
 
 
+def test_it_says_where_it_is(installed: Installation, tmp_path: Path) -> None:
+    command = [*PROGRAM, "standby", "--json", "--dir", str(installed.folder.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        assert said == {"socket": str(installed.folder.path / relay.SOCKET)}
+        assert Path(said["socket"]).is_socket()
+        process.terminate()
+        assert process.wait(SECONDS) == 0
+    assert not Path(said["socket"]).exists()
+    none = subprocess.run([*PROGRAM, "standby", "--dir", str(tmp_path)], capture_output=True, text=True)
+    assert (none.returncode, none.stdout) == (2, "")
+    assert "there is no mutualgate installation" in none.stderr
+
+
 def test_the_newest_is_asked(asking: Asking, installed: Installation) -> None:
     with contextlib.ExitStack() as stack:
         before = (asking.folder / relay.SOCKET).stat().st_ino
