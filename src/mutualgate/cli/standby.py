@@ -64,11 +64,12 @@ def standby(
     _possible()
     began = time.time_ns()
     rehearsed = folder.run / str(os.getpid())
-    _load_everything(rehearsed, lifeline)
+    ends = _ends(lifeline)
+    _load_everything(rehearsed, ends)
     if len(os.listdir("/proc/self/task")) != 1:
         raise Unavailable("a library has started threads, and no copy can be made of those", where="mutualgate standby")
     where = folder.path / relay.SOCKET
-    standing_by = _Standby(where, rehearsed, lifeline, began)
+    standing_by = _Standby(where, rehearsed, ends, began)
     output.emit({"socket": str(where)}, f"Commands are at hand for {output.plain(dir)}.", json, one_line=True)
     asked = standing_by.serve()
     if asked is None:
@@ -115,13 +116,25 @@ def _possible() -> None:
         raise Unavailable("this takes Linux 5.3 or later", where="mutualgate standby") from error
 
 
-def _load_everything(place: Path, lifeline: int | None) -> None:
+def _ends(lifeline: int | None) -> list[int]:
+    """Descriptors that can be read once this process is to end: it was told so, or its gate has ended."""
+    signalled, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(wake)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    # As a program begins, whatever who started this one has blocked or ignored.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    return [signalled] if lifeline is None else [signalled, lifeline]
+
+
+def _load_everything(place: Path, ends: list[int]) -> None:
     """Imports what any command may need, and makes what each would make once. Gives way to others meanwhile, since a
-    gate is beginning to serve, and ends this process when that has ended already."""
+    gate is beginning to serve, and ends this process where it is to end."""
     with ThreadPoolExecutor(1) as executor:  # Linux has a nice value for each thread
         loading = executor.submit(_load, place)
         while not loading.done():
-            if lifeline is not None and select.select([lifeline], [], [], 0)[0]:
+            if select.select(ends, [], [], 0)[0]:
                 shutil.rmtree(place, ignore_errors=True)
                 os._exit(output.DONE)
             wait([loading], 0.1)
@@ -156,9 +169,9 @@ class _Standby:
     many commands do.
     """
 
-    def __init__(self, path: Path, rehearsed: Path, lifeline: int | None, began: int) -> None:
+    def __init__(self, path: Path, rehearsed: Path, ends: list[int], began: int) -> None:
         self._rehearsed = rehearsed
-        self._lifeline = lifeline
+        self._ends = ends
         self._began = began
         self._files = _files()
         self._listener = _listening(path)
@@ -175,20 +188,12 @@ class _Standby:
 
         Raises `Unavailable` at the end where another program lies on the disk.
         """
-        signalled, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(wake)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
-        # As a program begins, whatever who started this one has blocked or ignored.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        ends = {one for one in (signalled, self._lifeline) if one is not None}
-        for descriptor in (self._listener.fileno(), *ends):
+        for descriptor in (self._listener.fileno(), *self._ends):
             self._poll.register(descriptor, select.POLLIN)
         waits = self._copied()
         while waits is None and (self._listens or self._running()):
             descriptor, _ = self._poll.poll()[0]  # one at a time: the number of one that is closed may be taken again
-            if descriptor in ends:
+            if descriptor in self._ends:
                 self._poll.unregister(descriptor)
                 self._close()
             elif self._listens and descriptor == self._listener.fileno():
