@@ -61,10 +61,12 @@ partner add acme --names dns:*.acme.example
 partner ca add acme {folder}/acme.pem
 partner list
 partner show acme
+partner member add acme dns:anna.acme.example
 partner member list acme
 trust list
 trust try partner suspend acme
 trust try pin retire 1
+trust try partner member suspend acme dns:anna.acme.example
 trust try client suspend anna
 ca list
 expiring
@@ -91,11 +93,14 @@ def rehearse(place: Path) -> None:
         folder.config.write_text(_CONFIG)
         (place / "people.csv").write_text("name,roles\ncarla,staff\n")
         (place / "anna.csr").write_bytes(_csr())
-        for name in ("own", "acme"):
-            (place / f"{name}.pem").write_bytes(_certificate(is_ca=name == "acme"))
+        own, acme = _Certificate(None), _Certificate(None, is_ca=True)
+        (place / "own.pem").write_bytes(own.pem)
+        (place / "acme.pem").write_bytes(acme.pem)
         services = Services(folder)
         try:
             set_up(services)
+            at = int(services.clock().timestamp() * 1000)
+            services.sightings.keep({"kind": "seen", "chain": [one.der], "at": at} for one in (own, _Certificate(acme)))
         finally:
             services.close()
         for line in _COMMANDS.strip().splitlines():
@@ -125,13 +130,17 @@ def _csr() -> bytes:
     return asked.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
-def _certificate(*, is_ca: bool) -> bytes:
-    """Self-signed, good for a year."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), system_clock()
-    made = (
-        x509.CertificateBuilder(_NAME, _NAME, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=365))
-        .add_extension(x509.BasicConstraints(is_ca, None), critical=True)
-    )
-    return made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+class _Certificate:
+    """Good for a year; `issuer` is None for one that signs itself."""
+
+    def __init__(self, issuer: "_Certificate | None", *, is_ca: bool = False) -> None:
+        self._key, now = ec.generate_private_key(ec.SECP256R1()), system_clock()
+        made = (
+            x509.CertificateBuilder(_NAME, _NAME, self._key.public_key(), x509.random_serial_number())
+            .not_valid_before(now)
+            .not_valid_after(now + timedelta(days=365))
+            .add_extension(x509.BasicConstraints(is_ca, None), critical=True)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("anna.acme.example")]), critical=False)
+        )
+        signed = made.sign((issuer or self)._key, hashes.SHA256())
+        self.pem, self.der = signed.public_bytes(Encoding.PEM), signed.public_bytes(Encoding.DER)
