@@ -176,12 +176,20 @@ fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 
 /// The contents of the first element, and what follows it.
 fn opened(der: &[u8]) -> (&[u8], &[u8]) {
-    let (head, length) = match der[1] {
-        0x81 => (3, usize::from(der[2])),
-        0x82 => (4, usize::from(u16::from_be_bytes([der[2], der[3]]))),
+    element_in(der).expect("an element")
+}
+
+/// As `opened`, of what may be none.
+fn element_in(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (head, length) = match *der.get(1)? {
+        0x81 => (3, usize::from(*der.get(2)?)),
+        0x82 => (
+            4,
+            usize::from(u16::from_be_bytes([*der.get(2)?, *der.get(3)?])),
+        ),
         length => (2, usize::from(length)),
     };
-    der[head..].split_at(length)
+    der.get(head..)?.split_at_checked(length)
 }
 
 /// `der`, in which something stands at one place, with something else there.
@@ -469,8 +477,8 @@ fn who_has_no_name_issues_nothing() {
     let (outer, _) = opened(&root);
     let (tbs, after) = opened(outer);
     let extensions = (0..tbs.len()).rfind(|at| {
-        let rest = &tbs[*at..];
-        rest[0] == 0xa3 && rest.len() > 2 && opened(rest).1.is_empty()
+        let rest = &tbs[*at..]; // the octet may be one of the key's, too
+        rest[0] == 0xa3 && element_in(rest).is_some_and(|(_, after)| after.is_empty())
     });
     let bare = element(0x30, &[&tbs[5..extensions.unwrap()]]);
     let v1 = element(0x30, &[&bare, after]);
