@@ -154,7 +154,7 @@ def test_what_cannot_be_read_was_never_seen_and_is_not_approved(services: Servic
 
 def test_what_breaks_a_rule_of_its_encoding_is_approved_as_it_is(services: Services, refused: Refused) -> None:
     """The judge reads it, and a pin compares its bytes."""
-    odd, _ = pki.oddly_spelt(pki.ca("theirs"), "R&D", now=NOW)
+    odd, _ = pki.oddly_spelt(pki.ca("theirs", now=NOW), "R&D", now=NOW)
     see(services.store, [odd], at=NOW, reason="unknown_issuer", subject="CN=R&D", count=1)
     with services.store.transaction() as tx:
         digest = sha256(odd).digest()

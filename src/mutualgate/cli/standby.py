@@ -28,7 +28,6 @@ import mutualgate
 from mutualgate.cli import output, relay, run
 from mutualgate.cli.becoming import become
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
-from mutualgate.cli.rehearsal import rehearse, rehearse_once_more
 from mutualgate.errors import Unavailable
 from mutualgate.priority import undiminished
 
@@ -150,6 +149,8 @@ def _load(place: Path) -> None:
         name = module.name.removeprefix("mutualgate.")
         if not any(name == one or name.startswith(f"{one}.") for one in _NEVER):
             import_module(module.name)
+    from mutualgate.cli.rehearsal import rehearse
+
     rehearse(place)
 
 
@@ -287,6 +288,8 @@ class _Standby:
         if self._listens:
             self._listener.detach()
         if not select.select([waits], [], [], 0)[0]:
+            from mutualgate.cli.rehearsal import rehearse_once_more
+
             rehearse_once_more(self._rehearsed)
         _, found, _, _ = socket.recv_fds(waits, 1, 1)
         if not found:
