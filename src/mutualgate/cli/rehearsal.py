@@ -112,7 +112,7 @@ def rehearse_once_more(place: Path) -> None:
     """Runs one command there, in a copy of the process: it writes to most of the memory that any command writes to, of
     which the copy has its own from then on."""
     with suppress(Exception, SystemExit), _unseen():
-        run(["trust", "try", "client", "suspend", "carla", "--dir", str(place)])
+        run(["client", "show", "carla", "--dir", str(place)])
 
 
 @contextmanager
