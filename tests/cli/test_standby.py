@@ -205,7 +205,7 @@ def test_it_reads_and_writes_what_was_opened_for_it(asking: Asking, tmp_path: Pa
         )
         assert (told.returncode, told.stderr) == (
             1,
-            "mutualgate: the command was done, and its answer cannot be written: No space left on device\n",
+            "mutualgate: the answer cannot be written: No space left on device\n",
         )
 
 

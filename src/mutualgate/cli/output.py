@@ -33,7 +33,7 @@ def emit(value: Mapping[str, Any] | Sequence[Any], text: str, as_json: bool, *, 
     except BrokenPipeError:
         raise
     except OSError as error:
-        complain(f"the command was done, and its answer cannot be written: {error.strerror}")
+        complain(f"the answer cannot be written: {error.strerror}")
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())  # for what is still to be written at the end
         raise SystemExit(NO) from error

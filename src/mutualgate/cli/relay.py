@@ -34,7 +34,7 @@ _ALONE = frozenset({"up", "standby", "shell"})
 _PATIENCE_SECONDS = 2.0
 _PATH_BYTES = 107  # of a unix socket
 _UCRED = 12  # bytes: pid, uid, gid
-_LOST = 70
+_LOST, _INTERRUPTED = 70, 130  # as `output` has them, which imports too much
 
 
 class Asked:
@@ -131,7 +131,7 @@ def relayed(words: list[str]) -> int | None:
     except (OSError, ValueError):
         process = None
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
     if process is None:
         connection.close()
         return None
