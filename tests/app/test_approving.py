@@ -164,7 +164,7 @@ def test_what_breaks_a_rule_of_its_encoding_is_approved_as_it_is(services: Servi
     done = services.approvals.approve("ODD", client="research")
     assert done.pin is not None
     assert (done.pin.certificate, done.pin.digest, done.pin.subject) == (odd, digest, "CN=R&D")
-    verdict = judge_of(services, [odd], with_sites=False).decide([odd], int(NOW.timestamp()))
+    verdict = judge_of(services, [odd], with_sites=False).decide([odd], int(services.clock().timestamp()))
     assert verdict.client_name == "research"
 
 
