@@ -20,8 +20,12 @@ def test_all_of_it_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert {words for words, status in ended.items() if status} == no
     assert len(ended) > 25
     ended.clear()
-    rehearsal.rehearse_once_more(tmp_path / "7")
-    assert list(ended.values()) == [0]
+    steps = rehearsal.rehearse_once_more(tmp_path / "7")
+    next(steps)
+    assert ended == {"client show carla": 0}
+    assert len(list(steps)) == 2
+    assert len(ended) == 3
+    assert not any(ended.values())
 
 
 def test_where_nothing_can_be_made_nothing_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

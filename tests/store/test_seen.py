@@ -136,8 +136,8 @@ def test_clients_are_counted_by_whom_they_were_and_whose_they_are_by_now(store: 
     with store.reading() as tx:
         assert tx.seen.counts(AT) == (4, 2)
         assert tx.seen.counts(AT + 3 * HOUR) == (2, 1)
-        assert tx.seen.counts(AT, also=[7, 9, 9]) == (4, 3)
-        assert tx.seen.counts(AT + 3 * HOUR, also=[7, 8]) == (2, 2)
+        assert tx.seen.showed_none([7, 9, 9], AT) == {9}
+        assert tx.seen.showed_none([7, 8], AT + 3 * HOUR) == {7}
 
 
 def test_strangers_push_out_nothing_of_a_client_s(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

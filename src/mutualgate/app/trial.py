@@ -71,15 +71,19 @@ class Tried:
 class Trial:
     """A change, and what the judge says before and after it."""
 
-    def __init__(self, services: Services, before: Transaction, back: timedelta) -> None:
-        """`before` reads the store as it is while the change is made."""
+    def __init__(
+        self, services: Services, before: Transaction, since: datetime, counts: Callable[[], tuple[int, int]]
+    ) -> None:
+        """`before` reads the store as it is while the change is made, and `counts` waits for how many certificates
+        were seen `since` then, of how many clients."""
         from mutualgate import snapshot
 
         self._services = services
         self._store = services.store
         self._before = before
         self._now = self._store.clock()
-        self._since = self._now - back
+        self._since = since
+        self._counts = counts
         self._sites = snapshot.site_records(services.config)
         self._hosts = {site.name: site.hosts[0] for site in services.config.sites}
         self._epoch = 0
@@ -129,7 +133,7 @@ class Trial:
         for concern in self._steps():
             found = None if concern is None else self._found(concern)
             if found is None:
-                total, _ = self._before.seen.counts(self._since)
+                total, _ = self._counts()
             else:
                 total = len(self._judged) + len(found)
             if not begun:
@@ -155,11 +159,11 @@ class Trial:
 
     def found(self) -> Tried:
         """What was found out."""
-        certificates, clients = self._before.seen.counts(self._since, self._unknown)
+        certificates, clients = self._counts()
         return Tried(
             since=self._since,
             certificates=certificates,
-            clients=clients,
+            clients=clients + len(self._before.seen.showed_none(self._unknown, self._since)),
             locked_out=tuple(sorted(self._came.keys() - self._would_come.keys() - self._stay)),
             let_in=tuple(sorted(self._would_come.keys() - self._came.keys() - self._stay)),
             affected=tuple(sorted(self._affected, key=lambda one: (one.last_at, one.fingerprint), reverse=True)),

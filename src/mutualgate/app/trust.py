@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -35,9 +37,7 @@ class Trust:
 
         A CA that would wait for its proof counts as proved. Raises what `change` raises.
         """
-        # The store before the change is read by one transaction, which sees it as it is when it is first asked.
-        with self._services.store.reading() as before:
-            trial = Trial(self._services, before, back)
+        with self._trial(back) as trial:
             with self._services.store.rehearsal() as tried:
                 trial.make(change, tried)
                 few = trial.judge_few(tried)
@@ -49,12 +49,25 @@ class Trust:
 
     def try_few(self, change: Make, *, back: timedelta = LOOKED_BACK) -> Tried | None:
         """As `try_`, in some milliseconds: `None` where what the change concerns may be many certificates."""
-        with self._services.store.reading() as before:
-            trial = Trial(self._services, before, back)
+        with self._trial(back) as trial:
             with self._services.store.rehearsal() as tried:
                 trial.make(change, tried)
                 few = trial.judge_few(tried)
             return trial.found() if few else None
+
+    @contextmanager
+    def _trial(self, back: timedelta) -> Iterator[Trial]:
+        store = self._services.store
+        since = store.clock() - back
+
+        def counts() -> tuple[int, int]:
+            with store.reading() as tx:
+                return tx.seen.counts(since)
+
+        # The store before the change is read by one transaction, which sees it as it is when it is first asked. To
+        # count all that was seen takes as long as most else, and the database does it without Python.
+        with store.reading() as before, ThreadPoolExecutor(1) as executor:
+            yield Trial(self._services, before, since, executor.submit(counts).result)
 
     def undo(self, id: int | None = None) -> TrustChange:
         """Takes a change back, the last one unless it is named. It is a change itself, and audited.

@@ -22,6 +22,7 @@ _AT_START = (b"PYTHON", b"LD_", b"MALLOC_", b"OPENSSL_", b"SSL_", b"TYPER_", b"_
 _RIGHTS = ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")
 """Lines of proc_pid_status(5)."""
 _SECONDS = 5.0
+_FIRST_BYTES = 16 << 10
 
 
 class _Refused(Exception):
@@ -56,8 +57,9 @@ def become(connection: socket.socket) -> list[str]:
 
 
 def _received(connection: socket.socket) -> tuple[relay.Asked, list[int]]:
+    # A little at first: whatever is asked for is made before anything has come.
     data, descriptors, _, _ = socket.recv_fds(
-        connection, relay.MOST_BYTES, relay.MOST_DESCRIPTORS + 1, socket.MSG_CMSG_CLOEXEC
+        connection, _FIRST_BYTES, relay.MOST_DESCRIPTORS + 1, socket.MSG_CMSG_CLOEXEC
     )
     size = int.from_bytes(data[: relay.SIZE])
     if size > relay.MOST_BYTES:

@@ -189,12 +189,15 @@ def list_(
     wanted = None if state is None else choice(ClientState, state, "--state")
     with services(Folder(dir)) as all_of_it:
         page = all_of_it.clients.list(search=search, role=role, state=wanted, after=after, limit=limit)
+    if json:
+        clients = [as_dict(client) for client in page.clients]
+        emit({"clients": clients, "total": page.total, "after": page.after}, "", json)
+        return
     rows = [(c.id, plain(c.name), c.standing, ", ".join(c.roles), plain(c.contact)) for c in page.clients]
     text = table(("id", "name", "state", "roles", "contact"), rows) if rows else "No client fits."
     if page.after is not None:
         text += f"\n{page.total} in all; the next ones: --after {page.after}"
-    clients = [as_dict(client) for client in page.clients]
-    emit({"clients": clients, "total": page.total, "after": page.after}, text, json)
+    emit({}, text, json)
 
 
 @app.command("show")

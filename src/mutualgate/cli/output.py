@@ -76,7 +76,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def plain(value: object) -> str:
     """A value from outside, safe on a terminal: control characters (CSI sequences, say) are escaped."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in str(value))
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def named(names: Sequence[object]) -> str:

@@ -80,6 +80,7 @@ upstream list
 client revoke anna
 client remove anna
 """
+_ONCE_MORE = ("client show carla", "client list", "trust try client suspend carla")
 
 
 def rehearse(place: Path) -> None:
@@ -108,11 +109,13 @@ def rehearse(place: Path) -> None:
                 run([*line.format(folder=place).split(" "), "--dir", str(place)])
 
 
-def rehearse_once_more(place: Path) -> None:
-    """Runs one command there, in a copy of the process: it writes to most of the memory that any command writes to, of
-    which the copy has its own from then on."""
-    with suppress(Exception, SystemExit), _unseen():
-        run(["client", "show", "carla", "--dir", str(place)])
+def rehearse_once_more(place: Path) -> Iterator[None]:
+    """Runs commands there, in a copy of the process, with each step one: they write to most of the memory that any
+    command writes to, of which the copy has its own from then on. The first is the shortest that does."""
+    for line in _ONCE_MORE:
+        with suppress(Exception, SystemExit), _unseen():
+            run([*line.split(" "), "--dir", str(place)])
+        yield
 
 
 @contextmanager

@@ -39,6 +39,7 @@ MOST_AT_ONCE = 32
 _NEVER = ("demo", "ops", "portal", "store.migrations", "tracing", "serving", "app.runner", "__main__")
 """What no command uses: the gate's own services."""
 _NICE = 10
+_PAUSE_SECONDS = 0.25
 _HANG_UP = 0x2000  # POLLRDHUP, poll(2)
 
 
@@ -287,10 +288,7 @@ class _Standby:
                 copy.connection.detach()
         if self._listens:
             self._listener.detach()
-        if not select.select([waits], [], [], 0)[0]:
-            from mutualgate.cli.rehearsal import rehearse_once_more
-
-            rehearse_once_more(self._rehearsed)
+        _make_memory_its_own(waits, self._rehearsed)
         _, found, _, _ = socket.recv_fds(waits, 1, 1)
         if not found:
             os._exit(output.DONE)  # the original has ended
@@ -333,6 +331,16 @@ class _Standby:
         with suppress(OSError):
             if os.path.samestat(self._path.lstat(), self._is):
                 self._path.unlink()
+
+
+def _make_memory_its_own(waits: socket.socket, rehearsed: Path) -> None:
+    """In a copy, until it has its command. Where one comes after the other it is not kept from it for long."""
+    from mutualgate.cli.rehearsal import rehearse_once_more
+
+    if not select.select([waits], [], [], 0)[0]:
+        for _ in rehearse_once_more(rehearsed):
+            if select.select([waits], [], [], _PAUSE_SECONDS)[0]:
+                return
 
 
 def _listening(path: Path) -> socket.socket:

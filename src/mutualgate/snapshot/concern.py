@@ -39,8 +39,9 @@ def concern(changes: Sequence[Change] | None, states: Sequence[Transaction]) -> 
     if keys[ChangeKind.AUTHORITY] or keys[ChangeKind.SITES]:
         return None
     found = Concern()
+    # What came to a client, or left it, changed itself, so these need to be asked of one state alone.
     clients = {int(key) for key in keys[ChangeKind.CLIENT]}
-    return found if all(_add(found, tx, keys) and _add_clients(found, tx, clients) for tx in states) else None
+    return found if all(_add(found, tx, keys) for tx in states) and _add_clients(found, states[0], clients) else None
 
 
 def concern_of(clients: Collection[int], state: Transaction) -> Concern | None:
@@ -78,7 +79,9 @@ def _add(found: Concern, tx: Transaction, keys: dict[ChangeKind, dict[str, None]
 
 
 def _add_clients(found: Concern, tx: Transaction, clients: Collection[int]) -> bool:
-    if clients and tx.authorities.any_with_estate(clients):
+    if not clients:
+        return True
+    if tx.authorities.any_with_estate(clients):
         return False
     found.digests.update(tx.credentials.digests_of(clients), tx.pins.digests_of(clients))
     found.names.update(tx.partners.names_above(tx.partners.with_clients(clients)))

@@ -14,7 +14,6 @@ from mutualgate.model import serial
 from mutualgate.model.certificate import spki_fingerprint
 from mutualgate.model.client import ClientState
 from mutualgate.model.partner import PartnerProfile
-from mutualgate.model.pin import PinKind
 from mutualgate.partners.names import name_of
 from mutualgate.reading.files import UNREADABLE, names_above, odd_serials_allowed
 from mutualgate.snapshot.builder import (
@@ -90,7 +89,7 @@ def build_of_seen(
     authorities = [AuthorityRecord(*one) for part in tx.authorities.walk(BATCH_RECORDS) for one in part]
     partners = [partner_record(one) for one in tx.partners.plain({*tx.partners.concerned(names), *touched.partners})]
     anchors = anchor_records(tx, tx.anchors.plain_of(one.id for one in partners))
-    credentials, pins = tx.credentials.plain(fingerprints), tx.pins.plain_of_seen(fingerprints)
+    credentials, pins = tx.credentials.plain(fingerprints), tx.pins.plain_of(fingerprints, None)
     clients = {one.estate for one in authorities if one.estate is not None} | touched.clients
     clients.update(one.client for one in partners)
     clients.update(owner for _, _, owner, _ in credentials)
@@ -133,24 +132,15 @@ class _Known:
     def __init__(self, tx: Transaction, shown: _Shown) -> None:
         self._tx, self._shown = tx, shown
         self.authorities = [AuthorityRecord(*one) for part in tx.authorities.walk(BATCH_RECORDS) for one in part]
-        credentials = (tx.credentials.with_fingerprint(one) for one in shown.fingerprints)
-        self.credentials = [
-            CredentialRecord(one.fingerprint, one.id, one.client, one.authority)
-            for one in credentials
-            if one is not None
-        ]
-        found = [tx.pins.with_digest(PinKind.CERTIFICATE, one) for one in shown.fingerprints]
-        found += [tx.pins.with_digest(PinKind.KEY, one) for one in shown.spkis]
-        self.pins = [PinRecord(*one) for one in tx.pins.plain([pin.id for pin in found if pin is not None])]
-        gone = self._gone()
-        self.credentials = [one for one in self.credentials if one.client not in gone]
+        self.credentials = [CredentialRecord(*one) for one in tx.credentials.plain(shown.fingerprints)]
+        self.pins = [PinRecord(*one) for one in tx.pins.plain_of(shown.fingerprints, shown.spkis)]
         self.partners = [partner_record(one) for one in tx.partners.plain(tx.partners.concerned(shown.names))]
         self.members = [MemberRecord(*one) for one in tx.members.plain(self._names())]
 
     def clients(self) -> Iterator[list[ClientRecord]]:
         """Those that any of it can stand for."""
-        ids = self._owners() | {one.estate for one in self.authorities if one.estate is not None}
-        ids |= {one.client for one in self.partners} | {one.client for one in self.members}
+        ids = {one.estate for one in self.authorities if one.estate is not None}
+        ids.update(one.client for part in (self.credentials, self.pins, self.partners, self.members) for one in part)
         ordered = sorted(ids)
         for start in range(0, len(ordered), BATCH_RECORDS):
             some = self._tx.clients.get_many(ordered[start : start + BATCH_RECORDS])
@@ -169,13 +159,6 @@ class _Known:
             names = ((one.id, called[PartnerProfile(one.profile)]) for one in self.partners)
             found += [(id, name) for id, name in names if name is not None]
         return list(dict.fromkeys(found))
-
-    def _owners(self) -> set[int]:
-        return {one.client for one in self.credentials} | {one.client for one in self.pins}
-
-    def _gone(self) -> set[int]:
-        owners = self._tx.clients.get_many(self._owners())
-        return {id for id, one in owners.items() if one.state is ClientState.GONE}
 
 
 def _spki(leaf: x509.Certificate) -> bytes | None:

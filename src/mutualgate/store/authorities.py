@@ -89,6 +89,8 @@ class Authorities:
         )
         while rows := plain_rows(self._connection, query.where(authority.c.id > last)):
             yield rows
+            if len(rows) < size:
+                return
             last = rows[-1][0]
 
     def own(self) -> list[Authority]:

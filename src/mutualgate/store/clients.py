@@ -230,7 +230,7 @@ class Clients:
     def plain(self, ids: Collection[int], size: int) -> Iterator[list[PlainClient]]:
         """As `walk`, of these, in any order."""
         known, out = _RolesOfText(), self.out_with_partner()
-        for rows in plain_parts(self._connection, self._told().where(among(client.c.id, ids)), size):
+        for rows in plain_parts(self._connection, self._told().where(among(client.c.id)), size, ids):
             yield _plain(rows, known, out)
 
     def _told(self) -> Select[Any]:

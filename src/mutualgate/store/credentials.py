@@ -208,8 +208,8 @@ class Credentials:
 
     def digests_of(self, client_ids: Collection[int]) -> list[bytes]:
         """Those of these clients, by their SHA-256."""
-        query = select(credential.c.fingerprint).where(among(credential.c.client, client_ids))
-        return [digest for (digest,) in plain_rows(self._connection, query)]
+        query = select(credential.c.fingerprint).where(among(credential.c.client))
+        return [digest for (digest,) in plain_rows(self._connection, query, client_ids)]
 
     def of_authority(self, id: int) -> list[Credential]:
         """An authority's, oldest first."""
@@ -253,7 +253,7 @@ class Credentials:
 
     def plain(self, fingerprints: Collection[bytes]) -> list[tuple[bytes, int, int, int]]:
         """As `walk`, of these certificates (SHA-256)."""
-        return plain_rows(self._connection, _TOLD.where(among(credential.c.fingerprint, fingerprints)))
+        return plain_rows(self._connection, _TOLD.where(among(credential.c.fingerprint)), fingerprints)
 
     def _query(self) -> Select[Any]:
         return select(

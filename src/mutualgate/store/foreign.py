@@ -354,9 +354,10 @@ class Foreign:
             foreign_revocation.c.anchor, foreign_revocation.c.serial, foreign_revocation.c.at
         )
         if anchors is not None:
-            query = query.where(among(foreign_revocation.c.anchor, anchors))
+            query = query.where(among(foreign_revocation.c.anchor))
         while True:
-            rows = plain_rows(self._connection, (query if last is None else query.where(order > last)).limit(size))
+            part_of_it = (query if last is None else query.where(order > last)).limit(size)
+            rows = plain_rows(self._connection, part_of_it, anchors)
             if not rows:
                 return
             part: list[PlainForeign] = []

@@ -83,8 +83,8 @@ class Members:
 
     def names_of(self, client_ids: Collection[int]) -> list[str]:
         """The names by which these clients go inside partners."""
-        query = select(member.c.name).where(among(member.c.client, client_ids))
-        return [name for (name,) in plain_rows(self._connection, query)]
+        query = select(member.c.name).where(among(member.c.client))
+        return [name for (name,) in plain_rows(self._connection, query, client_ids)]
 
     def invited_by(self, partner_id: int, state: MemberState) -> list[Member]:
         """The partner's clients in this state that its administrators invited, in the order of their names."""
@@ -121,7 +121,7 @@ class Members:
 
     def plain_of(self, partners: Collection[int], size: int) -> Iterator[list[PlainMember]]:
         """As `walk`, of these partners, in any order."""
-        yield from plain_parts(self._connection, self._told().where(among(member.c.partner, partners)), size)
+        yield from plain_parts(self._connection, self._told().where(among(member.c.partner)), size, partners)
 
     def _told(self) -> Select[Any]:
         return (

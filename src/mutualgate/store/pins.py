@@ -8,7 +8,6 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     Select,
-    and_,
     exists,
     func,
     insert,
@@ -121,9 +120,8 @@ class Pins:
 
     def digests_of(self, client_ids: Collection[int]) -> list[bytes]:
         """Those of these clients, by the SHA-256 of the certificate or of the key; removed ones aside."""
-        theirs = among(pin.c.client, client_ids)
-        query = select(pin.c.digest).where(theirs, pin.c.state != str(PinState.REMOVED))
-        return [digest for (digest,) in plain_rows(self._connection, query)]
+        query = select(pin.c.digest).where(among(pin.c.client), pin.c.state != str(PinState.REMOVED))
+        return [digest for (digest,) in plain_rows(self._connection, query, client_ids)]
 
     def page(self, *, after: int = 0, limit: int = 100) -> list[Pin]:
         """At most `limit` in the order of their ids, those after the id `after`; removed ones aside."""
@@ -150,15 +148,13 @@ class Pins:
             yield _plain(rows)
             last = rows[-1][2]
 
-    def plain_of_seen(self, fingerprints: Collection[bytes]) -> list[PlainPin]:
-        """Those that the judge has to know of these certificates (SHA-256), and of whatever key was seen."""
-        certificates = and_(pin.c.kind == str(PinKind.CERTIFICATE), among(pin.c.digest, fingerprints))
-        keys = and_(pin.c.kind == str(PinKind.KEY), exists().where(seen.c.spki == pin.c.digest))
-        return [
-            one
-            for which in (certificates, keys)
-            for one in _plain(plain_rows(self._connection, self._told().where(which)))
-        ]
+    def plain_of(self, fingerprints: Collection[bytes], spkis: Collection[bytes] | None) -> list[PlainPin]:
+        """Those that the judge has to know of these certificates and keys (SHA-256); `None` for any key seen."""
+        known = among(pin.c.digest) if spkis is not None else exists().where(seen.c.spki == pin.c.digest)
+        certificates = self._told().where(pin.c.kind == str(PinKind.CERTIFICATE), among(pin.c.digest))
+        keys = self._told().where(pin.c.kind == str(PinKind.KEY), known)
+        rows = plain_rows(self._connection, certificates, fingerprints) + plain_rows(self._connection, keys, spkis)
+        return _plain(rows)
 
     def _told(self) -> Select[Any]:
         return (

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_,
 
 from mutualgate.model.sighting import Sighting
 from mutualgate.store.schema import anchor, intermediate, member, seen, seen_name
-from mutualgate.store.select import among, chunks, plain_parts, plain_rows
+from mutualgate.store.select import Values, among, chunks, plain_parts, plain_rows
 
 KEPT_OF_CLIENTS = 80_000
 KEPT_OF_STRANGERS = 20_000
@@ -69,8 +69,8 @@ class Seen:
         for row in self._connection.execute(query):
             yield _sighting(row)
 
-    def counts(self, since: datetime, also: Iterable[int] = ()) -> tuple[int, int]:
-        """How many were shown since then, and of how many clients they were, `also` of these, whose they are by now."""
+    def counts(self, since: datetime) -> tuple[int, int]:
+        """How many were shown since then, and of how many clients they were."""
         lately = seen.c.last_at >= since
         # All of a table are counted at once, but those of a time one by one: mostly fewer are from before it.
         every = select(func.count()).select_from(seen)
@@ -79,10 +79,12 @@ class Seen:
         # Not COUNT(DISTINCT ...): SQLite would sort all of them for that.
         different = select(seen.c.client).distinct().where(lately, seen.c.client.is_not(None)).subquery()
         clients = self._connection.execute(select(func.count()).select_from(different)).scalar_one()
-        for part in chunks(set(also)):
-            known = select(seen.c.client).distinct().where(seen.c.client.in_(part), lately)
-            clients += len(part) - len(self._connection.execute(known).all())
         return int(certificates), int(clients)
+
+    def showed_none(self, clients: Collection[int], since: datetime) -> set[int]:
+        """Those of these clients of whom none was shown since then."""
+        theirs = select(seen.c.client).distinct().where(among(seen.c.client), seen.c.last_at >= since)
+        return set(clients) - {id for (id,) in plain_rows(self._connection, theirs, clients)}
 
     def concerned(
         self, digests: Collection[bytes], names: Collection[bytes], limit: int | None = None
@@ -90,16 +92,17 @@ class Seen:
         """The certificates (SHA-256) that were shown, by these hashes or by that of its key, or by a name above it, and
         all those whose names are not known. `None` for more than `limit` of them."""
         wanted = set[bytes]()
-        for table, which in (
-            (seen, among(seen.c.fingerprint, digests)),
-            (seen, among(seen.c.spki, digests)),
-            (seen_name, among(seen_name.c.name, names)),
-            (seen_name, seen_name.c.name == UNKNOWN_NAME),
-        ):
+        asked: list[tuple[Any, Any, Values | None]] = [
+            (seen, among(seen.c.fingerprint), digests),
+            (seen, among(seen.c.spki), digests),
+            (seen_name, among(seen_name.c.name), names),
+            (seen_name, seen_name.c.name == UNKNOWN_NAME, None),
+        ]
+        for table, which, values in asked:
             query = select(table.c.fingerprint).where(which)
             if limit is not None:
                 query = query.limit(limit + 1)
-            wanted.update(fingerprint for (fingerprint,) in plain_rows(self._connection, query))
+            wanted.update(fingerprint for (fingerprint,) in plain_rows(self._connection, query, values))
             if limit is not None and len(wanted) > limit:
                 return None
         return wanted
@@ -109,16 +112,16 @@ class Seen:
         many are walked."""
         query = select(*_PLAIN).where(seen.c.last_at >= since)
         if fingerprints is not None:
-            query = query.where(among(seen.c.fingerprint, fingerprints))
-        yield from plain_parts(self._connection, query, size)
+            query = query.where(among(seen.c.fingerprint))
+        yield from plain_parts(self._connection, query, size, fingerprints)
 
     def partners_names_above(self, fingerprints: Collection[bytes]) -> set[bytes]:
         """The names above these, as far as a CA of a partner's has them; and `UNKNOWN_NAME`, where one has that."""
         name = seen_name.c.name
         theirs = [exists().where(table.c.subject_hash == name) for table in (anchor, intermediate)]
         known = or_(name == UNKNOWN_NAME, *theirs)
-        query = select(name).distinct().where(among(seen_name.c.fingerprint, fingerprints), known)
-        return {name for (name,) in plain_rows(self._connection, query)}
+        query = select(name).distinct().where(among(seen_name.c.fingerprint), known)
+        return {name for (name,) in plain_rows(self._connection, query, fingerprints)}
 
     def vouched(self, since: datetime, reasons: Iterable[str], limit: int) -> list[Sighting]:
         """At most so many that were shown since then, the oldest first: under a partner's CA, or refused for one of

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -23,6 +24,9 @@ T = TypeVar("T")
 PART = 500
 """Values in one IN (...): below the limit on parameters of every database."""
 
+Values = Collection[bytes] | Collection[int]
+
+_VALUES = "values"
 _WIDTH = 32
 """Octets of a SHA-256, and of a number written out, which takes 19 of them at most."""
 
@@ -34,19 +38,15 @@ def chunks(values: Iterable[T], size: int = PART) -> Iterator[list[T]]:
         yield part
 
 
-def among(column: ColumnElement[Any], values: Collection[bytes] | Collection[int]) -> ColumnElement[bool]:
-    """Whether `column` is one of `values`, SHA-256 or numbers, however many: they are one parameter, and taken apart by
-    the database."""
-    whole = isinstance(column.type, LargeBinary)
-    given: Collection[Any] = values
-    packed = b"".join(given if whole else map(b"%032d".__mod__, given))
-    if len(packed) != _WIDTH * len(values):
-        raise ValueError("a value is no SHA-256")
-    all_of_them = bindparam(None, packed, LargeBinary)
+@cache
+def among(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether `column` is one of the values, SHA-256 or numbers, that the query is asked with, however many: they are
+    one parameter, and taken apart by the database. Made once for each column, which takes as long as to ask."""
+    all_of_them = bindparam(_VALUES, type_=LargeBinary)
     first = select(literal(1).label("at")).cte("places", recursive=True)
     places = first.union_all(select(first.c.at + _WIDTH).where(first.c.at + _WIDTH < func.length(all_of_them)))
     one: ColumnElement[Any] = func.substr(all_of_them, places.c.at, _WIDTH, type_=LargeBinary)
-    if not whole:
+    if not isinstance(column.type, LargeBinary):
         one = cast(one, BigInteger)
     return column.in_(select(one).select_from(places))
 
@@ -58,15 +58,31 @@ def due(query: Select[Any], moment: ColumnElement[Any], at: datetime, longest: t
     yield query.where(moment > at + longest)
 
 
-def plain_parts(connection: Connection, query: Select[Any], size: int) -> Iterator[list[tuple[Any, ...]]]:
+def plain_parts(
+    connection: Connection, query: Select[Any], size: int, values: Values | None = None
+) -> Iterator[list[tuple[Any, ...]]]:
     """As `plain_rows`, in lists of at most `size` that are read when they are taken."""
-    with connection.execute(query) as result:
+    if values is not None and not values:
+        return
+    with connection.execute(query, _asked_with(values)) as result:
         while result.cursor is not None and (part := list(result.cursor.fetchmany(size))):
             yield part
 
 
-def plain_rows(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
-    """All rows of `query` as the database gives them, with numbers for moments: a million are read by it."""
-    with connection.execute(query) as result:
+def plain_rows(connection: Connection, query: Select[Any], values: Values | None = None) -> list[tuple[Any, ...]]:
+    """All rows of `query` as the database gives them, with numbers for moments: a million are read by it. `values` are
+    those of its `among`; without any there is nothing to ask."""
+    if values is not None and not values:
+        return []
+    with connection.execute(query, _asked_with(values)) as result:
         cursor = result.cursor
         return [] if cursor is None else list(cursor.fetchall())
+
+
+def _asked_with(values: Values | None) -> dict[str, bytes]:
+    if values is None:
+        return {}
+    packed = b"".join(one if isinstance(one, bytes) else b"%032d" % one for one in values)
+    if len(packed) != _WIDTH * len(values):
+        raise ValueError("a value is no SHA-256")
+    return {_VALUES: packed}
