@@ -166,6 +166,7 @@ def see(
     count: int = 1,
     client: int | None = None,
     not_after: datetime | None = None,
+    signer: bytes | None = None,
 ) -> bytes:
     """A certificate that was shown to the gate; returns its SHA-256."""
     fingerprint = hashlib.sha256(chain[0]).digest()
@@ -186,6 +187,7 @@ def see(
                     not_after=not_after,
                     peer="192.0.2.9",
                     spki=_spki(chain[0]),
+                    signer=signer,
                     names=hashes_in(chain),
                 )
             ]

@@ -52,10 +52,11 @@ class Snapshot:
     def problems(self) -> list[str]: ...
     def decide(self, chain: Sequence[bytes], at: int) -> Verdict: ...
     def authorize(self, chain: Sequence[bytes], at: int, host: str, path: str) -> Verdict: ...
-    # `seen`: certificates (DER) one after the other, the host if it is still served, the path. Returned: the positions
-    # of those that are judged otherwise, with both verdicts; the names of the clients as which the rest comes in.
+    # `seen`: certificates (DER) one after the other, the key that an event said signed the leaf, the host if it is
+    # still served, the path. Returned: the positions of those that are judged otherwise, with both verdicts; the names
+    # of the clients as which the rest comes in.
     def compare(
-        self, after: Snapshot, seen: Sequence[tuple[bytes, str | None, str]], at: int
+        self, after: Snapshot, seen: Sequence[tuple[bytes, bytes | None, str | None, str]], at: int
     ) -> tuple[list[tuple[int, tuple[Verdict, Verdict]]], set[str]]: ...
 
 @final

@@ -16,27 +16,32 @@ from mutualgate.app import Services, trial
 from mutualgate.app.trial import Make, Tried
 from mutualgate.errors import BadInput, MutualgateError
 from mutualgate.gate import Judge
+from mutualgate.model.certificate import spki_fingerprint
 from mutualgate.model.partner import PartnerAdmits
 from mutualgate.partners.terms import Terms
 
 NOW = pki.real_now()
+ACME = pki.ca("acme issuing", path_length=0, now=NOW)
 
 
 @pytest.fixture
 def retire(services: Services, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Locks out the five that came under a partner's CA; three certificates are many."""
-    ca = pki.ca("acme issuing", path_length=0, now=NOW)
     services.partners.add("acme", names=["dns:*.acme.example"])
-    anchor = services.partners.anchors.claim("acme", ca.pem).anchor
+    anchor = services.partners.anchors.claim("acme", ACME.pem).anchor
     services.partners.anchors.approve("acme", anchor.id, without_proof=True)
     for number in range(5):
         name = f"m{number}.acme.example"
         services.partners.members.add("acme", f"dns:{name}")
-        leaf = pki.leaf(ca, name, sans=[name], days=30, now=NOW)
+        leaf = pki.leaf(ACME, name, sans=[name], days=30, now=NOW)
         see(services.store, leaf.chain_der, at=NOW - timedelta(days=1, seconds=number), subject=f"CN={name}")
     monkeypatch.setattr(trial, "FEW", 2)
     monkeypatch.setattr(trial, "PART", 2)
     return lambda tried: tried.partners.anchors.retire("acme", anchor.id)
+
+
+def signed_by(leaf: pki.Issued) -> bytes:
+    return spki_fingerprint((leaf.parent or leaf).certificate)
 
 
 def test_many_are_judged_while_somebody_is_told(services: Services, retire: Make) -> None:
@@ -82,6 +87,16 @@ def test_who_is_told_can_end_it(services: Services, retire: Make) -> None:
     assert services.trust.try_(retire).certificates == 5
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_what_the_gate_told_to_be_signed_is_not_verified_again(services: Services, retire: Make, told: bool) -> None:
+    """No such certificate comes from a gate: it shows who looks."""
+    services.partners.members.add("acme", "dns:m5.acme.example")
+    leaf = pki.leaf(ACME, "m5.acme.example", sans=["m5.acme.example"], days=30, now=NOW)
+    damaged = leaf.der[:-1] + bytes([leaf.der[-1] ^ 1])
+    see(services.store, [damaged], at=NOW - timedelta(days=1), signer=signed_by(leaf) if told else None)
+    assert ("m5.acme.example" in services.trust.try_(retire).locked_out) is told
+
+
 SITES = """
 [[sites]]
 name = "test"
@@ -116,7 +131,10 @@ def busy(installed: Installation) -> Iterator[Services]:
         site, path = chance.choice(PLACES)
         days = chance.choice((1, 2, 40))
         at = NOW - timedelta(days=days, seconds=shown)
-        see(services.store, [one.der for one in chain], at=at, site=site, path=path, client=chance.choice((None, 1)))
+        sent, client = [one.der for one in chain], chance.choice((None, 1))
+        # Of about half, the gate has told whose key signed it, as it does where it lets somebody in by that.
+        signer = signed_by(chain[0]) if shown % 2 else None
+        see(services.store, sent, at=at, site=site, path=path, client=client, signer=signer)
         return chain[0]
 
     def named(ca: pki.Issued | None, name: str) -> pki.Issued:
@@ -132,6 +150,9 @@ def busy(installed: Installation) -> Iterator[Services]:
         for name in ("a", "a", "b", "c"):
             show(named(ca, f"{name}.{partner}.example"))
         show(named(ca, "d.other.example"))
+        # The other's names: the gate may have let it in when they were this one's.
+        for _ in range(2):
+            show(named(ca, "a.umbrella.example" if partner == "acme" else "a.acme.example"))
     show(named(below, "b.acme.example"))
     show(named(below, "b.acme.example"), below)
     for name in ("a.acme.example", "b.acme.example", "first-client"):

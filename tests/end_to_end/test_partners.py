@@ -20,6 +20,8 @@ from end_to_end.hostile import makers
 from end_to_end.recorder import Recorder
 from end_to_end.refusal import assert_refused
 
+from mutualgate.model.certificate import spki_fingerprint
+
 
 @dataclass(frozen=True)
 class House:
@@ -139,25 +141,28 @@ def test_a_certificate_of_ones_own_comes_in_and_vouches_for_nobody(house: House)
         assert_refused(connection.request("/"), "pin_retired")
 
 
-def wait_until_kept(house: House, identity: Identity) -> None:
-    """What the gate saw is kept a moment after it was seen."""
+def wait_until_kept(house: House, identity: Identity) -> bytes | None:
+    """What the gate saw is kept a moment after it was seen; returns the SHA-256 of the key that signed it."""
     digest = identity.leaf().fingerprint(hashes.SHA256()).hex()
     waited = threading.Event()
-    while not _kept(house, digest):
+    while (kept := _kept(house, digest)) is None:
         waited.wait(0.1)
+    return kept[0]
 
 
-def _kept(house: House, digest: str) -> bool:
+def _kept(house: House, digest: str) -> tuple[bytes | None] | None:
     uri = f"file:{house.gate.folder / 'store.sqlite3'}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True)) as store:
-        return store.execute("SELECT 1 FROM seen WHERE lower(hex(fingerprint)) = ?", (digest,)).fetchone() is not None
+        query = "SELECT signer FROM seen WHERE lower(hex(fingerprint)) = ?"
+        found: tuple[bytes | None] | None = store.execute(query, (digest,)).fetchone()
+        return found
 
 
 def test_a_stranger_comes_in_from_the_refusal_that_he_was_shown(house: House) -> None:
     stranger = forge.self_signed(house.folder / "stranger", "a stranger")
     refused = house.gate.get("/", stranger)
     assert_refused(refused, "unknown_issuer")
-    wait_until_kept(house, stranger)
+    assert wait_until_kept(house, stranger) is None
     said = house.gate.command(
         "approve", refused.json()["refusal"], "--client", "known", "--role", "orders", "--yes"
     ).json
@@ -202,7 +207,7 @@ def test_a_change_is_tried_against_who_came_in_and_taken_back(house: House) -> N
     ca = house.partner("tried")
     leaf = house.leaf(ca, "a.tried.example")
     assert house.gate.get("/", leaf).status == 200
-    wait_until_kept(house, leaf)
+    assert wait_until_kept(house, leaf) == spki_fingerprint(ca.certificate)
     found: dict[str, Any] = house.gate.command(
         "trust", "try", "partner", "name", "remove", "tried", "dns:*.tried.example"
     ).json

@@ -20,6 +20,7 @@ from end_to_end.process import free_port
 from mutualgate.errors import BadInput, Corrupt, Unavailable
 from mutualgate.gate import DataPlane, Judge, Publication, decide_batch, reasons
 from mutualgate.gate.settings import GateSettings, RouteSettings, SiteSettings, TracingSettings, UpstreamSettings
+from mutualgate.model.certificate import spki_fingerprint
 from mutualgate.snapshot.records import (
     AuthorityRecord,
     Batch,
@@ -200,6 +201,7 @@ def test_events_tell_of_refusals_and_of_clients_that_are_seen(world: World, plan
     assert refused["peer"] == "127.0.0.1"
     (seen,) = [event for event in events if event["kind"] == "seen"]
     assert (seen["client"], seen["fingerprint"]) == (1, fingerprint(world.alice).hex())
+    assert seen["signer"] == spki_fingerprint(world.root.certificate)
     assert plane.events(10, 0) == []
 
 

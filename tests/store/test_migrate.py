@@ -107,6 +107,28 @@ def test_what_an_older_store_has_seen_is_found_by_the_names_of_it(clock: Hands, 
     opened.close()
 
 
+def test_of_what_an_older_store_has_seen_nobody_knows_who_signed_it(clock: Hands, tmp_path: Path) -> None:
+    older = sqlite.engine(tmp_path / "older.sqlite3", create=True)
+    with older.begin() as connection:
+        migrate._upgrade(connection, "0009")
+        connection.exec_driver_sql(
+            "INSERT INTO seen (fingerprint, chain, site, path, first_at, last_at, count, reason, credential, subject,"
+            " peer) VALUES (?, x'3000', 'main', '/', 0, 0, 1, '', 'partner', 'CN=a', '192.0.2.1')",
+            (b"f" * 32,),
+        )
+    older.dispose()
+    opened = Store.open(tmp_path / "older.sqlite3", clock)
+    with opened.transaction() as tx:
+        before = tx.seen.find(b"f" * 32)
+        assert before is not None
+        assert before.signer is None
+        tx.seen.add_many([replace(before, signer=b"k" * 32)])
+        assert [row[:3] for part in tx.seen.shown(EPOCH, None, 10) for row in part] == [
+            (b"f" * 32, b"\x30\0", b"k" * 32)
+        ]
+    opened.close()
+
+
 def test_a_store_is_made_without_the_migration_tool_and_other_dialects(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path\n"

@@ -51,6 +51,7 @@ def test_what_was_seen_is_found_whole(store: Store) -> None:
         subject="CN=anna",
         not_after=AT,
         admitted_at=AT,
+        signer=b"k" * 32,
     )
     add(store, full, sighting(2))
     assert found(store, 1) == full
@@ -76,6 +77,23 @@ def test_whose_it_was_is_remembered_when_it_is_refused(store: Store) -> None:
     assert one is not None
     assert (one.reason, one.client, one.evidence) == ("unknown_issuer", 7, "partner")
     assert one.admitted_at == AT + HOUR
+
+
+@pytest.mark.parametrize(
+    ("now", "signer"),
+    [
+        pytest.param(sighting(1), b"k" * 32, id="refused"),
+        pytest.param(admitted(1, evidence="pin 3"), b"k" * 32, id="by a pin, which looks at no signature"),
+        pytest.param(admitted(1, client=9), b"k" * 32, id="as another client's"),
+        pytest.param(admitted(1, signer=b"l" * 32), b"l" * 32, id="by a key that verifies it, too"),
+    ],
+)
+def test_whose_key_signed_it_is_true_whatever_becomes_of_it(store: Store, now: Sighting, signer: bytes) -> None:
+    add(store, admitted(1, signer=b"k" * 32))
+    add(store, replace(now, last_at=AT + 9 * HOUR))
+    one = found(store, 1)
+    assert one is not None
+    assert one.signer == signer
 
 
 def test_another_owner_was_not_seen_before(store: Store) -> None:
@@ -127,7 +145,7 @@ def test_what_was_shown_lately_is_walked(store: Store) -> None:
     with store.reading() as tx:
         parts = list(tx.seen.shown(AT + 2 * HOUR, None, 1))
     at = [int((AT + hours * HOUR).timestamp() * 1_000_000) for hours in range(4)]
-    row = (b"\x30\x03abc", "main", "/", 7)
+    row = (b"\x30\x03abc", None, "main", "/", 7)
     assert parts == [[(n.to_bytes(32), *row, f"CN={n}", at[n], "192.0.2.1")] for n in (2, 3)]
 
 

@@ -20,6 +20,17 @@ pub struct Snapshot {
     pub inner: Arc<judge::Snapshot>,
 }
 
+/// A chain, the SHA-256 of the key that is known to have signed its leaf, the host and the path.
+type Shown = (
+    PyBackedBytes,
+    Option<PyBackedBytes>,
+    Option<PyBackedStr>,
+    PyBackedStr,
+);
+
+/// So many chains are worth the start of another thread.
+const WORTH_A_THREAD: usize = 100;
+
 /// Positions with the verdicts before and after, and names of clients.
 type Compared = (Vec<(usize, (Verdict, Verdict))>, HashSet<String>);
 
@@ -108,25 +119,26 @@ impl Snapshot {
 
     /// Judges chains that were seen by this snapshot and by `after`: which of them otherwise, and as which clients the
     /// rest comes in.
-    fn compare(
-        &self,
-        py: Python<'_>,
-        after: &Snapshot,
-        seen: Vec<(PyBackedBytes, Option<PyBackedStr>, PyBackedStr)>,
-        at: i64,
-    ) -> Compared {
+    fn compare(&self, py: Python<'_>, after: &Snapshot, seen: Vec<Shown>, at: i64) -> Compared {
         let compared = py.detach(|| {
-            let seen = seen.iter().map(|(chain, host, path)| Seen {
-                chain,
-                host: host.as_deref(),
-                path,
-            });
-            judge::compare(&self.inner, &after.inner, seen, at)
+            let seen: Vec<_> = seen.iter().map(as_seen).collect();
+            let cores = thread::available_parallelism().map_or(1, Into::into);
+            let threads = cores.min(seen.len().div_ceil(WORTH_A_THREAD));
+            judge::compare(&self.inner, &after.inner, &seen, at, threads)
         });
         let otherwise = compared.otherwise.into_iter();
         let otherwise = otherwise.map(|(at, verdicts)| (at, verdicts.map(Verdict::of).into()));
         let unchanged = compared.unchanged.iter().map(|name| name.to_string());
         (otherwise.collect(), unchanged.collect())
+    }
+}
+
+fn as_seen((chain, signer, host, path): &Shown) -> Seen<'_> {
+    Seen {
+        chain,
+        signer: signer.as_deref().and_then(|key| key.try_into().ok()),
+        host: host.as_deref(),
+        path,
     }
 }
 

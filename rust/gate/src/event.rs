@@ -118,6 +118,9 @@ pub struct Event {
     /// The partner whose CA vouched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partner: Option<String>,
+    /// SHA-256 of the key that verified the leaf's signature, of a certificate that was seen and admitted by it.
+    #[serde(with = "serde_bytes", skip_serializing_if = "Option::is_none")]
+    pub signer: Option<[u8; 32]>,
 }
 
 /// Where something happened. Borrowed: nothing is copied before it is known that it will be kept.
@@ -267,6 +270,7 @@ impl Events {
                     credential: admission.credential(),
                     evidence: Some(admission.evidence().code()),
                     partner: admission.partner().map(clip),
+                    signer: admission.signer().copied(),
                     ..Event::of(Kind::Seen, Some(&shown), scene)
                 }
             }
@@ -421,6 +425,7 @@ impl Event {
             credential: None,
             evidence: None,
             partner: None,
+            signer: None,
         }
     }
 }

@@ -115,6 +115,11 @@ impl<'a> Certificate<'a> {
         signature::verify(self.signed, spki)
     }
 
+    /// Whether it would count that the key of `spki` signed it.
+    pub fn can_be_verified(&self, spki: &[u8]) -> Result<(), SignatureFault> {
+        signature::can_be_verified(self.signed, spki)
+    }
+
     /// Whether it bears its own subject as issuer: the same name, perhaps another key (RFC 5280 3.2).
     pub fn self_issued(&self) -> bool {
         self.subject == self.issuer

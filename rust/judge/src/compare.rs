@@ -1,9 +1,10 @@
 //! What a change of trust would do: chains that were seen, judged by the snapshots before and after it.
 //!
 //! Most verdicts stay what they were, and nothing is made of those. A certificate is read once, and a signature checked
-//! once, for both.
+//! once, for both; that of a leaf not even once where it is known who signed it. That is for previews alone: nobody is let
+//! in by what is found out here, and the gate's own verdicts ([`crate::decide`], [`crate::decide_again`]) take no such word.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, iter, panic::resume_unwind, sync::Arc, thread};
 
 use crate::{
     Memory, Reason, Snapshot, Verdict,
@@ -21,6 +22,8 @@ const KEPT: usize = 1_000;
 pub struct Seen<'s> {
     /// Certificates (DER) one after the other, leaf first.
     pub chain: &'s [u8],
+    /// The [`crate::Admission::signer`] of the leaf when it was let in, if it was. What is said here is believed.
+    pub signer: Option<[u8; 32]>,
     /// `None` where its site is gone.
     pub host: Option<&'s str>,
     /// As it was asked for.
@@ -36,21 +39,54 @@ pub struct Compared {
     pub unchanged: HashSet<Arc<str>>,
 }
 
-/// Judges all that was `seen` at `at` (Unix seconds) by the snapshots `before` and `after`.
-pub fn compare<'s>(
+/// Judges all that was `seen` at `at` (Unix seconds) by the snapshots `before` and `after`, by so many threads.
+pub fn compare(
     before: &Snapshot,
     after: &Snapshot,
-    seen: impl IntoIterator<Item = Seen<'s>>,
+    seen: &[Seen<'_>],
+    at: i64,
+    threads: usize,
+) -> Compared {
+    let each = seen.len().div_ceil(threads.max(1)).max(1);
+    let mut parts = seen.chunks(each).enumerate();
+    let Some((_, own)) = parts.next() else {
+        return Compared::default();
+    };
+    let judge = |first, part: &[_]| compare_part(before, after, first, part, at);
+    thread::scope(|scope| {
+        // All are begun before one is waited for.
+        let others: Vec<_> = parts
+            .map(|(number, part)| scope.spawn(move || judge(number * each, part)))
+            .collect();
+        let mut compared = judge(0, own);
+        for other in others {
+            // What a thread dies of, this one does.
+            let other = other.join().unwrap_or_else(|death| resume_unwind(death));
+            compared.otherwise.extend(other.otherwise);
+            compared.unchanged.extend(other.unchanged);
+        }
+        compared
+    })
+}
+
+fn compare_part(
+    before: &Snapshot,
+    after: &Snapshot,
+    first: usize,
+    seen: &[Seen<'_>],
     at: i64,
 ) -> Compared {
     let memory = Memory::new(KEPT);
     let mut compared = Compared::default();
-    for (position, one) in seen.into_iter().enumerate() {
+    for (position, one) in iter::zip(first.., seen) {
         let chain = read(&der::sequence(one.chain));
-        let checks = Checks::with(Some(&memory));
+        let mut checks = Checks::with(Some(&memory));
+        if let (Ok([leaf, ..]), Some(signer)) = (chain.as_deref(), one.signer) {
+            checks = checks.after(leaf, signer);
+        }
         let verdicts = [before, after].map(|snapshot| {
             let verdict = decide_read(&chain, at, snapshot, &checks);
-            where_seen(verdict, one, snapshot)
+            where_seen(verdict, *one, snapshot)
         });
         match &verdicts {
             [old, new] if word(old) != word(new) => compared.otherwise.push((position, verdicts)),

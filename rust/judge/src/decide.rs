@@ -251,6 +251,7 @@ fn identify(
         },
         credential: listed.map(Credential::id),
         authority: anchor.name.as_ref().into(),
+        signer: Some(path.signer.0),
         valid_from: path.valid_from,
         valid_until: path.valid_until,
         ..admission(client, leaf)
@@ -267,6 +268,7 @@ pub(crate) fn admission(client: Client, leaf: &Certificate<'_>) -> Admission {
         environment: None,
         authority: Box::default(),
         fingerprint: leaf.fingerprint().0,
+        signer: None,
         subject: name::text(leaf.subject).into(),
         issuer: name::text(leaf.issuer).into(),
         serial: leaf.serial_hex().into(),

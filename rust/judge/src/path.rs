@@ -13,6 +13,7 @@ use crate::{
     fault::Fault,
     key::provable,
     rules::Usage,
+    shards::Fingerprint,
     signature::{Checks, SignatureFault},
     validate::{signature_fault, weak},
 };
@@ -48,6 +49,8 @@ pub(crate) struct Path<'q> {
     /// Indexes of the certificates, leaf first; without the anchor.
     pub indexes: Vec<usize>,
     pub anchor: &'q Arc<Anchor>,
+    /// The SHA-256 of the key that signed the leaf.
+    pub signer: Fingerprint,
     /// When its last certificate becomes valid, Unix seconds.
     pub valid_from: i64,
     /// When its first one ceases to be, Unix seconds.

@@ -36,18 +36,29 @@ pub(crate) struct Signed<'a> {
 
 /// Verifies `signed` with the key of `spki`.
 pub(crate) fn verify(signed: Signed<'_>, spki: &[u8]) -> Result<(), SignatureFault> {
+    let (algorithm, key) = algorithm(signed, spki)?;
+    algorithm
+        .verify_signature(key, signed.message, signed.signature)
+        .map_err(|_| SignatureFault::Wrong)
+}
+
+/// Whether such a signature counts, by such a key, if it verifies.
+pub(crate) fn can_be_verified(signed: Signed<'_>, spki: &[u8]) -> Result<(), SignatureFault> {
+    algorithm(signed, spki).map(|_| ())
+}
+
+/// How `signed` is verified with the key of `spki`, and the key's octets.
+fn algorithm<'k>(
+    signed: Signed<'_>,
+    spki: &'k [u8],
+) -> Result<(&'static dyn SignatureVerificationAlgorithm, &'k [u8]), SignatureFault> {
     let (key_algorithm, key) = der::public_key(spki).ok_or(SignatureFault::Algorithm)?;
     let fits = |algorithm: &&&dyn SignatureVerificationAlgorithm| {
         algorithm.signature_alg_id().as_ref() == signed.algorithm
             && algorithm.public_key_alg_id().as_ref() == key_algorithm
     };
-    let algorithm = ALL_VERIFICATION_ALGS
-        .iter()
-        .find(fits)
-        .ok_or(SignatureFault::Algorithm)?;
-    algorithm
-        .verify_signature(key, signed.message, signed.signature)
-        .map_err(|_| SignatureFault::Wrong)
+    let found = ALL_VERIFICATION_ALGS.iter().find(fits);
+    Ok((*found.ok_or(SignatureFault::Algorithm)?, key))
 }
 
 /// Signatures that were found good, for those who judge the same certificates epoch after epoch: when trust changes, every
@@ -91,15 +102,24 @@ impl Memory {
 pub(crate) struct Checks<'m> {
     made: RefCell<HashMap<Fingerprint, Result<(), SignatureFault>, AsIs>>,
     memory: Option<&'m Memory>,
+    /// One that is said to have been made in an earlier judgement, and to have been good: in previews alone.
+    known: Option<Fingerprint>,
 }
 
 impl<'m> Checks<'m> {
     /// Checks that are also looked up in `memory`, and kept there.
     pub fn with(memory: Option<&'m Memory>) -> Checks<'m> {
         Checks {
-            made: RefCell::default(),
             memory,
+            ..Checks::default()
         }
+    }
+
+    /// As these, where the key with the SHA-256 `signer` verified `certificate` in an earlier judgement. Who lets somebody
+    /// in by it believes whoever says so: only [`crate::compare`] does, which lets nobody in.
+    pub fn after(self, certificate: &Certificate<'_>, signer: [u8; 32]) -> Checks<'m> {
+        let known = Some(check(certificate, Fingerprint(signer)));
+        Checks { known, ..self }
     }
 
     /// Whether the key of `spki`, whose SHA-256 is `key`, signed `certificate`.
@@ -109,10 +129,13 @@ impl<'m> Checks<'m> {
         spki: &[u8],
         key: Fingerprint,
     ) -> Result<(), SignatureFault> {
-        // Of both, whole: whoever could make another pair with the same hash could forge certificates anyway.
-        let check = sha256(&[certificate.fingerprint().0, key.0].concat());
+        let check = check(certificate, key);
         if let Some(known) = self.made.borrow().get(&check) {
             return *known;
+        }
+        if self.known == Some(check) {
+            // That it verifies cannot change; whether such signatures count may, from one release to the next.
+            return certificate.can_be_verified(spki);
         }
         let known = self.memory.filter(|memory| memory.has(&check)).is_some();
         let result = if known {
@@ -128,9 +151,36 @@ impl<'m> Checks<'m> {
     }
 }
 
+/// Stands for both, whole: whoever could make another pair with the same hash could forge certificates anyway.
+fn check(certificate: &Certificate<'_>, key: Fingerprint) -> Fingerprint {
+    sha256(&[certificate.fingerprint().0, key.0].concat())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_verified_before_is_not_verified_again_and_counts_only_as_it_does_now() {
+        let [ours, other] = [
+            &include_bytes!("../../fuzz/seeds/ours.der")[..],
+            &include_bytes!("../../fuzz/seeds/adopted.der")[..],
+        ]
+        .map(|der| Certificate::parse(der).unwrap_or_else(|fault| panic!("{fault}")));
+        let signed = |checks: Checks<'_>, by: &Certificate<'_>| {
+            checks.signed_by(&ours, by.spki, by.key_hash())
+        };
+        let known = |by: &Certificate<'_>| Checks::default().after(&ours, by.key_hash().0);
+        // It is not its own issuer, so who believes that it is did not look.
+        assert_eq!(signed(Checks::default(), &ours), Err(SignatureFault::Wrong));
+        assert_eq!(signed(known(&ours), &ours), Ok(()));
+        assert_eq!(signed(known(&other), &ours), Err(SignatureFault::Wrong));
+        // An algorithm that is not for such keys.
+        assert_eq!(
+            signed(known(&other), &other),
+            Err(SignatureFault::Algorithm)
+        );
+    }
 
     #[test]
     fn a_memory_is_bounded_and_forgets_the_oldest() {

@@ -68,9 +68,11 @@ impl<'q> Question<'q> {
         let valid_until = links()
             .map(|(_, certificate)| certificate.not_after)
             .fold(anchor.not_after, i64::min);
+        let issuer = indexes.get(1).map(|index| certificates[*index].key_hash());
         let path = Path {
             indexes: indexes.to_vec(),
             anchor,
+            signer: issuer.unwrap_or(anchor.key_hash),
             valid_from,
             valid_until,
         };

@@ -23,6 +23,7 @@ pub struct Admission {
     pub(crate) environment: Option<Arc<str>>,
     pub(crate) authority: Box<str>,
     pub(crate) fingerprint: [u8; 32],
+    pub(crate) signer: Option<[u8; 32]>,
     pub(crate) subject: Box<str>,
     pub(crate) issuer: Box<str>,
     pub(crate) serial: Box<str>,
@@ -95,6 +96,10 @@ impl Admission {
     /// SHA-256 of the leaf's DER.
     pub fn fingerprint(&self) -> &[u8; 32] {
         &self.fingerprint
+    }
+    /// SHA-256 of the SubjectPublicKeyInfo whose key verified the leaf's signature; `None` where none was looked at.
+    pub fn signer(&self) -> Option<&[u8; 32]> {
+        self.signer.as_ref()
     }
     /// The leaf's subject, RFC 4514, with control characters escaped. Decoration: never look anybody up by it.
     pub fn subject(&self) -> &str {

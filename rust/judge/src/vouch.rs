@@ -262,6 +262,7 @@ impl<'a> Asked<'a> {
             partner: Some(partner.name.clone()),
             environment: terms.and_then(|terms| terms.environment.clone()),
             authority: format!("partner {}", partner.name).into(),
+            signer: Some(path.signer.0),
             valid_from: path.valid_from,
             // A verdict that rests on a list ends with it.
             valid_until: until.map_or(path.valid_until, |until| until.min(path.valid_until)),

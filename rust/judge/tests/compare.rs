@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::LazyLock};
 
 use common::{Vector, batch, der, vectors};
 use judge::{
-    Snapshot, Verdict, authorize, compare,
+    Evidence, Snapshot, Verdict, authorize, compare,
     compare::Seen,
     decide,
     record::{Batch, Mode, OnRefusal, RouteRecord, SiteRecord},
@@ -106,6 +106,8 @@ proptest! {
         which in any::<Index>(),
         change in 0usize..7,
         others in vec((any::<Index>(), any::<Index>(), any::<Index>()), 0..20),
+        threads in 0usize..5,
+        known in any::<bool>(),
     ) {
         let (vector, chain) = which.get(&ALL);
         let [before, after] = changed(vector, change);
@@ -116,8 +118,20 @@ proptest! {
         asked.extend(hosts.iter().flat_map(|host| paths.iter().map(move |path| (chain, *host, *path))));
 
         let joined: Vec<Vec<u8>> = asked.iter().map(|(chain, ..)| chain.concat()).collect();
-        let seen: Vec<Seen<'_>> = asked.iter().zip(&joined).map(|((_, host, path), chain)| Seen { chain, host: *host, path }).collect();
-        let compared = compare(&before, &after, seen.iter().copied(), vector.at);
+        // Who signed a leaf is known from when it was let in.
+        let signer = |chain: &[Vec<u8>]| {
+            let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+            match decide(&chain, vector.at, &before) {
+                Verdict::Admitted(admission) => admission.signer().copied().filter(|_| known),
+                Verdict::Refused(_) => None,
+            }
+        };
+        let seen: Vec<Seen<'_>> = asked
+            .iter()
+            .zip(&joined)
+            .map(|((sent, host, path), chain)| Seen { chain, signer: signer(sent), host: *host, path })
+            .collect();
+        let compared = compare(&before, &after, &seen, vector.at, threads);
 
         let mut otherwise = vec![];
         let mut unchanged = BTreeSet::new();
@@ -136,4 +150,39 @@ proptest! {
         let kept: BTreeSet<String> = compared.unchanged.iter().map(|name| name.to_string()).collect();
         prop_assert_eq!(kept, unchanged);
     }
+}
+
+/// No such leaf is ever let in: it shows that nobody looks.
+#[test]
+fn what_is_said_to_have_signed_a_leaf_is_not_asked_again_and_nothing_else_is() {
+    let mut believed = 0;
+    for (vector, chain) in &*ALL {
+        let [before, _] = changed(vector, 6);
+        let sent: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+        let Verdict::Admitted(admission) = decide(&sent, vector.at, &before) else {
+            continue;
+        };
+        if admission.evidence() != Evidence::Partner {
+            continue;
+        }
+        let mut damaged = chain.clone();
+        *damaged[0].last_mut().unwrap() ^= 1;
+        let joined = damaged.concat();
+        let said = |signer| {
+            let seen = Seen {
+                chain: &joined,
+                signer,
+                host: None,
+                path: "/",
+            };
+            let compared = compare(&before, &before, &[seen], vector.at, 1);
+            compared.unchanged.into_iter().next()
+        };
+        let name = &admission.client().name;
+        assert_eq!(said(admission.signer().copied()).as_ref(), Some(name));
+        assert_eq!(said(None), None);
+        assert_eq!(said(Some([7; 32])), None);
+        believed += 1;
+    }
+    assert!(believed > 0);
 }

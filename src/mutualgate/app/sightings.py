@@ -122,6 +122,7 @@ def _sighting(event: Mapping[str, Any]) -> Sighting | None:
         subject=event.get("subject") or subject,
         not_after=not_after,
         admitted_at=None if reason else at,
+        signer=event.get("signer"),
         names=hashes_in(chain),
     )
 

@@ -205,7 +205,7 @@ class Trial:
         """Judges what of `seen` is not judged yet."""
         seen = [one for one in seen if one[0] not in self._judged]
         self._judged.update(one[0] for one in seen)
-        places = [(chain, self._hosts.get(site), path or "/") for _, chain, site, path, *_ in seen]
+        places = [(chain, signer, self._hosts.get(site), path or "/") for _, chain, signer, site, path, *_ in seen]
         otherwise, stay = before.compare(after, places, int(self._now.timestamp()))
         self._stay |= stay
         for position, (old, new) in otherwise:

@@ -192,10 +192,11 @@ class Judge:
             raise BadInput(str(error)) from error
 
     def compare(
-        self, after: "Judge", seen: Sequence[tuple[bytes, str | None, str]], at: int
+        self, after: "Judge", seen: Sequence[tuple[bytes, bytes | None, str | None, str]], at: int
     ) -> tuple[list[tuple[int, tuple[Verdict, Verdict]]], set[str]]:
         """What this judge and the one `after` a change say of what was `seen`: certificates (DER) one after the other,
-        leaf first; a host of the site, if that is still there; the path. Other threads run meanwhile.
+        leaf first; the SHA-256 of the key that the gate told to have signed the leaf, if it did: that is believed; a
+        host of the site, if that is still there; the path. Other threads run meanwhile.
 
         Returns the positions of those that are judged otherwise, each with both verdicts: at the place where they were
         seen, or of the certificate alone where no route covers that any more or strangers pass, too. And the names of

@@ -10,8 +10,9 @@ class Sighting:
 
     `reason` is that of the last refusal, empty where it was admitted last. `client` is whose it was when it was last
     known to be anybody's, `evidence` what that rested on (`pin 3`, `credential 7`, `partner`), `admitted_at` when it
-    first was admitted as that client's. `names` are hashes of those above it and of its own inside a partner: to find
-    it by, and not read back.
+    first was admitted as that client's. `signer` is the SHA-256 of the key that verified its signature when the judge
+    admitted it, if one did. `names` are hashes of those above it and of its own inside a partner: to find it by, and
+    not read back.
     """
 
     fingerprint: bytes
@@ -29,4 +30,5 @@ class Sighting:
     subject: str = ""
     not_after: datetime | None = None
     admitted_at: datetime | None = None
+    signer: bytes | None = None
     names: tuple[bytes, ...] = field(default=(), compare=False)

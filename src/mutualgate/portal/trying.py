@@ -1,7 +1,7 @@
 """What a change of trust would do, on the page that asks before it is made. `services.trust` finds it out.
 
 Where it concerns few certificates, the page has it. Where these may be many, the judge is told of everybody, which
-takes as long as there is much of it, a whole core meanwhile: the page comes at once, and has the rest of it from an
+takes as long as there is much of it, all cores meanwhile: the page comes at once, and has the rest of it from an
 address of its own, by a script or a link. One is found out at a time, and who was led here by another site begins none.
 """
 
@@ -79,7 +79,7 @@ class Trials:
 
     def __init__(self) -> None:
         self._kept: dict[str, Trial] = {}
-        # One: what is judged takes a whole core.
+        # One: what is judged takes all cores.
         self._thread = ThreadPoolExecutor(1, "trials")
 
     async def of(self, asked: Asked, services: "Services", change: Change) -> Trial:

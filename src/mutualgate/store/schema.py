@@ -11,7 +11,7 @@ from sqlalchemy import Column, ForeignKey, Index, MetaData, Table, UniqueConstra
 from mutualgate.store import types
 from mutualgate.store.types import Id
 
-VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 """The versions that this program knows, oldest first: the revisions in `migrations/versions`."""
 
 # One object of each type: for each object it is worked out anew what it is in the database at hand.
@@ -450,6 +450,8 @@ seen = Table(
     Column("subject", Text, nullable=False),
     Column("not_after", Moment, index=True),
     Column("peer", String(64), nullable=False),
+    # The SHA-256 of the key that the judge verified its signature with, as far as it did.
+    Column("signer", LargeBinary(32)),
     Index("ix_seen_last_at", "last_at", "client"),
     # By which the clients are counted without being sorted first.
     Index("ix_seen_client", "client", "last_at"),

@@ -20,12 +20,12 @@ _SHORT, _LONG = 255, 1_000
 UNKNOWN_NAME = b""
 """Above a chain in which no name can be read: it may concern everybody."""
 
-PlainSeen = tuple[bytes, bytes, str, str, int | None, str, int, str]
-"""Fingerprint, certificates one after the other, site, path, client, subject, when it was last shown in microseconds
-since 1970, and from where."""
+PlainSeen = tuple[bytes, bytes, bytes | None, str, str, int | None, str, int, str]
+"""Fingerprint, certificates one after the other, whose key signed the first, site, path, client, subject, when it was
+last shown in microseconds since 1970, and from where."""
 
 _PLAIN = (
-    *(seen.c.fingerprint, seen.c.chain, seen.c.site, seen.c.path),
+    *(seen.c.fingerprint, seen.c.chain, seen.c.signer, seen.c.site, seen.c.path),
     *(seen.c.client, seen.c.subject, seen.c.last_at, seen.c.peer),
 )
 
@@ -184,6 +184,7 @@ def _together(before: Sighting, now: Sighting) -> Sighting:
         subject=before.subject or now.subject,
         not_after=before.not_after or now.not_after,
         admitted_at=(before.admitted_at or now.admitted_at) if same else now.admitted_at,
+        signer=now.signer or before.signer,
     )
 
 
@@ -191,6 +192,7 @@ def _values(one: Sighting) -> dict[str, Any]:
     return {
         "spki": one.spki,
         "chain": b"".join(one.chain),
+        "signer": one.signer,
         "site": one.site[:_SHORT],
         "path": one.path[:_LONG],
         "first_at": one.first_at,
@@ -223,6 +225,7 @@ def _sighting(row: Row[Any]) -> Sighting:
         subject=row.subject,
         not_after=row.not_after,
         admitted_at=row.admitted_at,
+        signer=row.signer,
     )
 
 

@@ -224,6 +224,7 @@ fn notices_are_bounded_and_come_first() {
 fn a_certificate_is_announced_when_it_is_seen_first() {
     let events = Events::new(8, 8);
     let (admission, chain) = crate::fixtures::admitted();
+    let signer = admission.signer().copied();
     let verdict = Verdict::Admitted(admission);
     events.seen(&verdict, &chain, &scene(0));
     events.seen(&verdict, &chain, &scene(1_000));
@@ -240,6 +241,7 @@ fn a_certificate_is_announced_when_it_is_seen_first() {
     );
     assert_eq!(event.chain, chain);
     assert_eq!(event.path, "/admin");
+    assert!(signer.is_some() && event.signer == signer);
 
     // An hour later it is news again.
     events.seen(&verdict, &chain, &scene(3_600_000));
