@@ -106,9 +106,11 @@ def test_another_owner_was_not_seen_before(store: Store) -> None:
         assert tx.seen.first_of_client(9) is None
 
 
+@pytest.mark.parametrize("sought", [seen.SOUGHT, 0])
 def test_what_a_change_concerns_is_found_by_key_certificate_and_the_names_above(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch, sought: int
 ) -> None:
+    monkeypatch.setattr(seen, "SOUGHT", sought)
     issuer, other = b"i" * 32, b"o" * 32
     add(store, *(admitted(number, names=(issuer,)) for number in (1, 2)))
     add(store, admitted(3, names=(other,), spki=b"k" * 32), sighting(4, names=(other,)), sighting(5))

@@ -6,7 +6,9 @@ and after it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -142,9 +144,10 @@ class Trial:
             if total == len(self._judged):
                 continue
             judges = self._judges(found)
-            for seen in self._before.seen.shown(self._since, found, PART):
-                self._compare(seen, *judges)
-                told(len(self._judged), max(total, len(self._judged)))
+            with closing(_ahead(self._before.seen.shown(self._since, found, PART))) as parts:
+                for seen in parts:
+                    self._compare(seen, *judges)
+                    told(len(self._judged), max(total, len(self._judged)))
 
     def _judges(self, found: set[bytes] | None) -> tuple[Judge, Judge]:
         """The judges before and after, of these certificates or of all."""
@@ -228,6 +231,16 @@ class Trial:
                     peer=peer,
                 )
             )
+
+
+def _ahead(parts: Iterator[list[PlainSeen]]) -> Generator[list[PlainSeen], None, None]:
+    """`parts`, of which the next is read while one is judged. Until it is closed, nothing else may be read in their
+    transaction."""
+    with ThreadPoolExecutor(1) as reader:
+        following = reader.submit(next, parts, None)
+        while (part := following.result()) is not None:
+            following = reader.submit(next, parts, None)
+            yield part
 
 
 def _following(tried: Store, epoch: int, sites: list[SiteRecord]) -> Callable[[Judge], Judge]:

@@ -1,7 +1,7 @@
 """Certificates that were shown to the gate, each once."""
 
 from collections.abc import Collection, Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_, select, update
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_,
 from mutualgate.model.sighting import Sighting
 from mutualgate.store.schema import anchor, intermediate, member, seen, seen_name
 from mutualgate.store.select import Values, among, chunks, plain_parts, plain_rows
+from mutualgate.store.types import EPOCH
 
 KEPT_OF_CLIENTS = 80_000
 KEPT_OF_STRANGERS = 20_000
@@ -16,6 +17,9 @@ KEPT_OF_STRANGERS = 20_000
 
 _SHORT, _LONG = 255, 1_000
 """Characters kept of texts that strangers choose."""
+
+SOUGHT = 25_000
+"""For more, it is quicker to read all that are kept."""
 
 UNKNOWN_NAME = b""
 """Above a chain in which no name can be read: it may concern everybody."""
@@ -110,10 +114,17 @@ class Seen:
     def shown(self, since: datetime, fingerprints: Collection[bytes] | None, size: int) -> Iterator[list[PlainSeen]]:
         """Those of `fingerprints`, or all, that were shown since then, in parts of at most `size`: plain values, for
         many are walked."""
-        query = select(*_PLAIN).where(seen.c.last_at >= since)
-        if fingerprints is not None:
-            query = query.where(among(seen.c.fingerprint))
-        yield from plain_parts(self._connection, query, size, fingerprints)
+        query = select(*_PLAIN)
+        if fingerprints is not None and len(fingerprints) <= SOUGHT:
+            query = query.where(seen.c.last_at >= since, among(seen.c.fingerprint))
+            yield from plain_parts(self._connection, query, size, fingerprints)
+            return
+        # As they lie in the file, and told apart here: by an index each of them would be sought.
+        begin = (since - EPOCH) // timedelta(microseconds=1)
+        for rows in plain_parts(self._connection, query, size):
+            lately = [row for row in rows if row[7] >= begin and (fingerprints is None or row[0] in fingerprints)]
+            if lately:
+                yield lately
 
     def partners_names_above(self, fingerprints: Collection[bytes]) -> set[bytes]:
         """The names above these, as far as a CA of a partner's has them; and `UNKNOWN_NAME`, where one has that."""
