@@ -348,7 +348,7 @@ def start(folder: Path) -> None:
 
 def commands(empty: Path, full: Path, work: Path, repeats: int, *, processes: bool) -> None:
     """Each command on both in one shell; and on the full one, if `processes`, as a process: by itself, and where
-    another stands by, as one does beside every gate."""
+    another stands by, as one does beside every gate: a gate runs then, and has each change in force before the end."""
     number = (one for one in range(FIRST, 1_000) if one % SUSPENDED)
     (work / "a.csr").write_bytes(_csr())
     shutil.copy(full / "root.pem", work / "a.pem")
@@ -383,26 +383,33 @@ def commands(empty: Path, full: Path, work: Path, repeats: int, *, processes: bo
 
 
 class Standby:
-    """A process that stands by for an installation, and what commands cost with it."""
+    """The process that stands by beside a gate, and what commands cost with it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def __enter__(self) -> "Standby":
-        self._process = subprocess.Popen([*PROGRAM, "standby", "--dir", str(self._folder)])
+        words = [*PROGRAM, "up", "--dir", str(self._folder), "--json"]
+        self._gate = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert self._gate.stdout is not None
+        self._gate.stdout.readline()
         while not (self._folder / "run/standby.sock").is_socket():
             time.sleep(0.05)
+        children = [one for task in Path(f"/proc/{self._gate.pid}/task").iterdir() for one in _children(task)]
+        (self._pid,) = (one for one in children if b"standby" in Path(f"/proc/{one}/cmdline").read_bytes())
+        time.sleep(3)  # until nothing of the gate's start is left to do
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait()
+        self._gate.terminate()
+        self._gate.wait()
 
     def ask(self, commands: list[list[str]]) -> tuple[float, list[float]]:
         """CPU of a command, the mean of the repeats, since Linux tells it of copies by 10 ms only; and the time of each
         on the clock."""
         before, asks, clocks = self._copies(), 0.0, []
         for filled in commands:
+            time.sleep(1)  # as somebody types: the next copy is made, and what waits to be done is
             begun = time.perf_counter()
             asks += _run(filled)
             clocks.append(time.perf_counter() - begun)
@@ -410,8 +417,12 @@ class Standby:
 
     def _copies(self) -> float:
         """Seconds of CPU of all copies that have ended: proc_pid_stat(5), cutime and cstime."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+
+
+def _children(task: Path) -> list[str]:
+    return (task / "children").read_text().split()
 
 
 class Shell:

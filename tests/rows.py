@@ -41,6 +41,12 @@ def statements(store: Store) -> Iterator[list[str]]:
         event.remove(store._engine, "before_cursor_execute", note)
 
 
+def plan(tx: Transaction, statement: str) -> list[str]:
+    """How the database goes about a statement."""
+    steps = tx._connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (0,) * statement.count("?"))
+    return [str(step[3]) for step in steps]
+
+
 def facts(text: str = "", *, serial: bytes | None = None, key: str | None = None) -> CertificateFacts:
     """What would be read from a certificate, another one for each `text` and, without one, for each call."""
     number = next(_counter)

@@ -290,12 +290,23 @@ def test_what_is_under_way_comes_to_its_end(asking: Asking) -> None:
     assert "late" in asking("client", "list").stdout
 
 
+def test_a_command_outlives_what_stood_by(asking: Asking) -> None:
+    with asking.reading() as waiting:
+        asking.process.kill()
+        asking.process.wait(SECONDS)
+        said, _ = waiting.communicate(b"late\n", timeout=SECONDS)
+        assert waiting.returncode == 0
+        assert said == b"1 added.\n"
+    assert "late" in asking("client", "list").stdout
+
+
 def test_one_that_is_killed_is_told(asking: Asking) -> None:
     with asking.reading() as waiting:
         (copy,) = asking.copies()
         asking.process.kill()
-        _, said = waiting.communicate(timeout=SECONDS)
+        asking.process.wait(SECONDS)
         os.kill(copy, signal.SIGKILL)
+        _, said = waiting.communicate(timeout=SECONDS)
         assert waiting.returncode == 70
         assert said == b"mutualgate: the process that ran the command was killed; how far it came is not known\n"
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from rows import AT, claim, partner
+from rows import AT, claim, partner, plan, statements
 
 from mutualgate.model.change import ChangeKind
 from mutualgate.model.foreign import ForeignList, OcspStatus, SourceKind, SourceState
@@ -101,6 +101,13 @@ def test_the_judge_is_told_each_number_once(store: Store) -> None:
         for size in (1, 2, 3, 100):
             walked = [one for part in tx.foreign.walk_plain(size) for one in part]
             assert walked == [(ca.id, bytes([n]), SECONDS, 1) for n in range(1, 6)] + [(other.id, b"\1", SECONDS, 0)]
+
+
+def test_few_numbers_are_asked_for_by_the_whole_of_their_keys(store: Store) -> None:
+    """A CA may have revoked a million: those beside them must not be read."""
+    with store.transaction() as tx, statements(store) as told:
+        tx.foreign.plain([(1, b"\1"), (1, b"\2")])
+        assert any("PRIMARY KEY (anchor=? AND serial=?)" in step for step in plan(tx, told[-1])), plan(tx, told[-1])
 
 
 def test_answers_become_lists_of_one_certificate(store: Store) -> None:

@@ -1,4 +1,4 @@
-from rows import AT, client, partner
+from rows import AT, client, partner, plan, statements
 
 from mutualgate.model.client import ClientState
 from mutualgate.model.partner import Member, MemberState
@@ -29,6 +29,13 @@ def test_what_the_judge_is_told_of_members(store: Store) -> None:
         assert len(next(tx.members.walk(10))) == 3
         tx.members.remove(acme.id, "dns:b.acme.example")
         assert tx.members.get(acme.id, "dns:b.acme.example") is None
+
+
+def test_few_are_asked_for_by_the_whole_of_their_keys(store: Store) -> None:
+    """A partner may have fifty thousand: those beside them must not be read."""
+    with store.transaction() as tx, statements(store) as told:
+        tx.members.plain([(1, "dns:a.acme.example"), (1, "dns:b.acme.example")])
+        assert any("PRIMARY KEY (partner=? AND name=?)" in step for step in plan(tx, told[-1]))
 
 
 def test_a_members_key_in_the_feed_is_read_back(store: Store) -> None:

@@ -54,7 +54,7 @@ def root_sha256(services: "Services") -> str | None:
 
 def _chosen_port(folder: Folder, listening: Sequence[str]) -> int:
     if not listening:
-        listening = (control.ask(folder, "status") or {}).get("listening", ())
+        listening = (control.ask(folder, "running") or {}).get("listening", ())
     if not listening:
         raise NotFound(
             "the port of the gate is not known before it runs",

@@ -264,6 +264,7 @@ class Runner:
         handlers = {
             "sync": self._on_sync,
             "status": self._on_status,
+            "running": self._on_running,
             "upstreams": self._on_upstreams,
             "restart": self._on_restart,
         }
@@ -354,6 +355,10 @@ class Runner:
 
     async def _on_upstreams(self) -> Mapping[str, Any]:
         return {"servers": self._plane.counters()["servers"]}
+
+    async def _on_running(self) -> Mapping[str, Any]:
+        """What of `status` is known without asking the store."""
+        return self.status()
 
     async def _on_status(self) -> Mapping[str, Any]:
         seen = await asyncio.to_thread(self.overview)

@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -29,8 +30,9 @@ class _Refused(Exception):
     """A command that is not for this process."""
 
 
-def become(connection: socket.socket) -> list[str]:
-    """Makes this process what the one at the other end would be, had it gone on by itself; returns its words.
+def become(connection: socket.socket) -> tuple[list[str], socket.socket]:
+    """Makes this process what the one at the other end would be, had it gone on by itself; returns its words, and the
+    connection, which may have moved.
 
     Ends it where that is not possible, or where who asked has gone.
     """
@@ -50,10 +52,27 @@ def become(connection: socket.socket) -> list[str]:
         os.close(own)
         if connection.recv(1) != relay.GO:
             raise _Refused
-        connection.close()
+        connection.settimeout(None)
     except Exception:  # whatever is wrong with it: it is run where it was asked for
         os._exit(output.DONE)
-    return asked.words
+    return asked.words, connection
+
+
+def tell(connection: socket.socket, status: int) -> None:
+    """Tells who asked that the command has come to its end, and who reads what it says. This process has nothing left
+    to do but to give back its memory, which takes as long as a command."""
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except (OSError, ValueError):
+        return  # what is wrong with them is said at the end
+    if threading.active_count() > 1:
+        return
+    for number in (1, 2):
+        with suppress(OSError):
+            os.close(number)
+    with suppress(OSError):
+        connection.sendall((status << 8).to_bytes(relay.SIZE))
 
 
 def _received(connection: socket.socket) -> tuple[relay.Asked, list[int]]:

@@ -35,7 +35,7 @@ def expiring(
     wanted = None if kind is None else choice(ExpiryKind, kind, "--kind")
     folder = Folder(dir)
     folder.require()
-    answer = control.ask(folder, "status")
+    answer = control.ask(folder, "running")
     sites = {} if answer is None else answer["certificates"]
     with services(folder) as all_of_it:
         all_of_it.site_ends = lambda: {name: datetime.fromisoformat(end) for name, end in sites.items()}

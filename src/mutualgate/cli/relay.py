@@ -7,7 +7,7 @@ socket, a stream between two processes of one user on one machine:
     by     one byte `READY`, with a descriptor of the process that will run the command (pidfd_open(2)); or nothing,
            when this command is not for it, and then it is run here
     asks   one byte `GO`: only now is anything done, so nothing is done twice
-    by     4 bytes: how the process ended, as waitpid(2) tells
+    by     4 bytes: how the process ended, or will, as waitpid(2) tells
 """
 
 # What `signal` and `socket` are made of: to import these takes half as long as Python takes to start.

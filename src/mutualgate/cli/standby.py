@@ -26,7 +26,7 @@ import typer
 
 import mutualgate
 from mutualgate.cli import output, relay, run
-from mutualgate.cli.becoming import become
+from mutualgate.cli.becoming import become, tell
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.errors import Unavailable
 from mutualgate.priority import undiminished
@@ -74,7 +74,10 @@ def standby(
     asked = standing_by.serve()
     if asked is None:
         return output.DONE
-    return run(asked)  # in a copy of this process
+    words, connection = asked  # in a copy of this process
+    status = run(words)
+    tell(connection, status)
+    return status
 
 
 @contextmanager
@@ -185,8 +188,9 @@ class _Standby:
         self._poll = select.poll()
         self._listens, self._outdated = True, False
 
-    def serve(self) -> list[str] | None:
-        """Returns in a copy of this process: the words of its command; and here, at the end: None.
+    def serve(self) -> tuple[list[str], socket.socket] | None:
+        """Returns in a copy of this process: the words of its command, and the connection to who asked; and here, at
+        the end: None.
 
         Raises `Unavailable` at the end where another program lies on the disk.
         """
@@ -279,7 +283,7 @@ class _Standby:
             connection.close()
         return None
 
-    def _become(self, waits: socket.socket) -> list[str]:
+    def _become(self, waits: socket.socket) -> tuple[list[str], socket.socket]:
         """In a copy: waits for its command. Lets go of what is the original's, whose descriptors `become` closes."""
         signal.set_wakeup_fd(-1)
         for copy in self._copies.values():

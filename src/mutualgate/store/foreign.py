@@ -22,7 +22,7 @@ from mutualgate.store import sqlite
 from mutualgate.store.changes import LISTED_AT_MOST, Changes
 from mutualgate.store.revocations import key
 from mutualgate.store.schema import foreign_crl, foreign_revocation, ocsp_answer, revocation_source
-from mutualgate.store.select import among, chunks, due, plain_rows
+from mutualgate.store.select import FEW_KEYS, among, chunks, due, one_of, plain_rows
 from mutualgate.store.types import EPOCH
 
 PlainList = tuple[str, int, int]
@@ -334,10 +334,9 @@ class Foreign:
     def plain(self, keys: Iterable[tuple[int, bytes]]) -> list[PlainForeign]:
         """Those of these (CA, number) that are revoked."""
         found: dict[tuple[int, bytes], PlainForeign] = {}
-        for part in chunks(keys, 200):
-            rows = self._connection.execute(
-                self._plain_query().where(tuple_(foreign_revocation.c.anchor, foreign_revocation.c.serial).in_(part))
-            )
+        number_of = foreign_revocation.c.anchor, foreign_revocation.c.serial
+        for part in chunks(keys, FEW_KEYS):
+            rows = self._connection.execute(self._plain_query().where(one_of(number_of, part)))
             for anchor, number, at, reason in rows:
                 entry = (anchor, number, at // 1_000_000, reason)
                 before = found.get((anchor, number))

@@ -9,7 +9,7 @@ from mutualgate.model.change import ChangeKind
 from mutualgate.model.partner import Member, MemberState
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import client, invitation, member, partner
-from mutualgate.store.select import among, chunks, plain_parts, plain_rows
+from mutualgate.store.select import FEW_KEYS, among, chunks, one_of, plain_parts, plain_rows
 
 PlainMember = tuple[int, str, int]
 """Partner, name, client."""
@@ -106,8 +106,8 @@ class Members:
     def plain(self, keys: Iterable[tuple[int, str]]) -> list[PlainMember]:
         """Those clients inside partners that the judge has to know, of the partners and names in `keys`."""
         found: list[PlainMember] = []
-        for part in chunks(keys, 200):
-            found += self._plain(self._told().where(tuple_(member.c.partner, member.c.name).in_(part)))
+        for part in chunks(keys, FEW_KEYS):
+            found += self._plain(self._told().where(one_of((member.c.partner, member.c.name), part)))
         return found
 
     def walk(self, size: int) -> Iterator[list[PlainMember]]:

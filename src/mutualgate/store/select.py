@@ -12,10 +12,12 @@ from sqlalchemy import (
     Connection,
     LargeBinary,
     Select,
+    and_,
     bindparam,
     cast,
     func,
     literal,
+    or_,
     select,
 )
 
@@ -23,6 +25,9 @@ T = TypeVar("T")
 
 PART = 500
 """Values in one IN (...): below the limit on parameters of every database."""
+
+FEW_KEYS = 100
+"""Keys in one `one_of`."""
 
 Values = Collection[bytes] | Collection[int]
 
@@ -49,6 +54,12 @@ def among(column: ColumnElement[Any]) -> ColumnElement[bool]:
     if not isinstance(column.type, LargeBinary):
         one = cast(one, BigInteger)
     return column.in_(select(one).select_from(places))
+
+
+def one_of(columns: tuple[ColumnElement[Any], ...], keys: Iterable[tuple[Any, ...]]) -> ColumnElement[bool]:
+    """Whether the columns, of one index, are one of `keys`, which are few (`FEW_KEYS`): SQLite goes along no more than
+    the first column of an index for a tuple's IN (...)."""
+    return or_(*(and_(*(column == value for column, value in zip(columns, key, strict=True))) for key in keys))
 
 
 def due(query: Select[Any], moment: ColumnElement[Any], at: datetime, longest: timedelta) -> Iterator[Select[Any]]:
