@@ -114,14 +114,17 @@ class Trial:
         from mutualgate import snapshot
         from mutualgate.gate import Judge
 
+        delta = snapshot.delta(tried, self._epoch)
+        if delta is None:
+            return False
         for concern in self._steps():
             found = None if concern is None else self._found(concern, FEW)
             if found is None:
                 return False
             for seen in self._before.seen.shown(self._since, found, FEW):
                 chains = [split(chain) for _, chain, *_ in seen]
-                judges = (Judge(snapshot.build_for(state, self._sites, chains)) for state in (self._store, tried))
-                self._compare(seen, *judges)
+                before = Judge(snapshot.excerpt_of(self._before, self._sites, chains, self._concern))
+                self._compare(seen, before, before.after(delta))
         return True
 
     def keep(self, tried: Store) -> None:

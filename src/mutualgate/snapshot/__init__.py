@@ -2,7 +2,7 @@
 
 from mutualgate.snapshot.builder import build, build_of, delta, delta_of_sites, has_changed
 from mutualgate.snapshot.concern import Concern, concern, concern_of
-from mutualgate.snapshot.excerpt import build_for, build_of_seen
+from mutualgate.snapshot.excerpt import build_for, build_of_seen, excerpt_of
 from mutualgate.snapshot.records import SiteRecord
 from mutualgate.snapshot.sites import site_records
 
@@ -17,6 +17,7 @@ __all__ = [
     "concern_of",
     "delta",
     "delta_of_sites",
+    "excerpt_of",
     "has_changed",
     "site_records",
 ]

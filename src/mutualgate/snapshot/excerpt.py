@@ -19,7 +19,6 @@ from mutualgate.reading.files import UNREADABLE, names_above, odd_serials_allowe
 from mutualgate.snapshot.builder import (
     BATCH_RECORDS,
     anchor_records,
-    build,
     build_of,
     client_record,
     partner_record,
@@ -49,29 +48,37 @@ def build_for(store: Store, sites: Sequence[SiteRecord], chains: Sequence[Sequen
     Authorities of ours are all there. Where a certificate cannot be read here, all is: what the judge reads in it, it
     says itself.
     """
+    with store.reading() as tx:
+        yield from excerpt_of(tx, sites, chains)
+
+
+def excerpt_of(
+    tx: Transaction, sites: Sequence[SiteRecord], chains: Sequence[Sequence[bytes]], touched: Concern | None = None
+) -> Iterator[bytes]:
+    """As `build_for`, of what a transaction sees. Who applies the delta of a change to it says what that has `touched`,
+    which may concern the chains by then."""
     try:
         shown = _Shown(chains)
     except (*UNREADABLE, BadInput):
-        yield from build(store, sites)
+        yield from build_of(tx, sites)
         return
-    with store.reading() as tx:
-        known = _Known(tx, shown)
-        for part in known.clients():
-            yield encode(Batch(clients=part))
-        yield encode(
-            Batch(
-                authorities=known.authorities,
-                credentials=known.credentials,
-                pins=known.pins,
-                revocations=known.revocations(),
-                partners=known.partners,
-            )
+    known = _Known(tx, shown, touched or Concern())
+    for part in known.clients():
+        yield encode(Batch(clients=part))
+    yield encode(
+        Batch(
+            authorities=known.authorities,
+            credentials=known.credentials,
+            pins=known.pins,
+            revocations=known.revocations(),
+            partners=known.partners,
         )
-        anchors = anchor_records(tx, tx.anchors.plain_of(one.id for one in known.partners))
-        keys = [(one.id, number) for one in anchors for number in shown.serials]
-        foreign = [ForeignRecord(*one) for one in tx.foreign.plain(keys)]
-        yield encode(Batch(anchors=anchors, foreign=foreign, members=known.members))
-        yield encode(Batch(epoch=tx.changes.epoch(), sites=list(sites)))
+    )
+    anchors = anchor_records(tx, tx.anchors.plain_of(one.id for one in known.partners))
+    keys = [(one.id, number) for one in anchors for number in shown.serials]
+    foreign = [ForeignRecord(*one) for one in tx.foreign.plain(keys)]
+    yield encode(Batch(anchors=anchors, foreign=foreign, members=known.members))
+    yield encode(Batch(epoch=tx.changes.epoch(), sites=list(sites)))
 
 
 def build_of_seen(
@@ -129,17 +136,18 @@ class _Shown:
 class _Known:
     """What the store knows of the chains."""
 
-    def __init__(self, tx: Transaction, shown: _Shown) -> None:
-        self._tx, self._shown = tx, shown
+    def __init__(self, tx: Transaction, shown: _Shown, touched: Concern) -> None:
+        self._tx, self._shown, self._touched = tx, shown, touched
         self.authorities = [AuthorityRecord(*one) for part in tx.authorities.walk(BATCH_RECORDS) for one in part]
         self.credentials = [CredentialRecord(*one) for one in tx.credentials.plain(shown.fingerprints)]
         self.pins = [PinRecord(*one) for one in tx.pins.plain_of(shown.fingerprints, shown.spkis)]
-        self.partners = [partner_record(one) for one in tx.partners.plain(tx.partners.concerned(shown.names))]
+        concerned = {*tx.partners.concerned(shown.names), *touched.partners}
+        self.partners = [partner_record(one) for one in tx.partners.plain(concerned)]
         self.members = [MemberRecord(*one) for one in tx.members.plain(self._names())]
 
     def clients(self) -> Iterator[list[ClientRecord]]:
         """Those that any of it can stand for."""
-        ids = {one.estate for one in self.authorities if one.estate is not None}
+        ids = {one.estate for one in self.authorities if one.estate is not None} | self._touched.clients
         ids.update(one.client for part in (self.credentials, self.pins, self.partners, self.members) for one in part)
         ordered = sorted(ids)
         for start in range(0, len(ordered), BATCH_RECORDS):
