@@ -31,6 +31,9 @@ type Shown = (
 /// So many chains are worth the start of another thread.
 const WORTH_A_THREAD: usize = 100;
 
+/// Bytes of records after which free memory is looked for, all of which is to be had anew from the system then.
+const WORTH_GIVING_BACK: usize = 4 << 20;
+
 /// Positions with the verdicts before and after, and names of clients.
 type Compared = (Vec<(usize, (Verdict, Verdict))>, HashSet<String>);
 
@@ -42,7 +45,7 @@ impl Snapshot {
         // A thread of its own takes in what this one reads: most of the time goes by there and in the database.
         let (batches_in, batches_out) = mpsc::sync_channel::<Vec<u8>>(2);
         let taking = thread::spawn(move || take_in(&batches_out));
-        let mut failed = None;
+        let (mut failed, mut read) = (None, 0);
         for batch in batches.try_iter()? {
             let bytes = match batch.and_then(|batch| batch.extract::<Vec<u8>>()) {
                 Ok(bytes) => bytes,
@@ -51,6 +54,7 @@ impl Snapshot {
                     break;
                 }
             };
+            read += bytes.len();
             // Its end is told below.
             if py.detach(|| batches_in.send(bytes)).is_err() {
                 break;
@@ -63,7 +67,9 @@ impl Snapshot {
         }
         let snapshot = taken.map_err(|_| engine_error("records: the judge's thread died"))??;
         // What was made on the way is free, and lies between what stays.
-        py.detach(trim);
+        if read > WORTH_GIVING_BACK {
+            py.detach(trim);
+        }
         Ok(Snapshot {
             inner: Arc::new(snapshot),
         })

@@ -15,6 +15,11 @@ from mutualgate.store.schema import authority, authority_key
 from mutualgate.store.select import chunks, plain_rows
 
 _HAS_KEY = exists().where(authority_key.c.authority == authority.c.id).label("has_key")
+_TOLD = (
+    select(*(authority.c[name] for name in ("id", "name", "certificate", "admits", "estate", "depth")))
+    .where(authority.c.kind != str(AuthorityKind.ROOT))
+    .order_by(authority.c.id)
+)
 
 
 class Authorities:
@@ -81,12 +86,7 @@ class Authorities:
         """Id, name, certificate, admits, estate and depth of all anchors (`Authority.is_anchor`), by id, in parts of at
         most `size`: plain values, for there may be thousands."""
         last = 0
-        query = (
-            select(*(authority.c[name] for name in ("id", "name", "certificate", "admits", "estate", "depth")))
-            .where(authority.c.kind != str(AuthorityKind.ROOT))
-            .order_by(authority.c.id)
-            .limit(size)
-        )
+        query = _TOLD.limit(size)
         while rows := plain_rows(self._connection, query.where(authority.c.id > last)):
             yield rows
             if len(rows) < size:

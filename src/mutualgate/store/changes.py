@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from mutualgate.model.change import Change, ChangeKind
 from mutualgate.store.schema import change, feed
@@ -12,6 +12,11 @@ KEPT = 50_000
 
 LISTED_AT_MOST = 5_000
 """Entries of one bulk change; beyond it one entry says 'all'."""
+
+_EPOCH, _OLDEST = select(feed.c.epoch), select(feed.c.oldest)
+_SINCE = (
+    select(change.c.seq, change.c.kind, change.c.key).where(change.c.seq > bindparam("epoch")).order_by(change.c.seq)
+)
 
 
 class Changes:
@@ -25,7 +30,7 @@ class Changes:
     def epoch(self) -> int:
         """The number of the last change, this transaction's own among them; 0 in an empty store."""
         if self._epoch is None:
-            self._epoch = self._connection.execute(select(feed.c.epoch)).scalar_one()
+            self._epoch = self._connection.execute(_EPOCH).scalar_one()
         return self._epoch
 
     def note(self, kind: ChangeKind, key: str | int) -> int:
@@ -47,12 +52,10 @@ class Changes:
 
     def since(self, epoch: int) -> list[Change] | None:
         """What changed after `epoch`, in order; `None` when the feed does not reach back or cannot list it."""
-        oldest = self._connection.execute(select(feed.c.oldest)).scalar_one()
+        oldest = self._connection.execute(_OLDEST).scalar_one()
         if epoch < oldest or epoch > self.epoch():
             return None
-        rows = self._connection.execute(
-            select(change.c.seq, change.c.kind, change.c.key).where(change.c.seq > epoch).order_by(change.c.seq)
-        )
+        rows = self._connection.execute(_SINCE, {"epoch": epoch})
         changes = [Change(row.seq, ChangeKind(row.kind), row.key) for row in rows]
         return None if any(entry.kind is ChangeKind.ALL for entry in changes) else changes
 
@@ -67,7 +70,7 @@ class Changes:
         )
         self._noted.clear()
         self._connection.execute(update(feed).values(epoch=epoch))
-        oldest = self._connection.execute(select(feed.c.oldest)).scalar_one()
+        oldest = self._connection.execute(_OLDEST).scalar_one()
         if epoch - oldest > 2 * KEPT:  # seldom, and then many
             self._connection.execute(delete(change).where(change.c.seq <= epoch - KEPT))
             self._connection.execute(update(feed).values(oldest=epoch - KEPT))

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, or_, select, update
 
 from mutualgate.errors import Conflict
 from mutualgate.model.change import ChangeKind
@@ -24,12 +24,45 @@ from mutualgate.store.anchors import COUNTS
 from mutualgate.store.changes import Changes
 from mutualgate.store.members import invited
 from mutualgate.store.schema import anchor, intermediate, name_rule, partner
-from mutualgate.store.select import among, chunks, plain_rows
+from mutualgate.store.select import Values, among, chunks, plain_rows
 
 PlainRule = tuple[str, str, int | None]
 """Kind, pattern, and the CA that it is bound to."""
 PlainPartner = tuple[int, str, str, int, bool, list[PlainRule], list[bytes], str]
 """Id, name, what it admits, its own client, whether suspended, rules, helping intermediates (DER), profile."""
+
+# What is asked at each change of trust is made once: that takes longer than to ask it.
+
+_Told = tuple[Select[Any], Select[Any], Select[Any]]
+"""Partners, their rules, and their helping intermediates."""
+
+
+def _told(which: ColumnElement[bool]) -> _Told:
+    there = and_(which, partner.c.name_key.is_not(None))
+    return (
+        select(partner.c.id, partner.c.name, partner.c.admits, partner.c.client, partner.c.state, partner.c.profile)
+        .where(there)
+        .order_by(partner.c.id),
+        select(name_rule.c.partner, name_rule.c.kind, name_rule.c.pattern, name_rule.c.anchor)
+        .join(partner, partner.c.id == name_rule.c.partner)
+        .where(there)
+        .order_by(name_rule.c.id),
+        select(intermediate.c.partner, intermediate.c.certificate)
+        .join(partner, partner.c.id == intermediate.c.partner)
+        .where(there)
+        .order_by(intermediate.c.id),
+    )
+
+
+_TOLD_OF = _told(among(partner.c.id))
+_CALLED = (
+    select(anchor.c.partner).where(among(anchor.c.subject_hash), anchor.c.state.in_(COUNTS)),
+    select(intermediate.c.partner).where(among(intermediate.c.subject_hash)),
+)
+_ABOVE = (
+    select(anchor.c.subject_hash).where(among(anchor.c.partner)),
+    select(intermediate.c.subject_hash).where(among(intermediate.c.partner)),
+)
 
 
 class Partners:
@@ -192,12 +225,9 @@ class Partners:
 
     # For the judge
 
-    def plain(self, ids: Iterable[int]) -> list[PlainPartner]:
+    def plain(self, ids: Collection[int]) -> list[PlainPartner]:
         """Those of `ids` that the judge has to know."""
-        found: list[PlainPartner] = []
-        for part in chunks(ids):
-            found += self._plain_partners(partner.c.id.in_(part))
-        return found
+        return self._plain_partners(_TOLD_OF, ids)
 
     def walk(self, size: int) -> Iterator[list[PlainPartner]]:
         """All partners that are not gone, by id, in parts of at most `size`."""
@@ -215,53 +245,24 @@ class Partners:
             )
             if not ids:
                 return
-            yield self._plain_partners(partner.c.id.between(ids[0], ids[-1]))
+            yield self._plain_partners(_told(partner.c.id.between(ids[0], ids[-1])))
             last = ids[-1]
 
-    def concerned(self, subject_hashes: Iterable[bytes]) -> list[int]:
+    def concerned(self, subject_hashes: Collection[bytes]) -> list[int]:
         """Partners with a CA that counts, or a helping intermediate, by a subject name (SHA-256 of its DER)."""
-        found: set[int] = set()
-        for part in chunks(subject_hashes):
-            for query in (
-                select(anchor.c.partner).where(anchor.c.subject_hash.in_(part), anchor.c.state.in_(COUNTS)),
-                select(intermediate.c.partner).where(intermediate.c.subject_hash.in_(part)),
-            ):
-                found |= set(self._connection.execute(query).scalars())
-        return sorted(found)
+        return sorted({id for query in _CALLED for (id,) in plain_rows(self._connection, query, subject_hashes)})
 
-    def names_above(self, partner_ids: Iterable[int]) -> frozenset[bytes]:
+    def names_above(self, partner_ids: Collection[int]) -> frozenset[bytes]:
         """The subject names (SHA-256 of the DER) of these partners' CAs, whatever their state, and intermediates."""
-        found = frozenset[bytes]()
-        for part in chunks(partner_ids):
-            for query in (
-                select(anchor.c.subject_hash).where(anchor.c.partner.in_(part)),
-                select(intermediate.c.subject_hash).where(intermediate.c.partner.in_(part)),
-            ):
-                found |= frozenset(self._connection.execute(query).scalars())
-        return found
+        return frozenset(name for query in _ABOVE for (name,) in plain_rows(self._connection, query, partner_ids))
 
-    def _plain_partners(self, which: Any) -> list[PlainPartner]:
-        there = and_(which, partner.c.name_key.is_not(None))
-        rows = self._connection.execute(
-            select(partner.c.id, partner.c.name, partner.c.admits, partner.c.client, partner.c.state, partner.c.profile)
-            .where(there)
-            .order_by(partner.c.id)
-        ).all()
+    def _plain_partners(self, told: _Told, values: Values | None = None) -> list[PlainPartner]:
+        rows, held, brought = (plain_rows(self._connection, query, values) for query in told)
         rules: dict[int, list[PlainRule]] = defaultdict(list)
-        for row in self._connection.execute(
-            select(name_rule.c.partner, name_rule.c.kind, name_rule.c.pattern, name_rule.c.anchor)
-            .join(partner, partner.c.id == name_rule.c.partner)
-            .where(there)
-            .order_by(name_rule.c.id)
-        ):
-            rules[row[0]].append((row[1], row[2], row[3]))
+        for owner, *rule in held:
+            rules[owner].append((rule[0], rule[1], rule[2]))
         helpers: dict[int, list[bytes]] = defaultdict(list)
-        for owner, certificate in self._connection.execute(
-            select(intermediate.c.partner, intermediate.c.certificate)
-            .join(partner, partner.c.id == intermediate.c.partner)
-            .where(there)
-            .order_by(intermediate.c.id)
-        ):
+        for owner, certificate in brought:
             helpers[owner].append(certificate)
         suspended = str(PartnerState.SUSPENDED)
         return [

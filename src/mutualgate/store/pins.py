@@ -35,6 +35,15 @@ _PLAIN = (
     pin.c.state,
     pin.c.environment,
 )
+# Made once, as each change of trust asks them.
+_TOLD = (
+    select(*_PLAIN)
+    .join(client, client.c.id == pin.c.client)
+    .where(client.c.name_key.is_not(None), pin.c.state != str(PinState.REMOVED))
+)
+_CERTIFICATES = _TOLD.where(pin.c.kind == str(PinKind.CERTIFICATE), among(pin.c.digest))
+_KEYS = _TOLD.where(pin.c.kind == str(PinKind.KEY), among(pin.c.digest))
+_KEYS_SEEN = _TOLD.where(pin.c.kind == str(PinKind.KEY), exists().where(seen.c.spki == pin.c.digest))
 
 
 class Pins:
@@ -137,31 +146,22 @@ class Pins:
         return [
             one
             for part in chunks(ids)
-            for one in _plain(self._connection.execute(self._told().where(pin.c.id.in_(part))).all())
+            for one in _plain(self._connection.execute(_TOLD.where(pin.c.id.in_(part))).all())
         ]
 
     def walk(self, size: int) -> Iterator[list[PlainPin]]:
         """All that the judge has to know, by id, in parts of at most `size`: not those removed or of who is gone."""
         last = 0
-        query = self._told().order_by(pin.c.id).limit(size)
+        query = _TOLD.order_by(pin.c.id).limit(size)
         while rows := plain_rows(self._connection, query.where(pin.c.id > last)):
             yield _plain(rows)
             last = rows[-1][2]
 
     def plain_of(self, fingerprints: Collection[bytes], spkis: Collection[bytes] | None) -> list[PlainPin]:
         """Those that the judge has to know of these certificates and keys (SHA-256); `None` for any key seen."""
-        known = among(pin.c.digest) if spkis is not None else exists().where(seen.c.spki == pin.c.digest)
-        certificates = self._told().where(pin.c.kind == str(PinKind.CERTIFICATE), among(pin.c.digest))
-        keys = self._told().where(pin.c.kind == str(PinKind.KEY), known)
-        rows = plain_rows(self._connection, certificates, fingerprints) + plain_rows(self._connection, keys, spkis)
+        rows = plain_rows(self._connection, _CERTIFICATES, fingerprints)
+        rows += plain_rows(self._connection, _KEYS_SEEN if spkis is None else _KEYS, spkis)
         return _plain(rows)
-
-    def _told(self) -> Select[Any]:
-        return (
-            select(*_PLAIN)
-            .join(client, client.c.id == pin.c.client)
-            .where(client.c.name_key.is_not(None), pin.c.state != str(PinState.REMOVED))
-        )
 
     def _there(self) -> Select[Any]:
         return select(pin).where(pin.c.state != str(PinState.REMOVED))
