@@ -87,31 +87,33 @@ class Asking:
         assert "Traceback" not in done.stderr
         return done, any("mutualgate.cli.commands" in line for line in lines)
 
-    def reading(self) -> "subprocess.Popen[bytes]":
-        """A command that has read the first line of what it is given, and waits for more."""
-        environment = os.environ | {"MUTUALGATE_DIR": str(self.folder)}
-        before = self.copies()
-        command = [*PROGRAM, "client", "import", "-"]
+    def reading(self, *before: str, alone: bool = False, **more: Any) -> "subprocess.Popen[bytes]":
+        """A command that has read the first line of what it is given, and waits for more; `before` it other words."""
+        environment = os.environ | {"MUTUALGATE_DIR": str(self.folder)} | ({relay.VARIABLE: "no"} if alone else {})
+        there = self.copies()
+        command = [*before, *PROGRAM, "client", "import", "-"]
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more
         )
         assert process.stdin is not None
         process.stdin.write(b"name\n")
         process.stdin.flush()
         pipe = process.stdin.fileno()
         until(lambda: not _unread(pipe), "it does not read")
-        assert self.copies() - before, "no copy was made for it"
+        assert alone or self.copies() - there, "no copy was made for it"
         return process
 
     def copies(self) -> set[int]:
         """Those that have a standard input of their own: one waits for its command, and has that of the original."""
-        there = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         found = set()
-        for one in there:
+        for one in self.children():
             with contextlib.suppress(OSError):  # it ends
                 if os.readlink(f"/proc/{one}/fd/0") != os.readlink(f"/proc/{self.pid}/fd/0"):
-                    found.add(int(one))
+                    found.add(one)
         return found
+
+    def children(self) -> set[int]:
+        return set(map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()))
 
 
 @pytest.fixture
@@ -219,8 +221,92 @@ def test_nobody_who_reads_is_no_fault(asking: Asking) -> None:
 def test_a_signal_ends_the_command(asking: Asking, number: signal.Signals, status: int) -> None:
     with asking.reading() as waiting:
         waiting.send_signal(number)
-        assert waiting.wait(SECONDS) == status
+        _, said = waiting.communicate(timeout=SECONDS)
+        assert (waiting.returncode, said) == (status, b"")
     until(lambda: not asking.copies(), "the copy goes on")
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT])
+def test_a_signal_that_what_stands_by_ignores_ends_the_command(installed: Installation, number: signal.Signals) -> None:
+    # As in `nohup mutualgate up &` in a script.
+    with standing_by(installed.folder.path, preexec_fn=lambda: signal.signal(number, signal.SIG_IGN)) as process:
+        with Asking(installed, process).reading() as waiting:
+            waiting.send_signal(number)
+            assert waiting.wait(SECONDS) == -number
+
+
+def test_what_who_calls_ignores_or_blocks_so_does_the_command(asking: Asking) -> None:
+    def nohup() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM})
+
+    with asking.reading(preexec_fn=nohup) as waiting, asking.reading(alone=True, preexec_fn=nohup) as alone:
+        (copy,) = asking.copies()
+        assert _signals(copy) == _signals(alone.pid)
+        waiting.send_signal(signal.SIGHUP)
+        waiting.send_signal(signal.SIGINT)
+        for process in (waiting, alone):
+            process.communicate(b"late\n", timeout=SECONDS)
+            assert process.returncode == 0
+
+
+def _signals(process: int) -> list[str]:
+    """What it blocks and ignores, as proc_pid_status(5) says it."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return [line for line in lines if line.startswith(("SigBlk", "SigIgn"))]
+
+
+def test_it_has_the_open_files_of_who_calls_and_no_others(asking: Asking) -> None:
+    redirections = " ".join(f"{number}<{asking.folder}/root.pem" for number in range(3, 40))
+    opened = ["bash", "-c", f'exec "$@" {redirections}', "bash"]
+    with asking.reading(*opened) as one, asking.reading(*opened) as other, asking.reading(*opened, alone=True) as alone:
+        for copy in asking.copies():
+            found = _descriptors(copy)
+            (own,) = found.keys() - _descriptors(alone.pid).keys()
+            assert found.pop(own).startswith("socket:")  # to who calls; it is closed for what the command starts
+            assert found == _descriptors(alone.pid)
+        for process in (one, other, alone):
+            process.communicate(timeout=SECONDS)
+            assert process.returncode == 0
+
+
+def _descriptors(process: int) -> dict[int, str]:
+    """What each leads to; but the standard ones, which are pipes of its own."""
+    there = {int(one.name): os.readlink(one) for one in Path(f"/proc/{process}/fd").iterdir()}
+    return {number: "" if number < 3 else where for number, where in there.items()}
+
+
+def test_one_that_waits_has_nothing_of_what_others_do(asking: Asking) -> None:
+    with asking.reading() as waiting:
+        assert asking("client", "list").returncode == 0
+        until(lambda: len(asking.children()) == 2, "none waits")
+        (one,) = asking.children() - asking.copies()
+        until(lambda: not _sockets(one) & _sockets(asking.pid), "it keeps those of the original")
+        os.kill(one, signal.SIGTERM)  # is for no command yet
+        assert not asking.traced("client", "list")[1]
+        waiting.communicate(timeout=SECONDS)
+        assert waiting.returncode == 0
+
+
+def _sockets(process: int) -> set[str]:
+    found = (os.readlink(one) for one in Path(f"/proc/{process}/fd").iterdir())
+    return {one for one in found if one.startswith("socket:")}
+
+
+def test_one_that_waits_ends_with_the_original(asking: Asking) -> None:
+    until(lambda: len(asking.children()) == 1, "none waits")
+    (one,) = asking.children()
+    asking.process.kill()
+    until(lambda: not Path(f"/proc/{one}").exists() or _state(one) == "Z", "it waits for ever")
+
+
+def test_who_does_not_hear_of_ends_makes_one_that_does(installed: Installation) -> None:
+    with standing_by(
+        installed.folder.path, preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    ) as process:
+        done, itself = Asking(installed, process).traced("client", "show", "nobody")
+        assert (done.returncode, itself) == (2, False)
 
 
 def test_who_is_killed_takes_the_command_along(asking: Asking) -> None:
@@ -265,6 +351,40 @@ def test_it_is_typed_to_at_a_terminal(asking: Asking, typed: bytes, status: int)
     os.close(ours)
     until(lambda: not asking.copies(), "the copy goes on")
     assert ("typed" in asking("client", "list").stdout) is (status == 0)
+
+
+def test_it_is_typed_to_at_the_terminal_where_what_stands_by_was_started(installed: Installation) -> None:
+    ours, theirs = pty.openpty()
+    folder = installed.folder.path
+    program = f"{sys.executable} -m mutualgate"
+    script = (
+        f"{program} standby --dir {folder} & until [ -S {folder}/{relay.SOCKET} ]; do sleep 0.1; done\n"
+        f"{program} client import - --dir {folder}; status=$?; kill %1; wait; exit $status"
+    )
+    with subprocess.Popen(
+        ["bash", "-mc", script],  # with job control, as at a prompt
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    ) as process:
+        os.close(theirs)
+        os.write(ours, b"name\ntyped\n\x04")
+        try:
+            assert process.wait(SECONDS) == 0
+        finally:
+            os.close(ours)  # hangs up what is left
+    assert "typed" in Asking(installed, process)("client", "list").stdout
+
+
+def test_control_c_where_it_was_started_ends_no_command(installed: Installation) -> None:
+    with standing_by(installed.folder.path, start_new_session=True) as process:
+        with Asking(installed, process).reading() as waiting:
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            until(lambda: not listening(installed.folder.path), "it goes on listening")
+            waiting.communicate(b"late\n", timeout=SECONDS)
+            assert waiting.returncode == 0
 
 
 def _unread(end: int) -> int:

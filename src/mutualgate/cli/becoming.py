@@ -37,14 +37,13 @@ def become(connection: socket.socket) -> tuple[list[str], socket.socket]:
     Ends it where that is not possible, or where who asked has gone.
     """
     try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         connection.settimeout(_SECONDS)
         asked, received = _received(connection)
         process, _ = relay.peer(connection)
         _same(asked)
         _same_rights(process)
         _take_limits(process)
+        _take_signals(process)
         connection = _take_descriptors(asked, received, connection)
         _take_surroundings(asked, process)
         own = os.pidfd_open(os.getpid())
@@ -140,6 +139,17 @@ def _take_limits(process: int) -> None:
 def _lower(one: int, other: int) -> int:
     unlimited = resource.RLIM_INFINITY
     return min((limit for limit in (one, other) if limit != unlimited), default=unlimited)
+
+
+def _take_signals(process: int) -> None:
+    """Ignores those that the other process does, under `nohup` for one, and no others; blocks them likewise."""
+    ignored, blocked = (int(_line(process, name), 16) for name in ("SigIgn", "SigBlk"))
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if ignored >> number - 1 & 1:
+            signal.signal(number, signal.SIG_IGN)
+        else:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, {one for one in signal.valid_signals() if blocked >> one - 1 & 1})
 
 
 def _take_descriptors(asked: relay.Asked, received: list[int], connection: socket.socket) -> socket.socket:

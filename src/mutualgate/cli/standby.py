@@ -125,9 +125,7 @@ def _ends(lifeline: int | None) -> list[int]:
     signal.set_wakeup_fd(wake)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    # As a program begins, whatever who started this one has blocked or ignored.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored by who started this one, nobody would tell how copies end
     return [signalled] if lifeline is None else [signalled, lifeline]
 
 
@@ -256,6 +254,7 @@ class _Standby:
             return None
         if number == 0:
             ours.close()
+            self._let_go()
             return theirs
         theirs.close()
         self._next = os.pidfd_open(number)
@@ -263,11 +262,22 @@ class _Standby:
         self._poll.register(self._next, select.POLLIN)
         return None
 
+    def _let_go(self) -> None:
+        """In a copy: of what is the original's. A terminal is, too: what is typed there ends no command of others, and
+        who asks may have another, from which only a session of its own lets it read."""
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        self._listener.close()
+        for copy in self._copies.values():
+            if copy.connection is not None:
+                copy.connection.close()
+
     def _given(self, connection: socket.socket) -> socket.socket | None:
         """Gives the copy that waits its command; makes one first where none does, and returns as `_copied`."""
         if self._next is None:
             waits = self._copied()
             if waits is not None:
+                connection.close()  # it is sent to the copy, as to one that had waited
                 return waits
         if self._next is not None:
             copy = self._copies[self._next]
@@ -284,19 +294,12 @@ class _Standby:
         return None
 
     def _become(self, waits: socket.socket) -> tuple[list[str], socket.socket]:
-        """In a copy: waits for its command. Lets go of what is the original's, whose descriptors `become` closes."""
-        signal.set_wakeup_fd(-1)
-        for copy in self._copies.values():
-            copy.waits.detach()
-            if copy.connection is not None:
-                copy.connection.detach()
-        if self._listens:
-            self._listener.detach()
+        """In a copy: waits for its command."""
         _make_memory_its_own(waits, self._rehearsed)
         _, found, _, _ = socket.recv_fds(waits, 1, 1)
         if not found:
             os._exit(output.DONE)  # the original has ended
-        waits.detach()
+        waits.close()
         return become(socket.socket(fileno=found[0]))
 
     def _ended(self, process: int) -> bool:
