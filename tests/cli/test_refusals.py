@@ -1,5 +1,6 @@
 """`mutualgate explain`."""
 
+import ssl
 from pathlib import Path
 
 import pki
@@ -99,3 +100,15 @@ def test_a_private_key_is_not_explained(cli: Run, tmp_path: Path) -> None:
     said = cli("explain", str(path), "--json")
     assert said.code == 2
     assert said.json["error"]["code"] == "private_key_given"
+
+
+def test_a_file_with_a_day_that_no_calendar_has_is_told(cli: Run, tmp_path: Path) -> None:
+    leaf = pki.leaf(pki.ca("root"), "plain")
+    ends = f"\x17\x0d{leaf.certificate.not_valid_after_utc:%y%m%d%H%M%S}Z".encode()
+    der = pki.respelt(leaf, ends, b"\x17\x0d270230120000Z")
+    (tmp_path / "a.der").write_bytes(der)
+    (tmp_path / "a.pem").write_text(ssl.DER_cert_to_PEM_cert(der))
+    for name in ("a.der", "a.pem"):
+        said = cli("explain", tmp_path / name)
+        assert said.code == 2
+        assert "ends at a moment that cannot be read ('270230120000Z', RFC 5280 4.1.2.5)" in said.err

@@ -127,6 +127,19 @@ def test_a_year_that_no_calendar_has_is_told() -> None:
         legible(der)
 
 
+@pytest.mark.parametrize(
+    "time",
+    [b"\x17\x0d270230120000Z", b"\x17\x0d271301120000Z", b"\x17\x0b2702281200Z", b"\x18\x0f20270229120000Z"],
+    ids=["30 February", "month 13", "no seconds", "no leap year"],
+)
+@pytest.mark.parametrize(("edge", "which"), [("begins", "not_valid_before_utc"), ("ends", "not_valid_after_utc")])
+def test_a_day_that_no_calendar_has_is_told(edge: str, which: str, time: bytes) -> None:
+    old = f"{getattr(PLAIN.certificate, which):%y%m%d%H%M%S}Z".encode()
+    der = pki.respelt(PLAIN, b"\x17\x0d" + old, time)
+    with pytest.raises(NotLegible, match=f"{edge} at a moment that cannot be read .'{time[2:].decode()}'"):
+        legible(der)
+
+
 def test_an_extension_that_is_there_twice_is_told() -> None:
     key_id = bytes.fromhex("301d0603551d0e04160414")
     at = PLAIN.der.index(key_id)

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 from cryptography import x509
@@ -80,8 +81,7 @@ class Legible:
 
     @cached_property
     def _fields(self) -> "list[_Element]":
-        """Those of the TBSCertificate, the version aside (RFC 5280 4.1)."""
-        return [one for one in _element(_element(self.der).inside[0].whole).inside if not one.is_context(0)]
+        return _fields(self.der)
 
     @property
     def issuer(self) -> bytes:
@@ -133,6 +133,7 @@ def _legible(der: bytes) -> Legible:
     try:
         certificate = x509.load_der_x509_certificate(der)
     except UNREADABLE as error:
+        _check_times(der)
         return _twin(der, error)
     check_dates(certificate)
     try:
@@ -151,6 +152,27 @@ def check_dates(certificate: x509.Certificate) -> None:
         except UNREADABLE as error:
             edge = "begins" if name == "not_valid_before_utc" else "ends"
             raise NotLegible(f"{edge} at a moment that cannot be read ({error})") from error
+
+
+def _check_times(der: bytes) -> None:
+    """Raises `NotLegible` for a certificate with a time that is none, such as 30 February: with it nothing is read."""
+    try:
+        times = _fields(der)[3].inside
+    except (*UNREADABLE, IndexError):
+        return
+    for edge, time in zip(("begins", "ends"), times, strict=False):
+        if time.kind == 0 and time.tag in _TIMES and not _is_time(time):
+            said = ascii(time.content[:_MOST_OF_A_TIME].decode("latin-1"))
+            raise NotLegible(f"{edge} at a moment that cannot be read ({said}, RFC 5280 4.1.2.5)")
+
+
+def _is_time(time: "_Element") -> bool:
+    length, form = _TIMES[time.tag]
+    try:
+        datetime.strptime(time.content.decode("ascii"), form)  # noqa: DTZ007  # only whether there is such a day
+    except ValueError:
+        return False
+    return len(time.content) == length
 
 
 # What is written otherwise
@@ -206,6 +228,14 @@ def _element(data: bytes) -> _Element:
     return found[0]
 
 
+def _fields(der: bytes) -> "list[_Element]":
+    """Those of the TBSCertificate, the version aside (RFC 5280 4.1)."""
+    return [one for one in _element(_element(der).inside[0].whole).inside if not one.is_context(0)]
+
+
+_TIMES = {23: (13, "%y%m%d%H%M%SZ"), 24: (15, "%Y%m%d%H%M%SZ")}
+"""UTCTime and GeneralizedTime, as certificates have them (RFC 5280 4.1.2.5): how long, and how they are written."""
+_MOST_OF_A_TIME = 20
 _BIT_STRING, _UTF8 = 3, 12
 _EXTENSIONS = 3
 _TEXTS: dict[int, tuple[str, str, str]] = {
