@@ -161,6 +161,22 @@ def test_they_are_listed_in_pages(cli: Run, installed: Installation) -> None:
     assert cli("invitation", "list", "--state", "lost").code == 2
 
 
+def test_a_link_that_can_no_longer_be_sent_stays_as_it_is(cli: Run, portal: str, installed: Installation) -> None:
+    before = installed.config.read_text()
+    installed.config.write_text(f'{before}[mail]\nserver = "127.0.0.1:2525"\nsender = "gate@example.com"\n')
+    assert cli("invite", "anna", "--mail", "anna@example.com").code == 0
+    installed.config.write_text(before)
+    shown, audited = cli("invitation", "show", "1", "--json").json, cli("audit", "list", "--json").out
+    said = cli("invitation", "resend", "1")
+    assert (said.code, said.out) == (2, "")
+    assert "no mail server is set, so no letter can be sent. Give `server` and `sender` under [mail]" in said.err
+    assert cli("invitation", "show", "1", "--json").json == shown
+    assert cli("audit", "list", "--json").out == audited
+    services = installed.services()
+    assert len(services.outbox.list()) == 1  # the first one, which was not sent yet
+    services.close()
+
+
 def test_a_letter_of_ones_own_waits_to_be_sent(cli: Run, portal: str, installed: Installation) -> None:
     letter = installed.config.with_name("invitation.txt")
     letter.write_text("Welcome, {{ name }}\n\nOpen {{ link }} now.\n")
