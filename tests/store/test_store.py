@@ -71,6 +71,20 @@ def test_one_in_a_folder_that_others_may_write_is_not_opened(store: Store, mode:
     Store.open(store.path, system_clock).close()
 
 
+def test_one_in_a_volume_of_a_group_is_made_within_it(store: Store) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder to another user")
+    store.close()
+    folder = store.path.parent
+    os.chown(folder, 65534, 65534)
+    folder.chmod(0o2775)  # as Kubernetes' fsGroup makes volumes
+    with pytest.raises(BadInput, match=f"others may write it .*Name one within it, .* --dir {folder}/gate$"):
+        Store.open(store.path, system_clock)
+    within = folder / "gate"
+    within.mkdir(0o700)
+    Store.open(within / "store.sqlite3", system_clock).close()
+
+
 def test_an_exception_undoes_the_transaction(store: Store) -> None:
     def half_done() -> None:
         with store.transaction() as tx:

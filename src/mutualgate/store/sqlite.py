@@ -4,6 +4,7 @@ Another database is a second file like this one.
 """
 
 import os
+import shlex
 import sqlite3
 from collections.abc import Sequence
 from functools import partial
@@ -74,7 +75,15 @@ def _look_at(path: Path, create: bool) -> None:
     _refuse_foreign(head, path)
     # Who may write it makes clients, and who reads it knows them all.
     refuse_others(status, str(path))
-    refuse_others(above, str(path.parent), WRITING)
+    refuse_others(above, str(path.parent), WRITING, _elsewhere(above, path.parent))
+
+
+def _elsewhere(status: os.stat_result, folder: Path) -> str | None:
+    """What to do about a folder of another user, whose mode is not for us to change: as a volume is that is made for a
+    group (Kubernetes' fsGroup)."""
+    if status.st_uid == os.geteuid():
+        return None
+    return f"Name one within it, which is made for this user alone: --dir {shlex.quote(str(folder / 'gate'))}"
 
 
 def _refuse_foreign(head: bytes, path: Path) -> None:
