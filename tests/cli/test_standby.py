@@ -1,5 +1,6 @@
 """`mutualgate standby`: a command is the same, run by itself or by a copy of the process that stands by."""
 
+import asyncio
 import contextlib
 import ctypes
 import fcntl
@@ -23,6 +24,8 @@ from end_to_end.process import free_port
 from installation import Installation
 
 from mutualgate.cli import relay
+from mutualgate.cli.beside import kept
+from mutualgate.clock import system_clock
 
 PROGRAM = [sys.executable, "-m", "mutualgate"]
 SECONDS = 60
@@ -506,20 +509,56 @@ def test_nonsense_is_for_nobody(asking: Asking, sent: bytes) -> None:
     assert (done.returncode, itself) == (0, False)
 
 
-def test_a_program_that_has_changed_is_loaded_anew(installed: Installation, tmp_path: Path) -> None:
-    # A package beside ours, on the path of both: as one that is installed or removed.
-    libraries = tmp_path / "libraries"
-    libraries.mkdir()
-    path = {"PYTHONPATH": str(libraries)}
-    with standing_by(installed.folder.path, env=os.environ | path) as process:
+@pytest.fixture
+def libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on everybody's path where packages can be installed, beside ours."""
+    folder = tmp_path / "libraries"
+    folder.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    return folder
+
+
+def test_a_program_that_has_changed_is_loaded_anew(installed: Installation, libraries: Path) -> None:
+    with standing_by(installed.folder.path) as process:
         asking = Asking(installed, process)
-        assert not asking.traced("client", "list", environment=path)[1]
+        assert not asking.traced("client", "list")[1]
         (libraries / "another").mkdir()
-        done, itself = asking.traced("client", "list", environment=path)
+        done, itself = asking.traced("client", "list")
         assert (done.returncode, itself) == (0, True)
+        assert process.stderr is not None
+        assert "has been installed anew" in process.stderr.readline()
+        until(lambda: listening(installed.folder.path), "it does not begin anew")
+        assert not asking.traced("client", "list")[1]
+        (libraries / "third").mkdir()  # and once more
+        assert asking.traced("client", "list")[1]
+        process.stderr.readline()
+        process.terminate()
+        assert process.wait(SECONDS) == 0
+
+
+def test_one_that_begins_anew_leaves_the_place_to_who_has_it_meanwhile(
+    installed: Installation, libraries: Path
+) -> None:
+    with standing_by(installed.folder.path) as process:
+        (libraries / "another").mkdir()
+        assert Asking(installed, process).traced("client", "list")[1]
+        process.send_signal(signal.SIGSTOP)
+        with standing_by(installed.folder.path) as newest:  # of a gate that was started again
+            process.send_signal(signal.SIGCONT)
+            assert process.wait(SECONDS) == 0
+            assert not Asking(installed, newest).traced("client", "list")[1]
+
+
+def test_a_file_of_the_future_is_told_of(installed: Installation, libraries: Path) -> None:
+    in_a_day = system_clock().timestamp() + 86400
+    os.utime(libraries, (in_a_day, in_a_day))
+    with standing_by(installed.folder.path) as process:
         assert process.wait(SECONDS) == 1
         assert process.stderr is not None
-        assert "mutualgate has been installed anew" in process.stderr.read()
+        assert process.stderr.read() == (
+            f"mutualgate: {libraries}: is dated in the future, so nobody can tell when it is installed anew\n"
+        )
+    assert not list((installed.folder.path / "run").iterdir())
 
 
 @pytest.fixture
@@ -617,15 +656,24 @@ def test_the_newest_is_asked(asking: Asking, installed: Installation) -> None:
         assert (done.returncode, itself) == (0, False)
 
 
+def test_one_is_kept_as_long_as_it_is_wanted(installed: Installation) -> None:
+    async def one() -> None:
+        async with kept(installed.folder.path):
+            await asyncio.to_thread(until, lambda: listening(installed.folder.path), "there is none")
+
+    asyncio.run(one())
+    until(lambda: not listening(installed.folder.path), "it stays")
+
+
 FLAGS = ["--plain-listen", "none", "--ops-listen", "none"]
 
 
 @contextlib.contextmanager
-def gate(folder: Path, *flags: str) -> "Iterator[subprocess.Popen[bytes]]":
+def gate(folder: Path, *flags: str, **more: Any) -> "Iterator[subprocess.Popen[bytes]]":
     """One that is open, in a session of its own."""
     listen = f"127.0.0.1:{free_port()}"
     command = [*PROGRAM, "up", "--json", "--dir", str(folder), "--listen", listen, *FLAGS, *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True, **more) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["ready"]
         yield process
@@ -650,11 +698,43 @@ def test_a_gate_may_have_none(installed: Installation) -> None:
         assert not (installed.folder.path / relay.SOCKET).exists()
 
 
+def _children(process: int) -> list[int]:
+    files = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(one) for file in files for one in file.read_text().split()]
+
+
+def test_a_gate_says_when_it_has_none_any_more(installed: Installation, tmp_path: Path) -> None:
+    with open(tmp_path / "log", "wb") as log, gate(installed.folder.path, stderr=log) as process:
+        until(lambda: listening(installed.folder.path), "it has none")
+        (standby,) = _children(process.pid)
+        os.kill(standby, signal.SIGKILL)
+        until(lambda: not _children(process.pid), "it stays as a zombie")
+        said = (
+            "commands take longer until `mutualgate restart`: the process that has them at hand was ended by signal 9\n"
+        )
+        until(lambda: (tmp_path / "log").read_text().endswith(said), "it says nothing")
+    assert (tmp_path / "log").read_text().count("commands take longer") == 1
+
+
+def test_a_gate_s_is_of_the_program_that_was_installed_last(installed: Installation, libraries: Path) -> None:
+    with gate(installed.folder.path) as process:
+        until(lambda: listening(installed.folder.path), "it has none")
+        before = _children(process.pid)
+        (libraries / "another").mkdir()
+        asking = Asking(installed, process)
+        assert asking.traced("client", "list")[1]
+        until(lambda: listening(installed.folder.path), "it has none any more")
+        assert not asking.traced("client", "list")[1]
+        assert _children(process.pid) == before
+    until(lambda: not listening(installed.folder.path), "it stays without a gate")
+
+
 def test_control_c_at_the_gate_s_terminal_is_not_for_commands(installed: Installation) -> None:
     with gate(installed.folder.path) as process:
         until(lambda: listening(installed.folder.path), "it has none")
-        children = Path(f"/proc/{process.pid}/task").glob("*/children")
-        (standby,) = (int(one) for file in children for one in file.read_text().split())
+        os.killpg(process.pid, signal.SIGHUP)  # has the gate read its settings again, and nothing more
+        assert not Asking(installed, process).traced("client", "list")[1]
+        (standby,) = _children(process.pid)
         asking = Asking(installed, process)
         asking.pid = standby
         with asking.reading() as waiting:

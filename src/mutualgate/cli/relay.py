@@ -123,7 +123,7 @@ def relayed(words: list[str]) -> int | None:
     """
     if sys.platform != "linux" or not words or words[0] in _ALONE or os.environ.get(VARIABLE) == "no":
         return None
-    connection = _connected(_folder(words))
+    connection = connected(_folder(words))
     if connection is None:
         return None
     try:
@@ -149,7 +149,7 @@ def _folder(words: list[str]) -> str:
     return found
 
 
-def _connected(folder: str) -> _socket.socket | None:
+def connected(folder: str) -> _socket.socket | None:
     """None where no process of this user listens: what is sent is for no other's eyes."""
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     holder = None

@@ -1,11 +1,10 @@
 """`mutualgate standby`: a process in which all is loaded, and which makes a copy of itself for each command.
 
-`relay` has the other side, and what both say; `becoming`, how a copy becomes the command. Nothing of a command stays
-behind: the process itself opens no store and no key but those of its rehearsal.
+`relay` has the other side, and what both say; `becoming`, how a copy becomes the command; `beside`, how a gate has such
+a process. Nothing of a command stays behind: the process itself opens no store and no key but those of its rehearsal.
 """
 
 import gc
-import logging
 import os
 import pkgutil
 import select
@@ -14,13 +13,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from subprocess import DEVNULL, Popen
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -29,9 +26,6 @@ from mutualgate.cli import output, relay, run
 from mutualgate.cli.becoming import become, tell
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
 from mutualgate.errors import Unavailable
-from mutualgate.priority import undiminished
-
-log = logging.getLogger("mutualgate")
 
 MOST_AT_ONCE = 32
 """Commands. Others are run where they were asked for."""
@@ -40,6 +34,11 @@ _NEVER = ("demo", "ops", "portal", "store.migrations", "tracing", "serving", "ap
 """What no command uses: the gate's own services."""
 _NICE = 10
 _PAUSE_SECONDS = 0.25
+_ANEW = "--anew"
+_INSTALLING_SECONDS = 5
+"""Whoever installs something may not be done when the first command comes upon it."""
+_INSTALLED_ANEW = """mutualgate, or a package that it uses, has been installed anew. Commands are of what lies on the
+disk now, and a running gate is after: mutualgate restart""".replace("\n", " ")
 _HANG_UP = 0x2000  # POLLRDHUP, poll(2)
 
 
@@ -47,12 +46,14 @@ def standby(
     dir: Dir = DEFAULT_DIR,
     json: Json = False,
     lifeline: Annotated[int | None, typer.Option(hidden=True)] = None,
+    anew: Annotated[bool, typer.Option(_ANEW, hidden=True)] = False,
 ) -> int:
     """Have commands at hand: as long as this runs, each of the same user on the same folder takes milliseconds.
 
     A running gate has such a process, unless it was started with --no-standby. This is for where none can: where
     no gate runs, or where it runs in a sandbox from which the files of commands cannot be seen (systemd). Commands are
-    called as ever. What is called with other rights, or was installed anew meanwhile, is run by itself as before.
+    called as ever. What is called with other rights is run by itself as before. Once mutualgate is installed anew, this
+    begins anew, too.
 
     Example: mutualgate standby --dir /var/lib/mutualgate
     """
@@ -66,13 +67,20 @@ def standby(
     rehearsed = folder.run / str(os.getpid())
     ends = _ends(lifeline)
     _load_everything(rehearsed, ends)
-    if len(os.listdir("/proc/self/task")) != 1:
-        raise Unavailable("a library has started threads, and no copy can be made of those", where="mutualgate standby")
+    if anew and relay.connected(str(folder.path)) is not None:
+        shutil.rmtree(rehearsed, ignore_errors=True)
+        return output.DONE  # the gate was started again meanwhile, and has one
     where = folder.path / relay.SOCKET
-    standing_by = _Standby(where, rehearsed, ends, began)
+    try:
+        standing_by = _Standby(where, rehearsed, ends, began)
+    except Unavailable:
+        shutil.rmtree(rehearsed, ignore_errors=True)
+        raise
     output.emit({"socket": str(where)}, f"Commands are at hand for {output.plain(dir)}.", json, one_line=True)
     asked = standing_by.serve()
     if asked is None:
+        if standing_by.outdated and not select.select(ends, [], [], _INSTALLING_SECONDS)[0]:
+            _begin_anew()
         return output.DONE
     words, connection = asked  # in a copy of this process
     status = run(words)
@@ -80,35 +88,13 @@ def standby(
     return status
 
 
-@contextmanager
-def kept(folder: Path) -> Iterator[None]:
-    """Has a standby process for the folder as long as the block runs, and no longer than this process."""
-    if sys.platform != "linux":
-        yield
-        return
-    theirs, ours = os.pipe()
-    words = [sys.executable, "-Pm", "mutualgate", "standby", f"--dir={folder}", f"--lifeline={theirs}"]
-
-    def start() -> "Popen[bytes]":
-        return Popen(
-            words,
-            stdin=DEVNULL,
-            stdout=DEVNULL,
-            pass_fds=[theirs],
-            env={name: value for name, value in os.environ.items() if not name.startswith("MUTUALGATE_")},
-            start_new_session=True,  # what a terminal sends to the gate is not for it
-        )
-
+def _begin_anew() -> NoReturn:
+    """As the program that lies on the disk now, in the same process. Raises `Unavailable`."""
+    words = [word for word in sys.orig_argv[1:] if word != _ANEW]
     try:
-        undiminished(start)
+        os.execv(sys.executable, [sys.executable, *words, _ANEW])  # noqa: S606  # this program
     except OSError as error:
-        log.warning("commands take longer than they could: no process for them can be started: %s", error.strerror)
-    finally:
-        os.close(theirs)
-    try:
-        yield
-    finally:
-        os.close(ours)
+        raise Unavailable(f"cannot be started again: {error.strerror}", where=sys.executable) from error
 
 
 def _possible() -> None:
@@ -176,7 +162,14 @@ class _Standby:
         self._rehearsed = rehearsed
         self._ends = ends
         self._began = began
+        if len(os.listdir("/proc/self/task")) != 1:
+            raise Unavailable(
+                "a library has started threads, and no copy can be made of those", where="mutualgate standby"
+            )
         self._files = _files()
+        late = _newer(self._files, time.time_ns())
+        if late is not None:
+            raise Unavailable("is dated in the future, so nobody can tell when it is installed anew", where=late)
         self._listener = _listening(path)
         self._path, self._is = path, path.stat()
         self._copies: dict[int, _Copy] = {}
@@ -184,14 +177,13 @@ class _Standby:
         self._next: int | None = None
         """Of the one that waits."""
         self._poll = select.poll()
-        self._listens, self._outdated = True, False
+        self._listens = True
+        self.outdated = False
+        """Whether another program lies on the disk."""
 
     def serve(self) -> tuple[list[str], socket.socket] | None:
         """Returns in a copy of this process: the words of its command, and the connection to who asked; and here, at
-        the end: None.
-
-        Raises `Unavailable` at the end where another program lies on the disk.
-        """
+        the end: None."""
         for descriptor in (self._listener.fileno(), *self._ends):
             self._poll.register(descriptor, select.POLLIN)
         waits = self._copied()
@@ -213,11 +205,6 @@ class _Standby:
         if waits is not None:
             return self._become(waits)
         shutil.rmtree(self._rehearsed, ignore_errors=True)
-        if self._outdated:
-            raise Unavailable(
-                "mutualgate has been installed anew",
-                fix="Commands are run by themselves until the gate, or this, is started again.",
-            )
         return None
 
     def _running(self) -> int:
@@ -228,20 +215,14 @@ class _Standby:
             connection, _ = self._listener.accept()
         except OSError:
             return None
-        if self._changed():
-            self._outdated = True
+        if _newer(self._files, self._began) is not None:
+            output.complain(_INSTALLED_ANEW)
+            self.outdated = True
             self._close()
         elif self._running() < MOST_AT_ONCE and relay.peer(connection)[1] == os.geteuid():
             return connection
         connection.close()
         return None
-
-    def _changed(self) -> bool:
-        """Whether a command that is run by itself would load something else than lies here."""
-        try:
-            return any(os.stat(path).st_mtime_ns > self._began for path in self._files)
-        except OSError:
-            return True
 
     def _copied(self) -> socket.socket | None:
         """Makes the next copy. Returns in that: what it waits at."""
@@ -375,3 +356,14 @@ def _files() -> list[str]:
     """What tells by its time that something else would be loaded now: our files, and what is installed into."""
     ours = [module.__file__ for name, module in sys.modules.items() if name.partition(".")[0] == "mutualgate"]
     return [path for path in (*ours, *sys.path) if path and path != os.getcwd() and os.path.exists(path)]
+
+
+def _newer(files: list[str], began: int) -> str | None:
+    """One that was written since, or has gone."""
+    for path in files:
+        try:
+            if os.stat(path).st_mtime_ns > began:
+                return path
+        except OSError:
+            return path
+    return None

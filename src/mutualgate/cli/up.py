@@ -133,7 +133,7 @@ async def _run(
     from mutualgate.app.runner import Runner
     from mutualgate.app.settings import BUILT_IN
     from mutualgate.app.setup import first_client
-    from mutualgate.cli.standby import kept
+    from mutualgate.cli.beside import kept
 
     runner = Runner(services, sockets, given=given, claim=claim, predecessor=predecessor)
     if predecessor is not None:
@@ -160,7 +160,7 @@ async def _run(
 
         async def ready() -> None:
             if standby:
-                stack.enter_context(kept(services.folder.path))
+                await stack.enter_async_context(kept(services.folder.path))
             if predecessor is not None:
                 log.info("took over from process %d", predecessor.pid)
                 return  # what was said at the start has been said
