@@ -53,8 +53,8 @@ def standing_by(folder: Path, **more: Any) -> "Iterator[subprocess.Popen[str]]":
     """A process that stands by for the folder."""
     words = [*PROGRAM, "standby", "--dir", str(folder)]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, **more) as process:
-        until(lambda: listening(folder) or process.poll() is not None, "it does not listen")
         try:
+            until(lambda: listening(folder) or process.poll() is not None, "it does not listen")
             yield process
         finally:
             process.terminate()
@@ -625,9 +625,11 @@ def test_the_folder_s_path_may_be_long(installed: Installation, tmp_path: Path) 
 @contextlib.contextmanager
 def standing_by_long(folder: Path) -> "Iterator[subprocess.Popen[str]]":
     with subprocess.Popen([*PROGRAM, "standby", "--dir", str(folder)], text=True) as process:
-        until((folder / relay.SOCKET).exists, "it does not listen")
-        yield process
-        process.terminate()
+        try:
+            until((folder / relay.SOCKET).exists, "it does not listen")
+            yield process
+        finally:
+            process.terminate()
 
 
 def test_it_says_where_it_is(installed: Installation, tmp_path: Path) -> None:
@@ -674,10 +676,12 @@ def gate(folder: Path, *flags: str, **more: Any) -> "Iterator[subprocess.Popen[b
     listen = f"127.0.0.1:{free_port()}"
     command = [*PROGRAM, "up", "--json", "--dir", str(folder), "--listen", listen, *FLAGS, *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True, **more) as process:
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["ready"]
-        yield process
-        process.terminate()
+        try:
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline())["ready"]
+            yield process
+        finally:
+            process.terminate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
