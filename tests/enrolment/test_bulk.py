@@ -66,8 +66,10 @@ def test_each_becomes_a_credential_of_the_client_it_is_named_after(
         credential = view.credentials[0]
         assert tx.credentials.key_owner(credential.spki) == view.client.id
         assert tx.serials.taken(credential.authority, credential.serial)
-        actions = [entry.action for entry in tx.audit.walk()]
+        entries = list(tx.audit.walk())
+    actions = [entry.action for entry in entries]
     assert (actions.count("client.add"), actions.count("credential.sign")) == (PART + 10, PART + 10)
+    assert {entry.facts["roles"] for entry in entries if entry.action == "client.add"} == {"staff"}
     assert isinstance(audit.verify(store), audit.Verified)
 
 

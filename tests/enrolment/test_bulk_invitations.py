@@ -69,8 +69,10 @@ def test_each_has_a_link_that_opens(bulk: BulkInvitations, use: InvitationUse, s
         assert use.open(paper.noted[name].secrets.code, peer="192.0.2.7").client.name == name
     assert isinstance(audit.verify(store), audit.Verified)
     with store.reading() as tx:
-        said = [entry.action for entry in tx.audit.walk()]
+        entries = list(tx.audit.walk())
+    said = [entry.action for entry in entries]
     assert [said.count(action) for action in ("client.add", "invitation.create")] == [PART + 5] * 2
+    assert {entry.facts["roles"] for entry in entries if entry.action == "client.add"} == {"staff"}
 
 
 def test_a_second_run_does_nothing(bulk: BulkInvitations, invitations: Invitations, store: Store) -> None:

@@ -95,6 +95,9 @@ def test_an_invitation_becomes_a_credential(
     assert shown.credential == outcome.signed.credential.id
     assert actions(store)[-3:] == ["client.add", "invitation.create", "credential.sign"]
     with store.reading() as tx:
+        made = tx.audit.recent(limit=3)[-1]
+    assert (made.subject, made.facts) == (f"client {view.client.id} anna", {"roles": "staff"})
+    with store.reading() as tx:
         entry = tx.audit.recent(limit=1)[0]
     assert entry.by == f"invitation {shown.id}"
     assert entry.facts["peer"] == PEER

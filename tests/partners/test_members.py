@@ -55,11 +55,21 @@ def test_what_is_done_with_a_client_of_a_partner_s_is_in_the_audit_log_and_can_b
     partners.members.resume("acme", "dns:a.acme.example")
     partners.members.remove("acme", "dns:a.acme.example")
     with store.reading() as tx:
-        audited = [entry.action for entry in tx.audit.walk()][begun:]
+        entries = list(tx.audit.walk())
+        audited = [entry.action for entry in entries][begun:]
         changes = [" ".join(one.what.split()[2:]) for one in tx.trust.recent(6)]
     assert [action for action in audited if action.startswith("member.")] == [
         "member.add", "member.approve", "member.suspend", "member.suspend", "member.resume", "member.remove"
     ]  # fmt: skip
+    acme = partners.get("acme")
+    seen, made = ([one for one in entries if one.action == action] for action in ("member.seen", "client.add"))
+    assert [(one.by, one.subject, one.facts) for one in seen] == [
+        ("gate", f"partner {acme.id} acme", {"name": f"dns:{name}.acme.example", "state": "pending"}) for name in "bc"
+    ]
+    assert [(one.subject.partition(" ")[2].partition(" ")[2], one.facts) for one in made[-3:]] == [
+        (f"{name}.acme.example", {"partner": acme.id, "name": f"dns:{name}.acme.example", "roles": "orders"})
+        for name in "abc"
+    ]
     assert changes == [
         "remove acme dns:a.acme.example",
         "resume acme dns:a.acme.example",

@@ -107,6 +107,9 @@ def test_what_was_refused_is_not_learned_again(
     anchor = active(partners, acme_ca)
     revocation.learn(anchor, leaf(acme_ca, URL).certificate)
     revocation.refuse("acme", URL)
+    (entry,) = audit.recent(store, 1)
+    assert (entry.by, entry.action, entry.subject.split()[-1]) == ("test", "crl.refuse", "acme")
+    assert entry.facts == {"anchor": anchor.id, "kind": "crl", "url": URL, "private": False}
     before = len(audit.recent(store, 1_000))
     revocation.learn(anchor, leaf(acme_ca, URL).certificate)
     (state,) = revocation.show("acme")
@@ -161,6 +164,17 @@ def test_which_ca_is_meant(partners: Partners, revocation: PartnerRevocation, ac
     loaded = revocation.load("acme", pki.crl(second_ca, 5))
     assert loaded.anchor.id == second.id
     assert revocation.load("acme", pki.crl(acme_ca, 5)).anchor.id == first.id
+
+
+def test_a_list_that_is_taken_out_of_force_is_in_the_audit_log(
+    partners: Partners, revocation: PartnerRevocation, store: Store, acme_ca: pki.Issued
+) -> None:
+    anchor = active(partners, acme_ca)
+    revocation.load("acme", pki.crl(acme_ca, 5, 6))
+    assert revocation.forget("acme", "") == 2
+    (entry,) = audit.recent(store, 1)
+    assert (entry.by, entry.action, entry.subject.split()[-1]) == ("test", "crl.forget", "acme")
+    assert entry.facts == {"anchor": anchor.id, "scope": "", "entries": 2}
 
 
 def test_a_list_from_a_file(

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp as library
 from publisher import Publisher, publisher
 
+from mutualgate import audit
 from mutualgate.errors import NotFound
 from mutualgate.model.foreign import OcspStatus, SourceKind, SourceState
 from mutualgate.model.partner import Anchor
@@ -278,6 +279,11 @@ def test_a_responder_is_asked_about_who_was_seen(world: World) -> None:
     world.step()
     assert world.scopes() == [], "unknown is not good"
     assert world.revocation.show("acme")[0].answers == {OcspStatus.UNKNOWN: 2}
+    said = [one for one in reversed(audit.recent(world.store, 100)) if one.action == "ocsp.answer"]
+    assert {(one.by, one.subject) for one in said} == {("clock", f"CA {world.anchor.id}")}
+    assert [one.facts["status"] for one in said if one.facts["serial"] == anna.serial.hex()] == [
+        "good", "revoked", "good", "unknown"
+    ], "each change, and no more"  # fmt: skip
 
 
 def test_a_responder_that_is_away(world: World) -> None:
