@@ -28,9 +28,13 @@ from mutualgate.cli.beside import kept
 from mutualgate.clock import system_clock
 
 PROGRAM = [sys.executable, "-m", "mutualgate"]
-SECONDS = 60
+SECONDS = 120
+"""Long, since what stands by is loaded after all else that the machine does."""
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it is for Linux alone")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="it is for Linux alone"),
+    pytest.mark.timeout(4 * SECONDS),
+]
 
 
 def until(true: Callable[[], object], what: str) -> None:
