@@ -66,11 +66,22 @@ class Device:
         self.nonce = secrets.token_bytes(16)
         self.csr = request(self.key, challenge)
 
-    def envelope(self, recipient: x509.Certificate, *, cipher: str = "-aes128", content: bytes | None = None) -> bytes:
-        path = self.folder / "recipient.pem"
-        path.write_bytes(recipient.public_bytes(Encoding.PEM))
+    def envelope(
+        self,
+        recipient: x509.Certificate,
+        *others: x509.Certificate,
+        cipher: str = "-aes128",
+        oaep: bool = False,
+        content: bytes | None = None,
+    ) -> bytes:
+        to = []
+        for number, one in enumerate((recipient, *others)):
+            path = self.folder / f"recipient-{number}.pem"
+            path.write_bytes(one.public_bytes(Encoding.PEM))
+            to += ["-recip", str(path)]
+        how = ["-keyopt", "rsa_padding_mode:oaep"] if oaep else []
         return pki.openssl(
-            *("cms", "-encrypt", "-binary", "-outform", "DER", cipher, str(path)), stdin=content or self.csr
+            *("cms", "-encrypt", "-binary", "-outform", "DER", cipher, *to, *how), stdin=content or self.csr
         )
 
     def message(
@@ -83,8 +94,10 @@ class Device:
         without: str = "",
         signing_key: Path | None = None,
         certificates: int = 1,
+        others: tuple[bytes, ...] = (),
+        signers: int = 1,
     ) -> bytes:
-        """The signed message around `content`; with its certificate so many times."""
+        """The signed message around `content`; with its certificate so many times, and `others` before it."""
         digests = {"sha1": "1.3.14.3.2.26", "sha256": "2.16.840.1.101.3.4.2.1", "md5": "1.2.840.113549.2.5"}
         summary = pki.openssl("dgst", f"-{digest}", "-binary", stdin=content)
         attributes = {
@@ -112,7 +125,7 @@ class Device:
         )
         signed = der(
             *(0x30, der(2, b"\1"), der(0x31, algorithm), der(0x30, oid(DATA), der(0xA0, der(4, content)))),
-            *(der(0xA0, *[self.self_signed.der] * certificates), der(0x31, signer)),
+            *(der(0xA0, *others, *[self.self_signed.der] * certificates), der(0x31, *[signer] * signers)),
         )
         return der(0x30, oid("1.2.840.113549.1.7.2"), der(0xA0, signed))
 

@@ -13,12 +13,15 @@ import pki
 import pytest
 from conftest import Hands
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, padding
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from portal.asking import ANONYMOUS, TEXT, Answer, ask
-from portal.device import SCEP, Device, Reply, attribute, der, request
+from portal.device import SCEP, Device, Reply, attribute, der, oid, request
 from portal.served import served
 
 from mutualgate.app import Services
@@ -203,7 +206,13 @@ def test_a_message_that_its_sender_did_not_sign_gets_no_answer(
         "a long transaction": device.message(
             content, without="transaction", more=(attribute(f"{SCEP}7", der(0x13, b"x" * 500)),)
         ),
+        "no transaction's name": device.message(
+            content, without="transaction", more=(attribute(f"{SCEP}7", der(0x13, b"")),)
+        ),
+        "a long nonce": device.message(content, without="nonce", more=(attribute(f"{SCEP}5", der(4, bytes(65))),)),
+        "an empty nonce": device.message(content, without="nonce", more=(attribute(f"{SCEP}5", der(4, b"")),)),
         "many certificates": device.message(content, certificates=6),
+        "two signers": device.message(content, signers=2),
         "nothing": b"",
         "no CMS": b"x" * 500,
         "only an envelope": content,
@@ -220,6 +229,19 @@ def test_a_message_that_its_sender_did_not_sign_gets_no_answer(
     assert send(portal, good).status == 200
 
 
+def test_the_signer_s_certificate_is_found_among_others(
+    services: Services, portal: "ASGIApp", tmp_path: Path, trust: Path
+) -> None:
+    device = Device(tmp_path / "device", invited(services).token)
+    own = device.self_signed.certificate
+    namesake = pki.leaf(None, "device", key=pki.rsa_key(2048, 3), now=pki.real_now())
+    numbered = pki.leaf(None, "other", key=pki.rsa_key(2048, 3), now=pki.real_now(), serial=own.serial_number)
+    assert (namesake.certificate.issuer, numbered.certificate.serial_number) == (own.issuer, own.serial_number)
+    for other in (namesake, numbered):
+        message = device.message(device.envelope(recipient(portal)), others=(other.der,))
+        assert reply(device, send(portal, message), trust).status == "0"
+
+
 def test_whatever_is_wrong_inside_is_answered_in_one_way(
     services: Services, portal: "ASGIApp", tmp_path: Path, trust: Path
 ) -> None:
@@ -230,6 +252,10 @@ def test_whatever_is_wrong_inside_is_answered_in_one_way(
     at = good.index(b"\x04\x82\x01\x00") + 4
     wrong = {
         "for another key": device.envelope(device.self_signed.certificate),
+        "for another certificate of the key": device.envelope(_twin(own)),
+        "for two": device.envelope(own, device.self_signed.certificate),
+        "for two, the other last": device.envelope(own, pki.leaf(None, "x" * 64, key=device.key).certificate),
+        "with a key of another length": _with_a_short_key(device, own),
         "a changed key": good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :],
         "a changed end": good[:-1] + bytes([good[-1] ^ 1]),
         "cut off": good[:-16],
@@ -243,9 +269,35 @@ def test_whatever_is_wrong_inside_is_answered_in_one_way(
         assert (said.status, said.fail) == ("2", "1"), name
 
 
+def _twin(certificate: x509.Certificate) -> x509.Certificate:
+    """Another for the same key."""
+    made = x509.CertificateBuilder(certificate.issuer, certificate.subject, certificate.public_key(), 7)
+    made = made.not_valid_before(certificate.not_valid_before_utc).not_valid_after(certificate.not_valid_after_utc)
+    return made.sign(pki.rsa_key(2048, 3), hashes.SHA256())
+
+
+def _with_a_short_key(device: Device, own: x509.Certificate) -> bytes:
+    """Encrypted with AES-128, and called AES-256."""
+    good = device.envelope(own, cipher="-aes256")
+    key = own.public_key()
+    assert isinstance(key, rsa.RSAPublicKey)
+    secret = bytes(16)
+    algorithm = oid("2.16.840.1.101.3.4.1.42") + b"\x04\x10"
+    vector = good[good.index(algorithm) + len(algorithm) :][:16]
+    padder = padding.PKCS7(128).padder()
+    encryptor = Cipher(algorithms.AES(secret), modes.CBC(vector)).encryptor()
+    ciphertext = encryptor.update(padder.update(device.csr) + padder.finalize()) + encryptor.finalize()
+    at = good.index(b"\x04\x82\x01\x00") + 4
+    forged = good[:at] + key.encrypt(secret, PKCS1v15()) + good[at + 256 : -len(ciphertext)] + ciphertext
+    assert len(forged) == len(good)
+    return forged
+
+
 def test_old_ciphers_are_refused_as_such(services: Services, portal: "ASGIApp", tmp_path: Path, trust: Path) -> None:
     device = Device(tmp_path / "device", invited(services).token)
     said = reply(device, send(portal, device.message(device.envelope(recipient(portal), cipher="-des3"))), trust)
+    assert (said.status, said.fail) == ("2", "0")
+    said = reply(device, send(portal, device.message(device.envelope(recipient(portal), oaep=True))), trust)
     assert (said.status, said.fail) == ("2", "0")
     said = reply(device, send(portal, device.message(device.envelope(recipient(portal), cipher="-aes256"))), trust)
     assert said.status == "0"
