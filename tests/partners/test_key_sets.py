@@ -25,6 +25,7 @@ from mutualgate.gate import Judge
 from mutualgate.model.client import Client
 from mutualgate.model.key_set import KeyState
 from mutualgate.model.pin import PinKind, PinState
+from mutualgate.partners import key_set_fetch
 from mutualgate.partners.jwks import MOST_KEYS
 from mutualgate.partners.key_set_fetch import MOST_NEW, KeySetFetch, Notice, Taken
 from mutualgate.partners.key_sets import KeySets
@@ -545,6 +546,12 @@ def test_nobody_is_led_elsewhere(world: World) -> None:
     world.server.put("/anna", b"", status=302, headers={"Location": elsewhere})
     assert "redirects are not followed" in str(world.watch(timedelta(0)).problem)
     assert world.server.count("/elsewhere") == 0
+
+
+def test_a_server_that_drips_is_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_set_fetch, "TOTAL_SECONDS", 1.0)
+    world.server.put("/anna", b" " * 1_000, drip_seconds=0.2)
+    assert "no answer within 1 seconds" in str(world.watch().problem)
 
 
 def test_ten_megabytes_are_not_read(world: World) -> None:
