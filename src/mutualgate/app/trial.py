@@ -148,21 +148,21 @@ class Trial:
                 begun = True
             if total == len(self._judged):
                 continue
-            judges = self._judges(found)
+            judges = self._judges(concern)
             with closing(_ahead(self._before.seen.shown(self._since, found, PART))) as parts:
                 for seen in parts:
                     self._compare(seen, *judges)
                     told(len(self._judged), max(total, len(self._judged)))
 
-    def _judges(self, found: set[bytes] | None) -> tuple[Judge, Judge]:
-        """The judges before and after, of these certificates or of all."""
+    def _judges(self, concern: Concern | None) -> tuple[Judge, Judge]:
+        """The judges before and after, of what is concerned or of all."""
         from mutualgate import snapshot
         from mutualgate.gate import Judge
 
-        if found is None or self._concern is None:
+        if concern is None or self._concern is None:
             before = Judge(snapshot.build_of(self._before, self._sites))
         else:
-            before = Judge(snapshot.build_of_seen(self._before, self._sites, found, self._concern))
+            before = Judge(snapshot.build_of_seen(self._before, self._sites, concern, self._concern))
         return before, self._following(before)
 
     def found(self) -> Tried:

@@ -5,7 +5,7 @@ with one partner or 10,000. A test holds that the whole gives the same verdicts.
 """
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from cryptography import x509
 
@@ -81,22 +81,21 @@ def excerpt_of(
     yield encode(Batch(epoch=tx.changes.epoch(), sites=list(sites)))
 
 
-def build_of_seen(
-    tx: Transaction, sites: Sequence[SiteRecord], fingerprints: Collection[bytes], touched: Concern
-) -> Iterator[bytes]:
+def build_of_seen(tx: Transaction, sites: Sequence[SiteRecord], those: Concern, touched: Concern) -> Iterator[bytes]:
     """As `build_for`, of very many that were seen, by what was noted of them then: none is read. Who applies the delta
     of a change to it says what that has `touched`, which may concern them by now.
 
     What is told besides of these costs less to tell than to leave out.
     """
-    names = tx.seen.partners_names_above(fingerprints)
+    names = tx.seen.partners_names_above(those.digests, those.names)
     if UNKNOWN_NAME in names:
         yield from build_of(tx, sites)
         return
     authorities = [AuthorityRecord(*one) for part in tx.authorities.walk(BATCH_RECORDS) for one in part]
     partners = [partner_record(one) for one in tx.partners.plain({*tx.partners.concerned(names), *touched.partners})]
     anchors = anchor_records(tx, tx.anchors.plain_of(one.id for one in partners))
-    credentials, pins = tx.credentials.plain(fingerprints), tx.pins.plain_of(fingerprints, None)
+    credentials = tx.credentials.plain_of_seen(those.digests, those.names)
+    pins = tx.pins.plain_of_seen(those.digests, those.names)
     clients = {one.estate for one in authorities if one.estate is not None} | touched.clients
     clients.update(one.client for one in partners)
     clients.update(owner for _, _, owner, _ in credentials)

@@ -14,6 +14,7 @@ from mutualgate.model.pin import PinState
 from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import certificate, client, credential, key_owner, pin, revocation
+from mutualgate.store.seen import ways_to
 from mutualgate.store.select import among, chunks, plain_rows
 
 if TYPE_CHECKING:  # it needs cryptography, which commands that only read do not wait for
@@ -254,6 +255,13 @@ class Credentials:
     def plain(self, fingerprints: Collection[bytes]) -> list[tuple[bytes, int, int, int]]:
         """As `walk`, of these certificates (SHA-256)."""
         return plain_rows(self._connection, _TOLD.where(among(credential.c.fingerprint)), fingerprints)
+
+    def plain_of_seen(self, digests: Collection[bytes], names: Collection[bytes]) -> list[tuple[bytes, int, int, int]]:
+        """As `walk`, of what `Seen.concerned` finds by these."""
+        rows: list[tuple[bytes, int, int, int]] = []
+        for those, values in ways_to(digests, names):
+            rows += plain_rows(self._connection, _TOLD.where(credential.c.fingerprint.in_(those)), values)
+        return list(dict.fromkeys(rows))
 
     def _query(self) -> Select[Any]:
         return select(

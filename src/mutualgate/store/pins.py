@@ -20,6 +20,7 @@ from mutualgate.model.change import ChangeKind
 from mutualgate.model.pin import Pin, PinKind, PinState
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import client, pin, seen
+from mutualgate.store.seen import ways_to
 from mutualgate.store.select import among, chunks, plain_rows
 
 PlainPin = tuple[str, bytes, int, int, int, int, bool, str]
@@ -157,11 +158,19 @@ class Pins:
             yield _plain(rows)
             last = rows[-1][2]
 
-    def plain_of(self, fingerprints: Collection[bytes], spkis: Collection[bytes] | None) -> list[PlainPin]:
-        """Those that the judge has to know of these certificates and keys (SHA-256); `None` for any key seen."""
+    def plain_of(self, fingerprints: Collection[bytes], spkis: Collection[bytes]) -> list[PlainPin]:
+        """Those that the judge has to know of these certificates and keys (SHA-256)."""
         rows = plain_rows(self._connection, _CERTIFICATES, fingerprints)
-        rows += plain_rows(self._connection, _KEYS_SEEN if spkis is None else _KEYS, spkis)
+        rows += plain_rows(self._connection, _KEYS, spkis)
         return _plain(rows)
+
+    def plain_of_seen(self, digests: Collection[bytes], names: Collection[bytes]) -> list[PlainPin]:
+        """Those that the judge has to know of what `Seen.concerned` finds by these, and of whatever key was seen."""
+        rows = plain_rows(self._connection, _KEYS_SEEN)
+        for those, values in ways_to(digests, names):
+            query = _TOLD.where(pin.c.kind == str(PinKind.CERTIFICATE), pin.c.digest.in_(those))
+            rows += plain_rows(self._connection, query, values)
+        return _plain(list(dict.fromkeys(rows)))
 
     def _there(self) -> Select[Any]:
         return select(pin).where(pin.c.state != str(PinState.REMOVED))

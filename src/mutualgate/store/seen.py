@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, delete, exists, func, insert, or_, select, update
 
 from mutualgate.model.sighting import Sighting
 from mutualgate.store.schema import anchor, intermediate, member, seen, seen_name
@@ -96,14 +96,7 @@ class Seen:
         """The certificates (SHA-256) that were shown, by these hashes or by that of its key, or by a name above it, and
         all those whose names are not known. `None` for more than `limit` of them."""
         wanted = set[bytes]()
-        asked: list[tuple[Any, Any, Values | None]] = [
-            (seen, among(seen.c.fingerprint), digests),
-            (seen, among(seen.c.spki), digests),
-            (seen_name, among(seen_name.c.name), names),
-            (seen_name, seen_name.c.name == UNKNOWN_NAME, None),
-        ]
-        for table, which, values in asked:
-            query = select(table.c.fingerprint).where(which)
+        for query, values in ways_to(digests, names):
             if limit is not None:
                 query = query.limit(limit + 1)
             wanted.update(fingerprint for (fingerprint,) in plain_rows(self._connection, query, values))
@@ -126,13 +119,18 @@ class Seen:
             if lately:
                 yield lately
 
-    def partners_names_above(self, fingerprints: Collection[bytes]) -> set[bytes]:
-        """The names above these, as far as a CA of a partner's has them; and `UNKNOWN_NAME`, where one has that."""
+    def partners_names_above(self, digests: Collection[bytes], names: Collection[bytes]) -> set[bytes]:
+        """The names above what is `concerned`, as far as a CA of a partner's has them; and `UNKNOWN_NAME`, where one
+        has that."""
         name = seen_name.c.name
         theirs = [exists().where(table.c.subject_hash == name) for table in (anchor, intermediate)]
         known = or_(name == UNKNOWN_NAME, *theirs)
-        query = select(name).distinct().where(among(seen_name.c.fingerprint), known)
-        return {name for (name,) in plain_rows(self._connection, query, fingerprints)}
+        query = select(name).distinct().where(known)
+        return {
+            name
+            for those, values in ways_to(digests, names)
+            for (name,) in plain_rows(self._connection, query.where(seen_name.c.fingerprint.in_(those)), values)
+        }
 
     def vouched(self, since: datetime, reasons: Iterable[str], limit: int) -> list[Sighting]:
         """At most so many that were shown since then, the oldest first: under a partner's CA, or refused for one of
@@ -238,6 +236,17 @@ def _sighting(row: Row[Any]) -> Sighting:
         admitted_at=row.admitted_at,
         signer=row.signer,
     )
+
+
+def ways_to(digests: Collection[bytes], names: Collection[bytes]) -> list[tuple[Select[Any], Values | None]]:
+    """The queries, each with its values, that find what is `concerned`: some of it more than once. Others ask by them,
+    too, since all that is found is not to go to and fro for each."""
+    return [
+        (select(seen.c.fingerprint).where(among(seen.c.fingerprint)), digests),
+        (select(seen.c.fingerprint).where(among(seen.c.spki)), digests),
+        (select(seen_name.c.fingerprint).where(among(seen_name.c.name)), names),
+        (select(seen_name.c.fingerprint).where(seen_name.c.name == UNKNOWN_NAME), None),
+    ]
 
 
 def split(data: bytes) -> tuple[bytes, ...]:
