@@ -43,7 +43,7 @@ from scale import Pair, authority, digest, fill, leaf
 from mutualgate.app import Folder, Services
 from mutualgate.app.setup import set_up
 from mutualgate.model.certificate import spki_fingerprint
-from mutualgate.partners.names import hashes_in, name_hash
+from mutualgate.partners.names import name_hash
 from mutualgate.partners.terms import Terms
 
 if TYPE_CHECKING:
@@ -64,12 +64,14 @@ hosts = ["localhost"]
 routes = [{ path = "/", upstream = "demo" }, { path = "/join", upstream = "portal" }]
 """
 PART = 5_000
+TOLD = 1_000
+"""Events of a gate that are kept at once."""
 FIRST = 10
 """The number of the first invented client."""
 SUSPENDED = 33
 """One client in so many is suspended."""
-SEEN, REFUSED = 90_000, 9_000
-"""Certificates seen and refusals: nearly as many as are kept."""
+SEEN, REFUSED = 80_000, 9_000
+"""Certificates seen of clients, and refusals: as many as are kept, and nearly."""
 SIGNED = 10
 """One client in so many is also the partner `signed`'s, and was seen with a real certificate."""
 LIMIT = 0.100
@@ -214,8 +216,8 @@ def made(path: Path, clients: int) -> Path:
             _fill(database, range(begin, min(begin + PART, clients + FIRST)), issuing, moment)
         fill(database, max(2, clients // 50), clients // 2, moment)
         _seen(database, clients, anna, moment)
-        _seen_signed(database, clients, root, moment)
     database.close()
+    _seen_signed(folder, clients, root)
     return path
 
 
@@ -308,24 +310,32 @@ def _seen(database: sqlite3.Connection, clients: int, anna: int, now: int) -> No
     database.commit()
 
 
-def _seen_signed(database: sqlite3.Connection, clients: int, root: Pair, now: int) -> None:
-    """Members of the partner `signed`, none of whom is the first invented partner's: what came of theirs is real."""
-    (partner,) = database.execute("SELECT id FROM partner WHERE name = 'signed'").fetchone()
+def _seen_signed(folder: Folder, clients: int, root: Pair) -> None:
+    """Members of the partner `signed`, none of whom is the first invented partner's: what came of theirs is real, and
+    told as a gate tells it."""
     between = authority("between", root)
+    signer = spki_fingerprint(between.certificate)
+    services = Services(folder)
+    at = int(services.clock().timestamp() * 1e3)
     first = FIRST + clients // 2
-    for id in range(first, first + clients // SIGNED):
-        name = f"m{id}.signed.example"
-        chain = (leaf(between, name).der, between.der)
-        spki = spki_fingerprint(x509.load_der_x509_certificate(chain[0]))
-        fingerprint, old = hashlib.sha256(chain[0]).digest(), digest("seen", id)
-        database.execute("INSERT INTO member VALUES (?, ?, ?, 'active', ?)", (partner, f"dns:{name}", id, now))
-        database.execute(
-            "UPDATE seen SET fingerprint = ?, spki = ?, chain = ?, credential = 'partner signed' WHERE fingerprint = ?",
-            (fingerprint, spki, b"".join(chain), old),
+    ids = range(first, first + clients // SIGNED)
+    with sqlite3.connect(folder.store) as database:
+        (partner,) = database.execute("SELECT id FROM partner WHERE name = 'signed'").fetchone()
+        database.executemany(
+            "INSERT INTO member VALUES (?, ?, ?, 'active', ?)",
+            [(partner, f"dns:m{id}.signed.example", id, at * 1_000) for id in ids],
         )
-        database.execute("DELETE FROM seen_name WHERE fingerprint = ?", (old,))
-        database.executemany("INSERT INTO seen_name VALUES (?, ?)", [(one, fingerprint) for one in hashes_in(chain)])
-    database.commit()
+        for table in ("seen", "seen_name"):
+            database.executemany(f"DELETE FROM {table} WHERE fingerprint = ?", [(digest("seen", id),) for id in ids])
+    database.close()
+    said = {"kind": "seen", "at": at, "count": 1, "site": "main", "path": "/", "peer": "192.0.2.7"}
+    said |= {"evidence": "partner", "partner": "signed", "signer": signer}
+    for begin in range(0, len(ids), TOLD):
+        services.sightings.keep(
+            said | {"client": id, "chain": [leaf(between, f"m{id}.signed.example").der, between.der]}
+            for id in ids[begin : begin + TOLD]
+        )
+    services.close()
 
 
 def start(folder: Path) -> None:
