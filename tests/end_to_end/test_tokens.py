@@ -144,7 +144,7 @@ def test_of_nobody_there_is_no_token(scene: Scene) -> None:
     assert request.values("Mutualgate-Jwt") == []
     word = mark()
     assert scene.gate.get(f"/{word}", scene.alice, [("mutualgate_jwt", "forged")]).status == 200
-    assert b"jwt" not in scene.recorder.marked(word)[0].head.lower()
+    assert not [name for name, _ in scene.recorder.marked(word)[0].headers if "jwt" in name.lower()]
 
 
 def test_a_key_is_replaced_by_command_and_outlives_a_restart(tmp_path: Path, upstream: Recorder) -> None:
