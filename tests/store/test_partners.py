@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from rows import AT, claim, partner
+from rows import AT, claim, partner, plan, statements
 
 from mutualgate.errors import Conflict
 from mutualgate.model.partner import PartnerAdmits, PartnerState, RuleKind
@@ -32,3 +32,11 @@ def test_what_the_judge_is_told_of_partners(store: Store) -> None:
         assert partner(tx, "gone", "another").id != gone.id
         with pytest.raises(Conflict, match="'acme' already"):
             partner(tx, "acme", "yet another")
+
+
+def test_who_goes_by_a_name_is_found_by_the_name(store: Store) -> None:
+    """There may be ten thousand: those of other names must not be read."""
+    with store.reading() as tx, statements(store) as told:
+        assert tx.partners.concerned([b"s" * 32]) == []
+        for statement in told[-2:]:
+            assert any("subject_hash=?" in step for step in plan(tx, statement)), plan(tx, statement)

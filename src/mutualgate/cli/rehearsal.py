@@ -65,9 +65,15 @@ partner member add acme dns:anna.acme.example
 partner member list acme
 trust list
 trust try partner suspend acme
+trust try partner name add acme dns:*.other.example
+trust try partner ca add acme {folder}/next-ca.pem
+trust try partner remove acme
+trust try pin add carla {folder}/next.pem
 trust try pin retire 1
 trust try partner member suspend acme dns:anna.acme.example
 trust try client suspend anna
+trust try client revoke anna
+trust try client remove anna
 ca list
 expiring
 notices list
@@ -97,6 +103,8 @@ def rehearse(place: Path) -> None:
         own, acme = _Certificate(None), _Certificate(None, is_ca=True)
         (place / "own.pem").write_bytes(own.pem)
         (place / "acme.pem").write_bytes(acme.pem)
+        (place / "next.pem").write_bytes(_Certificate(None).pem)
+        (place / "next-ca.pem").write_bytes(_Certificate(None, is_ca=True).pem)
         services = Services(folder)
         try:
             set_up(services)

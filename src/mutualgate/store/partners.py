@@ -56,7 +56,8 @@ def _told(which: ColumnElement[bool]) -> _Told:
 
 _TOLD_OF = _told(among(partner.c.id))
 _CALLED = (
-    select(anchor.c.partner).where(among(anchor.c.subject_hash), anchor.c.state.in_(COUNTS)),
+    # Not along the index of states: nearly all are in one.
+    select(anchor.c.partner).where(among(anchor.c.subject_hash), func.coalesce(anchor.c.state, "").in_(COUNTS)),
     select(intermediate.c.partner).where(among(intermediate.c.subject_hash)),
 )
 _ABOVE = (
