@@ -105,7 +105,7 @@ class Trial:
         with tried.reading() as after:
             changes = after.changes.since(self._epoch)
             if changes is None or any(one.kind is ChangeKind.ANCHOR for one in changes):
-                waiting = {claim.id for claim, _, _ in self._services.partners.anchors.pending()}
+                waiting = {claim.id for claim in self._before.anchors.pending()}
                 self._assumed = _prove(services, waiting)
                 changes = after.changes.since(self._epoch)
             self._outside = _put_out(after, changes or ())
