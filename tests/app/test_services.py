@@ -180,7 +180,8 @@ def version(folder: Folder, new: str | None = None) -> str:
     with closing(sqlite3.connect(folder.store)) as store, store:
         if new is not None:
             store.execute("UPDATE alembic_version SET version_num = ?", (new,))
-            store.execute("ALTER TABLE seen DROP COLUMN signer")  # 0010 adds it; what else came can come once more
+            store.execute("ALTER TABLE seen DROP COLUMN signer")  # 0010 adds it
+            store.execute("DROP INDEX ix_member_partner_state")  # and 0011 that; what else came can come once more
         return str(store.execute("SELECT version_num FROM alembic_version").fetchone()[0])
 
 

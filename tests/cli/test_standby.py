@@ -341,13 +341,12 @@ def test_control_z_holds_the_command(asking: Asking) -> None:
     assert "late" in asking("client", "list").stdout
 
 
-@pytest.mark.parametrize(("typed", "status"), [(b"typed\n\x04", 0), (b"\x03", 130)], ids=["end", "Ctrl-C"])
-def test_it_is_typed_to_at_a_terminal(asking: Asking, typed: bytes, status: int) -> None:
+@contextlib.contextmanager
+def at_terminal(command: list[str]) -> "Iterator[tuple[subprocess.Popen[bytes], int]]":
+    """A process at a terminal of its own, and the other end of that, which hangs up what is left at the end."""
     ours, theirs = pty.openpty()
-    command = [*PROGRAM, "client", "import", "-"]
     with subprocess.Popen(
         command,
-        env=os.environ | {"MUTUALGATE_DIR": str(asking.folder)},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -355,38 +354,35 @@ def test_it_is_typed_to_at_a_terminal(asking: Asking, typed: bytes, status: int)
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     ) as process:
         os.close(theirs)
+        try:
+            yield process, ours
+        finally:
+            os.close(ours)
+
+
+@pytest.mark.parametrize(("typed", "status"), [(b"typed\n\x04", 0), (b"\x03", 130)], ids=["end", "Ctrl-C"])
+def test_it_is_typed_to_at_a_terminal(asking: Asking, typed: bytes, status: int) -> None:
+    command = [*PROGRAM, "client", "import", "-", "--dir", str(asking.folder)]
+    with at_terminal(command) as (process, ours):
         until(asking.copies, "no copy was made for it")
         os.write(ours, b"name\n")
         until(lambda: _unread(ours) == len("name\r\n"), "it is not echoed")  # by the terminal
         os.write(ours, typed)
         assert process.wait(SECONDS) == status
-    os.close(ours)
     until(lambda: not asking.copies(), "the copy goes on")
     assert ("typed" in asking("client", "list").stdout) is (status == 0)
 
 
 def test_it_is_typed_to_at_the_terminal_where_what_stands_by_was_started(installed: Installation) -> None:
-    ours, theirs = pty.openpty()
     folder = installed.folder.path
     program = f"{sys.executable} -m mutualgate"
     script = (
         f"{program} standby --dir {folder} & until [ -S {folder}/{relay.SOCKET} ]; do sleep 0.1; done\n"
         f"{program} client import - --dir {folder}; status=$?; kill %1; wait; exit $status"
     )
-    with subprocess.Popen(
-        ["bash", "-mc", script],  # with job control, as at a prompt
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    ) as process:
-        os.close(theirs)
+    with at_terminal(["bash", "-mc", script]) as (process, ours):  # with job control, as at a prompt
         os.write(ours, b"name\ntyped\n\x04")
-        try:
-            assert process.wait(SECONDS) == 0
-        finally:
-            os.close(ours)  # hangs up what is left
+        assert process.wait(SECONDS) == 0
     assert "typed" in Asking(installed, process)("client", "list").stdout
 
 

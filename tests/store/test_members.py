@@ -38,6 +38,12 @@ def test_few_are_asked_for_by_the_whole_of_their_keys(store: Store) -> None:
         assert any("PRIMARY KEY (partner=? AND name=?)" in step for step in plan(tx, told[-1]))
 
 
+def test_who_waits_is_found_without_those_who_do_not(store: Store) -> None:
+    with store.transaction() as tx, statements(store) as told:
+        tx.members.of_partner(1, state=MemberState.PENDING)
+        assert any("ix_member_partner_state (partner=? AND state=? AND name>?)" in one for one in plan(tx, told[-1]))
+
+
 def test_a_members_key_in_the_feed_is_read_back(store: Store) -> None:
     name = "uri:urn:a:b"
     assert parse_member_key(member_key(7, name)) == (7, name)

@@ -11,7 +11,7 @@ from sqlalchemy import Column, ForeignKey, Index, MetaData, Table, UniqueConstra
 from mutualgate.store import types
 from mutualgate.store.types import Id
 
-VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
 """The versions that this program knows, oldest first: the revisions in `migrations/versions`."""
 
 # One object of each type: for each object it is worked out anew what it is in the database at hand.
@@ -426,6 +426,8 @@ member = Table(
     Column("client", Id, ForeignKey("client.id"), index=True),
     Column("state", String(16), nullable=False),
     Column("created", Moment, nullable=False),
+    # In the order of their names: of a partner with very many, few wait, and none may.
+    Index("ix_member_partner_state", "partner", "state", "name"),
     sqlite_with_rowid=False,
 )
 
