@@ -72,6 +72,10 @@ def test_a_ca_counts_as_proved(services: Services, acme: pki.Issued) -> None:
     assert [one.after for one in found.affected] == ["a.acme.example"]
     assert found.assumed == ("As if acme had proved that it controls CN=acme 2.",)
     assert services.partners.anchors.pending() == []
+    services.partners.anchors.claim("acme", new.pem)
+    third = services.trust.try_(lambda tried: tried.partners.anchors.claim("acme", pki.ca("acme 3", now=NOW).pem))
+    assert third.assumed == ("As if acme had proved that it controls CN=acme 3.",), "the second still waits"
+    assert third.affected == ()
     services.partners.add("umbrella")
     other = services.trust.try_(lambda tried: tried.partners.anchors.claim("umbrella", acme.pem))
     assert "would wait" in other.assumed[0]
