@@ -14,6 +14,7 @@ socket, a stream between two processes of one user on one machine:
 import _signal as signal  # type: ignore[import-not-found]  # typeshed has only the one that is made of it
 import _socket
 import os
+import select
 import sys
 
 FOLDER, DIR_VARIABLE = "mutualgate", "MUTUALGATE_DIR"
@@ -33,6 +34,7 @@ DESCRIPTOR = 4  # bytes of an int
 _ALONE = frozenset({"up", "standby", "shell"})
 _PATIENCE_SECONDS = 2.0
 _PATH_BYTES = 107  # of a unix socket
+_WOKEN_BYTES = 512  # one for each signal
 _UCRED = 12  # bytes: pid, uid, gid
 _LOST, _INTERRUPTED = 70, 130  # as `output` has them, which imports too much
 
@@ -223,6 +225,9 @@ def _ended(connection: _socket.socket, process: int) -> int | None:
         if number == signal.SIGTSTP:
             os.kill(os.getpid(), signal.SIGSTOP)
 
+    # Without it, a signal that comes in the moment before this waits would be passed on when the command has ended.
+    woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(wake)
     passed_on = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGCONT)
     before = {number: signal.getsignal(number) for number in passed_on}
     for number, what in before.items():
@@ -233,7 +238,15 @@ def _ended(connection: _socket.socket, process: int) -> int | None:
     except OSError:
         for number, what in before.items():
             signal.signal(number, what)
+        signal.set_wakeup_fd(-1)
+        os.close(woken)
+        os.close(wake)
         return None
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    poll.register(woken, select.POLLIN)
+    while poll.poll() == [(woken, select.POLLIN)]:
+        os.read(woken, _WOKEN_BYTES)
     try:
         said = connection.recv(SIZE, _socket.MSG_WAITALL)
     except OSError:
