@@ -144,13 +144,14 @@ class Seen:
         query = select(seen).where(seen.c.client == id).order_by(seen.c.last_at.desc())
         return [_sighting(row) for row in self._connection.execute(query)]
 
-    def ending(self, partner_id: int, own_client: int, after: datetime, limit: int) -> list[Sighting]:
+    def ending(self, partner_id: int, own_client: int, after: datetime, limit: int) -> Iterator[Sighting]:
         """Admitted ones of a partner's clients, its own client among them, that end after then, the next first."""
         # Asked of each in the order of their ends, not collected first: a partner may have very many.
         is_member = exists().where(member.c.client == seen.c.client, member.c.partner == partner_id)
         theirs = or_(seen.c.client == own_client, is_member)
         query = select(seen).where(theirs, seen.c.reason == "", seen.c.not_after > after)
-        return [_sighting(row) for row in self._connection.execute(query.order_by(seen.c.not_after).limit(limit))]
+        for row in self._connection.execute(query.order_by(seen.c.not_after).limit(limit)):
+            yield _sighting(row)
 
     def first_of_client(self, id: int) -> datetime | None:
         """When one of a client's was first admitted."""
