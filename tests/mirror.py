@@ -51,6 +51,7 @@ class Mirror:
             self.pins.pop((kind, digest), None)
         for id in batch.removed.partners:
             self.partners.pop(id, None)
+            self.members = {key: one for key, one in self.members.items() if key[0] != id}
         for id in batch.removed.anchors:
             self.anchors.pop(id, None)
         for partner, name in batch.removed.members:

@@ -240,9 +240,12 @@ def test_a_signal_ends_the_command(asking: Asking, number: signal.Signals, statu
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_that_what_stands_by_ignores_ends_the_command(installed: Installation, number: signal.Signals) -> None:
-    # As in `nohup mutualgate up &` in a script.
-    with standing_by(installed.folder.path, preexec_fn=lambda: signal.signal(number, signal.SIG_IGN)) as process:
-        with Asking(installed, process).reading() as waiting:
+    # As in `nohup mutualgate up &` in a script; the tests themselves may run under nohup, but who asks does not.
+    def told(what: signal.Handlers) -> Callable[[], object]:
+        return lambda: signal.signal(number, what)
+
+    with standing_by(installed.folder.path, preexec_fn=told(signal.SIG_IGN)) as process:
+        with Asking(installed, process).reading(preexec_fn=told(signal.SIG_DFL)) as waiting:
             waiting.send_signal(number)
             assert waiting.wait(SECONDS) == -number
 

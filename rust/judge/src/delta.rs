@@ -284,6 +284,7 @@ fn put(snapshot: &mut Snapshot, entries: Entries, removed: &Removed) -> Result<(
         .pins
         .change(PinKind::Certificate, entries.certificate_pins, certificates);
     snapshot.pins.change(PinKind::Key, entries.key_pins, keys);
+    snapshot.members.leave(&removed.partners);
     snapshot.members.change(entries.members, members);
     snapshot
         .foreign

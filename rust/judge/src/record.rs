@@ -395,7 +395,7 @@ pub struct Removed {
     pub revocations: Vec<(u32, serde_bytes::ByteBuf)>,
     /// Kinds and digests.
     pub pins: Vec<(PinKind, serde_bytes::ByteBuf)>,
-    /// Ids.
+    /// Ids. Their members go with them.
     pub partners: Vec<u32>,
     /// Ids.
     pub anchors: Vec<u32>,

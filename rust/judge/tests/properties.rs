@@ -344,6 +344,7 @@ impl Whole {
             }
             Change::RemovePartner(id) => {
                 self.partners.remove(&id);
+                self.members.retain(|(partner, _), _| *partner != id);
                 delta.removed.partners.push(id);
             }
             Change::RemoveAnchor(id) => {

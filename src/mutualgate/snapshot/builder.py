@@ -162,10 +162,6 @@ def _partners(tx: Transaction, ids: Sequence[int], removed: Removed) -> list[Par
     for id in sorted(set(ids) - {one.id for one in told}):
         removed.partners.append(id)
         removed.anchors.extend(one.id for one in tx.anchors.of_partner(id))
-        last = ""
-        while members := tx.members.of_partner(id, after=last, limit=BATCH_RECORDS):
-            removed.members.extend((id, one.name) for one in members)
-            last = members[-1].name
     return told
 
 

@@ -54,12 +54,18 @@ class Refusals:
         return None if row is None else _record(row)
 
     def recent_shown(self, limit: int) -> list[tuple[RefusalRecord, bytes]]:
-        """The newest `limit` of certificates that are still remembered, each with the chain as it was kept."""
+        """Of the newest `limit` that showed a certificate those whose chain is still remembered, with it."""
+        newest = (
+            select(refusal.c.number)
+            .where(refusal.c.fingerprint.is_not(None))
+            .order_by(refusal.c.number.desc())
+            .limit(limit)
+        )
         query = (
             select(refusal, seen.c.chain)
             .join(seen, seen.c.fingerprint == refusal.c.fingerprint)
+            .where(refusal.c.number.in_(newest))
             .order_by(refusal.c.number.desc())
-            .limit(limit)
         )
         return [(_record(row), row.chain) for row in self._connection.execute(query)]
 
