@@ -149,6 +149,8 @@ PAGES = [
     "/operator/partners",
     "/operator/partners?search=partner-1",
     "/operator/partners/partner-0",
+    "/operator/partners/partner-1",
+    "/operator/partners/signed",
     "/operator/partners/partner-1/suspend",
     "/operator/partners/partner-0/suspend",
     "/operator/partners/partner-0/clients",

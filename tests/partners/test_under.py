@@ -12,7 +12,7 @@ from mutualgate.clients import Clients
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.partners.service import Partners
 from mutualgate.partners.under import let_in_under, refused_under
-from mutualgate.store import Store
+from mutualgate.store import Store, seen
 
 
 @pytest.fixture
@@ -73,9 +73,11 @@ def test_a_claim_shows_nothing(store: Store, clock: Hands, acme: tuple[int, pki.
     assert refused(store, partner) == []
 
 
+@pytest.mark.parametrize("collected", [0, seen.COLLECTED], ids=["very many clients", "few"])
 def test_its_clients_certificates_are_listed_by_their_end(
-    store: Store, clock: Hands, acme: tuple[int, pki.Issued]
+    store: Store, clock: Hands, acme: tuple[int, pki.Issued], monkeypatch: pytest.MonkeyPatch, collected: int
 ) -> None:
+    monkeypatch.setattr(seen, "COLLECTED", collected)
     partner, ca = acme
     clients = Clients(store, "test")
     other, member = clients.add("somebody else"), clients.add("api of acme")

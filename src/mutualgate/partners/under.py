@@ -18,7 +18,9 @@ from mutualgate.store import Transaction
 from mutualgate.store.seen import split
 
 LOOKED_AT = 500
-"""Refusals, the newest first, or certificates, those that end next."""
+"""Refusals, the newest first."""
+ENDING_LOOKED_AT = 200
+"""Certificates of its clients, those that end next: mostly they are under it."""
 
 
 def refused_under(tx: Transaction, partner_id: int, *, limit: int = 20) -> list[RefusalRecord]:
@@ -53,7 +55,7 @@ def let_in_under(tx: Transaction, partner: Partner, ending_after: datetime, *, l
     """
     with odd_serials_allowed():
         named = _proved(tx, partner.id)
-        shown = tx.seen.ending(partner.id, partner.client, ending_after, LOOKED_AT)
+        shown = tx.seen.ending(partner.id, partner.client, ending_after, ENDING_LOOKED_AT)
         return list(islice((one for one in shown if _is_under(one.chain, named)), limit))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, delete, exists, func, insert, literal, or_, select, update
 
 from mutualgate.model.sighting import Sighting
 from mutualgate.store.schema import anchor, intermediate, member, seen, seen_name
@@ -20,6 +20,9 @@ _SHORT, _LONG = 255, 1_000
 
 SOUGHT = 25_000
 """For more, it is quicker to read all that are kept."""
+
+COLLECTED = 5_000
+"""Of a partner with more clients, it is quicker to look for those that are wanted among all that were seen."""
 
 UNKNOWN_NAME = b""
 """Above a chain in which no name can be read: it may concern everybody."""
@@ -146,9 +149,13 @@ class Seen:
 
     def ending(self, partner_id: int, own_client: int, after: datetime, limit: int) -> Iterator[Sighting]:
         """Admitted ones of a partner's clients, its own client among them, that end after then, the next first."""
-        # Asked of each in the order of their ends, not collected first: a partner may have very many.
-        is_member = exists().where(member.c.client == seen.c.client, member.c.partner == partner_id)
-        theirs = or_(seen.c.client == own_client, is_member)
+        members = select(member.c.client).where(member.c.partner == partner_id)
+        own = select(literal(own_client))
+        if self._connection.execute(_more_than(COLLECTED, members)).scalar_one():
+            # Each in the order of their ends is asked whether it is theirs: many are, so the first ones are soon found.
+            theirs = or_(seen.c.client == own_client, members.where(member.c.client == seen.c.client).exists())
+        else:
+            theirs = seen.c.client.in_(members.union(own))
         query = select(seen).where(theirs, seen.c.reason == "", seen.c.not_after > after)
         for row in self._connection.execute(query.order_by(seen.c.not_after).limit(limit)):
             yield _sighting(row)
@@ -172,6 +179,10 @@ class Seen:
         for part in chunks(doomed):
             self._connection.execute(delete(seen).where(seen.c.fingerprint.in_(part)))
             self._connection.execute(delete(seen_name).where(seen_name.c.fingerprint.in_(part)))
+
+
+def _more_than(number: int, of: Select[Any]) -> Select[Any]:
+    return select(func.count() > number).select_from(of.limit(number + 1).subquery())
 
 
 def _together(before: Sighting, now: Sighting) -> Sighting:
