@@ -10,6 +10,7 @@ from rows import see
 
 from mutualgate.clients import Clients
 from mutualgate.model.refusal import RefusalRecord
+from mutualgate.partners import under
 from mutualgate.partners.service import Partners
 from mutualgate.partners.under import let_in_under, refused_under
 from mutualgate.store import Store, seen
@@ -70,6 +71,19 @@ def test_a_claim_shows_nothing(store: Store, clock: Hands, acme: tuple[int, pki.
     globex = pki.ca("globex issuing")
     Partners(store, "test").anchors.claim("acme", globex.pem)
     refuse(store, clock, [pki.leaf(globex, "under another's CA").der], "THEIRS")
+    assert refused(store, partner) == []
+
+
+def test_the_newest_that_showed_a_certificate_are_looked_at(
+    store: Store, clock: Hands, acme: tuple[int, pki.Issued], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partner, ca = acme
+    monkeypatch.setattr(under, "LOOKED_AT", 1)
+    refuse(store, clock, [pki.leaf(ca, "api").der], "ONE")
+    with store.transaction() as tx:
+        tx.refusals.add_many([RefusalRecord("NONE", clock(), "no_certificate", "none was shown")])
+    assert refused(store, partner) == ["ONE"]
+    refuse(store, clock, [pki.leaf(pki.ca("globex issuing"), "x").der], "ANOTHERS")
     assert refused(store, partner) == []
 
 
