@@ -4,7 +4,7 @@ Knows only the DER, not how it was made: a mistake in `profiles` shows here. Wha
 user's, but for an issuer that may not sign.
 """
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -25,8 +25,17 @@ def lint(certificate: x509.Certificate, issuer: x509.Certificate | None) -> None
 
     Its signature is not looked at: there is none yet.
     """
-    constraints = _value(certificate, x509.BasicConstraints)
-    usage = _value(certificate, x509.KeyUsage)
+    extensions = list(certificate.extensions)
+    values = {type(one.value): one.value for one in extensions}
+
+    def value(kind: type[Extension]) -> Extension:
+        try:
+            return cast(Extension, values[kind])
+        except KeyError as error:
+            raise LintError(f"a certificate for {name_text(certificate.subject)} has no {kind.__name__}") from error
+
+    constraints = value(x509.BasicConstraints)
+    usage = value(x509.KeyUsage)
     authority = constraints.ca
     if issuer is not None:
         _may_sign(issuer, authority)
@@ -41,44 +50,34 @@ def lint(certificate: x509.Certificate, issuer: x509.Certificate | None) -> None
             issuer is None or certificate.not_valid_before_utc >= issuer.not_valid_before_utc,
         ),
         ("4.1.2.6: a subject", len(certificate.subject.rdns) > 0),
-        (
-            "4.2.1.1: an authority key identifier",
-            _value(certificate, x509.AuthorityKeyIdentifier).key_identifier is not None,
-        ),
-        ("4.2.1.2: the subject key identifier", _value(certificate, x509.SubjectKeyIdentifier).digest != b""),
+        ("4.2.1.1: an authority key identifier", value(x509.AuthorityKeyIdentifier).key_identifier is not None),
+        ("4.2.1.2: the subject key identifier", value(x509.SubjectKeyIdentifier).digest != b""),
         ("4.2.1.3: certificate signing is for authorities", usage.key_cert_sign == authority == usage.crl_sign),
         ("4.2.1.3: signatures are for leaves", usage.digital_signature == (not authority)),
         ("4.2.1.9: a path length only where it is an authority's", authority or constraints.path_length is None),
         ("an intermediate signs leaves only", issuer is None or not authority or constraints.path_length == 0),
-        ("4.2: no extension twice", len({e.oid for e in certificate.extensions}) == len(list(certificate.extensions))),
+        ("4.2: no extension twice", len({e.oid for e in extensions}) == len(extensions)),
         (
             "4.2.1.3, 4.2.1.9: critical",
-            all(e.critical for e in certificate.extensions if isinstance(e.value, _CRITICAL)),
+            all(e.critical for e in extensions if isinstance(e.value, _CRITICAL)),
         ),
         (
             "others are not critical",
-            not any(e.critical for e in certificate.extensions if not isinstance(e.value, _CRITICAL)),
+            not any(e.critical for e in extensions if not isinstance(e.value, _CRITICAL)),
         ),
         ("within 8 KiB", len(certificate.public_bytes(Encoding.DER)) <= 8192),
     ):
         if not holds:
             raise LintError(f"a certificate for {name_text(certificate.subject)} breaks a rule: {rule}")
     if not authority:
-        purposes = list(_value(certificate, x509.ExtendedKeyUsage))
+        purposes = list(value(x509.ExtendedKeyUsage))
         if purposes not in ([ExtendedKeyUsageOID.CLIENT_AUTH], [ExtendedKeyUsageOID.SERVER_AUTH]):
             raise LintError("a leaf is for one purpose (RFC 5280 4.2.1.12)")
-        if not list(_value(certificate, x509.SubjectAlternativeName)):
+        if not list(value(x509.SubjectAlternativeName)):
             raise LintError("a leaf has names (RFC 5280 4.2.1.6)")
 
 
 _CRITICAL = (x509.BasicConstraints, x509.KeyUsage)
-
-
-def _value(certificate: x509.Certificate, kind: type[Extension]) -> Extension:
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound as error:
-        raise LintError(f"a certificate for {name_text(certificate.subject)} has no {kind.__name__}") from error
 
 
 def _may_sign(issuer: x509.Certificate, authority: bool) -> None:

@@ -16,8 +16,8 @@ from mutualgate.modes import refuse_others
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{16}", re.DOTALL)
 _OLD_SECONDS = 600
 """Nobody takes as long between making a draft and locking it."""
-_DRAFTS = 8
-"""Names for drafts of one file: whoever looks for those of killed writers looks at these and not through the folder."""
+_NUMBERS = tuple(f"{number:016x}" for number in range(8))
+"""Of drafts of one file: whoever looks for those of killed writers looks at these and not through the folder."""
 
 
 def ensure_private_folder(folder: Path) -> None:
@@ -88,19 +88,20 @@ def write_whole(
         finally:
             _unlink_own(draft, descriptor)
     if durable:
-        for other in _drafts(path):
+        for number in _NUMBERS:
             with suppress(OSError):
-                _forget(other, now)
+                _forget(_draft(path, number), now)
         sync_folder(path.parent)
 
 
-def _drafts(path: Path) -> list[Path]:
-    return [path.with_name(f".{path.name}.{number:016x}") for number in range(_DRAFTS)]
+def _draft(path: Path, number: str) -> Path:
+    return path.with_name(f".{path.name}.{number}")
 
 
 def _new_draft(path: Path, mode: int) -> tuple[Path, int]:
     """A draft that was not there, open for writing; by a name of its own where all others are taken."""
-    for draft in (*_drafts(path), path.with_name(f".{path.name}.{secrets.token_hex(8)}")):
+    for number in (*_NUMBERS, secrets.token_hex(8)):
+        draft = _draft(path, number)
         with suppress(FileExistsError):
             # O_EXCL: nobody can have put a link there for us to write through.
             return draft, os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)

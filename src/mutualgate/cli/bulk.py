@@ -248,11 +248,12 @@ class _Report:
 
         path = self.folder / f"{name}.crt"
         try:
-            there = path.read_bytes() if path.is_file() and not path.is_symlink() else None
+            taken = os.path.lexists(path)
+            there = path.read_bytes() if taken and path.is_file() and not path.is_symlink() else None
             if there == chain_pem:
                 return False
             # The beginning of it, which a power cut left, is ours as well.
-            if (there is not None or path.exists() or path.is_symlink()) and not self.force:
+            if taken and not self.force:
                 if there is None or not chain_pem.startswith(there):
                     raise Conflict(
                         "its certificate is signed, but there is another file of that name",

@@ -27,6 +27,8 @@ def shown(text: str, limit: int = 120) -> str:
 
     Control characters, line breaks and those that turn the direction of writing are spelled out.
     """
+    if len(text) <= limit and text.isascii() and text.isprintable():
+        return text  # as nearly all are, and of many thousands each is looked at
     plain = "".join(
         f"\\x{ord(character):02x}" if unicodedata.category(character)[0] in "CZ" and character != " " else character
         for character in text[: limit + 1]
