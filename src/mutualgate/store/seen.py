@@ -22,7 +22,7 @@ SOUGHT = 25_000
 """For more, it is quicker to read all that are kept."""
 
 COLLECTED = 5_000
-"""Of a partner with more clients, it is quicker to look for those that are wanted among all that were seen."""
+"""Of a partner with more certificates, it is quicker to look for those that are wanted among all that were seen."""
 
 UNKNOWN_NAME = b""
 """Above a chain in which no name can be read: it may concern everybody."""
@@ -151,7 +151,8 @@ class Seen:
         """Admitted ones of a partner's clients, its own client among them, that end after then, the next first."""
         members = select(member.c.client).where(member.c.partner == partner_id)
         own = select(literal(own_client))
-        if self._connection.execute(_more_than(COLLECTED, members)).scalar_one():
+        certificates = members.join(seen, seen.c.client == member.c.client)
+        if self._connection.execute(_more_than(COLLECTED, certificates)).scalar_one():
             # Each in the order of their ends is asked whether it is theirs: many are, so the first ones are soon found.
             theirs = or_(seen.c.client == own_client, members.where(member.c.client == seen.c.client).exists())
         else:
