@@ -90,13 +90,13 @@ def _wait_for_standby(gate: subprocess.Popen[bytes], socket: Path) -> None:
     """Until the process that has commands at hand has loaded everything, which takes seconds, once. It is in the tree
     that is measured."""
     end = time.monotonic() + 60
-    while time.monotonic() < end and not socket.is_socket():
-        time.sleep(0.1)
-    quiet = False
-    while time.monotonic() < end and not quiet:
+    ready = False
+    while not ready:
+        if time.monotonic() > end:
+            raise TimeoutError("what stands by beside the gate is not ready")
         before = cpu_seconds(gate.pid)
         time.sleep(1)
-        quiet = cpu_seconds(gate.pid) - before < QUIET_SECONDS
+        ready = socket.is_socket() and cpu_seconds(gate.pid) - before < QUIET_SECONDS
 
 
 def reload(process: subprocess.Popen[bytes], folder: Path, pki: Path, options: Any) -> None:
