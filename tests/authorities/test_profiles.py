@@ -7,6 +7,8 @@ from typing import Any
 import pki
 import pytest
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate.authorities.keys import KeyKind, PrivateKey, make_key
@@ -183,6 +185,25 @@ def test_another_key_than_the_issuers_signs_nothing_and_spoils_nothing() -> None
     with pytest.raises(ValueError, match="not the issuer's key"):
         sign(ready, pki.fresh_key())
     sign(ready, HIERARCHY.key)
+
+
+class Faulty(ec.EllipticCurvePrivateKey):
+    """The issuing key in a device that signs something else than it was asked to."""
+
+    curve, key_size = ec.SECP256R1(), 256
+
+    def public_key(self) -> ec.EllipticCurvePublicKey:
+        return HIERARCHY.key.public_key()  # type: ignore[return-value]  # it is of P-256
+
+    def sign(self, data: Any, signature_algorithm: Any) -> bytes:
+        return HIERARCHY.key.sign(bytes(data) + b".", signature_algorithm)  # type: ignore[call-arg]  # as above
+
+    exchange = private_numbers = private_bytes = __copy__ = __deepcopy__ = None  # type: ignore[assignment]  # never asked
+
+
+def test_a_signature_that_does_not_verify_is_never_handed_out() -> None:
+    with pytest.raises(InvalidSignature):
+        sign(prepared(), Faulty())
 
 
 @pytest.mark.parametrize("profile", EVERY_PROFILE, ids=lambda profile: type(profile).__name__)

@@ -17,6 +17,7 @@ GENESIS = bytes(32)
 """The hash before the first entry."""
 
 _HEAD = "audit.head"
+_canonical = json.JSONEncoder(ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode
 _BY_LIMIT, _ACTION_LIMIT, _SUBJECT_LIMIT, _FACT_LIMIT = 128, 64, 256, 1_000  # characters, as the columns
 
 
@@ -49,10 +50,11 @@ def record_many(tx: Transaction, at: datetime, by: str, entries: Sequence[tuple[
     last = tx.audit.last()
     number, previous = (0, GENESIS) if last is None else (last.number, last.hash)
     made = []
+    by = by[:_BY_LIMIT]
     for action, subject, facts in entries:
         number += 1
         kept = {name: value[:_FACT_LIMIT] if isinstance(value, str) else value for name, value in facts.items()}
-        entry = _sealed(number, at, by[:_BY_LIMIT], action[:_ACTION_LIMIT], subject[:_SUBJECT_LIMIT], kept, previous)
+        entry = _sealed(number, at, by, action[:_ACTION_LIMIT], subject[:_SUBJECT_LIMIT], kept, previous)
         previous = entry.hash
         made.append(entry)
     tx.audit.add_many(made)
@@ -89,9 +91,7 @@ def verify(store: Store) -> Verified | Broken:
 
 def _sealed(number: int, at: datetime, by: str, action: str, subject: str, facts: Facts, previous: bytes) -> AuditEntry:
     moment = at.astimezone(UTC).isoformat(timespec="microseconds")
-    text = json.dumps(
-        [number, moment, by, action, subject, dict(facts)], ensure_ascii=True, sort_keys=True, separators=(",", ":")
-    )
+    text = _canonical([number, moment, by, action, subject, dict(facts)])
     return AuditEntry(
         number, at, by, action, subject, facts, previous, hashlib.sha256(previous + text.encode("ascii")).digest()
     )

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID
 
 from mutualgate.authorities.profiles import ClientProfile, Prepared, ServerProfile, san_texts
 from mutualgate.counts import counted
 from mutualgate.errors import BadInput
+from mutualgate.model.signature import verify
 from mutualgate.reading.bounded import MAX_FILE_BYTES
 from mutualgate.reading.containers import open_upload
 from mutualgate.reading.files import (
@@ -70,17 +72,15 @@ def read_csr(data: bytes, where: str) -> Request:
     if key is None:  # examine() names a weakness for every key that it cannot read
         raise _not_a_csr(where)
     try:
-        proven = csr.is_signature_valid
-    except UNREADABLE:
-        proven = False
-    if not proven:
+        verify(csr, csr.tbs_certrequest_bytes, key)
+    except (InvalidSignature, *UNREADABLE):
         raise BadInput(
             "the CSR's signature does not verify, so nothing proves that its sender holds the key",
             where=where,
             expected="a CSR signed by its own key with SHA-256 or better",
             fix="Make it again: openssl req -new -key client.key -out client.csr",
             code="no_proof_of_possession",
-        )
+        ) from None
     try:
         return Request(
             public_key=key,

@@ -76,17 +76,21 @@ def write_whole(
     A writer that was killed may have left a draft beside it: the next one takes it away.
     """
     draft, descriptor = _new_draft(path, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # it ends with this process, however that ends
-            file.write(data)
-            file.flush()
-            if durable:
-                os.fsync(descriptor)
+    now = 0.0
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # it ends with this process, however that ends
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        if durable:
+            os.fsync(descriptor)
             now = os.fstat(descriptor).st_mtime
-            place(draft, path)
-        finally:
+        place(draft, path)
+    finally:
+        try:
             _unlink_own(draft, descriptor)
+        finally:
+            os.close(descriptor)
     if durable:
         for number in _NUMBERS:
             with suppress(OSError):

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -20,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from mutualgate.authorities.keys import PrivateKey
 from mutualgate.authorities.lint import lint
 from mutualgate.errors import BadInput
+from mutualgate.model.signature import verify
 from mutualgate.reading.files import name_text, shown
 from mutualgate.reading.weak_keys import require_strong
 
@@ -122,25 +124,32 @@ def prepare(
     # RFC 5280 4.1.2.2: positive and at most 20 octets, of which the first bit is the sign: 159 bits.
     serial = secrets.randbelow(2**159 - 1) + 1
     names = _names(profile)
+    extensions: list[tuple[x509.ExtensionType, bool]] = [
+        (_basic_constraints(profile), True),
+        (_key_usage(profile), True),
+        (x509.SubjectKeyIdentifier.from_public_key(public_key), False),
+        (_authority_key_identifier(issuer, public_key), False),
+    ]
+    if isinstance(profile, ClientProfile):
+        extensions.append((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False))
+    elif isinstance(profile, ServerProfile | RecipientProfile):
+        extensions.append((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False))
+    if names:
+        extensions.append((x509.SubjectAlternativeName(names), False))
+    if crl_url and issuer is not None:
+        extensions.append((_distribution_points(crl_url), False))
+    # All at once: each of the builder's steps makes another builder, and bulk signing feels it.
     builder = (
-        x509.CertificateBuilder(subject_name=subject, issuer_name=issuer.subject if issuer else subject)
-        .public_key(public_key)
-        .serial_number(serial)
+        x509.CertificateBuilder(
+            issuer_name=issuer.subject if issuer else subject,
+            subject_name=subject,
+            public_key=public_key,
+            serial_number=serial,
+            extensions=[x509.Extension(value.oid, critical, value) for value, critical in extensions],
+        )
         .not_valid_before(not_before)
         .not_valid_after(not_after)
-        .add_extension(_basic_constraints(profile), critical=True)
-        .add_extension(_key_usage(profile), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        .add_extension(_authority_key_identifier(issuer, public_key), critical=False)
     )
-    if isinstance(profile, ClientProfile):
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-    elif isinstance(profile, ServerProfile | RecipientProfile):
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-    if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    if crl_url and issuer is not None:
-        builder = builder.add_extension(_distribution_points(crl_url), critical=False)
     # Signed by a key that nobody trusts, so that what is checked is the very certificate, in DER.
     lint(builder.sign(_lint_key(), hashes.SHA256()), issuer)
     return Prepared(
@@ -167,7 +176,7 @@ def sign(prepared: Prepared, issuer_key: PrivateKey) -> x509.Certificate:
         raise RuntimeError("this certificate was signed already; prepare another one") from None
     certificate = prepared._builder.sign(issuer_key, signature_hash(issuer_key))
     # A computing error while signing gives away an RSA key (Boneh, DeMillo, Lipton 1997): never hand out a wrong one.
-    certificate.verify_directly_issued_by(prepared.issuer or certificate)
+    verify(certificate, certificate.tbs_certificate_bytes, issuer_public)
     return certificate
 
 
@@ -328,11 +337,7 @@ def _distribution_points(crl_url: str) -> x509.CRLDistributionPoints:
     return x509.CRLDistributionPoints([point])
 
 
-_LINT_KEYS: list[ec.EllipticCurvePrivateKey] = []
-
-
+@cache
 def _lint_key() -> ec.EllipticCurvePrivateKey:
     """A key of this process that nobody trusts."""
-    if not _LINT_KEYS:
-        _LINT_KEYS.append(ec.generate_private_key(ec.SECP256R1()))
-    return _LINT_KEYS[0]
+    return ec.generate_private_key(ec.SECP256R1())

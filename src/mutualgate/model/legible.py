@@ -13,10 +13,11 @@ from functools import cached_property
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
+
+from mutualgate.model.signature import OLD_HASHES as OLD_HASHES
+from mutualgate.model.signature import verify
 
 UNREADABLE = (
     ValueError,
@@ -28,9 +29,6 @@ UNREADABLE = (
     x509.UnsupportedGeneralNameType,
 )
 """What pyca/cryptography raises for bytes that it cannot take."""
-
-OLD_HASHES = (hashes.MD5, hashes.SHA1)
-"""What makes a signature worthless: others can make something else with the same hash."""
 
 _MOST_EXTENSIONS = 64
 """As many as the judge reads."""
@@ -101,26 +99,13 @@ class Legible:
         try:
             if not self.oddities and not issuer.oddities:
                 self.says.verify_directly_issued_by(issuer.says)
-            elif self.issuer != issuer.subject or isinstance(self.says.signature_hash_algorithm, OLD_HASHES):
+            elif self.issuer != issuer.subject:
                 return False
-            else:
-                self._verify(issuer.says.public_key())
+            else:  # over the bytes as they are, which the twin's are not
+                verify(self.says, _element(self.der).inside[0].whole, issuer.says.public_key())
         except (*UNREADABLE, InvalidSignature):
             return False
         return True
-
-    def _verify(self, key: object) -> None:
-        """The signature over the bytes as they are, which the twin's are not."""
-        signature, signed = self.says.signature, _element(self.der).inside[0].whole
-        how, digest = self.says.signature_algorithm_parameters, self.says.signature_hash_algorithm
-        if isinstance(key, rsa.RSAPublicKey) and isinstance(how, padding.PSS | padding.PKCS1v15) and digest is not None:
-            key.verify(signature, signed, how, digest)
-        elif isinstance(key, ec.EllipticCurvePublicKey) and isinstance(how, ec.ECDSA):
-            key.verify(signature, signed, how)
-        elif isinstance(key, ed25519.Ed25519PublicKey) and how is None:
-            key.verify(signature, signed)
-        else:
-            raise InvalidSignature
 
 
 def legible(der: bytes) -> Legible:

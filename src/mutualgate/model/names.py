@@ -40,6 +40,8 @@ class ClientName(str):
     @property
     def key(self) -> str:
         """What has to differ between two clients: 'Orders', 'orders' and full-width letters look alike to a person."""
+        if self.isascii():
+            return self.lower()  # the same, and of many thousands each is asked several times
         return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", self).casefold())
 
 
@@ -48,12 +50,13 @@ def _broken_rule(name: str) -> str | None:
         return "it is empty"
     if len(name) > NAME_LIMIT:
         return f"it has {len(name)} characters"
-    for character in name:
+    for character in "/\\":
+        if character in name:
+            return f"it contains {character!r}"
+    for character in "" if name.isascii() and name.isprintable() else name:
         # C*: control, format (bidirectional overrides too), surrogate, private, unassigned. Zl, Zp: line ends.
         if unicodedata.category(character)[0] == "C" or unicodedata.category(character) in ("Zl", "Zp"):
             return f"it contains U+{ord(character):04X}, which cannot be seen"
-        if character in "/\\":
-            return f"it contains {character!r}"
         if unicodedata.category(character) == "Zs" and character != " ":
             return f"it contains U+{ord(character):04X}, a space that looks like another"
     if name != name.strip() or "  " in name:

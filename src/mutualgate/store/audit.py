@@ -4,10 +4,14 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, func, select
 
 from mutualgate.model.audit import AuditEntry
+from mutualgate.store import sqlite
 from mutualgate.store.schema import audit
+from mutualgate.store.types import microseconds
+
+_text = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 
 
 class AuditRows:
@@ -22,24 +26,21 @@ class AuditRows:
 
     def add_many(self, entries: Sequence[AuditEntry]) -> None:
         """Adds them as they are."""
-        if not entries:
-            return
-        self._connection.execute(
-            insert(audit),
-            [
-                {
-                    "number": entry.number,
-                    "at": entry.at,
-                    "by": entry.by,
-                    "action": entry.action,
-                    "subject": entry.subject,
-                    "facts": json.dumps(dict(entry.facts), ensure_ascii=False, sort_keys=True),
-                    "previous": entry.previous,
-                    "hash": entry.hash,
-                }
-                for entry in entries
-            ],
-        )
+        columns = ("number", "at", "by", "action", "subject", "facts", "previous", "hash")
+        rows = [
+            (
+                one.number,
+                microseconds(one.at),
+                one.by,
+                one.action,
+                one.subject,
+                _text(dict(one.facts)),
+                one.previous,
+                one.hash,
+            )
+            for one in entries
+        ]
+        sqlite.insert(self._connection, audit, columns, rows)
 
     def last(self) -> AuditEntry | None:
         """The newest."""

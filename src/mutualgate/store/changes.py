@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from mutualgate.model.change import Change, ChangeKind
+from mutualgate.store import sqlite
 from mutualgate.store.schema import change, feed
 
 KEPT = 50_000
@@ -64,10 +65,8 @@ class Changes:
         if not self._noted:
             return
         epoch = self.epoch()
-        self._connection.execute(
-            insert(change),
-            [{"seq": entry.seq, "kind": str(entry.kind), "key": entry.key} for entry in self._noted],
-        )
+        rows = [(entry.seq, str(entry.kind), entry.key) for entry in self._noted]
+        sqlite.insert(self._connection, change, ("seq", "kind", "key"), rows)
         self._noted.clear()
         self._connection.execute(update(feed).values(epoch=epoch))
         oldest = self._connection.execute(_OLDEST).scalar_one()

@@ -17,6 +17,7 @@ from mutualgate.store import sqlite
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import client, client_role, invitation, member, partner
 from mutualgate.store.select import among, chunks, plain_parts, plain_rows
+from mutualgate.store.types import microseconds
 
 PlainClient = tuple[int, str, list[str], bool]
 """Id, name, roles and whether suspended."""
@@ -94,20 +95,16 @@ class Clients:
         """Adds many: name, contact and roles of each. The caller has seen that no name is in use, nor given twice."""
         if not new:
             return []
-        self._connection.execute(
-            insert(client),
-            [
-                {"name": str(name), "name_key": name.key, "contact": contact, "state": stored(state), "created": at}
-                for name, contact, _ in new
-            ],
-        )
+        begins, created = stored(state), microseconds(at)
+        columns = ("name", "name_key", "contact", "state", "created")
+        rows = [(str(name), name.key, contact, begins, created) for name, contact, _ in new]
+        sqlite.insert(self._connection, client, columns, rows)
         ids = self._ids(name.key for name, _, _ in new)
         made = [
             Client(ids[name.key], name, contact, tuple(sorted(set(roles))), state, at) for name, contact, roles in new
         ]
-        held = [{"client": one.id, "role": str(role)} for one in made for role in one.roles]
-        if held:
-            self._connection.execute(insert(client_role), held)
+        held = [(one.id, str(role)) for one in made for role in one.roles]
+        sqlite.insert(self._connection, client_role, ("client", "role"), held)
         self._changes.note_many(ChangeKind.CLIENT, [one.id for one in made])
         return made
 

@@ -12,10 +12,12 @@ from mutualgate.model.client import Client
 from mutualgate.model.credential import Credential, Origin
 from mutualgate.model.pin import PinState
 from mutualgate.model.revocation import Revocation, RevocationReason
+from mutualgate.store import sqlite
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import certificate, client, credential, key_owner, pin, revocation
 from mutualgate.store.seen import ways_to
 from mutualgate.store.select import among, chunks, plain_rows
+from mutualgate.store.types import microseconds
 
 if TYPE_CHECKING:  # it needs cryptography, which commands that only read do not wait for
     from mutualgate.model.certificate import CertificateFacts
@@ -30,6 +32,8 @@ _TOLD = (
     .where(client.c.name_key.is_not(None))
 )
 """What the judge is told of."""
+_IDS = select(credential.c.fingerprint, credential.c.id).where(among(credential.c.fingerprint))
+_OWNERS = select(key_owner.c.spki, key_owner.c.client).where(among(key_owner.c.spki))
 
 
 class Credentials:
@@ -88,49 +92,47 @@ class Credentials:
         """
         if not new:
             return []
-        self._connection.execute(
-            insert(credential),
-            [
-                {
-                    "client": owner,
-                    "authority": authority,
-                    "serial": one.serial,
-                    "fingerprint": one.fingerprint,
-                    "spki": one.spki,
-                    "origin": str(Origin.ISSUED),
-                    "not_before": one.not_before,
-                    "not_after": one.not_after,
-                    "created": at,
-                }
-                for owner, one in new
-            ],
+        origin, created = str(Origin.ISSUED), microseconds(at)
+        columns = (
+            "client",
+            "authority",
+            "serial",
+            "fingerprint",
+            "spki",
+            "origin",
+            "not_before",
+            "not_after",
+            "created",
         )
-        found: dict[bytes, int] = {}
-        for part in chunks(one.fingerprint for _, one in new):
-            rows = self._connection.execute(
-                select(credential.c.fingerprint, credential.c.id).where(credential.c.fingerprint.in_(part))
+        rows = [
+            (
+                owner,
+                authority,
+                one.serial,
+                one.fingerprint,
+                one.spki,
+                origin,
+                microseconds(one.not_before),
+                microseconds(one.not_after),
+                created,
             )
-            found |= {row.fingerprint: row.id for row in rows}
+            for owner, one in new
+        ]
+        sqlite.insert(self._connection, credential, columns, rows)
+        found = dict(plain_rows(self._connection, _IDS, [one.fingerprint for _, one in new]))
         ids = [found[one.fingerprint] for _, one in new]
-        self._connection.execute(
-            insert(certificate), [{"credential": id, "der": one.der} for id, (_, one) in zip(ids, new, strict=True)]
-        )
+        ders = [(id, one.der) for id, (_, one) in zip(ids, new, strict=True)]
+        sqlite.insert(self._connection, certificate, ("credential", "der"), ders)
         self._changes.note_many(ChangeKind.CREDENTIAL, ids)
         return ids
 
     def own_keys(self, owners: Mapping[bytes, int]) -> None:
         """Notes whose new keys are, by SHA-256 of the SubjectPublicKeyInfo. The caller has seen that they are free."""
-        rows = [{"spki": spki, "client": owner} for spki, owner in owners.items()]
-        if rows:
-            self._connection.execute(insert(key_owner), rows)
+        sqlite.insert(self._connection, key_owner, ("spki", "client"), list(owners.items()))
 
-    def key_owners(self, spkis: Iterable[bytes]) -> dict[bytes, int]:
+    def key_owners(self, spkis: Collection[bytes]) -> dict[bytes, int]:
         """The ids of the clients whose keys they are; without those that are nobody's."""
-        found: dict[bytes, int] = {}
-        for part in chunks(spkis):
-            rows = self._connection.execute(select(key_owner).where(key_owner.c.spki.in_(part)))
-            found |= {row.spki: row.client for row in rows}
-        return found
+        return dict(plain_rows(self._connection, _OWNERS, spkis))
 
     def with_keys(self, spkis: Iterable[bytes]) -> list[Credential]:
         """Those whose certificate has one of these keys, oldest first."""

@@ -23,7 +23,7 @@ from mutualgate.store.changes import LISTED_AT_MOST, Changes
 from mutualgate.store.revocations import key
 from mutualgate.store.schema import foreign_crl, foreign_revocation, ocsp_answer, revocation_source
 from mutualgate.store.select import FEW_KEYS, among, chunks, due, one_of, plain_rows
-from mutualgate.store.types import EPOCH
+from mutualgate.store.types import EPOCH, microseconds
 
 PlainList = tuple[str, int, int]
 """Scope, thisUpdate and nextUpdate in Unix seconds; an OCSP answer has the scope `ocsp:SERIAL`, in hex."""
@@ -227,8 +227,7 @@ class Foreign:
 
     def want(self, anchor: int, number: bytes, at: datetime, ends: datetime) -> bool:
         """Has the responder asked about a certificate from now on, until it ends; False if it is known already."""
-        asked, until = (at - EPOCH) // timedelta(microseconds=1), (ends - EPOCH) // timedelta(microseconds=1)
-        rows = [(anchor, number, str(OcspStatus.WANTED), asked, until, 0, "")]
+        rows = [(anchor, number, str(OcspStatus.WANTED), microseconds(at), microseconds(ends), 0, "")]
         columns = ("anchor", "serial", "status", "next_ask", "ends", "failures", "error")
         return sqlite.insert_new(self._connection, ocsp_answer, columns, rows) > 0
 

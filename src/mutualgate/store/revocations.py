@@ -1,7 +1,7 @@
 """Revocations in the store; by the authority and the number alone, whether we know the certificate or not."""
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import BigInteger, Connection, delete, func, insert, select, tuple_, type_coerce, update
 
@@ -12,7 +12,7 @@ from mutualgate.store import sqlite
 from mutualgate.store.changes import LISTED_AT_MOST, Changes
 from mutualgate.store.schema import authority, revocation
 from mutualgate.store.select import chunks, plain_rows
-from mutualgate.store.types import EPOCH
+from mutualgate.store.types import microseconds
 
 _PLAIN = (revocation.c.serial, type_coerce(revocation.c.at, BigInteger) // 1_000_000, revocation.c.reason)
 """Number, Unix seconds and reason."""
@@ -72,10 +72,7 @@ class Revocations:
         added = 0
         serials: list[bytes] = []
         for part in chunks(entries, 20_000):
-            rows = [
-                (authority_id, serial, (at - EPOCH) // timedelta(microseconds=1), int(reason))
-                for serial, at, reason in part
-            ]
+            rows = [(authority_id, serial, microseconds(at), int(reason)) for serial, at, reason in part]
             added += sqlite.insert_new(self._connection, revocation, ("authority", "serial", "at", "reason"), rows)
             if len(serials) <= LISTED_AT_MOST:
                 serials += [serial for serial, _, _ in part]

@@ -1,7 +1,7 @@
 """Certificates that were shown to the gate, each once."""
 
 from collections.abc import Collection, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, delete, exists, func, insert, literal, or_, select, update
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, and_, delete, exists, func, inse
 from mutualgate.model.sighting import Sighting
 from mutualgate.store.schema import anchor, intermediate, member, seen, seen_name
 from mutualgate.store.select import Values, among, chunks, plain_parts, plain_rows
-from mutualgate.store.types import EPOCH
+from mutualgate.store.types import microseconds
 
 KEPT_OF_CLIENTS = 80_000
 KEPT_OF_STRANGERS = 20_000
@@ -116,7 +116,7 @@ class Seen:
             yield from plain_parts(self._connection, query, size, fingerprints)
             return
         # As they lie in the file, and told apart here: by an index each of them would be sought.
-        begin = (since - EPOCH) // timedelta(microseconds=1)
+        begin = microseconds(since)
         for rows in plain_parts(self._connection, query, size):
             lately = [row for row in rows if row[7] >= begin and (fingerprints is None or row[0] in fingerprints)]
             if lately:

@@ -1,7 +1,7 @@
 """Serial numbers that are given away, whatever for: what is about to be signed is here first."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
 
@@ -9,7 +9,7 @@ from mutualgate.errors import Conflict
 from mutualgate.model.serial import text
 from mutualgate.store import sqlite
 from mutualgate.store.schema import serial
-from mutualgate.store.types import EPOCH
+from mutualgate.store.types import microseconds
 
 
 class Serials:
@@ -26,7 +26,7 @@ class Serials:
 
     def reserve_many(self, authority: int, numbers: Sequence[bytes], purpose: str, at: datetime) -> None:
         """Takes many. Raises `Conflict` when one is taken, or given twice."""
-        moment = (at - EPOCH) // timedelta(microseconds=1)
+        moment = microseconds(at)
         rows = [(authority, number, purpose, moment) for number in numbers]
         columns = ("authority", "serial", "purpose", "at")
         if sqlite.insert_new(self._connection, serial, columns, rows) != len(rows):
@@ -41,7 +41,7 @@ class Serials:
 
     def note(self, authority: int, numbers: Iterable[bytes], purpose: str, at: datetime) -> int:
         """Numbers that an adopted authority gave before; says how many were new."""
-        moment = (at - EPOCH) // timedelta(microseconds=1)
+        moment = microseconds(at)
         return sqlite.insert_new(
             self._connection,
             serial,

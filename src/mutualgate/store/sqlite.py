@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Column, ColumnElement, Connection, Engine, ExceptionContext, Table, create_engine, event
 from sqlalchemy.exc import DBAPIError
@@ -18,6 +18,9 @@ from sqlalchemy.util import LRUCache
 
 from mutualgate.errors import BadInput, Corrupt, MutualgateError, NotFound, Unavailable
 from mutualgate.modes import WRITING, refuse_others
+
+Row: TypeAlias = tuple[int | str | bytes | None, ...]
+"""As the database keeps it."""
 
 READ_ONLY = "mutualgate_read_only"
 """The execution option of a connection that only reads."""
@@ -192,19 +195,23 @@ def contains(column: Column[str], part: str) -> ColumnElement[bool]:
     return column.contains(part, autoescape=True)
 
 
-def insert_new(
-    connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[int | str | bytes, ...]]
-) -> int:
-    """Adds those `rows` (as the database keeps them) whose key is not there yet, and says how many those were.
+def insert(connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
+    """Adds `rows`, as the database keeps them, all or none.
 
-    Below SQLAlchemy on purpose: a million rows take two seconds here and twenty as Core statements.
+    Below SQLAlchemy's Core on purpose, as `insert_new` is: what it does for each row takes longer than the database.
     """
+    _insert("INSERT", connection, table, columns, rows)
+
+
+def insert_new(connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> int:
+    """Adds those `rows`, as the database keeps them, whose key is not there yet, and says how many those were."""
+    return _insert("INSERT OR IGNORE", connection, table, columns, rows)
+
+
+def _insert(verb: str, connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> int:
+    if not rows:
+        return 0
     marks = ", ".join("?" for _ in columns)
     names = ", ".join(f'"{name}"' for name in columns)
-    statement = f'INSERT OR IGNORE INTO "{table.name}" ({names}) VALUES ({marks})'  # noqa: S608 - names of our schema
-    cursor = connection.connection.cursor()
-    try:
-        cursor.executemany(statement, rows)
-        return int(cursor.rowcount)
-    finally:
-        cursor.close()
+    statement = f'{verb} INTO "{table.name}" ({names}) VALUES ({marks})'
+    return connection.exec_driver_sql(statement, list(rows)).rowcount
