@@ -4,7 +4,8 @@
 
 use std::cell::OnceCell;
 
-use x509_parser::nom::Parser;
+use x509_parser::error::X509Error;
+use x509_parser::nom::{self, Parser};
 use x509_parser::prelude::X509CertificateParser;
 
 use crate::{
@@ -53,7 +54,13 @@ impl<'a> Certificate<'a> {
         let (_, parsed) = X509CertificateParser::new()
             .with_deep_parse_extensions(false)
             .parse(der)
-            .map_err(|_| "is not an X.509 certificate")?;
+            .map_err(|fault| match fault {
+                nom::Err::Error(X509Error::InvalidDate)
+                | nom::Err::Failure(X509Error::InvalidDate) => {
+                    "has a validity with a date that does not exist"
+                }
+                _ => "is not an X.509 certificate",
+            })?;
         // The parser is lenient inside names and cuts short what it gives back of them; the raw elements tell.
         let tbs = &parsed.tbs_certificate;
         let read = [
@@ -248,6 +255,20 @@ mod tests {
     #[test]
     fn as_webpki_reads_them() {
         assert!(CERTIFICATES.into_iter().all(compare));
+    }
+
+    #[test]
+    fn a_date_that_does_not_exist_is_said() {
+        let mut der = CERTIFICATES[0].to_vec();
+        let utc_time = [der::UTC_TIME, 13];
+        let at = der.windows(2).position(|two| two == utc_time);
+        let digits = at.map_or(0, |at| at + 4);
+        der[digits..digits + 4].copy_from_slice(b"0230");
+        let fault = Certificate::parse(&der).err();
+        assert_eq!(
+            fault.as_deref(),
+            Some("has a validity with a date that does not exist")
+        );
     }
 
     proptest! {
