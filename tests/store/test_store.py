@@ -256,6 +256,16 @@ def test_a_disk_without_room_for_what_stands_beside_the_store_is_full(store: Sto
     assert (done.stdout, done.stderr) == ("the disk is full, nothing was changed\n", "")
 
 
+def test_a_disk_without_room_for_many_rows_is_full(store: Store) -> None:
+    with store.transaction() as tx:
+        issuer = authority(tx)
+    with pytest.raises(Unavailable, match="the disk is full, nothing was changed"), store.transaction() as tx:
+        tx._connection.exec_driver_sql("PRAGMA max_page_count=1")  # as few as there are
+        tx.serials.note(issuer.id, (number.to_bytes(20) for number in range(1, 100_000)), "client", AT)
+    with store.reading() as tx:
+        assert not tx.serials.taken(issuer.id, (1).to_bytes(20))
+
+
 def test_an_id_is_never_given_twice(store: Store) -> None:
     """A service behind keeps it as the identity."""
     with store.transaction() as tx:
