@@ -259,9 +259,14 @@ def test_a_disk_without_room_for_what_stands_beside_the_store_is_full(store: Sto
 def test_a_disk_without_room_for_many_rows_is_full(store: Store) -> None:
     with store.transaction() as tx:
         issuer = authority(tx)
-    with pytest.raises(Unavailable, match="the disk is full, nothing was changed"), store.transaction() as tx:
-        tx._connection.exec_driver_sql("PRAGMA max_page_count=1")  # as few as there are
-        tx.serials.note(issuer.id, (number.to_bytes(20) for number in range(1, 100_000)), "client", AT)
+
+    def add() -> None:
+        with store.transaction() as tx:
+            tx._connection.exec_driver_sql("PRAGMA max_page_count=1")  # as few as there are
+            tx.serials.note(issuer.id, (number.to_bytes(20) for number in range(1, 100_000)), "client", AT)
+
+    with pytest.raises(Unavailable, match="the disk is full, nothing was changed"):
+        add()
     with store.reading() as tx:
         assert not tx.serials.taken(issuer.id, (1).to_bytes(20))
 
