@@ -7,6 +7,7 @@ completion ask every member of a group. tests/cli/test_startup.py holds what a c
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from typing import Any, cast
 
@@ -33,8 +34,9 @@ class Group(typer.Typer):
         raise TypeError("name the group in `later`")
 
 
+@cache
 def built(group: Group) -> TyperGroup:
-    """What parses the words of a command and calls it."""
+    """What parses the words of a command and calls it. Made once: a shell, and who stands by, are asked for many."""
     alone = copy.copy(group)
     alone.registered_commands = []
     # With a callback it is the whole program, which installs completion as well.
