@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, exists, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, exists, insert, select, update
 
 from mutualgate.errors import Conflict
 from mutualgate.model.authority import Admits, Authority, AuthorityKind
@@ -15,6 +15,13 @@ from mutualgate.store.schema import authority, authority_key
 from mutualgate.store.select import chunks, plain_rows
 
 _HAS_KEY = exists().where(authority_key.c.authority == authority.c.id).label("has_key")
+
+# What is asked at nearly each change is made once: that takes longer than to ask it.
+
+_ALL = select(authority, _HAS_KEY)
+_ONE = _ALL.where(authority.c.id == bindparam("id"))
+_WITH_SPKI = _ALL.where(authority.c.spki == bindparam("spki"))
+_ESTATES = select(authority.c.estate).where(authority.c.estate.is_not(None))
 _TOLD = (
     select(*(authority.c[name] for name in ("id", "name", "certificate", "admits", "estate", "depth")))
     .where(authority.c.kind != str(AuthorityKind.ROOT))
@@ -80,7 +87,7 @@ class Authorities:
 
     def all(self) -> list[Authority]:
         """All, oldest first."""
-        return self._read(self._query().order_by(authority.c.id))
+        return self._read(_ALL.order_by(authority.c.id))
 
     def walk(self, size: int) -> Iterator[list[tuple[int, str, bytes, str, int | None, int | None]]]:
         """Id, name, certificate, admits, estate and depth of all anchors (`Authority.is_anchor`), by id, in parts of at
@@ -96,11 +103,11 @@ class Authorities:
     def own(self) -> list[Authority]:
         """Ours, oldest first: few, while thousands may be adopted."""
         ours = authority.c.kind != str(AuthorityKind.ADOPTED)
-        return self._read(self._query().where(ours).order_by(authority.c.id))
+        return self._read(_ALL.where(ours).order_by(authority.c.id))
 
     def ending(self, until: datetime) -> list[Authority]:
         """Those that end before `until`, oldest first."""
-        return self._read(self._query().where(authority.c.not_after < until).order_by(authority.c.id))
+        return self._read(_ALL.where(authority.c.not_after < until).order_by(authority.c.id))
 
     def ends(self) -> list[tuple[AuthorityName, datetime]]:
         """The name of each and its notAfter, oldest first: quicker than `all` where there are thousands."""
@@ -109,34 +116,31 @@ class Authorities:
 
     def with_keys(self) -> list[Authority]:
         """Those whose keys are here, oldest first."""
-        return self._read(
-            self._query().where(authority.c.id.in_(select(authority_key.c.authority))).order_by(authority.c.id)
-        )
+        return self._read(_ALL.where(authority.c.id.in_(select(authority_key.c.authority))).order_by(authority.c.id))
 
     def get(self, id: int) -> Authority | None:
         """The one with this id."""
-        return next(iter(self._read(self._query().where(authority.c.id == id))), None)
+        return next(iter(self._read(_ONE, {"id": id})), None)
 
     def get_many(self, ids: Iterable[int]) -> list[Authority]:
         """Those of `ids` that exist."""
-        return [one for part in chunks(ids) for one in self._read(self._query().where(authority.c.id.in_(part)))]
+        return [one for part in chunks(ids) for one in self._read(_ALL.where(authority.c.id.in_(part)))]
 
     def find(self, name: AuthorityName) -> Authority | None:
         """The one of this name."""
-        return next(iter(self._read(self._query().where(authority.c.name == str(name)))), None)
+        return next(iter(self._read(_ALL.where(authority.c.name == str(name)))), None)
 
     def with_spki(self, spki: bytes) -> Authority | None:
         """The one whose key this is."""
-        return next(iter(self._read(self._query().where(authority.c.spki == spki))), None)
+        return next(iter(self._read(_WITH_SPKI, {"spki": spki})), None)
 
     def with_estate(self, client: int) -> Authority | None:
         """The one whose unlisted certificates stand for `client`."""
-        return next(iter(self._read(self._query().where(authority.c.estate == client))), None)
+        return next(iter(self._read(_ALL.where(authority.c.estate == client))), None)
 
     def any_with_estate(self, clients: Iterable[int]) -> bool:
         """Whether any one's unlisted certificates stand for one of `clients`."""
-        query = select(authority.c.estate).where(authority.c.estate.is_not(None))
-        return not set(clients).isdisjoint(self._connection.execute(query).scalars())
+        return not set(clients).isdisjoint(self._connection.execute(_ESTATES).scalars())
 
     def key(self, id: int) -> bytes | None:
         """Its encrypted private key."""
@@ -171,10 +175,7 @@ class Authorities:
         """The epoch of the last change of its revocations."""
         return int(self._connection.execute(select(authority.c.revoked_epoch).where(authority.c.id == id)).scalar_one())
 
-    def _query(self) -> Select[Any]:
-        return select(authority, _HAS_KEY)
-
-    def _read(self, query: Select[Any]) -> list[Authority]:
+    def _read(self, query: Select[Any], values: dict[str, Any] | None = None) -> list[Authority]:
         return [
             Authority(
                 id=row.id,
@@ -190,5 +191,5 @@ class Authorities:
                 created=row.created,
                 depth=row.depth,
             )
-            for row in self._connection.execute(query)
+            for row in self._connection.execute(query, values)
         ]

@@ -5,7 +5,7 @@ from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, or_, select, update
 
 from mutualgate.errors import Conflict
 from mutualgate.model.change import ChangeKind
@@ -32,6 +32,16 @@ _INVITED = (
 )
 _COLUMNS = (client.c.id, client.c.name, client.c.contact, client.c.state, client.c.created, _INVITED)
 
+# What is asked at nearly each change is made once: that takes longer than to ask it.
+
+_ONE = select(*_COLUMNS).where(client.c.id == bindparam("id"))
+_MANY = select(*_COLUMNS).where(client.c.id.in_(bindparam("ids", expanding=True)))
+_NAMED = select(*_COLUMNS).where(client.c.name_key == bindparam("key"))
+_ROLES = (
+    select(client_role.c.client, client_role.c.role)
+    .where(client_role.c.client.in_(bindparam("clients", expanding=True)))
+    .order_by(client_role.c.client, client_role.c.role)
+)
 _STILL = exists().where(
     member.c.partner == invitation.c.partner,
     member.c.client == invitation.c.client,
@@ -45,7 +55,8 @@ _OUT = (
         or_(partner.c.state != str(PartnerState.ACTIVE), ~_STILL),
     )
 )
-"""Clients that are out with the partner that invited them; made once, as each change of trust asks for it."""
+"""Clients that are out with the partner that invited them."""
+_OUT_OF = _OUT.where(invitation.c.client.in_(bindparam("clients", expanding=True)))
 
 
 _NEW = "invited"
@@ -124,18 +135,18 @@ class Clients:
 
     def get(self, id: int) -> Client | None:
         """The client with this id, a gone one too."""
-        return next(iter(self._read(select(*_COLUMNS).where(client.c.id == id))), None)
+        return next(iter(self._read(_ONE, {"id": id})), None)
 
     def get_many(self, ids: Iterable[int]) -> dict[int, Client]:
         """Those of `ids` that exist, gone ones too."""
         found: dict[int, Client] = {}
         for part in chunks(ids):
-            found |= {one.id: one for one in self._read(select(*_COLUMNS).where(client.c.id.in_(part)))}
+            found |= {one.id: one for one in self._read(_MANY, {"ids": part})}
         return found
 
     def find(self, name: ClientName) -> Client | None:
         """The client of this name that is not gone."""
-        return next(iter(self._read(select(*_COLUMNS).where(client.c.name_key == name.key))), None)
+        return next(iter(self._read(_NAMED, {"key": name.key})), None)
 
     def page(
         self,
@@ -244,27 +255,18 @@ class Clients:
         partner: it is suspended or gone, or they are its clients no more."""
         if ids is None:
             return set(self._connection.execute(_OUT).scalars())
-        return {
-            id
-            for part in chunks(ids)
-            for id in self._connection.execute(_OUT.where(invitation.c.client.in_(part))).scalars()
-        }
+        return {id for part in chunks(ids) for id in self._connection.execute(_OUT_OF, {"clients": part}).scalars()}
 
     def _write_roles(self, id: int, roles: Iterable[Role]) -> None:
         rows = [{"client": id, "role": str(role)} for role in sorted(set(roles))]
         if rows:
             self._connection.execute(insert(client_role), rows)
 
-    def _read(self, query: Select[Any]) -> list[Client]:
-        rows: Sequence[Row[Any]] = self._connection.execute(query).all()
+    def _read(self, query: Select[Any], values: dict[str, Any] | None = None) -> list[Client]:
+        rows: Sequence[Row[Any]] = self._connection.execute(query, values).all()
         roles: dict[int, list[Role]] = defaultdict(list)
         for part in chunks(row.id for row in rows):
-            held = self._connection.execute(
-                select(client_role.c.client, client_role.c.role)
-                .where(client_role.c.client.in_(part))
-                .order_by(client_role.c.client, client_role.c.role)
-            )
-            for owner, role in held:
+            for owner, role in self._connection.execute(_ROLES, {"clients": part}):
                 roles[owner].append(Role(role))
         return [
             Client(

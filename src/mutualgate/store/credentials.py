@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, select, update
 
 from mutualgate.errors import Conflict
 from mutualgate.model.change import ChangeKind
@@ -32,6 +32,17 @@ _TOLD = (
     .where(client.c.name_key.is_not(None))
 )
 """What the judge is told of."""
+
+# What is asked at nearly each change is made once: that takes longer than to ask it.
+
+_ALL = select(credential, revocation.c.at.label("revoked_at"), revocation.c.reason.label("revoked_for")).select_from(
+    _WITH_REVOCATION
+)
+_ONE = _ALL.where(credential.c.id == bindparam("id"))
+_WITH_FINGERPRINT = _ALL.where(credential.c.fingerprint == bindparam("fingerprint"))
+_OF_CLIENT = _ALL.where(credential.c.client == bindparam("client")).order_by(credential.c.id)
+_DIGESTS_OF = select(credential.c.fingerprint).where(among(credential.c.client))
+_TOLD_OF = _TOLD.where(among(credential.c.fingerprint))
 _IDS = select(credential.c.fingerprint, credential.c.id).where(among(credential.c.fingerprint))
 _OWNERS = select(key_owner.c.spki, key_owner.c.client).where(among(key_owner.c.spki))
 
@@ -138,7 +149,7 @@ class Credentials:
         """Those whose certificate has one of these keys, oldest first."""
         found: list[Credential] = []
         for part in chunks(spkis):
-            found += self._read(self._query().where(credential.c.spki.in_(part)))
+            found += self._read(_ALL.where(credential.c.spki.in_(part)))
         return sorted(found, key=lambda one: one.id)
 
     def certificates(self, ids: Iterable[int]) -> dict[int, bytes]:
@@ -184,47 +195,44 @@ class Credentials:
 
     def get(self, id: int) -> Credential | None:
         """The one with this id."""
-        return next(iter(self._read(self._query().where(credential.c.id == id))), None)
+        return next(iter(self._read(_ONE, {"id": id})), None)
 
     def get_many(self, ids: Iterable[int]) -> dict[int, Credential]:
         """Those of `ids` that exist."""
         found: dict[int, Credential] = {}
         for part in chunks(ids):
-            found |= {one.id: one for one in self._read(self._query().where(credential.c.id.in_(part)))}
+            found |= {one.id: one for one in self._read(_ALL.where(credential.c.id.in_(part)))}
         return found
 
     def with_fingerprint(self, fingerprint: bytes) -> Credential | None:
         """The one whose certificate has this SHA-256."""
-        return next(iter(self._read(self._query().where(credential.c.fingerprint == fingerprint))), None)
+        return next(iter(self._read(_WITH_FINGERPRINT, {"fingerprint": fingerprint})), None)
 
     def with_serial(self, authority: int, serial: bytes) -> list[Credential]:
         """Those with this number; more than one only under an adopted authority that was careless."""
         return self._read(
-            self._query()
-            .where(credential.c.authority == authority, credential.c.serial == serial)
-            .order_by(credential.c.id)
+            _ALL.where(credential.c.authority == authority, credential.c.serial == serial).order_by(credential.c.id)
         )
 
     def of_client(self, id: int) -> list[Credential]:
         """A client's, oldest first."""
-        return self._read(self._query().where(credential.c.client == id).order_by(credential.c.id))
+        return self._read(_OF_CLIENT, {"client": id})
 
     def digests_of(self, client_ids: Collection[int]) -> list[bytes]:
         """Those of these clients, by their SHA-256."""
-        query = select(credential.c.fingerprint).where(among(credential.c.client))
-        return [digest for (digest,) in plain_rows(self._connection, query, client_ids)]
+        return [digest for (digest,) in plain_rows(self._connection, _DIGESTS_OF, client_ids)]
 
     def of_authority(self, id: int) -> list[Credential]:
         """An authority's, oldest first."""
-        return self._read(self._query().where(credential.c.authority == id).order_by(credential.c.id))
+        return self._read(_ALL.where(credential.c.authority == id).order_by(credential.c.id))
 
     def with_key(self, spki: bytes) -> list[Credential]:
         """Those whose certificate has this key, oldest first."""
-        return self._read(self._query().where(credential.c.spki == spki).order_by(credential.c.id))
+        return self._read(_ALL.where(credential.c.spki == spki).order_by(credential.c.id))
 
     def successors(self, id: int) -> list[Credential]:
         """Those that renew it, oldest first."""
-        return self._read(self._query().where(credential.c.replaces == id).order_by(credential.c.id))
+        return self._read(_ALL.where(credential.c.replaces == id).order_by(credential.c.id))
 
     def set_superseded(self, id: int, at: datetime | None) -> None:
         """From when it counts no more, because another one renews it. The judge learns of it by the revocation."""
@@ -232,9 +240,7 @@ class Credentials:
 
     def superseded(self, by: datetime, limit: int) -> list[Credential]:
         """At most `limit` of those whose overlap is over."""
-        return self._read(
-            self._query().where(credential.c.superseded <= by).order_by(credential.c.superseded).limit(limit)
-        )
+        return self._read(_ALL.where(credential.c.superseded <= by).order_by(credential.c.superseded).limit(limit))
 
     def certificate(self, id: int) -> bytes | None:
         """The certificate itself, DER."""
@@ -256,7 +262,7 @@ class Credentials:
 
     def plain(self, fingerprints: Collection[bytes]) -> list[tuple[bytes, int, int, int]]:
         """As `walk`, of these certificates (SHA-256)."""
-        return plain_rows(self._connection, _TOLD.where(among(credential.c.fingerprint)), fingerprints)
+        return plain_rows(self._connection, _TOLD_OF, fingerprints)
 
     def plain_of_seen(self, digests: Collection[bytes], names: Collection[bytes]) -> list[tuple[bytes, int, int, int]]:
         """As `walk`, of what `Seen.concerned` finds by these."""
@@ -265,12 +271,7 @@ class Credentials:
             rows += plain_rows(self._connection, _TOLD.where(credential.c.fingerprint.in_(those)), values)
         return list(dict.fromkeys(rows))
 
-    def _query(self) -> Select[Any]:
-        return select(
-            credential, revocation.c.at.label("revoked_at"), revocation.c.reason.label("revoked_for")
-        ).select_from(_WITH_REVOCATION)
-
-    def _read(self, query: Select[Any]) -> list[Credential]:
+    def _read(self, query: Select[Any], values: dict[str, Any] | None = None) -> list[Credential]:
         return [
             Credential(
                 id=row.id,
@@ -290,5 +291,5 @@ class Credentials:
                 if row.revoked_at is None
                 else Revocation(row.authority, row.serial, row.revoked_at, RevocationReason(row.revoked_for)),
             )
-            for row in self._connection.execute(query)
+            for row in self._connection.execute(query, values)
         ]

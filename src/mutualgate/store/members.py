@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, tuple_, update
 
 from mutualgate.model.change import ChangeKind
 from mutualgate.model.partner import Member, MemberState
@@ -13,6 +13,12 @@ from mutualgate.store.select import FEW_KEYS, among, chunks, one_of, plain_parts
 
 PlainMember = tuple[int, str, int]
 """Partner, name, client."""
+
+# What is asked at nearly each change is made once: that takes longer than to ask it.
+
+_NAMES_OF = select(member.c.name).where(among(member.c.client))
+_OF_CLIENT = select(member).where(member.c.client == bindparam("client")).order_by(member.c.partner)
+_ONE = select(member).where(member.c.partner == bindparam("partner"), member.c.name == bindparam("name"))
 
 
 class Members:
@@ -57,8 +63,7 @@ class Members:
 
     def get(self, partner_id: int, name: str) -> Member | None:
         """The client of this name inside this partner."""
-        query = select(member).where(member.c.partner == partner_id, member.c.name == name)
-        return next(iter(self._read(query)), None)
+        return next(iter(self._read(_ONE, {"partner": partner_id, "name": name})), None)
 
     def of_partner(
         self,
@@ -79,12 +84,11 @@ class Members:
 
     def of_client(self, client_id: int) -> list[Member]:
         """Inside which partners a client is, and as whom."""
-        return self._read(select(member).where(member.c.client == client_id).order_by(member.c.partner))
+        return self._read(_OF_CLIENT, {"client": client_id})
 
     def names_of(self, client_ids: Collection[int]) -> list[str]:
         """The names by which these clients go inside partners."""
-        query = select(member.c.name).where(among(member.c.client))
-        return [name for (name,) in plain_rows(self._connection, query, client_ids)]
+        return [name for (name,) in plain_rows(self._connection, _NAMES_OF, client_ids)]
 
     def invited_by(self, partner_id: int, state: MemberState) -> list[Member]:
         """The partner's clients in this state that its administrators invited, in the order of their names."""
@@ -138,10 +142,10 @@ class Members:
     def _plain(self, query: Select[Any]) -> list[PlainMember]:
         return [(id, name, owner) for id, name, owner in plain_rows(self._connection, query)]
 
-    def _read(self, query: Select[Any]) -> list[Member]:
+    def _read(self, query: Select[Any], values: dict[str, Any] | None = None) -> list[Member]:
         return [
             Member(row.partner, row.name, row.client, MemberState(row.state), row.created)
-            for row in self._connection.execute(query)
+            for row in self._connection.execute(query, values)
         ]
 
 

@@ -54,6 +54,7 @@ def _told(which: ColumnElement[bool]) -> _Told:
     )
 
 
+_OF_CLIENTS = select(partner.c.id).where(partner.c.name_key.is_not(None), among(partner.c.client))
 _TOLD_OF = _told(among(partner.c.id))
 _CALLED = (
     # Not along the index of states: nearly all are in one.
@@ -131,8 +132,7 @@ class Partners:
 
     def with_clients(self, client_ids: Collection[int]) -> set[int]:
         """The partners (ids) whose own clients are among these, gone ones aside."""
-        query = select(partner.c.id).where(partner.c.name_key.is_not(None), among(partner.c.client))
-        return {id for (id,) in plain_rows(self._connection, query, client_ids)}
+        return {id for (id,) in plain_rows(self._connection, _OF_CLIENTS, client_ids)}
 
     def page(self, *, search: str = "", after: int = 0, limit: int = 100) -> list[Partner]:
         """At most `limit` in the order of their ids, those after the id `after`; gone ones aside."""

@@ -42,6 +42,7 @@ _TOLD = (
     .join(client, client.c.id == pin.c.client)
     .where(client.c.name_key.is_not(None), pin.c.state != str(PinState.REMOVED))
 )
+_DIGESTS_OF = select(pin.c.digest).where(among(pin.c.client), pin.c.state != str(PinState.REMOVED))
 _CERTIFICATES = _TOLD.where(pin.c.kind == str(PinKind.CERTIFICATE), among(pin.c.digest))
 _KEYS = _TOLD.where(pin.c.kind == str(PinKind.KEY), among(pin.c.digest))
 _KEYS_SEEN = _TOLD.where(pin.c.kind == str(PinKind.KEY), exists().where(seen.c.spki == pin.c.digest))
@@ -130,8 +131,7 @@ class Pins:
 
     def digests_of(self, client_ids: Collection[int]) -> list[bytes]:
         """Those of these clients, by the SHA-256 of the certificate or of the key; removed ones aside."""
-        query = select(pin.c.digest).where(among(pin.c.client), pin.c.state != str(PinState.REMOVED))
-        return [digest for (digest,) in plain_rows(self._connection, query, client_ids)]
+        return [digest for (digest,) in plain_rows(self._connection, _DIGESTS_OF, client_ids)]
 
     def page(self, *, after: int = 0, limit: int = 100) -> list[Pin]:
         """At most `limit` in the order of their ids, those after the id `after`; removed ones aside."""

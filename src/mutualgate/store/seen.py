@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, delete, exists, func, insert, literal, or_, select, update
@@ -99,9 +100,7 @@ class Seen:
         """The certificates (SHA-256) that were shown, by these hashes or by that of its key, or by a name above it, and
         all those whose names are not known. `None` for more than `limit` of them."""
         wanted = set[bytes]()
-        for query, values in ways_to(digests, names):
-            if limit is not None:
-                query = query.limit(limit + 1)
+        for query, values in ways_to(digests, names, None if limit is None else limit + 1):
             wanted.update(fingerprint for (fingerprint,) in plain_rows(self._connection, query, values))
             if limit is not None and len(wanted) > limit:
                 return None
@@ -251,15 +250,23 @@ def _sighting(row: Row[Any]) -> Sighting:
     )
 
 
-def ways_to(digests: Collection[bytes], names: Collection[bytes]) -> list[tuple[Select[Any], Values | None]]:
-    """The queries, each with its values, that find what is `concerned`: some of it more than once. Others ask by them,
-    too, since all that is found is not to go to and fro for each."""
-    return [
-        (select(seen.c.fingerprint).where(among(seen.c.fingerprint)), digests),
-        (select(seen.c.fingerprint).where(among(seen.c.spki)), digests),
-        (select(seen_name.c.fingerprint).where(among(seen_name.c.name)), names),
-        (select(seen_name.c.fingerprint).where(seen_name.c.name == UNKNOWN_NAME), None),
+@cache
+def _ways(limit: int | None) -> list[Select[Any]]:
+    ways: list[Select[Any]] = [
+        select(seen.c.fingerprint).where(among(seen.c.fingerprint)),
+        select(seen.c.fingerprint).where(among(seen.c.spki)),
+        select(seen_name.c.fingerprint).where(among(seen_name.c.name)),
+        select(seen_name.c.fingerprint).where(seen_name.c.name == UNKNOWN_NAME),
     ]
+    return ways if limit is None else [one.limit(limit) for one in ways]
+
+
+def ways_to(
+    digests: Collection[bytes], names: Collection[bytes], limit: int | None = None
+) -> list[tuple[Select[Any], Values | None]]:
+    """The queries, each with its values and for at most `limit`, that find what is `concerned`: some of it more than
+    once. Others ask by them, too, since all that is found is not to go to and fro for each."""
+    return list(zip(_ways(limit), (digests, digests, names, None), strict=True))
 
 
 def split(data: bytes) -> tuple[bytes, ...]:
