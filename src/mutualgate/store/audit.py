@@ -12,6 +12,7 @@ from mutualgate.store.schema import audit
 from mutualgate.store.types import microseconds
 
 _text = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+_LAST = select(audit).order_by(audit.c.number.desc()).limit(1)
 
 
 class AuditRows:
@@ -44,7 +45,7 @@ class AuditRows:
 
     def last(self) -> AuditEntry | None:
         """The newest."""
-        row = self._connection.execute(select(audit).order_by(audit.c.number.desc()).limit(1)).first()
+        row = self._connection.execute(_LAST).first()
         return None if row is None else _entry(row)
 
     def count(self) -> int:

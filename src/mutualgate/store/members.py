@@ -19,6 +19,18 @@ PlainMember = tuple[int, str, int]
 _NAMES_OF = select(member.c.name).where(among(member.c.client))
 _OF_CLIENT = select(member).where(member.c.client == bindparam("client")).order_by(member.c.partner)
 _ONE = select(member).where(member.c.partner == bindparam("partner"), member.c.name == bindparam("name"))
+_TOLD = (
+    select(member.c.partner, member.c.name, member.c.client)
+    .join(partner, partner.c.id == member.c.partner)
+    .join(client, client.c.id == member.c.client)
+    .where(
+        partner.c.name_key.is_not(None),
+        member.c.state == str(MemberState.ACTIVE),
+        client.c.name_key.is_not(None),
+    )
+)
+"""What the judge is told of."""
+_TOLD_OF = _TOLD.where(among(member.c.partner))
 
 
 class Members:
@@ -111,13 +123,13 @@ class Members:
         """Those clients inside partners that the judge has to know, of the partners and names in `keys`."""
         found: list[PlainMember] = []
         for part in chunks(keys, FEW_KEYS):
-            found += self._plain(self._told().where(one_of((member.c.partner, member.c.name), part)))
+            found += self._plain(_TOLD.where(one_of((member.c.partner, member.c.name), part)))
         return found
 
     def walk(self, size: int) -> Iterator[list[PlainMember]]:
         """All clients inside partners that were approved and are not gone, in parts of at most `size`."""
         last: PlainMember | None = None
-        query = self._told().order_by(member.c.partner, member.c.name).limit(size)
+        query = _TOLD.order_by(member.c.partner, member.c.name).limit(size)
         key = tuple_(member.c.partner, member.c.name)
         while found := self._plain(query if last is None else query.where(key > last[:2])):
             yield found
@@ -125,19 +137,7 @@ class Members:
 
     def plain_of(self, partners: Collection[int], size: int) -> Iterator[list[PlainMember]]:
         """As `walk`, of these partners, in any order."""
-        yield from plain_parts(self._connection, self._told().where(among(member.c.partner)), size, partners)
-
-    def _told(self) -> Select[Any]:
-        return (
-            select(member.c.partner, member.c.name, member.c.client)
-            .join(partner, partner.c.id == member.c.partner)
-            .join(client, client.c.id == member.c.client)
-            .where(
-                partner.c.name_key.is_not(None),
-                member.c.state == str(MemberState.ACTIVE),
-                client.c.name_key.is_not(None),
-            )
-        )
+        yield from plain_parts(self._connection, _TOLD_OF, size, partners)
 
     def _plain(self, query: Select[Any]) -> list[PlainMember]:
         return [(id, name, owner) for id, name, owner in plain_rows(self._connection, query)]

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, insert, or_, select, update
 
 from mutualgate.errors import Conflict
 from mutualgate.model.change import ChangeKind
@@ -54,6 +54,7 @@ def _told(which: ColumnElement[bool]) -> _Told:
     )
 
 
+_ONE = select(partner).where(partner.c.id == bindparam("id"))
 _OF_CLIENTS = select(partner.c.id).where(partner.c.name_key.is_not(None), among(partner.c.client))
 _TOLD_OF = _told(among(partner.c.id))
 _CALLED = (
@@ -112,7 +113,7 @@ class Partners:
 
     def get(self, id: int) -> Partner | None:
         """The one with this id, a gone one too."""
-        return next(iter(self._partners(select(partner).where(partner.c.id == id))), None)
+        return next(iter(self._partners(_ONE, {"id": id})), None)
 
     def get_many(self, ids: Iterable[int]) -> dict[int, Partner]:
         """Those of `ids` that exist, gone ones too."""
@@ -271,7 +272,7 @@ class Partners:
             for id, name, admits, owner, state, profile in rows
         ]
 
-    def _partners(self, query: Select[Any]) -> list[Partner]:
+    def _partners(self, query: Select[Any], values: dict[str, Any] | None = None) -> list[Partner]:
         return [
             Partner(
                 id=row.id,
@@ -286,5 +287,5 @@ class Partners:
                 profile=PartnerProfile(row.profile),
                 appoints=bool(row.appoints),
             )
-            for row in self._connection.execute(query)
+            for row in self._connection.execute(query, values)
         ]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Connection, delete, func, insert, select, tuple_, type_coerce, update
+from sqlalchemy import BigInteger, Connection, bindparam, delete, func, insert, select, tuple_, type_coerce, update
 
 from mutualgate.model.authority import AuthorityKind
 from mutualgate.model.change import ChangeKind
@@ -19,6 +19,9 @@ _PLAIN = (revocation.c.serial, type_coerce(revocation.c.at, BigInteger) // 1_000
 
 _IS_ROOT = authority.c.kind == str(AuthorityKind.ROOT)
 """A root signs no clients, so the judge is told of none of its revocations."""
+_ONE = select(revocation.c.at, revocation.c.reason).where(
+    revocation.c.authority == bindparam("authority"), revocation.c.serial == bindparam("serial")
+)
 
 
 class Revocations:
@@ -30,11 +33,7 @@ class Revocations:
 
     def find(self, authority_id: int, serial: bytes) -> Revocation | None:
         """The revocation of this number."""
-        row = self._connection.execute(
-            select(revocation.c.at, revocation.c.reason).where(
-                revocation.c.authority == authority_id, revocation.c.serial == serial
-            )
-        ).first()
+        row = self._connection.execute(_ONE, {"authority": authority_id, "serial": serial}).first()
         return None if row is None else Revocation(authority_id, serial, row.at, RevocationReason(row.reason))
 
     def of_serials(self, serials: Iterable[bytes]) -> list[Revocation]:

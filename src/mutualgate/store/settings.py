@@ -1,8 +1,10 @@
 """Single values that belong to the store and not to the configuration."""
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from mutualgate.store.schema import setting
+
+_VALUE = select(setting.c.value).where(setting.c.name == bindparam("name"))
 
 
 class Settings:
@@ -13,7 +15,7 @@ class Settings:
 
     def get(self, name: str) -> str | None:
         """The value."""
-        return self._connection.execute(select(setting.c.value).where(setting.c.name == name)).scalar_one_or_none()
+        return self._connection.execute(_VALUE, {"name": name}).scalar_one_or_none()
 
     def put(self, name: str, value: str) -> None:
         """Sets it."""
