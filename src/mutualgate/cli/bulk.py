@@ -174,7 +174,10 @@ def sign_folder(
     ]
     if report.refused:
         lines.append(f"{len(report.refused)} refused:")
-        lines += [f"  {plain(file)}: {plain(error)}" for file, error in report.refused]
+        lines += [
+            f"  {plain(error)}" if error.where == file else f"  {plain(file)}: {plain(error)}"
+            for file, error in report.refused
+        ]
     lines.append(f"{in_force.sentence[0].upper()}{in_force.sentence[1:]}.")
     facts = {
         "signed": report.signed,
