@@ -11,8 +11,9 @@ Figures are CPU time, user and system, the least of the repeats. A command is me
 where another one stands by (as one does beside every gate; then also on the clock) and where none does; and in a
 `mutualgate shell`, from its line to its answer, where the first time is said, too, and the time on the clock. A page
 is asked as the gate asks it, without the gate.
-`sign` measures certificates by the second and core. The store holds invented certificates, but for those of the clients
-of the partner `signed`: these were seen with a CA between, and are judged by their signatures.
+`sign` measures certificates by the second and core, those of `openssl ca` beside it. The store holds invented
+certificates, but for those of the clients of the partner `signed`: these were seen with a CA between, and are judged by
+their signatures.
 """
 
 import argparse
@@ -585,7 +586,7 @@ def sign(folder: Path, work: Path, count: int = 2_000, repeats: int = 6) -> None
         cpu, _ = _cpu([*command, str(requests)])
         ours.append((cpu - base) / count)
         theirs.append(_openssl_ca(work / f"openssl-{turn}", sorted(requests.iterdir())))
-    print(f"\n{count:,} P-256 CSRs of new clients, durable and written, us of CPU each, and by the second and core:")
+    print(f"\n{count:,} P-256 CSRs of new clients, certificates written, us of CPU each, and by the second and core:")
     for name, each in ("client sign --csrs", ours), ("openssl ca", theirs):
         print(f"{name:<20}{min(each) * 1e6:,.0f} to {max(each) * 1e6:,.0f}, {1 / min(each):,.0f} a second")
     print(f"the least of the one by the least of the other: {min(ours) / min(theirs):.2f}")
@@ -596,19 +597,8 @@ def _openssl_ca(folder: Path, requests: list[Path]) -> float:
     (folder / "new").mkdir(parents=True)
     (folder / "index").touch()
     (folder / "ca.cnf").write_text(OPENSSL_CA.replace("FOLDER", str(folder)))
-    openssl = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "9",
-    ]
-    _cpu([*openssl, "-subj", "/CN=ca", "-keyout", f"{folder}/ca.key", "-out", f"{folder}/ca.pem"])
+    own = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -subj /CN=ca".split()
+    _cpu([*own, "-keyout", f"{folder}/ca.key", "-out", f"{folder}/ca.pem"])
     cpu, _ = _cpu(["openssl", "ca", "-batch", "-config", f"{folder}/ca.cnf", "-infiles", *map(str, requests)])
     if len(list((folder / "new").iterdir())) != len(requests):
         raise RuntimeError("openssl ca did not sign all")

@@ -76,7 +76,6 @@ def write_whole(
     A writer that was killed may have left a draft beside it: the next one takes it away.
     """
     draft, descriptor = _new_draft(path, mode)
-    now = 0.0
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # it ends with this process, however that ends
         rest = memoryview(data)
@@ -84,7 +83,7 @@ def write_whole(
             rest = rest[os.write(descriptor, rest) :]
         if durable:
             os.fsync(descriptor)
-            now = os.fstat(descriptor).st_mtime
+        now = os.fstat(descriptor).st_mtime
         place(draft, path)
     finally:
         try:

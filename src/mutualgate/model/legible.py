@@ -16,7 +16,6 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 
-from mutualgate.model.signature import OLD_HASHES as OLD_HASHES
 from mutualgate.model.signature import verify
 
 UNREADABLE = (

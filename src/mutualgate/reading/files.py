@@ -13,10 +13,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from mutualgate.errors import BadInput
-from mutualgate.model.legible import OLD_HASHES as OLD_HASHES
 from mutualgate.model.legible import UNREADABLE as UNREADABLE
 from mutualgate.model.legible import Legible, NotLegible, check_dates, legible
 from mutualgate.model.legible import odd_serials_allowed as odd_serials_allowed
+from mutualgate.model.signature import OLD_HASHES as OLD_HASHES
 
 CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
 """RFC 7468 section 5.1, and the older word that it asks readers to take as well."""
