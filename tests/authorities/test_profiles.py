@@ -7,10 +7,9 @@ from typing import Any
 import pki
 import pytest
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from mutualgate.authorities import profiles
 from mutualgate.authorities.keys import KeyKind, PrivateKey, make_key
 from mutualgate.authorities.profiles import (
     ClientProfile,
@@ -187,23 +186,13 @@ def test_another_key_than_the_issuers_signs_nothing_and_spoils_nothing() -> None
     sign(ready, HIERARCHY.key)
 
 
-class Faulty(ec.EllipticCurvePrivateKey):
-    """The issuing key in a device that signs something else than it was asked to."""
-
-    curve, key_size = ec.SECP256R1(), 256
-
-    def public_key(self) -> ec.EllipticCurvePublicKey:
-        return HIERARCHY.key.public_key()  # type: ignore[return-value]  # it is of P-256
-
-    def sign(self, data: Any, signature_algorithm: Any) -> bytes:
-        return HIERARCHY.key.sign(bytes(data) + b".", signature_algorithm)  # type: ignore[call-arg]  # as above
-
-    exchange = private_numbers = private_bytes = __copy__ = __deepcopy__ = None  # type: ignore[assignment]  # never asked
-
-
-def test_a_signature_that_does_not_verify_is_never_handed_out() -> None:
-    with pytest.raises(InvalidSignature):
-        sign(prepared(), Faulty())
+@pytest.mark.parametrize("kind", [KeyKind.P256, KeyKind.P384, KeyKind.RSA2048, KeyKind.ED25519])
+def test_what_is_signed_is_to_the_octet_what_was_looked_at(kind: KeyKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = make_key(kind)
+    looked_at: list[x509.Certificate] = []
+    monkeypatch.setattr(profiles, "lint", lambda certificate, _issuer: looked_at.append(certificate))
+    certificate = sign(prepared(issuer=pki.ca("issuing", key=key).certificate), key)
+    assert [one.tbs_certificate_bytes for one in looked_at] == [certificate.tbs_certificate_bytes]
 
 
 @pytest.mark.parametrize("profile", EVERY_PROFILE, ids=lambda profile: type(profile).__name__)

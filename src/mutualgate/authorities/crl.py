@@ -4,17 +4,16 @@ Knows no store and no clock. Serial numbers are bytes here as in the snapshot: b
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mutualgate.authorities.keys import PrivateKey
-from mutualgate.authorities.profiles import BACKDATING, authority_key_identifier, signature_hash
+from mutualgate.authorities.profiles import BACKDATING, authority_key_identifier
+from mutualgate.authorities.unsigned import SEQUENCE, content, element, header, unsigned
 from mutualgate.errors import BadInput
 from mutualgate.model import serial
 from mutualgate.reading.crl import (
@@ -81,19 +80,16 @@ def make_crl(
         .add_extension(authority_key_identifier(issuer), critical=False)
         .add_extension(x509.CRLNumber(number), critical=False)
     )
-    algorithm = signature_hash(issuer_key)
     if not written:
-        return builder.sign(issuer_key, algorithm).public_bytes(Encoding.DER)
+        return unsigned(builder, issuer.public_key()).signed(issuer_key)
     # Each entry would become an object of the builder's, ten seconds and 400 MB for a million. It gets one, and all
     # that we wrote take its place.
     mark = x509.RevokedCertificateBuilder(serial_number=1, revocation_date=datetime.fromtimestamp(0, UTC)).build()
-    marked = builder.add_revoked_certificate(mark).sign(issuer_key, algorithm)
-    before, after = _content(marked.tbs_certlist_bytes).split(_element(_SEQUENCE, _entry(b"\x01", 0, 0)))
-    signed = _element(_SEQUENCE, before, _header(_SEQUENCE, len(written)), written, after)
+    marked = unsigned(builder.add_revoked_certificate(mark), issuer.public_key())
+    before, after = content(marked.to_sign).split(element(SEQUENCE, _entry(b"\x01", 0, 0)))
+    to_sign = element(SEQUENCE, before, header(SEQUENCE, len(written)), written, after)
     del written  # of a million entries, 46 MB
-    rest = _content(marked.public_bytes(Encoding.DER)).removeprefix(marked.tbs_certlist_bytes)
-    signature_algorithm = rest.removesuffix(_bits(marked.signature))
-    return _element(_SEQUENCE, signed, signature_algorithm, _bits(_signature(issuer_key, signed)))
+    return replace(marked, to_sign=to_sign).signed(issuer_key)
 
 
 def crl_pem(der: bytes) -> bytes:
@@ -145,36 +141,15 @@ def _check_extensions(crl: x509.CertificateRevocationList, where: str) -> int | 
 
 
 # X.690 8.1.2
-_INTEGER, _BIT_STRING, _OCTET_STRING, _ENUMERATED, _UTC_TIME, _GENERALIZED_TIME = 0x02, 0x03, 0x04, 0x0A, 0x17, 0x18
-_SEQUENCE = 0x30
-
-
-def _header(tag: int, length: int) -> bytes:
-    """Of a DER element (X.690 8.1.3): lengths from 128 on take octets of their own."""
-    if length < 0x80:
-        return bytes((tag, length))
-    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(octets))) + octets
-
-
-def _element(tag: int, *parts: bytes | bytearray) -> bytes:
-    return b"".join((_header(tag, sum(map(len, parts))), *parts))
-
-
-def _bits(octets: bytes) -> bytes:
-    return _element(_BIT_STRING, b"\0", octets)
-
-
-def _content(element: bytes) -> bytes:
-    return element[2 + (element[1] & 0x7F if element[1] & 0x80 else 0) :]
+_INTEGER, _OCTET_STRING, _ENUMERATED, _UTC_TIME, _GENERALIZED_TIME = 0x02, 0x04, 0x0A, 0x17, 0x18
 
 
 def _reason(number: int) -> bytes:
     """crlEntryExtensions. RFC 5280 5.3.1: left out rather than "unspecified"."""
     if number == 0:
         return b""
-    code = _element(_OCTET_STRING, _element(_ENUMERATED, bytes((number,))))
-    return _element(_SEQUENCE, _element(_SEQUENCE, bytes.fromhex("0603551d15"), code))  # id-ce-cRLReasons
+    code = element(_OCTET_STRING, element(_ENUMERATED, bytes((number,))))
+    return element(SEQUENCE, element(SEQUENCE, bytes.fromhex("0603551d15"), code))  # id-ce-cRLReasons
 
 
 _WRITTEN_REASONS = {number: _reason(number) for number in REASONS}
@@ -186,8 +161,8 @@ def _begun(day: int) -> bytes:
     """Any moment of that day since 1970, as far as the day. RFC 5280 4.1.2.5: years that two digits can say, in two."""
     of = date.fromordinal(_EPOCH + day)
     if 1950 <= of.year < 2050:
-        return b"%b%02d%02d%02d" % (_header(_UTC_TIME, 13), of.year % 100, of.month, of.day)
-    return b"%b%04d%02d%02d" % (_header(_GENERALIZED_TIME, 15), of.year, of.month, of.day)
+        return b"%b%02d%02d%02d" % (header(_UTC_TIME, 13), of.year % 100, of.month, of.day)
+    return b"%b%04d%02d%02d" % (header(_GENERALIZED_TIME, 15), of.year, of.month, of.day)
 
 
 def _entry(number: bytes, at: int, reason: int) -> bytes:
@@ -203,14 +178,4 @@ def _entry(number: bytes, at: int, reason: int) -> bytes:
     hours, minute = divmod(minutes, 60)
     day, hour = divmod(hours, 24)
     rest = b"%b%02d%02d%02dZ%b" % (_begun(day), hour, minute, second, _WRITTEN_REASONS[reason])
-    return b"%c%c%c%c%b%b" % (_SEQUENCE, 2 + len(number) + len(rest), _INTEGER, len(number), number, rest)
-
-
-def _signature(key: PrivateKey, data: bytes) -> bytes:
-    """By the algorithm that the builder signs with."""
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return key.sign(data)
-    algorithm: hashes.HashAlgorithm = signature_hash(key)  # type: ignore[assignment]  # None is for Ed25519 alone
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key.sign(data, ec.ECDSA(algorithm))
-    return key.sign(data, padding.PKCS1v15(), algorithm)
+    return b"%c%c%c%c%b%b" % (SEQUENCE, 2 + len(number) + len(rest), _INTEGER, len(number), number, rest)

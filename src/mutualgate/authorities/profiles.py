@@ -1,6 +1,6 @@
 """What our certificates say: a root, an issuing intermediate, a client, a server (RFC 5280 4.1 and 4.2).
 
-Two steps: `prepare` decides everything and checks it, `sign` signs exactly that, once. Between them the store can
+Two steps: `prepare` decides everything and checks it, `sign` signs those very octets, once. Between them the store can
 record the serial number, so that nothing is ever signed that nobody knows of. Only the key comes from a CSR.
 """
 
@@ -10,18 +10,15 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mutualgate.authorities.keys import PrivateKey
 from mutualgate.authorities.lint import lint
+from mutualgate.authorities.unsigned import Unsigned, unsigned
 from mutualgate.errors import BadInput
-from mutualgate.model.signature import verify
 from mutualgate.reading.files import name_text, shown
 from mutualgate.reading.weak_keys import require_strong
 
@@ -100,8 +97,8 @@ class Prepared:
     not_after: datetime
     public_key: CertificatePublicKeyTypes
     issuer: x509.Certificate | None  # None: it signs itself
-    _builder: x509.CertificateBuilder = field(repr=False)
-    _unsigned: list[bool] = field(default_factory=lambda: [True], repr=False, compare=False)
+    _content: Unsigned = field(repr=False)
+    _fresh: list[bool] = field(default_factory=lambda: [True], repr=False, compare=False)
 
 
 def prepare(
@@ -150,8 +147,8 @@ def prepare(
         .not_valid_before(not_before)
         .not_valid_after(not_after)
     )
-    # Signed by a key that nobody trusts, so that what is checked is the very certificate, in DER.
-    lint(builder.sign(_lint_key(), hashes.SHA256()), issuer)
+    content = unsigned(builder, issuer.public_key() if issuer else public_key)
+    lint(x509.load_der_x509_certificate(content.der()), issuer)
     return Prepared(
         profile=profile,
         serial=serial,
@@ -161,7 +158,7 @@ def prepare(
         not_after=not_after,
         public_key=public_key,
         issuer=issuer,
-        _builder=builder,
+        _content=content,
     )
 
 
@@ -171,22 +168,10 @@ def sign(prepared: Prepared, issuer_key: PrivateKey) -> x509.Certificate:
     if issuer_key.public_key() != issuer_public:
         raise ValueError("this is not the issuer's key")
     try:
-        prepared._unsigned.pop()  # one step, so that of two threads one gets it
+        prepared._fresh.pop()  # one step, so that of two threads one gets it
     except IndexError:
         raise RuntimeError("this certificate was signed already; prepare another one") from None
-    certificate = prepared._builder.sign(issuer_key, signature_hash(issuer_key))
-    # A computing error while signing gives away an RSA key (Boneh, DeMillo, Lipton 1997): never hand out a wrong one.
-    verify(certificate, certificate.tbs_certificate_bytes, issuer_public)
-    return certificate
-
-
-def signature_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | None:
-    """The hash that goes with `key`: as strong as its curve (RFC 5480 4); None for Ed25519, which has its own."""
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return None
-    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size > 256:
-        return hashes.SHA384()
-    return hashes.SHA256()
+    return x509.load_der_x509_certificate(prepared._content.signed(issuer_key))
 
 
 def san_texts(names: Iterable[x509.GeneralName]) -> list[str]:
@@ -335,9 +320,3 @@ def _distribution_points(crl_url: str) -> x509.CRLDistributionPoints:
         )
     point = x509.DistributionPoint([x509.UniformResourceIdentifier(crl_url)], None, None, None)
     return x509.CRLDistributionPoints([point])
-
-
-@cache
-def _lint_key() -> ec.EllipticCurvePrivateKey:
-    """A key of this process that nobody trusts."""
-    return ec.generate_private_key(ec.SECP256R1())
