@@ -67,10 +67,10 @@ def test_what_another_is_writing_or_another_file_is_left(tmp_path: Path) -> None
     mine.write_bytes(b"")
     left = set(tmp_path.iterdir())
 
-    def placed(draft: Path, path: Path) -> None:
+    def placed(draft: str, path: Path) -> None:
         os.utime(draft, (0, 0))  # it takes a long time
         replace_file(tmp_path / "key", b"of another", 0o600)
-        draft.replace(path)
+        os.replace(draft, path)
 
     write_whole(tmp_path / "key", b"mine", 0o600, placed)
     assert (tmp_path / "key").read_bytes() == b"mine"

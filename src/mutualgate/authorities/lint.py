@@ -7,7 +7,6 @@ user's, but for an issuer that may not sign.
 from typing import TypeVar, cast
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mutualgate.errors import BadInput
@@ -20,11 +19,12 @@ class LintError(RuntimeError):
     """We were about to sign something that we must not."""
 
 
-def lint(certificate: x509.Certificate, issuer: x509.Certificate | None) -> None:
-    """Raises LintError for a rule that `certificate` breaks, BadInput when `issuer` may not sign it.
+def lint(der: bytes, issuer: x509.Certificate | None) -> None:
+    """Raises LintError for a rule that the certificate in `der` breaks, BadInput when `issuer` may not sign it.
 
     Its signature is not looked at: there is none yet.
     """
+    certificate = x509.load_der_x509_certificate(der)
     extensions = list(certificate.extensions)
     values = {type(one.value): one.value for one in extensions}
 
@@ -65,7 +65,7 @@ def lint(certificate: x509.Certificate, issuer: x509.Certificate | None) -> None
             "others are not critical",
             not any(e.critical for e in extensions if type(e.value) not in _CRITICAL),
         ),
-        ("within 8 KiB", len(certificate.public_bytes(Encoding.DER)) <= 8192),
+        ("within 8 KiB", len(der) <= 8192),
     ):
         if not holds:
             raise LintError(f"a certificate for {name_text(certificate.subject)} breaks a rule: {rule}")

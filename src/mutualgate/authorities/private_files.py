@@ -64,7 +64,7 @@ def write_whole(
     path: Path,
     data: bytes,
     mode: int,
-    place: Callable[[Path, Path], None] = os.replace,
+    place: Callable[[str, Path], None] = os.replace,
     *,
     durable: bool = True,
 ) -> None:
@@ -97,11 +97,12 @@ def write_whole(
         sync_folder(path.parent)
 
 
-def _draft(path: Path, number: str) -> Path:
-    return path.with_name(f".{path.name}.{number}")
+def _draft(path: Path, number: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.{number}")
 
 
-def _new_draft(path: Path, mode: int) -> tuple[Path, int]:
+def _new_draft(path: Path, mode: int) -> tuple[str, int]:
     """A draft that was not there, open for writing; by a name of its own where all others are taken."""
     for number in (*_NUMBERS, secrets.token_hex(8)):
         draft = _draft(path, number)
@@ -111,7 +112,7 @@ def _new_draft(path: Path, mode: int) -> tuple[Path, int]:
     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
 
-def _unlink_own(draft: Path, descriptor: int) -> None:
+def _unlink_own(draft: str, descriptor: int) -> None:
     """Takes the draft away, unless it was put in its place: then the name may be another writer's by now."""
     with suppress(FileNotFoundError):
         if os.path.samestat(os.stat(draft, follow_symlinks=False), os.fstat(descriptor)):
@@ -127,10 +128,10 @@ def forget_drafts(folder: Path, now: float) -> None:
     for one in found:
         if _DRAFT.fullmatch(one.name):
             with suppress(OSError):
-                _forget(Path(one.path), now)
+                _forget(one.path, now)
 
 
-def _forget(draft: Path, now: float) -> None:
+def _forget(draft: str, now: float) -> None:
     descriptor = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)

@@ -148,7 +148,7 @@ def prepare(
         .not_valid_after(not_after)
     )
     content = unsigned(builder, issuer.public_key() if issuer else public_key)
-    lint(x509.load_der_x509_certificate(content.der()), issuer)
+    lint(content.der(), issuer)
     return Prepared(
         profile=profile,
         serial=serial,
