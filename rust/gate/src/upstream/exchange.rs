@@ -166,7 +166,7 @@ pub(super) struct Failed {
 }
 
 /// What is sent, kept until there is a response: it may have to be sent again.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Request {
     pub(super) method: Method,
     pub(super) head: Buffer,

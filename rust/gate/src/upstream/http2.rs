@@ -24,6 +24,7 @@ use http::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    sync::mpsc::{UnboundedSender, unbounded_channel},
     time::{Instant, Sleep},
 };
 
@@ -53,6 +54,13 @@ const PIECE_BYTES: usize = 16 * 1024;
 const MAX_HEAD_BYTES: u32 = 64 * 1024;
 /// What waits for a server to take it, of each request.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// Requests on one connection of which the server is told that nobody wants them any more (RST_STREAM). Servers end a
+/// connection on which they are told so too often, some after the fourth (CVE-2023-44487), and with it the requests of
+/// others. It takes no new ones from the last one told, and what is given up later goes on unheard.
+const MAX_RESETS: usize = 3;
+/// How long, and how much of it, a response goes on unheard while others are under way on its connection.
+const UNHEARD: Duration = Duration::from_secs(30);
+const UNHEARD_BYTES: usize = STREAM_WINDOW_BYTES as usize;
 
 /// A connection on which requests run side by side.
 #[derive(Clone)]
@@ -60,8 +68,11 @@ pub(super) struct Connection {
     send: SendRequest<Bytes>,
     scheme: Scheme,
     active: Rc<Cell<usize>>,
-    /// Nothing new is sent on it: it has ended, or there was doubt.
+    /// Nothing new is sent on it: it has ended, there was doubt, or it has had its resets.
     closed: Rc<Cell<bool>>,
+    resets: Rc<Cell<usize>>,
+    /// To the task that runs it: what goes on unheard; `None` when nothing else is under way.
+    unheard: UnboundedSender<Option<Unheard>>,
 }
 
 impl Connection {
@@ -70,7 +81,7 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let (send, connection) = h2::client::Builder::new()
+        let (send, mut connection) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .data_frame_budget(SMALL_FRAMES_BYTES)
@@ -80,18 +91,32 @@ impl Connection {
             .handshake(stream)
             .await
             .map_err(|error| failure_of(&error))?;
-        let closed = Rc::new(Cell::new(false));
-        let ended = closed.clone();
-        tokio::task::spawn_local(async move {
-            let _ = connection.await;
-            ended.set(true);
-        });
-        Ok(Connection {
+        let (unheard, mut given_up) = unbounded_channel();
+        let started = Connection {
             send,
             scheme,
             active: Rc::default(),
-            closed,
-        })
+            closed: Rc::default(),
+            resets: Rc::default(),
+            unheard,
+        };
+        let (active, closed) = (started.active.clone(), started.closed.clone());
+        tokio::task::spawn_local(async move {
+            let mut all: Vec<Unheard> = Vec::new();
+            let running = poll_fn(|cx| {
+                while let Poll::Ready(Some(one)) = given_up.poll_recv(cx) {
+                    all.extend(one);
+                }
+                if active.get() == 0 {
+                    all.clear(); // which resets them: it harms nobody
+                }
+                all.retain_mut(|one| one.poll(cx).is_pending());
+                Pin::new(&mut connection).poll(cx)
+            });
+            let _ = running.await;
+            closed.set(true);
+        });
+        Ok(started)
     }
 
     /// Whether another request may be sent on it.
@@ -137,7 +162,62 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.active.set(self.0.active.get() - 1);
+        let left = self.0.active.get() - 1;
+        self.0.active.set(left);
+        if left == 0 && self.0.resets.get() >= MAX_RESETS {
+            let _ = self.0.unheard.send(None);
+        }
+    }
+}
+
+/// A stream: the library resets it (CANCEL) when this is dropped before its end.
+#[derive(Debug)]
+struct Wire {
+    send: SendStream<Bytes>,
+    response: ResponseFuture,
+    body: Option<RecvStream>,
+}
+
+/// A response that nobody wants, and whose server is not told so.
+struct Unheard {
+    wire: Wire,
+    /// What of it may still come; the server waits with the rest.
+    left: usize,
+    limit: Option<Pin<Box<Sleep>>>,
+}
+
+impl Unheard {
+    fn new(wire: Wire) -> Unheard {
+        Unheard {
+            wire,
+            left: UNHEARD_BYTES,
+            limit: None,
+        }
+    }
+
+    /// Takes what comes; ready at its end, or when it went on for long enough.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(body) = &mut self.wire.body {
+                match body.poll_data(cx) {
+                    Poll::Ready(Some(Ok(data))) => {
+                        let size = data.len().min(self.left);
+                        self.left -= size;
+                        let _ = body.flow_control().release_capacity(size);
+                    }
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => break,
+                }
+            } else {
+                match Pin::new(&mut self.wire.response).poll(cx) {
+                    Poll::Ready(Ok(response)) => self.wire.body = Some(response.into_body()),
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => break,
+                }
+            }
+        }
+        let limit = (self.limit).get_or_insert_with(|| Box::pin(tokio::time::sleep(UNHEARD)));
+        limit.as_mut().poll(cx)
     }
 }
 
@@ -146,9 +226,8 @@ impl Drop for Place {
 pub(crate) struct Http2 {
     request: Request,
     place: Place,
-    send: SendStream<Bytes>,
-    response: ResponseFuture,
-    body: Option<RecvStream>,
+    /// Until the server breaks it off.
+    wire: Option<Wire>,
     /// Data of the request's body for which there is no room yet.
     data: Bytes,
     sent_body: bool,
@@ -182,9 +261,11 @@ impl Http2 {
             Ok((response, send)) => Ok(Http2 {
                 request,
                 place,
-                send,
-                response,
-                body: None,
+                wire: Some(Wire {
+                    send,
+                    response,
+                    body: None,
+                }),
                 data: Bytes::new(),
                 sent_body: false,
                 moved: 0,
@@ -204,8 +285,8 @@ impl Http2 {
         }
     }
 
-    pub(super) fn into_request(self) -> Request {
-        self.request
+    pub(super) fn into_request(mut self) -> Request {
+        std::mem::take(&mut self.request)
     }
 
     pub(super) fn counted(&mut self, under_way: Option<UnderWay>) {
@@ -244,7 +325,10 @@ impl Http2 {
             if let Poll::Ready(Err(failure)) = self.poll_send(cx) {
                 return Poll::Ready(Err(failure));
             }
-            while let Poll::Ready(Some(interim)) = self.response.poll_informational(cx) {
+            let Some(wire) = &mut self.wire else {
+                return Poll::Ready(Err(Failure::Broken));
+            };
+            while let Poll::Ready(Some(interim)) = wire.response.poll_informational(cx) {
                 let Ok(interim) = interim else { break };
                 let (head, ()) = interim.into_parts();
                 if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -253,8 +337,9 @@ impl Http2 {
                 }
                 on_interim(head.status, fields_of(head.status, head.headers)?);
             }
-            if let Poll::Ready(response) = Pin::new(&mut self.response).poll(cx) {
+            if let Poll::Ready(response) = Pin::new(&mut wire.response).poll(cx) {
                 return Poll::Ready(response.map_err(|error| {
+                    self.wire = None;
                     self.overtaxed =
                         error.is_remote() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM);
                     failure_of(&error)
@@ -279,7 +364,9 @@ impl Http2 {
             || head.status == StatusCode::NOT_MODIFIED;
         self.done = is_bodiless || body.is_end_stream();
         self.left = fields.get(&CONTENT_LENGTH).and_then(digits);
-        self.body = Some(body);
+        if let Some(wire) = &mut self.wire {
+            wire.body = Some(body);
+        }
         Ok(Head {
             status: head.status,
             fields,
@@ -299,8 +386,19 @@ impl Http2 {
         if let Poll::Ready(Err(failure)) = self.poll_send(cx) {
             return Poll::Ready(Err(failure));
         }
-        let Some(body) = self.body.as_mut().filter(|_| !self.done) else {
+        if self.done {
             return Poll::Ready(Ok(Piece::End));
+        }
+        let piece = self.poll_rest(cx);
+        if matches!(piece, Poll::Ready(Err(_))) {
+            self.wire = None;
+        }
+        piece
+    }
+
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Failure>> {
+        let Some(body) = self.wire.as_mut().and_then(|wire| wire.body.as_mut()) else {
+            return Poll::Ready(Err(Failure::Broken));
         };
         while !self.held.is_empty() || !self.data_done {
             let data = if self.held.is_empty() {
@@ -335,7 +433,7 @@ impl Http2 {
 
     /// Takes what has come of the body from the library, which keeps a place for each frame, however small.
     pub(super) fn hold(&mut self, cx: &mut Context<'_>) {
-        let Some(body) = self.body.as_mut().filter(|_| !self.done) else {
+        let Some(body) = self.wire.as_mut().and_then(|wire| wire.body.as_mut()) else {
             return;
         };
         while !self.data_done
@@ -348,8 +446,13 @@ impl Http2 {
 
     /// Whether the response has come to its end.
     pub(super) fn is_done(&self) -> bool {
-        let is_over = self.done || self.body.as_ref().is_some_and(RecvStream::is_end_stream);
-        is_over && self.held.is_empty()
+        self.has_come() && self.held.is_empty()
+    }
+
+    /// Whether its end is here, though perhaps not taken.
+    fn has_come(&self) -> bool {
+        let body = self.wire.as_ref().and_then(|wire| wire.body.as_ref());
+        self.done || body.is_some_and(RecvStream::is_end_stream)
     }
 
     /// How many bytes the response's body has left, if that is known.
@@ -360,22 +463,22 @@ impl Http2 {
     /// Sends what there is of the body; ready when all of it is sent or the server takes no more.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         loop {
-            if self.write_broken {
+            let Some(Wire { send, .. }) = self.wire.as_mut().filter(|_| !self.write_broken) else {
                 return Poll::Ready(Ok(()));
-            }
+            };
             if !self.data.is_empty() {
-                self.send.reserve_capacity(self.data.len());
-                while self.send.capacity() == 0 {
-                    if !matches!(ready!(self.send.poll_capacity(cx)), Some(Ok(_))) {
+                send.reserve_capacity(self.data.len());
+                while send.capacity() == 0 {
+                    if !matches!(ready!(send.poll_capacity(cx)), Some(Ok(_))) {
                         self.write_broken = true; // A response may be there all the same.
                         return Poll::Ready(Ok(()));
                     }
                 }
-                let room = self.send.capacity().min(self.data.len());
+                let room = send.capacity().min(self.data.len());
                 let data = self.data.split_to(room);
                 self.sent_body = true;
                 self.moved += room as u64;
-                self.write_broken = self.send.send_data(data, false).is_err();
+                self.write_broken = send.send_data(data, false).is_err();
                 continue;
             }
             let Some(upload) = &mut self.request.upload else {
@@ -386,18 +489,37 @@ impl Http2 {
                     self.data = data;
                     continue;
                 }
-                Ok(Part::End(None)) => self.send.send_data(Bytes::new(), true),
+                Ok(Part::End(None)) => send.send_data(Bytes::new(), true),
                 Ok(Part::End(Some(trailers))) => {
                     let trailers = request_head::clean_trailers(&trailers);
-                    self.send.send_trailers(trailers)
+                    send.send_trailers(trailers)
                 }
-                // Whoever hears of it drops this, and a stream that is dropped before its end is reset (CANCEL).
+                // Whoever hears of it drops this.
                 Err(error) => return Poll::Ready(Err(error.into())),
             };
             self.sent_body = true;
             self.moved += 1;
             self.request.upload = None;
             self.write_broken = sent.is_err();
+        }
+    }
+}
+
+impl Drop for Http2 {
+    /// What is not over is given up.
+    fn drop(&mut self) {
+        let is_said = self.write_broken || (self.request.upload.is_none() && self.data.is_empty());
+        let is_over = is_said && self.has_come();
+        let Some(wire) = self.wire.take().filter(|_| !is_over) else {
+            return;
+        };
+        let on = &self.place.0;
+        if on.resets.get() == MAX_RESETS {
+            let _ = on.unheard.send(Some(Unheard::new(wire)));
+        } else {
+            on.resets.set(on.resets.get() + 1);
+            on.closed
+                .set(on.closed.get() || on.resets.get() == MAX_RESETS);
         }
     }
 }
@@ -488,6 +610,8 @@ fn failure_of(error: &h2::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spare::Buffer;
+    use tokio::sync::Notify;
 
     #[test]
     fn a_head_is_read_back_without_what_concerns_a_connection() {
@@ -496,6 +620,66 @@ mod tests {
         assert_eq!(head.uri(), "https://a.test/x?y=z");
         let names: Vec<&str> = head.headers().keys().map(HeaderName::as_str).collect();
         assert_eq!(names, ["accept", "te", "client-cert"]);
+    }
+
+    /// A server that answers `/kept` in the end, and counts the streams of which it is told that they are given up.
+    async fn serve(far: tokio::io::DuplexStream, end: Rc<Notify>, told: Rc<Cell<usize>>) {
+        let mut serving = h2::server::handshake(far).await.expect("a connection");
+        while let Some(Ok((request, mut respond))) = serving.accept().await {
+            let (end, told) = (end.clone(), told.clone());
+            tokio::task::spawn_local(async move {
+                if request.uri().path() == "/kept" {
+                    end.notified().await;
+                    let _ = respond.send_response(http::Response::new(()), true);
+                } else if poll_fn(|cx| respond.poll_reset(cx)).await.is_ok() {
+                    told.set(told.get() + 1);
+                }
+            });
+        }
+    }
+
+    #[tokio::test]
+    async fn what_many_give_up_does_not_end_the_connection_of_others() {
+        let run = async {
+            let (near, far) = tokio::io::duplex(1 << 16);
+            let (end, told) = (Rc::new(Notify::new()), Rc::new(Cell::new(0)));
+            tokio::task::spawn_local(serve(far, end.clone(), told.clone()));
+            let connection = Connection::start(near, Scheme::HTTP).await.expect("one");
+            let open = async |path: &str| {
+                let mut head = Buffer::new();
+                head.extend_from_slice(
+                    format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes(),
+                );
+                let request = Request::new(Method::GET, head, None, None);
+                let opened = Http2::open(connection.enter(), request).await;
+                opened.map_err(|(failure, _)| failure).expect("a stream")
+            };
+            let mut kept = open("/kept").await;
+            let mut others = Vec::new();
+            for _ in 0..MAX_RESETS + 3 {
+                others.push(open("/other").await);
+            }
+            let settle = async || {
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            for given_up in 1..=others.len() {
+                settle().await;
+                assert_eq!(connection.has_room(), given_up <= MAX_RESETS);
+                others.pop();
+                settle().await;
+                assert_eq!(told.get(), given_up.min(MAX_RESETS));
+            }
+            end.notify_one();
+            let head = kept.response(Duration::from_secs(5), &mut |_, _| {}).await;
+            assert_eq!(head.expect("an answer").status, StatusCode::OK);
+            drop(kept);
+            settle().await;
+            // Nobody else is there whom it could harm.
+            assert_eq!(told.get(), MAX_RESETS + 3);
+        };
+        tokio::task::LocalSet::new().run_until(run).await;
     }
 
     #[test]

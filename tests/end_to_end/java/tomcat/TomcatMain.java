@@ -4,6 +4,7 @@ import org.apache.catalina.Context;
 import org.apache.catalina.connector.Connector;
 import org.apache.catalina.startup.Tomcat;
 import org.apache.catalina.valves.SSLValve;
+import org.apache.coyote.http2.Http2Protocol;
 import org.apache.tomcat.websocket.server.WsSci;
 
 /** A Tomcat as anybody would start it, on a free port of the loopback address, which it prints. */
@@ -14,6 +15,7 @@ public final class TomcatMain {
         Connector connector = new Connector();
         connector.setProperty("address", "127.0.0.1");
         connector.setPort(0);
+        connector.addUpgradeProtocol(new Http2Protocol()); // without TLS, and only for those who begin with it
         tomcat.setConnector(connector);
         tomcat.getHost().getPipeline().addValve(new SSLValve());
         Context context = tomcat.addContext("", null);
