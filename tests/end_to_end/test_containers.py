@@ -41,29 +41,40 @@ def tomcat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
     yield from before("tomcat", tmp_path_factory.mktemp("tomcat"))
 
 
-@pytest.fixture(params=["jetty", "tomcat"])
+@pytest.fixture(scope="session")
+def tomcat_over_http2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+    yield from before("tomcat", tmp_path_factory.mktemp("tomcat-http2"), "h2")
+
+
+@pytest.fixture(params=["jetty", "tomcat", "tomcat_over_http2"])
 def behind(request: pytest.FixtureRequest) -> Behind:
-    """Each in turn; both stay up, in whichever order tests run."""
+    """Each in turn; all stay up, in whichever order tests run."""
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Behind)
     return found
 
 
-def before(kind: str, folder: Path) -> Iterator[Behind]:
+def before(kind: str, folder: Path, protocol: str = "http/1.1") -> Iterator[Behind]:
     if problem := java.missing():
         pytest.skip(problem)
     dialects = {"jetty": '["rfc9440", "jetty"]', "tomcat": '["tomcat"]'}[kind]
     with java.container(kind, folder / "container.log") as url:
         sites = f"""
+[[upstreams]]
+name = "container"
+servers = ["{url}"]
+protocol = "{protocol}"
+
 [[sites]]
 name = "main"
 hosts = ["localhost"]
 routes = [
-    {{ path = "/", upstream = "{url}" }},
-    {{ path = "/public", upstream = "{url}", client_certificate = "off" }},
-    {{ path = "/admin", upstream = "{url}", roles = ["admin"] }},
-    {{ path = "/certificate", upstream = "{url}", identity = {dialects} }},
-    {{ path = "/token", upstream = "{url}", identity = ["jwt"] }},
+    {{ path = "/", upstream = "container" }},
+    {{ path = "/ws", upstream = "{url}" }},
+    {{ path = "/public", upstream = "container", client_certificate = "off" }},
+    {{ path = "/admin", upstream = "container", roles = ["admin"] }},
+    {{ path = "/certificate", upstream = "container", identity = {dialects} }},
+    {{ path = "/token", upstream = "container", identity = ["jwt"] }},
 ]
 """
         with running_gate(folder / "gate", sites) as gate:
