@@ -56,7 +56,7 @@ const MAX_HEAD_BYTES: u32 = 64 * 1024;
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Requests on one connection of which the server is told that nobody wants them any more (RST_STREAM). Servers end a
 /// connection on which they are told so too often, some after the fourth (CVE-2023-44487), and with it the requests of
-/// others. It takes no new ones from the last one told, and what is given up later goes on unheard.
+/// others. From the last of these on it takes no new ones, and what is given up later goes on unheard.
 const MAX_RESETS: usize = 3;
 /// How long, and how much of it, a response goes on unheard while others are under way on its connection.
 const UNHEARD: Duration = Duration::from_secs(30);
@@ -67,10 +67,16 @@ const UNHEARD_BYTES: usize = STREAM_WINDOW_BYTES as usize;
 pub(super) struct Connection {
     send: SendRequest<Bytes>,
     scheme: Scheme,
-    active: Rc<Cell<usize>>,
+    state: Rc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Requests under way, but for what goes on unheard.
+    active: Cell<usize>,
     /// Nothing new is sent on it: it has ended, there was doubt, or it has had its resets.
-    closed: Rc<Cell<bool>>,
-    resets: Rc<Cell<usize>>,
+    closed: Cell<bool>,
+    resets: Cell<usize>,
     /// To the task that runs it: what goes on unheard; `None` when nothing else is under way.
     unheard: UnboundedSender<Option<Unheard>>,
 }
@@ -92,51 +98,54 @@ impl Connection {
             .await
             .map_err(|error| failure_of(&error))?;
         let (unheard, mut given_up) = unbounded_channel();
-        let started = Connection {
-            send,
-            scheme,
-            active: Rc::default(),
-            closed: Rc::default(),
-            resets: Rc::default(),
+        let state = Rc::new(State {
+            active: Cell::new(0),
+            closed: Cell::new(false),
+            resets: Cell::new(0),
             unheard,
-        };
-        let (active, closed) = (started.active.clone(), started.closed.clone());
+        });
+        let running = state.clone();
         tokio::task::spawn_local(async move {
             let mut all: Vec<Unheard> = Vec::new();
-            let running = poll_fn(|cx| {
+            let end = poll_fn(|cx| {
                 while let Poll::Ready(Some(one)) = given_up.poll_recv(cx) {
                     all.extend(one);
                 }
-                if active.get() == 0 {
+                if running.active.get() == 0 {
                     all.clear(); // which resets them: it harms nobody
                 }
                 all.retain_mut(|one| one.poll(cx).is_pending());
                 Pin::new(&mut connection).poll(cx)
             });
-            let _ = running.await;
-            closed.set(true);
+            let _ = end.await;
+            running.closed.set(true);
         });
-        Ok(started)
+        Ok(Connection {
+            send,
+            scheme,
+            state,
+        })
     }
 
     /// Whether another request may be sent on it.
     pub(super) fn has_room(&self) -> bool {
-        !self.closed.get()
-            && self.active.get() < MAX_STREAMS.min(self.send.current_max_send_streams().max(1))
+        !self.state.closed.get()
+            && self.state.active.get()
+                < MAX_STREAMS.min(self.send.current_max_send_streams().max(1))
     }
 
     /// Whether nobody needs it.
     pub(super) fn is_idle(&self) -> bool {
-        self.active.get() == 0
+        self.state.active.get() == 0
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.closed.get()
+        self.state.closed.get()
     }
 
     /// A place for a request, which counts until it is dropped.
     pub(super) fn enter(&self) -> Place {
-        self.active.set(self.active.get() + 1);
+        self.state.active.set(self.state.active.get() + 1);
         Place(self.clone())
     }
 }
@@ -144,7 +153,7 @@ impl Connection {
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection")
-            .field("active", &self.active)
+            .field("state", &self.state)
             .finish_non_exhaustive()
     }
 }
@@ -156,16 +165,16 @@ pub(super) struct Place(Connection);
 impl Place {
     /// Sends nothing new on this connection: what runs ends.
     pub(super) fn doubt(&self) {
-        self.0.closed.set(true);
+        self.0.state.closed.set(true);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let left = self.0.active.get() - 1;
-        self.0.active.set(left);
-        if left == 0 && self.0.resets.get() >= MAX_RESETS {
-            let _ = self.0.unheard.send(None);
+        let state = &self.0.state;
+        state.active.set(state.active.get() - 1);
+        if state.active.get() == 0 && state.resets.get() == MAX_RESETS {
+            let _ = state.unheard.send(None);
         }
     }
 }
@@ -179,6 +188,7 @@ struct Wire {
 }
 
 /// A response that nobody wants, and whose server is not told so.
+#[derive(Debug)]
 struct Unheard {
     wire: Wire,
     /// What of it may still come; the server waits with the rest.
@@ -433,6 +443,9 @@ impl Http2 {
 
     /// Takes what has come of the body from the library, which keeps a place for each frame, however small.
     pub(super) fn hold(&mut self, cx: &mut Context<'_>) {
+        if self.done {
+            return;
+        }
         let Some(body) = self.wire.as_mut().and_then(|wire| wire.body.as_mut()) else {
             return;
         };
@@ -513,13 +526,14 @@ impl Drop for Http2 {
         let Some(wire) = self.wire.take().filter(|_| !is_over) else {
             return;
         };
-        let on = &self.place.0;
-        if on.resets.get() == MAX_RESETS {
-            let _ = on.unheard.send(Some(Unheard::new(wire)));
-        } else {
-            on.resets.set(on.resets.get() + 1);
-            on.closed
-                .set(on.closed.get() || on.resets.get() == MAX_RESETS);
+        let state = &self.place.0.state;
+        if state.resets.get() == MAX_RESETS {
+            let _ = state.unheard.send(Some(Unheard::new(wire)));
+            return;
+        }
+        state.resets.set(state.resets.get() + 1);
+        if state.resets.get() == MAX_RESETS {
+            state.closed.set(true);
         }
     }
 }
