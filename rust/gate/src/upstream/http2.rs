@@ -4,7 +4,7 @@
 //! place. Data flows as fast as its reader takes it, both ways.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::{Future, poll_fn},
     pin::{Pin, pin},
     rc::Rc,
@@ -54,10 +54,13 @@ const PIECE_BYTES: usize = 16 * 1024;
 const MAX_HEAD_BYTES: u32 = 64 * 1024;
 /// What waits for a server to take it, of each request.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// Requests on one connection of which the server is told that nobody wants them any more (RST_STREAM). Servers end a
-/// connection on which they are told so too often, some after the fourth (CVE-2023-44487), and with it the requests of
-/// others. From the last of these on it takes no new ones, and what is given up later goes on unheard.
-const MAX_RESETS: usize = 3;
+/// Requests of which a server is told that nobody wants them any more (RST_STREAM), on one connection. Servers end one on
+/// which they are told so too often, and with it the requests of others (CVE-2023-44487): Tomcat after some five, unless
+/// others are answered between; Jetty after 50 in a second.
+const MAX_RESETS: u32 = 3;
+/// A connection may have one more after so many answers, no sooner than that.
+const ANSWERS_PER_RESET: u32 = 16;
+const TIME_PER_RESET: Duration = Duration::from_millis(100);
 /// How long, and how much of it, a response goes on unheard while others are under way on its connection.
 const UNHEARD: Duration = Duration::from_secs(30);
 const UNHEARD_BYTES: usize = STREAM_WINDOW_BYTES as usize;
@@ -76,7 +79,7 @@ struct State {
     active: Cell<usize>,
     /// Nothing new is sent on it: it has ended, there was doubt, or it has had its resets.
     closed: Cell<bool>,
-    resets: Cell<usize>,
+    resets: RefCell<Resets>,
     /// To the task that runs it: what goes on unheard; `None` when nothing else is under way.
     unheard: UnboundedSender<Option<Unheard>>,
 }
@@ -101,7 +104,7 @@ impl Connection {
         let state = Rc::new(State {
             active: Cell::new(0),
             closed: Cell::new(false),
-            resets: Cell::new(0),
+            resets: RefCell::new(Resets::new(Instant::now())),
             unheard,
         });
         let running = state.clone();
@@ -173,9 +176,52 @@ impl Drop for Place {
     fn drop(&mut self) {
         let state = &self.0.state;
         state.active.set(state.active.get() - 1);
-        if state.active.get() == 0 && state.resets.get() == MAX_RESETS {
+        if state.active.get() == 0 && state.closed.get() {
             let _ = state.unheard.send(None);
         }
+    }
+}
+
+/// How many streams may yet be reset on a connection.
+#[derive(Debug)]
+struct Resets {
+    left: u32,
+    /// Since the last one came back.
+    answers: u32,
+    since: Instant,
+}
+
+impl Resets {
+    fn new(now: Instant) -> Resets {
+        Resets {
+            left: MAX_RESETS,
+            answers: 0,
+            since: now,
+        }
+    }
+
+    /// A request was answered to its end.
+    fn earn(&mut self, now: impl FnOnce() -> Instant) {
+        if self.left == MAX_RESETS {
+            return;
+        }
+        self.answers += 1;
+        if self.answers >= ANSWERS_PER_RESET {
+            let now = now();
+            if now - self.since >= TIME_PER_RESET {
+                (self.left, self.answers, self.since) = (self.left + 1, 0, now);
+            }
+        }
+    }
+
+    /// Takes one, if there is one.
+    fn take(&mut self, now: Instant) -> bool {
+        if self.left == MAX_RESETS {
+            (self.answers, self.since) = (0, now);
+        }
+        let is_left = self.left > 0;
+        self.left -= u32::from(is_left);
+        is_left
     }
 }
 
@@ -523,16 +569,16 @@ impl Drop for Http2 {
     fn drop(&mut self) {
         let is_said = self.write_broken || (self.request.upload.is_none() && self.data.is_empty());
         let is_over = is_said && self.has_come();
-        let Some(wire) = self.wire.take().filter(|_| !is_over) else {
+        let Some(wire) = self.wire.take() else {
             return;
         };
         let state = &self.place.0.state;
-        if state.resets.get() == MAX_RESETS {
+        let mut resets = state.resets.borrow_mut();
+        if is_over {
+            resets.earn(Instant::now);
+        } else if !resets.take(Instant::now()) {
             let _ = state.unheard.send(Some(Unheard::new(wire)));
-            return;
-        }
-        state.resets.set(state.resets.get() + 1);
-        if state.resets.get() == MAX_RESETS {
+        } else if resets.left == 0 {
             state.closed.set(true);
         }
     }
@@ -669,8 +715,8 @@ mod tests {
                 opened.map_err(|(failure, _)| failure).expect("a stream")
             };
             let mut kept = open("/kept").await;
-            let mut others = Vec::new();
-            for _ in 0..MAX_RESETS + 3 {
+            let (most, mut others) = (MAX_RESETS as usize, Vec::new());
+            for _ in 0..most + 3 {
                 others.push(open("/other").await);
             }
             let settle = async || {
@@ -680,10 +726,10 @@ mod tests {
             };
             for given_up in 1..=others.len() {
                 settle().await;
-                assert_eq!(connection.has_room(), given_up <= MAX_RESETS);
+                assert_eq!(connection.has_room(), given_up <= most);
                 others.pop();
                 settle().await;
-                assert_eq!(told.get(), given_up.min(MAX_RESETS));
+                assert_eq!(told.get(), given_up.min(most));
             }
             end.notify_one();
             let head = kept.response(Duration::from_secs(5), &mut |_, _| {}).await;
@@ -691,9 +737,34 @@ mod tests {
             drop(kept);
             settle().await;
             // Nobody else is there whom it could harm.
-            assert_eq!(told.get(), MAX_RESETS + 3);
+            assert_eq!(told.get(), most + 3);
         };
         tokio::task::LocalSet::new().run_until(run).await;
+    }
+
+    #[test]
+    fn a_reset_comes_back_with_many_answers_and_not_at_once() {
+        let begun = Instant::now();
+        let mut resets = Resets::new(begun);
+        let answered = |resets: &mut Resets, count: u32, later: Duration| {
+            (0..count).for_each(|_| resets.earn(|| begun + later));
+            resets.left
+        };
+        assert_eq!(answered(&mut resets, 100, TIME_PER_RESET * 9), MAX_RESETS);
+        let taken = (0..9).filter(|_| resets.take(begun)).count();
+        assert_eq!(taken, MAX_RESETS as usize);
+        assert_eq!(answered(&mut resets, 15, TIME_PER_RESET), 0);
+        assert_eq!(answered(&mut resets, 1, TIME_PER_RESET), 1);
+        assert_eq!(
+            answered(
+                &mut resets,
+                99,
+                TIME_PER_RESET * 2 - Duration::from_millis(1)
+            ),
+            1
+        );
+        assert_eq!(answered(&mut resets, 1, TIME_PER_RESET * 2), 2);
+        assert_eq!(answered(&mut resets, 999, TIME_PER_RESET * 3), 3);
     }
 
     #[test]
