@@ -121,31 +121,23 @@ def prepare(
     # RFC 5280 4.1.2.2: positive and at most 20 octets, of which the first bit is the sign: 159 bits.
     serial = secrets.randbelow(2**159 - 1) + 1
     names = _names(profile)
-    extensions: list[tuple[x509.ExtensionType, bool]] = [
-        (_basic_constraints(profile), True),
-        (_key_usage(profile), True),
-        (x509.SubjectKeyIdentifier.from_public_key(public_key), False),
-        (_authority_key_identifier(issuer, public_key), False),
+    own: list[x509.ExtensionType] = [
+        x509.SubjectKeyIdentifier.from_public_key(public_key),
+        _authority_key_identifier(issuer, public_key),
     ]
-    if isinstance(profile, ClientProfile):
-        extensions.append((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False))
-    elif isinstance(profile, ServerProfile | RecipientProfile):
-        extensions.append((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False))
     if names:
-        extensions.append((x509.SubjectAlternativeName(names), False))
+        own.append(x509.SubjectAlternativeName(names))
     if crl_url and issuer is not None:
-        extensions.append((_distribution_points(crl_url), False))
+        own.append(_distribution_points(crl_url))
     # All at once: each of the builder's steps makes another builder, and bulk signing feels it.
-    builder = (
-        x509.CertificateBuilder(
-            issuer_name=issuer.subject if issuer else subject,
-            subject_name=subject,
-            public_key=public_key,
-            serial_number=serial,
-            extensions=[x509.Extension(value.oid, critical, value) for value, critical in extensions],
-        )
-        .not_valid_before(not_before)
-        .not_valid_after(not_after)
+    builder = x509.CertificateBuilder(
+        issuer_name=issuer.subject if issuer else subject,
+        subject_name=subject,
+        public_key=public_key,
+        serial_number=serial,
+        not_valid_before=not_before.replace(tzinfo=None),
+        not_valid_after=not_after.replace(tzinfo=None),
+        extensions=[*_PURPOSES[type(profile)], *(x509.Extension(value.oid, False, value) for value in own)],
     )
     content = unsigned(builder, issuer.public_key() if issuer else public_key)
     lint(content.der(), issuer)
@@ -267,22 +259,16 @@ def _host_name(host: str) -> x509.GeneralName:
         return x509.DNSName(host.lower())
 
 
-def _basic_constraints(profile: Profile) -> x509.BasicConstraints:
-    """RFC 5280 4.2.1.9."""
-    if isinstance(profile, RootProfile):
-        return x509.BasicConstraints(ca=True, path_length=None)
-    if isinstance(profile, IntermediateProfile):
-        return x509.BasicConstraints(ca=True, path_length=0)
-    return x509.BasicConstraints(ca=False, path_length=None)
-
-
-def _key_usage(profile: Profile) -> x509.KeyUsage:
-    """RFC 5280 4.2.1.3. TLS with (EC)DHE needs digitalSignature of a leaf and nothing else (RFC 8446 4.4.2.2)."""
-    authority = isinstance(profile, RootProfile | IntermediateProfile)
-    return x509.KeyUsage(
+def _purpose(kind: type[Profile]) -> tuple[x509.Extension[x509.ExtensionType], ...]:
+    """What the key of a certificate of this kind may do."""
+    authority = kind in (RootProfile, IntermediateProfile)
+    # RFC 5280 4.2.1.9
+    constraints = x509.BasicConstraints(ca=authority, path_length=0 if kind is IntermediateProfile else None)
+    # RFC 5280 4.2.1.3. TLS with (EC)DHE needs digitalSignature of a leaf and nothing else (RFC 8446 4.4.2.2).
+    usage = x509.KeyUsage(
         digital_signature=not authority,
         content_commitment=False,
-        key_encipherment=isinstance(profile, RecipientProfile),
+        key_encipherment=kind is RecipientProfile,
         data_encipherment=False,
         key_agreement=False,
         key_cert_sign=authority,
@@ -290,6 +276,19 @@ def _key_usage(profile: Profile) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+    critical = (x509.Extension(constraints.oid, True, constraints), x509.Extension(usage.oid, True, usage))
+    if authority:
+        return critical
+    client = kind is ClientProfile
+    side = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH])
+    return (*critical, x509.Extension(side.oid, False, side))
+
+
+_KINDS: tuple[type[Profile], ...] = (RootProfile, IntermediateProfile, ClientProfile, ServerProfile, RecipientProfile)
+_PURPOSES: dict[type[object], tuple[x509.Extension[x509.ExtensionType], ...]] = {
+    kind: _purpose(kind) for kind in _KINDS
+}
+"""Made once: the same for all of a kind."""
 
 
 def _authority_key_identifier(
