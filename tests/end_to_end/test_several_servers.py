@@ -24,6 +24,7 @@ name, port, illness = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
 
 class Server(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer goes as a whole: who is killed has not begun one
 
     def do_GET(self):
         ill = self.path == "/health" and illness.exists()
