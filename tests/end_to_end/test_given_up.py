@@ -1,6 +1,6 @@
 """Requests that a client gives up, on connections to a service that others share (HTTP/2).
 
-A real Tomcat: it ends a connection on which it is told so a few times more often than not.
+A real Tomcat: it ends a connection on which it is told so of some requests, and others are not answered between.
 """
 
 import time

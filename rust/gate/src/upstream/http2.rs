@@ -55,8 +55,8 @@ const MAX_HEAD_BYTES: u32 = 64 * 1024;
 /// What waits for a server to take it, of each request.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Requests of which a server is told that nobody wants them any more (RST_STREAM), on one connection. Servers end one on
-/// which they are told so too often, and with it the requests of others (CVE-2023-44487): Tomcat after some five, unless
-/// others are answered between; Jetty after 50 in a second.
+/// which they are told so too often, and with it the requests of others (CVE-2023-44487): Tomcat after a few already,
+/// unless others are answered between.
 const MAX_RESETS: u32 = 3;
 /// A connection may have one more after so many answers, no sooner than that.
 const ANSWERS_PER_RESET: u32 = 16;
@@ -282,7 +282,7 @@ impl Unheard {
 pub(crate) struct Http2 {
     request: Request,
     place: Place,
-    /// Until the server breaks it off.
+    /// There until the server breaks it off, or this is dropped.
     wire: Option<Wire>,
     /// Data of the request's body for which there is no room yet.
     data: Bytes,
@@ -682,62 +682,113 @@ mod tests {
         assert_eq!(names, ["accept", "te", "client-cert"]);
     }
 
-    /// A server that answers `/kept` in the end, and counts the streams of which it is told that they are given up.
-    async fn serve(far: tokio::io::DuplexStream, end: Rc<Notify>, told: Rc<Cell<usize>>) {
+    /// What a server, which answers `/kept` in the end, notes: streams of which it is told that they are given up, and
+    /// bytes that it may send as the answer to `/large`, which has no end.
+    #[derive(Default)]
+    struct Noted {
+        end: Notify,
+        told: Cell<usize>,
+        sent: Cell<usize>,
+    }
+
+    async fn serve(far: tokio::io::DuplexStream, noted: Rc<Noted>) {
         let mut serving = h2::server::handshake(far).await.expect("a connection");
         while let Some(Ok((request, mut respond))) = serving.accept().await {
-            let (end, told) = (end.clone(), told.clone());
+            let noted = noted.clone();
             tokio::task::spawn_local(async move {
                 if request.uri().path() == "/kept" {
-                    end.notified().await;
+                    noted.end.notified().await;
                     let _ = respond.send_response(http::Response::new(()), true);
-                } else if poll_fn(|cx| respond.poll_reset(cx)).await.is_ok() {
-                    told.set(told.get() + 1);
+                    return;
                 }
+                if request.uri().path() == "/large" {
+                    let sending = respond.send_response(http::Response::new(()), false);
+                    let mut sending = sending.expect("a stream");
+                    sending.reserve_capacity(1 << 24);
+                    while let Some(Ok(room)) = poll_fn(|cx| sending.poll_capacity(cx)).await {
+                        let _ = sending.send_data(vec![0; room].into(), false);
+                        noted.sent.set(noted.sent.get() + room);
+                    }
+                } else if poll_fn(|cx| respond.poll_reset(cx)).await.is_err() {
+                    return;
+                }
+                noted.told.set(noted.told.get() + 1);
             });
+        }
+    }
+
+    async fn started() -> (Connection, Rc<Noted>) {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let noted = Rc::<Noted>::default();
+        tokio::task::spawn_local(serve(far, noted.clone()));
+        let connection = Connection::start(near, Scheme::HTTP).await;
+        (connection.expect("a connection"), noted)
+    }
+
+    async fn opened(connection: &Connection, path: &str) -> Http2 {
+        let mut head = Buffer::new();
+        head.extend_from_slice(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes());
+        let request = Request::new(Method::GET, head, None, None);
+        let opened = Http2::open(connection.enter(), request).await;
+        opened.map_err(|(failure, _)| failure).expect("a stream")
+    }
+
+    /// Lets all others do what they can.
+    async fn settle() {
+        for _ in 0..2000 {
+            tokio::task::yield_now().await;
         }
     }
 
     #[tokio::test]
     async fn what_many_give_up_does_not_end_the_connection_of_others() {
         let run = async {
-            let (near, far) = tokio::io::duplex(1 << 16);
-            let (end, told) = (Rc::new(Notify::new()), Rc::new(Cell::new(0)));
-            tokio::task::spawn_local(serve(far, end.clone(), told.clone()));
-            let connection = Connection::start(near, Scheme::HTTP).await.expect("one");
-            let open = async |path: &str| {
-                let mut head = Buffer::new();
-                head.extend_from_slice(
-                    format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes(),
-                );
-                let request = Request::new(Method::GET, head, None, None);
-                let opened = Http2::open(connection.enter(), request).await;
-                opened.map_err(|(failure, _)| failure).expect("a stream")
-            };
-            let mut kept = open("/kept").await;
+            let (connection, noted) = started().await;
+            let mut kept = opened(&connection, "/kept").await;
             let (most, mut others) = (MAX_RESETS as usize, Vec::new());
             for _ in 0..most + 3 {
-                others.push(open("/other").await);
+                others.push(opened(&connection, "/other").await);
             }
-            let settle = async || {
-                for _ in 0..100 {
-                    tokio::task::yield_now().await;
-                }
-            };
             for given_up in 1..=others.len() {
                 settle().await;
                 assert_eq!(connection.has_room(), given_up <= most);
                 others.pop();
                 settle().await;
-                assert_eq!(told.get(), given_up.min(most));
+                assert_eq!(noted.told.get(), given_up.min(most));
             }
-            end.notify_one();
+            noted.end.notify_one();
             let head = kept.response(Duration::from_secs(5), &mut |_, _| {}).await;
             assert_eq!(head.expect("an answer").status, StatusCode::OK);
             drop(kept);
             settle().await;
             // Nobody else is there whom it could harm.
-            assert_eq!(told.get(), most + 3);
+            assert_eq!(noted.told.get(), most + 3);
+        };
+        tokio::task::LocalSet::new().run_until(run).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_goes_on_unheard_does_so_for_a_while_and_for_some_bytes() {
+        let run = async {
+            let (connection, noted) = started().await;
+            let _kept = opened(&connection, "/kept").await;
+            let mut others = vec![opened(&connection, "/large").await];
+            for _ in 0..MAX_RESETS {
+                others.push(opened(&connection, "/other").await);
+            }
+            while others.pop().is_some() {
+                settle().await;
+            }
+            assert_eq!(
+                noted.sent.get(),
+                STREAM_WINDOW_BYTES as usize + UNHEARD_BYTES
+            );
+            tokio::time::advance(UNHEARD - Duration::from_secs(1)).await;
+            settle().await;
+            assert_eq!(noted.told.get(), MAX_RESETS as usize);
+            tokio::time::advance(Duration::from_secs(2)).await;
+            settle().await;
+            assert_eq!(noted.told.get(), MAX_RESETS as usize + 1);
         };
         tokio::task::LocalSet::new().run_until(run).await;
     }
