@@ -51,7 +51,6 @@ class Mirror:
             self.pins.pop((kind, digest), None)
         for id in batch.removed.partners:
             self.partners.pop(id, None)
-            self.members = {key: one for key, one in self.members.items() if key[0] != id}
         for id in batch.removed.anchors:
             self.anchors.pop(id, None)
         for partner, name in batch.removed.members:
@@ -86,7 +85,6 @@ class Mirror:
         for ca in self.anchors.values():
             assert ca.partner in self.partners
         for member in self.members.values():
-            assert member.partner in self.partners
             assert member.client in self.clients
 
 

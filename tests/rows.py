@@ -14,6 +14,7 @@ from mutualgate.model.authority import Admits, Authority, AuthorityKind
 from mutualgate.model.certificate import CertificateFacts, spki_fingerprint
 from mutualgate.model.client import Client
 from mutualgate.model.credential import Credential, Origin
+from mutualgate.model.invitation import InvitationState, Way
 from mutualgate.model.names import AuthorityName, ClientName
 from mutualgate.model.partner import Anchor, AnchorState, Partner, PartnerAdmits, PartnerName, RevocationMode
 from mutualgate.model.pin import Pin, PinKind
@@ -21,6 +22,7 @@ from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.model.sighting import Sighting
 from mutualgate.partners.names import hashes_in
 from mutualgate.store import Store, Transaction
+from mutualgate.store.invitations import Hashes, NewInvitation
 
 AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 _counter = itertools.count(1)
@@ -130,6 +132,23 @@ def partner(tx: Transaction, name: str = "acme", own: str = "") -> Partner:
         client=client(tx, own or name).id,
         at=AT,
     )
+
+
+def invitation(tx: Transaction, guest: int, host: int, number: int = 0) -> None:
+    """One of an administrator of the partner `host`, by which `guest` came in."""
+    new = NewInvitation(
+        client=guest,
+        hashes=Hashes(number.to_bytes(32), None, None),
+        ways=(Way.CSR,),
+        validity=None,
+        approval=False,
+        by="test",
+        created=AT,
+        expires=AT + timedelta(days=7),
+        sent_to="",
+        partner=host,
+    )
+    tx.invitations.set(tx.invitations.add(new).id, {"state": InvitationState.USED, "closed": AT})
 
 
 def claim(of: Partner, text: str = "ca", state: AnchorState = AnchorState.ACTIVE) -> Anchor:

@@ -33,6 +33,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
         name: name.into(),
         roles: vec!["staff".into()],
         suspended: false,
+        hosts: vec![],
     };
     let route = |path: &str, client_certificate, roles| RouteRecord {
         path: path.into(),

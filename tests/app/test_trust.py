@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pki
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from rows import see
 
 from mutualgate import snapshot
@@ -13,6 +14,7 @@ from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.gate import Judge
 from mutualgate.model.authority import Admits
 from mutualgate.model.client import Client
+from mutualgate.model.invitation import Way
 from mutualgate.model.partner import PartnerAdmits
 from mutualgate.model.pin import PinKind, PinState
 from mutualgate.model.revocation import RevocationReason
@@ -251,9 +253,45 @@ def test_with_who_comes_back_comes_all_that_hung_on_them(services: Services, acm
     judge = Judge(snapshot.build(services.store, []))
     for change in (lambda: services.partners.remove("acme"), services.trust.undo):
         change()
-        delta = snapshot.delta(services.store, judge.epoch)
-        judge = Judge(snapshot.build(services.store, [])) if delta is None else judge.after(delta)
+        judge = judge.after(changed(services, judge))
     assert judge.decide(chain, int(NOW.timestamp())).reason == "client_suspended"
+
+
+def changed(services: Services, judge: Judge) -> bytes:
+    delta = snapshot.delta(services.store, judge.epoch)
+    assert delta is not None, "everything would be read anew"
+    return delta
+
+
+def test_a_partner_goes_and_comes_back_at_once_however_many_are_its_clients(
+    services: Services, acme: pki.Issued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those under its CA, and those whom it invited and whose certificates are ours."""
+    monkeypatch.setattr("mutualgate.store.changes.LISTED_AT_MOST", 1)
+    chains = [pki.leaf(acme, "x", sans=["a.acme.example"], days=30, now=NOW).chain_der]
+    for name in ("d", "e", "f"):
+        invited = services.partner_invitations.invite("acme", f"dns:{name}.acme.example")
+        csr = pki.csr(pki.fresh_key(), "x")
+        signed = services.invitation_use.sign(invited.token, csr, way=Way.CSR, peer="192.0.2.9").signed
+        assert signed is not None
+        chains.append([one.public_bytes(Encoding.DER) for one in (signed.certificate, *signed.chain)])
+
+    def said(judge: Judge) -> list[str | None]:
+        return [judge.decide(chain, int(NOW.timestamp())).reason for chain in chains]
+
+    judge = Judge(snapshot.build(services.store, []))
+    suspended, comes_in = ["client_suspended"] * 4, [None] * 4
+    for change, reasons in (
+        (lambda: services.partners.suspend("acme"), suspended),
+        (lambda: services.partners.resume("acme"), comes_in),
+        (lambda: services.partners.remove("acme"), ["unknown_issuer", *suspended[1:]]),
+        (services.trust.undo, comes_in),
+    ):
+        change()
+        delta = changed(services, judge)
+        assert len(delta) < 6 * len(acme.der), "it tells of each of them"
+        judge = judge.after(delta)
+        assert said(judge) == said(Judge(snapshot.build(services.store, []))) == reasons
 
 
 def test_a_member_without_its_client_does_not_come_back(services: Services, acme: pki.Issued) -> None:

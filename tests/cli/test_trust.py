@@ -8,11 +8,13 @@ from typing import Any
 import pki
 import pytest
 from commands import Run
+from cryptography.hazmat.primitives.serialization import Encoding
 from installation import Installation
 from rows import see
 
 from mutualgate import snapshot
 from mutualgate.app import trial
+from mutualgate.model.invitation import Way
 from mutualgate.model.names import ClientName
 from mutualgate.model.partner import PartnerAdmits
 from mutualgate.model.refusal import RefusalRecord
@@ -188,6 +190,12 @@ def busy(cli: Run, installed: Installation, tmp_path: Path) -> Path:
         certificate = tx.credentials.certificate(first.id)
     assert certificate is not None
     see(services.store, [certificate], at=NOW, client=first.client)
+    guest = services.partner_invitations.invite("acme", "dns:guest.acme.example")
+    csr = pki.csr(pki.fresh_key(), "x")
+    signed = services.invitation_use.sign(guest.token, csr, way=Way.CSR, peer="192.0.2.1").signed
+    assert signed is not None
+    chain = [one.public_bytes(Encoding.DER) for one in (signed.certificate, *signed.chain)]
+    see(services.store, chain, at=NOW, client=guest.client.id)
     services.close()
     for file, one in (("below", below), ("new", new), ("stranger", stranger)):
         (tmp_path / f"{file}.pem").write_bytes(one.pem)
@@ -198,13 +206,13 @@ TRIED = {
     "pin add first-client stranger.pem": 1,
     "pin add first-client stranger.pem --key": 1,
     "pin retire 1": 1,
-    "partner suspend acme": 4,
-    "partner remove acme": 5,
+    "partner suspend acme": 5,
+    "partner remove acme": 6,
     "partner admits acme listed": 2,
     "partner ca retire acme 1 --on 2020-01-01": 5,
     "partner ca add acme new.pem": 1,
     "partner name add acme dns:d.other.example": 1,
-    "partner name remove acme dns:*.acme.example": 4,
+    "partner name remove acme dns:*.acme.example": 5,
     "partner intermediate add acme below.pem": 1,
     "partner member suspend acme dns:a.acme.example": 2,
     "partner member add acme dns:c.acme.example": 1,

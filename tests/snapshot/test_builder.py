@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rows import AT, adopted, authority, claim, client, credential, partner, pin, statements
+from rows import AT, adopted, authority, claim, client, credential, invitation, partner, pin, statements
 
 from mutualgate.clock import system_clock
 from mutualgate.model.authority import Admits, Authority, AuthorityKind
@@ -272,10 +272,10 @@ def test_what_goes_is_taken_away(store: Store) -> None:
     follow(0, 2, 1, 1, 1)
     with store.transaction() as tx:
         tx.partners.set(replace(left, state=PartnerState.GONE))
-    follow(0, 1, 0, 0, 1)
+    follow(0, 1, 0, 1, 1)  # its clients are kept: what they are inside comes back with it, or is asked by nobody
     with store.transaction() as tx:
         tx.foreign.forget(cas[0].id, "")
-    follow(0, 1, 0, 0, 0)
+    follow(0, 1, 0, 1, 0)
 
 
 class _World:
@@ -351,6 +351,26 @@ class _World:
     def add_partner(self, tx: Transaction, pick: int) -> None:
         self.partners.append(partner(tx, f"p{self.number}"))
 
+    def guest(self, tx: Transaction, pick: int) -> None:
+        one, who = self._partner(tx, pick), self._there(tx, pick // 3)
+        if one is not None and who is not None:
+            invitation(tx, who.id, one.id, self.number)
+
+    def leave(self, tx: Transaction, pick: int) -> None:
+        one = self._partner(tx, pick)
+        if one is not None:
+            watch = tx.trust.watch()
+            watch.changes("partner", one.id)
+            watch.changes("client", one.client)
+            tx.partners.set(replace(one, state=PartnerState.GONE))
+            tx.clients.set_state(one.client, ClientState.GONE)
+            tx.trust.record(AT, "test", "leave", watch)
+
+    def come_back(self, tx: Transaction, _: int) -> None:
+        last = tx.trust.last()
+        if last is not None:
+            tx.trust.undo(last.id, AT)
+
     def move_partner(self, tx: Transaction, pick: int) -> None:
         one = self._partner(tx, pick)
         if one is not None:
@@ -419,6 +439,9 @@ _ACTIONS = (
     "move_pin",
     "add_partner",
     "move_partner",
+    "guest",
+    "leave",
+    "come_back",
     "rule",
     "add_ca",
     "move_ca",

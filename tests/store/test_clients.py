@@ -84,4 +84,4 @@ def test_a_walk_sees_everybody_once_but_those_who_are_gone(store: Store) -> None
         tx.clients.set_state(added[3].id, ClientState.GONE)
     with store.reading() as tx:
         walked = [one for part in tx.clients.walk(5) for one in part]
-    assert walked == [(one.id, one.name, ["r1", "r2"], False) for one in added[:3] + added[4:]]
+    assert walked == [(one.id, one.name, ["r1", "r2"], False, []) for one in added[:3] + added[4:]]

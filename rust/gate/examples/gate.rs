@@ -69,6 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             name: "estate".into(),
             roles: vec![],
             suspended: false,
+            hosts: vec![],
         }],
         sites: Some(vec![SiteRecord {
             name: "bench".into(),

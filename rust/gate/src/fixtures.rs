@@ -60,6 +60,7 @@ pub(crate) fn snapshot(epoch: u64) -> Snapshot {
             name: "alice".to_owned(),
             roles: vec!["admin".to_owned(), "ops".to_owned()],
             suspended: false,
+            hosts: vec![],
         }],
         ..Batch::default()
     }])

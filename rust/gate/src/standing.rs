@@ -336,6 +336,7 @@ mod tests {
                     name: "alice".to_owned(),
                     roles: vec![],
                     suspended: true,
+                    hosts: vec![],
                 }],
                 ..Batch::default()
             })

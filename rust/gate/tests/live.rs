@@ -40,6 +40,7 @@ async fn suspended_and_resumed_by_the_operator() {
         name: "bob".into(),
         roles: vec![],
         suspended,
+        hosts: vec![],
     };
     world.change(Batch {
         clients: vec![client(true)],

@@ -72,6 +72,7 @@ fn main() {
     for id in 0..1_000 {
         let suspended = ClientRecord {
             suspended: true,
+            hosts: vec![],
             ..client(id * 7)
         };
         black_box(
@@ -259,6 +260,7 @@ fn client(id: u64) -> ClientRecord {
         name: format!("client-{id}"),
         roles: vec!["staff".into()],
         suspended: false,
+        hosts: vec![],
     }
 }
 

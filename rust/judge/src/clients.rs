@@ -1,7 +1,7 @@
 //! Clients: some thirty octets each, so that a million of them leave room for what they bring.
 //!
 //! Like [`crate::sorted`] a successor shares what did not change, and a change copies one part in a thousand. Names stand
-//! one after the other, and the roles that a client has are kept once for all who have the same.
+//! one after the other, and what a client has in common with others, roles and hosts, is kept once for all of them.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -15,10 +15,15 @@ pub(crate) struct Known {
     pub client: Client,
     /// Whether it is kept out.
     pub suspended: bool,
+    /// Partners with whom it goes out.
+    pub hosts: Hosts,
 }
 
-/// The roles of a client, sorted.
-type Roles = Arc<[Arc<str>]>;
+/// The ids of partners, sorted.
+pub(crate) type Hosts = Arc<[u32]>;
+
+/// The roles of a client, sorted; and its hosts.
+type Shared = (Arc<[Arc<str>]>, Hosts);
 
 /// All of them, at most one with an id.
 #[derive(Debug, Clone)]
@@ -28,11 +33,11 @@ pub(crate) struct Clients {
     sets: Arc<Sets>,
 }
 
-/// Sets of roles, each kept once.
+/// What clients share, each kept once.
 #[derive(Debug, Clone, Default)]
 struct Sets {
-    all: Vec<Roles>,
-    places: HashMap<Roles, u32, FixedState>,
+    all: Vec<Shared>,
+    places: HashMap<Shared, u32, FixedState>,
 }
 
 /// Clients by their ids, in order; the same place in each list is the same client.
@@ -42,7 +47,7 @@ struct Part {
     /// Where the name of each ends.
     ends: Box<[u32]>,
     names: Box<str>,
-    /// The place of its roles among all sets, times two; one more if it is suspended.
+    /// The place of what it shares among all sets, times two; one more if it is suspended.
     states: Box<[u32]>,
 }
 
@@ -108,7 +113,8 @@ impl Clients {
             }
             let superseded = changes.get(index + 1).is_some_and(|next| next.0 == id);
             if let (Some(known), false) = (changes[index].1.take(), superseded) {
-                let state = self.place_of(known.client.roles) * 2 + u32::from(known.suspended);
+                let shared = (known.client.roles, known.hosts);
+                let state = self.place_of(shared) * 2 + u32::from(known.suspended);
                 next.push(id, &known.client.name, state);
             }
         }
@@ -120,24 +126,26 @@ impl Clients {
 
     fn read(&self, part: &Part, place: usize) -> Known {
         let state = part.states[place];
+        let (roles, hosts) = &self.sets.all[(state / 2) as usize];
         Known {
             client: Client {
                 id: part.ids[place],
                 name: part.name(place).into(),
-                roles: Arc::clone(&self.sets.all[(state / 2) as usize]),
+                roles: Arc::clone(roles),
             },
             suspended: state % 2 == 1,
+            hosts: Arc::clone(hosts),
         }
     }
 
-    fn place_of(&mut self, roles: Roles) -> u32 {
-        if let Some(place) = self.sets.places.get(&roles) {
+    fn place_of(&mut self, shared: Shared) -> u32 {
+        if let Some(place) = self.sets.places.get(&shared) {
             return *place;
         }
         let sets = Arc::make_mut(&mut self.sets);
         let place = sets.all.len() as u32;
-        sets.all.push(Arc::clone(&roles));
-        sets.places.insert(roles, place);
+        sets.all.push(shared.clone());
+        sets.places.insert(shared, place);
         place
     }
 
@@ -204,7 +212,16 @@ mod tests {
             name: name.into(),
             roles: roles.iter().map(|role| Arc::from(*role)).collect(),
         };
-        Known { client, suspended }
+        let hosts = if suspended {
+            [3, 4].into()
+        } else {
+            Hosts::default()
+        };
+        Known {
+            client,
+            suspended,
+            hosts,
+        }
     }
 
     #[test]
@@ -228,7 +245,7 @@ mod tests {
         all.change((1..9_000).step_by(2).map(each).collect(), &[]);
         (0..9_000).for_each(|id| assert_eq!(all.get(id), Some(each(id)), "{id}"));
         assert!(all.get(9_000).is_none() && !all.has(9_000) && all.has(0));
-        assert_eq!(all.sets.all.len(), 2);
+        assert_eq!(all.sets.all.len(), 4);
     }
 
     #[test]

@@ -9,7 +9,6 @@ use crate::{
     Admission, Evidence, Reason, Refusal, Snapshot, Verdict,
     anchor::Anchor,
     certificate::Certificate,
-    clients::Known,
     fault::Fault,
     key::provable,
     moment, name,
@@ -117,10 +116,10 @@ fn pinned(
     if let Some(revocation) = revocation {
         return Err(revoked_fault(0, revocation).refusal(true, Some(pin.client)));
     }
-    let Some(Known { client, suspended }) = snapshot.clients.get(pin.client) else {
+    let Some((client, comes_in)) = snapshot.client(pin.client) else {
         return Err(not_enrolled());
     };
-    if suspended {
+    if !comes_in {
         return Err(client_suspended(client.id));
     }
     let (valid_from, valid_until) = pin.dates(leaf);
@@ -238,10 +237,10 @@ fn identify(
         Some(credential) => Some(credential.client()),
         None => estate(anchor),
     };
-    let Some(Known { client, suspended }) = client.and_then(|id| snapshot.clients.get(id)) else {
+    let Some((client, comes_in)) = client.and_then(|id| snapshot.client(id)) else {
         return Err(not_enrolled());
     };
-    if suspended {
+    if !comes_in {
         return Err(client_suspended(client.id));
     }
     Ok(Admission {

@@ -232,9 +232,13 @@ fn client(snapshot: &mut Snapshot, record: ClientRecord) -> Result<Known, Record
         name: record.name.into(),
         roles: roles.into(),
     };
+    let mut hosts = record.hosts;
+    hosts.sort_unstable();
+    hosts.dedup();
     Ok(Known {
         client,
         suspended: record.suspended,
+        hosts: hosts.into(),
     })
 }
 
@@ -284,7 +288,6 @@ fn put(snapshot: &mut Snapshot, entries: Entries, removed: &Removed) -> Result<(
         .pins
         .change(PinKind::Certificate, entries.certificate_pins, certificates);
     snapshot.pins.change(PinKind::Key, entries.key_pins, keys);
-    snapshot.members.leave(&removed.partners);
     snapshot.members.change(entries.members, members);
     snapshot
         .foreign

@@ -460,14 +460,6 @@ impl Members {
     pub fn change(&mut self, added: Vec<Member>, removed: impl IntoIterator<Item = MemberKey>) {
         self.0.change(added, removed);
     }
-
-    /// Takes away all of `partners`.
-    pub fn leave(&mut self, partners: &[u32]) {
-        if !partners.is_empty() {
-            self.0
-                .retain(|member| !partners.contains(&member.key.partner));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -98,6 +98,9 @@ pub struct ClientRecord {
     pub roles: Vec<String>,
     /// Whether it is kept out for now.
     pub suspended: bool,
+    /// The partners whose administrators invited it: it comes in only while each of them is there and not suspended.
+    #[serde(default)]
+    pub hosts: Vec<u32>,
 }
 
 /// A certificate that the store knows, issued by us or listed under an adopted authority.

@@ -18,6 +18,7 @@ use crate::{
     route::{Site, Sites},
     shards::Fingerprint,
     sorted::{Entry, Sorted},
+    verdict::Client,
 };
 
 /// Immutable; a change makes the next one, which shares what did not change.
@@ -150,6 +151,17 @@ impl Snapshot {
         Ok(next)
     }
 
+    /// The client with `id` and whether it comes in: one that partners invited goes out with each of these.
+    pub(crate) fn client(&self, id: u64) -> Option<(Client, bool)> {
+        let known = self.clients.get(id)?;
+        let stands = |host: &u32| {
+            let host = self.partners.get(*host);
+            host.is_some_and(|partner| !partner.suspended)
+        };
+        let comes_in = !known.suspended && known.hosts.iter().all(stands);
+        Some((known.client, comes_in))
+    }
+
     /// The epoch; it never goes back.
     pub fn epoch(&self) -> u64 {
         self.epoch
@@ -239,6 +251,55 @@ impl PartialEq for Words {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{ClientRecord, PartnerAdmits, PartnerProfile, PartnerRecord, Removed};
+
+    #[test]
+    fn a_guest_comes_in_only_with_all_its_hosts() {
+        let partner = |id, suspended| PartnerRecord {
+            id,
+            name: format!("partner-{id}"),
+            admits: PartnerAdmits::Rule,
+            client: 1,
+            suspended,
+            rules: vec![],
+            intermediates: vec![],
+            profile: PartnerProfile::Names,
+        };
+        let client = |id, suspended, hosts: &[u32]| ClientRecord {
+            id,
+            name: "x".into(),
+            roles: vec![],
+            suspended,
+            hosts: hosts.to_vec(),
+        };
+        let batch = Batch {
+            clients: vec![
+                client(1, false, &[]),
+                client(2, true, &[7]),
+                client(3, false, &[8, 7]),
+            ],
+            partners: vec![partner(7, false), partner(8, false)],
+            ..Batch::default()
+        };
+        let here = Snapshot::build([batch]).unwrap_or_else(|error| panic!("{error}"));
+        let after = |delta| here.apply(delta).unwrap_or_else(|error| panic!("{error}"));
+        let out = after(Batch {
+            partners: vec![partner(8, true)],
+            ..Batch::default()
+        });
+        let gone = after(Batch {
+            removed: Removed {
+                partners: vec![8],
+                ..Removed::default()
+            },
+            ..Batch::default()
+        });
+        for (snapshot, third) in [(&here, true), (&out, false), (&gone, false)] {
+            let comes_in = |id| snapshot.client(id).map(|(_, comes_in)| comes_in);
+            let said = [1, 2, 3, 4].map(comes_in);
+            assert_eq!(said, [Some(true), Some(false), Some(third), None]);
+        }
+    }
 
     #[test]
     fn a_credential_fits_its_promise() {

@@ -80,18 +80,6 @@ impl<E: Entry> Sorted<E> {
         }
     }
 
-    /// Takes away all that are not to be kept.
-    pub fn retain(&mut self, keep: impl Fn(&E) -> bool) {
-        if self.iter().all(&keep) {
-            return;
-        }
-        for part in Arc::make_mut(&mut self.parts) {
-            if !part.iter().all(&keep) {
-                *part = part.iter().filter(|entry| keep(entry)).cloned().collect();
-            }
-        }
-    }
-
     /// All of `entries`; of several with one key the last.
     fn of(mut entries: Vec<E>) -> Self {
         entries.sort_by_key(E::place);
@@ -183,21 +171,6 @@ mod tests {
         assert_eq!(shared, PARTS - 1);
         second.change(vec![Numbered(7, 'a')], [8]);
         assert!(first != second && second.get(&8).is_none());
-    }
-
-    #[test]
-    fn what_is_kept_is_shared_with_the_one_before() {
-        let mut first = Sorted::default();
-        first.change((0..5_000).map(|number| Numbered(number, 'a')).collect(), []);
-        let mut second = first.clone();
-        second.retain(|entry| entry.0 != 7 && entry.0 != 8);
-        assert!(first.get(&7).is_some() && second.get(&7).is_none() && second.get(&8).is_none());
-        assert_eq!(second.iter().count(), 4_998);
-        let parts = || first.parts.iter().zip(second.parts.iter());
-        assert_eq!(
-            parts().filter(|(a, b)| Arc::ptr_eq(a, b)).count(),
-            PARTS - 2
-        );
     }
 
     #[test]

@@ -20,7 +20,6 @@ use std::{cell::OnceCell, collections::BTreeSet};
 use crate::{
     Admission, Evidence, Reason, Refusal, Snapshot,
     certificate::Certificate,
-    clients::Known,
     decide::{MOST_CERTIFICATES, SIGNATURES, admission, revoked_fault},
     fault::Fault,
     names::Names,
@@ -229,8 +228,8 @@ impl<'a> Asked<'a> {
     ) -> Result<Admission, Refusal> {
         let partner = self.partner;
         let client = self.client();
-        let known = client.and_then(|id| self.snapshot.clients.get(id));
-        let Some(Known { client, suspended }) = known else {
+        let known = client.and_then(|id| self.snapshot.client(id));
+        let Some((client, comes_in)) = known else {
             let name = self
                 .names()
                 .as_ref()
@@ -241,7 +240,7 @@ impl<'a> Asked<'a> {
                 ..Fault::of(Reason::NotEnrolled, 0, detail).refusal(true, None)
             });
         };
-        if partner.suspended || suspended {
+        if partner.suspended || !comes_in {
             let whose = if partner.suspended {
                 "partner"
             } else {

@@ -321,6 +321,7 @@ fn batch(side: &Side, id: u32, name: usize, client: u64) -> Batch {
                 name: format!("client {id}"),
                 roles: vec![],
                 suspended: false,
+                hosts: vec![],
             })
             .into(),
         partners: vec![PartnerRecord {

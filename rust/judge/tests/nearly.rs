@@ -82,6 +82,7 @@ fn client_record() -> ClientRecord {
         name: "somebody".into(),
         roles: vec![],
         suspended: false,
+        hosts: vec![],
     }
 }
 

@@ -81,7 +81,7 @@ proptest! {
 #[derive(Debug, Clone)]
 enum Change {
     Authority(u32, usize, bool),
-    Client(u64, Vec<String>, bool),
+    Client(u64, Vec<String>, bool, Vec<u32>),
     Credential(u8, u64),
     Revocation(u32, Vec<u8>, u8),
     Pin(bool, u8, u64, bool, String),
@@ -158,8 +158,13 @@ fn of_ours() -> impl Strategy<Value = Change> {
     prop_oneof![
         (1u32..4, 0usize..2, any::<bool>())
             .prop_map(|(id, which, listed)| Change::Authority(id, which, listed)),
-        (1u64..6, vec("[abc]", 0..3), any::<bool>())
-            .prop_map(|(id, roles, suspended)| Change::Client(id, roles, suspended)),
+        (
+            1u64..6,
+            vec("[abc]", 0..3),
+            any::<bool>(),
+            vec(1u32..4, 0..3)
+        )
+            .prop_map(|(id, roles, suspended, hosts)| Change::Client(id, roles, suspended, hosts)),
         (1u8..6, 1u64..6).prop_map(|(fingerprint, client)| Change::Credential(fingerprint, client)),
         (1u32..3, serial(), 0u8..7)
             .prop_map(|(authority, serial, reason)| Change::Revocation(authority, serial, reason)),
@@ -221,12 +226,13 @@ impl Whole {
                 self.authorities.insert(id, record.clone());
                 delta.authorities.push(record);
             }
-            Change::Client(id, roles, suspended) => {
+            Change::Client(id, roles, suspended, hosts) => {
                 let record = ClientRecord {
                     id,
                     name: format!("client {id}"),
                     roles,
                     suspended,
+                    hosts,
                 };
                 self.clients.insert(id, record.clone());
                 delta.clients.push(record);
@@ -344,7 +350,6 @@ impl Whole {
             }
             Change::RemovePartner(id) => {
                 self.partners.remove(&id);
-                self.members.retain(|(partner, _), _| *partner != id);
                 delta.removed.partners.push(id);
             }
             Change::RemoveAnchor(id) => {

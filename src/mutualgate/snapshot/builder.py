@@ -3,7 +3,7 @@
 Both are made in one reading transaction, so they are the store's state at exactly the epoch that they carry.
 """
 
-from collections.abc import Container, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from mutualgate.model.authority import Authority
@@ -30,6 +30,7 @@ from mutualgate.snapshot.records import (
 )
 from mutualgate.store import Store, Transaction
 from mutualgate.store.anchors import PlainAnchor
+from mutualgate.store.clients import Hosts
 from mutualgate.store.members import parse_member_key
 from mutualgate.store.partners import PlainPartner
 from mutualgate.store.revocations import parse_key
@@ -109,7 +110,7 @@ def _batch(tx: Transaction, changes: Iterable[Change], sites: list[SiteRecord] |
     credential_ids = [int(key) for key in keys[ChangeKind.CREDENTIAL]]
     credentials = tx.credentials.get_many(credential_ids)
     clients = tx.clients.get_many(client_ids)
-    out = tx.clients.out_with_partner(client_ids)
+    hosts = tx.clients.hosts(client_ids)
     owners = clients | tx.clients.get_many({one.client for one in credentials.values() if one.client not in clients})
     for id in client_ids:
         if clients[id].state is ClientState.GONE:
@@ -130,7 +131,9 @@ def _batch(tx: Transaction, changes: Iterable[Change], sites: list[SiteRecord] |
     return Batch(
         epoch=tx.changes.epoch(),
         authorities=[authority_record(anchors[int(key)]) for key in keys[ChangeKind.AUTHORITY] if int(key) in anchors],
-        clients=[client_record(clients[id], out) for id in client_ids if clients[id].state is not ClientState.GONE],
+        clients=[
+            client_record(clients[id], hosts.get(id)) for id in client_ids if clients[id].state is not ClientState.GONE
+        ],
         credentials=[
             CredentialRecord(one.fingerprint, one.id, one.client, one.authority)
             for one in credentials.values()
@@ -183,10 +186,11 @@ def _foreign(tx: Transaction, keys: Sequence[tuple[int, bytes]], removed: Remove
     return told
 
 
-def client_record(client: Client, out: Container[int] = ()) -> ClientRecord:
-    """A client, as the judge is told of it; `out` are those that are out with the partner that invited them."""
-    kept_out = client.suspended or client.id in out
-    return ClientRecord(client.id, str(client.name), [str(role) for role in client.roles], kept_out)
+def client_record(client: Client, hosts: Hosts | None) -> ClientRecord:
+    """A client, as the judge is told of it."""
+    partners, still = hosts or ([], True)
+    roles = [str(role) for role in client.roles]
+    return ClientRecord(client.id, str(client.name), roles, client.suspended or not still, partners)
 
 
 def authority_record(authority: Authority) -> AuthorityRecord:

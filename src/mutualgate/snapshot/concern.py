@@ -41,6 +41,7 @@ def concern(changes: Sequence[Change] | None, states: Sequence[Transaction]) -> 
     found = Concern()
     # What came to a client, or left it, changed itself, so these need to be asked of one state alone.
     clients = {int(key) for key in keys[ChangeKind.CLIENT]}
+    clients |= states[0].clients.guests_of(_moved({int(key) for key in keys[ChangeKind.PARTNER]}, states))
     return found if all(_add(found, tx, keys) for tx in states) and _add_clients(found, states[0], clients) else None
 
 
@@ -48,6 +49,12 @@ def concern_of(clients: Collection[int], state: Transaction) -> Concern | None:
     """Whatever may come in as one of `clients`. `None` for what may be anything."""
     found = Concern()
     return found if _add_clients(found, state, clients) else None
+
+
+def _moved(partners: Collection[int], states: Sequence[Transaction]) -> set[int]:
+    """Those of `partners` that are not in the same state in all `states`: with them their guests come in, or go out."""
+    first, *others = ({id: one.state for id, one in tx.partners.get_many(partners).items()} for tx in states)
+    return {id for id in partners if any(other.get(id) is not first.get(id) for other in others)}
 
 
 # False for what may be everybody.

@@ -28,7 +28,6 @@ from mutualgate.snapshot.concern import Concern
 from mutualgate.snapshot.records import (
     AuthorityRecord,
     Batch,
-    ClientRecord,
     CredentialRecord,
     ForeignRecord,
     MemberRecord,
@@ -63,15 +62,14 @@ def excerpt_of(
         yield from build_of(tx, sites)
         return
     known = _Known(tx, shown, touched or Concern())
-    for part in known.clients():
-        yield encode(Batch(clients=part))
     yield encode(
         Batch(
             authorities=known.authorities,
+            clients=known.clients,
             credentials=known.credentials,
             pins=known.pins,
             revocations=known.revocations(),
-            partners=known.partners,
+            partners=[*known.partners, *known.hosts],
         )
     )
     anchors = anchor_records(tx, tx.anchors.plain_of(one.id for one in known.partners))
@@ -103,8 +101,11 @@ def build_of_seen(tx: Transaction, sites: Sequence[SiteRecord], those: Concern, 
     for members in tx.members.plain_of([one.id for one in partners], BATCH_RECORDS):
         clients.update(client for _, _, client in members)
         yield encode_rows("members", members)
+    hosts = set[int]()
     for some in tx.clients.plain(clients, BATCH_RECORDS):
+        hosts.update(host for *_, theirs in some for host in theirs)
         yield encode_rows("clients", some)
+    partners += [partner_record(one) for one in tx.partners.plain(hosts - {one.id for one in partners})]
     yield encode_rows("credentials", credentials)
     yield encode_rows("pins", pins)
     for revocations in tx.revocations.walk(BATCH_RECORDS):
@@ -136,23 +137,21 @@ class _Known:
     """What the store knows of the chains."""
 
     def __init__(self, tx: Transaction, shown: _Shown, touched: Concern) -> None:
-        self._tx, self._shown, self._touched = tx, shown, touched
+        self._tx, self._shown = tx, shown
         self.authorities = [AuthorityRecord(*one) for part in tx.authorities.walk(BATCH_RECORDS) for one in part]
         self.credentials = [CredentialRecord(*one) for one in tx.credentials.plain(shown.fingerprints)]
         self.pins = [PinRecord(*one) for one in tx.pins.plain_of(shown.fingerprints, shown.spkis)]
         concerned = {*tx.partners.concerned(shown.names), *touched.partners}
         self.partners = [partner_record(one) for one in tx.partners.plain(concerned)]
         self.members = [MemberRecord(*one) for one in tx.members.plain(self._names())]
-
-    def clients(self) -> Iterator[list[ClientRecord]]:
-        """Those that any of it can stand for."""
-        ids = {one.estate for one in self.authorities if one.estate is not None} | self._touched.clients
+        # Those that any of it can stand for, and the partners with whom these go out.
+        ids = {one.estate for one in self.authorities if one.estate is not None} | touched.clients
         ids.update(one.client for part in (self.credentials, self.pins, self.partners, self.members) for one in part)
-        ordered = sorted(ids)
-        for start in range(0, len(ordered), BATCH_RECORDS):
-            some = self._tx.clients.get_many(ordered[start : start + BATCH_RECORDS])
-            out = self._tx.clients.out_with_partner(some)
-            yield [client_record(one, out) for one in some.values() if one.state is not ClientState.GONE]
+        hosts = tx.clients.hosts(ids)
+        clients = tx.clients.get_many(sorted(ids)).values()
+        self.clients = [client_record(one, hosts.get(one.id)) for one in clients if one.state is not ClientState.GONE]
+        more = {host for one in self.clients for host in one.hosts} - concerned
+        self.hosts = [partner_record(one) for one in tx.partners.plain(more)]
 
     def revocations(self) -> list[RevocationRecord]:
         """Those of the chains' numbers, by whichever authority of ours."""

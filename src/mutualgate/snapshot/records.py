@@ -19,6 +19,7 @@ class ClientRecord(msgspec.Struct, array_like=True, frozen=True):
     name: str
     roles: list[str]
     suspended: bool
+    hosts: list[int] = msgspec.field(default_factory=list)
 
 
 class CredentialRecord(msgspec.Struct, array_like=True, frozen=True):

@@ -1,7 +1,7 @@
 """Clients in the store."""
 
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,8 +19,11 @@ from mutualgate.store.schema import client, client_role, invitation, member, par
 from mutualgate.store.select import among, chunks, plain_parts, plain_rows
 from mutualgate.store.types import microseconds
 
-PlainClient = tuple[int, str, list[str], bool]
-"""Id, name, roles and whether suspended."""
+PlainClient = tuple[int, str, list[str], bool, list[int]]
+"""Id, name, roles, whether suspended, and the partners with whom it goes out."""
+Hosts = tuple[list[int], bool]
+"""The partners whose administrators invited a client, and whether it is still the client of each."""
+_NO_HOSTS: Hosts = ([], True)
 
 _INVITED = (
     exists()
@@ -47,16 +50,19 @@ _STILL = exists().where(
     member.c.client == invitation.c.client,
     member.c.state == str(MemberState.ACTIVE),
 )
+_USED = invitation.c.state == str(InvitationState.USED)
 _OUT = (
     select(invitation.c.client)
     .join(partner, partner.c.id == invitation.c.partner)
     .where(
-        invitation.c.state == str(InvitationState.USED),
+        _USED,
         or_(partner.c.state != str(PartnerState.ACTIVE), ~_STILL),
+        invitation.c.client == bindparam("client"),
     )
 )
-"""Clients that are out with the partner that invited them."""
-_OUT_OF = _OUT.where(invitation.c.client.in_(bindparam("clients", expanding=True)))
+_HOSTS = select(invitation.c.client, invitation.c.partner, _STILL).where(invitation.c.partner.is_not(None), _USED)
+_HOSTS_OF = _HOSTS.where(among(invitation.c.client))
+_GUESTS_OF = select(invitation.c.client).where(among(invitation.c.partner), _USED)
 
 
 _NEW = "invited"
@@ -225,21 +231,21 @@ class Clients:
         self._connection.execute(update(client).where(client.c.id == id).values(contact=contact))
 
     def walk(self, size: int) -> Iterator[list[PlainClient]]:
-        """Id, name, roles and whether suspended of all that are not gone, by id, in parts of at most `size`.
+        """All that are not gone, by id, in parts of at most `size`.
 
         Plain values: a million of them are walked, and they were checked when they came in.
         """
-        known, last, out = _RolesOfText(), 0, self.out_with_partner()
+        known, last, hosts = _RolesOfText(), 0, self.hosts()
         query = self._told().order_by(client.c.id).limit(size)
         while rows := plain_rows(self._connection, query.where(client.c.id > last)):
-            yield _plain(rows, known, out)
+            yield _plain(rows, known, hosts)
             last = rows[-1][0]
 
     def plain(self, ids: Collection[int], size: int) -> Iterator[list[PlainClient]]:
         """As `walk`, of these, in any order."""
-        known, out = _RolesOfText(), self.out_with_partner()
+        known, hosts = _RolesOfText(), self.hosts()
         for rows in plain_parts(self._connection, self._told().where(among(client.c.id)), size, ids):
-            yield _plain(rows, known, out)
+            yield _plain(rows, known, hosts)
 
     def _told(self) -> Select[Any]:
         # One text of all roles: most clients share theirs with many, so few texts are taken apart.
@@ -250,12 +256,23 @@ class Clients:
         )
         return select(client.c.id, client.c.name, held, client.c.state).where(client.c.name_key.is_not(None))
 
-    def out_with_partner(self, ids: Iterable[int] | None = None) -> set[int]:
-        """Those of `ids`, or of all, that came in by an invitation of a partner's administrator and are out with the
-        partner: it is suspended or gone, or they are its clients no more."""
-        if ids is None:
-            return set(self._connection.execute(_OUT).scalars())
-        return {id for part in chunks(ids) for id in self._connection.execute(_OUT_OF, {"clients": part}).scalars()}
+    def hosts(self, ids: Collection[int] | None = None) -> dict[int, Hosts]:
+        """Those of `ids`, or of all, that came in by an invitation of a partner's administrator."""
+        found: dict[int, Hosts] = {}
+        query = _HOSTS if ids is None else _HOSTS_OF
+        for id, host, still in plain_rows(self._connection, query, ids):
+            partners, all_still = found.get(id, _NO_HOSTS)
+            found[id] = (sorted({*partners, host}), all_still and bool(still))
+        return found
+
+    def guests_of(self, partners: Collection[int]) -> set[int]:
+        """The clients that came in by an invitation of an administrator of one of these."""
+        return {id for (id,) in plain_rows(self._connection, _GUESTS_OF, partners)}
+
+    def out_with_partner(self, id: int) -> bool:
+        """Whether it came in by an invitation of a partner's administrator and is out with the partner: that is
+        suspended or gone, or it is its client no more."""
+        return self._connection.execute(_OUT, {"client": id}).first() is not None
 
     def _write_roles(self, id: int, roles: Iterable[Role]) -> None:
         rows = [{"client": id, "role": str(role)} for role in sorted(set(roles))]
@@ -282,9 +299,13 @@ class Clients:
         ]
 
 
-def _plain(rows: Iterable[Any], known: dict[str | None, list[str]], out: Container[int]) -> list[PlainClient]:
+def _plain(rows: Iterable[Any], known: dict[str | None, list[str]], hosts: dict[int, Hosts]) -> list[PlainClient]:
     suspended = str(ClientState.SUSPENDED)
-    return [(id, name, known[roles], state == suspended or id in out) for id, name, roles, state in rows]
+    plain: list[PlainClient] = []
+    for id, name, roles, state in rows:
+        partners, still = hosts.get(id, _NO_HOSTS)
+        plain.append((id, name, known[roles], state == suspended or not still, partners))
+    return plain
 
 
 class _RolesOfText(dict[str | None, list[str]]):

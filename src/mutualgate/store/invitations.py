@@ -7,8 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
+from mutualgate.model.change import ChangeKind
 from mutualgate.model.invitation import Invitation, InvitationState, Way
 from mutualgate.model.pin import PinKind
+from mutualgate.store.changes import Changes
 from mutualgate.store.schema import invitation, seen
 from mutualgate.store.select import chunks
 
@@ -47,8 +49,9 @@ class NewInvitation:
 class Invitations:
     """Finds and keeps invitations. Knows no rule about who may use one."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, changes: Changes) -> None:
         self._connection = connection
+        self._changes = changes
 
     def add(self, new: NewInvitation) -> Invitation:
         """Adds one, open."""
@@ -140,6 +143,15 @@ class Invitations:
         if "peer" in plain:
             plain["peer"] = str(plain["peer"])[:_MOST_PEER]
         self._connection.execute(update(invitation).where(invitation.c.id == id).values(**plain))
+        if values.get("state") is InvitationState.USED:
+            self._note_guest(id)
+
+    def _note_guest(self, id: int) -> None:
+        """Whoever came in by a partner's administrator goes out with the partner: the judge hears of it."""
+        query = select(invitation.c.client).where(invitation.c.id == id, invitation.c.partner.is_not(None))
+        guest = self._connection.execute(query).scalar_one_or_none()
+        if guest is not None:
+            self._changes.note(ChangeKind.CLIENT, guest)
 
     def reopen(self, id: int, hashes: Hashes, expires: datetime) -> None:
         """Opens it anew, by other secrets: the old ones open nothing."""

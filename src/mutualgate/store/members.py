@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, func, insert, sele
 from mutualgate.model.change import ChangeKind
 from mutualgate.model.partner import Member, MemberState
 from mutualgate.store.changes import Changes
-from mutualgate.store.schema import client, invitation, member, partner
+from mutualgate.store.schema import client, invitation, member
 from mutualgate.store.select import FEW_KEYS, among, chunks, one_of, plain_parts, plain_rows
 
 PlainMember = tuple[int, str, int]
@@ -21,15 +21,10 @@ _OF_CLIENT = select(member).where(member.c.client == bindparam("client")).order_
 _ONE = select(member).where(member.c.partner == bindparam("partner"), member.c.name == bindparam("name"))
 _TOLD = (
     select(member.c.partner, member.c.name, member.c.client)
-    .join(partner, partner.c.id == member.c.partner)
     .join(client, client.c.id == member.c.client)
-    .where(
-        partner.c.name_key.is_not(None),
-        member.c.state == str(MemberState.ACTIVE),
-        client.c.name_key.is_not(None),
-    )
+    .where(member.c.state == str(MemberState.ACTIVE), client.c.name_key.is_not(None))
 )
-"""What the judge is told of."""
+"""What the judge is told of: also those of partners that are gone, so that one which comes back brings none of them."""
 _TOLD_OF = _TOLD.where(among(member.c.partner))
 
 
@@ -71,7 +66,7 @@ class Members:
         """Who was invited by a partner comes in as long as it is that partner's client: the judge hears of it."""
         for one in members:
             if one is not None and one.client is not None:
-                self._changes.note_many(ChangeKind.CLIENT, invited(self._connection, one.partner, one.client))
+                note_invited(self._connection, self._changes, one.partner, one.client)
 
     def get(self, partner_id: int, name: str) -> Member | None:
         """The client of this name inside this partner."""
@@ -149,12 +144,11 @@ class Members:
         ]
 
 
-def invited(connection: Connection, partner_id: int, client_id: int | None = None) -> list[int]:
-    """The clients that the partner's administrators invited, or this one if they did."""
-    query = select(invitation.c.client).where(invitation.c.partner == partner_id).distinct()
-    if client_id is not None:
-        query = query.where(invitation.c.client == client_id)
-    return list(connection.execute(query).scalars())
+def note_invited(connection: Connection, changes: Changes, partner_id: int, client_id: int) -> None:
+    """Says that the client changed, if administrators of the partner invited it."""
+    query = select(invitation.c.id).where(invitation.c.client == client_id, invitation.c.partner == partner_id)
+    if connection.execute(query.limit(1)).first() is not None:
+        changes.note(ChangeKind.CLIENT, client_id)
 
 
 def member_key(partner_id: int, name: str) -> str:

@@ -22,7 +22,6 @@ from mutualgate.model.partner import (
 )
 from mutualgate.store.anchors import COUNTS
 from mutualgate.store.changes import Changes
-from mutualgate.store.members import invited
 from mutualgate.store.schema import anchor, intermediate, name_rule, partner
 from mutualgate.store.select import Values, among, chunks, plain_rows
 
@@ -172,8 +171,6 @@ class Partners:
             )
         )
         self._changes.note(ChangeKind.PARTNER, wanted.id)
-        # Who was invited by it comes in as long as it does.
-        self._changes.note_many(ChangeKind.CLIENT, invited(self._connection, wanted.id))
 
     # Rules and intermediates
 

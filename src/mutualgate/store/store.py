@@ -102,7 +102,7 @@ class Transaction:
     def invitations(self) -> "Invitations":
         from mutualgate.store.invitations import Invitations
 
-        return Invitations(self._connection)
+        return Invitations(self._connection, self.changes)
 
     @cached_property
     def revocations(self) -> "Revocations":

@@ -26,7 +26,7 @@ from mutualgate.model.trust import TrustChange
 from mutualgate.store import schema
 from mutualgate.store.changes import Changes
 from mutualgate.store.credentials import Credentials
-from mutualgate.store.members import invited, member_key
+from mutualgate.store.members import member_key, note_invited
 
 KEPT = 1_000
 """Changes: who looks further back reads the audit log."""
@@ -94,7 +94,11 @@ _OWNERS = ("client", "estate")
 """Columns that say whose a row is: what comes back must be somebody's."""
 _ENDED = {"anchor": str(AnchorState.RETIRED), "pin": str(PinState.REMOVED), "partner": str(PartnerState.GONE)}
 _GONE = {"client": str(ClientState.GONE), "partner": str(PartnerState.GONE)}
-
+# What the judge forgets with whoever goes. The members of a partner are kept, for they may be very many.
+_FORGOTTEN = {
+    "partner": (("anchor", ChangeKind.ANCHOR),),
+    "client": (("credential", ChangeKind.CREDENTIAL), ("pin", ChangeKind.PIN), ("member", ChangeKind.MEMBER)),
+}
 
 _FINAL = json.dumps(None)
 """As what takes a change back: nothing does."""
@@ -261,16 +265,18 @@ class Trust:
             told = member_key(row["partner"], row["name"]) if watched.name == "member" else row[watched.told_by]
             self._changes.note(watched.kind, told)
         if now is not None and watched.name in _GONE and now["state"] == _GONE[watched.name]:
-            # With who went the judge forgot all that hung on them; of that the feed says nothing.
-            self._changes.note(ChangeKind.ALL, "")
-        self._note_invited(watched.name, *(one for one in (before, now) if one is not None))
+            self._note_forgotten(watched.name, now["id"])
+        for row in (before, now):
+            if watched.name == "member" and row is not None and row["client"] is not None:
+                note_invited(self._connection, self._changes, row["partner"], row["client"])
 
-    def _note_invited(self, name: str, *rows: Row) -> None:
-        """Who was invited by a partner comes in as long as the partner does, and as it is its client."""
-        for row in rows:
-            if name == "partner" or (name == "member" and row["client"] is not None):
-                of = (row["id"],) if name == "partner" else (row["partner"], row["client"])
-                self._changes.note_many(ChangeKind.CLIENT, invited(self._connection, *of))
+    def _note_forgotten(self, name: str, id: int) -> None:
+        """With who went the judge forgot what hung on it: it is told of that again."""
+        for hanging, kind in _FORGOTTEN[name]:
+            of = schema.metadata.tables[hanging]
+            told = (of.c.partner, of.c.name) if hanging == "member" else (of.c.id,)
+            for key in self._connection.execute(select(*told).where(of.c[name] == id)):
+                self._changes.note(kind, member_key(*key) if hanging == "member" else key[0])
 
     def _check_not_gone(self, client: int | None) -> None:
         query = select(schema.client.c.name).where(

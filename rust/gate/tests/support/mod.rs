@@ -385,6 +385,7 @@ pub fn batch(pki: &Pki, sites: &[SiteSpec], clients: &[(u64, &str, &Identity)]) 
                 name: (*name).into(),
                 roles: if *id == 1 { vec!["ops".into()] } else { vec![] },
                 suspended: false,
+                hosts: vec![],
             })
             .collect(),
         credentials: clients
