@@ -85,8 +85,9 @@ def reasons() -> list[tuple[str, str, str]]:
 def field_refused(direction: str, deed: str, name: str) -> str | None:
     """Why no header rule may do that to fields of this name; the rest of a sentence that begins with the name."""
 
-def name_permitted(rules: Sequence[tuple[str, str]], kind: str, name: str) -> bool:
-    """Whether one of a partner's rules, kinds and patterns, permits a name of this kind, as in a certificate."""
+def names_permitted(rules: Sequence[tuple[str, str]], names: Sequence[str]) -> list[bool]:
+    """For each of the names, as `dns:api.example`, whether one of a partner's rules, kinds and patterns, permits it as
+    in a certificate."""
 
 def adoption_fault(certificate: bytes, policy: bool) -> str | None:
     """Why nobody could come in under this certificate (DER), were it adopted: the rest of a sentence about it. `policy`
@@ -104,6 +105,6 @@ __all__ = [
     "adoption_fault",
     "decide_batch",
     "field_refused",
-    "name_permitted",
+    "names_permitted",
     "reasons",
 ]

@@ -16,7 +16,7 @@ from mutualgate import snapshot
 from mutualgate.app import Folder, Services
 from mutualgate.enrolment import partner_invitations
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.gate import Judge, name_permitted
+from mutualgate.gate import Judge, names_permitted
 from mutualgate.model.invitation import InvitationState, Way
 
 PEER = "192.0.2.9"
@@ -364,8 +364,7 @@ def test_what_a_partner_vouches_for_is_within_its_rules_at_every_moment(
         rules = [(str(one.kind), one.pattern) for one in partners.show(partner).rules]
         for name, made in chains.items():
             for chain in made:
-                kind, _, bare = name.partition(":")
-                within = name_permitted(rules, kind, bare) and partners.get(partner).state == "active"
+                within = names_permitted(rules, [name])[0] and partners.get(partner).state == "active"
                 assert within or verdict(services, chain) == "client_suspended"
 
 

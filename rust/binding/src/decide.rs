@@ -36,14 +36,19 @@ pub fn field_refused(direction: &str, deed: &str, name: &str) -> Option<&'static
     gate::rules::refused(direction, deed, name)
 }
 
-/// Whether one of a partner's `rules`, kinds and patterns, permits a name of this kind, as it would in a certificate.
+/// For each of `names`, kind and name with a colon between, whether one of a partner's `rules`, kinds and patterns, permits
+/// it as it would in a certificate.
 #[pyfunction]
-pub fn name_permitted(rules: Vec<(String, String)>, kind: &str, name: &str) -> bool {
+pub fn names_permitted(rules: Vec<(String, String)>, names: Vec<String>) -> Vec<bool> {
     let known: Vec<(RuleKind, String)> = rules
         .into_iter()
         .filter_map(|(kind, pattern)| Some((rule_kind(&kind)?, pattern)))
         .collect();
-    rule_kind(kind).is_some_and(|kind| judge::name_permitted(&known, kind, name))
+    let names = names.iter().map(|name| match name.split_once(':') {
+        Some((kind, name)) => (rule_kind(kind), name),
+        None => (None, name.as_str()),
+    });
+    judge::names_permitted(&known, names)
 }
 
 /// Why nobody could come in under this certificate (DER), were it adopted: the rest of a sentence about it.

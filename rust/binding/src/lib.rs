@@ -45,7 +45,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(decide::decide_batch, module)?)?;
     module.add_function(wrap_pyfunction!(decide::reasons, module)?)?;
     module.add_function(wrap_pyfunction!(decide::field_refused, module)?)?;
-    module.add_function(wrap_pyfunction!(decide::name_permitted, module)?)?;
+    module.add_function(wrap_pyfunction!(decide::names_permitted, module)?)?;
     module.add_function(wrap_pyfunction!(decide::adoption_fault, module)?)?;
     module.add("MOST_OF_A_NAME", judge::SIGNATURES)?;
     Ok(())

@@ -50,7 +50,7 @@ pub use batch::decide_batch;
 pub use compare::compare;
 pub use decide::{SIGNATURES, decide, decide_again};
 pub use key::provable;
-pub use names::name_permitted;
+pub use names::names_permitted;
 pub use reason::Reason;
 pub use route::{PathError, Route, Site};
 pub use signature::Memory;

@@ -468,18 +468,25 @@ impl RuleSet {
     }
 }
 
-/// Whether one of `rules` permits the name `name` of this kind, as it would in a certificate.
+/// For each of `names`, whether one of `rules` permits a name of this kind, as it would in a certificate; `None` is no kind.
 ///
 /// What is no name, a pattern among it, is permitted by none; a rule that means nothing permits nothing.
-pub fn name_permitted(rules: &[(RuleKind, String)], kind: RuleKind, name: &str) -> bool {
-    let (mut set, mut asked) = (RuleSet::default(), RuleSet::default());
+pub fn names_permitted<'n>(
+    rules: &[(RuleKind, String)],
+    names: impl Iterator<Item = (Option<RuleKind>, &'n str)>,
+) -> Vec<bool> {
+    let mut set = RuleSet::default();
     for (kind, pattern) in rules {
         let _ = set.add(*kind, pattern);
     }
-    // A pattern of our own is no name: it is not among the exact ones.
-    asked.add(kind, name).is_some()
-        && !asked.exact.is_empty()
-        && asked.exact.iter().all(|name| set.permits(name))
+    let permits = |(kind, name): (Option<RuleKind>, &str)| {
+        let mut asked = RuleSet::default();
+        // A pattern of our own is no name: it is not among the exact ones.
+        kind.is_some_and(|kind| asked.add(kind, name).is_some())
+            && !asked.exact.is_empty()
+            && asked.exact.iter().all(|name| set.permits(name))
+    };
+    names.map(permits).collect()
 }
 
 /// Whether every reader takes the path of `uri` for what it looks like: a `..` or an encoded slash might lead out of it.
@@ -615,7 +622,7 @@ mod tests {
             (RuleKind::Dn, "CN=*,O=Acme".to_string()),
             (RuleKind::Email, "nonsense".to_string()),
         ];
-        let permits = |kind, name| name_permitted(&rules, kind, name);
+        let permits = |kind, name| names_permitted(&rules, [(Some(kind), name)].into_iter())[0];
         assert!(permits(RuleKind::Dns, "api.acme.example"));
         assert!(permits(RuleKind::Dn, "CN=a,O=Acme"));
         for (kind, name) in [
@@ -630,7 +637,17 @@ mod tests {
         ] {
             assert!(!permits(kind, name), "{kind:?} {name}");
         }
-        assert!(!name_permitted(&[], RuleKind::Dns, "api.acme.example"));
+        let name = "api.acme.example";
+        let all = [
+            (None, name),
+            (Some(RuleKind::Dns), name),
+            (Some(RuleKind::Email), name),
+        ];
+        assert_eq!(
+            names_permitted(&rules, all.into_iter()),
+            [false, true, false]
+        );
+        assert_eq!(names_permitted(&[], all.into_iter()), [false; 3]);
     }
 
     #[test]

@@ -243,11 +243,11 @@ class Services:
         teller(self.config, self.outbox)(tx, partner, subject, body, once)
 
     @staticmethod
-    def permits(rules: Sequence[tuple[str, str]], kind: str, name: str) -> bool:
-        """Whether one of a partner's rules permits a name: the judge's word, who is loaded when he is asked."""
-        from mutualgate.gate import name_permitted
+    def permits(rules: Sequence[tuple[str, str]], names: Sequence[str]) -> list[bool]:
+        """Which names one of a partner's rules permits: the judge's word, who is loaded when he is asked."""
+        from mutualgate.gate import names_permitted
 
-        return name_permitted(rules, kind, name)
+        return names_permitted(rules, names)
 
     @cached_property
     def register(self) -> "Register":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,7 +14,7 @@ from mutualgate.clients import states
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.client import ClientState
 from mutualgate.model.names import shown
-from mutualgate.model.partner import Member
+from mutualgate.model.partner import MemberState
 from mutualgate.model.trust import TrustChange
 from mutualgate.partners import bounds, sharing
 
@@ -98,13 +98,13 @@ class Trust:
                     fix="To take an earlier change back, give its number: mutualgate trust list",
                     code="final",
                 )
-            before = {id: bounds.outside(tx, id, self._services.permits) for id in tx.trust.partners(change.id)}
+            bound = [_Bound(tx, change.id, id, self._services.permits) for id in tx.trust.members(change.id)]
             concerned = tx.trust.clients(change.id)
             tx.trust.undo(change.id, now)
             _say_who_is_new(tx, concerned)
             sharing.check_undone(tx, change.id, now)
-            for partner, those in before.items():
-                _check_nobody_falls_out(tx, partner, those, self._services.permits)
+            for one in bound:
+                one.check_nobody_falls_out()
             facts: audit.Facts = {"change": change.id, "what": change.what, "made_by": change.by}
             audit.record(tx, now, self._services.by, "trust.undo", f"change {change.id}", facts)
         return change
@@ -129,17 +129,30 @@ def _say_who_is_new(tx: Transaction, concerned: Collection[int]) -> None:
             tx.clients.set_state(one.id, state)
 
 
-def _check_nobody_falls_out(
-    tx: Transaction, partner: int, before: Mapping[str, Member], permits: bounds.Permits
-) -> None:
-    """Raises Conflict for clients that the partner invited and could not vouch for any more."""
-    fell = [name for name in bounds.outside(tx, partner, permits) if name not in before]
-    if fell:
-        owner = tx.partners.get(partner)
-        named = ", ".join(shown(name) for name in fell[:3]) + (f" and {len(fell) - 3} more" if len(fell) > 3 else "")
-        raise Conflict(
-            f"without this change {owner.name if owner else partner} could not vouch for clients that it invited since"
-            f" then: {named}",
-            fix="Take the rules away instead, which keeps these out: mutualgate partner name remove",
-            code="depended_on",
-        )
+class _Bound:
+    """A partner's clients that it invited, before a change is taken back that may bound them."""
+
+    def __init__(self, tx: Transaction, change: int, partner: int, permits: bounds.Permits) -> None:
+        self._tx, self._partner, self._permits = tx, partner, permits
+        self._touched = tx.trust.members(change)[partner]
+        among = None if partner in tx.trust.ruled(change) else self._touched
+        self._invited = tx.members.invited_by(partner, MemberState.ACTIVE, among)
+        self._outside = bounds.outside(tx, partner, permits, self._invited)
+
+    def check_nobody_falls_out(self) -> None:
+        """Raises Conflict for those that the partner could not vouch for any more, now that it is taken back."""
+        tx, partner = self._tx, self._partner
+        names = {*self._invited, *tx.members.invited_by(partner, MemberState.ACTIVE, self._touched)}
+        now_outside = bounds.outside(tx, partner, self._permits, list(names))
+        fell = [name for name in now_outside if name not in self._outside]
+        if fell:
+            owner = tx.partners.get(partner)
+            named = ", ".join(shown(name) for name in fell[:3]) + (
+                f" and {len(fell) - 3} more" if len(fell) > 3 else ""
+            )
+            raise Conflict(
+                f"without this change {owner.name if owner else partner} could not vouch for clients that it invited"
+                f" since then: {named}",
+                fix="Take the rules away instead, which keeps these out: mutualgate partner name remove",
+                code="depended_on",
+            )

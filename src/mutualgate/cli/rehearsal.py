@@ -63,6 +63,13 @@ partner list
 partner show acme
 partner member add acme dns:anna.acme.example
 partner member list acme
+partner suspend acme
+trust undo
+partner remove acme
+trust undo
+partner name add acme dns:*.more.example
+partner name remove acme dns:*.more.example
+trust undo
 trust list
 trust try partner suspend acme
 trust try partner name add acme dns:*.other.example

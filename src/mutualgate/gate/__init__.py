@@ -9,7 +9,7 @@ from mutualgate.gate.dataplane import (
     decide_batch,
     field_refused,
     most_of_a_name,
-    name_permitted,
+    names_permitted,
     reasons,
 )
 
@@ -22,6 +22,6 @@ __all__ = [
     "decide_batch",
     "field_refused",
     "most_of_a_name",
-    "name_permitted",
+    "names_permitted",
     "reasons",
 ]

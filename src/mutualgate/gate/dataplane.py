@@ -236,9 +236,10 @@ def field_refused(
     return _engine.field_refused(direction, deed, name)
 
 
-def name_permitted(rules: Sequence[tuple[str, str]], kind: str, name: str) -> bool:
-    """Whether one of a partner's `rules`, kinds and patterns, permits a name of this kind, as in a certificate."""
-    return _engine.name_permitted(rules, kind, name)
+def names_permitted(rules: Sequence[tuple[str, str]], names: Sequence[str]) -> list[bool]:
+    """For each of `names`, as `dns:api.example`, whether one of a partner's `rules`, kinds and patterns, permits it as
+    in a certificate."""
+    return _engine.names_permitted(rules, names)
 
 
 def adoption_fault(certificate: bytes, policy: bool) -> str | None:

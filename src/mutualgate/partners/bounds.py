@@ -12,18 +12,18 @@ from mutualgate.model.partner import Member, MemberState
 from mutualgate.store import Transaction
 from mutualgate.store.trust import Watch
 
-Permits = Callable[[Sequence[tuple[str, str]], str, str], bool]
-"""Whether one of the rules (kind, pattern) permits a name of a kind: the judge's word."""
+Permits = Callable[[Sequence[tuple[str, str]], Sequence[str]], Sequence[bool]]
+"""For each of the names, as `dns:api.example`, whether a rule (kind, pattern) permits it: the judge's word."""
 
 
-def none(rules: Sequence[tuple[str, str]], kind: str, name: str) -> bool:
+def none(rules: Sequence[tuple[str, str]], names: Sequence[str]) -> list[bool]:
     """Permits nothing: where nobody asks the judge, nobody is kept in."""
-    return False
+    return [False] * len(names)
 
 
 def permitted(tx: Transaction, partner: int, name: str, permits: Permits) -> bool:
     """Whether a partner may invite by this name. Rules for one CA alone say nothing of who has no certificate of it."""
-    return _permitted(_rules(tx, partner), name, permits)
+    return permits(_rules(tx, partner), [name])[0]
 
 
 def not_among(name: str, partner: str) -> Conflict:
@@ -36,14 +36,11 @@ def not_among(name: str, partner: str) -> Conflict:
     )
 
 
-def outside(tx: Transaction, partner: int, permits: Permits) -> dict[str, Member]:
-    """The clients that the partner invited and that count, by names that none of its rules permits."""
-    rules = _rules(tx, partner)
-    return {
-        one.name: one
-        for one in tx.members.invited_by(partner, MemberState.ACTIVE)
-        if not _permitted(rules, one.name, permits)
-    }
+def outside(tx: Transaction, partner: int, permits: Permits, names: Sequence[str]) -> dict[str, Member]:
+    """Those of the partner's clients by these names that count, though none of its rules permits the name."""
+    good = permits(_rules(tx, partner), names)
+    those = tx.members.get_many(partner, [name for name, within in zip(names, good, strict=True) if not within])
+    return {name: one for name, one in those.items() if one.state is MemberState.ACTIVE}
 
 
 def put_out(tx: Transaction, watch: Watch, members: Sequence[Member]) -> None:
@@ -53,8 +50,10 @@ def put_out(tx: Transaction, watch: Watch, members: Sequence[Member]) -> None:
 
 def let_in_again(tx: Transaction, watch: Watch, partner: int, permits: Permits) -> list[Member]:
     """Those of the partner's that were put out and whose names its rules permit now."""
-    rules = _rules(tx, partner)
-    found = [one for one in tx.members.invited_by(partner, MemberState.OUTSIDE) if _permitted(rules, one.name, permits)]
+    names = tx.members.invited_by(partner, MemberState.OUTSIDE)
+    good = permits(_rules(tx, partner), names)
+    those = tx.members.get_many(partner, [name for name, within in zip(names, good, strict=True) if within])
+    found = list(those.values())
     _move(tx, watch, found, MemberState.ACTIVE)
     return found
 
@@ -67,8 +66,3 @@ def _move(tx: Transaction, watch: Watch, members: Sequence[Member], state: Membe
 
 def _rules(tx: Transaction, partner: int) -> list[tuple[str, str]]:
     return [(str(one.kind), one.pattern) for one in tx.partners.rules_of(partner) if one.anchor is None]
-
-
-def _permitted(rules: Sequence[tuple[str, str]], name: str, permits: Permits) -> bool:
-    kind, _, bare = name.partition(":")
-    return permits(rules, kind, bare)

@@ -21,6 +21,7 @@ from mutualgate.model.partner import (
     AnchorState,
     Intermediate,
     Member,
+    MemberState,
     NameRule,
     Partner,
     PartnerAdmits,
@@ -339,10 +340,9 @@ class Partners:
             return self._permitted(tx, find(tx, name), inside)
 
     def _permitted(self, tx: Transaction, partner: Partner, inside: str) -> bool:
-        kind, _, bare = inside.partition(":")
         shared = _only_shared(tx, partner, self._store.clock())
         rules = [one for one in tx.partners.rules_of(partner.id) if one.anchor is not None or not shared]
-        return self._permits([(str(one.kind), one.pattern) for one in rules], kind, bare)
+        return self._permits([(str(one.kind), one.pattern) for one in rules], [inside])[0]
 
     def only_shared(self, name: str) -> tuple[int, ...]:
         """The partner's CAs if all of them are shared, so that no rule counts but those of one of them (R6)."""
@@ -360,7 +360,8 @@ class Partners:
         with self._store.transaction() as tx:
             partner = find(tx, name)
             there = tx.partners.rules_of(partner.id)
-            kept_before = bounds.outside(tx, partner.id, self._permits)
+            invited = tx.members.invited_by(partner.id, MemberState.ACTIVE)
+            kept_before = bounds.outside(tx, partner.id, self._permits, invited)
             watch = tx.trust.watch()
             gone: list[NameRule] = []
             for rule in wanted:
@@ -377,7 +378,7 @@ class Partners:
                     facts: audit.Facts = {"rule": one.text, "anchor": one.anchor}
                     audit.record(tx, now, self._by, "partner.forbid", subject(partner), facts)
                 gone += found
-            now_outside = bounds.outside(tx, partner.id, self._permits)
+            now_outside = bounds.outside(tx, partner.id, self._permits, invited)
             fell = tuple(member for key, member in now_outside.items() if key not in kept_before)
             if not keep:
                 bounds.put_out(tx, watch, fell)

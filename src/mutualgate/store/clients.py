@@ -50,7 +50,9 @@ _STILL = exists().where(
     member.c.client == invitation.c.client,
     member.c.state == str(MemberState.ACTIVE),
 )
-_USED = invitation.c.state == str(InvitationState.USED)
+# Along the index of clients, or of partners where these are asked for: neither of states, nor of all partners.
+_USED = func.coalesce(invitation.c.state, "") == str(InvitationState.USED)
+_BY_PARTNER = func.coalesce(invitation.c.partner, 0) != 0
 _OUT = (
     select(invitation.c.client)
     .join(partner, partner.c.id == invitation.c.partner)
@@ -60,8 +62,9 @@ _OUT = (
         invitation.c.client == bindparam("client"),
     )
 )
-_HOSTS = select(invitation.c.client, invitation.c.partner, _STILL).where(invitation.c.partner.is_not(None), _USED)
-_HOSTS_OF = _HOSTS.where(among(invitation.c.client))
+_HOSTED = select(invitation.c.client, invitation.c.partner, _STILL).where(_USED)
+_HOSTS = _HOSTED.where(invitation.c.partner > 0)
+_HOSTS_OF = _HOSTED.where(_BY_PARTNER, among(invitation.c.client))
 _GUESTS_OF = select(invitation.c.client).where(among(invitation.c.partner), _USED)
 
 

@@ -97,13 +97,23 @@ class Members:
         """The names by which these clients go inside partners."""
         return [name for (name,) in plain_rows(self._connection, _NAMES_OF, client_ids)]
 
-    def invited_by(self, partner_id: int, state: MemberState) -> list[Member]:
-        """The partner's clients in this state that its administrators invited, in the order of their names."""
+    def get_many(self, partner_id: int, names: Iterable[str]) -> dict[str, Member]:
+        """Those of the names that are clients inside this partner, in the order of their names."""
+        found: dict[str, Member] = {}
+        for part in chunks(sorted(names)):
+            query = select(member).where(member.c.partner == partner_id, member.c.name.in_(part))
+            found |= {one.name: one for one in self._read(query.order_by(member.c.name))}
+        return found
+
+    def invited_by(self, partner_id: int, state: MemberState, among: Collection[str] | None = None) -> list[str]:
+        """The names of the partner's clients in this state that its administrators invited, in any order; of `among`,
+        or all."""
         invited_clients = select(invitation.c.client).where(invitation.c.partner == partner_id)
-        query = select(member).where(
+        query = select(member.c.name).where(
             member.c.partner == partner_id, member.c.state == str(state), member.c.client.in_(invited_clients)
         )
-        return self._read(query.order_by(member.c.name))
+        queries = [query] if among is None else [query.where(member.c.name.in_(part)) for part in chunks(among)]
+        return [name for one in queries for (name,) in plain_rows(self._connection, one)]
 
     def count(self, partner_id: int, state: MemberState | None = None) -> int:
         """How many there are."""

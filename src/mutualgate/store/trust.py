@@ -186,6 +186,20 @@ class Trust:
                 found |= {row["partner"]} if row else set()
         return found
 
+    def members(self, id: int) -> dict[int, set[str]]:
+        """The partners of whose rules or clients a change is about any, and of which clients, by their names."""
+        found: dict[int, set[str]] = {id: set() for id in self.ruled(id)}
+        for name, key, *_ in self._steps(id):
+            if name == "member":
+                found.setdefault(key[0], set()).add(key[1])
+        return found
+
+    def ruled(self, id: int) -> set[int]:
+        """The partners whose rules a change is about."""
+        steps = [(key, before) for name, key, before, _ in self._steps(id) if name == "name_rule"]
+        rows = [before or self.row("name_rule", tuple(key)) for key, before in steps]
+        return {row["partner"] for row in rows if row is not None}
+
     def touched(self, id: int, name: str) -> list[int]:
         """The rows of the table `name` that a change is about."""
         return [key[0] for table, key, *_ in self._steps(id) if table == name]
@@ -259,7 +273,9 @@ class Trust:
         elif before is not None and now is None:
             self._connection.execute(insert(watched.clause).values(**before))
         elif before is not None:
-            self._connection.execute(update(watched.clause).where(_which(watched, key)).values(**before))
+            # Not the key, which is the same: for one that is written the database looks for all that refer to it.
+            values = {name: value for name, value in before.items() if name not in watched.key}
+            self._connection.execute(update(watched.clause).where(_which(watched, key)).values(**values))
         row = before or now
         if row is not None:
             told = member_key(row["partner"], row["name"]) if watched.name == "member" else row[watched.told_by]
