@@ -36,6 +36,7 @@ def retire(services: Services, monkeypatch: pytest.MonkeyPatch) -> Make:
         leaf = pki.leaf(ACME, name, sans=[name], days=30, now=NOW)
         see(services.store, leaf.chain_der, at=NOW - timedelta(days=1, seconds=number), subject=f"CN={name}")
     monkeypatch.setattr(trial, "FEW", 2)
+    monkeypatch.setattr(trial, "SOON", 2)
     monkeypatch.setattr(trial, "PART", 2)
     return lambda tried: tried.partners.anchors.retire("acme", anchor.id)
 
@@ -54,12 +55,14 @@ def test_many_are_judged_while_somebody_is_told(services: Services, retire: Make
 def test_few_are_known_at_once(services: Services, retire: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     assert services.trust.try_few(retire) is None
     many = services.trust.try_(retire)
-    monkeypatch.setattr(trial, "FEW", 5)
-    told: list[tuple[int, int]] = []
-    for few in (services.trust.try_few(retire), services.trust.try_(retire, told=lambda *far: told.append(far))):
+    for limit in ("SOON", "FEW"):
+        monkeypatch.setattr(trial, limit, 5)
+        few = services.trust.try_few(retire)
         assert few is not None
         assert (few.affected, few.locked_out, few.clients) == (many.affected, many.locked_out, many.clients)
-    assert told == []
+    told: list[tuple[int, int]] = []
+    few = services.trust.try_(retire, told=lambda *far: told.append(far))
+    assert (few.affected, told) == (many.affected, [])
 
 
 def test_a_partner_s_client_is_one_however_many_there_are(services: Services, retire: Make) -> None:

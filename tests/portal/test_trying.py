@@ -188,6 +188,7 @@ def test_a_trial_is_for_who_asked_and_the_newest_of_each_are_kept(
 def much(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than two certificates are many."""
     monkeypatch.setattr(trial, "FEW", 2)
+    monkeypatch.setattr(trial, "SOON", 2)
 
 
 def test_what_concerns_many_is_found_out_after_the_page_is_there(

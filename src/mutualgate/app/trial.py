@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from mutualgate.snapshot import Concern, SiteRecord
     from mutualgate.store import Store, Transaction
 
-FEW = 200
-"""Chains that are judged by what concerns them alone; for more, it is quicker to tell the judge of everything."""
+FEW = 20
+"""Chains that are judged by what concerns them alone; for more, it is quicker to tell the judge of everything that may
+concern so many."""
+SOON = 200
+"""Chains that are judged while somebody waits for a page."""
 PART = 1_000
 """Certificates that are judged before somebody is told, and may end it."""
 
@@ -132,6 +135,10 @@ class Trial:
     def keep(self, tried: Store) -> None:
         """Keeps what `judge_many` has to know of the change: others wait while it is tried."""
         self._following = _following(tried, self._epoch, self._sites)
+
+    def concerns_many(self) -> bool:
+        """Whether what the change concerns may be more than is judged soon."""
+        return self._concern is None or self._found(self._concern, SOON) is None
 
     def judge_many(self, told: Told) -> None:
         """As `judge_few`, however many these are."""

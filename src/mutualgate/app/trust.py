@@ -38,22 +38,28 @@ class Trust:
         A CA that would wait for its proof counts as proved. Raises what `change` raises.
         """
         with self._trial(back) as trial:
-            with self._services.store.rehearsal() as tried:
-                trial.make(change, tried)
-                few = trial.judge_few(tried)
-                if not few:
-                    trial.keep(tried)
-            if not few:
+            if not self._make(trial, change):
                 trial.judge_many(told)
             return trial.found()
 
     def try_few(self, change: Make, *, back: timedelta = LOOKED_BACK) -> Tried | None:
         """As `try_`, in some milliseconds: `None` where what the change concerns may be many certificates."""
         with self._trial(back) as trial:
-            with self._services.store.rehearsal() as tried:
-                trial.make(change, tried)
-                few = trial.judge_few(tried)
-            return trial.found() if few else None
+            few = self._make(trial, change)
+            if not few and trial.concerns_many():
+                return None
+            if not few:
+                trial.judge_many(lambda _, __: None)
+            return trial.found()
+
+    def _make(self, trial: Trial, change: Make) -> bool:
+        """Makes the change, and whether it concerned few, which are judged then."""
+        with self._services.store.rehearsal() as tried:
+            trial.make(change, tried)
+            few = trial.judge_few(tried)
+            if not few:
+                trial.keep(tried)
+        return few
 
     @contextmanager
     def _trial(self, back: timedelta) -> Iterator[Trial]:

@@ -62,6 +62,7 @@ partner ca add acme {folder}/acme.pem
 partner list
 partner show acme
 partner member add acme dns:anna.acme.example
+partner member add acme dns:ben.acme.example
 partner member list acme
 partner suspend acme
 trust undo
@@ -100,6 +101,7 @@ def rehearse(place: Path) -> None:
     """Makes the installation in the folder `place`, and runs commands on it. What fails of it is not missed."""
     from mutualgate.app import Folder, Services
     from mutualgate.app.setup import set_up
+    from mutualgate.app.trial import FEW
 
     folder = Folder(place)
     with suppress(Exception), _unseen():
@@ -116,7 +118,9 @@ def rehearse(place: Path) -> None:
         try:
             set_up(services)
             at = int(services.clock().timestamp() * 1000)
-            services.sightings.keep({"kind": "seen", "chain": [one.der], "at": at} for one in (own, _Certificate(acme)))
+            # What concerns the partner is tried as of many, and what concerns its client anna as of few.
+            shown = [own, _Certificate(acme), *(_Certificate(acme, "ben") for _ in range(FEW))]
+            services.sightings.keep({"kind": "seen", "chain": [one.der], "at": at} for one in shown)
         finally:
             services.close()
         for line in _COMMANDS.strip().splitlines():
@@ -151,14 +155,14 @@ def _csr() -> bytes:
 class _Certificate:
     """Good for a year; `issuer` is None for one that signs itself."""
 
-    def __init__(self, issuer: "_Certificate | None", *, is_ca: bool = False) -> None:
+    def __init__(self, issuer: "_Certificate | None", name: str = "anna", *, is_ca: bool = False) -> None:
         self._key, now = ec.generate_private_key(ec.SECP256R1()), system_clock()
         made = (
             x509.CertificateBuilder(_NAME, _NAME, self._key.public_key(), x509.random_serial_number())
             .not_valid_before(now)
             .not_valid_after(now + timedelta(days=365))
             .add_extension(x509.BasicConstraints(is_ca, None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("anna.acme.example")]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(f"{name}.acme.example")]), critical=False)
         )
         signed = made.sign((issuer or self)._key, hashes.SHA256())
         self.pem, self.der = signed.public_bytes(Encoding.PEM), signed.public_bytes(Encoding.DER)
