@@ -12,8 +12,8 @@ where another one stands by (as one does beside every gate; then also on the clo
 `mutualgate shell`, from its line to its answer, where the first time is said, too, and the time on the clock. A page
 is asked as the gate asks it, without the gate.
 `sign` measures certificates by the second and core, those of `openssl ca` beside it. The store holds invented
-certificates, but for those of the clients of the partner `signed`: these were seen with a CA between, and are judged by
-their signatures.
+certificates, but for those of the clients of the partners `signed`, `thousand` and `hundred`: these were seen with a CA
+between, and are judged by their signatures. All clients of `hosts` came in by its administrators' invitations.
 """
 
 import argparse
@@ -31,8 +31,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -49,6 +50,10 @@ from mutualgate.partners.terms import Terms
 
 if TYPE_CHECKING:
     from portal.asking import Answer
+
+T = TypeVar("T")
+Filled = Callable[[list[str]], list[str]]
+"""Words with what they are asked about, and the folder."""
 
 CONFIG = """[gate]
 listen = ["127.0.0.1:0"]
@@ -73,8 +78,10 @@ SUSPENDED = 33
 """One client in so many is suspended."""
 SEEN, REFUSED = 80_000, 9_000
 """Certificates seen of clients, and refusals: as many as are kept, and nearly."""
-SIGNED = 10
-"""One client in so many is also the partner `signed`'s, and was seen with a real certificate."""
+SIGNED = {"signed": 10, "thousand": 100, "hundred": 1_000}
+"""Of each of these partners, one client in so many is its client, too, and was seen with a real certificate."""
+GUESTS = 4
+"""One client in so many was invited by the partner `hosts`."""
 LIMIT = 0.100
 """Seconds that a page, or a command in the shell, may take."""
 WAITS = 'aria-busy="true"'
@@ -116,8 +123,13 @@ COMMANDS = [
     ["trust", "try", "partner", "name", "add", "partner-3", "dns:*.other.example"],
     ["trust", "try", "client", "revoke", "client-{n}"],
     ["trust", "try", "client", "remove", "client-{n}"],
-    ["trust", "try", "partner", "suspend", "partner-0"],
+    ["trust", "try", "partner", "suspend", "hundred"],
+    ["trust", "try", "partner", "suspend", "thousand"],
     ["trust", "try", "partner", "suspend", "signed"],
+    ["trust", "try", "partner", "suspend", "partner-0"],
+    ["partner", "suspend", "hosts"],
+    ["partner", "remove", "partner-0"],
+    ["trust", "undo"],
     ["expiring"],
     ["notices", "list"],
     ["audit", "list"],
@@ -127,6 +139,10 @@ COMMANDS = [
     ["check"],
     ["decide", "--cert", "{pem}"],
 ]
+BEFORE = {"trust undo": ["partner", "remove", "partner-0"]}
+"""What is asked for before each time, for something to be there."""
+AFTER = {"partner suspend hosts": ["trust", "undo"], "partner remove partner-0": ["trust", "undo"]}
+"""What is asked for after each time, for the next to find it as it was."""
 PAGES = [
     "/",
     "/me",
@@ -153,6 +169,7 @@ PAGES = [
     "/operator/partners/partner-1",
     "/operator/partners/signed",
     "/operator/partners/partner-1/suspend",
+    "/operator/partners/hundred/suspend",
     "/operator/partners/partner-0/suspend",
     "/operator/partners/partner-0/clients",
     "/operator/partners/partner-0/clients?search=m10",
@@ -210,10 +227,12 @@ def made(path: Path, clients: int) -> Path:
     issuing = hierarchy.issuing.id
     services.clients.add("olga", roles=["admin"])
     anna = services.clients.add("anna", roles=["partner-admin"]).id
-    root = authority("root of the signed")
-    services.partners.add("signed", names=["dns:*.signed.example"])
-    anchor = services.partners.anchors.claim("signed", root.pem, terms=Terms(depth=1)).anchor
-    services.partners.anchors.approve("signed", anchor.id, without_proof=True)
+    roots = {name: authority(f"root of {name}") for name in SIGNED}
+    for name, root in roots.items():
+        services.partners.add(name, names=[f"dns:*.{name}.example"])
+        anchor = services.partners.anchors.claim(name, root.pem, terms=Terms(depth=1)).anchor
+        services.partners.anchors.approve(name, anchor.id, without_proof=True)
+    services.partners.add("hosts", names=["dns:*.hosts.example"])
     services.close()
     moment = int(now.timestamp() * 1e6)
     with sqlite3.connect(folder.store) as database:
@@ -222,8 +241,13 @@ def made(path: Path, clients: int) -> Path:
             _fill(database, range(begin, min(begin + PART, clients + FIRST)), issuing, moment)
         fill(database, max(2, clients // 50), clients // 2, moment)
         _seen(database, clients, anna, moment)
+        _guests(database, clients, moment)
     database.close()
-    _seen_signed(folder, clients, root)
+    first = FIRST + clients // 2
+    for name, root in roots.items():
+        ids = range(first, first + clients // SIGNED[name])
+        _seen_signed(folder, name, root, ids)
+        first = ids.stop
     return path
 
 
@@ -316,29 +340,40 @@ def _seen(database: sqlite3.Connection, clients: int, anna: int, now: int) -> No
     database.commit()
 
 
-def _seen_signed(folder: Folder, clients: int, root: Pair) -> None:
-    """Members of the partner `signed`, none of whom is the first invented partner's: what came of theirs is real, and
-    told as a gate tells it."""
-    between = authority("between", root)
+def _guests(database: sqlite3.Connection, clients: int, now: int) -> None:
+    """Clients of the partner `hosts`, none of whom is the first invented partner's."""
+    (partner,) = database.execute("SELECT id FROM partner WHERE name = 'hosts'").fetchone()
+    ids = range(FIRST + clients - clients // GUESTS, FIRST + clients)
+    database.executemany(
+        "UPDATE invitation SET state = 'used', partner = ? WHERE id = ?", [(partner, id) for id in ids]
+    )
+    database.executemany(
+        "INSERT INTO member VALUES (?, ?, ?, 'active', ?)",
+        [(partner, f"dns:m{id}.hosts.example", id, now) for id in ids],
+    )
+    database.commit()
+
+
+def _seen_signed(folder: Folder, name: str, root: Pair, ids: range) -> None:
+    """Members of one of those partners: what came of theirs is real, and told as a gate tells it."""
+    between = authority(f"between {name}", root)
     signer = spki_fingerprint(between.certificate)
     services = Services(folder)
     at = int(services.clock().timestamp() * 1e3)
-    first = FIRST + clients // 2
-    ids = range(first, first + clients // SIGNED)
     with sqlite3.connect(folder.store) as database:
-        (partner,) = database.execute("SELECT id FROM partner WHERE name = 'signed'").fetchone()
+        (partner,) = database.execute("SELECT id FROM partner WHERE name = ?", (name,)).fetchone()
         database.executemany(
             "INSERT INTO member VALUES (?, ?, ?, 'active', ?)",
-            [(partner, f"dns:m{id}.signed.example", id, at * 1_000) for id in ids],
+            [(partner, f"dns:m{id}.{name}.example", id, at * 1_000) for id in ids],
         )
         for table in ("seen", "seen_name"):
             database.executemany(f"DELETE FROM {table} WHERE fingerprint = ?", [(digest("seen", id),) for id in ids])
     database.close()
     said = {"kind": "seen", "at": at, "count": 1, "site": "main", "path": "/", "peer": "192.0.2.7"}
-    said |= {"evidence": "partner", "partner": "signed", "signer": signer}
+    said |= {"evidence": "partner", "partner": name, "signer": signer}
     for begin in range(0, len(ids), TOLD):
         services.sightings.keep(
-            said | {"client": id, "chain": [leaf(between, f"m{id}.signed.example").der, between.der]}
+            said | {"client": id, "chain": [leaf(between, f"m{id}.{name}.example").der, between.der]}
             for id in ids[begin : begin + TOLD]
         )
     services.close()
@@ -366,6 +401,10 @@ def commands(empty: Path, full: Path, work: Path, repeats: int, *, processes: bo
     """Each command on both in one shell; and on the full one, if `processes`, as a process: by itself, and where
     another stands by, as one does beside every gate: a gate runs then, and has each change in force before the end."""
     number = (one for one in range(FIRST, 1_000) if one % SUSPENDED)
+
+    def filling(folder: Path) -> Filled:
+        return lambda words: _filled(words, folder, work, next(number))
+
     (work / "a.csr").write_bytes(_csr())
     shutil.copy(full / "root.pem", work / "a.pem")
     print("\nms of CPU, but for the clock; of the full store where nothing is said")
@@ -377,16 +416,17 @@ def commands(empty: Path, full: Path, work: Path, repeats: int, *, processes: bo
         start = f"{shell.cpu() * 1000:6.0f} {shell.started * 1000:6.0f}"
         print(f"{'(start)':46} {'':10} {'':6} {'':6} | {'':6} {'':6} {start}")
         for words in COMMANDS:
-            both, clocks, alone = 0.0, [0.0], 0.0
+            both, clocks, alone = 0.0, (0.0,), 0.0
             if standby is not None:
-                both, clocks = standby.ask([_filled(words, full, work, next(number)) for _ in range(repeats)])
-                alone = min(_run(_filled(words, full, work, next(number)), STANDBY="no") for _ in range(2))
+                asks, clocks = zip(*(_around(words, filling(full), standby.ask) for _ in range(repeats)), strict=True)
+                both = sum(asks) / repeats
+                alone = min(_around(words, filling(full), partial(_run, STANDBY="no")) for _ in range(2))
             asked: dict[Path, list[tuple[float, float]]] = {full: [], empty: []}
             for _ in range(repeats):
                 for folder, answers in asked.items():  # in turn, so that a busy moment meets both
-                    answers.append(shell.ask(_filled(words, folder, work, next(number))))
+                    answers.append(_around(words, filling(folder), shell.ask))
             (first, _), *_ = asked[full]
-            asked[full].append(shell.ask(_filled(words, full, work, next(number))))
+            asked[full].append(_around(words, filling(full), shell.ask))
             cpu, clock = (min(one) for one in zip(*asked[full], strict=True))
             figures = (both, min(clocks), alone, min(one for one, _ in asked[empty]), cpu, first, clock)
             shown = [f"{s * 1000:{wide}.0f}" for s, wide in zip(figures, (10, 6, 6, 6, 6, 6, 6), strict=True)]
@@ -420,16 +460,15 @@ class Standby:
         self._gate.terminate()
         self._gate.wait()
 
-    def ask(self, commands: list[list[str]]) -> tuple[float, list[float]]:
-        """CPU of a command, the mean of the repeats, since Linux tells it of copies by 10 ms only; and the time of each
+    def ask(self, filled: list[str]) -> tuple[float, float]:
+        """CPU of a command, which Linux tells of copies by 10 ms only, so that the mean of several counts; and its time
         on the clock."""
-        before, asks, clocks = self._copies(), 0.0, []
-        for filled in commands:
-            time.sleep(1)  # as somebody types: the next copy is made, and what waits to be done is
-            begun = time.perf_counter()
-            asks += _run(filled)
-            clocks.append(time.perf_counter() - begun)
-        return (asks + self._copies() - before) / len(commands), clocks
+        time.sleep(1)  # as somebody types: the next copy is made, and what waits to be done is
+        before, begun = self._copies(), time.perf_counter()
+        asks = _run(filled)
+        clock = time.perf_counter() - begun
+        time.sleep(0.1)  # until the end of the copy is noted
+        return asks + self._copies() - before, clock
 
     def _copies(self) -> float:
         """Seconds of CPU of all copies that have ended: proc_pid_stat(5), cutime and cstime."""
@@ -493,6 +532,17 @@ class Shell:
 def _say(late: list[str]) -> None:
     limit = f"{LIMIT * 1000:.0f} ms"
     print(f"\nworks longer than {limit}: {', '.join(late)}" if late else f"\nnothing works longer than {limit}")
+
+
+def _around(words: list[str], filled: Filled, ask: Callable[[list[str]], T]) -> T:
+    """What `ask` says of the words, between what has to be asked before and after them."""
+    line = " ".join(words)
+    if line in BEFORE:
+        ask(filled(BEFORE[line]))
+    said = ask(filled(words))
+    if line in AFTER:
+        ask(filled(AFTER[line]))
+    return said
 
 
 def _filled(words: list[str], folder: Path, work: Path, number: int) -> list[str]:

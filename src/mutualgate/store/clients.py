@@ -246,7 +246,7 @@ class Clients:
 
     def plain(self, ids: Collection[int], size: int) -> Iterator[list[PlainClient]]:
         """As `walk`, of these, in any order."""
-        known, hosts = _RolesOfText(), self.hosts()
+        known, hosts = _RolesOfText(), self.hosts(ids)
         for rows in plain_parts(self._connection, self._told().where(among(client.c.id)), size, ids):
             yield _plain(rows, known, hosts)
 
