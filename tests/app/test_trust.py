@@ -250,11 +250,14 @@ def test_with_who_comes_back_comes_all_that_hung_on_them(services: Services, acm
     """The judge forgets a partner's clients with it; then one that was suspended would be the partner's own."""
     services.partners.members.suspend("acme", "dns:a.acme.example")
     chain = pki.leaf(acme, "x", sans=["a.acme.example"], days=30, now=NOW).chain_der
+    own = pki.leaf(None, "own", now=NOW)
+    services.pins.add("acme", own.pem)
     judge = Judge(snapshot.build(services.store, []))
     for change in (lambda: services.partners.remove("acme"), services.trust.undo):
         change()
         judge = judge.after(changed(services, judge))
     assert judge.decide(chain, int(NOW.timestamp())).reason == "client_suspended"
+    assert judge.decide([own.der], int(NOW.timestamp())).client_name == "acme"
 
 
 def changed(services: Services, judge: Judge) -> bytes:

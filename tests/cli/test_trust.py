@@ -219,6 +219,7 @@ TRIED = {
     "client suspend first-client": 1,
     "client suspend a.acme.example": 2,
     "client suspend acme": 2,
+    "client suspend guest.acme.example": 1,
     "client remove first-client": 1,
     "client revoke first-client": 1,
     "client roles a.acme.example --add x": 0,
@@ -238,7 +239,8 @@ def test_what_a_change_does_not_concern_need_not_be_judged(
 
     few = tried()
     assert len(few["affected"]) == TRIED[words]
-    monkeypatch.setattr(trial, "FEW", 3)
-    assert tried() == few, "where it may turn out to concern more than was thought"
+    for limit in (3, 0):
+        monkeypatch.setattr(trial, "FEW", limit)
+        assert tried() == few, "where it may turn out to concern more than was thought"
     monkeypatch.setattr(snapshot, "concern", lambda *_: None)
     assert tried() == few, "where it may concern everybody"

@@ -259,6 +259,13 @@ def test_a_rule_for_one_ca_alone_keeps_nobody_in(services: Services) -> None:
     assert verdict(services, api) == "client_suspended"
 
 
+def test_those_who_are_kept_hinder_no_other_change_from_being_taken_back(services: Services) -> None:
+    services.partner_invitations.invite("acme", "dns:api.acme.example")
+    services.partners.forbid("acme", ["dns:*.acme.example"], keep=True)
+    services.partners.permit("acme", ["dns:*.more.example"])
+    assert services.trust.undo().what == "partner name add acme dns:*.more.example"
+
+
 def test_those_who_are_kept_stay_until_they_are_taken_off_the_list(services: Services) -> None:
     kept = use(services, services.partner_invitations.invite("acme", "dns:api.acme.example").token)
     done = services.partners.forbid("acme", ["dns:*.acme.example"], keep=True)

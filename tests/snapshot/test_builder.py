@@ -454,7 +454,7 @@ _ACTIONS = (
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(0, len(_ACTIONS) - 1), st.integers(0, 50), st.booleans()), min_size=1, max_size=60)
+    st.lists(st.tuples(st.integers(0, len(_ACTIONS) - 1), st.integers(0, 50), st.booleans()), min_size=40, max_size=60)
 )
 def test_deltas_lead_to_what_a_build_gives(steps: list[tuple[int, int, bool]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

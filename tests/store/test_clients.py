@@ -1,9 +1,10 @@
 import pytest
-from rows import AT, client
+from rows import AT, client, invitation, partner, plan, statements
 
 from mutualgate.errors import Conflict
 from mutualgate.model.client import ClientState
 from mutualgate.model.names import ClientName, Role
+from mutualgate.model.partner import Member, MemberState
 from mutualgate.store import Store
 
 
@@ -85,3 +86,23 @@ def test_a_walk_sees_everybody_once_but_those_who_are_gone(store: Store) -> None
     with store.reading() as tx:
         walked = [one for part in tx.clients.walk(5) for one in part]
     assert walked == [(one.id, one.name, ["r1", "r2"], False, []) for one in added[:3] + added[4:]]
+
+
+def test_who_invited_whom_is_found_by_the_client_or_by_the_partner(store: Store) -> None:
+    """Of all invitations very many are used, and no gate waits for these to be looked through."""
+    with store.transaction() as tx:
+        host, other = partner(tx), partner(tx, "other")
+        guest, member = client(tx, "guest"), client(tx, "member")
+        for number, (who, by) in enumerate(((guest, host), (guest, other), (member, other))):
+            invitation(tx, who.id, by.id, number)
+        tx.members.put(Member(other.id, "dns:a.example", member.id, MemberState.ACTIVE, AT))
+    with store.reading() as tx, statements(store) as told:
+        assert tx.clients.hosts([guest.id]) == {guest.id: ([host.id, other.id], False)}
+        assert tx.clients.guests_of([host.id]) == {guest.id}
+        assert tx.clients.out_with_partner(guest.id)
+        assert not tx.clients.out_with_partner(member.id)
+        asked = [one for one in told if "FROM invitation" in one]
+        for statement, index in zip(asked, ("client", "partner", "client", "client"), strict=True):
+            steps = plan(tx, statement)
+            assert any(f"ix_invitation_{index} ({index}=?)" in step for step in steps), steps
+        assert tx.clients.hosts() == {guest.id: ([host.id, other.id], False), member.id: ([other.id], True)}
