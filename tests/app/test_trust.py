@@ -256,8 +256,9 @@ def test_with_who_comes_back_comes_all_that_hung_on_them(services: Services, acm
     for change in (lambda: services.partners.remove("acme"), services.trust.undo):
         change()
         judge = judge.after(changed(services, judge))
-    assert judge.decide(chain, int(NOW.timestamp())).reason == "client_suspended"
-    assert judge.decide([own.der], int(NOW.timestamp())).client_name == "acme"
+    now = int(services.clock().timestamp())
+    assert judge.decide(chain, now).reason == "client_suspended"
+    assert judge.decide([own.der], now).client_name == "acme"
 
 
 def changed(services: Services, judge: Judge) -> bytes:
@@ -280,7 +281,7 @@ def test_a_partner_goes_and_comes_back_at_once_however_many_are_its_clients(
         chains.append([one.public_bytes(Encoding.DER) for one in (signed.certificate, *signed.chain)])
 
     def said(judge: Judge) -> list[str | None]:
-        return [judge.decide(chain, int(NOW.timestamp())).reason for chain in chains]
+        return [judge.decide(chain, int(services.clock().timestamp())).reason for chain in chains]
 
     judge = Judge(snapshot.build(services.store, []))
     suspended, comes_in = ["client_suspended"] * 4, [None] * 4
