@@ -247,7 +247,8 @@ def test_a_pin_for_the_wrong_client_is_taken_back_and_given_to_the_right_one(ser
 
 
 def test_with_who_comes_back_comes_all_that_hung_on_them(services: Services, acme: pki.Issued) -> None:
-    """The judge forgets a partner's clients with it; then one that was suspended would be the partner's own."""
+    """The judge keeps a partner's members, without whom one that was suspended would be the partner's own; and forgets
+    what hung on the client that stands for it."""
     services.partners.members.suspend("acme", "dns:a.acme.example")
     chain = pki.leaf(acme, "x", sans=["a.acme.example"], days=30, now=NOW).chain_der
     own = pki.leaf(None, "own", now=NOW)

@@ -398,7 +398,7 @@ pub struct Removed {
     pub revocations: Vec<(u32, serde_bytes::ByteBuf)>,
     /// Kinds and digests.
     pub pins: Vec<(PinKind, serde_bytes::ByteBuf)>,
-    /// Ids. Their members go with them.
+    /// Ids. Their members stay, and are asked for again should one come back.
     pub partners: Vec<u32>,
     /// Ids.
     pub anchors: Vec<u32>,

@@ -30,7 +30,7 @@ from mutualgate.snapshot.records import (
 )
 from mutualgate.store import Store, Transaction
 from mutualgate.store.anchors import PlainAnchor
-from mutualgate.store.clients import Hosts
+from mutualgate.store.clients import NO_HOSTS, Hosts
 from mutualgate.store.members import parse_member_key
 from mutualgate.store.partners import PlainPartner
 from mutualgate.store.revocations import parse_key
@@ -132,7 +132,9 @@ def _batch(tx: Transaction, changes: Iterable[Change], sites: list[SiteRecord] |
         epoch=tx.changes.epoch(),
         authorities=[authority_record(anchors[int(key)]) for key in keys[ChangeKind.AUTHORITY] if int(key) in anchors],
         clients=[
-            client_record(clients[id], hosts.get(id)) for id in client_ids if clients[id].state is not ClientState.GONE
+            client_record(clients[id], hosts.get(id, NO_HOSTS))
+            for id in client_ids
+            if clients[id].state is not ClientState.GONE
         ],
         credentials=[
             CredentialRecord(one.fingerprint, one.id, one.client, one.authority)
@@ -186,9 +188,9 @@ def _foreign(tx: Transaction, keys: Sequence[tuple[int, bytes]], removed: Remove
     return told
 
 
-def client_record(client: Client, hosts: Hosts | None) -> ClientRecord:
+def client_record(client: Client, hosts: Hosts) -> ClientRecord:
     """A client, as the judge is told of it."""
-    partners, still = hosts or ([], True)
+    partners, still = hosts
     roles = [str(role) for role in client.roles]
     return ClientRecord(client.id, str(client.name), roles, client.suspended or not still, partners)
 

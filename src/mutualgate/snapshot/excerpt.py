@@ -38,6 +38,7 @@ from mutualgate.snapshot.records import (
     encode_rows,
 )
 from mutualgate.store import Store, Transaction
+from mutualgate.store.clients import NO_HOSTS
 from mutualgate.store.seen import UNKNOWN_NAME
 
 
@@ -149,7 +150,9 @@ class _Known:
         ids.update(one.client for part in (self.credentials, self.pins, self.partners, self.members) for one in part)
         hosts = tx.clients.hosts(ids)
         clients = tx.clients.get_many(sorted(ids)).values()
-        self.clients = [client_record(one, hosts.get(one.id)) for one in clients if one.state is not ClientState.GONE]
+        self.clients = [
+            client_record(one, hosts.get(one.id, NO_HOSTS)) for one in clients if one.state is not ClientState.GONE
+        ]
         more = {host for one in self.clients for host in one.hosts} - concerned
         self.hosts = [partner_record(one) for one in tx.partners.plain(more)]
 

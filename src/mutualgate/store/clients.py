@@ -23,7 +23,7 @@ PlainClient = tuple[int, str, list[str], bool, list[int]]
 """Id, name, roles, whether suspended, and the partners with whom it goes out."""
 Hosts = tuple[list[int], bool]
 """The partners whose administrators invited a client, and whether it is still the client of each."""
-_NO_HOSTS: Hosts = ([], True)
+NO_HOSTS: Hosts = ([], True)
 
 _INVITED = (
     exists()
@@ -264,7 +264,7 @@ class Clients:
         found: dict[int, Hosts] = {}
         query = _HOSTS if ids is None else _HOSTS_OF
         for id, host, still in plain_rows(self._connection, query, ids):
-            partners, all_still = found.get(id, _NO_HOSTS)
+            partners, all_still = found.get(id, NO_HOSTS)
             found[id] = (sorted({*partners, host}), all_still and bool(still))
         return found
 
@@ -306,7 +306,7 @@ def _plain(rows: Iterable[Any], known: dict[str | None, list[str]], hosts: dict[
     suspended = str(ClientState.SUSPENDED)
     plain: list[PlainClient] = []
     for id, name, roles, state in rows:
-        partners, still = hosts.get(id, _NO_HOSTS)
+        partners, still = hosts.get(id, NO_HOSTS)
         plain.append((id, name, known[roles], state == suspended or not still, partners))
     return plain
 

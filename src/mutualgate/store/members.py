@@ -24,7 +24,7 @@ _TOLD = (
     .join(client, client.c.id == member.c.client)
     .where(member.c.state == str(MemberState.ACTIVE), client.c.name_key.is_not(None))
 )
-"""What the judge is told of: also those of partners that are gone, so that one which comes back brings none of them."""
+"""What the judge is told of: those of partners that are gone, too, so that who comes back need not bring very many."""
 _TOLD_OF = _TOLD.where(among(member.c.partner))
 
 
