@@ -331,7 +331,7 @@ RULES = [
     pytest.param(
         pool(more='protocol = "h2"\nsend_proxy = "v2"'),
         pool(more='protocol = "http/1.1"\nsend_proxy = "v2"'),
-        ':5:14: upstreams[0].send_proxy: names one client for a connection, and over "h2" many share one. '
+        ':5:14: upstreams[0].send_proxy: names one client for a connection, and over "h2" others go on with it. '
         'Set protocol = "http/1.1", or leave send_proxy out',
         id="a PROXY header where clients share connections",
     ),

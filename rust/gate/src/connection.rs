@@ -27,7 +27,7 @@ use crate::{
     limits::{self, Held, Over, Pace, Slowest},
     standing::{Standing, judge, unix_now},
     state::{State, TimeoutsMs},
-    upstream::{Preface, Upstream},
+    upstream::{Lanes, Preface, Upstream},
     worker::{Worker, age},
 };
 
@@ -111,6 +111,8 @@ pub(crate) struct Connection {
     session: OnceCell<Box<str>>,
     /// What it needs where a service wants the PROXY header; made when one asks.
     introduction: OnceCell<Box<Introduction>>,
+    /// Where its requests run over HTTP/2, if they do.
+    pub(crate) lanes: OnceCell<Rc<Lanes>>,
     standing: RefCell<Rc<Standing>>,
     requests: RefCell<Vec<Option<Running>>>,
     running: Cell<usize>,
@@ -213,6 +215,7 @@ impl Connection {
             hop: RefCell::default(),
             session: OnceCell::new(),
             introduction: OnceCell::new(),
+            lanes: OnceCell::new(),
             standing: RefCell::new(standing),
             requests: RefCell::default(),
             running: Cell::new(0),

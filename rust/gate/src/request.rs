@@ -350,6 +350,7 @@ async fn pass(
         additions: &additions,
         upload,
         asker,
+        lanes: &connection.lanes,
         preface: connection.introduce(&cleared.upstream, standing, cleared.permit.admission()),
         on_interim: &mut hint,
         tries: entry.calls(),

@@ -257,8 +257,8 @@ fn at(addresses: &[SocketAddr]) -> WireUpstream {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_share_a_connection_with_bodies_and_trailers_both_ways() {
-    let (server, world) = in_the_clear().await;
+async fn bodies_and_trailers_go_both_ways() {
+    let (_, world) = in_the_clear().await;
     let mut alice = world.alice().await;
     alice
         .send("PUT /x?y=z HTTP/1.1\r\nHost: a.test\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\nClient-Cert: forged\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\nClient_Cert: forged\r\nCookie: a\r\n\r\n")
@@ -276,39 +276,64 @@ async fn requests_share_a_connection_with_bodies_and_trailers_both_ways() {
         !text.contains("forged") && !text.contains("connection"),
         "{text}"
     );
-    // Many at a time, on one connection.
-    let mut waiting = Vec::new();
-    for _ in 0..8 {
-        let mut client = world.alice().await;
-        waiting.push(tokio::spawn(
-            async move { client.get("/slow").await.text() },
-        ));
-    }
-    for one in waiting {
-        assert_eq!(one.await.unwrap(), "slow");
-    }
     assert_eq!(alice.get("/big").await.body.len(), 10 * 1024 * 1024);
     assert_eq!(alice.get("/hints").await.status, 200);
-    assert_eq!(server.connections.load(SeqCst), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_while_a_connection_is_opened_waits_for_it() {
     let (server, world) = in_the_clear().await;
-    let mut clients = Vec::new();
-    for _ in 0..8 {
-        clients.push(world.alice().await);
+    let client = many(&world).await;
+    let waiting = (0..8).map(|_| {
+        let answer = client.clone().send_request(asked("GET", "/slow"));
+        tokio::spawn(async move { answer.await.unwrap().into_body().collect().await.unwrap() })
+    });
+    for one in waiting.collect::<Vec<_>>() {
+        assert_eq!(one.await.unwrap().to_bytes(), "slow");
     }
-    let mut waiting = Vec::new();
-    for mut client in clients {
-        waiting.push(tokio::spawn(
-            async move { client.get("/slow").await.text() },
-        ));
-    }
-    for one in waiting {
-        assert_eq!(one.await.unwrap(), "slow");
-    }
+    // Many at a time, on one connection.
     assert_eq!(server.connections.load(SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_two_clients_do_not_run_on_one_connection() {
+    let (server, world) = in_the_clear().await;
+    let connections = || server.connections.load(SeqCst);
+    let mut anna = many(&world).await;
+    let silent = anna.send_request(asked("GET", "/silent")).await.unwrap();
+    let answered = anna.send_request(asked("GET", "/x")).await.unwrap();
+    answered.into_body().collect().await.unwrap();
+    let mut bert = world.alice().await;
+    assert_eq!(bert.get("/x").await.status, 200);
+    assert_eq!(connections(), 2);
+    // One after the other they do.
+    assert_eq!(world.alice().await.get("/x").await.status, 200);
+    assert_eq!(bert.get("/x").await.status, 200);
+    assert_eq!(connections(), 2);
+    // But not where the server was sent what it may hold against the connection: little pieces,
+    bert.send("POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        .await;
+    let requests = server.requests.clone();
+    support::eventually("the request is there", || requests.load(SeqCst) == 6).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    bert.send("1\r\nb\r\n0\r\n\r\n").await;
+    assert!(bert.response().await.unwrap().text().contains("2 bytes"));
+    assert_eq!(world.alice().await.get("/x").await.status, 200);
+    assert_eq!(connections(), 3);
+    // or requests that were given up.
+    drop(silent);
+    let resets = server.resets.clone();
+    support::eventually("the stream is reset", || resets.load(SeqCst) == 1).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut client = world.alice().await;
+        client
+            .send("GET /silent HTTP/1.1\r\nHost: a.test\r\n\r\n")
+            .await;
+        assert!(client.until("\r\n\r\n").await.is_some());
+        held.push(client);
+    }
+    assert_eq!(connections(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -459,15 +484,16 @@ async fn a_connection_has_as_many_requests_as_the_server_takes_and_no_more_than_
             ..Server::default()
         };
         let world = world(at(&[server.start(None).await])).await;
-        let mut alice = world.alice().await;
-        assert_eq!(alice.get("/x").await.status, 200);
         let mut client = many(&world).await;
+        let answered = client.send_request(asked("GET", "/x")).await.unwrap();
+        answered.into_body().collect().await.unwrap();
         let mut waiting = Vec::new();
         for _ in 0..held {
             waiting.push(client.send_request(asked("GET", "/silent")).await.unwrap());
         }
         assert_eq!(server.connections.load(SeqCst), 1);
-        assert_eq!(alice.get("/x").await.status, 200);
+        let answered = client.send_request(asked("GET", "/x")).await.unwrap();
+        assert_eq!(answered.status(), 200);
         assert_eq!(server.connections.load(SeqCst), 2);
     }
 }
@@ -475,14 +501,12 @@ async fn a_connection_has_as_many_requests_as_the_server_takes_and_no_more_than_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_about_to_end_gets_nothing_more_while_something_runs_on_it() {
     let (server, world) = in_the_clear().await;
-    let mut waiting = world.alice().await;
-    waiting
-        .send("GET /silent HTTP/1.1\r\nHost: a.test\r\n\r\n")
-        .await;
-    assert!(waiting.until("\r\n\r\n").await.is_some());
-    let mut alice = world.alice().await;
-    assert_eq!(alice.get("/goaway").await.status, 200);
-    assert_eq!(alice.get("/x").await.status, 200);
+    let mut client = many(&world).await;
+    let _waiting = client.send_request(asked("GET", "/silent")).await.unwrap();
+    for path in ["/goaway", "/x"] {
+        let answered = client.send_request(asked("GET", path)).await.unwrap();
+        assert_eq!(answered.status(), 200);
+    }
     assert_eq!(server.connections.load(SeqCst), 2);
     assert_eq!(server.resets.load(SeqCst), 0);
 }
@@ -579,18 +603,17 @@ async fn a_change_of_the_protocol_counts_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_leaves_resets_its_stream_and_no_other() {
+async fn a_client_that_leaves_a_request_resets_its_stream_and_no_other() {
     let (server, world) = in_the_clear().await;
-    let mut alice = world.alice().await;
-    alice
-        .send("GET /silent HTTP/1.1\r\nHost: a.test\r\n\r\n")
-        .await;
+    let mut client = many(&world).await;
+    let silent = client.send_request(asked("GET", "/silent")).await.unwrap();
+    let slow = tokio::spawn(client.send_request(asked("GET", "/slow")));
     let requests = server.requests.clone();
-    support::eventually("the request is there", || requests.load(SeqCst) == 1).await;
-    drop(alice);
+    support::eventually("both are there", || requests.load(SeqCst) == 2).await;
+    drop(silent);
     let resets = server.resets.clone();
     support::eventually("the stream is reset", || resets.load(SeqCst) == 1).await;
-    assert_eq!(world.alice().await.get("/x").await.status, 200);
+    assert_eq!(slow.await.unwrap().unwrap().status(), 200);
     assert_eq!(server.connections.load(SeqCst), 1);
 }
 
@@ -610,12 +633,13 @@ async fn a_part_of_a_body_is_not_given_to_a_server_for_the_whole() {
     // Nor one of which a client says what is no chunk.
     let mut alice = world.alice().await;
     alice
-        .send("POST /upload HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcdef")
+        .send("POST /upload HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
         .await;
+    support::eventually("the request is there", || requests.load(SeqCst) == 2).await;
+    alice.send("3\r\nabcdef").await;
     assert_eq!(alice.response().await.unwrap().status, 400);
     support::eventually("the body has ended", || ends().len() == 2).await;
     assert_eq!(ends()[1], Some(Reason::CANCEL));
-    assert_eq!(server.connections.load(SeqCst), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -822,12 +846,13 @@ async fn what_clients_do_together_is_not_their_servers_fault() {
 async fn clients_that_take_none_of_many_small_messages_hold_up_no_other() {
     let (server, world) = in_the_clear().await;
     let mut idle = Vec::new();
+    let mut client = open(&world).await;
     for _ in 0..8 {
-        let mut client = open(&world).await;
         let get = Request::get("https://a.test/ticks").body(()).unwrap();
         let (response, _) = client.send_request(get, true).unwrap();
         idle.push(response.await.unwrap());
     }
+    assert_eq!(server.connections.load(SeqCst), 1);
     let mut older = Vec::new();
     for _ in 0..8 {
         let mut client = world.alice().await;
@@ -838,8 +863,10 @@ async fn clients_that_take_none_of_many_small_messages_hold_up_no_other() {
     }
     // What they do not take is on its way for as far as it gets.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let mut alice = world.alice().await;
-    assert_eq!(alice.get("/x").await.status, 200);
+    let get = Request::get("https://a.test/x").body(()).unwrap();
+    let (response, _) = client.send_request(get, true).unwrap();
+    assert_eq!(response.await.unwrap().status(), 200);
+    assert_eq!(world.alice().await.get("/x").await.status, 200);
     for mut ticks in idle {
         let first = ticks.body_mut().data().await;
         assert!(first.is_some_and(|first| first.is_ok()));
@@ -847,5 +874,146 @@ async fn clients_that_take_none_of_many_small_messages_hold_up_no_other() {
     for mut ticks in older {
         ticks.until("01234567").await.expect("a first one");
     }
-    assert_eq!(server.connections.load(SeqCst), 1);
+}
+
+/// A server that notes of each frame of a body how long it is and whether it is the last, and gives room again as it is
+/// told: by each frame's length, in which portions.
+struct Frames {
+    seen: Arc<Mutex<Vec<(usize, bool)>>>,
+    address: SocketAddr,
+}
+
+impl Frames {
+    async fn start(window: u32, portions: fn(usize) -> Vec<usize>) -> Frames {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::<Mutex<Vec<(usize, bool)>>>::default();
+        let notes = seen.clone();
+        tokio::spawn(async move {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            tcp.set_nodelay(true).unwrap();
+            let mut head = [0; 24];
+            tcp.read_exact(&mut head).await.unwrap();
+            // SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113 6.5.2)
+            let settings = [
+                &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4][..],
+                &window.to_be_bytes(),
+            ];
+            tcp.write_all(&settings.concat()).await.unwrap();
+            while tcp.read_exact(&mut head[..9]).await.is_ok() {
+                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+                let (kind, flags) = (head[3], head[4]);
+                let stream: [u8; 4] = head[5..9].try_into().unwrap();
+                tcp.read_exact(&mut vec![0; length]).await.unwrap();
+                if kind == 4 && flags == 0 {
+                    tcp.write_all(&[0, 0, 0, 4, 1, 0, 0, 0, 0]).await.unwrap();
+                }
+                if kind == 0 {
+                    let is_last = flags & 1 == 1;
+                    notes.lock().unwrap().push((length, is_last));
+                    for portion in portions(length).into_iter().filter(|one| *one > 0) {
+                        let portion = (portion as u32).to_be_bytes();
+                        let update = [0, 0, 4, 8, 0];
+                        let update = [&update, &[0; 4][..], &portion, &update, &stream, &portion];
+                        tcp.write_all(&update.concat()).await.unwrap();
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                }
+                if kind < 2 && flags & 1 == 1 {
+                    let answer = [&[0, 0, 1, 1, 5][..], &stream, &[0x88]]; // :status 200
+                    tcp.write_all(&answer.concat()).await.unwrap();
+                }
+            }
+        });
+        Frames { seen, address }
+    }
+
+    fn seen(&self) -> Vec<(usize, bool)> {
+        std::mem::take(&mut self.seen.lock().unwrap())
+    }
+}
+
+const WINDOW: u32 = 65_535;
+
+fn posted(length: usize) -> String {
+    let body = "x".repeat(length);
+    format!("POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_body_goes_with_its_end_in_one_frame() {
+    let server = Frames::start(WINDOW, |length| vec![length]).await;
+    let world = world(at(&[server.address])).await;
+    let mut alice = world.alice().await;
+    let chunks = "POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n";
+    for (request, length) in [(posted(2).as_str(), 2), (chunks, 3), (&posted(0), 0)] {
+        alice.send(request).await;
+        assert_eq!(alice.response().await.unwrap().status, 200);
+        let frames = if length == 0 {
+            vec![]
+        } else {
+            vec![(length, true)]
+        };
+        assert_eq!(server.seen(), frames);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_does_not_go_in_small_frames_where_there_is_little_room() {
+    let server = Frames::start(WINDOW, |length| {
+        vec![length.min(1), length.saturating_sub(1)]
+    })
+    .await;
+    let world = world(at(&[server.address])).await;
+    let mut alice = world.alice().await;
+    let large = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
+    let chunks = format!("5\r\nlittl\r\n{large}").repeat(30);
+    let chunked = format!(
+        "POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"
+    );
+    for (request, length) in [(posted(500_000), 500_000), (chunked, 30 * 0x4005)] {
+        alice.send(&request).await;
+        assert_eq!(alice.response().await.unwrap().status, 200);
+        let frames = server.seen();
+        assert_eq!(frames.iter().map(|(size, _)| size).sum::<usize>(), length);
+        let small = frames.iter().filter(|(size, last)| !last && *size < 1024);
+        assert_eq!(small.count(), 0, "{frames:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_never_has_much_room_gets_all_of_a_body() {
+    let server = Frames::start(100, |length| vec![length]).await;
+    let world = world(at(&[server.address])).await;
+    let mut alice = world.alice().await;
+    // It says so at its first answer at the latest.
+    assert_eq!(alice.get("/x").await.status, 200);
+    alice.send(&posted(60_000)).await;
+    assert_eq!(alice.response().await.unwrap().status, 200);
+    assert_eq!(
+        server.seen().iter().map(|(size, _)| size).sum::<usize>(),
+        60_000
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_back_goes_after_a_while() {
+    // No room again before there is none.
+    let server = Frames::start(10_000, |length| match length {
+        10 => vec![10_000],
+        _ => vec![],
+    })
+    .await;
+    let world = world(at(&[server.address])).await;
+    let mut alice = world.alice().await;
+    alice
+        .send(&posted(15_000)[..posted(15_000).len() - 5_010])
+        .await;
+    let seen = server.seen.clone();
+    support::eventually("a first part is there", || !seen.lock().unwrap().is_empty()).await;
+    alice.send(&"x".repeat(5_010)).await;
+    assert_eq!(alice.response().await.unwrap().status, 200);
+    let frames = server.seen();
+    assert!(frames.contains(&(10, false)), "{frames:?}");
+    assert_eq!(frames.iter().map(|(size, _)| size).sum::<usize>(), 15_000);
 }

@@ -75,7 +75,7 @@ def reference() -> str:
         "- an item of `drain` that is none of `servers`;",
         "- servers of one upstream that do not all speak HTTP, or all the same other thing; `h2` or a check by `http`",
         "  where that is no HTTP;",
-        '- `send_proxy` with `protocol = "h2"`: many clients share such a connection;',
+        '- `send_proxy` with `protocol = "h2"`: another client goes on with such a connection;',
         '- `ca_hints = "auto"` at a site with the portal, which has to see certificates that are not known yet;',
         "- an upstream that is a listener of the gate itself;",
         "- `tcp://`, `tls://` or `postgresql://` beside another route of the site, with another path than `/`, with",

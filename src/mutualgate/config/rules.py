@@ -276,7 +276,7 @@ def _one_protocol(place: Place, upstream: Draft, servers: Sequence[Upstream]) ->
         if upstream.get("health", {}).get("check") is Check.HTTP:
             yield Finding((*place, "health", "check"), '"http" asks what is no HTTP', fix='Use "tcp"')
     elif is_h2 and upstream.get("send_proxy", SendProxy.OFF) is not SendProxy.OFF:
-        yield Finding((*place, "send_proxy"), 'names one client for a connection, and over "h2" many share one',
+        yield Finding((*place, "send_proxy"), 'names one client for a connection, and over "h2" others go on with it',
                       fix='Set protocol = "http/1.1", or leave send_proxy out')  # fmt: skip
 
 

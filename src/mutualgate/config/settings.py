@@ -478,8 +478,8 @@ UPSTREAMS = Table(
                 "lot, the one with fewer requests under way; `client_hash`: the same one for the same client, by its "
                 "address where it is nobody.", '"least_requests"'),
         Setting("protocol", Choice(Protocol), '"http/1.1"',
-                "What the servers speak. `h2`: HTTP/2, over TLS by ALPN, in the clear with prior knowledge; requests "
-                "share connections, as gRPC wants it.", '"h2"'),
+                "What the servers speak. `h2`: HTTP/2, over TLS by ALPN, in the clear with prior knowledge; a "
+                "client's requests share connections, as gRPC wants it.", '"h2"'),
         Setting("send_proxy", Choice(SendProxy), '"off"',
                 "Begin each connection to the servers with a PROXY header that names the client's address and the one "
                 "it connected to: `v1`, a line; `v2`, bytes, which also say what was admitted. The servers have to "

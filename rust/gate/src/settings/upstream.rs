@@ -312,7 +312,7 @@ pub(super) fn checked(index: usize, wire: &WireUpstream) -> Result<Upstream, Set
     if send_proxy.is_some() && protocol == Protocol::Http2 {
         return Err(SettingsError::new(
             field("send_proxy"),
-            "names one client, and over h2 many share a connection",
+            "names one client, and over h2 another goes on with a connection",
         ));
     }
     let tls_field = |name: &str| field(&format!("tls.{name}"));

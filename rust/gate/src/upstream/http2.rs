@@ -1,4 +1,5 @@
-//! HTTP/2 to upstreams (RFC 9113): connections that many requests share, and one request and its response on a stream.
+//! HTTP/2 to upstreams (RFC 9113): connections that many requests of a client share, and one request and its response on a
+//! stream.
 //!
 //! The head is the one that HTTP/1.1 would have, read back: what is added to a request and left out of it is decided in one
 //! place. Data flows as fast as its reader takes it, both ways.
@@ -8,6 +9,7 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -29,8 +31,9 @@ use tokio::{
 };
 
 use super::{
-    endpoint::UnderWay,
+    endpoint::{Endpoint, UnderWay},
     exchange::{Failure, OnInterim, Request, SHORT_BYTES},
+    pool::Home,
     request_head,
     response::{Framing, Head, Piece, digits, gather},
 };
@@ -54,8 +57,17 @@ const PIECE_BYTES: usize = 16 * 1024;
 const MAX_HEAD_BYTES: u32 = 64 * 1024;
 /// What waits for a server to take it, of each request.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// The largest frame that any server takes (RFC 9113 4.2).
+const FRAME_BYTES: usize = 16 * 1024;
+/// The smallest frame of a body that is sent before its last one, where there is data for more. Servers take many small
+/// ones for an attack, and end the connection: Tomcat after two of some octets each.
+const WORTH_BYTES: usize = 2 * 1024;
+/// Frames that are smaller, other than the last of a body, a server may hold against a connection when others use it.
+const SMALL_BYTES: usize = 128;
+/// How long room for a frame that is worth it is waited for, where there is less (as for TCP, RFC 1122 4.2.3.4).
+const HELD_BACK: Duration = Duration::from_millis(100);
 /// Requests of which a server is told that nobody wants them any more (RST_STREAM), on one connection. Servers end one on
-/// which they are told so too often, and with it the requests of others (CVE-2023-44487): Tomcat after a few already,
+/// which they are told so too often, and with it the client's other requests (CVE-2023-44487): Tomcat after a few already,
 /// unless others are answered between.
 const MAX_RESETS: u32 = 3;
 /// A connection may have one more after so many answers, no sooner than that.
@@ -79,14 +91,22 @@ struct State {
     active: Cell<usize>,
     /// Nothing new is sent on it: it has ended, there was doubt, or it has had its resets.
     closed: Cell<bool>,
+    /// Its server may hold against it what was sent on it.
+    worn: Cell<bool>,
+    /// Where it leads.
+    endpoint: Arc<Endpoint>,
     resets: RefCell<Resets>,
     /// To the task that runs it: what goes on unheard; `None` when nothing else is under way.
     unheard: UnboundedSender<Option<Unheard>>,
 }
 
 impl Connection {
-    /// Begins HTTP/2 on `stream`; the connection runs until its last request is over and nobody keeps it.
-    pub(super) async fn start<S>(stream: S, scheme: Scheme) -> Result<Connection, Failure>
+    /// Begins HTTP/2 on `stream` to `endpoint`; the connection runs until its last request is over and nobody keeps it.
+    pub(super) async fn start<S>(
+        stream: S,
+        scheme: Scheme,
+        endpoint: Arc<Endpoint>,
+    ) -> Result<Connection, Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
@@ -104,6 +124,8 @@ impl Connection {
         let state = Rc::new(State {
             active: Cell::new(0),
             closed: Cell::new(false),
+            worn: Cell::new(false),
+            endpoint,
             resets: RefCell::new(Resets::new(Instant::now())),
             unheard,
         });
@@ -137,19 +159,30 @@ impl Connection {
                 < MAX_STREAMS.min(self.send.current_max_send_streams().max(1))
     }
 
-    /// Whether nobody needs it.
-    pub(super) fn is_idle(&self) -> bool {
-        self.state.active.get() == 0
-    }
-
     pub(super) fn is_closed(&self) -> bool {
         self.state.closed.get()
     }
 
-    /// A place for a request, which counts until it is dropped.
-    pub(super) fn enter(&self) -> Place {
+    /// Whether another client may go on with it, as if it were new.
+    pub(super) fn is_clean(&self) -> bool {
+        !self.is_closed() && !self.state.worn.get() && self.state.resets.borrow().left == MAX_RESETS
+    }
+
+    pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.state.endpoint
+    }
+
+    pub(super) fn is(&self, other: &Connection) -> bool {
+        Rc::ptr_eq(&self.state, &other.state)
+    }
+
+    /// A place for a request, which counts until it is dropped; with the last one the connection goes back to `home`.
+    pub(super) fn enter(&self, home: Option<Home>) -> Place {
         self.state.active.set(self.state.active.get() + 1);
-        Place(self.clone())
+        Place {
+            connection: self.clone(),
+            home,
+        }
     }
 }
 
@@ -163,21 +196,30 @@ impl std::fmt::Debug for Connection {
 
 /// A request's place on a connection.
 #[derive(Debug)]
-pub(super) struct Place(Connection);
+pub(super) struct Place {
+    connection: Connection,
+    home: Option<Home>,
+}
 
 impl Place {
     /// Sends nothing new on this connection: what runs ends.
     pub(super) fn doubt(&self) {
-        self.0.state.closed.set(true);
+        self.connection.state.closed.set(true);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let state = &self.0.state;
+        let state = &self.connection.state;
         state.active.set(state.active.get() - 1);
-        if state.active.get() == 0 && state.closed.get() {
+        if state.active.get() > 0 {
+            return;
+        }
+        if state.closed.get() {
             let _ = state.unheard.send(None);
+        }
+        if let Some(home) = &self.home {
+            home.take_back(&self.connection);
         }
     }
 }
@@ -286,6 +328,7 @@ pub(crate) struct Http2 {
     wire: Option<Wire>,
     /// Data of the request's body for which there is no room yet.
     data: Bytes,
+    throttle: Throttle,
     sent_body: bool,
     moved: u64,
     write_broken: bool,
@@ -305,10 +348,10 @@ pub(crate) struct Http2 {
 impl Http2 {
     /// Sends the head of `request`; gives it back where the connection takes no more requests, or none like it.
     pub(super) async fn open(place: Place, request: Request) -> Result<Http2, (Failure, Request)> {
-        let Some(head) = head_of(&request.head, &place.0.scheme) else {
+        let Some(head) = head_of(&request.head, &place.connection.scheme) else {
             return Err((Failure::Unsayable, request));
         };
-        let mut send = place.0.send.clone();
+        let mut send = place.connection.send.clone();
         let opened = match poll_fn(|cx| send.poll_ready(cx)).await {
             Ok(()) => send.send_request(head, request.upload.is_none()),
             Err(error) => Err(error),
@@ -323,6 +366,7 @@ impl Http2 {
                     body: None,
                 }),
                 data: Bytes::new(),
+                throttle: Throttle::default(),
                 sent_body: false,
                 moved: 0,
                 write_broken: false,
@@ -521,47 +565,106 @@ impl Http2 {
 
     /// Sends what there is of the body; ready when all of it is sent or the server takes no more.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        loop {
-            let Some(Wire { send, .. }) = self.wire.as_mut().filter(|_| !self.write_broken) else {
-                return Poll::Ready(Ok(()));
+        while let Some(upload) = self.request.upload.as_mut().filter(|_| !self.write_broken) {
+            let Some(wire) = &mut self.wire else { break };
+            let room = self.throttle.poll_room(&mut wire.send, self.data.len(), cx);
+            let Some(room) = ready!(room) else {
+                self.write_broken = true; // A response may be there all the same.
+                break;
             };
-            if !self.data.is_empty() {
-                send.reserve_capacity(self.data.len());
-                while send.capacity() == 0 {
-                    if !matches!(ready!(send.poll_capacity(cx)), Some(Ok(_))) {
-                        self.write_broken = true; // A response may be there all the same.
-                        return Poll::Ready(Ok(()));
+            let mut end = None;
+            if room == self.data.len() && room < WORTH_BYTES {
+                // With little data goes what else is there, and the end.
+                match upload.poll_part(cx) {
+                    Poll::Ready(Ok(Part::Data(more))) => {
+                        self.data = joined(std::mem::take(&mut self.data), more);
+                        continue;
                     }
+                    Poll::Ready(Ok(Part::End(trailers))) => end = Some(trailers),
+                    // Whoever hears of it drops this.
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                    Poll::Pending if room == 0 => return Poll::Pending,
+                    Poll::Pending => {}
                 }
-                let room = send.capacity().min(self.data.len());
-                let data = self.data.split_to(room);
-                self.sent_body = true;
-                self.moved += room as u64;
-                self.write_broken = send.send_data(data, false).is_err();
-                continue;
             }
-            let Some(upload) = &mut self.request.upload else {
-                return Poll::Ready(Ok(()));
-            };
-            let sent = match ready!(upload.poll_part(cx)) {
-                Ok(Part::Data(data)) => {
-                    self.data = data;
-                    continue;
-                }
-                Ok(Part::End(None)) => send.send_data(Bytes::new(), true),
-                Ok(Part::End(Some(trailers))) => {
-                    let trailers = request_head::clean_trailers(&trailers);
-                    send.send_trailers(trailers)
-                }
-                // Whoever hears of it drops this.
-                Err(error) => return Poll::Ready(Err(error.into())),
-            };
             self.sent_body = true;
-            self.moved += 1;
-            self.request.upload = None;
+            self.moved += room.max(1) as u64;
+            if end.is_some() {
+                self.request.upload = None;
+            }
+            let is_last = end == Some(None);
+            let mut sent = Ok(());
+            if room > 0 || is_last {
+                if room < SMALL_BYTES && !is_last {
+                    self.place.connection.state.worn.set(true);
+                }
+                sent = wire.send.send_data(self.data.split_to(room), is_last);
+            }
+            if let Some(Some(trailers)) = end {
+                let trailers = request_head::clean_trailers(&trailers);
+                sent = sent.and_then(|()| wire.send.send_trailers(trailers));
+            }
             self.write_broken = sent.is_err();
         }
+        Poll::Ready(Ok(()))
     }
+}
+
+/// Holds back what is not worth a frame.
+#[derive(Debug, Default)]
+struct Throttle {
+    /// The most room that there was.
+    most: usize,
+    limit: Option<Pin<Box<Sleep>>>,
+}
+
+impl Throttle {
+    /// How much of `wanted` bytes may be sent now; `None` if the server takes no more.
+    fn poll_room(
+        &mut self,
+        send: &mut SendStream<Bytes>,
+        wanted: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<usize>> {
+        if wanted == 0 {
+            return Poll::Ready(Some(0));
+        }
+        // The library would cut more into a large frame and perhaps a small one.
+        let wanted = wanted.min(FRAME_BYTES);
+        send.reserve_capacity(wanted);
+        loop {
+            let room = send.capacity().min(wanted);
+            self.most = self.most.max(room);
+            // There are servers that never have room for more.
+            let worth = wanted.min(WORTH_BYTES).min(self.most.div_ceil(2));
+            if room > 0 && room >= worth {
+                self.limit = None;
+                return Poll::Ready(Some(room));
+            }
+            match send.poll_capacity(cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(_) => return Poll::Ready(None),
+                Poll::Pending if room == 0 => return Poll::Pending,
+                Poll::Pending => {
+                    let limit =
+                        (self.limit).get_or_insert_with(|| Box::pin(tokio::time::sleep(HELD_BACK)));
+                    ready!(limit.as_mut().poll(cx));
+                    self.limit = None;
+                    return Poll::Ready(Some(room));
+                }
+            }
+        }
+    }
+}
+
+fn joined(data: Bytes, more: Bytes) -> Bytes {
+    if data.is_empty() {
+        return more;
+    }
+    let mut joined = BytesMut::with_capacity(data.len() + more.len());
+    joined.extend_from_slice(&data);
+    joined.extend_from_slice(&more);
+    joined.freeze()
 }
 
 impl Drop for Http2 {
@@ -572,7 +675,7 @@ impl Drop for Http2 {
         let Some(wire) = self.wire.take() else {
             return;
         };
-        let state = &self.place.0.state;
+        let state = &self.place.connection.state;
         let mut resets = state.resets.borrow_mut();
         if is_over {
             resets.earn(Instant::now);
@@ -717,11 +820,17 @@ mod tests {
         }
     }
 
+    fn place_to_go() -> Arc<Endpoint> {
+        crate::upstream::group::tests::upstream()
+            .endpoints()
+            .remove(0)
+    }
+
     async fn started() -> (Connection, Rc<Noted>) {
         let (near, far) = tokio::io::duplex(1 << 16);
         let noted = Rc::<Noted>::default();
         tokio::task::spawn_local(serve(far, noted.clone()));
-        let connection = Connection::start(near, Scheme::HTTP).await;
+        let connection = Connection::start(near, Scheme::HTTP, place_to_go()).await;
         (connection.expect("a connection"), noted)
     }
 
@@ -729,7 +838,7 @@ mod tests {
         let mut head = Buffer::new();
         head.extend_from_slice(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes());
         let request = Request::new(Method::GET, head, None, None);
-        let opened = Http2::open(connection.enter(), request).await;
+        let opened = Http2::open(connection.enter(None), request).await;
         opened.map_err(|(failure, _)| failure).expect("a stream")
     }
 

@@ -125,8 +125,8 @@ async fn status_of(
                 Stream::Tls(_) => Scheme::HTTPS,
                 _ => Scheme::HTTP,
             };
-            let connection = http2::Connection::start(stream, scheme).await?;
-            let opened = Http2::open(connection.enter(), request).await;
+            let connection = http2::Connection::start(stream, scheme, endpoint.clone()).await?;
+            let opened = Http2::open(connection.enter(None), request).await;
             let mut exchange = opened.map_err(|(failure, _)| failure)?;
             exchange.response(patience, &mut |_, _| {}).await?
         }

@@ -15,7 +15,7 @@ mod response;
 mod stream;
 
 use std::{
-    cell::Cell,
+    cell::{Cell, OnceCell},
     io::{self, ErrorKind},
     rc::Rc,
     sync::Arc,
@@ -32,7 +32,7 @@ pub(crate) use self::{
     exchange::Failure,
     group::Upstream,
     keep::keep,
-    pool::{Link, Pools, Preface},
+    pool::{Lanes, Link, Pools, Preface},
     request_head::{
         Additions, BodyKind, block, clean_trailers, decimal, write as write_head, write_trailers,
     },
@@ -44,6 +44,7 @@ use self::{
     exchange::{Failed, Http1, OnInterim, Request},
     group::Tried,
     http2::Http2,
+    pool::Home,
 };
 use crate::{
     listener::is_exhaustion, message::RequestHead, settings::upstream::Protocol, spare::Buffer,
@@ -58,6 +59,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) asker: Asker,
     /// Of one client's connection, where the upstream wants it.
     pub(crate) preface: Option<Rc<Preface>>,
+    /// Of the same connection.
+    pub(crate) lanes: &'a OnceCell<Rc<Lanes>>,
     /// Hears of each interim response, in their order, while the final one is waited for.
     pub(crate) on_interim: &'a mut OnInterim<'a>,
     /// Where each attempt is noted, for the trace of the request.
@@ -84,6 +87,7 @@ pub(crate) async fn forward(
         upstream,
         request,
         outgoing.asker,
+        outgoing.lanes,
         outgoing.on_interim,
         outgoing.tries,
     );
@@ -142,6 +146,7 @@ async fn send(
     upstream: &Upstream,
     mut request: Request,
     asker: Asker,
+    lanes: &OnceCell<Rc<Lanes>>,
     on_interim: &mut OnInterim<'_>,
     tries: Option<&Tries>,
 ) -> Result<(Head, Exchange), Failure> {
@@ -171,7 +176,7 @@ async fn send(
         if let Some(tries) = tries {
             tries.begin(&endpoint.server, &endpoint.target);
         }
-        match attempt(worker, upstream, endpoint, request, &mut hear).await {
+        match attempt(worker, upstream, endpoint, request, lanes, &mut hear).await {
             Ok(answered) => {
                 if upstream.ejection.counts(answered.0.status) {
                     upstream.failed(endpoint);
@@ -217,6 +222,7 @@ async fn attempt(
     upstream: &Upstream,
     endpoint: &Arc<Endpoint>,
     request: Request,
+    lanes: &OnceCell<Rc<Lanes>>,
     on_interim: &mut OnInterim<'_>,
 ) -> Result<(Head, Exchange), Failed> {
     let under_way = (upstream.only.is_none()).then(|| UnderWay::new(endpoint));
@@ -224,7 +230,13 @@ async fn attempt(
     let answered = match endpoint.protocol {
         Protocol::Http1 => http1(worker, upstream, endpoint, request, on_interim).await,
         // Boxed: HTTP/1.1 does not pay for its size.
-        Protocol::Http2 => Box::pin(http2(worker, upstream, endpoint, request, on_interim)).await,
+        Protocol::Http2 => {
+            let lanes = lanes.get_or_init(Rc::default);
+            Box::pin(http2(
+                worker, upstream, endpoint, request, lanes, on_interim,
+            ))
+            .await
+        }
         // The settings see to it that no request goes there.
         Protocol::Stream => {
             let why = Failure::Unreachable(ErrorKind::Unsupported);
@@ -282,13 +294,15 @@ async fn http2(
     upstream: &Upstream,
     endpoint: &Arc<Endpoint>,
     mut request: Request,
+    lanes: &Rc<Lanes>,
     on_interim: &mut OnInterim<'_>,
 ) -> Result<(Head, Exchange), Failed> {
     // What a connection does not take, since it is about to end, another one may.
     let mut again = true;
     loop {
         // Whoever waits for another's attempt does not wait longer than for its own.
-        let place = timeout(upstream.waits.connect, place(worker, upstream, endpoint)).await;
+        let place = place(worker, upstream, endpoint, lanes);
+        let place = timeout(upstream.waits.connect, place).await;
         let (place, reused) = match place.unwrap_or(Err(Failure::ConnectTimeout)) {
             Ok(place) => place,
             Err(failure) => return Err(failure.before(Some(request))),
@@ -328,14 +342,21 @@ async fn place(
     worker: &Rc<Worker>,
     upstream: &Upstream,
     endpoint: &Arc<Endpoint>,
+    lanes: &Rc<Lanes>,
 ) -> Result<(http2::Place, bool), Failure> {
-    if let Some(open) = worker.pools.shared(endpoint) {
-        return Ok((open.enter(), true));
+    let home = || {
+        Some(Home {
+            worker: worker.clone(),
+            lanes: lanes.clone(),
+        })
+    };
+    if let Some(open) = lanes.open(endpoint, &worker.pools) {
+        return Ok((open.enter(home()), true));
     }
-    let opening = worker.pools.opening(endpoint);
+    let opening = lanes.opening(endpoint);
     let _one = opening.lock().await;
-    if let Some(open) = worker.pools.shared(endpoint) {
-        return Ok((open.enter(), true));
+    if let Some(open) = lanes.open(endpoint, &worker.pools) {
+        return Ok((open.enter(home()), true));
     }
     // The settings see to it that none of its connections belongs to one client.
     let stream = connect(upstream, endpoint, None).await?;
@@ -343,10 +364,9 @@ async fn place(
         Stream::Tls(_) => Scheme::HTTPS,
         Stream::Tcp(_) | Stream::Unix(_) => Scheme::HTTP,
     };
-    let connection = http2::Connection::start(stream, scheme).await?;
-    let place = connection.enter();
-    worker.pools.share(endpoint, connection, worker.now());
-    Ok((place, false))
+    let connection = http2::Connection::start(stream, scheme, endpoint.clone()).await?;
+    lanes.add(&connection);
+    Ok((connection.enter(home()), false))
 }
 
 async fn connect(

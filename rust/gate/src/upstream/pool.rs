@@ -1,4 +1,4 @@
-//! Idle connections to upstreams, kept by one worker for itself.
+//! Idle connections to upstreams, kept by one worker for itself, and whose those are that are not idle.
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{endpoint::Endpoint, http2, stream::Stream};
-use crate::worker::age;
+use crate::worker::{Worker, age};
 
 /// How long a connection may wait to be used again, in milliseconds: shorter than most servers keep theirs.
 const IDLE_MILLISECONDS: u32 = 30_000;
@@ -108,20 +108,95 @@ pub(crate) struct Pools {
     /// Those that belong to one client's connection, by its number.
     owned: RefCell<HashMap<u64, Vec<Idle>>>,
     last_owner: Cell<u64>,
-    shared: RefCell<HashMap<usize, Shared>>,
+    /// Those over HTTP/2, and since when they are idle.
+    free: RefCell<HashMap<usize, Vec<(http2::Connection, u32)>>>,
 }
 
-/// Connections over HTTP/2 to one place, in use or not.
-struct Shared {
-    endpoint: Arc<Endpoint>,
-    connections: Vec<One>,
+/// The connections over HTTP/2 on which requests of one client's connection run, and of nobody else's: what one client does
+/// there, a server may take for a reason to end the connection, or not to read from it.
+#[derive(Default)]
+pub(crate) struct Lanes(RefCell<Vec<Lane>>);
+
+/// Those to one place.
+struct Lane {
+    endpoint: usize,
+    connections: Vec<http2::Connection>,
     /// Held while one is opened: whoever comes meanwhile waits for it.
     opening: Rc<Mutex<()>>,
 }
 
-struct One {
-    connection: http2::Connection,
-    idle_since: u32,
+/// Most places for which a client's connection keeps a lane that it does not use.
+const MAX_EMPTY_LANES: usize = 8;
+
+impl Lanes {
+    /// A connection that takes another request: one of these, or one that nobody uses.
+    pub(super) fn open(&self, endpoint: &Endpoint, pools: &Pools) -> Option<http2::Connection> {
+        self.at(endpoint, |lane| {
+            let one = lane.connections.iter().find(|one| one.has_room());
+            one.cloned().or_else(|| {
+                let one = pools.take_free(endpoint)?;
+                lane.connections.push(one.clone());
+                Some(one)
+            })
+        })
+    }
+
+    /// Who may open a connection to `endpoint`: one at a time.
+    pub(super) fn opening(&self, endpoint: &Endpoint) -> Rc<Mutex<()>> {
+        self.at(endpoint, |lane| lane.opening.clone())
+    }
+
+    pub(super) fn add(&self, connection: &http2::Connection) {
+        self.at(connection.endpoint(), |lane| {
+            lane.connections.push(connection.clone());
+        });
+    }
+
+    fn remove(&self, connection: &http2::Connection) {
+        self.at(connection.endpoint(), |lane| {
+            lane.connections.retain(|one| !one.is(connection));
+        });
+    }
+
+    fn at<T>(&self, endpoint: &Endpoint, act: impl FnOnce(&mut Lane) -> T) -> T {
+        let mut lanes = self.0.borrow_mut();
+        let known = lanes.iter().position(|lane| lane.endpoint == endpoint.id);
+        let at = known.unwrap_or_else(|| {
+            if lanes.len() >= MAX_EMPTY_LANES {
+                lanes.retain(|lane| {
+                    !lane.connections.is_empty() || Rc::strong_count(&lane.opening) > 1
+                });
+            }
+            lanes.push(Lane {
+                endpoint: endpoint.id,
+                connections: Vec::new(),
+                opening: Rc::default(),
+            });
+            lanes.len() - 1
+        });
+        act(&mut lanes[at])
+    }
+}
+
+/// Where a connection over HTTP/2 goes when nothing runs on it any more.
+pub(super) struct Home {
+    pub(super) worker: Rc<Worker>,
+    pub(super) lanes: Rc<Lanes>,
+}
+
+impl Home {
+    pub(super) fn take_back(&self, connection: &http2::Connection) {
+        self.lanes.remove(connection);
+        let limit = self.worker.state().config.settings.limits.max_idle_upstream;
+        let now = self.worker.now();
+        self.worker.pools.keep_free(connection, now, limit);
+    }
+}
+
+impl std::fmt::Debug for Home {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Home").finish_non_exhaustive()
+    }
 }
 
 impl Pools {
@@ -157,34 +232,28 @@ impl Pools {
         })
     }
 
-    /// A connection over HTTP/2 that takes another request.
-    pub(super) fn shared(&self, endpoint: &Endpoint) -> Option<http2::Connection> {
-        let shared = self.shared.borrow();
-        let mut all = shared.get(&endpoint.id)?.connections.iter();
-        let one = all.find(|one| one.connection.has_room())?;
-        Some(one.connection.clone())
+    /// A connection over HTTP/2 that nobody uses.
+    fn take_free(&self, endpoint: &Endpoint) -> Option<http2::Connection> {
+        let mut free = self.free.borrow_mut();
+        let pool = free.get_mut(&endpoint.id)?;
+        while let Some((connection, _)) = pool.pop() {
+            if connection.has_room() {
+                return Some(connection);
+            }
+        }
+        None
     }
 
-    /// Who may open a connection to `endpoint` over HTTP/2: one at a time.
-    pub(super) fn opening(&self, endpoint: &Arc<Endpoint>) -> Rc<Mutex<()>> {
-        let mut shared = self.shared.borrow_mut();
-        let pool = shared.entry(endpoint.id).or_insert_with(|| Shared {
-            endpoint: endpoint.clone(),
-            connections: Vec::new(),
-            opening: Rc::default(),
-        });
-        pool.opening.clone()
-    }
-
-    /// Lets others use a connection, too.
-    pub(super) fn share(&self, endpoint: &Endpoint, connection: http2::Connection, now: u32) {
-        if let Some(pool) = self.shared.borrow_mut().get_mut(&endpoint.id)
-            && !endpoint.is_retired()
-        {
-            pool.connections.push(One {
-                connection,
-                idle_since: now,
-            });
+    /// Keeps one over HTTP/2 on which nothing runs, for whoever is next, unless `limit` others are there already.
+    fn keep_free(&self, connection: &http2::Connection, now: u32, limit: usize) {
+        let endpoint = connection.endpoint();
+        if !connection.is_clean() || endpoint.is_retired() {
+            return;
+        }
+        let mut free = self.free.borrow_mut();
+        let pool = free.entry(endpoint.id).or_default();
+        if pool.len() < limit {
+            pool.push((connection.clone(), now));
         }
     }
 
@@ -231,17 +300,13 @@ impl Pools {
         };
         self.idle.borrow_mut().retain(|_, pool| stays(pool));
         self.owned.borrow_mut().retain(|_, pool| stays(pool));
-        self.shared.borrow_mut().retain(|_, pool| {
-            pool.connections.retain_mut(|one| {
-                if !one.connection.is_idle() {
-                    one.idle_since = now;
-                }
-                !one.connection.is_closed()
-                    && !pool.endpoint.is_retired()
-                    && age(one.idle_since, now) < IDLE_MILLISECONDS
+        self.free.borrow_mut().retain(|_, pool| {
+            pool.retain(|(connection, since)| {
+                !connection.is_closed()
+                    && !connection.endpoint().is_retired()
+                    && age(*since, now) < IDLE_MILLISECONDS
             });
-            // Whoever opens one shares it, and others wait for that.
-            !pool.connections.is_empty() || Rc::strong_count(&pool.opening) > 1
+            !pool.is_empty()
         });
     }
 }
@@ -306,15 +371,17 @@ mod tests {
     }
 
     #[test]
-    fn whoever_opens_a_connection_for_all_is_not_forgotten_meanwhile() {
-        let pools = Pools::default();
-        let endpoints = upstream().endpoints();
-        let opening = pools.opening(&endpoints[0]);
-        pools.expire(0);
-        assert!(Rc::ptr_eq(&opening, &pools.opening(&endpoints[0])));
-        drop(opening);
-        pools.expire(0);
-        assert!(pools.shared.borrow().is_empty());
+    fn whoever_opens_a_connection_is_not_forgotten_meanwhile() {
+        let lanes = Lanes::default();
+        let all: Vec<_> = (0..2 * MAX_EMPTY_LANES)
+            .map(|_| upstream().endpoints().remove(0))
+            .collect();
+        let opening = lanes.opening(&all[0]);
+        for endpoint in &all {
+            lanes.opening(endpoint);
+        }
+        assert!(Rc::ptr_eq(&opening, &lanes.opening(&all[0])));
+        assert!(lanes.0.borrow().len() <= MAX_EMPTY_LANES + 1);
     }
 
     #[tokio::test]
@@ -434,48 +501,68 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_shared_ends_after_a_while_without_a_request_and_with_its_place() {
-        let shared = async {
+    async fn what_nobody_uses_ends_after_a_while_and_with_its_place() {
+        let freed = async {
             let pools = Pools::default();
             let endpoint = &upstream().endpoints()[0];
             let mut far = Vec::new();
-            let mut share = async |now| {
+            let mut open = async || {
                 let (near, other) = UnixStream::pair().expect("a pair");
                 far.push(other);
-                let started = http2::Connection::start(near, http::uri::Scheme::HTTP).await;
-                let connection = started.expect("a connection");
-                drop(pools.opening(endpoint));
-                pools.share(endpoint, connection.clone(), now);
-                connection
+                let scheme = http::uri::Scheme::HTTP;
+                let started = http2::Connection::start(near, scheme, endpoint.clone()).await;
+                started.expect("a connection")
             };
-            let is_kept = || {
-                !pools
-                    .shared
-                    .borrow()
-                    .values()
-                    .all(|one| one.connections.is_empty())
-            };
-            let place = share(0).await.enter();
+            let kept = || pools.free.borrow().values().map(Vec::len).sum::<usize>();
+            let first = open().await;
+            pools.keep_free(&first, 0, 1);
+            // No more than so many.
+            pools.keep_free(&open().await, 0, 1);
+            assert_eq!(kept(), 1);
+            pools.expire(IDLE_MILLISECONDS - 1);
+            // Who has it has it alone.
+            assert!((pools.take_free(endpoint)).is_some_and(|one| one.is(&first)));
+            assert!(pools.take_free(endpoint).is_none());
+            pools.keep_free(&first, 1, 1);
             pools.expire(IDLE_MILLISECONDS);
-            assert!(pools.shared(endpoint).is_some());
-            drop(place);
-            pools.expire(2 * IDLE_MILLISECONDS - 1);
-            assert!(pools.shared(endpoint).is_some());
-            pools.expire(2 * IDLE_MILLISECONDS);
-            assert!(!is_kept());
-            // One of which there is doubt takes nothing more.
-            share(0).await.enter().doubt();
-            assert!(is_kept() && pools.shared(endpoint).is_none());
-            pools.expire(0);
-            assert!(!is_kept());
-            share(0).await;
+            assert_eq!(kept(), 1);
+            pools.expire(IDLE_MILLISECONDS + 1);
+            assert_eq!(kept(), 0);
+            // One of which there is doubt nobody gets, neither when it was there already.
+            pools.keep_free(&first, 0, 1);
+            first.enter(None).doubt();
+            assert!(pools.take_free(endpoint).is_none());
+            pools.keep_free(&first, 0, 1);
+            assert_eq!(kept(), 0);
+            pools.keep_free(&open().await, 0, 1);
             endpoint.retire();
-            assert!(is_kept());
+            assert_eq!(kept(), 1);
             pools.expire(0);
-            assert!(!is_kept());
-            share(0).await;
-            assert!(!is_kept());
+            assert_eq!(kept(), 0);
+            pools.keep_free(&open().await, 0, 1);
+            assert_eq!(kept(), 0);
         };
-        tokio::task::LocalSet::new().run_until(shared).await;
+        tokio::task::LocalSet::new().run_until(freed).await;
+    }
+
+    #[tokio::test]
+    async fn a_client_has_its_connections_alone() {
+        let taken = async {
+            let pools = Pools::default();
+            let endpoint = &upstream().endpoints()[0];
+            let (near, _far) = UnixStream::pair().expect("a pair");
+            let scheme = http::uri::Scheme::HTTP;
+            let started = http2::Connection::start(near, scheme, endpoint.clone()).await;
+            let connection = started.expect("a connection");
+            let (anna, bert) = (Lanes::default(), Lanes::default());
+            let has = |lanes: &Lanes| lanes.open(endpoint, &pools).is_some();
+            anna.add(&connection);
+            assert!(has(&anna) && has(&anna) && !has(&bert));
+            anna.remove(&connection);
+            assert!(!has(&anna) && !has(&bert));
+            pools.keep_free(&connection, 0, 8);
+            assert!(has(&bert) && has(&bert) && !has(&anna));
+        };
+        tokio::task::LocalSet::new().run_until(taken).await;
     }
 }
