@@ -843,6 +843,42 @@ async fn what_clients_do_together_is_not_their_servers_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_ends_a_connection_for_is_not_its_fault() {
+    for (with, is_counted) in [
+        ("", true),
+        ("large fields", false),
+        ("little pieces", false),
+    ] {
+        let (server, world) = in_the_clear().await;
+        let mut alice = open(&world).await;
+        let ask = |path: &str| Request::post(format!("https://a.test{path}"));
+        let (waiting, _) = alice
+            .send_request(ask("/mute").body(()).unwrap(), true)
+            .unwrap();
+        let requests = server.requests.clone();
+        support::eventually("the request is there", || requests.load(SeqCst) == 1).await;
+        if with == "little pieces" {
+            let (_, mut body) = alice
+                .send_request(ask("/upload").body(()).unwrap(), false)
+                .unwrap();
+            body.send_data(Bytes::from_static(b"a"), false).unwrap();
+            support::eventually("the request is there", || requests.load(SeqCst) == 2).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            std::mem::forget(body);
+        }
+        let mut last = ask("/close");
+        if with == "large fields" {
+            last = last.header("x-large", "x".repeat(9 * 1024));
+        }
+        let (closed, _) = alice.send_request(last.body(()).unwrap(), true).unwrap();
+        assert_eq!(waiting.await.unwrap().status(), 502);
+        assert_eq!(closed.await.unwrap().status(), 502);
+        let failed = world.gate.counters().servers[0].failures;
+        assert_eq!(failed > 0, is_counted, "{with}: {failed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn clients_that_take_none_of_many_small_messages_hold_up_no_other() {
     let (server, world) = in_the_clear().await;
     let mut idle = Vec::new();

@@ -91,7 +91,8 @@ struct State {
     active: Cell<usize>,
     /// Nothing new is sent on it: it has ended, there was doubt, or it has had its resets.
     closed: Cell<bool>,
-    /// Its server may hold against it what was sent on it.
+    /// Something was sent on it that its server may end it for, whatever else runs there: large fields, little pieces, or
+    /// that a request is given up.
     worn: Cell<bool>,
     /// Where it leads.
     endpoint: Arc<Endpoint>,
@@ -165,7 +166,7 @@ impl Connection {
 
     /// Whether another client may go on with it, as if it were new.
     pub(super) fn is_clean(&self) -> bool {
-        !self.is_closed() && !self.state.worn.get() && self.state.resets.borrow().left == MAX_RESETS
+        !self.is_closed() && !self.state.worn.get()
     }
 
     pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
@@ -356,6 +357,9 @@ impl Http2 {
             Ok(()) => send.send_request(head, request.upload.is_none()),
             Err(error) => Err(error),
         };
+        if request.head.len() as u64 > SHORT_BYTES {
+            place.connection.state.worn.set(true);
+        }
         match opened {
             Ok((response, send)) => Ok(Http2 {
                 request,
@@ -397,11 +401,12 @@ impl Http2 {
         self.limit = Some(Box::pin(tokio::time::sleep_until(deadline)));
     }
 
-    /// As for HTTP/1.1. That clients together ask too much, one connection for all of them hears.
+    /// As for HTTP/1.1; and whether no other request on its connection can be what the server ended that for.
     pub(super) fn is_short(&self) -> bool {
         let length = self.request.head.len() as u64 + self.moved;
         let is_sent = !self.request.is_uploading() && self.data.is_empty() && !self.write_broken;
-        is_sent && length <= SHORT_BYTES && !self.overtaxed
+        let is_worn = self.place.connection.state.worn.get();
+        is_sent && length <= SHORT_BYTES && !self.overtaxed && !is_worn
     }
 
     /// As for HTTP/1.1; what the server has not taken (RFC 9113 8.7) may be sent again whatever it is.
@@ -681,8 +686,11 @@ impl Drop for Http2 {
             resets.earn(Instant::now);
         } else if !resets.take(Instant::now()) {
             let _ = state.unheard.send(Some(Unheard::new(wire)));
-        } else if resets.left == 0 {
-            state.closed.set(true);
+        } else {
+            state.worn.set(true);
+            if resets.left == 0 {
+                state.closed.set(true);
+            }
         }
     }
 }
