@@ -18,6 +18,7 @@ from mutualgate.enrolment import partner_invitations
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.gate import Judge, names_permitted
 from mutualgate.model.invitation import InvitationState, Way
+from mutualgate.partners import rules
 
 PEER = "192.0.2.9"
 
@@ -248,6 +249,31 @@ def test_a_narrower_rule_keeps_those_in_whom_it_permits(services: Services) -> N
     services.partners.permit("acme", ["dns:*.eu.acme.example"])
     assert len(services.partners.forbid("acme", ["dns:*.acme.example"]).outside) == 1
     assert [verdict(services, one) for one in (inside, outside)] == ["a.eu.acme.example", "client_suspended"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        ("dns:*.acme.test", "dns:a.b.ACME.test"),
+        ("dns:a_b.acme.test", "dns:a_b.acme.test"),
+        ("email:*@acme.test", "email:Anna@acme.TEST"),
+        ("email:anna@acme.test", "email:anna@acme.test"),
+        ("uri:spiffe://acme.test/*", "uri:spiffe://acme.test/orders"),
+        ("uri:https://acme.test/100%25", "uri:https://acme.test/100%25"),
+        ("ip:192.0.2.0/24", "ip:192.0.2.7"),
+        ("ip:2001:db8::/32", "ip:2001:DB8:0::7"),
+        ("dn:CN=*,O=Acme Ltd,C=GB", "dn:CN=anna,O=Acme Ltd,C=GB"),
+    ],
+)
+def test_a_rule_of_any_kind_that_goes_keeps_out_whom_it_let_in(services: Services, rule: str, name: str) -> None:
+    services.partners.permit("acme", [rule])
+    made = services.trust.list()[0].id
+    services.partner_invitations.invite("acme", name)
+    services.partner_invitations.invite("acme", "dns:other.acme.example")
+    with pytest.raises(Conflict) as caught:
+        services.trust.undo(made)
+    assert caught.value.code == "depended_on"
+    assert [one.name for one in services.partners.forbid("acme", [rule]).outside] == [rules.parse_name(name)]
 
 
 def test_a_rule_for_one_ca_alone_keeps_nobody_in(services: Services) -> None:

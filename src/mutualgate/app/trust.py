@@ -141,9 +141,11 @@ class _Bound:
     def __init__(self, tx: Transaction, change: int, partner: int, permits: bounds.Permits) -> None:
         self._tx, self._partner, self._permits = tx, partner, permits
         self._touched = tx.trust.members(change)[partner]
-        among = None if partner in tx.trust.ruled(change) else self._touched
-        self._invited = tx.members.invited_by(partner, MemberState.ACTIVE, among)
-        self._outside = bounds.outside(tx, partner, permits, self._invited)
+        self._invited = {
+            *tx.members.invited_by(partner, MemberState.ACTIVE, self._touched),
+            *tx.members.invited_under(partner, MemberState.ACTIVE, tx.trust.rules_made(change, partner)),
+        }
+        self._outside = bounds.outside(tx, partner, permits, list(self._invited))
 
     def check_nobody_falls_out(self) -> None:
         """Raises Conflict for those that the partner could not vouch for any more, now that it is taken back."""

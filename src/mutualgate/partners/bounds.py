@@ -3,12 +3,12 @@
 Knows who was invited and what becomes of it when rules change. Which names a rule permits, the judge says.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from mutualgate.errors import Conflict
 from mutualgate.model.names import shown
-from mutualgate.model.partner import Member, MemberState
+from mutualgate.model.partner import Member, MemberState, NameRule, RuleKind
 from mutualgate.store import Transaction
 from mutualgate.store.trust import Watch
 
@@ -64,5 +64,10 @@ def _move(tx: Transaction, watch: Watch, members: Sequence[Member], state: Membe
         tx.members.put(replace(one, state=state))
 
 
+def binding(rules: Iterable[NameRule]) -> list[tuple[RuleKind, str]]:
+    """Those of `rules` that count for who was invited: not those for one CA alone."""
+    return [(one.kind, one.pattern) for one in rules if one.anchor is None]
+
+
 def _rules(tx: Transaction, partner: int) -> list[tuple[str, str]]:
-    return [(str(one.kind), one.pattern) for one in tx.partners.rules_of(partner) if one.anchor is None]
+    return [(str(kind), pattern) for kind, pattern in binding(tx.partners.rules_of(partner))]

@@ -360,9 +360,6 @@ class Partners:
         with self._store.transaction() as tx:
             partner = find(tx, name)
             there = tx.partners.rules_of(partner.id)
-            invited = tx.members.invited_by(partner.id, MemberState.ACTIVE)
-            kept_before = bounds.outside(tx, partner.id, self._permits, invited)
-            watch = tx.trust.watch()
             gone: list[NameRule] = []
             for rule in wanted:
                 found = [one for one in there if one.text == rule.text and (anchor is None or one.anchor == anchor)]
@@ -372,12 +369,15 @@ class Partners:
                         fix=f"See them with: mutualgate partner name list {partner.name}",
                         code="no_such_rule",
                     )
-                for one in found:
-                    watch.changes("name_rule", one.id)
-                    tx.partners.remove_rule(one)
-                    facts: audit.Facts = {"rule": one.text, "anchor": one.anchor}
-                    audit.record(tx, now, self._by, "partner.forbid", subject(partner), facts)
                 gone += found
+            invited = tx.members.invited_under(partner.id, MemberState.ACTIVE, bounds.binding(gone))
+            kept_before = bounds.outside(tx, partner.id, self._permits, invited)
+            watch = tx.trust.watch()
+            for one in gone:
+                watch.changes("name_rule", one.id)
+                tx.partners.remove_rule(one)
+                facts: audit.Facts = {"rule": one.text, "anchor": one.anchor}
+                audit.record(tx, now, self._by, "partner.forbid", subject(partner), facts)
             now_outside = bounds.outside(tx, partner.id, self._permits, invited)
             fell = tuple(member for key, member in now_outside.items() if key not in kept_before)
             if not keep:

@@ -3,13 +3,29 @@
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from mutualgate.model.change import ChangeKind
-from mutualgate.model.partner import Member, MemberState
+from mutualgate.model.partner import Member, MemberState, RuleKind
 from mutualgate.store.changes import Changes
 from mutualgate.store.schema import client, invitation, member
 from mutualgate.store.select import FEW_KEYS, among, chunks, one_of, plain_parts, plain_rows
+
+FEW_RULES = 50
+"""That many are asked for at once."""
 
 PlainMember = tuple[int, str, int]
 """Partner, name, client."""
@@ -115,6 +131,21 @@ class Members:
         queries = [query] if among is None else [query.where(member.c.name.in_(part)) for part in chunks(among)]
         return [name for one in queries for (name,) in plain_rows(self._connection, one)]
 
+    def invited_under(self, partner_id: int, state: MemberState, rules: Collection[tuple[RuleKind, str]]) -> list[str]:
+        """As `invited_by`, of those that one of `rules` (kind, pattern) may permit: whether it does, the judge says."""
+        invited_clients = select(invitation.c.client).where(invitation.c.partner == partner_id)
+        names: set[str] = set()
+        for part in chunks(rules, FEW_RULES):
+            query = select(member.c.name).where(
+                member.c.partner == partner_id,
+                member.c.state == str(state),
+                or_(*(_may_permit(*rule) for rule in part)),
+                # Calculated, so that it is asked of these alone: very many may have been invited.
+                (member.c.client + 0).in_(invited_clients),
+            )
+            names.update(name for (name,) in plain_rows(self._connection, query))
+        return list(names)
+
     def count(self, partner_id: int, state: MemberState | None = None) -> int:
         """How many there are."""
         query = select(func.count()).select_from(member).where(member.c.partner == partner_id)
@@ -170,3 +201,11 @@ def parse_member_key(text: str) -> tuple[int, str]:
     """Partner and name of a key in the change feed."""
     partner_id, _, name = text.partition(":")
     return int(partner_id), name
+
+
+def _may_permit(kind: RuleKind, pattern: str) -> ColumnElement[bool]:
+    """Whether a name is of the kind of a rule, and ends as all that this permits where they all end alike."""
+    of_kind = member.c.name.startswith(f"{kind}:", autoescape=True)
+    if kind in {RuleKind.DNS, RuleKind.EMAIL}:
+        return and_(of_kind, member.c.name.endswith(pattern.removeprefix("*"), autoescape=True))
+    return of_kind

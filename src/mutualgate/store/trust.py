@@ -6,7 +6,7 @@ it left it: what came later and built on it is never pulled away from under it.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -20,7 +20,7 @@ from mutualgate.errors import Conflict
 from mutualgate.model.change import ChangeKind
 from mutualgate.model.client import ClientState
 from mutualgate.model.names import shown
-from mutualgate.model.partner import AnchorState, PartnerState
+from mutualgate.model.partner import AnchorState, PartnerState, RuleKind
 from mutualgate.model.pin import PinState
 from mutualgate.model.trust import TrustChange
 from mutualgate.store import schema
@@ -188,17 +188,25 @@ class Trust:
 
     def members(self, id: int) -> dict[int, set[str]]:
         """The partners of whose rules or clients a change is about any, and of which clients, by their names."""
-        found: dict[int, set[str]] = {id: set() for id in self.ruled(id)}
+        found: dict[int, set[str]] = {rule["partner"]: set() for rule, _ in self._rules(id)}
         for name, key, *_ in self._steps(id):
             if name == "member":
                 found.setdefault(key[0], set()).add(key[1])
         return found
 
-    def ruled(self, id: int) -> set[int]:
-        """The partners whose rules a change is about."""
-        steps = [(key, before) for name, key, before, _ in self._steps(id) if name == "name_rule"]
-        rows = [before or self.row("name_rule", tuple(key)) for key, before in steps]
-        return {row["partner"] for row in rows if row is not None}
+    def rules_made(self, id: int, partner: int) -> list[tuple[RuleKind, str]]:
+        """The rules (kind, pattern) of a partner's that a change has made, but for those for one CA alone."""
+        return [
+            (RuleKind(rule["kind"]), rule["pattern"])
+            for rule, is_new in self._rules(id)
+            if is_new and rule["partner"] == partner and rule["anchor"] is None
+        ]
+
+    def _rules(self, id: int) -> Iterator[tuple[Row, bool]]:
+        """The rules that a change is about, and whether it has made them."""
+        for name, key, before, _ in self._steps(id):
+            if name == "name_rule" and (row := before or self.row(name, tuple(key))) is not None:
+                yield row, before is None
 
     def touched(self, id: int, name: str) -> list[int]:
         """The rows of the table `name` that a change is about."""
