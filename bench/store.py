@@ -128,6 +128,8 @@ COMMANDS = [
     ["trust", "try", "partner", "suspend", "signed"],
     ["trust", "try", "partner", "suspend", "partner-0"],
     ["partner", "suspend", "hosts"],
+    ["partner", "name", "add", "hosts", "dns:*.more.example"],
+    ["partner", "name", "remove", "hosts", "dns:*.spare.example"],
     ["partner", "remove", "partner-0"],
     ["trust", "undo"],
     ["expiring"],
@@ -139,9 +141,16 @@ COMMANDS = [
     ["check"],
     ["decide", "--cert", "{pem}"],
 ]
-BEFORE = {"trust undo": ["partner", "remove", "partner-0"]}
+BEFORE = {
+    "trust undo": ["partner", "remove", "partner-0"],
+    "partner name remove hosts dns:*.spare.example": ["partner", "name", "add", "hosts", "dns:*.spare.example"],
+}
 """What is asked for before each time, for something to be there."""
-AFTER = {"partner suspend hosts": ["trust", "undo"], "partner remove partner-0": ["trust", "undo"]}
+AFTER = {
+    "partner suspend hosts": ["trust", "undo"],
+    "partner name add hosts dns:*.more.example": ["trust", "undo"],
+    "partner remove partner-0": ["trust", "undo"],
+}
 """What is asked for after each time, for the next to find it as it was."""
 PAGES = [
     "/",

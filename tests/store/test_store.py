@@ -313,3 +313,24 @@ def test_what_is_tried_is_not_kept(store: Store) -> None:
     assert store.epoch() == epoch
     with store.transaction() as tx:
         assert [str(one.name) for one in tx.clients.page()] == ["anna"]
+
+
+def test_who_interrupts_while_a_connection_is_closed_sees_no_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite3"
+    Store.open(path, system_clock).close()
+    program = f"""
+from pathlib import Path
+from mutualgate.clock import system_clock
+from mutualgate.store import Store, sqlite
+def interrupted(connection): raise KeyboardInterrupt
+store = Store.open(Path({str(path)!r}), system_clock)
+with store.reading() as tx:
+    tx.clients.count()
+sqlite._SHARED.dialect.do_close = interrupted
+try:
+    store.close()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")

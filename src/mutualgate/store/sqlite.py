@@ -3,6 +3,7 @@
 Another database is a second file like this one.
 """
 
+import logging
 import os
 import shlex
 import sqlite3
@@ -36,6 +37,9 @@ _COMPILED = LRUCache[Any, Any](500)
 many commands opens a store for each."""
 
 _HEADER = b"SQLite format 3\x00"
+
+# Who interrupts a command while a connection is closed hears of it by the command's end, and of no traceback besides.
+logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
 
 
 def engine(path: Path, *, create: bool) -> Engine:
