@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from app.test_handover import BEGIN
 from installation import Installation
+from processes import alive, parent
 
 from mutualgate.app import Services, control
 from mutualgate.app.claim import claimed
@@ -124,11 +125,7 @@ def test_a_gate_ends_with_a_successor_that_was_told_to_end(
 
 def parents(pid: int) -> list[int]:
     """The process that a process is a child of, that one's, and so on; none where it has ended."""
-    try:
-        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
-    except FileNotFoundError:
-        return []
-    return [] if state == "Z" else [int(parent), *parents(int(parent))]
+    return [parent(pid), *parents(parent(pid))] if alive(pid) else []
 
 
 def test_a_successor_that_a_service_manager_hears_of_is_no_child_of_the_old_process(

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from end_to_end.process import free_port
 from installation import Installation
+from processes import alive, children, state
 
 from mutualgate.cli import relay
 from mutualgate.cli.beside import kept
@@ -119,13 +120,22 @@ class Asking:
                     found.add(one)
         return found
 
-    def spare(self) -> set[int]:
-        """The one that waits for its command."""
-        busy = self.copies()  # first: one that ends meanwhile is none
-        return self.children() - busy
+    def one_that_waits(self) -> int:
+        """It stays; one that had a command, or whom `listening` asked for, is about to end."""
+        found = set[int]()
+
+        def stays() -> bool:
+            nonlocal found
+            busy = self.copies()  # first: one that ends meanwhile does not wait
+            before, found = found, self.children() - busy
+            time.sleep(0.1)
+            return len(found) == 1 and found == before
+
+        until(stays, "none waits")
+        return found.pop()
 
     def children(self) -> set[int]:
-        return set(map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()))
+        return children(self.pid)
 
 
 @pytest.fixture
@@ -295,8 +305,7 @@ def _descriptors(process: int) -> dict[int, str]:
 def test_one_that_waits_has_nothing_of_what_others_do(asking: Asking) -> None:
     with asking.reading() as waiting:
         assert asking("client", "list", input="").returncode == 0
-        until(asking.spare, "none waits")
-        (one,) = asking.spare()
+        one = asking.one_that_waits()
         until(lambda: not _sockets(one) & _sockets(asking.pid), "it keeps those of the original")
         os.kill(one, signal.SIGTERM)  # is for no command yet
         assert not asking.traced("client", "list")[1]
@@ -310,10 +319,9 @@ def _sockets(process: int) -> set[str]:
 
 
 def test_one_that_waits_ends_with_the_original(asking: Asking) -> None:
-    until(lambda: len(asking.children()) == 1, "none waits")
-    (one,) = asking.children()
+    one = asking.one_that_waits()
     asking.process.kill()
-    until(lambda: not Path(f"/proc/{one}").exists() or _state(one) == "Z", "it waits for ever")
+    until(lambda: not alive(one), "it waits for ever")
 
 
 def test_who_does_not_hear_of_ends_makes_one_that_does(installed: Installation) -> None:
@@ -334,9 +342,9 @@ def test_control_z_holds_the_command(asking: Asking) -> None:
     with asking.reading() as waiting:
         (copy,) = asking.copies()
         waiting.send_signal(signal.SIGTSTP)
-        until(lambda: {_state(waiting.pid), _state(copy)} == {"T"}, "one goes on")
+        until(lambda: {state(waiting.pid), state(copy)} == {"T"}, "one goes on")
         waiting.send_signal(signal.SIGCONT)
-        until(lambda: _state(copy) == "S", "it is held for ever")
+        until(lambda: state(copy) == "S", "it is held for ever")
         assert waiting.stdin is not None
         waiting.stdin.write(b"late\n")
         waiting.stdin.close()
@@ -400,10 +408,6 @@ def test_control_c_where_it_was_started_ends_no_command(installed: Installation)
 
 def _unread(end: int) -> int:
     return int.from_bytes(fcntl.ioctl(end, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-
-def _state(process: int) -> str:
-    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def test_what_is_under_way_comes_to_its_end(asking: Asking) -> None:
@@ -710,17 +714,12 @@ def test_a_gate_may_have_none(installed: Installation) -> None:
         assert not (installed.folder.path / relay.SOCKET).exists()
 
 
-def _children(process: int) -> list[int]:
-    files = Path(f"/proc/{process}/task").glob("*/children")
-    return [int(one) for file in files for one in file.read_text().split()]
-
-
 def test_a_gate_says_when_it_has_none_any_more(installed: Installation, tmp_path: Path) -> None:
     with open(tmp_path / "log", "wb") as log, gate(installed.folder.path, stderr=log) as process:
         until(lambda: listening(installed.folder.path), "it has none")
-        (standby,) = _children(process.pid)
+        (standby,) = children(process.pid)
         os.kill(standby, signal.SIGKILL)
-        until(lambda: not _children(process.pid), "it stays as a zombie")
+        until(lambda: not children(process.pid), "it stays as a zombie")
         said = (
             "commands take longer until `mutualgate restart`: the process that has them at hand was ended by signal 9\n"
         )
@@ -731,13 +730,13 @@ def test_a_gate_says_when_it_has_none_any_more(installed: Installation, tmp_path
 def test_a_gate_s_is_of_the_program_that_was_installed_last(installed: Installation, libraries: Path) -> None:
     with gate(installed.folder.path) as process:
         until(lambda: listening(installed.folder.path), "it has none")
-        before = _children(process.pid)
+        before = children(process.pid)
         (libraries / "another").mkdir()
         asking = Asking(installed, process)
         assert asking.traced("client", "list")[1]
         until(lambda: listening(installed.folder.path), "it has none any more")
         assert not asking.traced("client", "list")[1]
-        assert _children(process.pid) == before
+        assert children(process.pid) == before
     until(lambda: not listening(installed.folder.path), "it stays without a gate")
 
 
@@ -746,7 +745,7 @@ def test_control_c_at_the_gate_s_terminal_is_not_for_commands(installed: Install
         until(lambda: listening(installed.folder.path), "it has none")
         os.killpg(process.pid, signal.SIGHUP)  # has the gate read its settings again, and nothing more
         assert not Asking(installed, process).traced("client", "list")[1]
-        (standby,) = _children(process.pid)
+        (standby,) = children(process.pid)
         asking = Asking(installed, process)
         asking.pid = standby
         with asking.reading() as waiting:

@@ -17,6 +17,7 @@ import pytest
 from end_to_end.forge import Identity
 from end_to_end.gate import Answer, Gate, running_gate
 from end_to_end.process import answers
+from processes import alive, children
 
 SITES = """
 [[sites]]
@@ -38,14 +39,6 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
 
 def pid_of(gate: Gate) -> int:
     return int(gate.command("status").json["pid"])
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"  # the first process of a test is nobody's to wait for before its end
 
 
 def gone(pid: int, seconds: float = 30) -> bool:
@@ -190,13 +183,15 @@ def test_python_gives_way_to_traffic_and_sinks_no_further_with_each_restart(gate
     assert_gives_way(pid, own)
 
 
-def children(pid: int) -> list[int]:
-    """Those that are there to succeed it, not the one that stands by for commands."""
-    with contextlib.suppress(OSError):  # a thread that has ended meanwhile
-        files = Path(f"/proc/{pid}/task").glob("*/children")
-        found = [int(one) for file in files for one in file.read_text().split() if alive(int(one))]
-        return [one for one in found if b"standby" not in Path(f"/proc/{one}/cmdline").read_bytes()]
-    return []
+def successors(pid: int) -> list[int]:
+    """Its children that are there to succeed it, not the one that stands by for commands."""
+    return [one for one in sorted(children(pid)) if alive(one) and b"standby" not in _line(one)]
+
+
+def _line(pid: int) -> bytes:
+    with contextlib.suppress(OSError):  # it has ended meanwhile
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def test_a_new_process_that_is_killed_changes_nothing(gate: Gate) -> None:
@@ -207,8 +202,8 @@ def test_a_new_process_that_is_killed_changes_nothing(gate: Gate) -> None:
         for pause in (0.0, 0.1, 0.2):
             thread = threading.Thread(target=gate.command, args=("restart",), kwargs={"check": False})
             thread.start()
-            while not (started := children(pid)) or not (
-                new := children(started[0])
+            while not (started := successors(pid)) or not (
+                new := successors(started[0])
             ):  # between them who tells how it ends
                 pass
             time.sleep(pause)
