@@ -91,7 +91,6 @@ class Trial:
         self._counts = counts
         self._sites = snapshot.site_records(services.config)
         self._hosts = {site.name: site.hosts[0] for site in services.config.sites}
-        self._epoch = 0
         self._concern: Concern | None = None
         self._following: Callable[[Judge], Judge]
         self._assumed: list[str] = []
@@ -99,29 +98,27 @@ class Trial:
         self._forget()
 
     def make(self, change: Make, tried: Store) -> None:
-        """Makes the change in `tried`, which is not kept, and finds out what it concerns."""
+        """Makes the change in `tried`, which is not kept, and finds out what it concerns: all that `tried` is for."""
         from mutualgate import snapshot
 
-        self._epoch = self._before.changes.epoch()
+        epoch = self._before.changes.epoch()
         services = self._services.rehearsing(tried)
         change(services)
         with tried.reading() as after:
-            changes = after.changes.since(self._epoch)
+            changes = after.changes.since(epoch)
             if changes is None or any(one.kind is ChangeKind.ANCHOR for one in changes):
                 waiting = {claim.id for claim in self._before.anchors.pending()}
                 self._assumed = _prove(services, waiting)
-                changes = after.changes.since(self._epoch)
+                changes = after.changes.since(epoch)
             self._outside = _put_out(after, changes or ())
             self._concern = snapshot.concern(changes, (self._before, after))
+        self._following = _following(tried, epoch, self._sites)
 
-    def judge_few(self, tried: Store) -> bool:
+    def judge_few(self) -> bool:
         """Judges what the change concerns, and these clients' other certificates. False if that may be much."""
         from mutualgate import snapshot
         from mutualgate.gate import Judge
 
-        delta = snapshot.delta(tried, self._epoch)
-        if delta is None:
-            return False
         for concern in self._steps():
             found = None if concern is None else self._found(concern, FEW)
             if found is None:
@@ -129,12 +126,8 @@ class Trial:
             for seen in self._before.seen.shown(self._since, found, FEW):
                 chains = [split(chain) for _, chain, *_ in seen]
                 before = Judge(snapshot.excerpt_of(self._before, self._sites, chains, self._concern))
-                self._compare(seen, before, before.after(delta))
+                self._compare(seen, before, self._following(before))
         return True
-
-    def keep(self, tried: Store) -> None:
-        """Keeps what `judge_many` has to know of the change: others wait while it is tried."""
-        self._following = _following(tried, self._epoch, self._sites)
 
     def concerns_many(self) -> bool:
         """Whether what the change concerns may be more than is judged soon."""

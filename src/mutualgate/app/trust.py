@@ -56,10 +56,7 @@ class Trust:
         """Makes the change, and whether it concerned few, which are judged then."""
         with self._services.store.rehearsal() as tried:
             trial.make(change, tried)
-            few = trial.judge_few(tried)
-            if not few:
-                trial.keep(tried)
-        return few
+        return trial.judge_few()
 
     @contextmanager
     def _trial(self, back: timedelta) -> Iterator[Trial]:
