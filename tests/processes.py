@@ -1,5 +1,7 @@
 """What the system says of processes (proc(5)), whichever of them end while it is asked."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -25,6 +27,16 @@ def alive(pid: int) -> bool:
 def state(pid: int) -> str:
     """The letter of its state; that of a zombie where it is gone."""
     return _stat(pid)[0]
+
+
+def open_files(pid: int) -> dict[int, str]:
+    """What each of its descriptors leads to; none where it is gone."""
+    found: dict[int, str] = {}
+    with suppress(OSError):
+        for one in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):  # closed meanwhile
+                found[int(one.name)] = os.readlink(one)
+    return found
 
 
 def _stat(pid: int) -> tuple[str, int]:

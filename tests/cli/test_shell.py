@@ -21,6 +21,7 @@ import pki
 import pytest
 from commands import Run
 from installation import Installation
+from processes import open_files
 
 from mutualgate.cli.shell import MOST_BYTES, candidates
 
@@ -241,8 +242,7 @@ def test_nothing_of_a_command_is_left_for_the_next(installed: Installation, tmp_
     def kept(shell: "subprocess.Popen[str]") -> tuple[object, ...]:
         process = Path(f"/proc/{shell.pid}")
         umask = re.search(r"^Umask:.*$", (process / "status").read_text(), re.MULTILINE)
-        files = [os.readlink(one) for one in (process / "fd").iterdir()]
-        return umask and umask[0], sorted(files), len(list((process / "task").iterdir()))
+        return umask and umask[0], sorted(open_files(shell.pid).values()), len(list((process / "task").iterdir()))
 
     before = Path.cwd()
     os.chdir(tmp_path)
@@ -482,8 +482,7 @@ def test_a_command_that_was_abandoned_holds_nothing(
     terminal.type("\x03")
     terminal.until(PROMPT)
     assert cli("client", "add", "anna").code == 0  # in another process, while the shell is there
-    open_files = [os.readlink(one) for one in Path(f"/proc/{terminal.pid}/fd").iterdir()]
-    assert not [one for one in open_files if "store.sqlite3" in one]
+    assert not [one for one in open_files(terminal.pid).values() if "store.sqlite3" in one]
 
 
 def test_lines_that_are_pasted_as_one_are_run_in_turn(installed: Installation, tmp_path: Path) -> None:

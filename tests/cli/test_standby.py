@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from end_to_end.process import free_port
 from installation import Installation
-from processes import alive, children, state
+from processes import alive, children, open_files, state
 
 from mutualgate.cli import relay
 from mutualgate.cli.beside import kept
@@ -113,12 +113,8 @@ class Asking:
 
     def copies(self) -> set[int]:
         """Those that have a standard input of their own: one waits for its command, and has that of the original."""
-        found = set()
-        for one in self.children():
-            with contextlib.suppress(OSError):  # it ends
-                if os.readlink(f"/proc/{one}/fd/0") != os.readlink(f"/proc/{self.pid}/fd/0"):
-                    found.add(one)
-        return found
+        given = open_files(self.pid)[0]
+        return {one for one in self.children() if open_files(one).get(0, given) != given}
 
     def one_that_waits(self) -> int:
         """It stays; one that had a command, or whom `listening` asked for, is about to end."""
@@ -298,8 +294,7 @@ def test_it_has_the_open_files_of_who_calls_and_no_others(asking: Asking) -> Non
 
 def _descriptors(process: int) -> dict[int, str]:
     """What each leads to; but the standard ones, which are pipes of its own."""
-    there = {int(one.name): os.readlink(one) for one in Path(f"/proc/{process}/fd").iterdir()}
-    return {number: "" if number < 3 else where for number, where in there.items()}
+    return {number: "" if number < 3 else where for number, where in open_files(process).items()}
 
 
 def test_one_that_waits_has_nothing_of_what_others_do(asking: Asking) -> None:
@@ -314,8 +309,7 @@ def test_one_that_waits_has_nothing_of_what_others_do(asking: Asking) -> None:
 
 
 def _sockets(process: int) -> set[str]:
-    found = (os.readlink(one) for one in Path(f"/proc/{process}/fd").iterdir())
-    return {one for one in found if one.startswith("socket:")}
+    return {one for one in open_files(process).values() if one.startswith("socket:")}
 
 
 def test_one_that_waits_ends_with_the_original(asking: Asking) -> None:
