@@ -251,3 +251,15 @@ def test_what_mypy_is_to_overlook_is_named_and_says_why() -> None:
     assert [
         f"{path}: {line.strip()}" for path in files for line in path.read_text().splitlines() if silent.search(line)
     ] == []
+
+
+def test_names_in_commands_that_people_copy_are_words_of_a_shell() -> None:
+    """A partner's administrator chooses names, and an operator pastes what an error suggests."""
+    bare = re.compile(r"mutualgate [a-z][^\"]*\{(?:\w+\.)*client\.name\}")
+    found = [
+        f"{path}: {line}"
+        for path in SOURCES.rglob("*.py")
+        for line in path.read_text().splitlines()
+        if bare.search(line)
+    ]
+    assert found == []

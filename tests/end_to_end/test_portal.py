@@ -4,6 +4,7 @@ What a browser keeps its certificates in is filled by NSS's own tools, as a pers
 """
 
 import base64
+import html
 import json
 import re
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 from cryptography import x509
@@ -528,3 +530,15 @@ def test_in_firefox_under_a_partner_s_ca_and_forged_by_it(
         with browsers.firefox_session(home) as window:
             window.open(f"https://localhost:{gate.port}/hello")
             assert expected in window.text()
+
+
+def test_an_operator_reaches_the_page_of_each_client(gate: Gate) -> None:
+    """Through the gate, which takes no path that may be read in two ways."""
+    boss = gate.client("boss", "admin")
+    for name in ("100%", "a;b", "~25", "a+b%3Bc@acme.example", "ä?#&x"):
+        gate.command("client", "add", name)
+        listed = gate.get(f"/join/operator/clients?search={quote(name)}", boss, [("Accept", "text/html")])
+        places = re.findall(r'href="(/join/operator/clients/[^"?]+)"', listed.body.decode())
+        assert len(places) == 1, name
+        page = gate.get(places[0], boss, [("Accept", "text/html")])
+        assert (page.status, html.escape(name) in page.body.decode()) == (200, True), name

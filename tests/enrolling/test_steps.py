@@ -191,6 +191,35 @@ def test_a_folder_is_for_one_invitation(gate: Served, tmp_path: Path) -> None:
     assert refused.value.code == "folder_in_use"
 
 
+def test_a_folder_is_for_one_invitation_after_it_was_used_too(gate: Served, tmp_path: Path) -> None:
+    """Else who is told that it is enrolled has not used the link, nor has what it lets in."""
+    name, link = invited(gate)
+    assert isinstance(run(gate, link, tmp_path / "client"), Enrolled)
+    gate.services.clients.revoke(name)
+    other = gate.services.invitations.invite(name, ways=list(Way))
+    for wrong in (other.link(gate.base), f"{gate.base}/{'A' * 43}"):
+        with pytest.raises(Conflict) as refused:
+            run(gate, wrong, tmp_path / "client")
+        assert refused.value.code == "folder_in_use"
+    assert gate.services.invitations.get(other.invitation.id).invitation.state == "open"
+    assert isinstance(run(gate, other.link(gate.base), tmp_path / "anew"), Enrolled)
+
+
+def test_a_renewal_that_was_not_finished_is_left_to_the_next_one(gate: Served, tmp_path: Path) -> None:
+    """Only that one asks whether the gate lets the new certificate in."""
+    _, link = invited(gate)
+    folder = tmp_path / "client"
+    run(gate, link, folder)
+    first = (folder / "current").readlink()
+    renew(Kept(folder))
+    (folder / "current").unlink()
+    (folder / "current").symlink_to(first)
+    again = run(gate, link, folder)
+    assert isinstance(again, Enrolled)
+    assert not again.changed
+    assert (folder / "current").readlink() == first
+
+
 def test_a_folder_that_others_may_read_is_not_used(gate: Served, tmp_path: Path) -> None:
     _, link = invited(gate)
     (tmp_path / "client").mkdir(mode=0o755)

@@ -1,6 +1,7 @@
 """What a partner's administrator may invite, and how long what comes of it counts."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from mutualgate import snapshot
 from mutualgate.app import Folder, Services
 from mutualgate.enrolment import partner_invitations
+from mutualgate.enrolment.bulk import BulkSigning, Given
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.gate import Judge, names_permitted
 from mutualgate.model.invitation import InvitationState, Way
@@ -416,6 +418,58 @@ def test_an_open_one_opens_nothing_once_the_partner_may_not(services: Services, 
         with pytest.raises(Conflict) as caught:
             do()
         assert caught.value.code == "invitation_revoked"
+
+
+def test_an_open_one_makes_nobody_more_than_the_partner_may(services: Services) -> None:
+    """Whoever has the link would have the roles that an operator gave the client since."""
+    invited = services.partner_invitations.invite("acme", "dns:api.acme.example")
+    name = str(invited.client.name)
+    services.clients.change_roles(name, add=["admin"])
+    for do in (lambda: services.invitation_use.open(invited.token, peer=PEER), lambda: use(services, invited.token)):
+        with pytest.raises(Conflict) as caught:
+            do()
+        assert caught.value.code == "invitation_revoked"
+    services.clients.change_roles(name, remove=["admin"])
+    use(services, invited.token)
+    services.clients.change_roles(name, add=["admin"])
+    assert services.invitation_use.collect(invited.token, peer=PEER).signed is not None  # it is used: nothing is given
+
+
+def test_an_open_one_for_an_administrator_ends_with_the_right_to_appoint(services: Services) -> None:
+    services.partners.set_appoints("acme", True)
+    invited = services.partner_invitations.invite("acme", "dns:api.acme.example", roles=["partner-admin"])
+    services.partners.set_appoints("acme", False)
+    with pytest.raises(Conflict) as caught:
+        use(services, invited.token)
+    assert caught.value.code == "invitation_revoked"
+    services.partners.set_appoints("acme", True)
+    use(services, invited.token)
+
+
+def test_who_is_out_with_the_partner_gets_nothing_new(services: Services) -> None:
+    """As a suspended client: what it would get counted as soon as it is let in again."""
+    chain = use(services, services.partner_invitations.invite("acme", "dns:api.acme.example").token)
+    name, key = "api.acme.example", pki.fresh_key()
+    invited = services.invitations.invite(name, ways=[Way.CSR])
+    renew = functools.partial(services.renewals.renew, chain[0], pki.csr(key, "x"), peer=PEER)
+    services.partners.forbid("acme", ["dns:*.acme.example"])
+    attempts: list[Callable[[], object]] = [
+        renew,
+        lambda: services.invitation_use.open(invited.token, peer=PEER),
+        lambda: use(services, invited.token),
+        lambda: services.invitations.invite(name),
+        lambda: services.enrolment.sign(name, pki.csr(key, "x")),
+    ]
+    for do in attempts:
+        with pytest.raises(Conflict) as caught:
+            do()
+        assert caught.value.code == "client_suspended"
+    bulk = BulkSigning(services.store, services.keys)
+    (answer,) = next(bulk.sign([Given(name, pki.csr(key, "x"), "x.csr")]))
+    assert answer.problem is not None
+    assert answer.problem.code == "client_suspended"
+    services.partners.permit("acme", ["dns:*.acme.example"])
+    assert renew().client.name == name
 
 
 def test_a_suspended_partner_invites_nobody(services: Services) -> None:

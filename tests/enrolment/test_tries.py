@@ -47,6 +47,13 @@ def test_it_is_told_how_long_to_wait_and_let_in_then() -> None:
     assert stopped(tries, "192.0.2.7", timedelta(minutes=11))
 
 
+def test_nobody_waits_for_a_clock_that_was_set_back() -> None:
+    tries = WrongTries(most=2)
+    for _ in range(2):
+        tries.wrong("192.0.2.7", pki.NOW + timedelta(days=1))
+    assert not stopped(tries, "192.0.2.7")
+
+
 def test_the_memory_is_bounded() -> None:
     tries = WrongTries(most=1, peers=100)
     for number in range(1_000):

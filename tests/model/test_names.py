@@ -1,3 +1,5 @@
+import subprocess
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,6 +58,12 @@ def test_any_text_is_a_name_or_bad_input(text: str) -> None:
         assert ClientName(str(name)) == name
         assert name.isprintable()
         assert not set(name) & set("/\\\n")
+
+
+@pytest.mark.parametrize("text", ["anna", "Ann Example", "a'b", '"$(id)`id`$HOME', "a;b|c&d>e*?~!#", "été", "a=b{c,d}"])
+def test_a_word_of_a_command_is_the_name_and_nothing_else(text: str) -> None:
+    done = subprocess.run(["sh", "-c", f"printf %s {ClientName(text).word}"], capture_output=True, check=True)
+    assert done.stdout.decode() == text
 
 
 @pytest.mark.parametrize("role", ["a", "Admin", "ops:read", "a.b_c-d", "9"])

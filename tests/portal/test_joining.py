@@ -433,6 +433,8 @@ def test_the_page_has_what_its_script_needs(portal: "ASGIApp", services: Service
     assert f'data-send="/join/{invited.token}/page"' in page.text
     assert 'data-file="ann"' in page.text
     assert 'data-label="gate.test - ann"' in page.text
+    page = ask(portal, f"/join/{invited.token}/page", Host="[2001:db8::7]:8443")
+    assert 'data-label="[2001:db8::7] - ann"' in page.text
     assert re.search(r'forge\.min\.js" integrity="sha256-[A-Za-z0-9+/]{43}="', page.text)
 
 
@@ -495,7 +497,7 @@ def test_curl_uses_its_own_with_one_command(portal: "ASGIApp", services: Service
 def test_only_what_was_asked_about_is_used(portal: "ASGIApp", services: Services) -> None:
     invited, asked_about, other = invite(services), own(), own("other")
     who = refused([other.der], "unknown_issuer")
-    for form in ({"fingerprint": fingerprint(asked_about)}, {}, {"fingerprint": ""}):
+    for form in ({"fingerprint": fingerprint(asked_about)}, {}, {"fingerprint": ""}, {"fingerprint": "é"}):
         answer = ask(portal, f"/join/{invited.token}/own", who, form=form)
         assert answer.status == 409
         assert "is another one than you were asked about" in answer.words

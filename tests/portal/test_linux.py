@@ -1,6 +1,7 @@
 """The way for Linux and servers: the page, and the script, which is run as people run it."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -99,6 +100,21 @@ def test_another_ones_certificate_is_not_kept(gate: Served, tmp_path: Path) -> N
 
 
 @needs_tools
+def test_a_folder_is_for_one_invitation(gate: Served, tmp_path: Path) -> None:
+    """All have the same folder unless they name one: who is told that it enrolled has used its invitation."""
+    _, script = script_of(gate, tmp_path)
+    assert run(script, tmp_path / "f").returncode == 0
+    chain = (tmp_path / "f" / "chain.pem").read_bytes()
+    other, script = script_of(gate, tmp_path)
+    done = run(script, tmp_path / "f")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "another invitation" in done.stderr
+    assert (tmp_path / "f" / "chain.pem").read_bytes() == chain
+    assert gate.services.invitations.get(other.invitation.id).invitation.state == "open"
+    assert run(script, tmp_path / "g").returncode == 0
+
+
+@needs_tools
 def test_it_waits_for_an_approval_and_goes_on(gate: Served, tmp_path: Path) -> None:
     invited, script = script_of(gate, tmp_path, approval=True)
     for _ in range(2):
@@ -146,7 +162,9 @@ def test_shellcheck_has_nothing_to_say(tmp_path: Path, own_root: bool, second: b
     roots = [pki.ca("root").certificate] if own_root else []
     path = tmp_path / "linux.sh"
     path.write_text(
-        make_script("https://g.example/join/t", "https://g.example/join", roots=roots, second_factor=second)
+        make_script(
+            "https://g.example/join/t", "https://g.example/join", "https://g.example", roots=roots, second_factor=second
+        )
     )
     done = subprocess.run(
         ["shellcheck", "--shell=sh", "--enable=all", "-e", "SC2250", path], capture_output=True, text=True
@@ -169,13 +187,22 @@ def test_nothing_that_anybody_chose_gets_into_the_script(services: Services, por
 
 def test_values_are_quoted_for_the_shell(tmp_path: Path) -> None:
     evil = "https://g'; touch owned; '/join"
-    text = make_script(f"{evil}/t", evil, roots=[], second_factor=False)
+    text = make_script(f"{evil}/t", evil, evil, roots=[], second_factor=False)
     head = text[: text.index("for program")]
     done = subprocess.run(
         ["sh", "-c", head + '\nprintf "%s" "$base"'], cwd=tmp_path, capture_output=True, text=True, env={"HOME": "/x"}
     )
     assert done.stdout == evil
     assert not (tmp_path / "owned").exists()
+
+
+def test_its_example_asks_the_site_that_it_came_from(tmp_path: Path) -> None:
+    for base in ("https://join.example", "https://g.example/join", "https://g.example/a/b"):
+        site = "/".join(base.split("/")[:3])
+        last = make_script(f"{base}/t", base, site, roots=[], second_factor=False).splitlines()[-1]
+        values = {"PATH": os.environ["PATH"], "folder": "f", "trust": "", "base": base, "site": site}
+        done = subprocess.run(["sh", "-euc", last], capture_output=True, text=True, env=values)
+        assert done.stdout.endswith(f"--key f/key.pem {site}/\n")
 
 
 def test_the_page_shows_the_command_with_the_hash_of_the_root(services: Services, portal: "ASGIApp") -> None:

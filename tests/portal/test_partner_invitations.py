@@ -237,6 +237,7 @@ def test_a_suspended_partner_and_strangers_invite_nobody(portal: "ASGIApp", serv
         ("2001:db8::7", "ip:2001:db8::7"),
         ("CN=anna,O=Acme", "dn:CN=anna,O=Acme"),
         ("DNS:api.acme.example", "DNS:api.acme.example"),
+        ("organization:PSDBE-NBB-0123456789", "organization:PSDBE-NBB-0123456789"),
     ],
 )
 def test_a_name_is_typed_as_people_do(text: str, name: str) -> None:

@@ -146,7 +146,7 @@ class Approvals:
         if roles is not None:
             raise Conflict(
                 f"the client '{known.name}' is there and has its roles",
-                fix=f"Change them with: mutualgate client roles {known.name}",
+                fix=f"Change them with: mutualgate client roles {known.name.word}",
                 code="has_roles",
             )
         return known

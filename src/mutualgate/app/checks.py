@@ -1,5 +1,6 @@
 """What `mutualgate.toml` alone cannot tell: are the files that it names good, and the clients known?"""
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -88,6 +89,7 @@ def clients_exist(folder: Folder) -> Check:
                 for number, name in enumerate(route.clients):
                     if name in unknown:
                         place = ("sites", site_number, "routes", route_number, "clients", number)
-                        yield Finding(place, f"there is no client {name!r}", fix=f"mutualgate client add {name!r}")
+                        add = f"mutualgate client add {shlex.quote(name)}"
+                        yield Finding(place, f"there is no client {name!r}", fix=add)
 
     return check

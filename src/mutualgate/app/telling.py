@@ -32,7 +32,7 @@ def teller_of_keys(config: Config, outbox: Outbox) -> TellOfKeys:
 
     def tell(tx: Transaction, client: Client, notice: Notice) -> None:
         said = "\n".join(notice.lines)
-        more = f"See them, approve or decline: mutualgate client keys list {client.name}"
+        more = f"See them, approve or decline: mutualgate client keys list {client.name.word}"
         text = f"{notice.facts['url']}\n\n{said}\n\n{more}\n"
         outbox.tell(tx, "client_keys", f"mutualgate: {notice.subject}", text, notice.facts, notice.once)
         if not (config.notices.contacts and outbox.sends_mail and is_mailbox(client.contact)):

@@ -1,5 +1,6 @@
 """`mutualgate partner member`: a partner's clients, one by one."""
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -39,7 +40,7 @@ def add(
     if not permitted:
         lines.append(
             f"Note: no rule permits the name yet, so nobody comes in by it: mutualgate partner name add {partner}"
-            f" {plain(made.member.name)}"
+            f" {shlex.quote(plain(made.member.name))}"
         )
     emit({**as_dict(made), "permitted": permitted, **force.facts}, "\n".join(lines), json)
 

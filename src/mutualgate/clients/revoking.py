@@ -38,7 +38,7 @@ def select(tx: Transaction, client: Client, text: str) -> Credential:
         raise NotFound(
             f"the client '{client.name}' has no credential {shown(text)}",
             expected=f"its number, or at least {_SHORTEST} digits of its serial or fingerprint",
-            fix=f"See them with: mutualgate client show {client.name}",
+            fix=f"See them with: mutualgate client show {client.name.word}",
             code="no_such_credential",
         )
     if len(found) > 1:

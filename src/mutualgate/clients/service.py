@@ -326,7 +326,7 @@ def _leave_partners(tx: Transaction, client: Client) -> None:
             raise Conflict(
                 f"the partner '{partner.name}' admits by rule, so {one.name} would still come in, as the partner's own"
                 " client",
-                fix=f"Keep it out: mutualgate client suspend {client.name}",
+                fix=f"Keep it out: mutualgate client suspend {client.name.word}",
                 code="admitted_by_rule",
             )
     for one in members:

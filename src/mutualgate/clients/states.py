@@ -34,17 +34,30 @@ def check_suspended(client: Client) -> None:
         )
 
 
-def check_usable(client: Client) -> None:
+def check_usable(tx: Transaction, client: Client) -> None:
     """Raises `Conflict` unless `client` may get a new credential."""
+    check_one(client, out=bool(tx.clients.out_with_partner([client.id])))
+
+
+def check_one(client: Client, *, out: bool) -> None:
+    """As `check_usable`, by what was asked for many at once: whether it is `out` with its partner."""
     if client.state is ClientState.SUSPENDED:
         raise Conflict(
             f"the client '{client.name}' is suspended",
-            fix=f"Resume it first: mutualgate client resume {client.name}",
+            fix=f"Resume it first: mutualgate client resume {client.name.word}",
             code="client_suspended",
             facts={"client": client.id},
         )
     if client.state is ClientState.GONE:
         check(client, ClientState.ACTIVE)
+    if out:
+        raise Conflict(
+            f"the client '{client.name}' is out with the partner that invited it",
+            expected="a partner that is active, and vouches for this client by its name",
+            fix="See the partner with: mutualgate partner list, and: mutualgate partner member list PARTNER",
+            code="client_suspended",
+            facts={"client": client.id},
+        )
 
 
 def of_what_it_has(tx: Transaction, id: int) -> ClientState:

@@ -44,6 +44,8 @@ class State:
     link: str | None = field(default=None, repr=False)
     learned: tuple[str, ...] = ()
     """Hashes of roots that the gate gave out over a trusted connection: the next one, while it changes its root."""
+    used: str | None = None
+    """SHA-256 of the link that was used up, hex; None in a folder from before it was kept."""
 
 
 @dataclass(frozen=True)

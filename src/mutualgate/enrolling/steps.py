@@ -4,6 +4,7 @@ import re
 import ssl
 from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 from cryptography import x509
@@ -34,6 +35,11 @@ class Link:
 
     url: str
     base: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, hex: tells it from others, and opens nothing."""
+        return sha256(self.url.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def enrol(
     kept.create()
     state = _remember(kept, link, target, root_sha256)
     current = kept.current()
-    if current is not None and kept.pending() is None:
+    if current is not None and (state.link is None or kept.pending() is None):  # what else is pending is a renewal
         return _enrolled(kept, current, state, changed=False)
     root = _root(kept, state)
     slot = kept.begin(kind)
@@ -94,7 +100,7 @@ def enrol(
         _keep_chain(slot, chain)
     write_outputs(slot, profile, root)
     kept.switch(slot)
-    kept.write_state(replace(state, link=None))  # it is used up
+    kept.write_state(replace(state, link=None, used=link.digest))
     return _enrolled(kept, slot, state, changed=True)
 
 
@@ -162,14 +168,15 @@ def _remember(kept: Kept, link: Link, target: str | None, root_sha256: str | Non
         kept.write_state(state)
         return state
     state = kept.state()
-    if state.base != link.base or (state.link is not None and state.link != link.url):
+    others = state.link not in (None, link.url) or state.used not in (None, link.digest)
+    if state.base != link.base or others:
         raise Conflict(
             "belongs to another invitation",
             where=str(kept.path),
             fix="Name another folder with --out, or remove this one",
             code="folder_in_use",
         )
-    if state.link is None and kept.pending() is None:
+    if state.link is None:
         return state
     if pinned is not None and pinned != state.root_sha256:
         state = replace(state, root_sha256=pinned, learned=())

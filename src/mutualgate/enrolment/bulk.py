@@ -71,6 +71,8 @@ class _Known:
     credentials: dict[bytes, list[Credential]]
     certificates: dict[int, bytes]
     authority_keys: set[bytes]
+    out: set[int]
+    """Clients that are out with their partner."""
 
 
 class BulkSigning:
@@ -174,12 +176,14 @@ class _Part:
         for credential in tx.credentials.with_keys(spkis):
             credentials.setdefault(credential.spki, []).append(credential)
         valid = [one.id for some in credentials.values() for one in some if one.state is CredentialState.VALID]
+        clients = tx.clients.find_many(one.name for one in asked)
         return _Known(
-            clients=tx.clients.find_many(one.name for one in asked),
+            clients=clients,
             owners=tx.credentials.key_owners(spkis),
             credentials=credentials,
             certificates=tx.credentials.certificates(valid),
             authority_keys={one.spki for one in tx.authorities.all()},
+            out=tx.clients.out_with_partner([one.id for one in clients.values()]),
         )
 
     def _add(self, known: _Known, asked: Sequence[_Asked], roles: tuple[Role, ...]) -> None:
@@ -274,7 +278,8 @@ def _ended(client: Client, what: str, code: str) -> Conflict:
     return Conflict(
         f"the certificate for this key {what}",
         expected="a key that has none, or whose last one has expired",
-        fix=f"Make a new key and a new CSR; or sign this one by name: mutualgate client sign {client.name} --csr FILE",
+        fix="Make a new key and a new CSR; or sign this one by name:"
+        f" mutualgate client sign {client.name.word} --csr FILE",
         code=code,
     )
 
@@ -302,5 +307,5 @@ def _usable(known: _Known, one: _Asked) -> Client:
             fix="Add the client first, or say --add",
             code="no_such_client",
         )
-    states.check_usable(client)
+    states.check_one(client, out=client.id in known.out)
     return client

@@ -71,8 +71,8 @@ class InvitationUse:
         """
         opened = self._find(secret, peer)
         check_open(opened.invitation, self._store.clock(), may_wait=True)
-        with for_visitors():
-            states.check_usable(opened.client)
+        with for_visitors(), self._store.reading() as tx:
+            states.check_usable(tx, opened.client)
         return opened
 
     def sign(self, secret: str, csr: bytes, *, way: Way, peer: str, factor: str | None = None) -> Outcome:
@@ -246,7 +246,7 @@ class InvitationUse:
         if current is None:
             raise _unknown()
         check_open(current.invitation, now, may_wait=False)
-        states.check_usable(current.client)
+        states.check_usable(tx, current.client)
         replaced = current.invitation.replaces_pin
         pin = None if replaced is None else tx.pins.get(replaced)
         if pin is not None:
@@ -286,7 +286,7 @@ def _opened(tx: Transaction, key: tokens.Key | None) -> Opened | None:
     client = None if found is None else tx.clients.get(found.client)
     if found is None or client is None:
         return None
-    check_partner(tx, found)
+    check_partner(tx, found, client)
     return Opened(found, client)
 
 

@@ -140,7 +140,7 @@ class Invitations:
                 client = tx.clients.add(legal, contact=reachable, roles=held, at=now)
                 audit.record(tx, now, self._by, "client.add", subject(client), {"roles": ",".join(held)})
             else:
-                states.check_usable(client)
+                states.check_usable(tx, client)
                 check_same(client, held, reachable)
             secrets = tokens.Secrets.make(second_factor)
             invitation = tx.invitations.add(
@@ -220,7 +220,7 @@ class Invitations:
             invitation, client = opened.invitation, opened.client
             if invitation.state is not InvitationState.WAITING:
                 raise no_longer(invitation, "waits for approval")
-            states.check_usable(client)
+            states.check_usable(tx, client)
             data = tx.invitations.submitted(id) or b""
             audit.record(tx, now, self._by, "invitation.approve", subject(client), {"invitation": id})
             # Whoever waited has time to fetch it.
@@ -242,7 +242,7 @@ class Invitations:
             invitation, client = opened.invitation, opened.client
             if invitation.state not in (InvitationState.OPEN, InvitationState.LOCKED):
                 raise no_longer(invitation, "is open")
-            states.check_usable(client)
+            states.check_usable(tx, client)
             secrets = tokens.Secrets.make(invitation.has_factor)
             tx.invitations.reopen(id, secrets.hashes, now + life)
             invited = Invited.of(secrets, by_id(tx, id).invitation, client)

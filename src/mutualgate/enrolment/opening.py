@@ -98,16 +98,19 @@ def check_open(invitation: Invitation, now: datetime, *, may_wait: bool) -> None
         )
 
 
-def check_partner(tx: Transaction, invitation: Invitation) -> None:
-    """Raises `Conflict` unless the partner whose administrator made it still may, and still has this client."""
+def check_partner(tx: Transaction, invitation: Invitation, client: Client) -> None:
+    """Raises `Conflict` unless the partner whose administrator made it still may, and still has this client; until it
+    is used, with no more roles than the partner may give: who has the link would have them all."""
     if invitation.partner is None:
         return
     partner = tx.partners.get(invitation.partner)
     there = any(
-        one.partner == invitation.partner and one.state is MemberState.ACTIVE
-        for one in tx.members.of_client(invitation.client)
+        one.partner == invitation.partner and one.state is MemberState.ACTIVE for one in tx.members.of_client(client.id)
     )
-    if partner is None or partner.state is not PartnerState.ACTIVE or not there:
+    may = partner is not None and partner.state is PartnerState.ACTIVE and there
+    if invitation.state is not InvitationState.USED and partner is not None:
+        may = may and partner.grants.issuperset(client.roles)
+    if not may:
         raise Conflict("this invitation was taken back", fix=ASK, code="invitation_revoked")
 
 
@@ -162,7 +165,7 @@ def check_same(client: Client, roles: tuple[str, ...], contact: str) -> None:
         raise Conflict(
             f"the client '{client.name}' has the roles {', '.join(client.roles) or '(none)'}",
             expected="an invitation without roles, or with these",
-            fix=f"Change them first: mutualgate client roles {client.name}",
+            fix=f"Change them first: mutualgate client roles {client.name.word}",
             code="client_differs",
         )
     if contact and contact != client.contact:

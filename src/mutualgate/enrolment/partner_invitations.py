@@ -158,7 +158,7 @@ class PartnerInvitations:
         if member is not None and member.state is MemberState.ACTIVE and member.client is not None:
             client = tx.clients.get(member.client)
             assert client is not None  # noqa: S101 - a row refers to it
-            states.check_usable(client)
+            states.check_usable(tx, client)
             _check_grantable(owner, client)
             if ADMINISTRATOR in (roles or ()) and ADMINISTRATOR not in client.roles:
                 raise Conflict(

@@ -266,7 +266,7 @@ def _owner(tx: Transaction, id: int) -> Client:
     client = tx.clients.get(id)
     if client is None:
         raise _not_ours()
-    states.check_usable(client)
+    states.check_usable(tx, client)
     return client
 
 

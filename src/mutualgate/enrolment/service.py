@@ -113,5 +113,5 @@ class Enrolment:
 
     def _usable(self, tx: Transaction, name: str) -> Client:
         client = find(tx, name)
-        states.check_usable(client)
+        states.check_usable(tx, client)
         return client

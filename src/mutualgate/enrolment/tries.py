@@ -54,7 +54,7 @@ class WrongTries:
         times = self._times.get(network)
         if times is None:
             return deque(maxlen=self._most)
-        while times and now - times[0] >= self._window:
+        while times and abs(now - times[0]) >= self._window:  # or the clock was set back
             times.popleft()
         if not times:
             del self._times[network]

@@ -1,6 +1,7 @@
 """Names that people give: of clients, of roles, of authorities. A value of these types obeys its rule."""
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterable
 
@@ -11,6 +12,13 @@ NAME_LIMIT = 64
 
 _ROLE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:-]{0,62}[A-Za-z0-9])?")
 _AUTHORITY = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def name_key(text: str) -> str:
+    """The same for a name, or a part of one, that looks alike to a person: 'Orders', 'orders', full-width letters."""
+    if text.isascii():
+        return text.lower()  # the same, and of many thousands each is asked several times
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 class ClientName(str):
@@ -39,10 +47,13 @@ class ClientName(str):
 
     @property
     def key(self) -> str:
-        """What has to differ between two clients: 'Orders', 'orders' and full-width letters look alike to a person."""
-        if self.isascii():
-            return self.lower()  # the same, and of many thousands each is asked several times
-        return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", self).casefold())
+        """What has to differ between two clients."""
+        return name_key(self)
+
+    @property
+    def word(self) -> str:
+        """As a word of a command that people copy into a shell: others choose names, a partner's administrator too."""
+        return shlex.quote(self)
 
 
 def _broken_rule(name: str) -> str | None:

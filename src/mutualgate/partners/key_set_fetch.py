@@ -83,7 +83,7 @@ class KeySetFetch:
         """Fetches a client's set, due or not. Raises `NotFound`, and `Conflict` for a client that is suspended."""
         with self._store.reading() as tx:
             client, found = find_set(tx, name)
-            states.check_usable(client)
+            states.check_usable(tx, client)
             if not tx.key_sets.kept_in(client.id):
                 raise Conflict(f"a partner of the client '{client.name}' is suspended", code="client_suspended")
         return self.fetch(found)

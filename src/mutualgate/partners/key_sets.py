@@ -88,7 +88,7 @@ class KeySets:
         now = self._store.clock()
         with self._store.transaction() as tx:
             client = find(tx, name)
-            states.check_usable(client)
+            states.check_usable(tx, client)
             before = tx.key_sets.get(client.id)
             wanted = KeySet(
                 client=client.id,
@@ -204,7 +204,7 @@ class KeySets:
         if key is None or key.client != client.id:
             raise NotFound(
                 f"the client '{client.name}' has no published key {id}",
-                fix=f"See them with: mutualgate client keys list {client.name}",
+                fix=f"See them with: mutualgate client keys list {client.name.word}",
                 code="no_such_key",
             )
         return key
@@ -222,7 +222,7 @@ def find_set(tx: Transaction, name: str) -> tuple[Client, KeySet]:
     if found is None:
         raise NotFound(
             f"no keys of the client '{client.name}' are watched",
-            fix=f"Say where they are: mutualgate client keys watch {client.name} URL",
+            fix=f"Say where they are: mutualgate client keys watch {client.name.word} URL",
             code="no_key_set",
         )
     return client, found

@@ -129,14 +129,15 @@ class Pins:
         with self._store.transaction() as tx:
             pin = _there(tx, id)
             client = _owner(tx, pin)
-            states.check_usable(client)
+            states.check_usable(tx, client)
             revoking.check_not_compromised(tx.credentials.with_key(pin.spki))
             certificate = None if pin.certificate is None else legible(pin.certificate)
             end = _end(pin.kind, certificate, now, not_after, f"pin {id}")
             if pin.state is PinState.ACTIVE and end <= pin.not_after:
                 raise Conflict(
                     f"the pin {id} lasts until {pin.not_after:%Y-%m-%d} already, as long as it can",
-                    fix=f"Pin the client's next certificate: mutualgate pin add {client.name} FILE --replaces {id}",
+                    fix="Pin the client's next certificate:"
+                    f" mutualgate pin add {client.name.word} FILE --replaces {id}",
                     code="nothing_to_renew",
                 )
             watch = tx.trust.watch()
@@ -209,7 +210,7 @@ def check(
 
     Raises `BadInput` and `Conflict` where `client` may not have it.
     """
-    states.check_usable(client)
+    states.check_usable(tx, client)
     where = what.subject or "the key"
     if kind is PinKind.CERTIFICATE and what.certificate is None:
         raise BadInput("a key alone cannot be pinned as a certificate", expected="--key, or a certificate")

@@ -7,6 +7,7 @@ Only `withdrawn` changes anything, and nothing here lifts a suspension.
 
 import logging
 import os
+import shlex
 import subprocess
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -103,7 +104,7 @@ class Register:
             body = (
                 f"The register says that the licence of {provider.identifier} was withdrawn. Its client is suspended,"
                 " and comes in again only when an operator says so:\n"
-                f"mutualgate partner member resume {provider.partner.name} {provider.name}"
+                f"mutualgate partner member resume {provider.partner.name} {shlex.quote(provider.name)}"
             )
             self.tell(tx, provider.partner, "A payment service provider's licence was withdrawn", body, once)
 

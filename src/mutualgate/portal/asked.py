@@ -27,7 +27,16 @@ CSR_TYPES: Final = (CSR_TYPE, "application/x-pem-file", "application/octet-strea
 P = ParamSpec("P")
 T = TypeVar("T")
 
-HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z.-]{1,253})(?::[0-9]{1,5})?")
+HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z.-]{1,253})(?::[0-9]{1,5})?")
+
+
+# The gate refuses a path that two servers may read in two ways, as with %25 and %3B in it; names may have both.
+_AMBIGUOUS = re.compile("[%;~]")
+_ESCAPE = re.compile("~(25|3B|7E)")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"~{ord(found[0]):02X}"
 
 
 class Asked:
@@ -41,9 +50,11 @@ class Asked:
         self.kind: Literal["html", "json", "text"] = preferred(self.fields.get("accept", ""))  # type: ignore[assignment]  # one of these
         self.mount: str = request.scope.get("root_path", "")
         host = self.fields.get("host", "")
-        if not HOST.fullmatch(host):
+        if not (found := HOST.fullmatch(host)):
             raise BadInput("the request names no host", expected="a Host field", code="bad_host")
         self.host = host
+        self.host_name = found["name"]
+        """Without the port; an IPv6 address is in its brackets."""
         self.origin = f"{'http' if self.fields.get('x-forwarded-proto') == 'http' else 'https'}://{host}"
         self.visitor: Visitor = visitor(self.fields)
         self.made = ""
@@ -70,7 +81,11 @@ class Asked:
 
     def to(self, *parts: str) -> str:
         """A path of the portal: `to("me")` is `/join/me`, `to()` is `/join/`."""
-        return f"{self.mount}/" + "/".join(quote(part, safe="") for part in parts)
+        return f"{self.mount}/" + "/".join(quote(_AMBIGUOUS.sub(_escaped, part), safe="") for part in parts)
+
+    def part(self, name: str) -> str:
+        """A part of this request's path, as it was given to `to`."""
+        return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), str(self.request.path_params[name]))
 
     def asset(self, name: str) -> str:
         """The path of a static file."""

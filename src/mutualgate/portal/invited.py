@@ -41,7 +41,7 @@ def factor_of(asked: Asked) -> str | None:
 
 def label(asked: Asked, client: str) -> str:
     """What choosers show: for which host, as whom."""
-    return f"{asked.host.partition(':')[0]} - {client}"
+    return f"{asked.host_name} - {client}"
 
 
 def outcome_document(asked: Asked, outcome: Outcome) -> Response:

@@ -72,7 +72,11 @@ async def script(asked: Asked) -> Response:
     opened = await opened_for(asked, Way.COMMAND)
     roots = await asked.call(trusted_roots, asked)
     text = make_script(
-        f"{asked.base}/{asked.secret}", asked.base, roots=roots, second_factor=opened.invitation.has_factor
+        f"{asked.base}/{asked.secret}",
+        asked.base,
+        asked.origin,
+        roots=roots,
+        second_factor=opened.invitation.has_factor,
     )
     return answers.send(asked, text, "text/x-shellscript; charset=utf-8", 200, {"Content-Disposition": _AS_FILE})
 
@@ -85,12 +89,13 @@ async def command(asked: Asked) -> Response:
     return await hand_in(asked, Way.COMMAND)
 
 
-def make_script(link: str, base: str, *, roots: Sequence[x509.Certificate], second_factor: bool) -> str:
+def make_script(link: str, base: str, site: str, *, roots: Sequence[x509.Certificate], second_factor: bool) -> str:
     """The script, from its template. Values are quoted for the shell, though none should need it."""
     template = (resources.files("mutualgate.portal") / "templates" / "linux.sh").read_text(encoding="utf-8")
     values = {
         "@LINK@": shlex.quote(link),
         "@BASE@": shlex.quote(base),
+        "@SITE@": shlex.quote(site),
         "@ROOT@": _pem(roots).decode().strip(),
         "@OWN_ROOT@": "yes" if roots else "no",
         "@SECOND@": "yes" if second_factor else "no",

@@ -25,8 +25,7 @@ async def hand_in(asked: Asked, way: Way) -> Response:
 def site_of(asked: Asked) -> SiteConfig:
     """The site that is asked, by its host; the first one serves hosts that none has."""
     sites = asked.desk.services.config.sites
-    name, _, port = asked.host.rpartition(":")
-    host = (name if name and port.isdecimal() else asked.host).strip("[]").lower()
+    host = asked.host_name.strip("[]").lower()
     return next((one for one in sites if host in one.hosts), sites[0])
 
 

@@ -237,7 +237,7 @@ def choice(asked: Asked, name: str, known: Iterable[S]) -> S | None:
 
 def part(asked: Asked, name: str) -> str:
     """A part of the path."""
-    return str(asked.request.path_params[name])
+    return asked.part(name)
 
 
 def number_of(asked: Asked, name: str) -> int:

@@ -114,7 +114,7 @@ def _others(services: "Services", id: int) -> dict[str, Any]:
     seen = services.sightings.of_client(id)[:SIGHTINGS]
     published = services.key_sets.find(id)
     with services.store.reading() as tx:
-        out = tx.clients.out_with_partner(id)
+        out = bool(tx.clients.out_with_partner([id]))
         refusals, pins = tx.refusals.recent(client=id, limit=5), tx.pins.of_client(id)
         return {"refusals": refusals, "pins": pins, "seen": seen, "out": out, "published": published}
 

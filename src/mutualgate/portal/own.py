@@ -64,7 +64,7 @@ async def own_used(asked: Asked) -> Response:
             code="no_certificate",
         )
     confirmed = form.text("fingerprint", 64)
-    if asked.kind == "html" and not hmac.compare_digest(confirmed, showing.fingerprint(certificate)):
+    if asked.kind == "html" and not hmac.compare_digest(confirmed.encode(), showing.fingerprint(certificate).encode()):
         raise Conflict(
             "the certificate of this connection is another one than you were asked about",
             fix="Open the invitation again, and choose the certificate that you want to use",

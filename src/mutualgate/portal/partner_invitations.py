@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.invitation import InvitationState, Way
-from mutualgate.model.partner import ADMINISTRATOR
+from mutualgate.model.partner import ADMINISTRATOR, RuleKind
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.guard import Form
@@ -90,7 +90,7 @@ def typed(name: str) -> str:
     """A name as people type it, with the kind that it is of: `anna@acme.example` is `email:anna@acme.example`."""
     if not name:
         raise BadInput("no name was given", expected="a name such as anna@acme.example")
-    if name.partition(":")[0].lower() in ("dns", "email", "uri", "ip", "dn"):
+    if name.partition(":")[0].lower() in set(RuleKind):
         return name
     if "://" in name:
         return f"uri:{name}"

@@ -48,7 +48,7 @@ async def script(asked: Asked) -> Response:
     text = make_script(
         f"{asked.base}/{asked.secret}",
         asked.base,
-        label=f"{asked.host.partition(':')[0]} - {opened.client.name}",
+        label=f"{asked.host_name} - {opened.client.name}",
         root=await asked.call(trusted_root, asked),
         second_factor=opened.invitation.has_factor,
     )

@@ -11,7 +11,7 @@ from mutualgate.errors import Conflict
 from mutualgate.model.change import ChangeKind
 from mutualgate.model.client import Client, ClientState
 from mutualgate.model.invitation import InvitationState
-from mutualgate.model.names import ClientName, Role
+from mutualgate.model.names import ClientName, Role, name_key
 from mutualgate.model.partner import MemberState, PartnerState
 from mutualgate.store import sqlite
 from mutualgate.store.changes import Changes
@@ -59,7 +59,7 @@ _OUT = (
     .where(
         _USED,
         or_(partner.c.state != str(PartnerState.ACTIVE), ~_STILL),
-        invitation.c.client == bindparam("client"),
+        among(invitation.c.client),
     )
 )
 _HOSTED = select(invitation.c.client, invitation.c.partner, _STILL).where(_USED)
@@ -197,7 +197,7 @@ class Clients:
         if search:
             query = query.where(
                 or_(
-                    client.c.name_key.contains(search.casefold(), autoescape=True),
+                    client.c.name_key.contains(name_key(search), autoescape=True),
                     sqlite.contains(client.c.contact, search.lower()),
                 )
             )
@@ -272,10 +272,10 @@ class Clients:
         """The clients that came in by an invitation of an administrator of one of these."""
         return {id for (id,) in plain_rows(self._connection, _GUESTS_OF, partners)}
 
-    def out_with_partner(self, id: int) -> bool:
-        """Whether it came in by an invitation of a partner's administrator and is out with the partner: that is
-        suspended or gone, or it is its client no more."""
-        return self._connection.execute(_OUT, {"client": id}).first() is not None
+    def out_with_partner(self, ids: Collection[int]) -> set[int]:
+        """Those of `ids` that came in by an invitation of a partner's administrator and are out with the partner: that
+        is suspended or gone, or they are its clients no more."""
+        return {id for (id,) in plain_rows(self._connection, _OUT, ids)}
 
     def _write_roles(self, id: int, roles: Iterable[Role]) -> None:
         rows = [{"client": id, "role": str(role)} for role in sorted(set(roles))]

@@ -11,6 +11,7 @@ umask 077
 
 link=@LINK@
 base=@BASE@
+site=@SITE@
 own_root=@OWN_ROOT@
 second_code=@SECOND@
 folder=${1:-"$HOME/mutualgate-client"}
@@ -25,6 +26,14 @@ for program in openssl curl; do
 done
 mkdir -p "$folder"
 cd "$folder"
+# It tells this invitation from others, and opens nothing.
+invitation=$(printf '%s' "$link" | openssl dgst -sha256 -r)
+if [ -s chain.pem ] && [ -s invitation ]; then
+    used=$(cat invitation)
+    if [ "$used" != "$invitation" ]; then
+        fail "$folder has the certificate of another invitation. Name another folder: sh linux.sh FOLDER"
+    fi
+fi
 
 # The root that signs this site's certificate. curl trusts it here, and nothing else on this machine does.
 set -- --silent --show-error --max-time 60
@@ -82,6 +91,7 @@ if [ ! -s chain.pem ]; then
     if [ "$certified" != "$ours" ]; then
         fail 'The certificate that came is for another key: somebody else used the invitation. Tell the operator.'
     fi
+    printf '%s\n' "$invitation" >invitation
     mv answer chain.pem
 fi
 
@@ -108,4 +118,4 @@ trust=
 if [ "$own_root" = yes ]; then
     trust=" --cacert $folder/root.pem"
 fi
-printf 'For example:\n  curl --cert %s/chain.pem --key %s/key.pem%s %s/\n' "$folder" "$folder" "$trust" "${base%/*}"
+printf 'For example:\n  curl --cert %s/chain.pem --key %s/key.pem%s %s/\n' "$folder" "$folder" "$trust" "$site"
