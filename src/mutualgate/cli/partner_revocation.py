@@ -76,7 +76,7 @@ def refuse(
     from mutualgate.app import Folder, change
 
     source, _ = change(Folder(dir), lambda services: services.revocation.refuse(name, url, anchor=ca))
-    emit(source_dict(source), f"{plain(source.url)} is not fetched.", json)
+    emit(source_dict(source), f"{plain(source.url)} is not fetched for CA {source.anchor}.", json)
 
 
 @app.command("load")
@@ -132,10 +132,10 @@ def forget(
     from mutualgate.app import Folder, change
 
     scope = "" if covers == "all" else covers
-    entries, in_force = change(Folder(dir), lambda services: services.revocation.forget(name, scope, anchor=ca))
-    free = counted(entries, "certificate is", "certificates are")
-    text = f"The list is out of force; {free} no longer revoked by it; {in_force.sentence}."
-    emit({"scope": scope, "entries": entries, **in_force.facts}, text, json)
+    gone, in_force = change(Folder(dir), lambda services: services.revocation.forget(name, scope, anchor=ca))
+    free = counted(gone.entries, "certificate is", "certificates are")
+    text = f"The list of CA {gone.anchor} is out of force; {free} no longer revoked by it; {in_force.sentence}."
+    emit({"ca": gone.anchor, "scope": scope, "entries": gone.entries, **in_force.facts}, text, json)
 
 
 @app.command("fetch")

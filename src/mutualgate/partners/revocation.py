@@ -203,23 +203,21 @@ class PartnerRevocation:
     def refuse(self, name: str, address: str, *, anchor: int | None = None) -> RevocationSource:
         """Has an address not fetched any more, nor learned again. What it gave stays in force until its nextUpdate.
 
-        Raises `NotFound` for one that is not known.
+        Raises `NotFound` for one that is not known, `Conflict` where several CAs have it.
         """
         now = self._store.clock()
         with self._store.transaction() as tx:
             partner = find(tx, name)
-            known = [
-                one
-                for ca in self._anchors(tx, partner, anchor, now)
-                if (one := tx.foreign.source_at(ca.id, address)) is not None
-            ]
+            candidates = self._anchors(tx, partner, anchor, now)
+            known = {ca: one for ca in candidates if (one := tx.foreign.source_at(ca.id, address)) is not None}
             if not known:
                 raise NotFound(
                     f"the partner '{partner.name}' has no such address: {shown(address)}",
                     fix=f"See them with: mutualgate partner crl list {partner.name}",
                     code="no_such_source",
                 )
-            source = replace(known[0], state=SourceState.REFUSED, next_fetch=None, failures=0, error="")
+            found = known[_only(list(known), partner)]
+            source = replace(found, state=SourceState.REFUSED, next_fetch=None, failures=0, error="")
             tx.foreign.set_source(source)
             self._record(tx, now, "crl.refuse", partner, source)
         return source
@@ -250,25 +248,28 @@ class PartnerRevocation:
             return Loaded(one, self.take(one, verified, where, force=force))
         raise failure or BadInput("is no list that can be used", where=where)
 
-    def forget(self, name: str, scope: str, *, anchor: int | None = None) -> int:
-        """Takes a list out of force with all that it revoked, and says how many that were: one that is not published
-        any more, say. `scope` is empty for the list of all certificates. Raises `NotFound`.
+    def forget(self, name: str, scope: str, *, anchor: int | None = None) -> ForeignList:
+        """Takes a list out of force with all that it revoked, and returns it: one that is not published any more, say.
+
+        `scope` is empty for the list of all certificates. Raises `NotFound`, `Conflict` where several CAs have one: all
+        that the wrong one revoked would be let in.
         """
         now = self._store.clock()
         with self._store.transaction() as tx:
             partner = find(tx, name)
-            for one in self._anchors(tx, partner, anchor, now):
-                found = tx.foreign.list_of(one.id, scope)
-                if found is not None:
-                    tx.foreign.forget(one.id, scope)
-                    facts: dict[str, str | int] = {"anchor": one.id, "scope": scope, "entries": found.entries}
-                    audit.record(tx, now, self._by, "crl.forget", subject(partner), facts)
-                    return found.entries
-            raise NotFound(
-                f"the partner '{partner.name}' has no list of {shown(scope) if scope else 'all certificates'}",
-                fix=f"See them with: mutualgate partner crl list {partner.name}",
-                code="no_such_list",
-            )
+            candidates = self._anchors(tx, partner, anchor, now)
+            known = {ca: one for ca in candidates if (one := tx.foreign.list_of(ca.id, scope)) is not None}
+            if not known:
+                raise NotFound(
+                    f"the partner '{partner.name}' has no list of {shown(scope) if scope else 'all certificates'}",
+                    fix=f"See them with: mutualgate partner crl list {partner.name}",
+                    code="no_such_list",
+                )
+            found = known[_only(list(known), partner)]
+            tx.foreign.forget(found.anchor, scope)
+            facts: dict[str, str | int] = {"anchor": found.anchor, "scope": scope, "entries": found.entries}
+            audit.record(tx, now, self._by, "crl.forget", subject(partner), facts)
+        return found
 
     def take(self, anchor: Anchor, verified: VerifiedList, where: str, *, force: bool = False) -> Taken:
         """Puts a verified list in force, and learns where it says that delta CRLs are. Raises `BadInput`."""
