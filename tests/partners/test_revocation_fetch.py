@@ -286,6 +286,35 @@ def test_a_responder_is_asked_about_who_was_seen(world: World) -> None:
     ], "each change, and no more"  # fmt: skip
 
 
+def test_a_hold_that_ended_while_the_responder_did_not_know_the_certificate_is_over(world: World) -> None:
+    responder = Responder(world)
+    anna = pki.leaf(world.ca, "anna")
+    number = anna.certificate.serial_number
+    world.approve(world.server.url("/ocsp"), kind=SourceKind.OCSP)
+    world.revocation.learn(world.anchor, anna.certificate)
+    for status, revoked in (
+        (library.OCSPCertStatus.REVOKED, True),
+        (library.OCSPCertStatus.UNKNOWN, True),
+        (library.OCSPCertStatus.GOOD, False),
+    ):
+        responder.status[number] = status
+        assert world.step()[0].problem is None
+        assert world.revoked(number) is revoked, status
+        world.clock.move(4 * HOUR)
+
+
+def test_what_a_list_revokes_no_responder_takes_back(world: World) -> None:
+    responder = Responder(world)
+    anna = pki.leaf(world.ca, "anna")
+    number = anna.certificate.serial_number
+    responder.status[number] = library.OCSPCertStatus.GOOD
+    world.revocation.load("acme", pki.crl(world.ca, number))
+    world.approve(world.server.url("/ocsp"), kind=SourceKind.OCSP)
+    world.revocation.learn(world.anchor, anna.certificate)
+    assert world.step()[0].problem is None
+    assert world.revoked(number)
+
+
 def test_a_responder_that_is_away(world: World) -> None:
     responder = Responder(world)
     for name in ("anna", "ben", "carl"):

@@ -219,7 +219,8 @@ class RevocationFetch:
                     at = answer.revoked_at or answer.this_update
                     entry = (kept.serial, (at - EPOCH) // timedelta(seconds=1), answer.reason)
                     tx.foreign.change(anchor.id, OCSP_SCOPE, [kept.serial], [entry])
-                elif before.status is OcspStatus.REVOKED and answer.status is OcspStatus.GOOD:
+                elif answer.status is OcspStatus.GOOD and tx.foreign.find(anchor.id, kept.serial) is not None:
+                    # A hold that ended (RFC 6960 2.2), whatever was answered since it began.
                     tx.foreign.change(anchor.id, OCSP_SCOPE, [kept.serial], [])
                 if answer.status is not before.status:
                     facts = {"serial": kept.serial.hex(), "status": str(answer.status)}
