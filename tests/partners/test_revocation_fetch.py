@@ -17,6 +17,7 @@ from mutualgate import audit
 from mutualgate.errors import NotFound
 from mutualgate.model.foreign import OcspStatus, SourceKind, SourceState
 from mutualgate.model.partner import Anchor
+from mutualgate.partners import fetching
 from mutualgate.partners.revocation import PartnerRevocation
 from mutualgate.partners.revocation_fetch import Outcome, RevocationFetch
 from mutualgate.partners.service import Partners
@@ -121,6 +122,39 @@ def test_what_is_not_newer_is_not_sent_again(world: World) -> None:
     assert world.server.asked[1].headers["If-None-Match"]
     world.fetch.fetch_all("acme")
     assert "If-None-Match" not in world.server.asked[2].headers, "who asks by hand gets it anew"
+
+
+def test_a_list_that_was_taken_out_of_force_comes_again(world: World) -> None:
+    """Whoever still has its ETag would be told that there is none newer."""
+    url = world.publish(5)
+    world.approve(url)
+    world.step()
+    world.revocation.refuse("acme", url)
+    world.revocation.forget("acme", "")
+    world.approve(url)
+    (outcome,) = world.step()
+    assert (outcome.news, outcome.entries, outcome.problem) == (True, 1, None)
+    assert world.revoked(5)
+
+
+def test_a_list_that_is_taken_out_of_force_while_it_is_asked_for_comes_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = world.approve(world.publish(5))
+    world.step()
+    fetch = fetching.fetch
+
+    def slow(*asked: Any, **more: Any) -> fetching.Fetched:
+        answer = fetch(*asked, **more)
+        world.revocation.forget("acme", "")
+        return answer
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(fetching, "fetch", slow)
+        assert not world.fetch.fetch(source).news
+    world.clock.move(24 * HOUR)
+    assert world.step()[0].news
+    assert world.revoked(5)
 
 
 def test_a_failure_is_kept_and_tried_later_and_later(world: World, caplog: pytest.LogCaptureFixture) -> None:
