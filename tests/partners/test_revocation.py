@@ -264,6 +264,18 @@ def test_how_it_stands(partners: Partners, revocation: PartnerRevocation, clock:
     assert "should have been replaced by 2026-06-09" in str(state.problem)
 
 
+def test_a_list_of_ca_certificates_lets_nobody_in(
+    partners: Partners, revocation: PartnerRevocation, acme_ca: pki.Issued
+) -> None:
+    active(partners, acme_ca, terms=Terms(revocation=RevocationMode.FAIL))
+    of_cas = x509.IssuingDistributionPoint(None, None, False, True, None, False, False)
+    revocation.load("acme", pki.crl(acme_ca, extensions=[(of_cas, True)]))
+    for (state,) in (revocation.show("acme"), revocation.overview()):
+        assert "nobody under it is let in (crl_missing)" in str(state.problem)
+    revocation.load("acme", pki.crl(acme_ca))
+    assert [one.problem for one in revocation.show("acme")] == [None]
+
+
 def test_addresses_that_are_not_for_everything_are_passed_over() -> None:
     other = x509.DistributionPoint(
         [x509.UniformResourceIdentifier("http://a/")], None, None, [x509.DirectoryName(pki.common_name("other"))]

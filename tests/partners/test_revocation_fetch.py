@@ -1,6 +1,7 @@
 """What is due is fetched from a real server and asked of a real responder; what goes wrong is kept, and tried again."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from publisher import Publisher, publisher
 from mutualgate import audit
 from mutualgate.errors import NotFound
 from mutualgate.model.foreign import OcspStatus, SourceKind, SourceState
-from mutualgate.model.partner import Anchor
+from mutualgate.model.partner import Anchor, RevocationMode
 from mutualgate.partners import fetching
 from mutualgate.partners.revocation import PartnerRevocation
 from mutualgate.partners.revocation_fetch import Outcome, RevocationFetch
@@ -347,6 +348,31 @@ def test_what_a_list_revokes_no_responder_takes_back(world: World) -> None:
     world.revocation.learn(world.anchor, anna.certificate)
     assert world.step()[0].problem is None
     assert world.revoked(number)
+
+
+def test_a_responder_that_has_said_nothing_of_a_client_lets_nobody_in(world: World) -> None:
+    responder = Responder(world)
+    anna = pki.leaf(world.ca, "anna")
+    world.partners.anchors.set("acme", world.anchor.id, lambda terms: replace(terms, revocation=RevocationMode.FAIL))
+    world.approve(world.server.url("/ocsp"), kind=SourceKind.OCSP)
+    world.revocation.learn(world.anchor, anna.certificate)
+
+    def problem() -> str:
+        return str(world.revocation.show("acme")[0].problem)
+
+    assert problem().endswith("is let in (crl_missing)"), "it is still to be asked"
+    world.server.answer = None
+    world.step()
+    assert "(crl_missing): " in problem()
+    assert "answers 404" in problem(), "and why it is so"
+    world.server.answer = responder.answer
+    world.clock.move(HOUR)
+    world.step()
+    assert problem().endswith("is let in (crl_missing)"), "unknown"
+    responder.status[anna.certificate.serial_number] = library.OCSPCertStatus.GOOD
+    world.clock.move(4 * HOUR)
+    world.step()
+    assert world.revocation.show("acme")[0].problem is None
 
 
 def test_a_responder_that_is_away(world: World) -> None:

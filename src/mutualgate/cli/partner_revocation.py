@@ -195,7 +195,7 @@ def _text(one: "AnchorRevocation") -> str:
 
 def line(one: "AnchorRevocation") -> str:
     """How it stands with one CA, in a line of the partner's page."""
-    said = plain(one.problem) if one.problem else "nothing is known" if not one.lists and not one.answers else "fresh"
+    said = plain(one.problem) if one.problem else "fresh" if one.known else "nothing is known"
     waiting = sum(source.state == "learned" for source in one.sources)
     addresses = counted(waiting, "address waits", "addresses wait")
     more = f"; {addresses} for approval: mutualgate partner crl list" if waiting else ""

@@ -21,7 +21,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.certificate import signed
-from mutualgate.model.foreign import ForeignList, OcspStatus, RevocationSource, SourceKind, SourceState
+from mutualgate.model.foreign import CA_SCOPE, ForeignList, OcspStatus, RevocationSource, SourceKind, SourceState
 from mutualgate.model.names import shown
 from mutualgate.model.partner import Anchor, AnchorState, Partner, RevocationMode
 from mutualgate.model.sighting import Sighting
@@ -86,16 +86,22 @@ class AnchorRevocation:
     revoked: int
 
     @property
+    def known(self) -> bool:
+        """Whether anything is, of any client: a list of CA certificates says nothing of one, nor does an answer that is
+        still to come or that the responder does not have."""
+        said = self.answers.get(OcspStatus.GOOD) or self.answers.get(OcspStatus.REVOKED)
+        return bool(said) or any(one.list.scope != CA_SCOPE for one in self.lists)
+
+    @property
     def problem(self) -> str | None:
         """What keeps, or will soon keep, good clients out; or what is not known. None when all is well."""
-        if self.anchor.revocation is not RevocationMode.IGNORE and not self.lists and not self.answers:
-            return "no list or answer is in force: nobody under it is let in (crl_missing)"
         broken = next((one for one in self.sources if one.failures), None)
+        why = f": {broken.error}" if broken is not None else ""
+        if self.anchor.revocation is not RevocationMode.IGNORE and not self.known:
+            return f"no list or answer is in force: nobody under it is let in (crl_missing){why}"
         for one in self.lists:
             if one.late:
-                return f"its list should have been replaced by {one.list.next_update:%Y-%m-%d %H:%M} UTC" + (
-                    f": {broken.error}" if broken is not None else ""
-                )
+                return f"its list should have been replaced by {one.list.next_update:%Y-%m-%d %H:%M} UTC{why}"
         if broken is not None:
             return broken.error
         return None
