@@ -181,7 +181,9 @@ def version(folder: Folder, new: str | None = None) -> str:
         if new is not None:
             store.execute("UPDATE alembic_version SET version_num = ?", (new,))
             store.execute("ALTER TABLE seen DROP COLUMN signer")  # 0010 adds it
-            store.execute("DROP INDEX ix_member_partner_state")  # and 0011 that; what else came can come once more
+            store.execute("DROP INDEX ix_member_partner_state")  # and 0011 that
+            store.execute("ALTER TABLE key_owner DROP COLUMN compromised")  # and 0012 that
+            # What else came can come once more.
         return str(store.execute("SELECT version_num FROM alembic_version").fetchone()[0])
 
 

@@ -328,6 +328,19 @@ def test_a_pin_whose_key_somebody_else_has_does_not_come_back(services: Services
     assert services.pins.get(pin.id).state is PinState.RETIRED
 
 
+def test_a_pin_whose_key_was_compromised_with_another_pin_does_not_come_back(services: Services) -> None:
+    own = pki.leaf(None, "own", now=NOW)
+    services.clients.add("anna")
+    pin = services.pins.add("anna", own.pem)
+    services.pins.add("anna", own.pem, kind=PinKind.KEY)
+    services.pins.retire(pin.id)
+    change = services.trust.list(1)[0]
+    services.clients.revoke("anna", reason=RevocationReason.keyCompromise)
+    with pytest.raises(Conflict, match="revoked as compromised"):
+        services.trust.undo(change.id)
+    assert services.pins.get(pin.id).state is PinState.RETIRED
+
+
 def test_an_estate_without_its_client_does_not_come_back(services: Services, tmp_path: Path) -> None:
     """The judge takes no authority whose certificates stand for nobody, nor any change after it."""
     certificate, _ = pki.ca("old").write(tmp_path, "old")

@@ -51,7 +51,8 @@ def test_a_list_from_a_file_decides(cli: Run, tmp_path: Path, acme: pki.Issued) 
     (tmp_path / "old.crl").write_bytes(pki.crl(acme, now=now, number=0))
     assert "is older than the list in force" in cli("partner", "crl", "load", "acme", tmp_path / "old.crl").err
     assert "0 revoked" in cli("partner", "crl", "load", "acme", tmp_path / "old.crl", "--force").out
-    assert "0 certificates are no longer revoked by it" in cli("partner", "crl", "forget", "acme", "all").out
+    said = cli("partner", "crl", "forget", "acme", "all")
+    assert "The list of CA 1 is out of force; 0 certificates are no longer revoked by it" in said.out
     assert decide(cli, tmp_path, ben) == "crl_missing"
     assert "has no list of all certificates" in cli("partner", "crl", "forget", "acme", "all").err
     cli("partner", "ca", "set", "acme", "1", "--revocation", "grace", "--grace", "36h")
@@ -65,7 +66,7 @@ def test_addresses(cli: Run, tmp_path: Path, acme: pki.Issued) -> None:
     (source,) = cli("partner", "crl", "list", "acme", "--json").json["cas"][0]["sources"]
     assert (source["state"], source["kind"], source["private"]) == ("approved", "crl", False)
     assert "ldap: addresses are not fetched" in cli("partner", "crl", "approve", "acme", "ldap://x/").err
-    assert "is not fetched" in cli("partner", "crl", "refuse", "acme", URL).out
+    assert "is not fetched for CA 1." in cli("partner", "crl", "refuse", "acme", URL).out
     assert "no address that may be fetched" in cli("partner", "crl", "fetch", "acme").err
     assert "--kind" in cli("partner", "crl", "approve", "acme", URL, "--kind", "ftp").err
 

@@ -19,6 +19,7 @@ from mutualgate.enrolment.service import Enrolment
 from mutualgate.errors import Conflict, NotFound
 from mutualgate.model.client import ClientState
 from mutualgate.model.revocation import RevocationReason
+from mutualgate.partners.pins import Pins
 from mutualgate.snapshot import build
 from mutualgate.store import Store
 
@@ -165,16 +166,23 @@ def enrolment_key() -> pki.Key:
 def test_anothers_authoritys_or_compromised_keys_are_refused_as_one_by_one(
     bulk: BulkSigning, clients: Clients, store: Store, keys: KeyRing
 ) -> None:
-    theirs, lost = pki.fresh_key(), pki.fresh_key()
+    theirs, lost, pinned = pki.fresh_key(), pki.fresh_key(), pki.leaf(None)
     for name in ("anna", "bert"):
         clients.add(name)
     enrolment = Enrolment(store, keys, Policy())
     enrolment.sign("anna", pki.csr(theirs))
     given_away = enrolment.sign("bert", pki.csr(lost))
     clients.revoke("bert", credential=str(given_away.credential.id), reason=RevocationReason.keyCompromise)
+    Pins(store).add("bert", pinned.der)
+    clients.revoke("bert", reason=RevocationReason.keyCompromise)
     with store.reading() as tx:
         ours = keys.open(tx, tx.authorities.all()[1])
-    for key, expected in ((theirs, "key_in_use"), (ours, "key_in_use"), (lost, "key_compromised")):
+    for key, expected in (
+        (theirs, "key_in_use"),
+        (ours, "key_in_use"),
+        (lost, "key_compromised"),
+        (pinned.key, "key_compromised"),
+    ):
         (answer,) = all_of(bulk, given("bert", pki.csr(key)))
         assert code(answer) == expected
 

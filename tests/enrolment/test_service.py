@@ -19,6 +19,7 @@ from mutualgate.enrolment.service import Enrolment
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.client import ClientState
 from mutualgate.model.revocation import RevocationReason
+from mutualgate.partners.pins import Pins
 from mutualgate.store import Store
 
 
@@ -90,6 +91,20 @@ def test_a_compromised_key_is_never_certified_again(enrolment: Enrolment, client
     enrolment.sign("anna", pki.csr(other))
     clients.revoke("anna", reason=RevocationReason.superseded)
     enrolment.sign("anna", pki.csr(other))
+
+
+def test_a_compromised_key_that_was_only_pinned_is_never_certified(
+    enrolment: Enrolment, clients: Clients, store: Store
+) -> None:
+    own, other = pki.leaf(None), pki.leaf(None)
+    pins = Pins(store)
+    pins.add("anna", other.der)
+    clients.revoke("anna", reason=RevocationReason.superseded)
+    pins.add("anna", own.der)
+    clients.revoke("anna", reason=RevocationReason.keyCompromise)
+    with pytest.raises(Conflict, match="compromised"):
+        enrolment.sign("anna", pki.csr(own.key))
+    enrolment.sign("anna", pki.csr(other.key))
 
 
 def test_a_weak_key_is_refused(enrolment: Enrolment, store: Store) -> None:

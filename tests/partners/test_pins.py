@@ -254,6 +254,27 @@ def test_revoking_retires_pins_too(pins: Pins, store: Store) -> None:
         Clients(store).revoke("anna")
 
 
+def test_a_compromised_key_is_not_pinned_again_in_any_shape(pins: Pins, store: Store) -> None:
+    own, alive = pki.leaf(None, "own", days=300), pki.leaf(None, "alive")
+    pin = pins.add("anna", own.der)
+    Clients(store).revoke("anna", reason=RevocationReason.keyCompromise)
+    renewed = pki.leaf(None, "next", key=own.key)
+    for name, data, kind in (
+        ("anna", own.der, PinKind.CERTIFICATE),
+        ("anna", own.der, PinKind.KEY),
+        ("anna", renewed.der, PinKind.CERTIFICATE),
+        ("bert", renewed.der, PinKind.CERTIFICATE),
+    ):
+        with pytest.raises(Conflict) as refused:
+            pins.add(name, data, kind=kind)
+        assert refused.value.code == "key_compromised"
+    with pytest.raises(Conflict, match="revoked as compromised"):
+        pins.renew(pin.id)
+    other = pins.add("anna", alive.der)
+    Clients(store).revoke("anna", reason=RevocationReason.superseded)
+    assert pins.renew(other.id).state is PinState.ACTIVE, "revoked for another reason"
+
+
 def test_a_suspended_client_with_a_pin_is_active_again(pins: Pins, store: Store) -> None:
     pins.add("anna", pki.leaf(None).pem)
     Clients(store).suspend("anna")

@@ -171,10 +171,37 @@ def test_a_list_that_is_taken_out_of_force_is_in_the_audit_log(
 ) -> None:
     anchor = active(partners, acme_ca)
     revocation.load("acme", pki.crl(acme_ca, 5, 6))
-    assert revocation.forget("acme", "") == 2
+    assert revocation.forget("acme", "").entries == 2
     (entry,) = audit.recent(store, 1)
     assert (entry.by, entry.action, entry.subject.split()[-1]) == ("test", "crl.forget", "acme")
     assert entry.facts == {"anchor": anchor.id, "scope": "", "entries": 2}
+
+
+def test_of_several_cas_the_one_whose_list_or_address_is_meant_has_to_be_named(
+    partners: Partners, revocation: PartnerRevocation, acme_ca: pki.Issued
+) -> None:
+    """Else who is revoked under one of them would be let in, unasked."""
+    second_ca = pki.ca("acme second")
+    first, second = active(partners, acme_ca), active(partners, second_ca)
+    third = active(partners, pki.ca("acme third"))
+    for ca, anchor in ((acme_ca, first), (second_ca, second)):
+        revocation.load("acme", pki.crl(ca, 5))
+        revocation.approve("acme", URL, anchor=anchor.id)
+    for ambiguous in (lambda: revocation.forget("acme", ""), lambda: revocation.refuse("acme", URL)):
+        with pytest.raises(Conflict, match=rf"several CAs \({first.id}, {second.id}\)") as refused:
+            ambiguous()
+        assert refused.value.code == "which_anchor"
+    states = revocation.show("acme")
+    assert [one.revoked for one in states] == [1, 1, 0]
+    assert {source.state for one in states for source in one.sources} == {SourceState.APPROVED}
+    with pytest.raises(NotFound, match="no list of all certificates"):
+        revocation.forget("acme", "", anchor=third.id)
+    assert revocation.forget("acme", "", anchor=second.id).anchor == second.id
+    assert revocation.refuse("acme", URL, anchor=second.id).anchor == second.id
+    states = revocation.show("acme")
+    assert [one.revoked for one in states] == [1, 0, 0]
+    assert [source.state for one in states for source in one.sources] == [SourceState.APPROVED, SourceState.REFUSED]
+    assert revocation.forget("acme", "").anchor == first.id, "the only one that is left"
 
 
 def test_a_list_from_a_file(
@@ -235,6 +262,18 @@ def test_how_it_stands(partners: Partners, revocation: PartnerRevocation, clock:
     (state,) = revocation.overview()
     assert state.lists[0].late
     assert "should have been replaced by 2026-06-09" in str(state.problem)
+
+
+def test_a_list_of_ca_certificates_lets_nobody_in(
+    partners: Partners, revocation: PartnerRevocation, acme_ca: pki.Issued
+) -> None:
+    active(partners, acme_ca, terms=Terms(revocation=RevocationMode.FAIL))
+    of_cas = x509.IssuingDistributionPoint(None, None, False, True, None, False, False)
+    revocation.load("acme", pki.crl(acme_ca, extensions=[(of_cas, True)]))
+    for (state,) in (revocation.show("acme"), revocation.overview()):
+        assert "nobody under it is let in (crl_missing)" in str(state.problem)
+    revocation.load("acme", pki.crl(acme_ca))
+    assert [one.problem for one in revocation.show("acme")] == [None]
 
 
 def test_addresses_that_are_not_for_everything_are_passed_over() -> None:

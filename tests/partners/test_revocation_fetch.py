@@ -1,6 +1,7 @@
 """What is due is fetched from a real server and asked of a real responder; what goes wrong is kept, and tried again."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +17,8 @@ from publisher import Publisher, publisher
 from mutualgate import audit
 from mutualgate.errors import NotFound
 from mutualgate.model.foreign import OcspStatus, SourceKind, SourceState
-from mutualgate.model.partner import Anchor
+from mutualgate.model.partner import Anchor, RevocationMode
+from mutualgate.partners import fetching
 from mutualgate.partners.revocation import PartnerRevocation
 from mutualgate.partners.revocation_fetch import Outcome, RevocationFetch
 from mutualgate.partners.service import Partners
@@ -121,6 +123,39 @@ def test_what_is_not_newer_is_not_sent_again(world: World) -> None:
     assert world.server.asked[1].headers["If-None-Match"]
     world.fetch.fetch_all("acme")
     assert "If-None-Match" not in world.server.asked[2].headers, "who asks by hand gets it anew"
+
+
+def test_a_list_that_was_taken_out_of_force_comes_again(world: World) -> None:
+    """Whoever still has its ETag would be told that there is none newer."""
+    url = world.publish(5)
+    world.approve(url)
+    world.step()
+    world.revocation.refuse("acme", url)
+    world.revocation.forget("acme", "")
+    world.approve(url)
+    (outcome,) = world.step()
+    assert (outcome.news, outcome.entries, outcome.problem) == (True, 1, None)
+    assert world.revoked(5)
+
+
+def test_a_list_that_is_taken_out_of_force_while_it_is_asked_for_comes_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = world.approve(world.publish(5))
+    world.step()
+    fetch = fetching.fetch
+
+    def slow(*asked: Any, **more: Any) -> fetching.Fetched:
+        answer = fetch(*asked, **more)
+        world.revocation.forget("acme", "")
+        return answer
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(fetching, "fetch", slow)
+        assert not world.fetch.fetch(source).news
+    world.clock.move(24 * HOUR)
+    assert world.step()[0].news
+    assert world.revoked(5)
 
 
 def test_a_failure_is_kept_and_tried_later_and_later(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -284,6 +319,60 @@ def test_a_responder_is_asked_about_who_was_seen(world: World) -> None:
     assert [one.facts["status"] for one in said if one.facts["serial"] == anna.serial.hex()] == [
         "good", "revoked", "good", "unknown"
     ], "each change, and no more"  # fmt: skip
+
+
+def test_a_hold_that_ended_while_the_responder_did_not_know_the_certificate_is_over(world: World) -> None:
+    responder = Responder(world)
+    anna = pki.leaf(world.ca, "anna")
+    number = anna.certificate.serial_number
+    world.approve(world.server.url("/ocsp"), kind=SourceKind.OCSP)
+    world.revocation.learn(world.anchor, anna.certificate)
+    for status, revoked in (
+        (library.OCSPCertStatus.REVOKED, True),
+        (library.OCSPCertStatus.UNKNOWN, True),
+        (library.OCSPCertStatus.GOOD, False),
+    ):
+        responder.status[number] = status
+        assert world.step()[0].problem is None
+        assert world.revoked(number) is revoked, status
+        world.clock.move(4 * HOUR)
+
+
+def test_what_a_list_revokes_no_responder_takes_back(world: World) -> None:
+    responder = Responder(world)
+    anna = pki.leaf(world.ca, "anna")
+    number = anna.certificate.serial_number
+    responder.status[number] = library.OCSPCertStatus.GOOD
+    world.revocation.load("acme", pki.crl(world.ca, number))
+    world.approve(world.server.url("/ocsp"), kind=SourceKind.OCSP)
+    world.revocation.learn(world.anchor, anna.certificate)
+    assert world.step()[0].problem is None
+    assert world.revoked(number)
+
+
+def test_a_responder_that_has_said_nothing_of_a_client_lets_nobody_in(world: World) -> None:
+    responder = Responder(world)
+    anna = pki.leaf(world.ca, "anna")
+    world.partners.anchors.set("acme", world.anchor.id, lambda terms: replace(terms, revocation=RevocationMode.FAIL))
+    world.approve(world.server.url("/ocsp"), kind=SourceKind.OCSP)
+    world.revocation.learn(world.anchor, anna.certificate)
+
+    def problem() -> str:
+        return str(world.revocation.show("acme")[0].problem)
+
+    assert problem().endswith("is let in (crl_missing)"), "it is still to be asked"
+    world.server.answer = None
+    world.step()
+    assert "(crl_missing): " in problem()
+    assert "answers 404" in problem(), "and why it is so"
+    world.server.answer = responder.answer
+    world.clock.move(HOUR)
+    world.step()
+    assert problem().endswith("is let in (crl_missing)"), "unknown"
+    responder.status[anna.certificate.serial_number] = library.OCSPCertStatus.GOOD
+    world.clock.move(4 * HOUR)
+    world.step()
+    assert world.revocation.show("acme")[0].problem is None
 
 
 def test_a_responder_that_is_away(world: World) -> None:

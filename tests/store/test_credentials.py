@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 from rows import AT, authority, client, credential, facts
 
@@ -62,6 +64,25 @@ def test_the_state_is_that_of_its_number(store: Store) -> None:
             assert found.state is state
         tx.revocations.lift(issuing.id, made.serial)
         assert tx.credentials.get(made.id) == made
+
+
+def test_which_keys_somebody_else_has(store: Store) -> None:
+    later = AT + timedelta(days=1)
+    with store.transaction() as tx:
+        issuing, anna = authority(tx), client(tx)
+        lost, held, good = (credential(tx, anna, issuing) for _ in range(3))
+        for made, at, reason in (
+            (lost, later, RevocationReason.keyCompromise),
+            (held, AT, RevocationReason.certificateHold),
+        ):
+            tx.revocations.put(Revocation(issuing.id, made.serial, at, reason))
+        pinned = b"p" * 32
+        tx.credentials.own_key(anna, pinned)
+        asked = {lost.spki, held.spki, good.spki, pinned, b"n" * 32}
+        assert tx.credentials.compromised(asked) == {lost.spki: later}
+        tx.credentials.set_compromised([pinned, lost.spki], AT)
+        assert tx.credentials.compromised(asked) == {lost.spki: AT, pinned: AT}, "since it was first said"
+        assert tx.credentials.compromised([]) == {}
 
 
 def test_the_certificate_is_kept(store: Store) -> None:

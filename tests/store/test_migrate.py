@@ -129,6 +129,24 @@ def test_of_what_an_older_store_has_seen_nobody_knows_who_signed_it(clock: Hands
     opened.close()
 
 
+def test_the_keys_of_an_older_store_stay_whose_they_are(clock: Hands, tmp_path: Path) -> None:
+    older = sqlite.engine(tmp_path / "older.sqlite3", create=True)
+    with older.begin() as connection:
+        migrate._upgrade(connection, "0011")
+        connection.exec_driver_sql(
+            "INSERT INTO client (id, name, name_key, contact, state, created) VALUES (1, 'a', 'a', '', 'active', 0)"
+        )
+        connection.exec_driver_sql("INSERT INTO key_owner (spki, client) VALUES (?, 1)", (b"k" * 32,))
+    older.dispose()
+    opened = Store.open(tmp_path / "older.sqlite3", clock)
+    with opened.transaction() as tx:
+        assert tx.credentials.key_owner(b"k" * 32) == 1
+        assert tx.credentials.compromised([b"k" * 32]) == {}
+        tx.credentials.set_compromised([b"k" * 32], EPOCH)
+        assert tx.credentials.compromised([b"k" * 32]) == {b"k" * 32: EPOCH}
+    opened.close()
+
+
 def test_a_store_is_made_without_the_migration_tool_and_other_dialects(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path\n"

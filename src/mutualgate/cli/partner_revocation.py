@@ -76,7 +76,7 @@ def refuse(
     from mutualgate.app import Folder, change
 
     source, _ = change(Folder(dir), lambda services: services.revocation.refuse(name, url, anchor=ca))
-    emit(source_dict(source), f"{plain(source.url)} is not fetched.", json)
+    emit(source_dict(source), f"{plain(source.url)} is not fetched for CA {source.anchor}.", json)
 
 
 @app.command("load")
@@ -132,10 +132,10 @@ def forget(
     from mutualgate.app import Folder, change
 
     scope = "" if covers == "all" else covers
-    entries, in_force = change(Folder(dir), lambda services: services.revocation.forget(name, scope, anchor=ca))
-    free = counted(entries, "certificate is", "certificates are")
-    text = f"The list is out of force; {free} no longer revoked by it; {in_force.sentence}."
-    emit({"scope": scope, "entries": entries, **in_force.facts}, text, json)
+    gone, in_force = change(Folder(dir), lambda services: services.revocation.forget(name, scope, anchor=ca))
+    free = counted(gone.entries, "certificate is", "certificates are")
+    text = f"The list of CA {gone.anchor} is out of force; {free} no longer revoked by it; {in_force.sentence}."
+    emit({"ca": gone.anchor, "scope": scope, "entries": gone.entries, **in_force.facts}, text, json)
 
 
 @app.command("fetch")
@@ -195,7 +195,7 @@ def _text(one: "AnchorRevocation") -> str:
 
 def line(one: "AnchorRevocation") -> str:
     """How it stands with one CA, in a line of the partner's page."""
-    said = plain(one.problem) if one.problem else "nothing is known" if not one.lists and not one.answers else "fresh"
+    said = plain(one.problem) if one.problem else "fresh" if one.known else "nothing is known"
     waiting = sum(source.state == "learned" for source in one.sources)
     addresses = counted(waiting, "address waits", "addresses wait")
     more = f"; {addresses} for approval: mutualgate partner crl list" if waiting else ""

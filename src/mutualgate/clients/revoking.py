@@ -1,6 +1,6 @@
 """Revoking within a transaction that somebody else leads: which certificate is meant, and whether it can be."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import datetime
 
 from mutualgate.errors import BadInput, Conflict, NotFound
@@ -84,16 +84,14 @@ def retire(tx: Transaction, pins: list[Pin], at: datetime) -> list[Pin]:
     return ended
 
 
-def check_not_compromised(of_key: Iterable[Credential]) -> None:
-    """Raises `Conflict` where one was revoked because somebody else has its key: nothing with that counts again."""
-    for credential in of_key:
-        revocation = credential.revocation
-        if revocation is not None and revocation.reason is RevocationReason.keyCompromise:
-            raise Conflict(
-                f"this key was revoked as compromised on {revocation.at:%Y-%m-%d}",
-                fix="Make a new key",
-                code="key_compromised",
-            )
+def check_not_compromised(spki: bytes, compromised: Mapping[bytes, datetime]) -> None:
+    """Raises `Conflict` for a key that is one of `compromised`: nothing with it counts again."""
+    if spki in compromised:
+        raise Conflict(
+            f"this key was revoked as compromised on {compromised[spki]:%Y-%m-%d}",
+            fix="Make a new key",
+            code="key_compromised",
+        )
 
 
 def one(tx: Transaction, credential: Credential, reason: RevocationReason, at: datetime) -> Revocation:

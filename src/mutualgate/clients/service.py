@@ -219,7 +219,8 @@ class Clients:
         """Revokes its credential named by `credential` (its number, serial or fingerprint, in part), or all of them.
 
         With `lineage`, those that it renews and that renew it, too; for a compromised key, all that have it. Pins that
-        go with what is revoked are retired, unless for a hold, which is lifted later: a pin knows no such state.
+        go with what is revoked are retired, unless for a hold, which is lifted later: a pin knows no such state. A key
+        that was compromised is never accepted again.
         One that is on hold can be revoked for good. Raises `NotFound`, and `Conflict` when nothing is left to revoke.
         """
         with self._store.transaction() as tx:
@@ -290,6 +291,8 @@ class Clients:
             made = revoking.those(tx, credentials, reason, now)
             if not made and not retired:
                 revoking.one(tx, chosen, reason, now)  # raises: it says since when
+        if reason is RevocationReason.keyCompromise:
+            tx.credentials.set_compromised({pin.spki for pin in retired}, now)
         for pin in retired:
             self._record(tx, "pin.retire", client, {"pin": pin.id, "digest": pin.digest.hex()})
         for entry in made:

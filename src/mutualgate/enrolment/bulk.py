@@ -68,6 +68,7 @@ class _Known:
 
     clients: dict[str, Client]
     owners: dict[bytes, int]
+    compromised: dict[bytes, datetime]
     credentials: dict[bytes, list[Credential]]
     certificates: dict[int, bytes]
     authority_keys: set[bytes]
@@ -180,6 +181,7 @@ class _Part:
         return _Known(
             clients=clients,
             owners=tx.credentials.key_owners(spkis),
+            compromised=tx.credentials.compromised(spkis),
             credentials=credentials,
             certificates=tx.credentials.certificates(valid),
             authority_keys={one.spki for one in tx.authorities.all()},
@@ -236,8 +238,8 @@ class _Part:
             )
         if spki in known.authority_keys:
             raise Conflict("an authority uses this key", fix="Make a new key and a new CSR", code="key_in_use")
+        revoking.check_not_compromised(spki, known.compromised)
         held = known.credentials.get(spki, [])
-        revoking.check_not_compromised(held)
         if held and held[-1].revocation is not None:
             raise _ended(client, f"is revoked since {held[-1].revocation.at:%Y-%m-%d}", "credential_revoked")
         if held and held[-1].superseded is not None:

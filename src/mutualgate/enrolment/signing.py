@@ -163,7 +163,7 @@ def check_key(tx: Transaction, client: Client, spki: bytes) -> None:
     tx.credentials.own_key(client, spki)
     if tx.authorities.with_spki(spki) is not None:
         raise Conflict("an authority uses this key", fix="Make a new key and a new CSR", code="key_in_use")
-    revoking.check_not_compromised(tx.credentials.with_key(spki))
+    revoking.check_not_compromised(spki, tx.credentials.compromised([spki]))
 
 
 def supersede(tx: Transaction, old: Credential, now: datetime, overlap: timedelta) -> None:

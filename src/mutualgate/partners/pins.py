@@ -130,7 +130,7 @@ class Pins:
             pin = _there(tx, id)
             client = _owner(tx, pin)
             states.check_usable(tx, client)
-            revoking.check_not_compromised(tx.credentials.with_key(pin.spki))
+            revoking.check_not_compromised(pin.spki, tx.credentials.compromised([pin.spki]))
             certificate = None if pin.certificate is None else legible(pin.certificate)
             end = _end(pin.kind, certificate, now, not_after, f"pin {id}")
             if pin.state is PinState.ACTIVE and end <= pin.not_after:
@@ -234,6 +234,7 @@ def _nobody_elses(tx: Transaction, client: Client, what: "Material", kind: PinKi
     if any(one.state is not AnchorState.RETIRED for one in tx.anchors.with_key(what.spki)):
         # Pinned, the CA's own certificate would come in as this client: a CA vouches for clients and is none.
         raise Conflict("this is the key of a partner's CA", expected="a client's own key", code="key_in_use")
+    revoking.check_not_compromised(what.spki, tx.credentials.compromised([what.spki]))
     known = tx.pins.with_digest(kind, digest)
     if known is not None and known.state is not PinState.REMOVED:
         owner = _owner(tx, known)

@@ -21,7 +21,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.certificate import signed
-from mutualgate.model.foreign import ForeignList, OcspStatus, RevocationSource, SourceKind, SourceState
+from mutualgate.model.foreign import CA_SCOPE, ForeignList, OcspStatus, RevocationSource, SourceKind, SourceState
 from mutualgate.model.names import shown
 from mutualgate.model.partner import Anchor, AnchorState, Partner, RevocationMode
 from mutualgate.model.sighting import Sighting
@@ -86,16 +86,22 @@ class AnchorRevocation:
     revoked: int
 
     @property
+    def known(self) -> bool:
+        """Whether anything is, of any client: a list of CA certificates says nothing of one, nor does an answer that is
+        still to come or that the responder does not have."""
+        said = self.answers.get(OcspStatus.GOOD) or self.answers.get(OcspStatus.REVOKED)
+        return bool(said) or any(one.list.scope != CA_SCOPE for one in self.lists)
+
+    @property
     def problem(self) -> str | None:
         """What keeps, or will soon keep, good clients out; or what is not known. None when all is well."""
-        if self.anchor.revocation is not RevocationMode.IGNORE and not self.lists and not self.answers:
-            return "no list or answer is in force: nobody under it is let in (crl_missing)"
         broken = next((one for one in self.sources if one.failures), None)
+        why = f": {broken.error}" if broken is not None else ""
+        if self.anchor.revocation is not RevocationMode.IGNORE and not self.known:
+            return f"no list or answer is in force: nobody under it is let in (crl_missing){why}"
         for one in self.lists:
             if one.late:
-                return f"its list should have been replaced by {one.list.next_update:%Y-%m-%d %H:%M} UTC" + (
-                    f": {broken.error}" if broken is not None else ""
-                )
+                return f"its list should have been replaced by {one.list.next_update:%Y-%m-%d %H:%M} UTC{why}"
         if broken is not None:
             return broken.error
         return None
@@ -203,23 +209,21 @@ class PartnerRevocation:
     def refuse(self, name: str, address: str, *, anchor: int | None = None) -> RevocationSource:
         """Has an address not fetched any more, nor learned again. What it gave stays in force until its nextUpdate.
 
-        Raises `NotFound` for one that is not known.
+        Raises `NotFound` for one that is not known, `Conflict` where several CAs have it.
         """
         now = self._store.clock()
         with self._store.transaction() as tx:
             partner = find(tx, name)
-            known = [
-                one
-                for ca in self._anchors(tx, partner, anchor, now)
-                if (one := tx.foreign.source_at(ca.id, address)) is not None
-            ]
+            candidates = self._anchors(tx, partner, anchor, now)
+            known = {ca: one for ca in candidates if (one := tx.foreign.source_at(ca.id, address)) is not None}
             if not known:
                 raise NotFound(
                     f"the partner '{partner.name}' has no such address: {shown(address)}",
                     fix=f"See them with: mutualgate partner crl list {partner.name}",
                     code="no_such_source",
                 )
-            source = replace(known[0], state=SourceState.REFUSED, next_fetch=None, failures=0, error="")
+            found = known[_only(list(known), partner)]
+            source = replace(found, state=SourceState.REFUSED, next_fetch=None, failures=0, error="")
             tx.foreign.set_source(source)
             self._record(tx, now, "crl.refuse", partner, source)
         return source
@@ -250,25 +254,28 @@ class PartnerRevocation:
             return Loaded(one, self.take(one, verified, where, force=force))
         raise failure or BadInput("is no list that can be used", where=where)
 
-    def forget(self, name: str, scope: str, *, anchor: int | None = None) -> int:
-        """Takes a list out of force with all that it revoked, and says how many that were: one that is not published
-        any more, say. `scope` is empty for the list of all certificates. Raises `NotFound`.
+    def forget(self, name: str, scope: str, *, anchor: int | None = None) -> ForeignList:
+        """Takes a list out of force with all that it revoked, and returns it: one that is not published any more, say.
+
+        `scope` is empty for the list of all certificates. Raises `NotFound`, `Conflict` where several CAs have one: all
+        that the wrong one revoked would be let in.
         """
         now = self._store.clock()
         with self._store.transaction() as tx:
             partner = find(tx, name)
-            for one in self._anchors(tx, partner, anchor, now):
-                found = tx.foreign.list_of(one.id, scope)
-                if found is not None:
-                    tx.foreign.forget(one.id, scope)
-                    facts: dict[str, str | int] = {"anchor": one.id, "scope": scope, "entries": found.entries}
-                    audit.record(tx, now, self._by, "crl.forget", subject(partner), facts)
-                    return found.entries
-            raise NotFound(
-                f"the partner '{partner.name}' has no list of {shown(scope) if scope else 'all certificates'}",
-                fix=f"See them with: mutualgate partner crl list {partner.name}",
-                code="no_such_list",
-            )
+            candidates = self._anchors(tx, partner, anchor, now)
+            known = {ca: one for ca in candidates if (one := tx.foreign.list_of(ca.id, scope)) is not None}
+            if not known:
+                raise NotFound(
+                    f"the partner '{partner.name}' has no list of {shown(scope) if scope else 'all certificates'}",
+                    fix=f"See them with: mutualgate partner crl list {partner.name}",
+                    code="no_such_list",
+                )
+            found = known[_only(list(known), partner)]
+            tx.foreign.forget(found.anchor, scope)
+            facts: dict[str, str | int] = {"anchor": found.anchor, "scope": scope, "entries": found.entries}
+            audit.record(tx, now, self._by, "crl.forget", subject(partner), facts)
+        return found
 
     def take(self, anchor: Anchor, verified: VerifiedList, where: str, *, force: bool = False) -> Taken:
         """Puts a verified list in force, and learns where it says that delta CRLs are. Raises `BadInput`."""

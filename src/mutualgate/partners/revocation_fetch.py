@@ -97,7 +97,7 @@ class RevocationFetch:
         now = self._store.clock()
         if not _counts(anchor, partner, now):
             later = replace(source, next_fetch=now + LONGEST)
-            self._keep(later)
+            self._keep(source, later)
             return Outcome(later, problem="its CA does not count")
         with self._lock:
             if ("crl", source_id) in self._under_way:
@@ -112,19 +112,19 @@ class RevocationFetch:
                 modified="" if unconditional else source.modified,
             )
             now = self._store.clock()
-            news, entries = False, 0
+            news, entries, after = False, 0, source
             if fetched.data is not None:
                 verified = verify_list(fetched.data, certificate_of(anchor), helpers, now, source.url, source.url)
                 taken = self._revocation.take(anchor, verified, source.url)
                 news, entries = taken.news, taken.list.entries
-                source = replace(source, etag=fetched.etag, modified=fetched.modified)
+                after = replace(source, etag=fetched.etag, modified=fetched.modified)
         except MutualgateError as error:
             return self._failed(source, partner, str(error))
         finally:
             with self._lock:
                 self._under_way.discard(("crl", source_id))
-        done = replace(source, fetched=now, next_fetch=self._next(source, now), failures=0, error="")
-        self._keep(done)
+        done = replace(after, fetched=now, next_fetch=self._next(source, now), failures=0, error="")
+        self._keep(source, done)
         if source.failures:
             log.info("the revocation list of the partner %s at %s comes again", partner.name, source.url)
         return Outcome(done, news=news, entries=entries)
@@ -159,7 +159,7 @@ class RevocationFetch:
         if problem is not None:
             return [self._failed(source, partner, problem)]
         done = replace(source, fetched=self._store.clock(), next_fetch=None, failures=0, error="")
-        self._keep(done)
+        self._keep(source, done)
         return [Outcome(done, news=True, entries=len(results))]
 
     def _ask(self, anchor: Anchor, source: RevocationSource, about: OcspAnswer) -> tuple[Answer | None, str | None]:
@@ -219,7 +219,8 @@ class RevocationFetch:
                     at = answer.revoked_at or answer.this_update
                     entry = (kept.serial, (at - EPOCH) // timedelta(seconds=1), answer.reason)
                     tx.foreign.change(anchor.id, OCSP_SCOPE, [kept.serial], [entry])
-                elif before.status is OcspStatus.REVOKED and answer.status is OcspStatus.GOOD:
+                elif answer.status is OcspStatus.GOOD and tx.foreign.find(anchor.id, kept.serial) is not None:
+                    # A hold that ended (RFC 6960 2.2), whatever was answered since it began.
                     tx.foreign.change(anchor.id, OCSP_SCOPE, [kept.serial], [])
                 if answer.status is not before.status:
                     facts = {"serial": kept.serial.hex(), "status": str(answer.status)}
@@ -232,17 +233,16 @@ class RevocationFetch:
         failures = source.failures + 1
         due = now + fetching.retry(failures) if source.kind is SourceKind.CRL else None
         done = replace(source, failures=failures, error=problem[:1_000], next_fetch=due)
-        self._keep(done)
+        self._keep(source, done)
         if failures == 1:
             log.warning("revocation of the partner %s: %s", partner.name, problem)
         return Outcome(done, problem=problem)
 
-    def _keep(self, source: RevocationSource) -> None:
-        """Unless somebody said something else about it meanwhile."""
+    def _keep(self, before: RevocationSource, after: RevocationSource) -> None:
+        """Unless somebody said something else about it meanwhile, or took its list out of force."""
         with self._store.transaction() as tx:
-            now = tx.foreign.source(source.id)
-            if now is not None and now.state is source.state and now.private == source.private:
-                tx.foreign.set_source(source)
+            if tx.foreign.source(before.id) == before:
+                tx.foreign.set_source(after)
 
     def _next(self, source: RevocationSource, now: datetime) -> datetime:
         with self._store.reading() as tx:

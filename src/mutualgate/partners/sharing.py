@@ -62,7 +62,7 @@ def check_undone(tx: Transaction, change: int, now: datetime) -> None:
     for id in tx.trust.touched(change, "pin"):
         pin = tx.pins.get(id)
         if pin is not None and pin.state is PinState.ACTIVE:
-            revoking.check_not_compromised(tx.credentials.with_key(pin.spki))
+            revoking.check_not_compromised(pin.spki, tx.credentials.compromised([pin.spki]))
     touched = set(tx.trust.touched(change, "anchor"))
     for partner in tx.trust.partners(change):
         touched |= {rule.anchor for rule in tx.partners.rules_of(partner) if rule.anchor is not None}

@@ -1,7 +1,7 @@
 """Credentials in the store: certificates of clients, and whose a key is."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, select, update
@@ -17,7 +17,7 @@ from mutualgate.store.changes import Changes
 from mutualgate.store.schema import certificate, client, credential, key_owner, pin, revocation
 from mutualgate.store.seen import ways_to
 from mutualgate.store.select import among, chunks, plain_rows
-from mutualgate.store.types import microseconds
+from mutualgate.store.types import EPOCH, microseconds
 
 if TYPE_CHECKING:  # it needs cryptography, which commands that only read do not wait for
     from mutualgate.model.certificate import CertificateFacts
@@ -45,6 +45,14 @@ _DIGESTS_OF = select(credential.c.fingerprint).where(among(credential.c.client))
 _TOLD_OF = _TOLD.where(among(credential.c.fingerprint))
 _IDS = select(credential.c.fingerprint, credential.c.id).where(among(credential.c.fingerprint))
 _OWNERS = select(key_owner.c.spki, key_owner.c.client).where(among(key_owner.c.spki))
+_COMPROMISED = (
+    select(key_owner.c.spki, key_owner.c.compromised).where(
+        among(key_owner.c.spki), key_owner.c.compromised.is_not(None)
+    ),
+    select(credential.c.spki, revocation.c.at)
+    .select_from(_WITH_REVOCATION)
+    .where(among(credential.c.spki), revocation.c.reason == int(RevocationReason.keyCompromise)),
+)
 
 
 class Credentials:
@@ -178,6 +186,20 @@ class Credentials:
             code="key_in_use",
             facts={"client": holder},
         )
+
+    def set_compromised(self, spkis: Iterable[bytes], at: datetime) -> None:
+        """Notes that somebody else has these keys, which are owned: what had them was no certificate of ours."""
+        for part in chunks(spkis):
+            self._connection.execute(update(key_owner).where(key_owner.c.spki.in_(part)).values(compromised=at))
+
+    def compromised(self, spkis: Collection[bytes]) -> dict[bytes, datetime]:
+        """Those of these keys that were revoked because somebody else has them, with a certificate or a pin, and when
+        that was first said."""
+        found: dict[bytes, int] = {}
+        for query in _COMPROMISED:
+            for spki, at in plain_rows(self._connection, query, spkis):
+                found[spki] = min(at, found.get(spki, at))
+        return {spki: EPOCH + timedelta(microseconds=at) for spki, at in found.items()}
 
     def disown_key(self, owner: int, spki: bytes) -> None:
         """The key is nobody's again, unless a credential or a pin of `owner` has it."""

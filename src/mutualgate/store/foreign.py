@@ -149,12 +149,16 @@ class Foreign:
         self._changes.note(ChangeKind.ANCHOR, wanted.anchor)
 
     def forget(self, anchor: int, scope: str) -> None:
-        """Takes a list and all of its numbers away."""
+        """Takes a list and all of its numbers away. No address of its CA has given a version that we have any more."""
         where = (foreign_revocation.c.anchor == anchor, foreign_revocation.c.scope == scope)
         gone = self._connection.execute(select(foreign_revocation.c.serial).where(*where)).scalars().all()
         self._connection.execute(delete(foreign_revocation).where(*where))
         self._connection.execute(
             delete(foreign_crl).where(foreign_crl.c.anchor == anchor, foreign_crl.c.scope == scope)
+        )
+        # Whichever of them gave it: who is asked only for newer ones would not give it again.
+        self._connection.execute(
+            update(revocation_source).where(revocation_source.c.anchor == anchor).values(etag="", modified="")
         )
         self._changes.note_many(ChangeKind.FOREIGN, (key(anchor, number) for number in gone))
         self._changes.note(ChangeKind.ANCHOR, anchor)

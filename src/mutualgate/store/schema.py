@@ -11,7 +11,7 @@ from sqlalchemy import Column, ForeignKey, Index, MetaData, Table, UniqueConstra
 from mutualgate.store import types
 from mutualgate.store.types import Id
 
-VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
 """The versions that this program knows, oldest first: the revisions in `migrations/versions`."""
 
 # One object of each type: for each object it is worked out anew what it is in the database at hand.
@@ -117,6 +117,8 @@ key_owner = Table(
     metadata,
     Column("spki", LargeBinary(32), primary_key=True),
     Column("client", Id, ForeignKey("client.id"), nullable=False),
+    # When a pin of it was revoked because somebody else has the key. Of certificates, their revocations say so.
+    Column("compromised", Moment),
     sqlite_with_rowid=False,
 )
 
