@@ -211,6 +211,52 @@ def test_a_ca_that_is_another_partner_s_by_now_does_not_come_back(services: Serv
     assert services.partners.show("acme").anchors[0].state == "retired"
 
 
+def pinned(services: Services, ca: pki.Issued, _: Path) -> None:
+    services.clients.add("anna")
+    services.pins.add("anna", ca.pem)
+
+
+def adopted(services: Services, ca: pki.Issued, folder: Path) -> None:
+    services.authorities.adopt(Estate(certificate=ca.write(folder, "old")[0]), name="old")
+
+
+@pytest.mark.parametrize(("take", "whose"), [(pinned, "a client proves"), (adopted, "an authority of ours")])
+@pytest.mark.parametrize("proved", [True, False])
+def test_a_ca_whose_key_is_a_client_s_or_our_authority_s_by_now_does_not_come_back(
+    services: Services,
+    tmp_path: Path,
+    take: Callable[[Services, pki.Issued, Path], None],
+    whose: str,
+    proved: bool,
+) -> None:
+    """R4: the CA's certificate would come in as the client, or whatever the CA signed as the authority's."""
+    ca = pki.ca("initech issuing", now=NOW)
+    services.partners.add("initech")
+    anchor = services.partners.anchors.claim("initech", ca.pem).anchor
+    if proved:
+        services.partners.anchors.approve("initech", anchor.id, without_proof=True)
+    services.partners.anchors.retire("initech", anchor.id)
+    retired = services.trust.list(1)[0]
+    take(services, ca, tmp_path)
+    with pytest.raises(Conflict, match=whose) as refused:
+        services.trust.undo(retired.id)
+    assert refused.value.code == "key_in_use"
+    assert services.partners.anchors.list("initech")[0].state == "retired"
+
+
+def test_a_pin_whose_key_is_an_authority_s_by_now_does_not_come_back(services: Services, tmp_path: Path) -> None:
+    """R4."""
+    ca = pki.ca("old", now=NOW)
+    pin = services.pins.add("first-client", ca.pem)
+    services.pins.retire(pin.id)
+    retired = services.trust.list(1)[0]
+    adopted(services, ca, tmp_path)
+    for again in (lambda: services.trust.undo(retired.id), lambda: services.pins.renew(pin.id)):
+        with pytest.raises(Conflict, match="an authority of ours") as refused:
+            again()
+        assert refused.value.code == "key_in_use"
+
+
 def test_a_name_that_is_another_partner_s_by_now_does_not_come_back(services: Services) -> None:
     """R1."""
     ca = pki.ca("of many", now=NOW)
