@@ -15,9 +15,10 @@ from mutualgate.gate import Judge
 from mutualgate.model.authority import Admits
 from mutualgate.model.client import Client
 from mutualgate.model.invitation import Way
-from mutualgate.model.partner import PartnerAdmits
+from mutualgate.model.partner import PartnerAdmits, PartnerState
 from mutualgate.model.pin import PinKind, PinState
 from mutualgate.model.revocation import RevocationReason
+from mutualgate.partners.members import first_sight
 from mutualgate.partners.terms import Terms
 
 NOW = pki.real_now()
@@ -196,6 +197,49 @@ def test_a_partner_that_went_comes_back_unless_its_name_is_another_s(services: S
     with pytest.raises(Conflict) as refused:
         services.trust.undo(gone.id)
     assert refused.value.code == "name_in_use"
+
+
+@pytest.mark.parametrize("admits", [PartnerAdmits.RULE, PartnerAdmits.APPROVAL])
+def test_what_the_gate_notes_by_itself_stands_in_no_way(
+    services: Services, acme: pki.Issued, admits: PartnerAdmits
+) -> None:
+    """Nobody finds it among the changes, to take it back first."""
+
+    def seen(partner: int, name: str) -> None:
+        with services.store.transaction() as tx:
+            assert first_sight(tx, partner, pki.leaf(None, sans=[name]).certificate, at=NOW) is not None
+
+    services.partners.set_admits("acme", admits)
+    before = services.partners.members.list("acme")
+    services.partners.members.remove("acme", "dns:a.acme.example")
+    seen(1, "a.acme.example")
+    services.trust.undo()
+    assert services.partners.members.list("acme") == before
+    services.partners.members.add("acme", "dns:new.acme.example")
+    services.partners.members.remove("acme", "dns:new.acme.example")
+    added = services.trust.list(2)[1]
+    seen(1, "new.acme.example")
+    with pytest.raises(Conflict, match="changed again"):
+        services.trust.undo(added.id)
+    initech = services.partners.add("initech", admits=admits)
+    seen(initech.id, "a.initech.example")
+    services.trust.undo()
+    with pytest.raises(NotFound):
+        services.partners.get("initech")
+
+
+def test_what_is_no_trust_stands_in_no_way_and_stays(services: Services, acme: pki.Issued) -> None:
+    services.partners.suspend("acme")
+    services.partners.set_contacts("acme", contact="it@acme.example", security_contact="soc@acme.example")
+    services.partners.set_appoints("acme", True)
+    services.trust.undo()
+    found = services.partners.get("acme")
+    assert (found.state, found.appoints) == (PartnerState.ACTIVE, True)
+    assert (found.contact, found.security_contact) == ("it@acme.example", "soc@acme.example")
+    services.partners.suspend("acme")
+    services.partners.set_admits("acme", PartnerAdmits.LISTED)
+    with pytest.raises(Conflict, match="changed again"):
+        services.trust.undo(services.trust.list(2)[1].id)
 
 
 def test_a_ca_that_is_another_partner_s_by_now_does_not_come_back(services: Services, acme: pki.Issued) -> None:
