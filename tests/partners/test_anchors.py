@@ -413,9 +413,19 @@ def test_a_newer_certificate_of_the_same_ca(partners: Partners, store: Store) ->
     # To pyca/cryptography both spellings are one name; the judge, as TLS libraries do, compares bytes.
     printable = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "acme", _ASN1Type.PrintableString)])
     assert printable == ca.certificate.subject
+    early = pki.NOW + timedelta(days=7)
     others = {"its key": pki.ca("acme"), "its subject": pki.ca("other", key=ca.key)}
     others["byte for byte"] = pki.issue(
         None, printable, key=ca.key, extensions=[(one.value, one.critical) for one in ca.certificate.extensions][:2]
+    )
+    others["begins on 2026-06-08 12:00 UTC only"] = pki.ca("acme", key=ca.key, not_before=early, days=1000)
+    # A client's certificate names its CA's key by what the CA's certificate calls it.
+    others["calls its key 6f"] = pki.issue(
+        None,
+        "acme",
+        key=ca.key,
+        identifiers=False,
+        extensions=[(x509.BasicConstraints(True, None), True), (x509.SubjectKeyIdentifier(b"o"), False)],
     )
     for words, other in others.items():
         with pytest.raises(BadInput, match=words):

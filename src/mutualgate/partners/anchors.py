@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from mutualgate import audit
+from mutualgate.clock import CLOCK_SKEW
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.certificate import signed
 from mutualgate.model.legible import Legible
@@ -288,7 +289,7 @@ class Anchors:
     def renew(self, name: str, id: int, data: bytes, where: str = "the certificate") -> Anchor:
         """Takes a newer certificate of the same CA: same key, same subject. Its clients notice nothing.
 
-        Raises `NotFound`, `BadInput` for what is not that, `Conflict` for a CA that is retired.
+        Raises `NotFound`, `BadInput` for what is not that or is not valid yet, `Conflict` for a CA that is retired.
         """
         now = self._store.clock()
         found = ca.read(data, where, now)
@@ -313,6 +314,25 @@ class Anchors:
                     expected=f"a newer certificate of {anchor.subject}",
                     fix="Have it made with the subject of the old one, with the same types of strings",
                     code="another_ca",
+                )
+            key_id = _key_id(anchor)
+            if key_id and found.key_id and found.key_id != key_id:
+                raise BadInput(
+                    f"it calls its key {found.key_id.hex()} (subjectKeyIdentifier), but the clients' certificates under"
+                    f" the CA {id} name {key_id.hex()}, by which they are found",
+                    where=where,
+                    expected=f"a newer certificate of {anchor.subject}",
+                    fix="Have it made with the subjectKeyIdentifier of the old one",
+                    code="another_ca",
+                )
+            begins = found.certificate.not_valid_before_utc
+            if begins > now + CLOCK_SKEW:
+                raise BadInput(
+                    f"it begins on {begins:%Y-%m-%d %H:%M} UTC only: until then nobody under the CA {id} would come in",
+                    where=where,
+                    expected="one that is valid now",
+                    fix=f"Renew it on that day or later: mutualgate partner ca renew {partner.name} {id} FILE",
+                    code="not_yet_valid",
                 )
             check_terms(terms_of(anchor), found, where)
             watch = tx.trust.watch()
