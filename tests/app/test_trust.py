@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pki
 import pytest
+from conftest import Hands
 from cryptography.hazmat.primitives.serialization import Encoding
+from installation import Installation
 from rows import see
 
 from mutualgate import snapshot
@@ -18,6 +20,7 @@ from mutualgate.model.invitation import Way
 from mutualgate.model.partner import PartnerAdmits, PartnerState
 from mutualgate.model.pin import PinKind, PinState
 from mutualgate.model.revocation import RevocationReason
+from mutualgate.partners.anchors import CLAIM_LIFE
 from mutualgate.partners.members import first_sight
 from mutualgate.partners.terms import Terms
 
@@ -82,6 +85,19 @@ def test_a_ca_counts_as_proved(services: Services, acme: pki.Issued) -> None:
     services.partners.add("umbrella")
     other = services.trust.try_(lambda tried: tried.partners.anchors.claim("umbrella", acme.pem))
     assert "would wait" in other.assumed[0]
+
+
+def test_a_ca_that_is_claimed_anew_counts_as_proved(installed: Installation) -> None:
+    clock = Hands()
+    clock.now = NOW
+    services = Services(installed.folder, clock=clock, environment={})
+    services.partners.add("acme")
+    ca = pki.ca("acme issuing", now=NOW)
+    services.partners.anchors.claim("acme", ca.pem)
+    clock.move(CLAIM_LIFE)
+    found = services.trust.try_(lambda tried: tried.partners.anchors.claim("acme", ca.pem))
+    assert found.assumed == ("As if acme had proved that it controls CN=acme issuing.",)
+    services.close()
 
 
 def test_only_what_was_seen_lately_counts(services: Services, acme: pki.Issued) -> None:
