@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pki
 import pytest
+from conftest import Hands
 from cryptography.hazmat.primitives.serialization import Encoding
+from installation import Installation
 from rows import see
 
 from mutualgate import snapshot
@@ -15,9 +17,11 @@ from mutualgate.gate import Judge
 from mutualgate.model.authority import Admits
 from mutualgate.model.client import Client
 from mutualgate.model.invitation import Way
-from mutualgate.model.partner import PartnerAdmits
+from mutualgate.model.partner import PartnerAdmits, PartnerState
 from mutualgate.model.pin import PinKind, PinState
 from mutualgate.model.revocation import RevocationReason
+from mutualgate.partners.anchors import CLAIM_LIFE
+from mutualgate.partners.members import first_sight
 from mutualgate.partners.terms import Terms
 
 NOW = pki.real_now()
@@ -81,6 +85,19 @@ def test_a_ca_counts_as_proved(services: Services, acme: pki.Issued) -> None:
     services.partners.add("umbrella")
     other = services.trust.try_(lambda tried: tried.partners.anchors.claim("umbrella", acme.pem))
     assert "would wait" in other.assumed[0]
+
+
+def test_a_ca_that_is_claimed_anew_counts_as_proved(installed: Installation) -> None:
+    clock = Hands()
+    clock.now = NOW
+    services = Services(installed.folder, clock=clock, environment={})
+    services.partners.add("acme")
+    ca = pki.ca("acme issuing", now=NOW)
+    services.partners.anchors.claim("acme", ca.pem)
+    clock.move(CLAIM_LIFE)
+    found = services.trust.try_(lambda tried: tried.partners.anchors.claim("acme", ca.pem))
+    assert found.assumed == ("As if acme had proved that it controls CN=acme issuing.",)
+    services.close()
 
 
 def test_only_what_was_seen_lately_counts(services: Services, acme: pki.Issued) -> None:
@@ -198,6 +215,49 @@ def test_a_partner_that_went_comes_back_unless_its_name_is_another_s(services: S
     assert refused.value.code == "name_in_use"
 
 
+@pytest.mark.parametrize("admits", [PartnerAdmits.RULE, PartnerAdmits.APPROVAL])
+def test_what_the_gate_notes_by_itself_stands_in_no_way(
+    services: Services, acme: pki.Issued, admits: PartnerAdmits
+) -> None:
+    """Nobody finds it among the changes, to take it back first."""
+
+    def seen(partner: int, name: str) -> None:
+        with services.store.transaction() as tx:
+            assert first_sight(tx, partner, pki.leaf(None, sans=[name]).certificate, at=NOW) is not None
+
+    services.partners.set_admits("acme", admits)
+    before = services.partners.members.list("acme")
+    services.partners.members.remove("acme", "dns:a.acme.example")
+    seen(1, "a.acme.example")
+    services.trust.undo()
+    assert services.partners.members.list("acme") == before
+    services.partners.members.add("acme", "dns:new.acme.example")
+    services.partners.members.remove("acme", "dns:new.acme.example")
+    added = services.trust.list(2)[1]
+    seen(1, "new.acme.example")
+    with pytest.raises(Conflict, match="changed again"):
+        services.trust.undo(added.id)
+    initech = services.partners.add("initech", admits=admits)
+    seen(initech.id, "a.initech.example")
+    services.trust.undo()
+    with pytest.raises(NotFound):
+        services.partners.get("initech")
+
+
+def test_what_is_no_trust_stands_in_no_way_and_stays(services: Services, acme: pki.Issued) -> None:
+    services.partners.suspend("acme")
+    services.partners.set_contacts("acme", contact="it@acme.example", security_contact="soc@acme.example")
+    services.partners.set_appoints("acme", True)
+    services.trust.undo()
+    found = services.partners.get("acme")
+    assert (found.state, found.appoints) == (PartnerState.ACTIVE, True)
+    assert (found.contact, found.security_contact) == ("it@acme.example", "soc@acme.example")
+    services.partners.suspend("acme")
+    services.partners.set_admits("acme", PartnerAdmits.LISTED)
+    with pytest.raises(Conflict, match="changed again"):
+        services.trust.undo(services.trust.list(2)[1].id)
+
+
 def test_a_ca_that_is_another_partner_s_by_now_does_not_come_back(services: Services, acme: pki.Issued) -> None:
     """R5."""
     services.partners.anchors.retire("acme", 1)
@@ -209,6 +269,52 @@ def test_a_ca_that_is_another_partner_s_by_now_does_not_come_back(services: Serv
         services.trust.undo(retired.id)
     assert refused.value.code == "anchor_held"
     assert services.partners.show("acme").anchors[0].state == "retired"
+
+
+def pinned(services: Services, ca: pki.Issued, _: Path) -> None:
+    services.clients.add("anna")
+    services.pins.add("anna", ca.pem)
+
+
+def adopted(services: Services, ca: pki.Issued, folder: Path) -> None:
+    services.authorities.adopt(Estate(certificate=ca.write(folder, "old")[0]), name="old")
+
+
+@pytest.mark.parametrize(("take", "whose"), [(pinned, "a client proves"), (adopted, "an authority of ours")])
+@pytest.mark.parametrize("proved", [True, False])
+def test_a_ca_whose_key_is_a_client_s_or_our_authority_s_by_now_does_not_come_back(
+    services: Services,
+    tmp_path: Path,
+    take: Callable[[Services, pki.Issued, Path], None],
+    whose: str,
+    proved: bool,
+) -> None:
+    """R4: the CA's certificate would come in as the client, or whatever the CA signed as the authority's."""
+    ca = pki.ca("initech issuing", now=NOW)
+    services.partners.add("initech")
+    anchor = services.partners.anchors.claim("initech", ca.pem).anchor
+    if proved:
+        services.partners.anchors.approve("initech", anchor.id, without_proof=True)
+    services.partners.anchors.retire("initech", anchor.id)
+    retired = services.trust.list(1)[0]
+    take(services, ca, tmp_path)
+    with pytest.raises(Conflict, match=whose) as refused:
+        services.trust.undo(retired.id)
+    assert refused.value.code == "key_in_use"
+    assert services.partners.anchors.list("initech")[0].state == "retired"
+
+
+def test_a_pin_whose_key_is_an_authority_s_by_now_does_not_come_back(services: Services, tmp_path: Path) -> None:
+    """R4."""
+    ca = pki.ca("old", now=NOW)
+    pin = services.pins.add("first-client", ca.pem)
+    services.pins.retire(pin.id)
+    retired = services.trust.list(1)[0]
+    adopted(services, ca, tmp_path)
+    for again in (lambda: services.trust.undo(retired.id), lambda: services.pins.renew(pin.id)):
+        with pytest.raises(Conflict, match="an authority of ours") as refused:
+            again()
+        assert refused.value.code == "key_in_use"
 
 
 def test_a_name_that_is_another_partner_s_by_now_does_not_come_back(services: Services) -> None:

@@ -34,6 +34,8 @@ from mutualgate.model.crl import StoredCrl
 from mutualgate.model.names import AuthorityName
 from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.model.serial import from_int, to_int
+from mutualgate.partners.pins import Pins
+from mutualgate.partners.service import Partners
 from mutualgate.store import Store, crls
 
 
@@ -416,6 +418,27 @@ class TestAdopt:
         (tmp_path / "root.pem").write_bytes(made.root_pem)
         with pytest.raises(Conflict, match="our own authority 'root'"):
             authorities.adopt(Estate(tmp_path / "root.pem"))
+
+    def test_the_key_of_a_partner_s_ca_or_of_a_pin_is_not_adopted(
+        self, authorities: Authorities, store: Store, clock: Hands, old: pki.Issued, estate: Write
+    ) -> None:
+        """R4: as a CA that we adopted is no partner's and is not pinned."""
+        partners, clients, pins = Partners(store), Clients(store), Pins(store)
+        partners.add("acme")
+        ca = partners.anchors.claim("acme", old.pem).anchor
+        partners.anchors.approve("acme", ca.id, without_proof=True)
+        with pytest.raises(Conflict, match=f"CA {ca.id} of the partner 'acme'") as refused:
+            authorities.adopt(estate())
+        assert refused.value.code == "key_in_use"
+        partners.anchors.retire("acme", ca.id, on=clock() + timedelta(days=1))
+        clock.move(timedelta(days=1))
+        clients.add("anna")
+        pin = pins.add("anna", old.pem)
+        with pytest.raises(Conflict, match=f"pin {pin.id} of a client") as refused:
+            authorities.adopt(estate())
+        assert refused.value.code == "key_in_use"
+        pins.retire(pin.id)
+        assert authorities.adopt(estate()).taken_over[0].is_new
 
     def test_a_name_in_use(self, authorities: Authorities, store: Store, estate: Write) -> None:
         epoch = store.epoch()

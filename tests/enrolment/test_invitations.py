@@ -4,6 +4,7 @@ import hashlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -737,6 +738,10 @@ def test_what_a_partner_vouches_for_comes_in_by_the_partner(
     with pytest.raises(Conflict) as theirs:
         use.own(invitations.invite("anna").token, [pki.leaf(below, "carl").der, below.der], peer=PEER)
     assert theirs.value.code == "under_partner"
+    with store.transaction() as tx:
+        anchor = tx.anchors.with_key(spki_fingerprint(issuing.certificate))[0]
+        tx.anchors.set(replace(anchor, state=AnchorState.RETIRING, retire_at=pki.NOW))
+    assert own("anna", shown).pin is not None, "its day has come"
     # A CA of the same name with another key is somebody else's.
     assert own("anna", pki.leaf(pki.ca("Acme Issuing"), "carl")).pin is not None
 

@@ -11,7 +11,7 @@ from mutualgate import audit
 from mutualgate.authorities.service import Authorities
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.partner import Anchor, AnchorState, RevocationMode
-from mutualgate.partners.anchors import CLAIM_LIFE, vouching
+from mutualgate.partners.anchors import CLAIM_LIFE, of_subject, vouching
 from mutualgate.partners.pins import Pins
 from mutualgate.partners.service import Partners
 from mutualgate.partners.terms import Terms
@@ -110,6 +110,8 @@ def test_a_claim_lapses(partners: Partners, store: Store, clock: Hands, acme_ca:
     late = pki.leaf(acme_ca, str(anchor.challenge), now=clock()).pem
     with pytest.raises(Conflict, match="was valid until"):
         partners.anchors.prove("acme", late)
+    with pytest.raises(Conflict, match="is retired, it waits for nothing"):
+        partners.anchors.approve("acme", anchor.id, without_proof=True)
     assert partners.anchors.pending() == []
     assert partners.anchors.forget_late() == 1
     assert _actions(store)[-1] == "anchor.lapse"
@@ -347,6 +349,34 @@ def test_a_ca_retires_at_once_or_on_a_day(partners: Partners, store: Store, cloc
             partners.anchors.retire(name, id)
 
 
+def test_a_ca_whose_day_has_come_is_in_nobody_s_way(
+    partners: Partners, store: Store, clock: Hands, acme_ca: pki.Issued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was retired at once: nobody writes down that the day has come."""
+    monkeypatch.setattr("mutualgate.partners.anchors.MOST_PER_PARTNER", 1)
+    shared = Terms(shared=True)
+    acme, umbrella = (partners.anchors.claim(name, acme_ca.pem, terms=shared).anchor for name in ("acme", "umbrella"))
+    partners.permit("acme", ["dns:api.acme.example"], anchor=acme.id)
+    partners.anchors.retire("acme", acme.id, on=clock() + timedelta(days=5))
+    with store.reading() as tx:
+        assert [one.id for one in of_subject(tx, acme_ca.legible.subject, clock())] == [acme.id, umbrella.id]
+    clock.move(timedelta(days=5))
+    partners.permit("umbrella", ["dns:api.acme.example"], anchor=umbrella.id)
+    with store.reading() as tx:
+        assert [one.id for one in of_subject(tx, acme_ca.legible.subject, clock())] == [umbrella.id, acme.id]
+    partners.forbid("umbrella", ["dns:api.acme.example"], anchor=umbrella.id)
+    again = partners.anchors.claim("acme", acme_ca.pem, terms=shared).anchor
+    assert (again.id, again.state) == (acme.id, AnchorState.ACTIVE)
+    for id, name in ((acme.id, "acme"), (umbrella.id, "umbrella")):
+        partners.anchors.retire(name, id, on=clock() + timedelta(days=5))
+    clock.move(timedelta(days=5))
+    claim(partners, pki.ca("acme 2"))
+    from mutualgate.clients import Clients
+
+    Clients(store).add("anna")
+    assert Pins(store).add("anna", acme_ca.pem).subject == "CN=acme issuing"
+
+
 def test_one_that_is_retired_stays_as_it_was(partners: Partners, acme_ca: pki.Issued) -> None:
     anchor = active(partners, acme_ca)
     partners.anchors.retire("acme", anchor.id)
@@ -383,9 +413,19 @@ def test_a_newer_certificate_of_the_same_ca(partners: Partners, store: Store) ->
     # To pyca/cryptography both spellings are one name; the judge, as TLS libraries do, compares bytes.
     printable = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "acme", _ASN1Type.PrintableString)])
     assert printable == ca.certificate.subject
+    early = pki.NOW + timedelta(days=7)
     others = {"its key": pki.ca("acme"), "its subject": pki.ca("other", key=ca.key)}
     others["byte for byte"] = pki.issue(
         None, printable, key=ca.key, extensions=[(one.value, one.critical) for one in ca.certificate.extensions][:2]
+    )
+    others["begins on 2026-06-08 12:00 UTC only"] = pki.ca("acme", key=ca.key, not_before=early, days=1000)
+    # A client's certificate names its CA's key by what the CA's certificate calls it.
+    others["calls its key 6f"] = pki.issue(
+        None,
+        "acme",
+        key=ca.key,
+        identifiers=False,
+        extensions=[(x509.BasicConstraints(True, None), True), (x509.SubjectKeyIdentifier(b"o"), False)],
     )
     for words, other in others.items():
         with pytest.raises(BadInput, match=words):
@@ -401,6 +441,6 @@ def test_the_same_claim_twice(partners: Partners, acme_ca: pki.Issued) -> None:
 def test_who_vouches_is_found_by_signature(partners: Partners, store: Store, acme_ca: pki.Issued) -> None:
     anchor = active(partners, acme_ca)
     with store.reading() as tx:
-        assert vouching(tx, [pki.leaf(acme_ca).legible]) == [anchor]
+        assert vouching(tx, [pki.leaf(acme_ca).legible], pki.NOW) == [anchor]
         forged = pki.leaf(pki.ca("acme issuing"))
-        assert vouching(tx, [forged.legible]) == []
+        assert vouching(tx, [forged.legible], pki.NOW) == []

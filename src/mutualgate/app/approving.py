@@ -191,7 +191,7 @@ def _look(tx: Transaction, record: RefusalRecord, seen: Sighting, reason: str, n
     leaf = _leaf(seen)
     words, odd = material.words(leaf), material.remarks(leaf, now)
     with odd_serials_allowed():
-        vouchers = vouching(tx, [_loaded(one) for one in seen.chain])
+        vouchers = vouching(tx, [_loaded(one) for one in seen.chain], now)
     unusual: list[str] = []
     partner, member = None, None
     if vouchers:

@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from mutualgate import snapshot
@@ -168,14 +169,16 @@ def remedy(store: Store, record: RefusalRecord) -> Remedy:
         seen = None if record.fingerprint is None else tx.seen.find(record.fingerprint)
     verdict = judged(store, seen.chain) if seen is not None and seen.chain else None
     with store.reading() as tx:
-        return _remedy(tx, record, () if seen is None else seen.chain, verdict)
+        return _remedy(tx, record, () if seen is None else seen.chain, verdict, store.clock())
 
 
-def _remedy(tx: Transaction, record: RefusalRecord, chain: Sequence[bytes], verdict: Verdict | None) -> Remedy:
+def _remedy(
+    tx: Transaction, record: RefusalRecord, chain: Sequence[bytes], verdict: Verdict | None, now: datetime
+) -> Remedy:
     client = record.client if verdict is None or verdict.client_id is None else verdict.client_id
     owner = None if client is None else tx.clients.get(client)
     name = "" if owner is None else str(owner.name)
-    facts = _of_certificate(tx, chain)
+    facts = _of_certificate(tx, chain, now)
     reason, today = record.reason, ""
     if verdict is not None and not (verdict.admitted and reason in _OF_A_PLACE):
         if verdict.admitted:
@@ -217,7 +220,7 @@ class _Certificate:
     pin: int | None = None
 
 
-def _of_certificate(tx: Transaction, chain: Sequence[bytes]) -> _Certificate:
+def _of_certificate(tx: Transaction, chain: Sequence[bytes], now: datetime) -> _Certificate:
     from mutualgate.model.certificate import spki_fingerprint
     from mutualgate.model.legible import legible
     from mutualgate.partners.anchors import vouching
@@ -231,7 +234,7 @@ def _of_certificate(tx: Transaction, chain: Sequence[bytes]) -> _Certificate:
             spki = spki_fingerprint(leaf.says)
             digests = (hashlib.sha256(chain[0]).digest(), spki)
             pin = next((one.id for one in tx.pins.with_key(spki) if one.digest in digests), None)
-            vouchers = vouching(tx, certificates)
+            vouchers = vouching(tx, certificates, now)
     except UNREADABLE:
         return _Certificate()
     if not vouchers:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mutualgate.model.change import Change, ChangeKind
-from mutualgate.model.partner import MemberState
+from mutualgate.model.partner import AnchorState, MemberState
 from mutualgate.store.members import parse_member_key
 from mutualgate.store.seen import PlainSeen, split
 from mutualgate.store.types import EPOCH
@@ -107,7 +107,9 @@ class Trial:
         with tried.reading() as after:
             changes = after.changes.since(epoch)
             if changes is None or any(one.kind is ChangeKind.ANCHOR for one in changes):
-                waiting = {claim.id for claim in self._before.anchors.pending()}
+                # One whose time is over waits no more: who claims the CA anew has made that claim.
+                pending = self._before.anchors.pending()
+                waiting = {one.id for one in pending if one.state_at(self._now) is AnchorState.PENDING}
                 self._assumed = _prove(services, waiting)
                 changes = after.changes.since(epoch)
             self._outside = _put_out(after, changes or ())

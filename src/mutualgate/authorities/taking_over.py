@@ -28,6 +28,7 @@ from mutualgate.model.credential import Origin
 from mutualgate.model.crl import NEVER, StoredCrl
 from mutualgate.model.legible import legible
 from mutualgate.model.names import NAME_LIMIT, AuthorityName, ClientName, Role
+from mutualgate.model.pin import PinState
 from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.store import Transaction
@@ -88,7 +89,8 @@ class TakeOver:
         self._by_subject = {one.certificate.subject: one for one in adoption.authorities}
 
     def run(self) -> list[TakenOver]:
-        """Takes all of it over. Raises `Conflict` for an authority of ours, or a name in use."""
+        """Takes all of it over. Raises `Conflict` for an authority of ours, a name in use, or the key
+        of a partner's CA or of a client's pin."""
         done = [self._authority(index, found) for index, found in enumerate(self._adoption.authorities)]
         self._say_which_name_has_many({one.authority.id: one.authority for one in done if one.is_new})
         return done
@@ -119,6 +121,7 @@ class TakeOver:
         key_added = depth_changed = False
         depth = self._depth_of(found)
         if known is None:
+            self._check_free(found)
             authority = self._add(found, depth)
             key_added = found.key is not None
         else:
@@ -143,6 +146,29 @@ class TakeOver:
             known=before,
             revocations=revocations + revoked,
         )
+
+    def _check_free(self, found: AdoptedAuthority) -> None:
+        """R4: what it signed would come in as its clients and as somebody else's, or it would be a client itself."""
+        spki = spki_fingerprint(found.certificate)
+        for anchor in self._tx.anchors.standing(spki, self._now):
+            partner = self._tx.partners.get(anchor.partner)
+            name = anchor.partner if partner is None else partner.name
+            raise Conflict(
+                f"this is the key of the CA {anchor.id} of the partner '{name}'",
+                where=found.where,
+                expected="an authority of your own",
+                fix=f"Retire it there first: mutualgate partner ca retire {name} {anchor.id}",
+                code="key_in_use",
+            )
+        for pin in self._tx.pins.with_key(spki):
+            if pin.state is PinState.ACTIVE:
+                raise Conflict(
+                    f"this is the key of the pin {pin.id} of a client",
+                    where=found.where,
+                    expected="an authority's own key",
+                    fix=f"Retire it first: mutualgate pin retire {pin.id}",
+                    code="key_in_use",
+                )
 
     def _depth_of(self, found: AdoptedAuthority) -> int | None:
         """What was said holds for the top of a bundle; each CA below it that is in the bundle, too, has one less."""

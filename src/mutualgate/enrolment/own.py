@@ -59,7 +59,7 @@ def check(
         )
     _check_credential(tx, client, leaf)
     _check_pin(tx, client, leaf, kind)
-    partner = partner_above(tx, chain)
+    partner = partner_above(tx, chain, now)
     if partner is not None:
         raise Conflict(
             f"this certificate is issued under a CA of the partner '{partner.name}', so it comes in by that partner's"
@@ -96,13 +96,13 @@ def replaced(tx: Transaction, pin: Pin) -> datetime | None:
     return max(taken, default=None)
 
 
-def partner_above(tx: Transaction, chain: Sequence[Legible]) -> Partner | None:
-    """The partner with a CA that counts and that signed one of `chain`, each link of which signed the one before."""
+def partner_above(tx: Transaction, chain: Sequence[Legible], now: datetime) -> Partner | None:
+    """The partner with a CA that counts `now` and signed one of `chain`, each link of which signed the one before."""
     for number, certificate in enumerate(chain):
         if number and not chain[number - 1].signed_by(certificate):
             return None
         for anchor in tx.anchors.with_subject(hashlib.sha256(certificate.issuer).digest()):
-            if anchor.state in (AnchorState.ACTIVE, AnchorState.RETIRING) and signed(
+            if anchor.state_at(now) in (AnchorState.ACTIVE, AnchorState.RETIRING) and signed(
                 x509.load_der_x509_certificate(anchor.certificate), certificate
             ):
                 return tx.partners.get(anchor.partner)

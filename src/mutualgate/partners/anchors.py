@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from mutualgate import audit
+from mutualgate.clock import CLOCK_SKEW
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.certificate import signed
 from mutualgate.model.legible import Legible
@@ -31,6 +32,7 @@ MOST_OF_ONE_NAME = 64
 """CAs that count with one subject name: it tries all of them for a stranger's certificate that names no key, so that no
 partner's CAs stand before another's. About 5 ms of work."""
 MOST_PER_PARTNER = 20
+_COUNTS = (AnchorState.ACTIVE, AnchorState.RETIRING)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Anchors:
                 terms = Terms() if before is None else replace(terms_of(before), shared=False)
             check_terms(terms, found, where)
             self._forget_late(tx, now)
-            _check_new(tx, partner, found)
+            _check_new(tx, partner, found, now)
             held_by = sharing.holder(tx, partner.id, found.spki, now, shared=terms.shared)
             if held_by is not None and terms.shared:
                 raise sharing.held(held_by)
@@ -230,7 +232,7 @@ class Anchors:
         now = self._store.clock()
         with self._store.transaction() as tx:
             partner, claim = self._find(tx, name, id)
-            if claim.state is not AnchorState.PENDING:
+            if claim.state_at(now) is not AnchorState.PENDING:
                 raise Conflict(f"the CA {id} is {claim.state_at(now)}, it waits for nothing", code="not_pending")
             if not claim.proved and not without_proof:
                 raise Conflict(
@@ -287,7 +289,7 @@ class Anchors:
     def renew(self, name: str, id: int, data: bytes, where: str = "the certificate") -> Anchor:
         """Takes a newer certificate of the same CA: same key, same subject. Its clients notice nothing.
 
-        Raises `NotFound`, `BadInput` for what is not that, `Conflict` for a CA that is retired.
+        Raises `NotFound`, `BadInput` for what is not that or is not valid yet, `Conflict` for a CA that is retired.
         """
         now = self._store.clock()
         found = ca.read(data, where, now)
@@ -312,6 +314,25 @@ class Anchors:
                     expected=f"a newer certificate of {anchor.subject}",
                     fix="Have it made with the subject of the old one, with the same types of strings",
                     code="another_ca",
+                )
+            key_id = _key_id(anchor)
+            if key_id and found.key_id and found.key_id != key_id:
+                raise BadInput(
+                    f"it calls its key {found.key_id.hex()} (subjectKeyIdentifier), but the clients' certificates under"
+                    f" the CA {id} name {key_id.hex()}, by which they are found",
+                    where=where,
+                    expected=f"a newer certificate of {anchor.subject}",
+                    fix="Have it made with the subjectKeyIdentifier of the old one",
+                    code="another_ca",
+                )
+            begins = found.certificate.not_valid_before_utc
+            if begins > now + CLOCK_SKEW:
+                raise BadInput(
+                    f"it begins on {begins:%Y-%m-%d %H:%M} UTC only: until then nobody under the CA {id} would come in",
+                    where=where,
+                    expected="one that is valid now",
+                    fix=f"Renew it on that day or later: mutualgate partner ca renew {partner.name} {id} FILE",
+                    code="not_yet_valid",
                 )
             check_terms(terms_of(anchor), found, where)
             watch = tx.trust.watch()
@@ -387,7 +408,7 @@ class Anchors:
         named = [
             other
             for other in tx.anchors.with_subject(found.subject_hash)
-            if other.id != claim.id and other.state_at(now) in (AnchorState.ACTIVE, AnchorState.RETIRING)
+            if other.id != claim.id and other.state_at(now) in _COUNTS
         ]
         alike = sum(_key_id(other) == found.key_id for other in named)
         if alike >= MOST_ALIKE or len(named) >= MOST_OF_ONE_NAME:
@@ -397,7 +418,7 @@ class Anchors:
                 expected="a CA with a name of its own",
                 code="too_many_alike",
             )
-        sharing.check_own_names(tx, claim)  # which it may have from before it was retired
+        sharing.check_own_names(tx, claim, now)  # which it may have from before it was retired
         done = replace(claim, state=AnchorState.ACTIVE, activated=now, challenge=None, challenge_expires=None)
         tx.anchors.set(done)
         return done
@@ -457,30 +478,28 @@ class Anchors:
             return tx.anchors.of_partner(find(tx, name).id)
 
 
-def vouching(tx: Transaction, chain: Sequence[Legible]) -> list[Anchor]:
-    """The CAs that count and signed a certificate of `chain`; for people, not a judgement."""
+def vouching(tx: Transaction, chain: Sequence[Legible], now: datetime) -> list[Anchor]:
+    """The CAs that signed a certificate of `chain` and count, or did until their day; for people, not a judgement."""
     found: dict[int, Anchor] = {}
     for certificate in chain:
-        candidates = of_subject(tx, certificate.issuer)
+        candidates = of_subject(tx, certificate.issuer, now)
         found |= {one.id: one for one in candidates if signed(ca.parsed(one), certificate)}
     return list(found.values())
 
 
-def of_subject(tx: Transaction, subject: bytes) -> list[Anchor]:
-    """The CAs that count and have this subject, in DER; no more than may be."""
+def of_subject(tx: Transaction, subject: bytes, now: datetime) -> list[Anchor]:
+    """The CAs of this subject, in DER, that count at `now`, then those whose day has come; no more than may be."""
     import hashlib
 
-    alike = tx.anchors.with_subject(hashlib.sha256(subject).digest())[: 4 * MOST_ALIKE]
-    return [one for one in alike if one.state is not AnchorState.PENDING]
+    alike = tx.anchors.with_subject(hashlib.sha256(subject).digest())
+    there = [one for one in alike if one.state is not AnchorState.PENDING]
+    return sorted(there, key=lambda one: one.state_at(now) is AnchorState.RETIRED)[: 4 * MOST_ALIKE]
 
 
-def _check_new(tx: Transaction, partner: Partner, found: ca.Ca) -> None:
-    if tx.authorities.with_spki(found.spki) is not None:
-        raise Conflict("this is the key of an authority of ours", expected="the partner's own CA", code="key_in_use")
-    if tx.credentials.key_owner(found.spki) is not None:
-        raise Conflict("a client proves itself with this key", expected="a CA's own key", code="key_in_use")
+def _check_new(tx: Transaction, partner: Partner, found: ca.Ca, now: datetime) -> None:
+    sharing.check_ca_key(tx, found.spki)
     before = tx.anchors.of_key(partner.id, found.spki)
-    if before is not None and before.state is not AnchorState.RETIRED:
+    if before is not None and before.state_at(now) is not AnchorState.RETIRED:
         raise Conflict(
             f"this key is the CA {before.id} of the partner '{partner.name}' already, {before.state}",
             fix=f"Prove it with: mutualgate partner ca prove {partner.name} FILE"
@@ -489,7 +508,7 @@ def _check_new(tx: Transaction, partner: Partner, found: ca.Ca) -> None:
             code="anchor_known",
             facts={"anchor": before.id},
         )
-    there = [one for one in tx.anchors.of_partner(partner.id) if one.state is not AnchorState.RETIRED]
+    there = [one for one in tx.anchors.of_partner(partner.id) if one.state_at(now) is not AnchorState.RETIRED]
     if len(there) >= MOST_PER_PARTNER:
         raise Conflict(
             f"the partner '{partner.name}' has {len(there)} CAs already", fix="Retire some", code="too_many_anchors"

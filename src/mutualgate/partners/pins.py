@@ -12,9 +12,9 @@ from mutualgate import audit
 from mutualgate.clients import find, revoking, states, subject
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.client import Client, ClientState
-from mutualgate.model.partner import AnchorState
 from mutualgate.model.partner import environment as legal_environment
 from mutualgate.model.pin import Pin, PinKind, PinState
+from mutualgate.partners import sharing
 from mutualgate.store import Store, Transaction
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Pins:
         """Gives a pin a new end, a retired one too, which comes in again.
 
         Raises `NotFound`, and `Conflict` when the certificate itself does not last longer, its client is out, or its
-        key was revoked as compromised.
+        key is a CA's by now or was revoked as compromised.
         """
         from mutualgate.model.legible import legible
 
@@ -130,6 +130,7 @@ class Pins:
             pin = _there(tx, id)
             client = _owner(tx, pin)
             states.check_usable(tx, client)
+            sharing.check_pinned_key(tx, pin.spki, now)
             revoking.check_not_compromised(pin.spki, tx.credentials.compromised([pin.spki]))
             certificate = None if pin.certificate is None else legible(pin.certificate)
             end = _end(pin.kind, certificate, now, not_after, f"pin {id}")
@@ -217,7 +218,7 @@ def check(
     end = _end(kind, what.certificate, at, not_after, where)
     digest = what.spki if kind is PinKind.KEY else what.fingerprint
     assert digest is not None  # noqa: S101 - a certificate has one, and without one it is a key
-    _nobody_elses(tx, client, what, kind, digest)
+    _nobody_elses(tx, client, what, kind, digest, at)
     if sum(pin.state is PinState.ACTIVE for pin in tx.pins.of_client(client.id)) >= MOST_PER_CLIENT:
         raise Conflict(
             f"the client '{client.name}' has {MOST_PER_CLIENT} pins already",
@@ -227,13 +228,11 @@ def check(
     return digest, end
 
 
-def _nobody_elses(tx: Transaction, client: Client, what: "Material", kind: PinKind, digest: bytes) -> None:
+def _nobody_elses(
+    tx: Transaction, client: Client, what: "Material", kind: PinKind, digest: bytes, now: datetime
+) -> None:
     """R2 to R4: a key is one client's; nothing that our authorities or a partner's CA stand for is pinned."""
-    if tx.authorities.with_spki(what.spki) is not None:
-        raise Conflict("this is the key of an authority of ours", expected="a client's own key", code="key_in_use")
-    if any(one.state is not AnchorState.RETIRED for one in tx.anchors.with_key(what.spki)):
-        # Pinned, the CA's own certificate would come in as this client: a CA vouches for clients and is none.
-        raise Conflict("this is the key of a partner's CA", expected="a client's own key", code="key_in_use")
+    sharing.check_pinned_key(tx, what.spki, now)
     revoking.check_not_compromised(what.spki, tx.credentials.compromised([what.spki]))
     known = tx.pins.with_digest(kind, digest)
     if known is not None and known.state is not PinState.REMOVED:

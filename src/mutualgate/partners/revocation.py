@@ -348,7 +348,7 @@ class PartnerRevocation:
             except (*UNREADABLE, IndexError):
                 continue
             if issuer not in alike:
-                alike[issuer] = of_subject(tx, issuer)
+                alike[issuer] = of_subject(tx, issuer, self._store.clock())
             for anchor in alike[issuer]:
                 if anchor.id not in known:
                     urls = {one.url for one in tx.foreign.sources_of(anchor.id)}

@@ -310,7 +310,7 @@ class Partners:
             rules.check_profile(partner.profile, wanted)
             there = tx.partners.rules_of(partner.id)
             if anchor is not None:
-                _check_bound(tx, partner, anchor, wanted)
+                _check_bound(tx, partner, anchor, wanted, now)
             watch = tx.trust.watch()
             made = []
             for rule in wanted:
@@ -490,7 +490,7 @@ def _own_name(tx: Transaction, partner: PartnerName, wanted: str | None) -> Clie
     return name if tx.clients.find(name) is None else ClientName(f"partner {partner}"[:64])
 
 
-def _check_bound(tx: Transaction, partner: Partner, id: int, wanted: Iterable[Rule]) -> None:
+def _check_bound(tx: Transaction, partner: Partner, id: int, wanted: Iterable[Rule], now: datetime) -> None:
     anchor = tx.anchors.get(id)
     if anchor is None or anchor.partner != partner.id:
         raise NotFound(f"the partner '{partner.name}' has no CA {id}", code="no_such_anchor")
@@ -503,7 +503,7 @@ def _check_bound(tx: Transaction, partner: Partner, id: int, wanted: Iterable[Ru
             code="pattern_under_shared",
         )
     if anchor.shared:
-        sharing.check_names(tx, anchor, wanted)
+        sharing.check_names(tx, anchor, wanted, now)
 
 
 def _only_shared(tx: Transaction, partner: Partner, now: datetime) -> tuple[int, ...]:

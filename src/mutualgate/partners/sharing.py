@@ -1,6 +1,6 @@
 """What is one partner's alone: a CA's key or, where it is declared shared for all who have it, each name under it.
 
-Without that, one certificate could be two partners' at once.
+Without that, one certificate could be two partners' at once; or a client's, too, if its key were a CA's and a client's.
 """
 
 from collections.abc import Iterable
@@ -15,12 +15,27 @@ from mutualgate.partners.rules import Rule
 from mutualgate.store import Transaction
 
 
+def check_ca_key(tx: Transaction, spki: bytes) -> None:
+    """R4: raises `Conflict` for the key of an authority of ours or of a client, which can be no partner's CA."""
+    if tx.authorities.with_spki(spki) is not None:
+        raise Conflict("this is the key of an authority of ours", expected="the partner's own CA", code="key_in_use")
+    if tx.credentials.key_owner(spki) is not None:
+        raise Conflict("a client proves itself with this key", expected="a CA's own key", code="key_in_use")
+
+
+def check_pinned_key(tx: Transaction, spki: bytes, now: datetime) -> None:
+    """R4: raises `Conflict` for the key of a CA. Pinned, its own certificate would come in as a client: a CA vouches
+    for clients and is none."""
+    if tx.authorities.with_spki(spki) is not None:
+        raise Conflict("this is the key of an authority of ours", expected="a client's own key", code="key_in_use")
+    if tx.anchors.standing(spki, now):
+        raise Conflict("this is the key of a partner's CA", expected="a client's own key", code="key_in_use")
+
+
 def holder(tx: Transaction, partner: int, spki: bytes, now: datetime, *, shared: bool) -> Partner | None:
     """R5: another partner that has this key, unless it is declared shared for both; a claim is nobody's."""
-    for other in tx.anchors.with_key(spki):
-        if other.partner == partner or (shared and other.shared) or other.state is AnchorState.PENDING:
-            continue
-        if other.state_at(now) is not AnchorState.RETIRED:
+    for other in tx.anchors.standing(spki, now):
+        if other.partner != partner and not (shared and other.shared) and other.state is not AnchorState.PENDING:
             return tx.partners.get(other.partner)
     return None
 
@@ -34,11 +49,11 @@ def held(by: Partner) -> Conflict:
     )
 
 
-def check_names(tx: Transaction, anchor: Anchor, wanted: Iterable[Rule | NameRule]) -> None:
+def check_names(tx: Transaction, anchor: Anchor, wanted: Iterable[Rule | NameRule], now: datetime) -> None:
     """R1: raises `Conflict` where a name under a shared CA is another partner's."""
     texts = {rule.text for rule in wanted}
-    for other in tx.anchors.with_key(anchor.spki):
-        if other.partner == anchor.partner or other.state is AnchorState.RETIRED:
+    for other in tx.anchors.standing(anchor.spki, now):
+        if other.partner == anchor.partner:
             continue
         for rule in tx.partners.rules_of(other.partner):
             if rule.anchor == other.id and rule.text in texts:
@@ -51,26 +66,30 @@ def check_names(tx: Transaction, anchor: Anchor, wanted: Iterable[Rule | NameRul
                 )
 
 
-def check_own_names(tx: Transaction, anchor: Anchor) -> None:
+def check_own_names(tx: Transaction, anchor: Anchor, now: datetime) -> None:
     """As `check_names`, of the names that its partner has under a CA that begins to count, once more perhaps."""
-    check_names(tx, anchor, [rule for rule in tx.partners.rules_of(anchor.partner) if rule.anchor == anchor.id])
+    check_names(tx, anchor, [rule for rule in tx.partners.rules_of(anchor.partner) if rule.anchor == anchor.id], now)
 
 
 def check_undone(tx: Transaction, change: int, now: datetime) -> None:
-    """Raises `Conflict` where a change that was taken back gives a partner what is another's by now, or lets a pin
-    count whose key was revoked as compromised."""
+    """Raises `Conflict` where a change that was taken back gives a partner what is another's or a client's by now, or
+    lets a pin count whose key is a CA's by now or was revoked as compromised."""
     for id in tx.trust.touched(change, "pin"):
         pin = tx.pins.get(id)
         if pin is not None and pin.state is PinState.ACTIVE:
+            check_pinned_key(tx, pin.spki, now)
             revoking.check_not_compromised(pin.spki, tx.credentials.compromised([pin.spki]))
     touched = set(tx.trust.touched(change, "anchor"))
     for partner in tx.trust.partners(change):
         touched |= {rule.anchor for rule in tx.partners.rules_of(partner) if rule.anchor is not None}
     for id in touched:
         anchor = tx.anchors.get(id)
-        if anchor is None or anchor.state is AnchorState.PENDING or anchor.state_at(now) is AnchorState.RETIRED:
+        if anchor is None or anchor.state_at(now) is AnchorState.RETIRED:
+            continue
+        check_ca_key(tx, anchor.spki)  # of a claim, too: it is not asked for again once that is proved
+        if anchor.state is AnchorState.PENDING:
             continue
         by = holder(tx, anchor.partner, anchor.spki, now, shared=anchor.shared)
         if by is not None:
             raise held(by)
-        check_own_names(tx, anchor)
+        check_own_names(tx, anchor, now)

@@ -66,6 +66,10 @@ class Anchors:
         """The CAs of this key, whosever, oldest first, retired ones too."""
         return self._read(select(anchor).where(anchor.c.spki == spki).order_by(anchor.c.id))
 
+    def standing(self, spki: bytes, now: datetime) -> list[Anchor]:
+        """As `with_key`, of those that are not retired by `now`, written down or not."""
+        return [one for one in self.with_key(spki) if one.state_at(now) is not AnchorState.RETIRED]
+
     def with_subject(self, subject_hash: bytes) -> list[Anchor]:
         """The CAs of this subject name that are not retired."""
         query = select(anchor).where(anchor.c.subject_hash == subject_hash, anchor.c.state != str(AnchorState.RETIRED))

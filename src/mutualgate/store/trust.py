@@ -65,7 +65,8 @@ _TABLES = {
             "partner",
             ("id",),
             ChangeKind.PARTNER,
-            _all("partner"),
+            # Whom to ask, and who may invite administrators, is no trust: who says it anew changes nothing of a change.
+            ("id", "name", "name_key", "state", "admits", "roles", "client"),
             {"state": str(PartnerState.GONE), "name_key": None},
         ),
         _Watched("anchor", ("id",), ChangeKind.ANCHOR, _all("anchor"), {"state": str(AnchorState.RETIRED)}),
@@ -151,7 +152,7 @@ class Trust:
         steps = None
         if watched is not None:
             steps = [
-                [name, list(key), None if before is None else _written(before), _hash(self.row(name, key))]
+                [name, list(key), None if before is None else _written(before), self._left(name, key)]
                 for name, key, before in watched.rows
             ]
         result = self._connection.execute(
@@ -239,7 +240,7 @@ class Trust:
         changes = schema.trust_change
         steps = self._steps(id)
         for name, key, _, after in steps:
-            if _hash(self.row(name, tuple(key))) != after:
+            if self._left(name, tuple(key)) != after:
                 raise Conflict(
                     "what this change left was changed again since then",
                     expected="that the later change is taken back first",
@@ -265,6 +266,13 @@ class Trust:
         watched = _TABLES[name]
         found = self._connection.execute(select(watched.clause).where(_which(watched, key))).mappings().first()
         return None if found is None else dict(found)
+
+    def _left(self, name: str, key: Key) -> str:
+        """What a change left of a row, to be told from what it is later."""
+        row = self.row(name, key)
+        if name == "member" and row is not None and row["client"] is None:
+            row = None  # the gate notes by itself whom it sees: nobody comes in by that
+        return _hash(row)
 
     def _put_back(self, watched: _Watched, key: Key, before: Row | None) -> None:
         now = self.row(watched.name, key)
@@ -316,6 +324,8 @@ class Trust:
             query = select(func.count()).select_from(hanging).where(hanging.c[by] == id)
             if other in _ENDED:
                 query = query.where(hanging.c.state != _ENDED[other])
+            elif other == "member":
+                query = query.where(hanging.c.client.is_not(None))  # as in `_left`
             if self._connection.execute(query).scalar_one():
                 raise Conflict(
                     f"a later {other.replace('_', ' ')} depends on what this change added",
