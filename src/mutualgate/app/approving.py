@@ -21,7 +21,7 @@ from mutualgate.model.pin import Pin, PinKind
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.model.sighting import Sighting
 from mutualgate.partners import material, pins
-from mutualgate.partners.anchors import vouching
+from mutualgate.partners.above import vouching
 from mutualgate.partners.finding import find as find_partner
 from mutualgate.partners.members import Members
 from mutualgate.partners.names import name_of

@@ -220,7 +220,7 @@ class _Certificate:
 def _of_certificate(tx: Transaction, chain: Sequence[bytes]) -> _Certificate:
     from mutualgate.model.certificate import spki_fingerprint
     from mutualgate.model.legible import legible
-    from mutualgate.partners.anchors import vouching
+    from mutualgate.partners.above import vouching
 
     try:
         with odd_serials_allowed():

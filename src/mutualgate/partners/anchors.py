@@ -3,7 +3,7 @@
 A CA is known by its key. A certificate is public, so a claim counts for nothing until its key has answered.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -11,8 +11,6 @@ from cryptography import x509
 
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model.certificate import signed
-from mutualgate.model.legible import Legible
 from mutualgate.model.partner import Anchor, AnchorState, Partner
 from mutualgate.partners import ca, sharing
 from mutualgate.partners.finding import find, subject
@@ -457,21 +455,12 @@ class Anchors:
             return tx.anchors.of_partner(find(tx, name).id)
 
 
-def vouching(tx: Transaction, chain: Sequence[Legible]) -> list[Anchor]:
-    """The CAs that count and signed a certificate of `chain`; for people, not a judgement."""
-    found: dict[int, Anchor] = {}
-    for certificate in chain:
-        candidates = of_subject(tx, certificate.issuer)
-        found |= {one.id: one for one in candidates if signed(ca.parsed(one), certificate)}
-    return list(found.values())
-
-
 def of_subject(tx: Transaction, subject: bytes) -> list[Anchor]:
-    """The CAs that count and have this subject, in DER; no more than may be."""
+    """The CAs that count and have this subject, in DER; no more than may be, and claims push none of them out."""
     import hashlib
 
-    alike = tx.anchors.with_subject(hashlib.sha256(subject).digest())[: 4 * MOST_ALIKE]
-    return [one for one in alike if one.state is not AnchorState.PENDING]
+    alike = tx.anchors.with_subject(hashlib.sha256(subject).digest())
+    return [one for one in alike if one.state is not AnchorState.PENDING][:MOST_OF_ONE_NAME]
 
 
 def _check_new(tx: Transaction, partner: Partner, found: ca.Ca) -> None:
