@@ -275,3 +275,25 @@ def test_a_partners_client_that_sends_its_certificate_alone_comes_in_as_the_part
     assert done.pin is None
     assert done.member is not None
     assert done.member.name == "dns:api.acme.example"
+
+
+def test_under_a_shared_ca_a_client_is_the_partners_that_may_vouch_for_its_name(
+    services: Services, refused: Refused
+) -> None:
+    public = pki.ca("public", path_length=0, now=NOW)
+    for name in ("eta", "zeta"):
+        services.partners.add(name, names=["dns:*.zeta.example"], admits=PartnerAdmits.LISTED)
+        anchor = services.partners.anchors.claim(name, public.pem, terms=Terms(shared=True)).anchor
+        services.partners.permit(name, [f"dns:api.{name}.example"], anchor=anchor.id)
+    leaf = pki.leaf(public, "x", sans=["api.zeta.example"], now=NOW, days=30)
+    id = refused(leaf, "not_enrolled")
+    with services.store.reading() as tx:
+        record = tx.refusals.find(id)
+    assert record is not None
+    can = remedy(services.store, record)
+    assert (can.partner, can.ca) == ("zeta", anchor.id)
+    done = services.approvals.approve(id)
+    assert [one.member.name for one in services.partners.members.list("zeta")] == ["dns:api.zeta.example"]
+    assert services.partners.members.list("eta") == []
+    verdict = judge_of(services, leaf.chain_der, with_sites=False).decide(leaf.chain_der, int(NOW.timestamp()))
+    assert (verdict.admitted, verdict.client_id, verdict.partner) == (True, done.client.id, "zeta")
