@@ -11,12 +11,14 @@ from rows import see
 
 from mutualgate.app import Services
 from mutualgate.app.judging import judge_of
+from mutualgate.app.remedies import remedy
 from mutualgate.errors import Conflict, NotFound
 from mutualgate.model.client import ClientState
 from mutualgate.model.partner import PartnerAdmits
 from mutualgate.model.pin import PinKind
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.partners.members import first_sight
+from mutualgate.partners.terms import Terms
 
 NOW = pki.real_now()
 
@@ -251,3 +253,47 @@ def test_a_name_that_a_partner_forged_is_said_to_be(services: Services, refused:
     found = services.approvals.look(refused(leaf, "name_not_permitted"))
     assert found.partner is None
     assert "A CA of the partner acme signed it, and it is refused under it (name_not_permitted)" in found.unusual[0]
+
+
+def test_a_partners_client_that_sends_its_certificate_alone_comes_in_as_the_partners(
+    services: Services, refused: Refused
+) -> None:
+    root = pki.ca("acme root", now=NOW)
+    sub = pki.ca("acme issuing", root, path_length=0, now=NOW)
+    services.partners.add("acme", names=["dns:*.acme.example"], admits=PartnerAdmits.LISTED)
+    anchor = services.partners.anchors.claim("acme", root.pem, terms=Terms(depth=1)).anchor
+    services.partners.anchors.approve("acme", anchor.id, without_proof=True)
+    services.partners.add_intermediate("acme", sub.pem)
+    leaf = pki.leaf(sub, "x", sans=["api.acme.example"], now=NOW, days=30)
+    id = refused(pki.Issued(leaf.certificate, leaf.key), "not_enrolled")
+    with services.store.reading() as tx:
+        record = tx.refusals.find(id)
+    assert record is not None
+    can = remedy(services.store, record)
+    assert (can.partner, can.ca, can.deed) == ("acme", anchor.id, f"If it is the partner's: `mutualgate approve {id}`.")
+    done = services.approvals.approve(id)
+    assert done.pin is None
+    assert done.member is not None
+    assert done.member.name == "dns:api.acme.example"
+
+
+def test_under_a_shared_ca_a_client_is_the_partners_that_may_vouch_for_its_name(
+    services: Services, refused: Refused
+) -> None:
+    public = pki.ca("public", path_length=0, now=NOW)
+    for name in ("eta", "zeta"):
+        services.partners.add(name, names=["dns:*.zeta.example"], admits=PartnerAdmits.LISTED)
+        anchor = services.partners.anchors.claim(name, public.pem, terms=Terms(shared=True)).anchor
+        services.partners.permit(name, [f"dns:api.{name}.example"], anchor=anchor.id)
+    leaf = pki.leaf(public, "x", sans=["api.zeta.example"], now=NOW, days=30)
+    id = refused(leaf, "not_enrolled")
+    with services.store.reading() as tx:
+        record = tx.refusals.find(id)
+    assert record is not None
+    can = remedy(services.store, record)
+    assert (can.partner, can.ca) == ("zeta", anchor.id)
+    done = services.approvals.approve(id)
+    assert [one.member.name for one in services.partners.members.list("zeta")] == ["dns:api.zeta.example"]
+    assert services.partners.members.list("eta") == []
+    verdict = judge_of(services, leaf.chain_der, with_sites=False).decide(leaf.chain_der, int(NOW.timestamp()))
+    assert (verdict.admitted, verdict.client_id, verdict.partner) == (True, done.client.id, "zeta")

@@ -275,7 +275,8 @@ class World:
             [x509.UniformResourceIdentifier(LIST)], None, False, False, None, False, False
         )
         partial: list[tuple[x509.ExtensionType, bool]] = [(point, True)]
-        revoked = [number for number in range(7, 11) if self.dice.random() < 0.3]
+        numbers = [*range(7, 11), self.others.below.certificate.serial_number]
+        revoked = [number for number in numbers if self.dice.random() < 0.3]
         data = pki.crl(
             self._one(self.others.cas),
             *revoked,
@@ -339,9 +340,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> World:
     services.partners.add("acme", names=["dns:*.acme.example"], admits=PartnerAdmits.RULE)
     services.partners.add("umbrella", names=["dns:*.umbrella.example"])
     for number, ca in enumerate(world.others.cas):
-        terms = Terms(shared=number == 2, leaf_limit=timedelta(days=100))
+        terms = Terms(shared=number == 2, depth=int(number == 0), leaf_limit=timedelta(days=100))
         services.partners.anchors.claim("acme", ca.pem, terms=terms)
     world.approve_ca()
+    services.partners.add_intermediate("acme", world.others.below.pem)
     services.partners.permit("acme", [f"dns:{HOSTS[0]}"], anchor=3)
     services.partners.members.add("acme", f"dns:{HOSTS[0]}")
     services.partners.members.add("acme", f"dns:{HOSTS[1]}")

@@ -73,6 +73,10 @@ def test_a_change_is_tried_and_nothing_is_changed(cli: Run, own: Path) -> None:
         (("pin", "retire"), "Missing argument"),
         (("pin", "retire", "1", "--nonsense"), "--nonsense"),
         (("partner", "ca", "list"), "no change"),
+        (("partner", "ca", "list", "acme"), "no change"),
+        (("partner", "member", "list", "acme"), "no change"),
+        (("partner", "ca"), "no change"),
+        (("partner", "suspend", "list"), "no partner"),
         (("partner", "ca", "retire", "nobody", "1"), "no partner"),
     ],
 )

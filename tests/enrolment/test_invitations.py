@@ -30,6 +30,7 @@ from mutualgate.model.partner import Anchor, AnchorState, PartnerAdmits, Partner
 from mutualgate.model.pin import PinKind
 from mutualgate.model.revocation import RevocationReason
 from mutualgate.model.sighting import Sighting
+from mutualgate.partners.service import Partners
 from mutualgate.store import Store, Transaction
 
 PEER = "192.0.2.7"
@@ -738,6 +739,10 @@ def test_what_a_partner_vouches_for_comes_in_by_the_partner(
     with pytest.raises(Conflict) as theirs:
         use.own(invitations.invite("anna").token, [pki.leaf(below, "carl").der, below.der], peer=PEER)
     assert theirs.value.code == "under_partner"
+    Partners(store, "test").add_intermediate("acme", below.pem)
+    with pytest.raises(Conflict) as theirs:
+        own("anna", pki.leaf(below, "dora"))
+    assert theirs.value.code == "under_partner", "whether or not it comes with what is between"
     with store.transaction() as tx:
         anchor = tx.anchors.with_key(spki_fingerprint(issuing.certificate))[0]
         tx.anchors.set(replace(anchor, state=AnchorState.RETIRING, retire_at=pki.NOW))

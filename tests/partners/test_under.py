@@ -45,6 +45,20 @@ def test_those_under_its_ca_are_its_own(store: Store, clock: Hands, acme: tuple[
     assert refused(store, partner, limit=1) == ["BELOW"]
 
 
+def test_those_below_its_registered_intermediates_are_its_own(
+    store: Store, clock: Hands, acme: tuple[int, pki.Issued]
+) -> None:
+    """The judge reads those, too: a client may send its own certificate alone."""
+    partner, ca = acme
+    helper = pki.ca("acme sub", ca)
+    Partners(store, "test").add_intermediate("acme", helper.pem)
+    lowest = pki.ca("acme lowest", helper)
+    refuse(store, clock, [pki.leaf(helper, "alone").der], "ALONE")
+    refuse(store, clock, [pki.leaf(lowest, "with the lower one").der, lowest.der], "LOWEST")
+    refuse(store, clock, [pki.leaf(pki.ca("acme sub", ca), "same name").der], "OTHER")
+    assert refused(store, partner) == ["LOWEST", "ALONE"]
+
+
 def test_nobody_else_s_are(store: Store, clock: Hands, acme: tuple[int, pki.Issued]) -> None:
     partner, ca = acme
     impostor = pki.ca("acme issuing")

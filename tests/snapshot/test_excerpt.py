@@ -37,6 +37,7 @@ from mutualgate.model.partner import (
 from mutualgate.model.pin import PinKind
 from mutualgate.model.revocation import RevocationReason
 from mutualgate.partners.pins import Pins
+from mutualgate.partners.revocation import PartnerRevocation
 from mutualgate.snapshot import SiteRecord, build, build_for
 from mutualgate.snapshot.records import RouteRecord
 from mutualgate.store import Store
@@ -196,7 +197,8 @@ def test_thousands_of_adopted_authorities_are_not_asked_about_one_by_one(store: 
 
 
 def theirs(store: Store, acme: pki.Issued, chains: dict[str, list[bytes]]) -> None:
-    """Partners whose members go by names of every kind, one with a CA of acme's name, and one with a helper."""
+    """Partners whose members go by names of every kind, one with a CA of acme's name, one with a helper, and one with a
+    helper that was revoked."""
     twin, issuing, qualified = pki.ca("Acme Issuing"), pki.ca("Umbrella Issuing"), pki.ca("Qualified Issuing")
     between = pki.ca("Umbrella Below", issuing)
     sans: dict[str, list[x509.GeneralName]] = {
@@ -220,6 +222,11 @@ def theirs(store: Store, acme: pki.Issued, chains: dict[str, list[bytes]]) -> No
     chains["a subject"] = [pki.leaf(between, "bo").der]
     organization = x509.NameAttribute(NameOID.ORGANIZATION_IDENTIFIER, "PSDBE-NBB-0123456789")
     chains["psd2"] = pki.issue(qualified, x509.Name([organization])).chain_der
+    hooli = pki.ca("Hooli Issuing")
+    exposed = pki.ca("Hooli Below", hooli)
+    with_partner(store, hooli, "hooli", helper=exposed)
+    PartnerRevocation(store).load("hooli", pki.crl(hooli, exposed.certificate.serial_number))
+    chains["by a helper that was revoked"] = [pki.leaf(exposed, "x", sans=["mia.acme.example"]).der]
 
 
 def test_it_tells_of_no_other_partner(store: Store, authorities: Authorities) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mutualgate import audit
-from mutualgate.app.remedies import judged, remedy
+from mutualgate.app.remedies import judged, remedy, voucher
 from mutualgate.clients import find, subject
 from mutualgate.errors import Conflict, NotFound
 from mutualgate.model.client import Client
@@ -21,7 +21,6 @@ from mutualgate.model.pin import Pin, PinKind
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.model.sighting import Sighting
 from mutualgate.partners import material, pins
-from mutualgate.partners.anchors import vouching
 from mutualgate.partners.finding import find as find_partner
 from mutualgate.partners.members import Members
 from mutualgate.partners.names import name_of
@@ -191,14 +190,14 @@ def _look(tx: Transaction, record: RefusalRecord, seen: Sighting, reason: str, n
     leaf = _leaf(seen)
     words, odd = material.words(leaf), material.remarks(leaf, now)
     with odd_serials_allowed():
-        vouchers = vouching(tx, [_loaded(one) for one in seen.chain], now)
+        vouched = voucher(tx, [_loaded(one) for one in seen.chain], now)
     unusual: list[str] = []
     partner, member = None, None
-    if vouchers:
-        owner = tx.partners.get(vouchers[0].partner)
+    if vouched is not None:
+        _, owner = vouched
         if reason == "not_enrolled":
-            partner, member = owner, None if owner is None else name_of(leaf, owner.profile)
-        elif owner is not None:
+            partner, member = owner, name_of(leaf, owner.profile)
+        else:
             unusual.append(f"A CA of the partner {owner.name} signed it, and it is refused under it ({reason}).")
     what = material.of_certificate(leaf, record.id)
     owner_id = tx.credentials.key_owner(what.spki)

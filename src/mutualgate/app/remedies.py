@@ -13,7 +13,9 @@ from datetime import datetime
 from typing import Final
 
 from mutualgate import snapshot
-from mutualgate.gate import Judge, Verdict
+from mutualgate.gate import Judge, Verdict, names_permitted
+from mutualgate.model.legible import Legible, legible
+from mutualgate.model.partner import Anchor, Partner
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.store import Store, Transaction
@@ -163,6 +165,27 @@ def judged(store: Store, chain: Sequence[bytes]) -> Verdict:
     return Judge(snapshot.build_for(store, (), [chain])).decide(chain, int(store.clock().timestamp()))
 
 
+def voucher(tx: Transaction, chain: Sequence[Legible], now: datetime) -> tuple[Anchor, Partner] | None:
+    """The partner's CA above the first of `chain`, and whose it is: of several, as partners may share one, that of the
+    partner who may vouch for the name, as the judge has it."""
+    from mutualgate.partners.above import vouching
+    from mutualgate.partners.names import name_of
+
+    found: tuple[Anchor, Partner] | None = None
+    for anchor in vouching(tx, chain, now):
+        partner = tx.partners.get(anchor.partner)
+        if partner is None:
+            continue
+        name = name_of(chain[0], partner.profile)
+        # Under a CA that is shared, what is not bound to it says nothing (R1).
+        counting = {anchor.id} if anchor.shared else {anchor.id, None}
+        rules = [(str(one.kind), one.pattern) for one in tx.partners.rules_of(partner.id) if one.anchor in counting]
+        if name is not None and names_permitted(rules, [name])[0]:
+            return anchor, partner
+        found = found or (anchor, partner)
+    return found
+
+
 def remedy(store: Store, record: RefusalRecord) -> Remedy:
     """What can be done now about a refusal, however long ago it was."""
     with store.reading() as tx:
@@ -222,8 +245,6 @@ class _Certificate:
 
 def _of_certificate(tx: Transaction, chain: Sequence[bytes], now: datetime) -> _Certificate:
     from mutualgate.model.certificate import spki_fingerprint
-    from mutualgate.model.legible import legible
-    from mutualgate.partners.anchors import vouching
 
     try:
         with odd_serials_allowed():
@@ -234,14 +255,10 @@ def _of_certificate(tx: Transaction, chain: Sequence[bytes], now: datetime) -> _
             spki = spki_fingerprint(leaf.says)
             digests = (hashlib.sha256(chain[0]).digest(), spki)
             pin = next((one.id for one in tx.pins.with_key(spki) if one.digest in digests), None)
-            vouchers = vouching(tx, certificates, now)
+            found = voucher(tx, certificates, now)
     except UNREADABLE:
         return _Certificate()
-    if not vouchers:
+    if found is None:
         return _Certificate(pin=pin)
-    partner = tx.partners.get(vouchers[0].partner)
-    return _Certificate(
-        "" if partner is None else str(partner.name),
-        vouchers[0].id,
-        pin,
-    )
+    anchor, partner = found
+    return _Certificate(str(partner.name), anchor.id, pin)

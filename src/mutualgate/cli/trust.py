@@ -208,8 +208,14 @@ def _candidate(found: "Candidate") -> dict[str, Any]:
 
 
 def _check(words: list[str]) -> None:
-    known = TRIED.get(words[0], set())
-    if len(words) < 2 or words[1] not in known or words[-1] in ("list", "show"):
+    from typer.core import TyperGroup
+
+    from mutualgate.cli import group
+    from mutualgate.cli.commands import app as everything
+
+    path, command = group.found(everything, words)
+    known = len(path) > 1 and path[1] in TRIED.get(path[0], ())
+    if not known or isinstance(command, TyperGroup) or path[-1] == "list":
         named = "; ".join(f"{noun} {'|'.join(sorted(verbs))}" for noun, verbs in TRIED.items())
         raise BadInput(
             f"'{plain(' '.join(words))[:80]}' is no change that can be tried", expected=named, code="bad_change"

@@ -3,19 +3,16 @@
 Knows what stands for somebody already. That possession was proved, the caller says: a certificate alone is no secret.
 """
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
-from cryptography import x509
-
 from mutualgate.clock import CLOCK_SKEW
 from mutualgate.errors import BadInput, Conflict
-from mutualgate.model.certificate import signed
 from mutualgate.model.client import Client
 from mutualgate.model.legible import Legible, NotLegible, legible
-from mutualgate.model.partner import AnchorState, Partner
+from mutualgate.model.partner import AnchorState
 from mutualgate.model.pin import Pin, PinKind, PinState
+from mutualgate.partners.above import vouching
 from mutualgate.partners.material import MAX_CHAIN, Material, of_certificate
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.store import Transaction
@@ -59,7 +56,8 @@ def check(
         )
     _check_credential(tx, client, leaf)
     _check_pin(tx, client, leaf, kind)
-    partner = partner_above(tx, chain, now)
+    vouchers = [one for one in vouching(tx, chain, now) if one.state_at(now) is not AnchorState.RETIRED]
+    partner = tx.partners.get(vouchers[0].partner) if vouchers else None
     if partner is not None:
         raise Conflict(
             f"this certificate is issued under a CA of the partner '{partner.name}', so it comes in by that partner's"
@@ -94,19 +92,6 @@ def replaced(tx: Transaction, pin: Pin) -> datetime | None:
     taken = [one.created for one in tx.pins.of_client(pin.client) if one.replaces == pin.id]
     taken += [one.created for one in tx.credentials.of_client(pin.client) if one.replaces_pin == pin.id]
     return max(taken, default=None)
-
-
-def partner_above(tx: Transaction, chain: Sequence[Legible], now: datetime) -> Partner | None:
-    """The partner with a CA that counts `now` and signed one of `chain`, each link of which signed the one before."""
-    for number, certificate in enumerate(chain):
-        if number and not chain[number - 1].signed_by(certificate):
-            return None
-        for anchor in tx.anchors.with_subject(hashlib.sha256(certificate.issuer).digest()):
-            if anchor.state_at(now) in (AnchorState.ACTIVE, AnchorState.RETIRING) and signed(
-                x509.load_der_x509_certificate(anchor.certificate), certificate
-            ):
-                return tx.partners.get(anchor.partner)
-    return None
 
 
 def _check_credential(tx: Transaction, client: Client, leaf: Material) -> None:

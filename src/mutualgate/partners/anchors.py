@@ -3,7 +3,7 @@
 A CA is known by its key. A certificate is public, so a claim counts for nothing until its key has answered.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -12,8 +12,6 @@ from cryptography import x509
 from mutualgate import audit
 from mutualgate.clock import CLOCK_SKEW
 from mutualgate.errors import BadInput, Conflict, NotFound
-from mutualgate.model.certificate import signed
-from mutualgate.model.legible import Legible
 from mutualgate.model.partner import Anchor, AnchorState, Partner
 from mutualgate.partners import ca, sharing
 from mutualgate.partners.finding import find, subject
@@ -478,22 +476,14 @@ class Anchors:
             return tx.anchors.of_partner(find(tx, name).id)
 
 
-def vouching(tx: Transaction, chain: Sequence[Legible], now: datetime) -> list[Anchor]:
-    """The CAs that signed a certificate of `chain` and count, or did until their day; for people, not a judgement."""
-    found: dict[int, Anchor] = {}
-    for certificate in chain:
-        candidates = of_subject(tx, certificate.issuer, now)
-        found |= {one.id: one for one in candidates if signed(ca.parsed(one), certificate)}
-    return list(found.values())
-
-
 def of_subject(tx: Transaction, subject: bytes, now: datetime) -> list[Anchor]:
-    """The CAs of this subject, in DER, that count at `now`, then those whose day has come; no more than may be."""
+    """The CAs of this subject, in DER, that count at `now`, then those whose day has come; no more than may be, and
+    claims push none of them out."""
     import hashlib
 
     alike = tx.anchors.with_subject(hashlib.sha256(subject).digest())
     there = [one for one in alike if one.state is not AnchorState.PENDING]
-    return sorted(there, key=lambda one: one.state_at(now) is AnchorState.RETIRED)[: 4 * MOST_ALIKE]
+    return sorted(there, key=lambda one: one.state_at(now) is AnchorState.RETIRED)[:MOST_OF_ONE_NAME]
 
 
 def _check_new(tx: Transaction, partner: Partner, found: ca.Ca, now: datetime) -> None:

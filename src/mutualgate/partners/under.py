@@ -6,13 +6,12 @@ Whether a certificate is under a CA, the CA's signature says; what a stranger wr
 from datetime import datetime
 from itertools import islice
 
-from cryptography import x509
-
-from mutualgate.model.certificate import signed
-from mutualgate.model.partner import Anchor, AnchorState, Partner
+from mutualgate.model.legible import legible
+from mutualgate.model.partner import Anchor, AnchorState, Intermediate, Partner
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.model.sighting import Sighting
 from mutualgate.partners import ca
+from mutualgate.partners.above import above
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.store import Transaction
 from mutualgate.store.seen import split
@@ -24,15 +23,15 @@ ENDING_LOOKED_AT = 200
 
 
 def refused_under(tx: Transaction, partner_id: int, *, limit: int = 20) -> list[RefusalRecord]:
-    """The newest refusals of certificates that a CA of the partner's signed, directly or by one that was sent along."""
+    """The newest refusals of certificates that a CA of the partner's signed, directly or by one between."""
     found: list[RefusalRecord] = []
     known: dict[bytes, bool] = {}
     with odd_serials_allowed():
-        named = _proved(tx, partner_id)
+        cas = _Cas(tx, partner_id)
         for record, chain in tx.refusals.recent_shown(LOOKED_AT):
             fingerprint = record.fingerprint or b""
             if fingerprint not in known:
-                known[fingerprint] = _is_under(split(chain), named)
+                known[fingerprint] = cas.above(split(chain))
             if known[fingerprint]:
                 found.append(record)
                 if len(found) == limit:
@@ -54,29 +53,30 @@ def let_in_under(tx: Transaction, partner: Partner, ending_after: datetime, *, l
     A client of the partner's may have others, too, of ours or under another's CA: those are not told.
     """
     with odd_serials_allowed():
-        named = _proved(tx, partner.id)
+        cas = _Cas(tx, partner.id)
         shown = tx.seen.ending(partner.id, partner.client, ending_after, ENDING_LOOKED_AT)
-        return list(islice((one for one in shown if _is_under(one.chain, named)), limit))
+        return list(islice((one for one in shown if cas.above(one.chain)), limit))
 
 
-def _proved(tx: Transaction, partner_id: int) -> list[tuple[x509.Certificate, Anchor]]:
-    anchors = tx.anchors.of_partner(partner_id)
-    return [(ca.parsed(one), one) for one in anchors if one.state is not AnchorState.PENDING]
+class _Cas:
+    """A partner's CAs that are no mere claims, and its intermediates."""
 
+    def __init__(self, tx: Transaction, partner_id: int) -> None:
+        self._anchors: dict[bytes, list[Anchor]] = {}
+        self._helpers: dict[bytes, list[Intermediate]] = {}
+        for anchor in tx.anchors.of_partner(partner_id):
+            if anchor.state is not AnchorState.PENDING:
+                self._anchors.setdefault(ca.parsed(anchor).subject.public_bytes(), []).append(anchor)
+        for helper in tx.partners.intermediates_of(partner_id):
+            self._helpers.setdefault(legible(helper.certificate).subject, []).append(helper)
 
-def _is_under(chain: tuple[bytes, ...], anchors: list[tuple[x509.Certificate, Anchor]]) -> bool:
-    """Whether the signatures lead from the leaf to one of the CAs, by what was sent."""
-    try:
-        certificates = [x509.load_der_x509_certificate(one) for one in chain]
-        path = certificates[:1]
-        for _ in certificates:
-            head = path[-1]
-            if any(issuer.subject == head.issuer and signed(issuer, head) for issuer, _ in anchors):
-                return True
-            above = next((one for one in certificates[1:] if one.subject == head.issuer and signed(one, head)), None)
-            if above is None:
-                return False
-            path.append(above)
-    except UNREADABLE:
-        return False
-    return False
+    def above(self, chain: tuple[bytes, ...]) -> bool:
+        """Whether the signatures lead from the leaf to one of them."""
+        try:
+            certificates = [legible(one) for one in chain]
+        except UNREADABLE:
+            return False
+        found = above(
+            certificates, lambda subject: self._anchors.get(subject, ()), lambda subject: self._helpers.get(subject, ())
+        )
+        return next(found, None) is not None

@@ -59,10 +59,10 @@ def excerpt_of(
     which may concern the chains by then."""
     try:
         shown = _Shown(chains)
+        known = _Known(tx, shown, touched or Concern())
     except (*UNREADABLE, BadInput):
         yield from build_of(tx, sites)
         return
-    known = _Known(tx, shown, touched or Concern())
     yield encode(
         Batch(
             authorities=known.authorities,
@@ -74,7 +74,7 @@ def excerpt_of(
         )
     )
     anchors = anchor_records(tx, tx.anchors.plain_of(one.id for one in known.partners))
-    keys = [(one.id, number) for one in anchors for number in shown.serials]
+    keys = [(one.id, number) for one in anchors for number in (*shown.serials, *known.helpers[one.partner])]
     foreign = [ForeignRecord(*one) for one in tx.foreign.plain(keys)]
     yield encode(Batch(anchors=anchors, foreign=foreign, members=known.members))
     yield encode(Batch(epoch=tx.changes.epoch(), sites=list(sites)))
@@ -144,6 +144,8 @@ class _Known:
         self.pins = [PinRecord(*one) for one in tx.pins.plain_of(shown.fingerprints, shown.spkis)]
         concerned = {*tx.partners.concerned(shown.names), *touched.partners}
         self.partners = [partner_record(one) for one in tx.partners.plain(concerned)]
+        # The numbers of what the judge puts between a chain and their CAs, which may be revoked as those of the chain.
+        self.helpers = {one.id: _serials(one.intermediates) for one in self.partners}
         self.members = [MemberRecord(*one) for one in tx.members.plain(self._names())]
         # Those that any of it can stand for, and the partners with whom these go out.
         ids = {one.estate for one in self.authorities if one.estate is not None} | touched.clients
@@ -168,6 +170,12 @@ class _Known:
             names = ((one.id, called[PartnerProfile(one.profile)]) for one in self.partners)
             found += [(id, name) for id, name in names if name is not None]
         return list(dict.fromkeys(found))
+
+
+def _serials(certificates: Sequence[bytes]) -> list[bytes]:
+    """Raises what an unreadable certificate does."""
+    with odd_serials_allowed():
+        return [serial.from_int(x509.load_der_x509_certificate(der).serial_number) for der in certificates]
 
 
 def _spki(leaf: x509.Certificate) -> bytes | None:

@@ -217,9 +217,14 @@ class Partners:
 
     def intermediates_of(self, partner_id: int) -> list[Intermediate]:
         """A partner's, oldest first."""
-        rows = self._connection.execute(
-            select(intermediate).where(intermediate.c.partner == partner_id).order_by(intermediate.c.id)
-        )
+        return self._intermediates(intermediate.c.partner == partner_id)
+
+    def intermediates_with_subject(self, subject_hash: bytes) -> list[Intermediate]:
+        """Those with this subject name (SHA-256 of its DER), whosever, oldest first."""
+        return self._intermediates(intermediate.c.subject_hash == subject_hash)
+
+    def _intermediates(self, which: ColumnElement[bool]) -> list[Intermediate]:
+        rows = self._connection.execute(select(intermediate).where(which).order_by(intermediate.c.id))
         return [Intermediate(row.id, row.partner, row.fingerprint, row.certificate, row.created) for row in rows]
 
     # For the judge
