@@ -129,6 +129,7 @@ class Services:
     def store(self) -> "Store":
         from mutualgate.store import Store
 
+        self.folder.refuse_empty_store()
         return Store.open(self.folder.store, self.clock, migrating=self._migrating)
 
     @contextmanager
