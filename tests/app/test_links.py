@@ -1,22 +1,23 @@
 """The address of the portal."""
 
-from pathlib import Path
+import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from installation import Installation
 
-from mutualgate.app import Folder
+from mutualgate.app import answering, control
 from mutualgate.app.links import portal_url
 from mutualgate.config import parse
 from mutualgate.errors import NotFound
 
-NOWHERE = Folder(Path("/nowhere"))
 ROUTES = 'routes = [{ path = "/", upstream = "demo" }, { path = "/join", upstream = "portal" }]'
 
 
-def url(more: str = "", hosts: str = '"localhost", "gate.example"', routes: str = ROUTES) -> str:
+def url(more: str = "", hosts: str = '"localhost", "gate.example"', routes: str = ROUTES, *listening: str) -> str:
     text = f'{more}\n[[sites]]\nname = "main"\nhosts = [{hosts}]\n{routes}\n'
-    return portal_url(parse(text), NOWHERE, ["127.0.0.1:40123"])
+    return portal_url(parse(text), lambda: listening)
 
 
 @pytest.mark.parametrize(
@@ -25,12 +26,25 @@ def url(more: str = "", hosts: str = '"localhost", "gate.example"', routes: str 
         ('[gate]\nlisten = ["0.0.0.0:8443", "0.0.0.0:9443"]', "https://gate.example:8443/join"),
         ('[gate]\nlisten = ["0.0.0.0:443"]', "https://gate.example/join"),
         ('[gate]\nlisten = ["127.0.0.1:8443"]', "https://localhost:8443/join"),
-        ('[gate]\nlisten = ["127.0.0.1:0"]', "https://localhost:40123/join"),
         ('[portal]\nurl = "https://enter.example/in/"', "https://enter.example/in"),
     ],
 )
 def test_links_begin_with_what_people_reach(more: str, expected: str) -> None:
     assert url(more) == expected
+
+
+@pytest.mark.parametrize(
+    ("listening", "expected"),
+    [
+        (("127.0.0.1:9443", "0.0.0.0:8443"), "https://localhost:9443/join"),
+        (("[::1]:9443",), "https://localhost:9443/join"),
+        (("0.0.0.0:443",), "https://gate.example/join"),
+        ((), "https://localhost:8443/join"),
+    ],
+)
+def test_where_a_gate_runs_its_own_address_counts(listening: tuple[str, ...], expected: str) -> None:
+    hosts = '"localhost", "gate.example"'
+    assert url('[gate]\nlisten = ["127.0.0.1:8443"]', hosts, ROUTES, *listening) == expected
 
 
 def test_a_site_of_its_own_and_an_address() -> None:
@@ -53,3 +67,37 @@ def test_a_chosen_port_is_known_while_the_gate_runs(installed: Installation) -> 
     services.listening = ["127.0.0.1:40123"]
     assert services.base_url() == "https://localhost:40123/join"
     services.close()
+
+
+def test_the_gate_of_another_process_is_asked_once(installed: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flags for one run are not in mutualgate.toml."""
+    installed.config.write_text('[gate]\nlisten = ["127.0.0.1:8443"]\n')
+    questions = []
+
+    async def running() -> Mapping[str, Any]:
+        questions.append("running")
+        return {"listening": ["127.0.0.1:9443"]}
+
+    async def run() -> None:
+        with answering.listener(installed.folder) as listener:
+            server = answering.Server(listener, {"running": running})
+            try:
+                assert (
+                    await asyncio.to_thread(lambda: [services.base_url(), services.base_url()])
+                    == ["https://localhost:9443/join"] * 2
+                )
+            finally:
+                server.close()
+
+    services = installed.services()
+    asyncio.run(run())
+    services.close()
+    assert questions == ["running"]
+    alone = installed.services()
+    assert alone.base_url() == "https://localhost:8443/join", "no gate runs"
+    alone.close()
+    monkeypatch.setattr(control, "ask", pytest.fail)
+    own = installed.services()
+    own.has_claim = True
+    assert own.base_url() == "https://localhost:8443/join", "this process is to be the gate"
+    own.close()

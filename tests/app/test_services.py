@@ -15,8 +15,9 @@ from installation import CONFIG, Installation
 from mutualgate import snapshot
 from mutualgate.app import Folder, Services, services
 from mutualgate.app.claim import claimed, is_claimed
+from mutualgate.app.setup import set_up
 from mutualgate.authorities.adopt import Estate
-from mutualgate.errors import BadInput, Conflict
+from mutualgate.errors import BadInput, Conflict, Corrupt
 from mutualgate.gate import Judge
 from mutualgate.store.schema import VERSIONS
 
@@ -107,6 +108,30 @@ def test_what_is_signed_follows_the_settings(installed: Installation) -> None:
     assert policy.server_validity == timedelta(days=30)
     assert policy.renewal_overlap == timedelta(days=1)
     assert policy.renewal_grace == timedelta(0)
+
+
+@pytest.mark.parametrize("left", ["root.pem", "keys/passphrase"])
+def test_a_store_that_was_cut_to_nothing_is_no_new_one(tmp_path: Path, left: str) -> None:
+    """A copy that was cut short must not become an installation with a root of its own."""
+    folder = Folder(tmp_path / "gate")
+    folder.create()
+    (folder.path / left).write_bytes(b"of before")
+    folder.store.touch(0o600)
+    made = Services(folder, environment={})
+    with pytest.raises(Corrupt, match=r"the store is empty, and something was set up here\. Put back a copy"):
+        set_up(made)
+    assert folder.store.stat().st_size == 0
+    assert (folder.path / left).read_bytes() == b"of before"
+
+
+def test_a_first_start_that_left_an_empty_store_goes_on(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "gate")
+    folder.create()
+    folder.store.touch(0o600)
+    made = Services(folder, environment={})
+    set_up(made)
+    assert folder.root.exists()
+    made.close()
 
 
 def test_a_passphrase_that_is_lost_is_not_made_anew(installed: Installation) -> None:

@@ -46,6 +46,13 @@ def test_an_empty_log_verifies(store: Store) -> None:
         ("UPDATE audit SET facts = '{}' WHERE number = 4", 4, "changed"),
         ("UPDATE audit SET facts = 'not json' WHERE number = 4", 4, "changed"),
         ("UPDATE audit SET at = at + 1 WHERE number = 5", 5, "changed"),
+        ("UPDATE audit SET facts = '[1]' WHERE number = 4", 4, "changed"),
+        ("UPDATE audit SET facts = replace(hex(zeroblob(9999)), '0', '[') WHERE number = 4", 4, "changed"),
+        ("UPDATE audit SET at = -99999999999999999 WHERE number = 3", 3, "changed"),
+        ("UPDATE audit SET at = 'noon' WHERE number = 3", 3, "changed"),
+        ("UPDATE audit SET by = x'00' WHERE number = 3", 3, "changed"),
+        ("UPDATE audit SET subject = CAST(x'FF' AS TEXT) WHERE number = 3", 3, "changed"),
+        ("UPDATE audit SET hash = 'none' WHERE number = 2", 2, "changed"),
         ("UPDATE audit SET hash = zeroblob(32) WHERE number = 2", 2, "changed"),
         ("UPDATE audit SET previous = zeroblob(32) WHERE number = 2", 2, "follow"),
         ("DELETE FROM audit WHERE number = 1", 1, "missing"),
@@ -60,6 +67,24 @@ def test_the_first_entry_that_was_touched_is_named(log: Store, statement: str, n
     assert isinstance(found, audit.Broken)
     assert found.number == number
     assert says in found.problem
+    assert len(audit.recent(log, 9)) == found_there(log), "all that are there are still listed"
+
+
+def found_there(log: Store) -> int:
+    with log.reading() as tx:
+        return tx.audit.count()
+
+
+def test_what_cannot_be_read_is_listed_as_such(log: Store) -> None:
+    _change(log.path, "UPDATE audit SET at = -99999999999999999 WHERE number = 3")
+    _change(log.path, "UPDATE audit SET facts = 'not json' WHERE number = 4")
+    _, fourth, third, *_ = audit.recent(log, 9)
+    assert (fourth.at, fourth.facts) == (AT, {"unreadable": "not json"})
+    assert str(third.facts["unreadable"]).startswith("-99999999999999999 {")
+    assert third.subject == "client 3"
+    with log.transaction() as tx:
+        audit.record(tx, AT, "operator", "client.add", "client 6")
+    assert audit.verify(log) == audit.Broken(3, "the entry was changed after it was written")
 
 
 def test_entries_that_changed_places_are_found(log: Store) -> None:

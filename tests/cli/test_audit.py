@@ -34,3 +34,13 @@ def test_a_log_that_was_tampered_with_is_a_no(cli: Run, installed: Installation)
     assert said.code == 1
     assert said.out.startswith("The log is broken at entry 2: ")
     assert cli("audit", "verify", "--json").json["whole"] is False
+
+
+def test_an_entry_of_no_time_at_all_is_shown_and_a_no(cli: Run, installed: Installation) -> None:
+    with sqlite3.connect(installed.folder.store) as connection:
+        connection.execute("UPDATE audit SET at = -99999999999999999 WHERE number = 1")
+    connection.close()
+    assert cli("audit", "list").code == cli("audit", "list", "--json").code == 0
+    said = cli("audit", "verify")
+    assert said.code == 1
+    assert said.out.startswith("The log is broken at entry 1: ")

@@ -179,6 +179,7 @@ def test_arrays_that_must_not_be_empty(tmp_path: Path) -> None:
         ('x = "\\q"', "mutualgate.toml:1:8: unescaped '\\' in a string. This is not TOML"),
         ("a\rb = 1", "mutualgate.toml:1:2: expected '=' after a key in a key/value pair. This is not TOML"),
         ("a = " + "[" * 100_000, "mutualgate.toml:1:1: is nested too deeply"),
+        (".".join(["a"] * 3000) + " = 1", "mutualgate.toml:1:1: is nested too deeply"),
         ("a = " + "9" * 5000, "mutualgate.toml:1:1: holds something that is no TOML"),
         (b"# ok\nx = '\xff'", "mutualgate.toml:2:6: is not UTF-8 here. Save it as UTF-8"),
         (b"\xff\xfea\x00", "mutualgate.toml:1:1: is not UTF-8 here. Save it as UTF-8"),

@@ -41,6 +41,11 @@ def names(store: Store, kind: ExpiryKind = CREDENTIAL) -> list[str]:
         return [one.name for one in tx.expiring.find(kind, WINDOW, 100)]
 
 
+def revoke(tx: Transaction, id: int, reason: RevocationReason = RevocationReason.unspecified) -> None:
+    one = tx.credentials.get_many([id])[id]
+    tx.revocations.put(Revocation(one.authority, one.serial, AT, reason))
+
+
 Issue = Callable[..., int]
 
 
@@ -86,11 +91,38 @@ def test_a_successor_silences(store: Store, issue: Issue) -> None:
     assert names(store) == ["two devices"], "another device's certificate is no successor"
 
 
+@pytest.mark.parametrize("reason", [RevocationReason.keyCompromise, RevocationReason.certificateHold])
+def test_what_was_revoked_is_no_successor(store: Store, issue: Issue, reason: RevocationReason) -> None:
+    renewed, short = issue("renewed", 100), issue("shorter than its overlap", 5)
+    issue("same key", 20, key="k")
+    later = [issue("renewed", 300, replaces=renewed), issue("same key", 300, key="k")]
+    later += [issue("shorter than its overlap", 300, replaces=short)]
+    with store.transaction() as tx:
+        tx.credentials.set_superseded(renewed, AT + 7 * DAY)
+        tx.credentials.set_superseded(short, AT + 7 * DAY)
+        assert tx.expiring.find(CREDENTIAL, WINDOW, 9) == []
+        for one in later:
+            revoke(tx, one, reason)
+        found = [(one.name, one.ends) for one in tx.expiring.find(CREDENTIAL, WINDOW, 9)]
+        assert found == [
+            ("shorter than its overlap", AT + 5 * DAY),
+            ("renewed", AT + 7 * DAY),
+            ("same key", AT + 20 * DAY),
+        ]
+        assert tx.expiring.count(CREDENTIAL, WINDOW, [AT + 30 * DAY, AT + 6 * DAY]) == (AT + 5 * DAY, [3, 1])
+        assert [one.name for one in tx.expiring.untold(CREDENTIAL, AT, [7], 9)] == [
+            "shorter than its overlap",
+            "renewed",
+        ]
+    issue("renewed", 200, replaces=renewed)
+    assert names(store) == ["shorter than its overlap", "same key"], "another one renewed it"
+
+
 def test_what_counts_no_more_is_not_told(store: Store, issue: Issue) -> None:
     revoked, gone, superseded = issue("revoked", 5), issue("gone", 5), issue("superseded", 5)
+    issue("superseded", 300, replaces=superseded)
     with store.transaction() as tx:
-        one = tx.credentials.get_many([revoked])[revoked]
-        tx.revocations.put(Revocation(one.authority, one.serial, AT, RevocationReason.unspecified))
+        revoke(tx, revoked)
         owner = tx.clients.get(tx.credentials.get_many([gone])[gone].client)
         assert owner is not None
         tx.clients.set_state(owner.id, ClientState.GONE)
@@ -106,6 +138,19 @@ def test_pins(store: Store) -> None:
         end = old.not_after
     window = (end - DAY, end + DAY)
     with store.reading() as tx:
+        assert [one.name for one in tx.expiring.find(PIN, window, 9)] == ["anna", "ben"]
+    with store.transaction() as tx:
+        by = rows.authority(tx)
+        ours = tx.credentials.add(
+            anna,
+            authority=by.id,
+            certificate_facts=facts("anna", AT + 300 * DAY),
+            origin=Origin.ISSUED,
+            at=AT,
+            replaces_pin=old.id,
+        )
+        assert [one.name for one in tx.expiring.find(PIN, window, 9)] == ["ben"], "a certificate of ours renews it"
+        revoke(tx, ours.id)
         assert [one.name for one in tx.expiring.find(PIN, window, 9)] == ["anna", "ben"]
 
 

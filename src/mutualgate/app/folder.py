@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mutualgate.clock import system_clock
-from mutualgate.errors import BadInput
+from mutualgate.errors import BadInput, Corrupt
 
 _SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path on Linux, without the terminating NUL
 _NAME_BYTES = 16  # of a socket in the folder, with the slash before it
@@ -116,6 +116,20 @@ class Folder:
                 expected="the folder of one (--dir or MUTUALGATE_DIR)",
                 fix="`mutualgate up` or `mutualgate ca adopt` sets one up.",
             )
+
+    def refuse_empty_store(self) -> None:
+        """Raises `Corrupt` for a store without a byte beside what only comes after it: a copy that was cut short.
+
+        A first start that was killed may leave such a file too, alone, and the next one goes on with it.
+        """
+        with suppress(OSError):  # whoever opens it says what is wrong
+            if self.store.stat().st_size == 0 and (self.root.exists() or any(self.keys.iterdir())):
+                raise Corrupt(
+                    "the store is empty, and something was set up here",
+                    where=str(self.store),
+                    fix="Put back a copy of the store. Or remove the file: the next start then makes a new root, which "
+                    "nobody trusts yet.",
+                )
 
     def control_address(self) -> "SocketAddress":
         """The control socket's address, however long the folder's path is."""

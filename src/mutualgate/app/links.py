@@ -2,11 +2,9 @@
 
 import hashlib
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from mutualgate.app import control
-from mutualgate.app.folder import Folder
 from mutualgate.authorities.overview import hierarchy
 from mutualgate.config import DEFAULT_HOSTS, PORTAL, Config
 from mutualgate.enrolment.invitations import no_portal
@@ -15,14 +13,15 @@ from mutualgate.errors import NotFound
 if TYPE_CHECKING:
     from mutualgate.app.services import Services
 
-_HTTPS = 443
+_HTTPS = "443"
 
 
-def portal_url(config: Config, folder: Folder, listening: Sequence[str] = ()) -> str:
+def portal_url(config: Config, listening: Callable[[], Sequence[str]] = tuple) -> str:
     """`portal.url`, or else the first route to the portal, by a host of its site and the gate's first port.
 
-    `listening` is where the gate listens, if it runs in this process; a port that the system chose is asked of the
-    gate that runs in `folder`. Raises `NotFound` where no route leads to the portal, or nobody knows the port.
+    `listening` says where the gate that runs listens, which need not be what the configuration has: flags may change
+    it, and so may the system. Nothing where none runs. Raises `NotFound` where no route leads to the portal, or nobody
+    knows the port.
     """
     found = next(((site, route) for site in config.sites for route in site.routes if route.upstream == PORTAL), None)
     if found is None:
@@ -30,13 +29,19 @@ def portal_url(config: Config, folder: Folder, listening: Sequence[str] = ()) ->
     if config.portal.url is not None:
         return config.portal.url
     site, route = found
-    listener = config.gate.listen[0]
+    address, _, port = next(iter(listening()), str(config.gate.listen[0])).rpartition(":")
+    if port == "0":
+        raise NotFound(
+            "the port of the gate is not known before it runs",
+            where=str(config.file),
+            fix="Start the gate, or set `portal.url`.",
+            code="portal_port_unknown",
+        )
     name = site.hosts[0]
-    if not ipaddress.ip_address(listener.host).is_loopback:
+    if not ipaddress.ip_address(address.strip("[]")).is_loopback:
         # The link is for other machines.
         name = next((host for host in site.hosts if host not in DEFAULT_HOSTS), name)
     host = f"[{name}]" if ":" in name else name
-    port = listener.port or _chosen_port(folder, listening)
     return f"https://{host}{'' if port == _HTTPS else f':{port}'}{route.path.rstrip('/')}"
 
 
@@ -50,16 +55,3 @@ def root_sha256(services: "Services") -> str | None:
     with services.store.reading() as tx:
         ours = hierarchy(tx, services.clock())
     return None if ours is None else hashlib.sha256(ours.root.certificate).hexdigest()
-
-
-def _chosen_port(folder: Folder, listening: Sequence[str]) -> int:
-    if not listening:
-        listening = (control.ask(folder, "running") or {}).get("listening", ())
-    if not listening:
-        raise NotFound(
-            "the port of the gate is not known before it runs",
-            where=str(folder.config),
-            fix="Start the gate, or set `portal.url`.",
-            code="portal_port_unknown",
-        )
-    return int(listening[0].rpartition(":")[2])

@@ -129,6 +129,7 @@ class Services:
     def store(self) -> "Store":
         from mutualgate.store import Store
 
+        self.folder.refuse_empty_store()
         return Store.open(self.folder.store, self.clock, migrating=self._migrating)
 
     @contextmanager
@@ -364,11 +365,20 @@ class Services:
     def base_url(self) -> str:
         """The address of the portal, as links to it begin: `https://gate.example.com/join`.
 
-        Raises `NotFound` where no route leads to the portal, and where nobody knows the port.
+        Raises `NotFound` where no route leads to the portal, and where nobody knows the port; `Unavailable` where the
+        gate that runs does not say where it listens.
         """
         from mutualgate.app.links import portal_url
 
-        return portal_url(self.config, self.folder, self.listening)
+        return portal_url(self.config, lambda: self.listening or self._listening_elsewhere)
+
+    @cached_property
+    def _listening_elsewhere(self) -> "Sequence[str]":
+        """Where the gate of another process listens, if one runs: asked once, however many links a command writes."""
+        from mutualgate.app import control
+
+        answer = None if self.has_claim else control.ask(self.folder, "running")
+        return () if answer is None else answer["listening"]
 
     @cached_property
     def outbox(self) -> "Outbox":

@@ -171,8 +171,11 @@ def _read(text: str, path: Path, checks: Iterable[Check]) -> tuple[Config | None
     except ValueError:  # a number of thousands of digits, half a surrogate pair
         return None, [Problem(str(path), 1, 1, "", "holds something that is no TOML")]
     reader = _Reader(path, text)
-    draft = reader.document(raw)
-    reader.report(conflicts(draft))
+    try:
+        draft = reader.document(raw)
+        reader.report(conflicts(draft))
+    except RecursionError:  # where something stands is looked for in a tree that is deeper than the values
+        return None, [Problem(str(path), 1, 1, "", "is nested too deeply")]
     config = None
     if not reader.problems:
         config = assemble(draft, path)

@@ -2,17 +2,29 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import BigInteger, Connection, LargeBinary, Row, cast, func, select, type_coerce
 
-from mutualgate.model.audit import AuditEntry
+from mutualgate.model.audit import AuditEntry, Facts
 from mutualgate.store import sqlite
 from mutualgate.store.schema import audit
-from mutualgate.store.types import microseconds
+from mutualgate.store.types import EPOCH, microseconds
 
 _text = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
-_LAST = select(audit).order_by(audit.c.number.desc()).limit(1)
+# As it lies there: who writes into the file is held to no type, and one entry that nobody can read must not hide all.
+_ROWS = select(
+    audit.c.number,
+    type_coerce(audit.c.at, BigInteger).label("at"),
+    *(
+        cast(audit.c[name], LargeBinary).label(name)
+        for name in ("by", "action", "subject", "facts", "previous", "hash")
+    ),
+)
+_LAST = _ROWS.order_by(audit.c.number.desc()).limit(1)
+
+_UNKNOWN = datetime.min.replace(tzinfo=UTC)
 
 
 class AuditRows:
@@ -54,7 +66,7 @@ class AuditRows:
 
     def recent(self, *, subject: str | None = None, before: int | None = None, limit: int = 100) -> list[AuditEntry]:
         """At most `limit`, newest first, those before the number `before`; of one subject, if given."""
-        query = select(audit).order_by(audit.c.number.desc()).limit(limit)
+        query = _ROWS.order_by(audit.c.number.desc()).limit(limit)
         if before is not None:
             query = query.where(audit.c.number < before)
         if subject is not None:
@@ -65,7 +77,7 @@ class AuditRows:
         """All, oldest first."""
         last: int | None = None
         while True:
-            query = select(audit).order_by(audit.c.number).limit(size)
+            query = _ROWS.order_by(audit.c.number).limit(size)
             if last is not None:
                 query = query.where(audit.c.number > last)
             rows = self._connection.execute(query).all()
@@ -77,8 +89,24 @@ class AuditRows:
 
 
 def _entry(row: Row[Any]) -> AuditEntry:
+    """Someone may have written into it: `verify` will say so, by what stands here for what cannot be read."""
+    by, action, subject, text = (one.decode(errors="replace") for one in (row.by, row.action, row.subject, row.facts))
+    at, facts = _moment(row.at), _facts(text)
+    if at is None or facts is None:
+        at, facts = at or _UNKNOWN, {"unreadable": f"{row.at} {text}" if at is None else text}
+    return AuditEntry(row.number, at, by, action, subject, facts, row.previous, row.hash)
+
+
+def _moment(value: object) -> datetime | None:
     try:
-        facts = json.loads(row.facts)
-    except ValueError:
-        facts = {"unreadable": row.facts}  # someone wrote into it: `verify` will say so, reading must go on
-    return AuditEntry(row.number, row.at, row.by, row.action, row.subject, facts, row.previous, row.hash)
+        return EPOCH + timedelta(microseconds=value) if isinstance(value, int) else None
+    except OverflowError:
+        return None
+
+
+def _facts(text: str) -> Facts | None:
+    try:
+        facts = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return facts if isinstance(facts, dict) else None

@@ -1,11 +1,12 @@
 """What ends soon and has no successor. Each query goes along an index of ends, however many clients there are."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    CompoundSelect,
     Connection,
     Select,
     Text,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     or_,
     select,
     type_coerce,
+    union_all,
     update,
 )
 from sqlalchemy.sql.elements import ColumnElement
@@ -36,6 +38,7 @@ _SECOND, _DAY = 1_000_000, 86_400_000_000
 """Of moments as the database has them."""
 Window = tuple[datetime, datetime]
 """From and until, the second not included."""
+Query = Select[Any] | CompoundSelect[Any]
 
 
 class ExpiringRows:
@@ -61,7 +64,7 @@ class ExpiringRows:
         )
         return self._read(kind, query.order_by(found.c.ends).limit(limit))
 
-    def _read(self, kind: ExpiryKind, query: Select[Any]) -> list[Expiring]:
+    def _read(self, kind: ExpiryKind, query: Query) -> list[Expiring]:
         return [
             Expiring(
                 kind=kind,
@@ -108,34 +111,47 @@ def _within(column: Any, window: Window) -> ColumnElement[bool]:
     return and_(column >= window[0], column < window[1])
 
 
-def _credentials(window: Window) -> Select[Any]:
-    """Heads of lineages: nobody renewed it, no later certificate of the client has the same key, it is not revoked."""
+def _in_force(one: Any) -> ColumnElement[bool]:
+    """Nobody revoked the credential `one`, nor holds it back."""
+    return ~exists().where(revocation.c.authority == one.c.authority, revocation.c.serial == one.c.serial)
+
+
+def _credentials(window: Window) -> CompoundSelect[Any]:
+    """Those in force that no other in force renews, and no later one of the client for the same key.
+
+    One that was renewed ends with its overlap, and matters where what renewed it was revoked. Each of the two ends has
+    an index of its own.
+    """
     later = credential.alias("later")
-    return (
-        select(
-            credential.c.id.label("key"),
-            client.c.name.label("name"),
-            credential.c.not_after.label("ends"),
-            credential.c.not_before.label("begins"),
-            client.c.id.label("client"),
-            client.c.contact.label("contact"),
-            credential.c.origin.label("detail"),
-        )
-        .join(client, client.c.id == credential.c.client)
-        .where(
-            _within(credential.c.not_after, window),
-            # Not along the index of this: nearly all of them have none.
-            func.coalesce(type_coerce(credential.c.superseded, BigInteger), 0) == 0,
-            client.c.name_key.is_not(None),
-            ~exists().where(
-                revocation.c.authority == credential.c.authority, revocation.c.serial == credential.c.serial
-            ),
-            ~exists().where(later.c.replaces == credential.c.id),
-            ~exists().where(
-                later.c.spki == credential.c.spki,
-                later.c.client == credential.c.client,
-                later.c.not_after > credential.c.not_after,
-            ),
+    # Kept from the index of this: nearly all of them have none.
+    overlap = func.coalesce(type_coerce(credential.c.superseded, BigInteger), credential.c.not_after)
+    whole = _within(credential.c.not_after, window), overlap >= credential.c.not_after
+    cut = _within(credential.c.superseded, window), credential.c.superseded < credential.c.not_after
+    return union_all(
+        *(
+            select(
+                credential.c.id.label("key"),
+                client.c.name.label("name"),
+                end.label("ends"),
+                credential.c.not_before.label("begins"),
+                client.c.id.label("client"),
+                client.c.contact.label("contact"),
+                credential.c.origin.label("detail"),
+            )
+            .join(client, client.c.id == credential.c.client)
+            .where(
+                *ends_then,
+                client.c.name_key.is_not(None),
+                _in_force(credential),
+                ~exists().where(later.c.replaces == credential.c.id, _in_force(later)),
+                ~exists().where(
+                    later.c.spki == credential.c.spki,
+                    later.c.client == credential.c.client,
+                    later.c.not_after > credential.c.not_after,
+                    _in_force(later),
+                ),
+            )
+            for end, ends_then in ((credential.c.not_after, whole), (credential.c.superseded, cut))
         )
     )
 
@@ -165,7 +181,9 @@ def _pins(window: Window) -> Select[Any]:
                 later.c.not_after > pin.c.not_after,
                 or_(later.c.replaces == pin.c.id, later.c.spki == pin.c.spki),
             ),
-            ~exists().where(credential.c.client == pin.c.client, credential.c.replaces_pin == pin.c.id),
+            ~exists().where(
+                credential.c.client == pin.c.client, credential.c.replaces_pin == pin.c.id, _in_force(credential)
+            ),
         )
     )
 
@@ -215,7 +233,7 @@ def _invitations(window: Window) -> Select[Any]:
     )
 
 
-_QUERIES = {
+_QUERIES: Mapping[ExpiryKind, Callable[[Window], Query]] = {
     ExpiryKind.CREDENTIAL: _credentials,
     ExpiryKind.PIN: _pins,
     ExpiryKind.PARTNER_CERTIFICATE: _partner_certificates,
