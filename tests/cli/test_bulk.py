@@ -3,15 +3,19 @@
 import csv
 import errno
 import os
+import sqlite3
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pki
 import pytest
 from commands import Run
 from cryptography import x509
 from installation import Installation
+from sqlalchemy.exc import OperationalError
 
+from mutualgate import audit
 from mutualgate.authorities.private_files import Draft
 
 
@@ -20,6 +24,28 @@ def people(tmp_path: Path) -> Path:
     path = tmp_path / "people.csv"
     path.write_text("name,roles,contact\nanna,staff admin,anna@example.com\nbert,,\n=1+1,,\n")
     return path
+
+
+class Disk:
+    """Has room for so many parts more."""
+
+    left = 9
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """Each part's audit entries are the last that is written of it."""
+    disk, record_many = Disk(), audit.record_many
+
+    def record(*given: Any) -> None:
+        if not disk.left:
+            full = sqlite3.OperationalError("database or disk is full")
+            full.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise OperationalError("INSERT", None, full)
+        disk.left -= 1
+        record_many(*given)
+
+    monkeypatch.setattr(audit, "record_many", record)
+    return disk
 
 
 def links(path: Path) -> list[dict[str, str]]:
@@ -59,6 +85,33 @@ def test_a_second_run_invites_nobody_twice_and_says_what_is_new(cli: Run, people
     out.write_bytes(out.read_bytes()[:-9])  # a line that a crash cut off
     assert cli("client", "import", people, "--invite", "--json").json["there"] == 1
     assert cli("invitation", "list", "--json").json["total"] == 4
+
+
+def test_where_it_stops_it_says_what_is_done(
+    cli: Run, people: Path, requests: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that gets full, for one, after parts that stay."""
+    table = people.read_text()
+    disk = full_disk(monkeypatch)
+    monkeypatch.setattr("mutualgate.enrolment.bulk_invitations.PART", 2)
+    monkeypatch.setattr("mutualgate.enrolment.bulk.PART", 2)
+    links = people.with_name("people.invitations.csv")
+    for words, keep in (
+        (("import", people, "--invite"), f"; keep {links}"),
+        (("import", people), ""),
+        (("sign", "--csrs", requests, "--add"), ""),
+    ):
+        people.write_text(table)
+        disk.left = 1
+        said = cli("client", *words)
+        assert (said.code, said.out) == (1, ""), words
+        assert "the disk is full. 2 of 3 are done, and the same command goes on after them" + keep in said.err
+        assert "othing was changed" not in said.err
+        table = table.replace("anna,", "gerd,").replace("bert,", "hugo,").replace("=1+1,", "ida,")
+        disk.left = 0
+        assert "the disk is full. Nothing was changed" in cli("client", *words).err
+        disk.left = 9
+        assert cli("client", *words).code == 0
 
 
 def test_where_no_letter_can_be_sent_no_link_is_written_down(cli: Run, people: Path) -> None:

@@ -104,7 +104,11 @@ def import_(
                 done.extend(part)
                 tell(len(done), len(people))
 
-    _, force = change(Folder(dir), do)
+    try:
+        _, force = change(Folder(dir), do)
+    except MutualgateError as error:
+        _say_what_is_done(error, len(done), len(people), f"; keep {target}" if invite else "")
+        raise
     counts = {word: sum(one.outcome == word for one in done) for word in ("invited", "before", "added", "there")}
     lines = []
     if invite:
@@ -130,6 +134,12 @@ def import_(
     }
     emit({**facts, **force.facts}, "\n".join(lines), json)
     return NO if refused else DONE
+
+
+def _say_what_is_done(error: MutualgateError, done: int, of: int, keep: str = "") -> None:
+    """Whatever ends one part, those before it stay: of them the error knows nothing."""
+    if 0 < done < of:
+        error.fix = f"{done:,} of {of:,} are done, and the same command goes on after them{keep}"
 
 
 def sign_folder(
@@ -175,7 +185,11 @@ def sign_folder(
                 tell(report.count, len(files))
         os.sync()  # once for all: what a power cut takes, the next run writes again
 
-    _, in_force = change(Folder(dir), do)
+    try:
+        _, in_force = change(Folder(dir), do)
+    except MutualgateError as error:
+        _say_what_is_done(error, report.count, len(files))
+        raise
     lines = [
         f"{target}: {counted(report.signed, 'certificate')} signed, "
         + counted(report.again, "was signed before", "were signed before")
