@@ -103,7 +103,10 @@ def test_a_phone_reads_it(cli: Run, portal: str, tmp_path: Path) -> None:
     assert cli("invitation", "list", "--json").json["total"] == 1
 
 
-def test_nobody_is_invited_for_a_file_that_cannot_be_written(cli: Run, portal: str, tmp_path: Path) -> None:
+def test_nobody_is_invited_for_a_file_that_cannot_be_written(
+    cli: Run, portal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     cli("invite", "anna")
     os.mkfifo(tmp_path / "pipe")
     for out in (Path("-"), tmp_path / "pipe", tmp_path / "nowhere" / "x", tmp_path / ("x" * 250)):
