@@ -62,7 +62,10 @@ def test_a_csr_is_signed_and_differences_are_said(cli: Run, tmp_path: Path) -> N
     assert "--force" in again.err
 
 
-def test_nothing_is_signed_for_a_file_that_cannot_be_written(cli: Run, tmp_path: Path) -> None:
+def test_nothing_is_signed_for_a_file_that_cannot_be_written(
+    cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     cli("client", "add", "alice")
     request = tmp_path / "alice.csr"
     request.write_bytes(pki.csr(pki.fresh_key(), "alice"))
@@ -204,6 +207,7 @@ def test_a_certificate_is_renewed_by_hand_and_its_lineage_revoked(cli: Run, tmp_
     second = sign("--replaces", str(first)).json
     assert second["replaces"] == first
     assert sign("--replaces", str(first)).code == 2
+    assert sign("--replaces", "1" * 5000).code == 2
     assert "superseded on" in cli("client", "show", "alice").out
     said = cli("client", "revoke", "alice", "--credential", first, "--lineage", "--json")
     assert len(said.json["revoked"]) == 2
