@@ -335,7 +335,9 @@ def test_the_target_chooses_the_encoding(target: str | None, expected: Encoding)
     assert encoding_for(target) is expected
 
 
-@pytest.mark.parametrize("target", ["", "windoze", "14", "android-x", "android--14", "android-14-beta", "\x1b[31m"])
+@pytest.mark.parametrize(
+    "target", ["", "windoze", "14", "android-x", "android--14", "android-14-beta", "\x1b[31m", f"java-{'1' * 5000}"]
+)
 def test_an_unknown_target_is_an_error_and_no_guess(target: str) -> None:
     with pytest.raises(BadInput, match="expected windows, windows-server, macos"):
         encoding_for(target)

@@ -1,15 +1,22 @@
 """`mutualgate client import` and `mutualgate client sign --csrs`."""
 
 import csv
+import errno
 import os
+import sqlite3
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pki
 import pytest
 from commands import Run
 from cryptography import x509
 from installation import Installation
+from sqlalchemy.exc import OperationalError
+
+from mutualgate import audit
+from mutualgate.authorities.private_files import Draft
 
 
 @pytest.fixture
@@ -17,6 +24,28 @@ def people(tmp_path: Path) -> Path:
     path = tmp_path / "people.csv"
     path.write_text("name,roles,contact\nanna,staff admin,anna@example.com\nbert,,\n=1+1,,\n")
     return path
+
+
+class Disk:
+    """Has room for so many parts more."""
+
+    left = 9
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """Each part's audit entries are the last that is written of it."""
+    disk, record_many = Disk(), audit.record_many
+
+    def record(*given: Any) -> None:
+        if not disk.left:
+            full = sqlite3.OperationalError("database or disk is full")
+            full.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise OperationalError("INSERT", None, full)
+        disk.left -= 1
+        record_many(*given)
+
+    monkeypatch.setattr(audit, "record_many", record)
+    return disk
 
 
 def links(path: Path) -> list[dict[str, str]]:
@@ -58,6 +87,33 @@ def test_a_second_run_invites_nobody_twice_and_says_what_is_new(cli: Run, people
     assert cli("invitation", "list", "--json").json["total"] == 4
 
 
+def test_where_it_stops_it_says_what_is_done(
+    cli: Run, people: Path, requests: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that gets full, for one, after parts that stay."""
+    table = people.read_text()
+    disk = full_disk(monkeypatch)
+    monkeypatch.setattr("mutualgate.enrolment.bulk_invitations.PART", 2)
+    monkeypatch.setattr("mutualgate.enrolment.bulk.PART", 2)
+    links = people.with_name("people.invitations.csv")
+    for words, keep in (
+        (("import", people, "--invite"), f"; keep {links}"),
+        (("import", people), ""),
+        (("sign", "--csrs", requests, "--add"), ""),
+    ):
+        people.write_text(table)
+        disk.left = 1
+        said = cli("client", *words)
+        assert (said.code, said.out) == (1, ""), words
+        assert "the disk is full. 2 of 3 are done, and the same command goes on after them" + keep in said.err
+        assert "othing was changed" not in said.err
+        table = table.replace("anna,", "gerd,").replace("bert,", "hugo,").replace("=1+1,", "ida,")
+        disk.left = 0
+        assert "the disk is full. Nothing was changed" in cli("client", *words).err
+        disk.left = 9
+        assert cli("client", *words).code == 0
+
+
 def test_where_no_letter_can_be_sent_no_link_is_written_down(cli: Run, people: Path) -> None:
     people.write_text("name,mail\nanna,anna@example.com\n")
     said = cli("client", "import", people, "--invite", "--json")
@@ -93,6 +149,16 @@ def test_the_links_go_to_no_file_of_somebody_elses(cli: Run, people: Path, tmp_p
     assert cli("invitation", "list", "--json").json["total"] == 0
     assert cli("client", "import", "-", "--invite", stdin=people.read_bytes()).code == 2
     assert cli("client", "import", "-", stdin=people.read_bytes()).code == 0
+
+
+def test_the_links_go_into_a_file(cli: Run, people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(people.parent)
+    os.mkfifo("pipe")
+    for out, problem in (("-", "stands for standard input"), ("pipe", "is a pipe"), (people.parent, "is a folder")):
+        said = cli("client", "import", people, "--invite", "--out", out)
+        assert (said.code, said.out) == (2, ""), out
+        assert problem in said.err
+    assert not Path("-").exists()
 
 
 def test_links_are_written_where_nobody_else_reads_them(cli: Run, people: Path) -> None:
@@ -179,6 +245,67 @@ def test_what_is_refused_is_named_by_its_file(cli: Run, requests: Path) -> None:
     text = cli("client", "sign", "--csrs", requests, "--force").out
     assert f"\n  {requests / 'dora.csr'}: is no CSR" in text
     assert (requests / "bert.crt").read_text().startswith("-----BEGIN CERTIFICATE-----")
+
+
+def test_what_is_signed_and_not_written_is_said_to_be_signed(cli: Run, requests: Path) -> None:
+    (requests / "anna.crt").write_text("somebody else's")
+    os.mkfifo(requests / "bert.crt")
+    (requests / "carl.crt").mkdir()
+    said = cli("client", "sign", "--csrs", requests, "--add")
+    assert said.code == 1
+    assert "3 certificates signed, 0 were signed before.\n3 refused:\n" in said.out
+    for name, problem in (("anna", "there is another file of that name"), ("bert", "is a pipe"), ("carl", "is a fold")):
+        assert f"{name}.crt: its certificate is signed, but {problem}" in said.out
+        assert cli("client", "show", name, "--json").json["state"] == "active"
+    again = cli("client", "sign", "--csrs", requests, "--force", "--json").json
+    assert (again["signed"], again["again"], again["written_again"], len(again["refused"])) == (0, 3, 1, 2)
+    assert (requests / "bert.crt").is_fifo()
+
+
+def test_what_the_disk_has_no_room_for_is_said_to_be_signed(
+    cli: Run, requests: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Draft, "put", full)
+    said = cli("client", "sign", "--csrs", requests, "--add")
+    assert said.code == 1
+    assert "3 certificates signed, 0 were signed before.\n3 refused:\n" in said.out
+    assert "anna.crt: its certificate is signed, but cannot be written: No space left" in said.out
+
+
+def test_nothing_is_signed_for_a_folder_that_cannot_be_written(
+    cli: Run, requests: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    opened = os.open
+
+    def read_only(path: str, flags: int, *mode: int) -> int:
+        if str(path).startswith(str(out)) and flags & os.O_CREAT:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return opened(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", read_only)
+    said = cli("client", "sign", "--csrs", requests, "--out", out, "--add")
+    assert (said.code, said.out) == (2, "")
+    assert f"{out}: cannot be written: Permission denied" in said.err
+    assert cli("client", "list", "--search", "anna", "--json").json["total"] == 0
+    monkeypatch.chdir(tmp_path)
+    assert cli("client", "sign", "--csrs", requests, "--out", "-", "--add").code == 2
+    assert not (tmp_path / "-").exists()
+
+
+def test_a_key_or_certificate_beside_a_csr_is_no_csr(cli: Run, requests: Path) -> None:
+    (requests / "anna.csr").rename(requests / "anna.req")
+    (requests / "anna.pem").write_bytes(pki.key_pem(pki.fresh_key()))
+    (requests / "bert.der").write_bytes(b"hello")
+    (requests / "carl.pem").write_bytes(pki.key_pem(pki.fresh_key()))
+    said = cli("client", "sign", "--csrs", requests, "--add", "--json")
+    found = {Path(one["file"]).name: one["code"] for one in said.json["refused"]}
+    assert found == {"anna.pem": "private_key_given", "bert.der": "not_a_csr", "carl.pem": "private_key_given"}
+    assert sorted(one.name for one in requests.glob("*.crt")) == ["anna.crt", "bert.crt", "carl.crt"]
 
 
 def test_certificates_are_not_written_through_links_of_others(

@@ -1,5 +1,7 @@
 """`mutualgate client`, each verb, for people and for programs."""
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ from commands import Run
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs12
 from installation import Installation
+
+from mutualgate.authorities.private_files import Draft
 
 
 def test_a_client_is_added_shown_and_listed(cli: Run, installed: Installation) -> None:
@@ -58,15 +62,44 @@ def test_a_csr_is_signed_and_differences_are_said(cli: Run, tmp_path: Path) -> N
     assert "--force" in again.err
 
 
-def test_nothing_is_signed_for_a_file_that_cannot_be_written(cli: Run, tmp_path: Path) -> None:
+def test_nothing_is_signed_for_a_file_that_cannot_be_written(
+    cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     cli("client", "add", "alice")
     request = tmp_path / "alice.csr"
     request.write_bytes(pki.csr(pki.fresh_key(), "alice"))
-    for out in (tmp_path, tmp_path / "nowhere" / "a.pem", request / "a.pem", tmp_path / ("x" * 300)):
-        said = cli("client", "sign", "alice", "--csr", request, "--out", out, "--force")
-        assert said.code == 2, out
-        assert str(out.name)[:20] in said.err or str(out.parent) in said.err
+    os.mkfifo(tmp_path / "pipe")
+    # Beside the last one, no file can be made.
+    names = (tmp_path / "nowhere" / "a.pem", request / "a.pem", tmp_path / ("x" * 300), tmp_path / ("x" * 250))
+    for out in (tmp_path, Path("-"), tmp_path / "pipe", *names):
+        for words in (("sign", "alice", "--csr", request), ("p12", "alice")):
+            said = cli("client", *words, "--out", out, "--force")
+            assert said.code == 2, out
+            assert str(out.name)[:20] in said.err or str(out.parent) in said.err
+    assert (tmp_path / "pipe").is_fifo()
     assert cli("client", "show", "alice", "--json").json["credentials"] == []
+
+
+def test_what_is_made_is_said_where_the_disk_gets_full_meanwhile(
+    cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = tmp_path / "x.csr"
+    request.write_bytes(pki.csr(pki.fresh_key(), "x"))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Draft, "put", full)
+    signed = cli("client", "sign", "first-client", "--csr", request, "--out", tmp_path / "x.pem")
+    assert (signed.code, signed.out) == (2, "")
+    assert "x.pem: its certificate is signed, but cannot be written: No space left" in signed.err
+    made = cli("client", "p12", "first-client", "--out", tmp_path / "x.p12")
+    assert (made.code, made.out) == (2, "")
+    newest = cli("client", "show", "first-client", "--json").json["credentials"][-1]
+    assert f"x.p12: its certificate {newest['serial']} is made, but cannot be written: No space left" in made.err
+    assert f"mutualgate client revoke first-client --credential {newest['serial']}" in made.err
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["gate", "x.csr"]
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x00\xff" * 100, b"-----BEGIN CERTIFICATE REQUEST-----\n"])
@@ -174,6 +207,7 @@ def test_a_certificate_is_renewed_by_hand_and_its_lineage_revoked(cli: Run, tmp_
     second = sign("--replaces", str(first)).json
     assert second["replaces"] == first
     assert sign("--replaces", str(first)).code == 2
+    assert sign("--replaces", "1" * 5000).code == 2
     assert "superseded on" in cli("client", "show", "alice").out
     said = cli("client", "revoke", "alice", "--credential", first, "--lineage", "--json")
     assert len(said.json["revoked"]) == 2

@@ -220,7 +220,7 @@ def test_a_defect_is_said_to_be_one(bare: Run, monkeypatch: pytest.MonkeyPatch) 
 
 def test_what_does_not_answer_is_a_no(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: object, **__: object) -> None:
-        raise Unavailable("the disk is full, nothing was changed", where="store.sqlite3")
+        raise Unavailable("the disk is full", where="store.sqlite3")
 
     monkeypatch.setattr("mutualgate.app.Folder.require", away)
     said = bare("status", "--json")

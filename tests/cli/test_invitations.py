@@ -1,5 +1,7 @@
 """`mutualgate invite` and `mutualgate invitation`, for people and for programs."""
 
+import errno
+import os
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from commands import Run
 from installation import Installation
 
+from mutualgate.authorities.private_files import Draft
 from mutualgate.model.invitation import Way
 
 
@@ -98,6 +101,40 @@ def test_a_phone_reads_it(cli: Run, portal: str, tmp_path: Path) -> None:
     assert again.code == 2
     assert "--force" in again.err
     assert cli("invitation", "list", "--json").json["total"] == 1
+
+
+def test_nobody_is_invited_for_a_file_that_cannot_be_written(
+    cli: Run, portal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli("invite", "anna")
+    os.mkfifo(tmp_path / "pipe")
+    for out in (Path("-"), tmp_path / "pipe", tmp_path / "nowhere" / "x", tmp_path / ("x" * 250)):
+        for words in (("invite", "bert"), ("invitation", "resend", "1")):
+            said = cli(*words, "--qr-file", out, "--force")
+            assert (said.code, said.out) == (2, ""), out
+    assert (tmp_path / "pipe").is_fifo()
+    assert cli("invitation", "list", "--json").json["total"] == 1
+    assert "invitation.renew" not in cli("audit", "list").out
+
+
+def test_the_link_is_shown_whatever_becomes_of_its_file(
+    cli: Run, portal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Draft, "put", full)
+    out = tmp_path / "x.svg"
+    for words in (("invite", "anna"), ("invitation", "resend", "1")):
+        text = cli(*words, "--qr-file", out)
+        assert text.code == 2
+        assert f"  link:  {portal}/" in text.out
+        assert "as a QR code" not in text.out
+        assert "x.svg: cannot be written: No space left" in text.err
+    said = cli("invite", "bert", "--qr-file", out, "--json")
+    assert (said.code, said.json["link"].startswith(portal)) == (2, True)
+    assert not out.exists()
 
 
 def test_what_cannot_be_is_one_sentence(cli: Run) -> None:

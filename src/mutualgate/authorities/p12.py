@@ -71,7 +71,7 @@ def encoding_for(target: str | None) -> Encoding:
     """
     if target is None:
         return Encoding.COMPAT
-    match = re.fullmatch(r"([a-z]+(?:[ -][a-z]+)*)[ -]?([0-9]+(?:\.[0-9]+)*)?", target.strip().lower())
+    match = re.fullmatch(r"([a-z]+(?:[ -][a-z]+)*)[ -]?([0-9]{1,9}(?:\.[0-9]{1,9})*)?", target.strip().lower())
     word = match.group(1).replace(" ", "-") if match else ""
     if word in _FIPS:
         return Encoding.FIPS

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from mutualgate.errors import BadInput, Conflict
 from mutualgate.modes import refuse_others
@@ -75,26 +76,62 @@ def write_whole(
 
     A writer that was killed may have left a draft beside it: the next one takes it away.
     """
-    draft, descriptor = _new_draft(path, mode)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # it ends with this process, however that ends
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        if durable:
-            os.fsync(descriptor)
-        now = os.fstat(descriptor).st_mtime
-        place(draft, path)
-    finally:
+    with Draft(path, mode) as draft:
+        draft.put(data, place, durable=durable)
+
+
+class Draft:
+    """Beside `path`, a file that is to be put there when it is written. Whoever makes something that is nowhere else
+    has one before: what keeps a file from being written is known then. It has `room` for so many bytes.
+
+    It raises `OSError`, and leaves nothing where nothing was put there.
+    """
+
+    def __init__(self, path: Path, mode: int, room: int = 0) -> None:
+        self._path = path
+        self._draft, self._descriptor = _new_draft(path, mode)
         try:
-            _unlink_own(draft, descriptor)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)  # it ends with this process, however that ends
+            self._write(bytes(room))
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def put(self, data: bytes, place: Callable[[str, Path], None] = os.replace, *, durable: bool = True) -> None:
+        """Writes it and ends it; as `write_whole`."""
+        self._write(data)
+        os.ftruncate(self._descriptor, len(data))
+        if durable:
+            os.fsync(self._descriptor)
+        now = os.fstat(self._descriptor).st_mtime
+        place(self._draft, self._path)
+        self.close()
+        if durable:
+            for number in _NUMBERS:
+                with suppress(OSError):
+                    _forget(_draft(self._path, number), now)
+            sync_folder(self._path.parent)
+
+    def close(self) -> None:
+        """Takes it away, unless it was put in its place."""
+        if self._descriptor < 0:
+            return
+        descriptor, self._descriptor = self._descriptor, -1
+        try:
+            _unlink_own(self._draft, descriptor)
         finally:
             os.close(descriptor)
-    if durable:
-        for number in _NUMBERS:
-            with suppress(OSError):
-                _forget(_draft(path, number), now)
-        sync_folder(path.parent)
+
+    def _write(self, data: bytes) -> None:
+        written = 0
+        while written < len(data):
+            written += os.pwrite(self._descriptor, memoryview(data)[written:], written)
 
 
 def _draft(path: Path, number: str) -> str:

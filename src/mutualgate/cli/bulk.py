@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mutualgate.cli.files import read_file
+from mutualgate.cli.files import but, read_file, refuse_dash, replaceable
 from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice
 from mutualgate.cli.output import DONE, NO, emit, plain
 from mutualgate.cli.waiting import progress
@@ -77,6 +77,8 @@ def import_(
     target = out or file.with_name(f"{file.stem}.invitations.csv")
     if invite and target.absolute() == file.absolute():
         raise typer.BadParameter("--out would replace the table itself")
+    if invite:
+        replaceable(target)
     done: list[Done] = []
 
     def do(services: "Services") -> None:
@@ -102,7 +104,11 @@ def import_(
                 done.extend(part)
                 tell(len(done), len(people))
 
-    _, force = change(Folder(dir), do)
+    try:
+        _, force = change(Folder(dir), do)
+    except MutualgateError as error:
+        _say_what_is_done(error, len(done), len(people), f"; keep {target}" if invite else "")
+        raise
     counts = {word: sum(one.outcome == word for one in done) for word in ("invited", "before", "added", "there")}
     lines = []
     if invite:
@@ -130,6 +136,12 @@ def import_(
     return NO if refused else DONE
 
 
+def _say_what_is_done(error: MutualgateError, done: int, of: int, keep: str = "") -> None:
+    """Whatever ends one part, those before it stay: of them the error knows nothing."""
+    if 0 < done < of:
+        error.fix = f"{done:,} of {of:,} are done, and the same command goes on after them{keep}"
+
+
 def sign_folder(
     folder: Path,
     out: Path | None,
@@ -144,14 +156,22 @@ def sign_folder(
 ) -> int:
     """`mutualgate client sign --csrs`: each file for the client that it is named after."""
     from mutualgate.app import Folder, change
+    from mutualgate.authorities.private_files import Draft
     from mutualgate.enrolment.bulk import BulkSigning
 
     target = out or folder
     files = _requests(folder)
+    refuse_dash(target)
     try:
         target.mkdir(exist_ok=True)
     except OSError as error:
         raise BadInput(f"cannot be made: {error.strerror}", where=str(target), expected="a folder") from error
+    try:
+        Draft(target / "any", 0o644).close()
+    except OSError as error:
+        raise BadInput(
+            f"cannot be written: {error.strerror}", where=str(target), expected="a folder for the certificates"
+        ) from error
     report = _Report(target, force)
 
     def do(services: "Services") -> None:
@@ -165,7 +185,11 @@ def sign_folder(
                 tell(report.count, len(files))
         os.sync()  # once for all: what a power cut takes, the next run writes again
 
-    _, in_force = change(Folder(dir), do)
+    try:
+        _, in_force = change(Folder(dir), do)
+    except MutualgateError as error:
+        _say_what_is_done(error, report.count, len(files))
+        raise
     lines = [
         f"{target}: {counted(report.signed, 'certificate')} signed, "
         + counted(report.again, "was signed before", "were signed before")
@@ -209,6 +233,7 @@ def _given(files: Sequence[Path], report: "_Report") -> Iterator["Given"]:
         try:
             yield Given(path.stem, read_file(path, MAX_FILE_BYTES), str(path))
         except MutualgateError as error:
+            report.count += 1
             report.refuse(str(path), error)
 
 
@@ -222,28 +247,25 @@ class _Report:
     again: int = 0
     written_again: int = 0
     refused: list[tuple[str, MutualgateError]] = field(default_factory=list)
-
-    @property
-    def count(self) -> int:
-        return self.signed + self.again + len(self.refused)
+    """What is signed and not written, too."""
+    count: int = 0
 
     def refuse(self, file: str, error: MutualgateError) -> None:
         self.refused.append((file, error))
 
     def add(self, answer: "Answer") -> None:
+        self.count += 1
         if answer.chain_pem is None:
             self.refuse(answer.given.where, answer.problem or BadInput("cannot be used"))
             return
+        self.signed += not answer.again
+        self.again += answer.again
         try:
             written = self._write(answer.given.name, answer.chain_pem)
         except MutualgateError as error:
-            self.refuse(answer.given.where, error)
+            self.refuse(answer.given.where, but("its certificate is signed", error))
             return
-        if answer.again:
-            self.again += 1
-            self.written_again += written
-        else:
-            self.signed += 1
+        self.written_again += answer.again and written
 
     def _write(self, name: str, chain_pem: bytes) -> bool:
         """Writes NAME.crt, whole; leaves one that says the same. Returns whether it wrote."""
@@ -251,15 +273,15 @@ class _Report:
 
         path = self.folder / f"{name}.crt"
         try:
-            taken = os.path.lexists(path)
-            there = path.read_bytes() if taken and path.is_file() and not path.is_symlink() else None
+            taken = replaceable(path)
+            there = path.read_bytes() if taken and not path.is_symlink() else None
             if there == chain_pem:
                 return False
             # The beginning of it, which a power cut left, is ours as well.
             if taken and not self.force:
                 if there is None or not chain_pem.startswith(there):
                     raise Conflict(
-                        "its certificate is signed, but there is another file of that name",
+                        "there is another file of that name",
                         where=str(path),
                         fix="Move it away and start again, or say --force",
                         code="file_exists",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mutualgate.cli.files import read_file, refuse_existing, write_file
+from mutualgate.cli.files import placed, read_file
 from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice
 from mutualgate.cli.output import DONE, emit, plain, table
@@ -100,16 +100,16 @@ def sign(
         raise typer.BadParameter("give the client's name, --csr and --out; or a folder of CSRs with --csrs")
     if add or role:
         raise typer.BadParameter("--add and --role go with --csrs")
-    refuse_existing(out, force)
-    data = read_file(csr)
     lifetime = None if days is None else timedelta(days=days)
-    signed, in_force = change(
-        Folder(dir),
-        lambda services: services.enrolment.sign(
-            name, data, str(csr), authority=authority, lifetime=lifetime, replaces=replaces
-        ),
-    )
-    write_file(out, signed.chain_pem, force=force)
+    with placed(out, force=force) as put:
+        data = read_file(csr)
+        signed, in_force = change(
+            Folder(dir),
+            lambda services: services.enrolment.sign(
+                name, data, str(csr), authority=authority, lifetime=lifetime, replaces=replaces
+            ),
+        )
+        put(signed.chain_pem, "its certificate is signed")
     credential = signed.credential
     lines = [f"{out}: the certificate of {plain(signed.client.name)}, until {credential.not_after:%Y-%m-%d}."]
     lines += [
@@ -149,17 +149,22 @@ def p12(
     from mutualgate.authorities.keys import KeyKind
     from mutualgate.authorities.p12 import Encoding
 
-    refuse_existing(out, force)
     kind = choice(KeyKind, key, "--key")
     encoding = None if profile == "auto" else choice(Encoding, profile, "--profile")
     lifetime = None if days is None else timedelta(days=days)
-    made, in_force = change(
-        Folder(dir),
-        lambda services: services.enrolment.make_p12(
-            name, target=target, encoding=encoding, kind=kind, lifetime=lifetime
-        ),
-    )
-    write_file(out, made.data, private=True, force=force)
+    with placed(out, private=True, force=force) as put:
+        made, in_force = change(
+            Folder(dir),
+            lambda services: services.enrolment.make_p12(
+                name, target=target, encoding=encoding, kind=kind, lifetime=lifetime
+            ),
+        )
+        lost = made.credential.serial_text
+        put(
+            made.data,
+            f"its certificate {lost} is made",
+            f"Nobody has its key; take it back: mutualgate client revoke {plain(name)} --credential {lost}",
+        )
     text = (
         f"{out}: key and certificate of {plain(made.client.name)}, until {made.credential.not_after:%Y-%m-%d} "
         f"({made.encoding}).\nPassword, shown once: {made.password}\nSend file and password on different ways. "

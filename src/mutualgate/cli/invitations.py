@@ -1,5 +1,6 @@
 """`mutualgate invite` and `mutualgate invitation`: links that turn their holders into clients; what came of them."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -7,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mutualgate.cli.files import refuse_existing, write_file
+from mutualgate.cli.files import Put, placed
 from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice
-from mutualgate.cli.output import emit, plain, table
+from mutualgate.cli.output import DONE, WRONG_USE, complain, emit, plain, table
 from mutualgate.counts import counted
-from mutualgate.errors import NotFound
+from mutualgate.errors import MutualgateError, NotFound
 
 if TYPE_CHECKING:
     from mutualgate.app import Services
@@ -64,7 +65,7 @@ def invite(
     force: Force = False,
     dir: Dir = DEFAULT_DIR,
     json: Json = False,
-) -> None:
+) -> int:
     """Invite somebody: a link that works once and turns its holder into a client, on whatever device it is opened.
 
     Examples:
@@ -74,8 +75,6 @@ def invite(
     from mutualgate.app import Folder, change
     from mutualgate.model.invitation import Way
 
-    if qr_file is not None:
-        refuse_existing(qr_file, force)
     ways = tuple(choice(Way, one, "--way") for one in way) if way else tuple(Way)
 
     def do(services: "Services") -> tuple["Invited", Link]:
@@ -93,9 +92,10 @@ def invite(
         )
         return invited, link_of(services, base, invited)
 
-    (invited, link), force_of = change(Folder(dir), do)
-    head = f"{plain(invited.client.name)} is invited (invitation {invited.invitation.id})."
-    _show(head, invited, link, qr, qr_file, force, json, force_of.facts)
+    with _placed(qr_file, force) as put:
+        (invited, link), force_of = change(Folder(dir), do)
+        head = f"{plain(invited.client.name)} is invited (invitation {invited.invitation.id})."
+        return _show(head, invited, link, qr, qr_file, put, json, force_of.facts)
 
 
 @app.command("list")
@@ -252,7 +252,7 @@ def resend(
     force: Force = False,
     dir: Dir = DEFAULT_DIR,
     json: Json = False,
-) -> None:
+) -> int:
     """Make a new link for an invitation that is unused, expired or locked, and end the old one.
 
     It is sent again where the first one was sent.
@@ -261,17 +261,15 @@ def resend(
     """
     from mutualgate.app import Folder, change
 
-    if qr_file is not None:
-        refuse_existing(qr_file, force)
-
     def do(services: "Services") -> tuple["Invited", Link]:
         base = base_of(services)
         invited = services.invitations.renew_link(number, life=timedelta(days=days))
         return invited, link_of(services, base, invited)
 
-    (invited, link), force_of = change(Folder(dir), do)
-    head = f"{plain(invited.client.name)} has a new link; the old one opens nothing any more."
-    _show(head, invited, link, qr, qr_file, force, json, force_of.facts)
+    with _placed(qr_file, force) as put:
+        (invited, link), force_of = change(Folder(dir), do)
+        head = f"{plain(invited.client.name)} has a new link; the old one opens nothing any more."
+        return _show(head, invited, link, qr, qr_file, put, json, force_of.facts)
 
 
 def base_of(services: "Services") -> str | NotFound:
@@ -292,16 +290,21 @@ def link_of(services: "Services", base: str | NotFound, invited: "Invited") -> L
     return Link(invited.link(base), "", None, root_sha256(services))
 
 
+def _placed(qr_file: Path | None, force: bool) -> AbstractContextManager[Put | None]:
+    return nullcontext() if qr_file is None else placed(qr_file, private=True, force=force)
+
+
 def _show(
     head: str,
     invited: "Invited",
     link: Link,
     qr: bool,
     qr_file: Path | None,
-    force: bool,
+    put: Put | None,
     json: bool,
     more: dict[str, Any],
-) -> None:
+) -> int:
+    """Shows what is shown only now, whatever becomes of the file with the QR code."""
     from mutualgate.model.invitation import Way
 
     invitation = invited.invitation
@@ -322,9 +325,13 @@ def _show(
     if invited.factor is not None:
         lines += ["", f"Second code: {invited.factor}", "Tell it on another way than the link: by telephone, say."]
     lines += ["", "Link and codes are shown only now."]
-    if qr_file is not None:
-        write_file(qr_file, _qr_svg(link.url or link.path), private=True, force=force)
-        lines.append(f"{qr_file}: the link as a QR code.")
+    problem: MutualgateError | None = None
+    if put is not None:
+        try:
+            put(_qr_svg(link.url or link.path))
+            lines.append(f"{qr_file}: the link as a QR code.")
+        except MutualgateError as error:
+            problem = error
     if qr and link.url is not None:
         lines += ["", _qr_text(link.url)]
     facts = {
@@ -337,6 +344,10 @@ def _show(
         **more,
     }
     emit(facts, "\n".join(lines), json)
+    if problem is None:
+        return DONE
+    complain(plain(problem))
+    return WRONG_USE
 
 
 def _qr_svg(text: str) -> bytes:

@@ -27,7 +27,7 @@ def select(tx: Transaction, client: Client, text: str) -> Credential:
     digits = text.replace(":", "").casefold()
     found = [one for one in held if serials.text(one.serial) == digits or one.fingerprint.hex() == digits]
     if not found and text.isascii() and text.isdecimal():
-        found = [one for one in held if one.id == int(text)]
+        found = [one for one in held if str(one.id) == text.lstrip("0")]  # int() takes only so many digits
     if not found and len(digits) >= _SHORTEST:
         found = [
             one

@@ -286,8 +286,18 @@ def _ended(client: Client, what: str, code: str) -> Conflict:
     )
 
 
+_CSR_AND_BAD = ("no_proof_of_possession", "weak_key")
+"""What is wrong with a CSR. All else is none, as the key is that lies beside its CSR: it takes no client's name."""
+
+
 def _read(given: Given, seen: dict[str, str]) -> _Asked:
     name = ClientName(given.name)
+    try:
+        request = read_csr(given.csr, given.where)
+    except BadInput as error:
+        if error.code in _CSR_AND_BAD:
+            seen.setdefault(name.key, given.where)
+        raise
     if name.key in seen:
         raise BadInput(
             f"is another CSR for the client '{name}', after {seen[name.key]}",
@@ -296,7 +306,6 @@ def _read(given: Given, seen: dict[str, str]) -> _Asked:
             code="given_twice",
         )
     seen[name.key] = given.where
-    request = read_csr(given.csr, given.where)
     return _Asked(given, name, request, key_fingerprint(request.public_key))
 
 

@@ -51,10 +51,10 @@ def environment(text: str) -> str:
 
 def certificate_policy(text: str) -> str:
     """A certificate policy (RFC 5280 4.2.1.4): an object identifier with dots; empty for none. Raises `BadInput`."""
-    arcs = [int(arc) for arc in text.split(".")] if _POLICY.fullmatch(text) else []
+    arcs = [int(arc) for arc in text.split(".")] if len(text) <= POLICY_LIMIT and _POLICY.fullmatch(text) else []
     # X.660 5: the first arc is 0, 1 or 2, and below 0 and 1 there are 40. Longer arcs than 64 bits are in no policy.
     legal = bool(arcs) and (arcs[0] == 2 or arcs[1] < 40) and max(arcs) < 2**64 and text != ANY_POLICY
-    if text and (len(text) > POLICY_LIMIT or not legal):
+    if text and not legal:
         raise BadInput(
             f"{shown(text)} cannot be a certificate policy",
             expected="an object identifier with dots, such as 1.3.6.1.4.1.99999.1; or nothing, for none",

@@ -179,7 +179,7 @@ def meaning(error: DBAPIError, path: Path) -> MutualgateError:
         return Corrupt("the store is damaged", where=where, fix="Stop the gate and put back a copy of the store")
     # What the file beside the log needs is written by itself, and fails under another name.
     if primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE:
-        return Unavailable("the disk is full, nothing was changed", where=where)
+        return Unavailable("the disk is full", where=where, fix="Nothing was changed")
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
         return Unavailable(
             "the store may not be written here",
