@@ -59,10 +59,10 @@ def excerpt_of(
     which may concern the chains by then."""
     try:
         shown = _Shown(chains)
+        known = _Known(tx, shown, touched or Concern())
     except (*UNREADABLE, BadInput):
         yield from build_of(tx, sites)
         return
-    known = _Known(tx, shown, touched or Concern())
     yield encode(
         Batch(
             authorities=known.authorities,
@@ -74,7 +74,7 @@ def excerpt_of(
         )
     )
     anchors = anchor_records(tx, tx.anchors.plain_of(one.id for one in known.partners))
-    keys = [(one.id, number) for one in anchors for number in shown.serials]
+    keys = [(one.id, number) for one in anchors for number in known.serials]
     foreign = [ForeignRecord(*one) for one in tx.foreign.plain(keys)]
     yield encode(Batch(anchors=anchors, foreign=foreign, members=known.members))
     yield encode(Batch(epoch=tx.changes.epoch(), sites=list(sites)))
@@ -135,7 +135,7 @@ class _Shown:
 
 
 class _Known:
-    """What the store knows of the chains."""
+    """What the store knows of the chains. Raises what an unreadable certificate does."""
 
     def __init__(self, tx: Transaction, shown: _Shown, touched: Concern) -> None:
         self._tx, self._shown = tx, shown
@@ -144,6 +144,7 @@ class _Known:
         self.pins = [PinRecord(*one) for one in tx.pins.plain_of(shown.fingerprints, shown.spkis)]
         concerned = {*tx.partners.concerned(shown.names), *touched.partners}
         self.partners = [partner_record(one) for one in tx.partners.plain(concerned)]
+        self.serials = list(dict.fromkeys([*shown.serials, *self._helpers_serials()]))
         self.members = [MemberRecord(*one) for one in tx.members.plain(self._names())]
         # Those that any of it can stand for, and the partners with whom these go out.
         ids = {one.estate for one in self.authorities if one.estate is not None} | touched.clients
@@ -159,6 +160,12 @@ class _Known:
     def revocations(self) -> list[RevocationRecord]:
         """Those of the chains' numbers, by whichever authority of ours."""
         return [revocation_record(one) for one in self._tx.revocations.of_serials(self._shown.serials)]
+
+    def _helpers_serials(self) -> list[bytes]:
+        """The numbers of the partners' intermediates: a path may lead over one that was not sent, and was revoked."""
+        with odd_serials_allowed():
+            helpers = [x509.load_der_x509_certificate(der) for one in self.partners for der in one.intermediates]
+            return [serial.from_int(one.serial_number) for one in helpers]
 
     def _names(self) -> list[tuple[int, str]]:
         """As whom a leaf may be recorded, inside which partner."""
