@@ -90,6 +90,46 @@ def test_a_list_that_is_taken_in_counts_at_once(
     assert admitted()
 
 
+def test_a_ca_between_that_is_registered_itself_is_asked_about(
+    partners: Partners, revocation: PartnerRevocation, store: Store
+) -> None:
+    """Whoever sends its certificate along, or has it registered as a help, comes no further."""
+    root = pki.ca("acme root")
+    sub = pki.ca("acme sub", parent=root, path_length=0)
+    active(partners, root, terms=Terms(depth=1))
+    active(partners, sub, terms=Terms(revocation=RevocationMode.FAIL))
+    shown = pki.leaf(sub, sans=["a.acme.example"], days=30)
+
+    def reasons() -> set[str | None]:
+        asked = [(shown.der,), (shown.der, sub.der)]
+        return {reason for chain in asked for reason in judged(store, *chain)}
+
+    assert reasons() == {"crl_missing"}
+    partners.add_intermediate("acme", sub.pem)
+    assert reasons() == {"crl_missing"}
+    revocation.load("acme", pki.crl(sub, shown.certificate.serial_number))
+    assert reasons() == {"revoked"}
+
+
+def test_an_intermediate_that_its_ca_revoked_helps_nobody(
+    partners: Partners, revocation: PartnerRevocation, store: Store
+) -> None:
+    root = pki.ca("acme root")
+    sub = pki.ca("acme sub", parent=root, path_length=0)
+    active(partners, root, terms=Terms(depth=1))
+    partners.add_intermediate("acme", sub.pem)
+    shown = pki.leaf(sub, sans=["a.acme.example"], days=30)
+    assert judged(store, shown.der) == [None, None]
+    revocation.load("acme", pki.crl(root, sub.certificate.serial_number))
+    assert judged(store, shown.der) == ["revoked", "revoked"]
+
+
+def judged(store: Store, *chain: bytes) -> list[str | None]:
+    """Why it is refused, by the whole store and by what of it concerns the chain."""
+    told = (snapshot.build(store, []), snapshot.build_for(store, [], [chain]))
+    return [Judge(one).decide(chain, int(NOW.timestamp())).reason for one in told]
+
+
 def test_certificates_cannot_fill_the_store(
     partners: Partners, revocation: PartnerRevocation, acme_ca: pki.Issued
 ) -> None:

@@ -778,6 +778,54 @@ def partners() -> list[Record]:
     ]
 
 
+def own_terms() -> list[Record]:
+    """R9: a CA that its partner registered is under its own terms, also where the CA above it was registered, too."""
+    good = leaf()
+    anew = make("Acme Issuing CA", ROOT, ca=True, key=CA.key)
+    namesake = make("Acme Issuing CA", ca=True)
+    above, gone = anchor(ROOT, id=6, depth=1), [foreign(good)]
+    strict = anchor(CA, revocation="fail")
+    listed = [{"scope": "", "this_update": NOW - DAYS, "next_update": NOW + DAYS}]
+    both = [partner("dns:*.acme.example"), partner("dns:*.other.example", id=2)]
+
+    def refused(title: str, chain: Sequence[Made], reason: str, **more: Any) -> Record:
+        more.setdefault("holder", ACME)
+        more.setdefault("partners", acme())
+        more.setdefault("anchors", [strict, above])
+        return vector(title, chain, reason, **more)
+
+    def passes(title: str, chain: Sequence[Made], *anchors: Record, **more: Any) -> Record:
+        return vouched(title, chain, more.pop("partners", acme()), list(anchors), **more)
+
+    return [
+        refused("revoked", [good], "revoked", foreign=gone),
+        refused("revoked, with its CA", [good, CA], "revoked", foreign=gone),
+        refused("revoked, with its CA, signed anew", [good, anew], "revoked", foreign=gone),
+        refused("revoked, its CA as a help", [good], "revoked", foreign=gone, partners=acme(helpers=[CA])),
+        refused("no list", [good, CA], "crl_missing"),
+        refused("no list, its CA as a help", [good], "crl_missing", partners=acme(helpers=[CA])),
+        refused(
+            "no longer accepted",
+            [good, CA],
+            "expired",
+            blame=None,
+            holder=None,
+            anchors=[anchor(CA, not_after=NOW - 1), above],
+        ),
+        passes("a list", [good, CA], anchor(CA, revocation="fail", lists=listed), above),
+        passes("not registered itself", [good, CA], above, foreign=gone),
+        passes("of the same name, and not that CA", [good, CA], anchor(namesake, revocation="fail"), above),
+        passes(
+            "R22: registered by another partner",
+            [good, CA],
+            anchor(CA, of=2, revocation="fail"),
+            above,
+            partners=both,
+            foreign=gone,
+        ),
+    ]
+
+
 def crl_missing() -> list[Record]:
     there = {"this_update": NOW - DAYS, "next_update": NOW + DAYS}
     plain = leaf()
@@ -789,7 +837,9 @@ def crl_missing() -> list[Record]:
     partly = leaf(extra=[(x509.CRLDistributionPoints([some]), False)])
     middle = make("Acme Sub CA", CA, ca=True)
     below = leaf(middle)
-    below_pointing = leaf(middle, extra=[(x509.CRLDistributionPoints([point]), False)])
+    below_pointing = leaf(middle, serial=77, extra=[(x509.CRLDistributionPoints([point]), False)])
+    next_key = make("Acme Issuing CA", CA, ca=True)
+    below_next_key = leaf(next_key)
 
     def named(address: str) -> Made:
         there = x509.DistributionPoint([x509.UniformResourceIdentifier(address)], None, None, None)
@@ -805,6 +855,7 @@ def crl_missing() -> list[Record]:
     def there_is(title: str, chain: Sequence[Made], **more: Any) -> Record:
         return vouched(title, chain, acme(), [anchor(CA, **more.pop("terms"))], **more)
 
+    deep = scoped(LIST, depth=1)
     number = format(plain.certificate.serial_number, "x")
     even = format(int(serial(plain), 16), "x").zfill(len(serial(plain)))
     return [
@@ -834,13 +885,37 @@ def crl_missing() -> list[Record]:
         ),
         missing("revoked, and no list", [plain], "revoked", terms={"revocation": "fail"}, foreign=[foreign(plain)]),
         missing("of a CA below, whose numbers are its own", [below, middle], terms=scoped("", depth=1)),
-        there_is("of a CA below, whose list it names", [below_pointing, middle], terms=scoped(LIST, depth=1)),
+        missing("of a CA below, and it names a list of the CA above", [below_pointing, middle], terms=deep),
         missing(
-            "of a CA below, revoked on the list that it names",
+            "of a CA below, and it names a list that revokes its number",
+            [below_pointing, middle],
+            terms=deep,
+            foreign=[foreign(below_pointing)],
+        ),
+        there_is(
+            "of a CA below, and it names a list that revokes its number, and none is asked for",
+            [below_pointing, middle],
+            terms=deep | {"revocation": "ignore"},
+            foreign=[foreign(below_pointing)],
+        ),
+        missing(
+            "of a CA below, and an answer about its number", [below_pointing, middle], terms=scoped("ocsp:4d", depth=1)
+        ),
+        missing(
+            "of a CA below that was revoked, and none is asked for",
             [below_pointing, middle],
             "revoked",
-            terms=scoped(LIST, depth=1),
-            foreign=[foreign(below_pointing)],
+            blame=1,
+            terms=deep | {"revocation": "ignore"},
+            foreign=[foreign(middle)],
+        ),
+        missing("of the same CA with another key", [below_next_key, next_key], terms=scoped("", depth=1)),
+        missing(
+            "of the same CA with another key, revoked",
+            [below_next_key, next_key],
+            "revoked",
+            terms=scoped("", depth=1, revocation="ignore"),
+            foreign=[foreign(below_next_key)],
         ),
     ]
 
@@ -1085,6 +1160,7 @@ def main() -> None:
         "pin_retired": pin_retired(),
         "name_not_permitted": name_not_permitted(),
         "partners": partners(),
+        "own_terms": own_terms(),
         "crl_missing": crl_missing(),
         "crl_expired": crl_expired(),
         "policies": policies(),

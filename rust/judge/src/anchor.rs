@@ -133,6 +133,11 @@ impl Anchor {
         self.terms.as_ref().map(|terms| terms.partner)
     }
 
+    /// Whether `certificate` is one of this authority's own, whoever signed it.
+    pub fn is_of(&self, certificate: &Certificate<'_>) -> bool {
+        *self.subject == *certificate.subject && *self.spki == *certificate.spki
+    }
+
     /// Whether it can have signed `certificate`, by key identifier: one that differs speaks of another key (RFC 5280 4.2.1.1).
     pub fn may_have_signed(&self, certificate: &Certificate<'_>) -> bool {
         key_ids_agree(certificate, self.key_id.as_deref())

@@ -197,7 +197,7 @@ fn is_anchor(leaf: &Certificate<'_>, snapshot: &Snapshot) -> bool {
         .authorities
         .named(leaf.subject)
         .iter()
-        .any(|anchor| *anchor.spki == *leaf.spki)
+        .any(|anchor| anchor.is_of(leaf))
 }
 
 /// Whose credential a leaf with a good path is, and whether it still is.

@@ -226,13 +226,8 @@ impl Terms {
         Ok(())
     }
 
-    /// Whether a list or answer speaks of `leaf`. Those without a distribution point, and answers, are about what the anchor
-    /// signed itself (`direct`), not about serial numbers of a CA below it.
-    pub fn covers(&self, leaf: &Certificate<'_>, direct: bool) -> bool {
-        !self.covering(leaf, direct).is_empty()
-    }
-
-    /// Until when, in Unix seconds, it is known whether `leaf` was revoked; the fault, if it is not.
+    /// Until when, in Unix seconds, it is known whether `leaf` was revoked; the fault, if it is not. `direct`: whether the
+    /// anchor signed it itself.
     pub fn known_until(&self, leaf: &Certificate<'_>, direct: bool, at: i64) -> Result<i64, Fault> {
         if self.revocation == RevocationPolicy::Ignore {
             return Ok(i64::MAX);
@@ -265,7 +260,12 @@ impl Terms {
         Ok(until(list))
     }
 
+    /// Lists and answers that speak of `leaf`. They are about what the anchor signed itself: not about what a CA below it did,
+    /// whatever address that writes into its certificates (RFC 5280 6.3.3).
     fn covering(&self, leaf: &Certificate<'_>, direct: bool) -> Vec<&List> {
+        if !direct {
+            return vec![];
+        }
         let scoped = |scope: &str| {
             let found = self.lists.binary_search_by(|list| (*list.scope).cmp(scope));
             found.ok().map(|position| &self.lists[position])
@@ -275,10 +275,8 @@ impl Terms {
             .filter(|address| address.contains("://")) // scopes of other kinds are no addresses
             .filter_map(scoped)
             .collect();
-        if direct {
-            lists.extend(scoped(""));
-            lists.extend(scoped(&format!("{OCSP}{}", leaf.serial_hex())));
-        }
+        lists.extend(scoped(""));
+        lists.extend(scoped(&format!("{OCSP}{}", leaf.serial_hex())));
         lists
     }
 }

@@ -153,6 +153,7 @@ impl<'q> Search<'q> {
                 || !key_ids_agree(head, candidate.extensions.subject_key_id)
                 || path.iter().any(repeated)
                 || self.depth(path) + usize::from(!candidate.self_issued()) > self.question.longest
+                || self.ends_at(candidate)
             {
                 continue;
             }
@@ -198,6 +199,15 @@ impl<'q> Search<'q> {
             ));
         }
         Outcome::Nothing
+    }
+
+    /// Whether paths end at `candidate`, a CA that is under terms of its own: on the way to one above it those would not be
+    /// asked, and whom they keep out would come in by sending one certificate more. Whether they hold at the moment does not
+    /// matter: then they are what keeps out.
+    fn ends_at(&self, candidate: &Certificate<'_>) -> bool {
+        (self.question.anchors)(candidate.subject)
+            .iter()
+            .any(|anchor| anchor.terms.is_some() && anchor.is_of(candidate))
     }
 
     /// Intermediates of `path` that count for its length.

@@ -183,29 +183,26 @@ impl<'a> Asked<'a> {
                     .permit(names, path.anchor.id, terms.shared)
             })
             .map_err(|fault| Fault::of(Reason::NameNotPermitted, 0, fault))?;
-        if let Some((index, revocation)) = self.revoked(path, terms, certificates) {
+        if let Some((index, revocation)) = self.revoked(path, certificates) {
             return Err(revoked_fault(index, &revocation));
         }
         self.known_until(path, terms, certificates).map(|_| ())
     }
 
-    /// RFC 5280 6.3 by look-up. The anchor itself signed the last certificate of the path. Serial numbers of a CA between
-    /// are its own: they are among the revoked only if a list that the leaf points to was taken in for it.
+    /// RFC 5280 6.3 by look-up, from the anchor down. A serial number is one of its issuer's, who is known by name
+    /// (6.3.3 (b)(1)): those of a CA between are its own, unless that is the anchor itself with another key.
     fn revoked(
         &self,
         path: &Path<'_>,
-        terms: &Terms,
         certificates: &[&Certificate<'_>],
     ) -> Option<(usize, Revocation)> {
-        let direct = path.indexes.len() == 1;
-        let leaf = (!direct && terms.covers(certificates[0], direct)).then_some(0);
         path.indexes
-            .last()
-            .copied()
-            .into_iter()
-            .chain(leaf)
-            .find_map(|index| {
-                let serial = certificates[index].serial_digits();
+            .iter()
+            .rev()
+            .map(|index| (*index, certificates[*index]))
+            .filter(|(_, one)| *one.issuer == *path.anchor.subject)
+            .find_map(|(index, one)| {
+                let serial = one.serial_digits();
                 let revocation = self.snapshot.foreign.get(path.anchor.id, serial)?;
                 Some((index, *revocation))
             })
@@ -290,6 +287,6 @@ impl<'a> Asked<'a> {
             .partners
             .anchors
             .named_of(self.partner.id, leaf.subject);
-        named.iter().any(|anchor| *anchor.spki == *leaf.spki)
+        named.iter().any(|anchor| anchor.is_of(leaf))
     }
 }
