@@ -17,7 +17,7 @@ def test_a_client_that_is_not_known_is_placed(installed: Installation) -> None:
     (found,) = problems(installed.config, clients_exist(installed.folder))
     assert (found.line, found.key) == (4, "sites[0].routes[0].clients[1]")
     assert "nobody" in found.problem
-    assert found.fix == "mutualgate client add 'nobody'"
+    assert found.fix == "mutualgate client add nobody"
 
 
 def test_without_an_installation_no_client_is_asked_for(installed: Installation) -> None:

@@ -11,7 +11,6 @@ from mutualgate import audit
 from mutualgate.authorities.service import Authorities
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.partner import Anchor, AnchorState, RevocationMode
-from mutualgate.partners.above import vouching
 from mutualgate.partners.anchors import CLAIM_LIFE, of_subject
 from mutualgate.partners.pins import Pins
 from mutualgate.partners.service import Partners
@@ -437,45 +436,3 @@ def test_the_same_claim_twice(partners: Partners, acme_ca: pki.Issued) -> None:
     claim(partners, acme_ca)
     with pytest.raises(Conflict, match="already, pending"):
         claim(partners, acme_ca)
-
-
-def test_who_vouches_is_found_by_signature(partners: Partners, store: Store, acme_ca: pki.Issued) -> None:
-    anchor = active(partners, acme_ca)
-    with store.reading() as tx:
-        assert vouching(tx, [pki.leaf(acme_ca).legible], pki.NOW) == [anchor]
-        forged = pki.leaf(pki.ca("acme issuing"))
-        assert vouching(tx, [forged.legible], pki.NOW) == []
-
-
-def test_who_vouches_is_found_over_what_its_partner_registered(partners: Partners, store: Store) -> None:
-    """As the judge finds it: over one partner's intermediates to that partner's CAs alone, whatever was sent along."""
-    root, other = pki.ca("root"), pki.ca("other root")
-    sub = pki.ca("sub", root)
-    anchor = active(partners, root)
-    leaf, stranger = pki.leaf(sub).legible, pki.leaf(None).legible
-    with store.reading() as tx:
-        assert vouching(tx, [leaf], pki.NOW) == []
-        assert vouching(tx, [leaf, sub.legible], pki.NOW) == [anchor]
-        assert vouching(tx, [stranger, sub.legible], pki.NOW) == [], "it is not above this one"
-    partners.add_intermediate("acme", sub.pem)
-    crossed = pki.ca("sub", other, key=sub.key)
-    second = active(partners, other, "umbrella")
-    with store.reading() as tx:
-        assert vouching(tx, [leaf], pki.NOW) == [anchor]
-        assert vouching(tx, [leaf, crossed.legible], pki.NOW) == [second, anchor]
-    lower = pki.ca("lower", pki.ca("between", root))
-    between = pki.ca("between", other)
-    partners.add_intermediate("umbrella", between.pem)
-    with store.reading() as tx:
-        assert vouching(tx, [pki.leaf(lower).legible, lower.legible], pki.NOW) == []
-
-
-def test_claims_push_out_nobody_who_vouches(
-    partners: Partners, store: Store, acme_ca: pki.Issued, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mutualgate.partners.anchors.MOST_OF_ONE_NAME", 2)
-    for _ in range(2):
-        claim(partners, pki.ca("acme issuing"), "umbrella")
-    anchor = active(partners, acme_ca)
-    with store.reading() as tx:
-        assert vouching(tx, [pki.leaf(acme_ca).legible], pki.NOW) == [anchor]

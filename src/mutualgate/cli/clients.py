@@ -163,7 +163,7 @@ def p12(
         put(
             made.data,
             f"its certificate {lost} is made",
-            f"Nobody has its key; take it back: mutualgate client revoke {plain(name)} --credential {lost}",
+            f"Nobody has its key; take it back: mutualgate client revoke {made.client.name.word} --credential {lost}",
         )
     text = (
         f"{out}: key and certificate of {plain(made.client.name)}, until {made.credential.not_after:%Y-%m-%d} "
