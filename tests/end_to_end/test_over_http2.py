@@ -88,8 +88,8 @@ def test_one_who_sends_little_pieces_ends_no_other_clients(anna: Connection, mal
     for _ in range(10):
         his.data(trickling, b"x")
         time.sleep(0.05)
-    # So Tomcat ends whatever runs there, even the request itself.
-    assert his.answer(trickling).status == 502
+    # So Tomcat ends whatever runs there, even the request itself: cut off, or with an answer of its own before that.
+    assert his.answer(trickling).status in (400, 502)
     answered = hers.answer(waiting)
     assert answered.status == 200, answered.body
     # Nor does whoever is next find anything of it.
