@@ -159,3 +159,43 @@ def test_they_are_bounded(partners: Partners, store: Store, root: pki.Issued, mo
     partners.between.allow("acme", b"2" * 32)
     with pytest.raises(Conflict, match="already"):
         partners.between.allow("acme", b"3" * 32)
+
+
+def test_what_was_registered_before_new_ones_are_held_is_not_new(
+    partners: Partners, store: Store, root: pki.Issued
+) -> None:
+    anchor = counting(partners, root, Terms())
+    sub = pki.ca("acme sub", parent=root)
+    partners.add_intermediate("acme", sub.pem)  # its clients may send their own certificate alone: it is never seen
+    partners.anchors.set("acme", anchor.id, lambda terms: replace(terms, depth=1))
+    assert show(store, pki.leaf(sub, "api"), sub) == []
+    [below] = partners.between.of("acme")
+    assert below.seen.spki == key(sub)
+    changed = partners.anchors.set("acme", anchor.id, lambda terms: replace(terms, hold=True))
+    assert changed.sub_cas == (key(sub),)
+
+
+def test_what_waited_is_not_let_in_by_way_of_depth_0(partners: Partners, store: Store, root: pki.Issued) -> None:
+    anchor = counting(partners, root, Terms(depth=1, hold=True))
+    rogue, brought = pki.ca("rogue", parent=root), pki.ca("acme sub", parent=root)
+    show(store, pki.leaf(rogue, "api"), rogue)
+    partners.anchors.set("acme", anchor.id, lambda terms: replace(terms, depth=0, hold=False))
+    partners.add_intermediate("acme", brought.pem)
+    changed = partners.anchors.set("acme", anchor.id, lambda terms: replace(terms, depth=1, hold=True))
+    assert changed.sub_cas == (key(brought),)
+    assert [one.seen.subject for one in partners.between.waiting()] == ["CN=rogue"]
+
+
+def test_a_ca_that_is_registered_itself_is_between_nobody(partners: Partners, store: Store, root: pki.Issued) -> None:
+    counting(partners, root, Terms(depth=1))
+    sub = pki.ca("acme sub", parent=root)
+    claimed = partners.anchors.claim("acme", sub.pem).anchor
+    leaf = pki.leaf(sub, "api")
+    partners.anchors.approve("acme", claimed.id, without_proof=True)
+    assert show(store, leaf, sub) == []
+    partners.add_intermediate("acme", sub.pem)
+    assert partners.between.of("acme") == []
+    # A claim does not count, so it ends no path.
+    other = pki.ca("acme other", parent=root)
+    partners.anchors.claim("acme", other.pem)
+    assert len(show(store, pki.leaf(other, "api"), other)) == 1

@@ -17,7 +17,7 @@ from mutualgate.partners import ca, sharing
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.proofs import codes, late, new_code, proved
 from mutualgate.partners.telling import Tell, silent
-from mutualgate.partners.terms import Terms, check_terms, terms_of
+from mutualgate.partners.terms import MOST_BELOW, Terms, check_terms, terms_of
 from mutualgate.reading.files import UNREADABLE, read_certificates, strictly
 from mutualgate.reading.meant import read_meant
 from mutualgate.store import Store, Transaction
@@ -255,15 +255,20 @@ class Anchors:
 
         Raises `NotFound`, `BadInput`, and `Conflict` for a retired one.
         """
+        from mutualgate.partners import between
+
         now = self._store.clock()
         with self._store.transaction() as tx:
             partner, anchor = self._find(tx, name, id)
             if anchor.state_at(now) is AnchorState.RETIRED:
                 raise Conflict(f"the CA {id} is retired", code="anchor_retired")
             terms = replace(change(terms_of(anchor)), shared=anchor.shared)
+            brought = between.registered(tx, replace(anchor, depth=terms.depth), at=now) if terms.depth else []
             if terms.hold and not (anchor.hold or anchor.sub_cas or terms.sub_cas):
-                # Whoever came in below it until now goes on to: only what is new waits.
-                terms = replace(terms, sub_cas=tuple(one.spki for one in tx.anchors.seen_below([id])))
+                # Whoever came in below it until now goes on to, and what an operator brought is not new.
+                came_in = tx.anchors.seen_below([id]) if anchor.depth else ()
+                keys = dict.fromkeys([*brought, *(one.spki for one in came_in)])
+                terms = replace(terms, sub_cas=tuple(keys)[:MOST_BELOW])
             check_terms(terms, ca.of_certificate(ca.parsed(anchor), f"CA {id}", anchor.not_before), f"CA {id}")
             watch = tx.trust.watch()
             watch.changes("anchor", id)

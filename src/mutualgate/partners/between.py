@@ -126,10 +126,24 @@ def first_sight(tx: Transaction, chain: Sequence[bytes], *, at: datetime, tell: 
 
 def known(tx: Transaction, certificate: x509.Certificate, anchors: Iterable[Anchor], *, at: datetime) -> None:
     """Notes a CA that an operator brings, so that it can be allowed before it is seen, and is then no event."""
+    if not _is_ca(certificate):
+        return
     spki = spki_fingerprint(certificate)
     for anchor in anchors:
-        if anchor.depth and _is_new(tx, anchor, spki):
+        if anchor.depth and not _is_own(tx, anchor, spki) and spki not in _seen_keys(tx, anchor):
             tx.anchors.add_seen(_seen(anchor, certificate, spki, at))
+
+
+def registered(tx: Transaction, anchor: Anchor, *, at: datetime) -> list[bytes]:
+    """The keys of the partner's registered intermediates that this CA of its signed, which are known from now on."""
+    found = []
+    with odd_serials_allowed():
+        for helper in tx.partners.intermediates_of(anchor.partner):
+            certificate = x509.load_der_x509_certificate(helper.certificate)
+            if _is_ca(certificate) and signed(ca.parsed(anchor), certificate):
+                known(tx, certificate, [anchor], at=at)
+                found.append(spki_fingerprint(certificate))
+    return found
 
 
 def _note(
@@ -139,10 +153,11 @@ def _note(
     spki = spki_fingerprint(certificate)
     made = []
     for anchor in tx.anchors.with_subject(name)[:MOST_OF_ONE_NAME]:
-        if not anchor.depth or anchor.spki == spki or anchor.state_at(at) not in _COUNTS:
+        if not anchor.depth or anchor.state_at(at) not in _COUNTS or _is_own(tx, anchor, spki):
             continue
         # By signature, last of all: it costs, and most have been seen.
-        if not (_is_new(tx, anchor, spki) and signed(ca.parsed(anchor), certificate)):
+        seen = _seen_keys(tx, anchor)
+        if spki in seen or len(seen) >= MOST_BELOW or not signed(ca.parsed(anchor), certificate):
             continue
         if not signed(certificate, leaf):
             continue
@@ -179,9 +194,14 @@ def _seen(anchor: Anchor, certificate: x509.Certificate, spki: bytes, at: dateti
     return SeenCa(anchor.id, spki, certificate.public_bytes(Encoding.DER), subject_text(certificate)[:1000], at)
 
 
-def _is_new(tx: Transaction, anchor: Anchor, spki: bytes) -> bool:
-    seen = tx.anchors.seen_below([anchor.id])
-    return len(seen) < MOST_BELOW and all(one.spki != spki for one in seen)
+def _seen_keys(tx: Transaction, anchor: Anchor) -> set[bytes]:
+    return {one.spki for one in tx.anchors.seen_below([anchor.id])}
+
+
+def _is_own(tx: Transaction, anchor: Anchor, spki: bytes) -> bool:
+    """Whether the CA of this key is registered itself: paths end there, so it is below none."""
+    own = tx.anchors.of_key(anchor.partner, spki)
+    return own is not None and own.state in _COUNTS
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:
