@@ -289,6 +289,40 @@ def test_an_intermediate_may_be_the_key_for_lists(
     assert revocation.load("acme", pki.crl(helper, 5)).taken.list.entries == 1
 
 
+@pytest.mark.parametrize("constraints", [None, False, True])
+def test_a_key_for_lists_alone_is_believed_and_lets_nobody_in(
+    partners: Partners, revocation: PartnerRevocation, store: Store, acme_ca: pki.Issued, constraints: bool | None
+) -> None:
+    active(partners, acme_ca, terms=Terms(revocation=RevocationMode.FAIL))
+    says: list[tuple[x509.ExtensionType, bool]] = [(pki.usage(crl_sign=True), True)]
+    if constraints is not None:
+        says.append((x509.BasicConstraints(ca=constraints, path_length=None), True))
+    signer = pki.issue(acme_ca, "acme issuing", extensions=says)
+    made, [note] = partners.add_intermediate("acme", signer.pem)
+    assert note == "It signs lists only: those of the CA 1 are believed, and nobody comes in under it."
+    good, bad = (pki.leaf(acme_ca, sans=["a.acme.example"], days=30) for _ in range(2))
+    assert revocation.load("acme", pki.crl(signer, bad.certificate.serial_number)).taken.list.entries == 1
+    assert judged(store, good.der) == [None, None]
+    assert judged(store, bad.der) == ["revoked", "revoked"]
+    under = pki.leaf(signer, sans=["a.acme.example"], days=30)
+    for chain in ([under.der], [under.der, signer.der]):
+        assert judged(store, *chain) == ["path_invalid", "path_invalid"]
+    assert partners.between.of("acme") == []
+    partners.remove_intermediate("acme", made.id)
+
+
+def test_a_key_for_lists_has_the_name_of_its_ca(partners: Partners, acme_ca: pki.Issued) -> None:
+    active(partners, acme_ca)
+    only_lists = [(pki.usage(crl_sign=True), True)]
+    with pytest.raises(BadInput, match="has not the name of their CA"):
+        partners.add_intermediate("acme", pki.issue(acme_ca, "acme lists", extensions=only_lists).pem)
+    for other in (pki.ca("acme issuing"), pki.ca("umbrella")):
+        with pytest.raises(BadInput, match="no CA of the partner 'acme' signed"):
+            partners.add_intermediate("acme", pki.issue(other, "acme issuing", extensions=only_lists).pem)
+    with pytest.raises(BadInput, match="does not say that it is a CA's"):
+        partners.anchors.claim("acme", pki.issue(None, "lists", extensions=only_lists).pem)
+
+
 def test_how_it_stands(partners: Partners, revocation: PartnerRevocation, clock: Hands, acme_ca: pki.Issued) -> None:
     active(partners, acme_ca, terms=Terms(revocation=RevocationMode.FAIL))
     (state,) = revocation.show("acme")

@@ -348,7 +348,8 @@ def _change_below(partner: str, which: str, ca: int | None, dir: Path, json: boo
 
 @helpers.command("add")
 def add_intermediate(partner: Partner, file: File, dir: Dir = DEFAULT_DIR, json: Json = False) -> None:
-    """Add a CA certificate between a partner's CA and its clients, for those that send their own alone.
+    """Add a CA certificate between a partner's CA and its clients, for those that send their own alone; or the one of a
+    key by which the CA signs its revocation lists.
 
     Example: mutualgate partner intermediate add acme issuing-ca.pem
     """

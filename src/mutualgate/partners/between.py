@@ -11,6 +11,7 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtensionOID
 
 from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
@@ -117,7 +118,7 @@ def first_sight(tx: Transaction, chain: Sequence[bytes], *, at: datetime, tell: 
         with odd_serials_allowed():
             leaf, *above = [x509.load_der_x509_certificate(one) for one in chain]
             for one in above:
-                if _is_ca(one):
+                if _issues(one):
                     made += _note(tx, one, at, tell, leaf)
     except (*UNREADABLE, BadInput):  # the judge refused it
         pass
@@ -126,8 +127,6 @@ def first_sight(tx: Transaction, chain: Sequence[bytes], *, at: datetime, tell: 
 
 def known(tx: Transaction, certificate: x509.Certificate, anchors: Iterable[Anchor], *, at: datetime) -> None:
     """Notes a CA that an operator brings, so that it can be allowed before it is seen, and is then no event."""
-    if not _is_ca(certificate):
-        return
     spki = spki_fingerprint(certificate)
     for anchor in anchors:
         if anchor.depth and not _is_own(tx, anchor, spki) and spki not in _seen_keys(tx, anchor):
@@ -140,7 +139,7 @@ def registered(tx: Transaction, anchor: Anchor, *, at: datetime) -> list[bytes]:
     with odd_serials_allowed():
         for helper in tx.partners.intermediates_of(anchor.partner):
             certificate = x509.load_der_x509_certificate(helper.certificate)
-            if _is_ca(certificate) and signed(ca.parsed(anchor), certificate):
+            if _issues(certificate) and signed(ca.parsed(anchor), certificate):
                 known(tx, certificate, [anchor], at=at)
                 found.append(spki_fingerprint(certificate))
     return found
@@ -204,11 +203,15 @@ def _is_own(tx: Transaction, anchor: Anchor, spki: bytes) -> bool:
     return own is not None and own.state in _COUNTS
 
 
-def _is_ca(certificate: x509.Certificate) -> bool:
+def _issues(certificate: x509.Certificate) -> bool:
+    """Whether it can be in a path: a CA's, and not of a key for lists alone."""
+    extensions = certificate.extensions
     try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
+        if not extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            return False
+        return extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    except x509.ExtensionNotFound as missing:
+        return missing.oid == ExtensionOID.KEY_USAGE
 
 
 def _below(tx: Transaction, anchors: Iterable[Anchor], partners: dict[int, Partner]) -> list[Below]:

@@ -4,7 +4,7 @@ Knows the certificate alone. Whose its key is already, `anchors` finds out.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -46,7 +46,10 @@ def no_fault(der: bytes, policy: bool) -> None:
 
 @dataclass(frozen=True)
 class Ca:
-    """A CA certificate that may be trusted. `path_length` is how many CAs it allows below itself; None: any number."""
+    """A CA certificate that may be trusted. `path_length` is how many CAs it allows below itself; None: any number.
+
+    `lists_only`: of a key that may sign a CA's revocation lists and nothing else, which is no issuer.
+    """
 
     certificate: x509.Certificate
     spki: bytes
@@ -57,6 +60,7 @@ class Ca:
     path_length: int | None
     public: bool
     key: str
+    lists_only: bool = False
 
     @property
     def der(self) -> bytes:
@@ -64,8 +68,11 @@ class Ca:
         return self.certificate.public_bytes(Encoding.DER)
 
 
-def read(data: bytes, where: str, now: datetime) -> Ca:
-    """The one CA certificate in `data`, in any form. Raises BadInput that says why it can be no partner's CA."""
+def read(data: bytes, where: str, now: datetime, *, lists: bool = False) -> Ca:
+    """The one CA certificate in `data`, in any form. Raises BadInput that says why it can be no partner's CA.
+
+    With `lists`, it may be that of a key for revocation lists alone.
+    """
     found = [strictly(one, where) for one in read_all(data, where)]
     different = list(dict.fromkeys(one.public_bytes(Encoding.DER) for one in found))
     if len(different) > 1:
@@ -76,10 +83,10 @@ def read(data: bytes, where: str, now: datetime) -> Ca:
             expected="one: that of the CA that signs the clients' certificates itself",
             code="several_certificates",
         )
-    return of_certificate(found[0], where, now)
+    return of_certificate(found[0], where, now, lists=lists)
 
 
-def of_certificate(certificate: x509.Certificate, where: str, now: datetime) -> Ca:
+def of_certificate(certificate: x509.Certificate, where: str, now: datetime, *, lists: bool = False) -> Ca:
     """R15, R17: version 3, a CA's by its own word, allowed to sign, in date, with a strong key."""
     with odd_serials_allowed():
         if certificate.version is not x509.Version.v3:
@@ -89,15 +96,12 @@ def of_certificate(certificate: x509.Certificate, where: str, now: datetime) -> 
             subject = certificate.subject
         except UNREADABLE as error:
             raise _no_ca(where, "its extensions or names cannot be read") from error
-    constraints = extensions.get(x509.BasicConstraints)
-    if not isinstance(constraints, x509.BasicConstraints) or not constraints.ca:
-        raise _no_ca(where, "it does not say that it is a CA's (basicConstraints CA:TRUE, RFC 5280 4.2.1.9)")
     usage = extensions.get(x509.KeyUsage)
-    if isinstance(usage, x509.KeyUsage) and not usage.key_cert_sign:
-        raise _no_ca(where, "its keyUsage lacks keyCertSign (RFC 5280 4.2.1.3)")
-    purposes = extensions.get(x509.ExtendedKeyUsage)
-    if isinstance(purposes, x509.ExtendedKeyUsage) and not CLIENT_PURPOSES & set(purposes):
-        raise _no_ca(where, "its extended key usage is not for client authentication, so nothing under it can be")
+    lists_only = lists and isinstance(usage, x509.KeyUsage) and usage.crl_sign and not usage.key_cert_sign
+    constraints = extensions.get(x509.BasicConstraints)
+    path_length = constraints.path_length if isinstance(constraints, x509.BasicConstraints) else None
+    if not lists_only:
+        _check_issuer(extensions, where)
     if not subject.rdns:
         raise _no_ca(where, "it has no subject (RFC 5280 4.1.2.6)")
     end = certificate.not_valid_after_utc
@@ -117,10 +121,23 @@ def of_certificate(certificate: x509.Certificate, where: str, now: datetime) -> 
         subject_hash=hashlib.sha256(subject.public_bytes()).digest(),
         key_id=key_id.digest if isinstance(key_id, x509.SubjectKeyIdentifier) else None,
         self_signed=certificate.issuer == certificate.subject and signed(certificate, certificate),
-        path_length=constraints.path_length,
+        path_length=path_length,
         public=is_public(certificate, spki),
         key=key_words(key),
+        lists_only=lists_only,
     )
+
+
+def _check_issuer(extensions: Mapping[type[x509.ExtensionType], x509.ExtensionType], where: str) -> None:
+    constraints = extensions.get(x509.BasicConstraints)
+    if not isinstance(constraints, x509.BasicConstraints) or not constraints.ca:
+        raise _no_ca(where, "it does not say that it is a CA's (basicConstraints CA:TRUE, RFC 5280 4.2.1.9)")
+    usage = extensions.get(x509.KeyUsage)
+    if isinstance(usage, x509.KeyUsage) and not usage.key_cert_sign:
+        raise _no_ca(where, "its keyUsage lacks keyCertSign (RFC 5280 4.2.1.3)")
+    purposes = extensions.get(x509.ExtendedKeyUsage)
+    if isinstance(purposes, x509.ExtendedKeyUsage) and not CLIENT_PURPOSES & set(purposes):
+        raise _no_ca(where, "its extended key usage is not for client authentication, so nothing under it can be")
 
 
 def check_sound(ca: Ca, where: str, fault: Fault) -> None:

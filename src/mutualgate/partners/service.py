@@ -395,6 +395,8 @@ class Partners:
     ) -> tuple[Intermediate, list[str]]:
         """Adds a CA certificate that helps when a client sends its leaf only (R10); and what is odd about it.
 
+        Or that of a key by which one of the partner's CAs signs its revocation lists.
+
         Raises `NotFound`, `BadInput` for one that no CA of the partner's signed, `Conflict` for one that is there.
         """
         from cryptography.hazmat.primitives.serialization import Encoding
@@ -403,11 +405,18 @@ class Partners:
         from mutualgate.partners import between, ca
 
         now = self._store.clock()
-        found = ca.read(data, where, now)
+        found = ca.read(data, where, now, lists=True)
         with self._store.transaction() as tx:
             partner = find(tx, name)
             anchors = [one for one in tx.anchors.of_partner(partner.id) if one.state_at(now) is not AnchorState.RETIRED]
             above = [one for one in anchors if signed(ca.parsed(one), found.certificate)]
+            if above and found.lists_only and found.certificate.subject != found.certificate.issuer:
+                raise BadInput(
+                    "its key may sign revocation lists alone (keyUsage cRLSign), and has not the name of their CA",
+                    where=where,
+                    expected=f"the subject {above[0].subject}, or a CA between the trusted one and the clients",
+                    code="other_name",
+                )
             if not above:
                 raise BadInput(
                     f"no CA of the partner '{partner.name}' signed this certificate",
@@ -425,11 +434,17 @@ class Partners:
             watch = tx.trust.watch()
             made = tx.partners.add_intermediate(partner.id, _digest(der), found.subject_hash, der, now)
             watch.adds("intermediate", made.id)
-            between.known(tx, found.certificate, above, at=now)
+            if not found.lists_only:
+                between.known(tx, found.certificate, above, at=now)
             facts: audit.Facts = {"intermediate": made.id, "fingerprint": made.fingerprint.hex()}
             audit.record(tx, now, self._by, "partner.intermediate", subject(partner), facts)
             tx.trust.record(now, self._by, f"partner intermediate add {partner.name} ({found.subject})", watch)
         odd = []
+        if found.lists_only:
+            # The judge takes it for no issuer.
+            whose = ", ".join(str(one.id) for one in above)
+            odd.append(f"It signs lists only: those of the CA {whose} are believed, and nobody comes in under it.")
+            return made, odd
         if not any(one.depth for one in above):
             odd.append(
                 f"The CA {above[0].id} is trusted with depth 0, so nothing under this certificate comes in:"
