@@ -7,9 +7,10 @@ from cryptography import x509
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
-from mutualgate import audit
+from mutualgate import audit, snapshot
 from mutualgate.authorities.service import Authorities
 from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.gate import Judge
 from mutualgate.model.partner import Anchor, AnchorState, RevocationMode
 from mutualgate.partners.anchors import CLAIM_LIFE, of_subject
 from mutualgate.partners.pins import Pins
@@ -35,6 +36,13 @@ def told(store: Store) -> list[int]:
     """The CAs that the judge knows."""
     with store.reading() as tx:
         return [one[0] for part in tx.anchors.walk(10) for one in part]
+
+
+def reasons(store: Store, *chains: list[pki.Issued]) -> list[str | None]:
+    """Why those who show them are refused, by all that the judge is told."""
+    judge = Judge(snapshot.build(store, []))
+    at = int(store.clock().timestamp())
+    return [judge.decide([one.der for one in chain], at).reason for chain in chains]
 
 
 def _actions(store: Store) -> list[str]:
@@ -419,17 +427,26 @@ def test_a_newer_certificate_of_the_same_ca(partners: Partners, store: Store) ->
         None, printable, key=ca.key, extensions=[(one.value, one.critical) for one in ca.certificate.extensions][:2]
     )
     others["begins on 2026-06-08 12:00 UTC only"] = pki.ca("acme", key=ca.key, not_before=early, days=1000)
-    # A client's certificate names its CA's key by what the CA's certificate calls it.
-    others["calls its key 6f"] = pki.issue(
+    for words, other in others.items():
+        with pytest.raises(BadInput, match=words):
+            partners.anchors.renew("acme", anchor.id, other.pem)
+
+
+def test_a_newer_certificate_may_call_the_key_otherwise(partners: Partners, store: Store) -> None:
+    """Clients' certificates name their CA's key by what it was called when they were made (RFC 5280 4.2.1.1)."""
+    ca = pki.ca("acme", days=100)
+    anchor = active(partners, ca)
+    old = pki.leaf(ca, "api", sans=["api.acme.example"], days=30)
+    newer = pki.issue(
         None,
         "acme",
         key=ca.key,
         identifiers=False,
         extensions=[(x509.BasicConstraints(True, None), True), (x509.SubjectKeyIdentifier(b"o"), False)],
     )
-    for words, other in others.items():
-        with pytest.raises(BadInput, match=words):
-            partners.anchors.renew("acme", anchor.id, other.pem)
+    partners.anchors.renew("acme", anchor.id, newer.pem)
+    assert reasons(store, [old], [old, ca], [old, newer]) == [None] * 3
+    assert reasons(store, [pki.leaf(pki.ca("acme"), "api", sans=["api.acme.example"], days=30)]) == ["unknown_issuer"]
 
 
 def test_the_same_claim_twice(partners: Partners, acme_ca: pki.Issued) -> None:

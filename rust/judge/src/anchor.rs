@@ -138,7 +138,8 @@ impl Anchor {
         *self.subject == *certificate.subject && *self.spki == *certificate.spki
     }
 
-    /// Whether it can have signed `certificate`, by key identifier: one that differs speaks of another key (RFC 5280 4.2.1.1).
+    /// Whether it can have signed `certificate`, by key identifier: one that differs speaks of another key (RFC 5280 4.2.1.1),
+    /// or was made otherwise.
     pub fn may_have_signed(&self, certificate: &Certificate<'_>) -> bool {
         key_ids_agree(certificate, self.key_id.as_deref())
     }

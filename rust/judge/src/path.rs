@@ -88,8 +88,15 @@ pub(crate) fn build<'q>(question: &'q Question<'q>) -> Result<Path<'q>, NoPath> 
         steps: MOST_STEPS,
         worst: None,
         issuer_known: false,
+        passed_over: false,
+        second: false,
     };
-    match search.extend(&mut vec![0]) {
+    let mut outcome = search.extend(&mut vec![0], false);
+    if matches!(outcome, Outcome::Nothing) && search.passed_over {
+        search.second = true;
+        outcome = search.extend(&mut vec![0], false);
+    }
+    match outcome {
         Outcome::Found(path) => Ok(path),
         Outcome::Nothing | Outcome::Exhausted => Err(NoPath {
             fault: search.worst.unwrap_or_else(|| {
@@ -112,6 +119,11 @@ struct Search<'q> {
     steps: usize,
     worst: Option<Fault>,
     issuer_known: bool,
+    /// Whether a key identifier alone spoke against an issuer. It is a hint, and no part of a path's validity (RFC 5280 6.1,
+    /// RFC 4158 3.5.12): a CA whose certificate was made anew may name its key otherwise.
+    passed_over: bool,
+    /// Whether those are tried now, within what is left of the budget. Of them only a signature that is good says anything.
+    second: bool,
 }
 
 enum Outcome<'q> {
@@ -122,8 +134,8 @@ enum Outcome<'q> {
 }
 
 impl<'q> Search<'q> {
-    /// Tries all that can follow `path`, whose signatures are good.
-    fn extend(&mut self, path: &mut Vec<usize>) -> Outcome<'q> {
+    /// Tries all that can follow `path`, whose signatures are good. `aside`: whether a key identifier in it did not agree.
+    fn extend(&mut self, path: &mut Vec<usize>, aside: bool) -> Outcome<'q> {
         let certificates = self.question.certificates;
         let Some(head_index) = path.last().copied() else {
             return Outcome::Nothing;
@@ -131,16 +143,19 @@ impl<'q> Search<'q> {
         let head = certificates[head_index];
         let mut issuers = 0;
 
-        for anchor in (self.question.anchors)(head.issuer)
-            .iter()
-            .filter(|anchor| anchor.may_have_signed(head))
-        {
+        for anchor in (self.question.anchors)(head.issuer) {
+            let agrees = anchor.may_have_signed(head);
+            // What agrees all the way was judged in the first round.
+            if self.second && agrees && !aside || !self.is_tried(agrees) {
+                continue;
+            }
             issuers += 1;
             if !self.spend() {
                 return Outcome::Exhausted;
             }
             match self.question.judge(path, anchor, &mut self.issuer_known) {
                 Ok(path) => return Outcome::Found(path),
+                Err(fault) if !agrees && fault.reason == Reason::BadSignature => {}
                 Err(fault) => self.keep(fault),
             }
         }
@@ -149,18 +164,21 @@ impl<'q> Search<'q> {
                 certificates[*before].subject == candidate.subject
                     && certificates[*before].spki == candidate.spki
             };
+            let agrees = key_ids_agree(head, candidate.extensions.subject_key_id);
             if candidate.subject != head.issuer
-                || !key_ids_agree(head, candidate.extensions.subject_key_id)
                 || path.iter().any(repeated)
                 || self.depth(path) + usize::from(!candidate.self_issued()) > self.question.longest
                 || self.ends_at(candidate)
+                || !self.is_tried(agrees)
             {
                 continue;
             }
             issuers += 1;
             // A weak key's signatures prove nothing, so they are not checked.
             if let Err(key) = provable(candidate.spki) {
-                self.keep(weak(key, index));
+                if agrees {
+                    self.keep(weak(key, index));
+                }
                 continue;
             }
             let edge = match self.edges.get(&(head_index, index)).copied() {
@@ -172,22 +190,24 @@ impl<'q> Search<'q> {
                 }),
             };
             if let Err(fault) = edge {
-                self.keep(signature_fault(fault, head_index));
+                if agrees {
+                    self.keep(signature_fault(fault, head_index));
+                }
                 continue;
             }
             if self.steps == 0 {
-                self.keep(exhausted());
+                self.exhaust();
                 return Outcome::Exhausted;
             }
             self.steps -= 1;
             path.push(index);
-            let outcome = self.extend(path);
+            let outcome = self.extend(path, aside || !agrees);
             path.pop();
             if !matches!(outcome, Outcome::Nothing) {
                 return outcome;
             }
         }
-        if issuers == 0 {
+        if issuers == 0 && (aside || !self.second) {
             self.keep(Fault::of(
                 Reason::UnknownIssuer,
                 head_index,
@@ -218,13 +238,30 @@ impl<'q> Search<'q> {
             .count()
     }
 
+    /// Whether an issuer whose key identifier `agrees` has its turn; notes that one has to have it later.
+    fn is_tried(&mut self, agrees: bool) -> bool {
+        self.passed_over |= !agrees;
+        agrees || self.second
+    }
+
     fn spend(&mut self) -> bool {
         if self.signatures == 0 {
-            self.keep(exhausted());
+            self.exhaust();
             return false;
         }
         self.signatures -= 1;
         true
+    }
+
+    /// The budget is spent. In the second round nothing is known by that which was not before.
+    fn exhaust(&mut self) {
+        if !self.second {
+            self.keep(Fault::of(
+                Reason::PathInvalid,
+                0,
+                "comes with more possible issuers than are tried",
+            ));
+        }
     }
 
     fn keep(&mut self, fault: Fault) {
@@ -236,12 +273,4 @@ impl<'q> Search<'q> {
             self.worst = Some(fault);
         }
     }
-}
-
-fn exhausted() -> Fault {
-    Fault::of(
-        Reason::PathInvalid,
-        0,
-        "comes with more possible issuers than are tried",
-    )
 }

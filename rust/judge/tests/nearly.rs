@@ -280,20 +280,49 @@ fn who_bears_a_cas_name_is_not_that_ca() {
     }
 }
 
+/// RFC 5280 4.2.1.1, RFC 4158 3.5.12: it says where to look first, and keeps nobody out whom the signature lets in.
 #[test]
-fn an_issuer_is_the_one_that_the_key_identifier_names() {
-    let below = |key_id: u8| {
-        let mut params = ca("Below");
+fn a_key_identifier_is_a_hint() {
+    let with_id = |name: &str, key_id: u8| {
+        let mut params = ca(name);
         params.key_identifier_method = KeyIdMethod::PreSpecified(vec![key_id; 4]);
         params
     };
     let mut leaf = client();
     leaf.use_authority_key_identifier_extension = true;
-    let leaf = signed(&leaf, CLIENT, below(1), 1);
-    for (key_id, expected) in [(1, None), (2, Some(Reason::UnknownIssuer))] {
-        let between = signed(&below(key_id), 1, ca(ACME), 0);
-        assert_eq!(reason(&[leaf.clone(), between], usual()), expected);
+    let below = |key_id, key| signed(&with_id("Below", key_id), key, ca(ACME), 0);
+    let shown = signed(&leaf, CLIENT, with_id("Below", 1), 1);
+    for (sent, expected) in [
+        (vec![below(1, 1)], None),
+        (vec![below(2, 1)], None),
+        (vec![below(2, CLIENT), below(2, 1)], None),
+        // Another's is not taken for one whose signature is wrong.
+        (vec![below(2, CLIENT)], Some(Reason::UnknownIssuer)),
+        (vec![below(1, CLIENT)], Some(Reason::BadSignature)),
+        (
+            vec![below(1, CLIENT), below(2, CLIENT)],
+            Some(Reason::BadSignature),
+        ),
+    ] {
+        let chain = [vec![shown.clone()], sent].concat();
+        assert_eq!(reason(&chain, usual()), expected);
     }
+
+    // The partner's CA itself, whose certificate was made anew.
+    let renewed = |key| {
+        let mut batch = usual();
+        batch.anchors[0].certificate = root(&with_id(ACME, 2), key);
+        batch
+    };
+    let shown = signed(&leaf, CLIENT, with_id(ACME, 1), 0);
+    let same = [shown.clone(), root(&with_id(ACME, 1), 0)];
+    for chain in [&same[..1], &same] {
+        assert_eq!(reason(chain, renewed(0)), None);
+    }
+    assert_eq!(reason(&same[..1], renewed(1)), Some(Reason::UnknownIssuer));
+    leaf.not_after = date_time_ymd(2021, 1, 1);
+    let late = signed(&leaf, CLIENT, with_id(ACME, 1), 0);
+    assert_eq!(reason(&[late], renewed(0)), Some(Reason::Expired));
 }
 
 #[test]

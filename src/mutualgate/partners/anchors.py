@@ -318,16 +318,6 @@ class Anchors:
                     fix="Have it made with the subject of the old one, with the same types of strings",
                     code="another_ca",
                 )
-            key_id = _key_id(anchor)
-            if key_id and found.key_id and found.key_id != key_id:
-                raise BadInput(
-                    f"it calls its key {found.key_id.hex()} (subjectKeyIdentifier), but the clients' certificates under"
-                    f" the CA {id} name {key_id.hex()}, by which they are found",
-                    where=where,
-                    expected=f"a newer certificate of {anchor.subject}",
-                    fix="Have it made with the subjectKeyIdentifier of the old one",
-                    code="another_ca",
-                )
             begins = found.certificate.not_valid_before_utc
             if begins > now + CLOCK_SKEW:
                 raise BadInput(
