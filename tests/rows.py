@@ -168,7 +168,7 @@ def claim(of: Partner, text: str = "ca", state: AnchorState = AnchorState.ACTIVE
         expired_grace=timedelta(days=2),
         retire_at=None,
         created=AT,
-        activated=None,
+        activated=AT if state in (AnchorState.ACTIVE, AnchorState.RETIRING) else None,
         challenge="code",
         challenge_expires=AT + timedelta(days=7),
         revocation=RevocationMode.GRACE,

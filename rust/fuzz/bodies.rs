@@ -125,6 +125,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
             }],
             policy: String::new(),
             hold: false,
+            retired: false,
         }],
         members: vec![MemberRecord {
             partner: 1,

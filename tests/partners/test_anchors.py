@@ -33,9 +33,9 @@ def active(partners: Partners, ca: pki.Issued, name: str = "acme") -> Anchor:
 
 
 def told(store: Store) -> list[int]:
-    """The CAs that the judge knows."""
+    """The CAs that the judge knows, but for those that it knows as retired."""
     with store.reading() as tx:
-        return [one[0] for part in tx.anchors.walk(10) for one in part]
+        return [id for part in tx.anchors.walk(10) for id, *_, retired in part if not retired]
 
 
 def reasons(store: Store, *chains: list[pki.Issued]) -> list[str | None]:
@@ -336,7 +336,7 @@ def test_terms_change_and_are_told(partners: Partners, store: Store) -> None:
     changed = partners.anchors.set("acme", anchor.id, change)
     assert (changed.depth, changed.sub_cas, changed.environment) == (1, sub, "test")
     with store.reading() as tx:
-        ((_, _, _, _, _, _, depth, keys, environment, mode, _, _, policy, _),) = tx.anchors.plain([anchor.id])
+        ((_, _, _, _, _, _, depth, keys, environment, mode, _, _, policy, _, _),) = tx.anchors.plain([anchor.id])
     assert (depth, keys, environment, mode, policy) == (1, [sub[0]], "test", "fail", "1.2.3.4")
 
 
@@ -355,6 +355,65 @@ def test_a_ca_retires_at_once_or_on_a_day(partners: Partners, store: Store, cloc
     for name, id in (("umbrella", anchor.id), ("acme", 999)):
         with pytest.raises(NotFound):
             partners.anchors.retire(name, id)
+
+
+def test_under_a_ca_that_was_retired_nobody_comes_in_by_the_one_above(
+    partners: Partners, store: Store, clock: Hands
+) -> None:
+    root = pki.ca("acme root")
+    sub = pki.ca("acme sub", parent=root)
+    leaf = pki.leaf(sub, "api", sans=["api.acme.example"], days=30)
+    chains = ([leaf], [leaf, sub])
+    above = partners.anchors.claim("acme", root.pem, terms=Terms(depth=1)).anchor
+    partners.anchors.approve("acme", above.id, without_proof=True)
+    assert reasons(store, *chains) == ["unknown_issuer", None]
+    anchor = active(partners, sub)
+    assert reasons(store, *chains) == [None, None]
+
+    judge = Judge(snapshot.build(store, []))
+    before = store.epoch()
+    partners.anchors.retire("acme", anchor.id)
+    assert reasons(store, *chains) == ["unknown_issuer"] * 2
+    data = snapshot.delta(store, before)
+    assert data is not None
+    at = int(clock().timestamp())
+    assert judge.after(data).decide([leaf.der, sub.der], at).reason == "unknown_issuer"
+    excerpt = Judge(snapshot.build_for(store, [], [(leaf.der, sub.der)]))
+    assert excerpt.decide([leaf.der, sub.der], at).reason == "unknown_issuer"
+    partners.add_intermediate("acme", sub.pem)
+    assert reasons(store, *chains) == ["unknown_issuer"] * 2
+
+    # Nor while somebody only claims it anew, whatever comes of that.
+    again = claim(partners, sub)
+    assert reasons(store, *chains) == ["unknown_issuer"] * 2
+    clock.move(CLAIM_LIFE)
+    assert partners.anchors.forget_late() == 1
+    assert reasons(store, *chains) == ["unknown_issuer"] * 2
+    partners.anchors.prove("acme", proof(sub, claim(partners, sub)))
+    assert again.id == anchor.id
+    assert reasons(store, *chains) == [None, None]
+
+
+def test_a_claim_that_came_to_nothing_keeps_nobody_out(partners: Partners, store: Store, clock: Hands) -> None:
+    root = pki.ca("acme root")
+    sub = pki.ca("acme sub", parent=root)
+    leaf = pki.leaf(sub, "api", sans=["api.acme.example"], days=30)
+    above = partners.anchors.claim("acme", root.pem, terms=Terms(depth=1)).anchor
+    partners.anchors.approve("acme", above.id, without_proof=True)
+    claimed = claim(partners, sub)
+    assert reasons(store, [leaf, sub]) == [None]
+    partners.anchors.retire("acme", claimed.id)
+    assert reasons(store, [leaf, sub]) == [None]
+    # As good as never made is one that was taken back, even if it counted.
+    other = pki.ca("acme other", parent=root)
+    leaf = pki.leaf(other, "api", sans=["api.acme.example"], days=30)
+    partners.anchors.claim("acme", other.pem, terms=Terms(shared=True))
+    assert reasons(store, [leaf, other]) == ["name_not_permitted"]
+    with store.transaction() as tx:
+        last = tx.trust.last()
+        assert last is not None
+        tx.trust.undo(last.id, clock())
+    assert reasons(store, [leaf, other]) == [None]
 
 
 def test_a_ca_whose_day_has_come_is_in_nobody_s_way(

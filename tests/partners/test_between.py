@@ -195,7 +195,19 @@ def test_a_ca_that_is_registered_itself_is_between_nobody(partners: Partners, st
     assert show(store, leaf, sub) == []
     partners.add_intermediate("acme", sub.pem)
     assert partners.between.of("acme") == []
+    with pytest.raises(Conflict, match="this is the CA 2 of the partner 'acme' itself, active: it is below no other"):
+        partners.between.allow("acme", key(sub))
     # A claim does not count, so it ends no path.
     other = pki.ca("acme other", parent=root)
     partners.anchors.claim("acme", other.pem)
     assert len(show(store, pki.leaf(other, "api"), other)) == 1
+    assert [one.seen.subject for one in partners.between.of("acme")] == ["CN=acme other"]
+    # Nor is one that is claimed after it was seen, or was retired.
+    claimed = partners.anchors.list("acme")[-1]
+    partners.anchors.approve("acme", claimed.id, without_proof=True)
+    assert partners.between.of("acme") == []
+    partners.anchors.retire("acme", claimed.id)
+    assert partners.between.of("acme") == []
+    assert show(store, pki.leaf(other, "api"), other) == []
+    with pytest.raises(Conflict, match=r"itself, retired: .*claim it anew: mutualgate partner ca add acme FILE"):
+        partners.between.allow("acme", key(other))

@@ -787,6 +787,7 @@ def own_terms() -> list[Record]:
     strict = anchor(CA, revocation="fail")
     listed = [{"scope": "", "this_update": NOW - DAYS, "next_update": NOW + DAYS}]
     both = [partner("dns:*.acme.example"), partner("dns:*.other.example", id=2)]
+    retired, next_key = anchor(CA, retired=True), make("Acme Issuing CA", ROOT, ca=True)
 
     def refused(title: str, chain: Sequence[Made], reason: str, **more: Any) -> Record:
         more.setdefault("holder", ACME)
@@ -811,6 +812,33 @@ def own_terms() -> list[Record]:
             blame=None,
             holder=None,
             anchors=[anchor(CA, not_after=NOW - 1), above],
+        ),
+        refused("retired", [good], "unknown_issuer", known=False, holder=None, anchors=[retired, above]),
+        refused(
+            "retired, with its CA",
+            [good, CA],
+            "unknown_issuer",
+            blame=1,
+            known=False,
+            holder=None,
+            anchors=[retired, above],
+        ),
+        refused(
+            "retired, its CA as a help",
+            [good],
+            "unknown_issuer",
+            known=False,
+            holder=None,
+            anchors=[retired, above],
+            partners=acme(helpers=[CA]),
+        ),
+        passes("retired, and its next key counts", [leaf(next_key)], anchor(next_key), anchor(CA, id=7, retired=True)),
+        passes(
+            "R22: retired by another partner",
+            [good, CA],
+            anchor(CA, of=2, retired=True),
+            above,
+            partners=both,
         ),
         passes("a list", [good, CA], anchor(CA, revocation="fail", lists=listed), above),
         passes("not registered itself", [good, CA], above, foreign=gone),

@@ -236,6 +236,7 @@ fn anchor(id: u32) -> AnchorRecord {
         lists: vec![],
         policy: String::new(),
         hold: false,
+        retired: false,
     }
 }
 

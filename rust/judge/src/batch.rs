@@ -153,6 +153,7 @@ fn answer(line: &Line) -> Result<(), Fault> {
         signatures: SIGNATURES,
         checks: &Checks::default(),
         anchors: &|name| anchors.named(name),
+        ends_at: &|_| false,
         further: &|path, certificates| crl::check(path, certificates, &crls, line.at),
     };
     path::build(&question)

@@ -151,6 +151,7 @@ fn ours(
         signatures: SIGNATURES,
         checks,
         anchors: &|name| snapshot.authorities.named(name),
+        ends_at: &|_| false,
         further: &|_, _| Ok(()),
     };
     let path = path::build(&question).map_err(|none| {

@@ -286,6 +286,8 @@ impl Terms {
 pub(crate) struct Partners {
     by_id: Shards<u32, Arc<Partner>, FixedState>,
     pub anchors: Anchors,
+    /// Those that were retired.
+    retired: Anchors,
     /// Anchors whose certificate cannot be used, and why: they vouch for nobody.
     unusable: Shards<u32, Arc<Unusable>, FixedState>,
     /// Partners with an intermediate of that subject, ascending.
@@ -320,6 +322,16 @@ impl Partners {
             .filter_map(|anchor| anchor.partner());
         let helping = self.helping.get(&name_hash(name));
         anchors.chain(helping.into_iter().flat_map(|ids| ids.iter().copied()))
+    }
+
+    /// Whether paths of `partner` end at `candidate`, a CA that it registered: on the way to one above it, its own terms would
+    /// not be asked, and whom they keep out would come in by sending one certificate more. Whether they hold at the moment,
+    /// or it was retired, does not matter: then that is what keeps out.
+    pub fn ends_at(&self, partner: u32, candidate: &Certificate<'_>) -> bool {
+        [&self.anchors, &self.retired]
+            .iter()
+            .flat_map(|anchors| anchors.named_of(partner, candidate.subject))
+            .any(|anchor| anchor.is_of(candidate))
     }
 
     pub fn insert(&mut self, partner: Partner) {
@@ -366,6 +378,9 @@ impl Partners {
                 None => Ok(anchor),
             });
         match anchor {
+            Ok(anchor) if record.retired => self.retired.insert(anchor),
+            // Not even with its key could anything be built on it.
+            Err(_) if record.retired => {}
             Ok(anchor) => self.anchors.insert(anchor),
             Err(problem) => {
                 let partner = record.partner;
@@ -377,6 +392,7 @@ impl Partners {
 
     pub fn remove_anchor(&mut self, id: u32) {
         self.anchors.remove(id);
+        self.retired.remove(id);
         self.unusable.remove(&id);
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct Question<'q> {
     pub checks: &'q Checks<'q>,
     /// The anchors with a subject name (DER).
     pub anchors: &'q dyn Fn(&[u8]) -> &'q [Arc<Anchor>],
+    /// Whether no path leads over this CA: it is an anchor, or was one.
+    pub ends_at: &'q dyn Fn(&Certificate<'_>) -> bool,
     /// A last word on a path that is otherwise good; its fault is path_invalid or later.
     pub further: &'q Further<'q>,
 }
@@ -168,7 +170,7 @@ impl<'q> Search<'q> {
             if candidate.subject != head.issuer
                 || path.iter().any(repeated)
                 || self.depth(path) + usize::from(!candidate.self_issued()) > self.question.longest
-                || self.ends_at(candidate)
+                || (self.question.ends_at)(candidate)
                 || !self.is_tried(agrees)
             {
                 continue;
@@ -219,15 +221,6 @@ impl<'q> Search<'q> {
             ));
         }
         Outcome::Nothing
-    }
-
-    /// Whether paths end at `candidate`, a CA that is under terms of its own: on the way to one above it those would not be
-    /// asked, and whom they keep out would come in by sending one certificate more. Whether they hold at the moment does not
-    /// matter: then they are what keeps out.
-    fn ends_at(&self, candidate: &Certificate<'_>) -> bool {
-        (self.question.anchors)(candidate.subject)
-            .iter()
-            .any(|anchor| anchor.terms.is_some() && anchor.is_of(candidate))
     }
 
     /// Intermediates of `path` that count for its length.

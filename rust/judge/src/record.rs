@@ -274,6 +274,9 @@ pub struct AnchorRecord {
     /// Whether a CA below it that is not in `sub_cas` waits until somebody allows it: then an empty list allows none.
     #[serde(default)]
     pub hold: bool,
+    /// Whether it was retired: it vouches for nobody any more, and paths still end there.
+    #[serde(default)]
+    pub retired: bool,
 }
 
 /// What has to be known about revocation under a partner's CA. What is known to be revoked is refused with any.

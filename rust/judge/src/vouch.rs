@@ -133,6 +133,7 @@ impl<'a> Asked<'a> {
                     .anchors
                     .named_of(self.partner.id, name)
             },
+            ends_at: &|candidate| self.snapshot.partners.ends_at(self.partner.id, candidate),
             further: &|path, certificates| self.further(path, certificates),
         };
         match path::build(&question) {

@@ -274,6 +274,7 @@ fn batch(side: &Side, id: u32, name: usize, client: u64) -> Batch {
             .collect(),
         policy: if one.policy { "1.2.3.4" } else { "" }.into(),
         hold: one.hold,
+        retired: one.ended && one.hold,
     };
     let mut anchors: Vec<AnchorRecord> = (0..)
         .zip(&side.anchors)

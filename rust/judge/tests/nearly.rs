@@ -120,6 +120,7 @@ fn acme(kind: RuleKind, pattern: &str) -> Batch {
             lists: vec![],
             policy: String::new(),
             hold: false,
+            retired: false,
         }],
         ..Batch::default()
     }

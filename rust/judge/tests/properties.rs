@@ -302,6 +302,7 @@ impl Whole {
                     next_update: 50,
                 };
                 let record = AnchorRecord {
+                    retired: environment.is_empty(),
                     id,
                     partner,
                     certificate: some_ca(which),

@@ -118,7 +118,8 @@ class Anchors:
                     expired_grace=terms.expired_grace,
                     retire_at=None,
                     created=now,
-                    activated=None,
+                    # One that was retired stays so for the clients under it while the new claim waits.
+                    activated=None if before is None else before.activated,
                     approval=approval,
                     challenge=None if terms.shared else new_code(),
                     challenge_expires=None if terms.shared else now + CLAIM_LIFE,

@@ -77,6 +77,15 @@ class Between:
         now = self._store.clock()
         with self._store.transaction() as tx:
             partner = find(tx, name)
+            own = _own(tx, partner.id, spki) if allow else None
+            if own is not None:
+                state = own.state_at(now)
+                again = f"mutualgate partner ca add {partner.name} FILE" if state is AnchorState.RETIRED else None
+                raise Conflict(
+                    f"this is the CA {own.id} of the partner '{partner.name}' itself, {state}: it is below no other",
+                    fix=again and f"To let its clients in again, claim it anew: {again}",
+                    code="own_ca",
+                )
             watch = tx.trust.watch()
             done = []
             for one in _meant(tx, partner, spki, anchor, now):
@@ -129,7 +138,7 @@ def known(tx: Transaction, certificate: x509.Certificate, anchors: Iterable[Anch
     """Notes a CA that an operator brings, so that it can be allowed before it is seen, and is then no event."""
     spki = spki_fingerprint(certificate)
     for anchor in anchors:
-        if anchor.depth and not _is_own(tx, anchor, spki) and spki not in _seen_keys(tx, anchor):
+        if anchor.depth and _own(tx, anchor.partner, spki) is None and spki not in _seen_keys(tx, anchor):
             tx.anchors.add_seen(_seen(anchor, certificate, spki, at))
 
 
@@ -152,7 +161,7 @@ def _note(
     spki = spki_fingerprint(certificate)
     made = []
     for anchor in tx.anchors.with_subject(name)[:MOST_OF_ONE_NAME]:
-        if not anchor.depth or anchor.state_at(at) not in _COUNTS or _is_own(tx, anchor, spki):
+        if not anchor.depth or anchor.state_at(at) not in _COUNTS or _own(tx, anchor.partner, spki) is not None:
             continue
         # By signature, last of all: it costs, and most have been seen.
         seen = _seen_keys(tx, anchor)
@@ -197,10 +206,10 @@ def _seen_keys(tx: Transaction, anchor: Anchor) -> set[bytes]:
     return {one.spki for one in tx.anchors.seen_below([anchor.id])}
 
 
-def _is_own(tx: Transaction, anchor: Anchor, spki: bytes) -> bool:
-    """Whether the CA of this key is registered itself: paths end there, so it is below none."""
-    own = tx.anchors.of_key(anchor.partner, spki)
-    return own is not None and own.state in _COUNTS
+def _own(tx: Transaction, partner: int, spki: bytes) -> Anchor | None:
+    """The CA of this key, where it is registered itself, if only as retired: paths end there, so it is below none."""
+    own = tx.anchors.of_key(partner, spki)
+    return None if own is None or own.activated is None else own
 
 
 def _issues(certificate: x509.Certificate) -> bool:
@@ -216,7 +225,12 @@ def _issues(certificate: x509.Certificate) -> bool:
 
 def _below(tx: Transaction, anchors: Iterable[Anchor], partners: dict[int, Partner]) -> list[Below]:
     by_id = {one.id: one for one in anchors}
-    return [Below(partners[by_id[one.anchor].partner], by_id[one.anchor], one) for one in tx.anchors.seen_below(by_id)]
+    seen = ((by_id[one.anchor], one) for one in tx.anchors.seen_below(by_id))
+    return [
+        Below(partners[anchor.partner], anchor, one)
+        for anchor, one in seen
+        if _own(tx, anchor.partner, one.spki) is None
+    ]
 
 
 def _meant(tx: Transaction, partner: Partner, spki: bytes, id: int | None, now: datetime) -> list[Anchor]:

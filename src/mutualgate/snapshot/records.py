@@ -86,6 +86,7 @@ class AnchorRecord(msgspec.Struct, array_like=True, frozen=True):
     lists: list[ListRecord]
     policy: str = ""
     hold: bool = False
+    retired: bool = False
 
 
 class MemberRecord(msgspec.Struct, array_like=True, frozen=True):

@@ -14,9 +14,10 @@ from mutualgate.store.schema import anchor, partner, seen_ca
 from mutualgate.store.select import chunks
 from mutualgate.store.types import EPOCH
 
-PlainAnchor = tuple[int, int, bytes, int, int, bool, int, list[bytes], str, str, int, int, str, bool]
+PlainAnchor = tuple[int, int, bytes, int, int, bool, int, list[bytes], str, str, int, int, str, bool, bool]
 """Id, partner, certificate, from and until in Unix seconds, shared, depth, keys of CAs below it, environment,
-revocation, seconds of grace, seconds that a leaf may live, certificate policy, whether new CAs below it wait."""
+revocation, seconds of grace, seconds that a leaf may live, certificate policy, whether new CAs below it wait, and
+whether it was retired."""
 
 COUNTS = (str(AnchorState.ACTIVE), str(AnchorState.RETIRING))
 """The states in which a CA counts."""
@@ -149,7 +150,7 @@ class Anchors:
         return found
 
     def walk(self, size: int) -> Iterator[list[PlainAnchor]]:
-        """All CAs that count, by id, in parts of at most `size`: not pending or retired ones, not of who is gone."""
+        """All CAs that count or did, by id, in parts of at most `size`: not mere claims, not of who is gone."""
         last = 0
         while found := self._read(self._told().where(anchor.c.id > last).order_by(anchor.c.id).limit(size)):
             yield [_plain_anchor(one) for one in found]
@@ -159,7 +160,7 @@ class Anchors:
         return (
             select(anchor)
             .join(partner, partner.c.id == anchor.c.partner)
-            .where(anchor.c.state.in_(COUNTS), partner.c.name_key.is_not(None))
+            .where(anchor.c.activated.is_not(None), partner.c.name_key.is_not(None))
         )
 
     def _read(self, query: Select[Any]) -> list[Anchor]:
@@ -239,6 +240,7 @@ def _plain_anchor(one: Anchor) -> PlainAnchor:
         int(one.leaf_limit.total_seconds()),
         one.policy,
         one.hold,
+        one.state not in COUNTS,
     )
 
 

@@ -69,7 +69,9 @@ _TABLES = {
             ("id", "name", "name_key", "state", "admits", "roles", "client"),
             {"state": str(PartnerState.GONE), "name_key": None},
         ),
-        _Watched("anchor", ("id",), ChangeKind.ANCHOR, _all("anchor"), {"state": str(AnchorState.RETIRED)}),
+        _Watched(
+            "anchor", ("id",), ChangeKind.ANCHOR, _all("anchor"), {"state": str(AnchorState.RETIRED), "activated": None}
+        ),
         _Watched("name_rule", ("id",), ChangeKind.PARTNER, _all("name_rule"), told_by="partner"),
         _Watched("intermediate", ("id",), ChangeKind.PARTNER, _all("intermediate"), told_by="partner"),
         _Watched("member", ("partner", "name"), ChangeKind.MEMBER, _all("member")),
