@@ -744,8 +744,13 @@ def test_what_a_partner_vouches_for_comes_in_by_the_partner(
         own("anna", pki.leaf(below, "dora"))
     assert theirs.value.code == "under_partner", "whether or not it comes with what is between"
     with store.transaction() as tx:
-        anchor = tx.anchors.with_key(spki_fingerprint(issuing.certificate))[0]
-        tx.anchors.set(replace(anchor, state=AnchorState.RETIRING, retire_at=pki.NOW))
+        anchored(tx, "umbrella", issuing)
+    with pytest.raises(Conflict, match="under a CA of several partners, .* the one that has its name") as theirs:
+        own("anna", shown)
+    assert "acme" not in str(theirs.value)
+    with store.transaction() as tx:
+        for anchor in tx.anchors.with_key(spki_fingerprint(issuing.certificate)):
+            tx.anchors.set(replace(anchor, state=AnchorState.RETIRING, retire_at=pki.NOW))
     assert own("anna", shown).pin is not None, "its day has come"
     # A CA of the same name with another key is somebody else's.
     assert own("anna", pki.leaf(pki.ca("Acme Issuing"), "carl")).pin is not None

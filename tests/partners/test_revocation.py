@@ -313,7 +313,7 @@ def test_a_key_for_lists_alone_is_believed_and_lets_nobody_in(
 
 def test_a_key_for_lists_has_the_name_of_its_ca(partners: Partners, acme_ca: pki.Issued) -> None:
     active(partners, acme_ca)
-    only_lists = [(pki.usage(crl_sign=True), True)]
+    only_lists: list[tuple[x509.ExtensionType, bool]] = [(pki.usage(crl_sign=True), True)]
     with pytest.raises(BadInput, match="has not the name of their CA"):
         partners.add_intermediate("acme", pki.issue(acme_ca, "acme lists", extensions=only_lists).pem)
     for other in (pki.ca("acme issuing"), pki.ca("umbrella")):

@@ -83,8 +83,11 @@ def test_a_claim_shows_nothing(store: Store, clock: Hands, acme: tuple[int, pki.
     """A CA's certificate is public: who claims another's CA and has not proved it learns of nobody."""
     partner, _ = acme
     globex = pki.ca("globex issuing")
-    Partners(store, "test").anchors.claim("acme", globex.pem)
+    anchors = Partners(store, "test").anchors
+    claimed = anchors.claim("acme", globex.pem).anchor
     refuse(store, clock, [pki.leaf(globex, "under another's CA").der], "THEIRS")
+    assert refused(store, partner) == []
+    anchors.retire("acme", claimed.id)
     assert refused(store, partner) == []
 
 

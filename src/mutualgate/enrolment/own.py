@@ -57,12 +57,15 @@ def check(
     _check_credential(tx, client, leaf)
     _check_pin(tx, client, leaf, kind)
     vouchers = [one for one in vouching(tx, chain, now) if one.state_at(now) is not AnchorState.RETIRED]
-    partner = tx.partners.get(vouchers[0].partner) if vouchers else None
-    if partner is not None:
+    partners = tx.partners.get_many({one.partner for one in vouchers})
+    if partners:
+        # Whose other partners are is nothing to who is invited: of several, none is named.
+        name = next(iter(partners.values())).name if len(partners) == 1 else None
+        whose = "several partners" if name is None else f"the partner '{name}'"
+        rules = "the rules of the one that has its name" if name is None else "that partner's rules"
         raise Conflict(
-            f"this certificate is issued under a CA of the partner '{partner.name}', so it comes in by that partner's"
-            " rules and not by an invitation",
-            fix=f"Open the protected page with it; if it is refused there, ask {partner.name}",
+            f"this certificate is issued under a CA of {whose}, so it comes in by {rules} and not by an invitation",
+            fix=f"Open the protected page with it; if it is refused there, ask {name or 'the operator'}",
             code="under_partner",
         )
 

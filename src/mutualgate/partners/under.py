@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import islice
 
 from mutualgate.model.legible import legible
-from mutualgate.model.partner import Anchor, AnchorState, Intermediate, Partner
+from mutualgate.model.partner import Anchor, Intermediate, Partner
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.model.sighting import Sighting
 from mutualgate.partners import ca
@@ -65,7 +65,7 @@ class _Cas:
         self._anchors: dict[bytes, list[Anchor]] = {}
         self._helpers: dict[bytes, list[Intermediate]] = {}
         for anchor in tx.anchors.of_partner(partner_id):
-            if anchor.state is not AnchorState.PENDING:
+            if anchor.activated is not None:  # whatever became of a claim that was never proved
                 self._anchors.setdefault(ca.parsed(anchor).subject.public_bytes(), []).append(anchor)
         for helper in tx.partners.intermediates_of(partner_id):
             self._helpers.setdefault(legible(helper.certificate).subject, []).append(helper)
