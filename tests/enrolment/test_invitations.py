@@ -745,7 +745,7 @@ def test_what_a_partner_vouches_for_comes_in_by_the_partner(
     assert theirs.value.code == "under_partner", "whether or not it comes with what is between"
     with store.transaction() as tx:
         anchored(tx, "umbrella", issuing)
-    with pytest.raises(Conflict, match="under a CA of several partners, .* the one that has its name") as theirs:
+    with pytest.raises(Conflict, match=r"under a CA of several partners, .* the one that has its name") as theirs:
         own("anna", shown)
     assert "acme" not in str(theirs.value)
     with store.transaction() as tx:

@@ -12,6 +12,7 @@ from mutualgate.clients import Clients
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.partners import under
 from mutualgate.partners.service import Partners
+from mutualgate.partners.terms import Terms
 from mutualgate.partners.under import let_in_under, refused_under
 from mutualgate.store import Store, seen
 
@@ -89,6 +90,20 @@ def test_a_claim_shows_nothing(store: Store, clock: Hands, acme: tuple[int, pki.
     assert refused(store, partner) == []
     anchors.retire("acme", claimed.id)
     assert refused(store, partner) == []
+
+
+def test_under_a_ca_of_several_each_sees_its_own_names(
+    store: Store, clock: Hands, acme: tuple[int, pki.Issued]
+) -> None:
+    service, public = Partners(store, "test"), pki.ca("public issuing")
+    others = service.add("globex", names=["dns:*.globex.example"]).id
+    for name in ("acme", "globex"):
+        anchor = service.anchors.claim(name, public.pem, terms=Terms(shared=True)).anchor
+        service.permit(name, [f"dns:api.{name}.example"], anchor=anchor.id)
+    for id, host in (("ACME", "api.acme.example"), ("GLOBEX", "API.globex.example"), ("NOBODY", "www.acme.example")):
+        refuse(store, clock, [pki.leaf(public, "x", sans=[host]).der], id)
+    assert (refused(store, acme[0]), refused(store, others)) == (["ACME"], ["GLOBEX"])
+    assert refused(store, 999) == []
 
 
 def test_the_newest_that_showed_a_certificate_are_looked_at(

@@ -6,12 +6,14 @@ Whether a certificate is under a CA, the CA's signature says; what a stranger wr
 from datetime import datetime
 from itertools import islice
 
+from mutualgate.errors import BadInput
 from mutualgate.model.legible import legible
 from mutualgate.model.partner import Anchor, Intermediate, Partner
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.model.sighting import Sighting
 from mutualgate.partners import ca
 from mutualgate.partners.above import above
+from mutualgate.partners.names import name_of
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.store import Transaction
 from mutualgate.store.seen import split
@@ -23,11 +25,17 @@ ENDING_LOOKED_AT = 200
 
 
 def refused_under(tx: Transaction, partner_id: int, *, limit: int = 20) -> list[RefusalRecord]:
-    """The newest refusals of certificates that a CA of the partner's signed, directly or by one between."""
+    """The newest refusals of certificates that a CA of the partner's signed, directly or by one between.
+
+    Under a CA that it shares with others, those of the names that are bound to it for this partner.
+    """
     found: list[RefusalRecord] = []
     known: dict[bytes, bool] = {}
+    partner = tx.partners.get(partner_id)
+    if partner is None:
+        return found
     with odd_serials_allowed():
-        cas = _Cas(tx, partner_id)
+        cas = _Cas(tx, partner)
         for record, chain in tx.refusals.recent_shown(LOOKED_AT):
             fingerprint = record.fingerprint or b""
             if fingerprint not in known:
@@ -53,7 +61,7 @@ def let_in_under(tx: Transaction, partner: Partner, ending_after: datetime, *, l
     A client of the partner's may have others, too, of ours or under another's CA: those are not told.
     """
     with odd_serials_allowed():
-        cas = _Cas(tx, partner.id)
+        cas = _Cas(tx, partner)
         shown = tx.seen.ending(partner.id, partner.client, ending_after, ENDING_LOOKED_AT)
         return list(islice((one for one in shown if cas.above(one.chain)), limit))
 
@@ -61,22 +69,25 @@ def let_in_under(tx: Transaction, partner: Partner, ending_after: datetime, *, l
 class _Cas:
     """A partner's CAs that are no mere claims, and its intermediates."""
 
-    def __init__(self, tx: Transaction, partner_id: int) -> None:
+    def __init__(self, tx: Transaction, partner: Partner) -> None:
+        self._profile = partner.profile
+        self._bound = {(rule.anchor, rule.text) for rule in tx.partners.rules_of(partner.id)}
         self._anchors: dict[bytes, list[Anchor]] = {}
         self._helpers: dict[bytes, list[Intermediate]] = {}
-        for anchor in tx.anchors.of_partner(partner_id):
+        for anchor in tx.anchors.of_partner(partner.id):
             if anchor.activated is not None:  # whatever became of a claim that was never proved
                 self._anchors.setdefault(ca.parsed(anchor).subject.public_bytes(), []).append(anchor)
-        for helper in tx.partners.intermediates_of(partner_id):
+        for helper in tx.partners.intermediates_of(partner.id):
             self._helpers.setdefault(legible(helper.certificate).subject, []).append(helper)
 
     def above(self, chain: tuple[bytes, ...]) -> bool:
-        """Whether the signatures lead from the leaf to one of them."""
+        """Whether the signatures lead from the leaf to one; where others have that, too, for a name bound to it."""
         try:
             certificates = [legible(one) for one in chain]
-        except UNREADABLE:
+            name = name_of(certificates[0], self._profile) if certificates else None
+        except (*UNREADABLE, BadInput):
             return False
         found = above(
             certificates, lambda subject: self._anchors.get(subject, ()), lambda subject: self._helpers.get(subject, ())
         )
-        return next(found, None) is not None
+        return any(not anchor.shared or (anchor.id, name) in self._bound for anchor in found)
