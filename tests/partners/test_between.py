@@ -175,6 +175,18 @@ def test_what_was_registered_before_new_ones_are_held_is_not_new(
     assert changed.sub_cas == (key(sub),)
 
 
+def test_what_was_registered_is_no_event_below_a_ca_that_is_claimed_anew(
+    partners: Partners, store: Store, root: pki.Issued
+) -> None:
+    anchor = counting(partners, root, Terms())
+    sub = pki.ca("acme sub", parent=root)
+    partners.add_intermediate("acme", sub.pem)
+    partners.anchors.retire("acme", anchor.id)
+    counting(partners, root, Terms(depth=1, hold=True))
+    assert show(store, pki.leaf(sub, "api"), sub) == []
+    assert [one.seen.spki for one in partners.between.waiting()] == [key(sub)]
+
+
 def test_what_waited_is_not_let_in_by_way_of_depth_0(partners: Partners, store: Store, root: pki.Issued) -> None:
     anchor = counting(partners, root, Terms(depth=1, hold=True))
     rogue, brought = pki.ca("rogue", parent=root), pki.ca("acme sub", parent=root)

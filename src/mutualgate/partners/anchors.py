@@ -84,6 +84,8 @@ class Anchors:
         (`unsound_ca`), `Conflict` for one that is the partner's already or an authority of ours, or is declared shared
         and another partner's own.
         """
+        from mutualgate.partners import between
+
         now = self._store.clock()
         found = ca.read(data, where, now)
         ca.check_sound(found, where, self._fault)
@@ -133,6 +135,8 @@ class Anchors:
             )
             if before is None:
                 watch.adds("anchor", anchor.id)
+            if anchor.depth:
+                between.registered(tx, anchor, at=now)
             self._record(tx, now, "anchor.claim", partner, anchor, {"shared": terms.shared})
             if terms.shared:
                 anchor = self._activate(tx, now, partner, anchor, found)
