@@ -180,7 +180,7 @@ class Authorities:
         it is unless `admits` says otherwise, the unlisted ones stand for one more client, `estate_client`. At most
         `depth` CAs may stand between the authority and a client; None leaves it to its certificate. Done again, it
         adds what is new: a key, certificates, revocations, a `depth`. Raises `BadInput` for files that cannot be used,
-        `Conflict` for our own authority, a name in use, or the key of a partner's CA or of a client's pin.
+        `Conflict` for our own authority, a name in use, the key of a partner's CA or of a client, or a compromised one.
         """
         if admits is Admits.ISSUED:
             raise BadInput("an adopted authority admits what it signed or what is listed", expected="signed or listed")
