@@ -447,7 +447,7 @@ class TestAdopt:
         Clients(store).add("anna")
         Enrolment(store, keys).sign("anna", pki.csr(old.key))
         epoch = store.epoch()
-        with pytest.raises(Conflict, match="a client proves itself with this key, .* of the client 'anna'") as refused:
+        with pytest.raises(Conflict, match=r"a client proves itself with this key, .* of the client 'anna'") as refused:
             authorities.adopt(estate())
         assert refused.value.code == "key_in_use"
         assert refused.value.where == str(estate().certificate)

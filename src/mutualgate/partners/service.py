@@ -29,7 +29,7 @@ from mutualgate.model.partner import (
     PartnerProfile,
     PartnerState,
 )
-from mutualgate.partners import bounds, rules, sharing
+from mutualgate.partners import bounds, room, rules, sharing
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.members import Members
 from mutualgate.partners.rules import Rule
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from mutualgate.partners.anchors import Anchors
     from mutualgate.partners.between import Between
     from mutualgate.partners.ca import Fault
-
-MOST_RULES = 1_000
-MOST_INTERMEDIATES = 20
 
 
 @dataclass(frozen=True)
@@ -144,6 +141,7 @@ class Partners:
                 profile=profile,
             )
             watch.adds("partner", partner.id)
+            room.of_rules(tx, partner).check(len(permitted))
             for rule in permitted:
                 watch.adds("name_rule", tx.partners.add_rule(partner.id, rule.kind, rule.pattern, None, now).id)
             facts: audit.Facts = {
@@ -313,15 +311,12 @@ class Partners:
                 _check_bound(tx, partner, anchor, wanted, now)
             watch = tx.trust.watch()
             made = []
+            known = {one.text: one for one in there if one.anchor == anchor}
+            room.of_rules(tx, partner).check(sum(rule.text not in known for rule in wanted))
             for rule in wanted:
-                same = [one for one in there if one.text == rule.text and one.anchor == anchor]
-                if same:
-                    made += same
+                if rule.text in known:
+                    made.append(known[rule.text])
                     continue
-                if len(there) + len(made) >= MOST_RULES:
-                    raise Conflict(
-                        f"the partner '{partner.name}' has {MOST_RULES} rules already", code="too_many_rules"
-                    )
                 one = tx.partners.add_rule(partner.id, rule.kind, rule.pattern, anchor, now)
                 watch.adds("name_rule", one.id)
                 facts: audit.Facts = {"rule": rule.text, "anchor": anchor, "wide": rule.wide}
@@ -420,8 +415,7 @@ class Partners:
             der = found.certificate.public_bytes(Encoding.DER)
             if any(one.certificate == der for one in there):
                 raise Conflict("this certificate is there already", code="intermediate_known")
-            if len(there) >= MOST_INTERMEDIATES:
-                raise Conflict(f"there are {MOST_INTERMEDIATES} already", code="too_many_intermediates")
+            room.of_intermediates(tx, partner).check()
             watch = tx.trust.watch()
             made = tx.partners.add_intermediate(partner.id, _digest(der), found.subject_hash, der, now)
             watch.adds("intermediate", made.id)

@@ -177,12 +177,12 @@ class Trust:
         return None if row is None else TrustChange(*row)
 
     def partners(self, id: int) -> set[int]:
-        """The partners whose rules, clients or state a change is about."""
+        """The partners whose rules, intermediates, clients or state a change is about."""
         found: set[int] = set()
         for name, key, before, _ in self._steps(id):
             if name in ("partner", "member"):
                 found.add(key[0])
-            elif name == "name_rule":
+            elif name in ("name_rule", "intermediate"):
                 row = before or self.row(name, tuple(key))
                 found |= {row["partner"]} if row else set()
         return found
