@@ -366,7 +366,12 @@ def test_there_are_no_more_by_a_change_that_is_tried_or_taken_back_than_may_be(
     services.trust.try_(more)
     more(services)
     said = []
-    for again in (lambda: more(services), lambda: services.trust.try_(more), lambda: services.trust.undo(ended.id)):
+    ways: tuple[Callable[[], object], ...] = (
+        lambda: more(services),
+        lambda: services.trust.try_(more),
+        lambda: services.trust.undo(ended.id),
+    )
+    for again in ways:
         with pytest.raises(Conflict) as refused:
             again()
         assert refused.value.code == code

@@ -215,7 +215,8 @@ class Authorities:
     ) -> Authority:
         """Says anew which certificates of an adopted authority are admitted: all that it SIGNED, or the LISTED ones.
 
-        For SIGNED, the unlisted ones stand for `estate_client`, which is added with `roles` when it is not there.
+        For SIGNED, the unlisted ones stand for `estate_client`, which is added with `roles` when it is not there; where
+        they were admitted and it is not named, for whom they did.
         Raises `NotFound`, `Conflict` for our own authorities.
         """
         held = parse_roles(roles)
@@ -228,7 +229,9 @@ class Authorities:
                     code="wrong_admits",
                 )
             estate = None
-            if admits is Admits.SIGNED:
+            if admits is authority.admits and estate_client is None:
+                estate = authority.estate
+            elif admits is Admits.SIGNED:
                 wanted = ClientName(estate_client or f"{authority.name} estate"[:64].strip())
                 client = tx.clients.find(wanted)
                 if client is None:
@@ -237,8 +240,8 @@ class Authorities:
             watch = tx.trust.watch()
             watch.changes("authority", authority.id)
             tx.authorities.set_admits(authority.id, admits, estate)
-            tx.trust.record(now, self._by, f"ca admits {authority.name} {admits}", watch)
-            self._record(tx, "authority.admits", authority, {"from": str(authority.admits), "to": str(admits)})
+            if tx.trust.record(now, self._by, f"ca admits {authority.name} {admits}", watch):
+                self._record(tx, "authority.admits", authority, {"from": str(authority.admits), "to": str(admits)})
             return issuing.find(tx, name)
 
     def recipient(self) -> Recipient:

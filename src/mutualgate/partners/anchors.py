@@ -273,8 +273,8 @@ class Anchors:
                 hold=terms.hold,
             )
             tx.anchors.set(done)
-            self._record(tx, now, "anchor.terms", partner, done, {})
-            tx.trust.record(now, self._by, f"partner ca set {partner.name} {id}", watch)
+            if tx.trust.record(now, self._by, f"partner ca set {partner.name} {id}", watch):
+                self._record(tx, now, "anchor.terms", partner, done, {})
         return done
 
     def renew(self, name: str, id: int, data: bytes, where: str = "the certificate") -> Anchor:
@@ -335,8 +335,8 @@ class Anchors:
                 not_after=found.certificate.not_valid_after_utc,
             )
             tx.anchors.set(done)
-            self._record(tx, now, "anchor.renew", partner, done, {"not_after": done.not_after.isoformat()})
-            tx.trust.record(now, self._by, f"partner ca renew {partner.name} {id}", watch)
+            if tx.trust.record(now, self._by, f"partner ca renew {partner.name} {id}", watch):
+                self._record(tx, now, "anchor.renew", partner, done, {"not_after": done.not_after.isoformat()})
         return done
 
     def retire(self, name: str, id: int, *, on: datetime | None = None) -> Anchor:
@@ -359,10 +359,9 @@ class Anchors:
                     raise BadInput(f"it ends on {last:%Y-%m-%d} by itself", where="--on", expected="an earlier day")
                 done = replace(anchor, state=AnchorState.RETIRING, retire_at=on)
             tx.anchors.set(done)
-            self._record(
-                tx, now, "anchor.retire", partner, done, {"on": done.retire_at.isoformat() if done.retire_at else None}
-            )
-            tx.trust.record(now, self._by, f"partner ca retire {partner.name} {id}", watch)
+            if tx.trust.record(now, self._by, f"partner ca retire {partner.name} {id}", watch):
+                on_day = done.retire_at.isoformat() if done.retire_at else None
+                self._record(tx, now, "anchor.retire", partner, done, {"on": on_day})
         return done
 
     def pending(self) -> list[tuple[Anchor, Partner, Partner | None]]:

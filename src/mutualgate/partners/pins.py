@@ -111,8 +111,8 @@ class Pins:
             else:
                 tx.pins.set(id, state=PinState.ACTIVE, retired=None, not_after=on)
                 done = replace(pin, not_after=on)
-            _audit(tx, now, self._by, "pin.retire", client, done)
-            tx.trust.record(now, self._by, f"pin retire {id} ({client.name})", watch)
+            if tx.trust.record(now, self._by, f"pin retire {id} ({client.name})", watch):
+                _audit(tx, now, self._by, "pin.retire", client, done)
         return done
 
     def renew(self, id: int, *, not_after: datetime | None = None) -> Pin:

@@ -287,8 +287,9 @@ class Partners:
                 contact=partner.contact if new is None else new,
                 security_contact=partner.security_contact if security is None else security,
             )
-            tx.partners.set(done)
-            audit.record(tx, now, self._by, "partner.contacts", subject(partner), {})
+            if done != partner:
+                tx.partners.set(done)
+                audit.record(tx, now, self._by, "partner.contacts", subject(partner), {})
         return done
 
     # What it may vouch for

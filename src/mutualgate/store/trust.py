@@ -145,12 +145,16 @@ class Trust:
         return Watch(self)
 
     def record(self, at: datetime, by: str, what: str, watched: Watch | None) -> int:
-        """Keeps a change that was made; in its own transaction, so that both are there or neither.
+        """Keeps a change that was made, and says its number; in its own transaction, so that both are there or neither.
 
-        Without `watched` rows it cannot be taken back, and stands for what nobody should think they took back.
+        One that left every row of `watched` as it was is none, has the number 0, and is not kept: what is taken back is
+        the last that changed something. Without `watched` it cannot be taken back, and stands for what nobody should
+        think they took back.
         """
         steps = None
         if watched is not None:
+            if all(self.row(name, key) == before for name, key, before in watched.rows):
+                return 0
             steps = [
                 [name, list(key), None if before is None else _written(before), self._left(name, key)]
                 for name, key, before in watched.rows
