@@ -351,17 +351,19 @@ class Partners:
         Clients that the partner invited and that no rule permits any more are out, too, unless they are to be kept.
         Raises `NotFound` for a rule that is not there.
         """
-        wanted = rules.parse_all(texts, wide=True)
         now = self._store.clock()
         with self._store.transaction() as tx:
             partner = find(tx, name)
             there = tx.partners.rules_of(partner.id)
+            # What is there goes, whether it could be written today or not.
+            as_kept = {one.text for one in there}
+            wanted = dict.fromkeys(text if text in as_kept else rules.parse(text, wide=True).text for text in texts)
             gone: list[NameRule] = []
-            for rule in wanted:
-                found = [one for one in there if one.text == rule.text and (anchor is None or one.anchor == anchor)]
+            for wanted_text in wanted:
+                found = [one for one in there if one.text == wanted_text and anchor in (None, one.anchor)]
                 if not found:
                     raise NotFound(
-                        f"the partner '{partner.name}' has no rule {shown(rule.text)}",
+                        f"the partner '{partner.name}' has no rule {shown(wanted_text)}",
                         fix=f"See them with: mutualgate partner name list {partner.name}",
                         code="no_such_rule",
                     )
@@ -380,8 +382,7 @@ class Partners:
                 bounds.put_out(tx, watch, fell)
             for member in fell:
                 self._record_member(tx, "member.keep" if keep else "member.outside", partner, member)
-            said = " ".join(rule.text for rule in wanted)
-            tx.trust.record(now, self._by, f"partner name remove {partner.name} {said}", watch)
+            tx.trust.record(now, self._by, f"partner name remove {partner.name} {' '.join(wanted)}", watch)
         return Forbidden(tuple(gone), fell, keep)
 
     # Helping intermediates
