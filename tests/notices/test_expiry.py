@@ -66,7 +66,7 @@ class World:
         return [(one.recipient, one.subject) for one in self.letters()]
 
     def names(self, days: float = 30, kind: ExpiryKind | None = None) -> list[str]:
-        return [f"{one.kind}:{one.name}" for one in self.expiry().ending(days * DAY, kind)]
+        return [f"{one.kind}:{one.name}" for one in self.expiry().ending(days * DAY, kind).found]
 
 
 @pytest.fixture
@@ -85,6 +85,22 @@ def test_the_list(world: World) -> None:
     assert world.names(5) == ["credential:soon", "site:main"], "it ended, and nobody did anything"
     world.clock.move(7 * DAY)
     assert "credential:soon" not in world.names(5), "a week later it is no news"
+
+
+def test_of_how_many_the_list_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4):
+        world.issue(f"client {number}", 5 + number)
+    world.sites["main"] = NOW + 6.5 * DAY
+    expiry = world.expiry()
+    assert expiry.ending(limit=5).of_how_many == ""
+    part = expiry.ending(limit=3)
+    assert [one.name for one in part.found] == ["client 0", "client 1", "main"]
+    assert (part.total, part.of_how_many) == (5, "3 of 5")
+    assert expiry.ending(limit=3, kind=ExpiryKind.CREDENTIAL).of_how_many == "3 of 4"
+    monkeypatch.setattr("mutualgate.notices.expiry.COUNTED", 3)
+    part = expiry.ending(limit=3)
+    assert (part.total, part.counted, part.of_how_many) == (4, False, "3 of more than 4")
+    assert expiry.ending(limit=4).of_how_many == "4 of 5"
 
 
 @pytest.mark.parametrize("days", [90, 60, 30, 14, 7, 1])

@@ -148,8 +148,8 @@ async def expiring(asked: Asked) -> Response:
         raise BadInput(f"{days} days are not looked ahead", expected=f"at most {MOST_DAYS}")
 
     def read(services: "Services") -> dict[str, Any]:
-        found = services.expiry.ending(timedelta(days=days), limit=MOST_EXPIRING)
-        return {"found": found, "days": days, "most": MOST_EXPIRING, "spans": (7, 14, 30, 60, 90)}
+        ending = services.expiry.ending(timedelta(days=days), limit=MOST_EXPIRING)
+        return {"ending": ending, "days": days, "spans": (7, 14, 30, 60, 90)}
 
     return await shown(asked, "operator/expiring.html.j2", read)
 
