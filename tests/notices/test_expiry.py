@@ -50,7 +50,12 @@ class World:
         config = config or self.config
         outbox = Outbox(self.store, lambda: config.mail, lambda: config.notices)
         return Expiry(
-            self.store, outbox, config.notices, sites=lambda: self.sites, renew_url=lambda: "https://gate.test/join"
+            self.store,
+            outbox,
+            config.notices,
+            sites=lambda: self.sites,
+            renew_url=lambda: "https://gate.test/join",
+            renews=self.renewals.renews,
         )
 
     def issue(self, name: str, days: float = 365, contact: str = "") -> bytes:
@@ -171,6 +176,25 @@ def test_the_client_hears_of_it_where_its_contact_is_an_address(world: World) ->
     assert "https://gate.test/join" in letter.body
     assert "ben" not in letter.body
     assert told["ops@example.com"].startswith("mutualgate: 2 things end")
+
+
+def test_the_client_is_told_to_renew_only_what_it_can(world: World) -> None:
+    """The one that renews it was revoked, or its client is suspended; a pin that counts is renewed."""
+    old = world.issue("renewed", 100, contact="renewed@example.com")
+    world.issue("suspended", 100, contact="suspended@example.com")
+    world.clients.add("pinned", contact="pinned@example.com")
+    Pins(world.store).add("pinned", pki.leaf(None, "pinned", days=100).pem)
+    world.clock.move(75 * DAY)
+    new = world.renewals.renew(old, pki.csr(pki.fresh_key()), peer="192.0.2.7")
+    world.clients.revoke("renewed", credential=str(new.credential.id))
+    world.clients.suspend("suspended")
+    world.clock.move(2 * DAY)
+    assert world.expiry().tell() == 3
+    letters = {one.recipient: one.body for one in world.letters()}
+    assert "It can be renewed with the certificate itself" in letters["pinned@example.com"]
+    for name in ("renewed", "suspended"):
+        assert "renewed with" not in letters[f"{name}@example.com"]
+        assert "ask whoever runs the gate" in letters[f"{name}@example.com"]
 
 
 def test_or_not_where_that_was_not_wanted(world: World) -> None:

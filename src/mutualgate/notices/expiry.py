@@ -39,6 +39,8 @@ Sites = Callable[[], Mapping[str, datetime]]
 """The gate's own certificates: the name of the site, and when it ends."""
 Files = Callable[[], Mapping[str, str]]
 """Those of these that operators bring: the name of the site, and the file."""
+Renews = Callable[[Transaction, Expiring], bool]
+"""Whether its holder can renew a certificate or pin, with nothing but itself."""
 
 WORDS = {
     ExpiryKind.CREDENTIAL: "certificate of",
@@ -81,8 +83,8 @@ class Ending:
 
 
 class Expiry:
-    """The service. `renew_url` is where clients can renew by themselves, if that is anywhere; `issued_life` is how long
-    the certificates that the gate makes for itself are valid."""
+    """The service. `renew_url` is where clients can renew by themselves, if that is anywhere, and `renews` says which
+    of them can; `issued_life` is how long the certificates that the gate makes for itself are valid."""
 
     def __init__(
         self,
@@ -94,6 +96,7 @@ class Expiry:
         files: Files = dict,
         issued_life: timedelta = timedelta(days=397),
         renew_url: Callable[[], str | None] = lambda: None,
+        renews: Renews = lambda tx, one: True,
     ) -> None:
         self._store = store
         self._clock: Clock = store.clock
@@ -103,6 +106,7 @@ class Expiry:
         self._files = files
         self._issued_life = issued_life
         self._renew_url = renew_url
+        self._renews = renews
         self._summary: tuple[datetime, list[Summary]] | None = None
 
     def ending(
@@ -214,8 +218,8 @@ class Expiry:
         lines = [f"The {_words(one)} {verb} on {one.ends.day} {one.ends:%B %Y at %H:%M} UTC."]
         if one.detail and one.kind is not ExpiryKind.CREDENTIAL:
             lines.append(f"It is: {one.detail}")
-        url = self._renew_url()
-        if one.kind in (ExpiryKind.CREDENTIAL, ExpiryKind.PIN) and url is not None:
+        url = self._renew_url() if one.kind in (ExpiryKind.CREDENTIAL, ExpiryKind.PIN) else None
+        if url is not None and self._renews(tx, one):
             lines += ["", "It can be renewed with the certificate itself, in the browser that has it:", f"  {url}"]
         else:
             lines += ["", "Please see to the next one, or ask whoever runs the gate."]
