@@ -119,6 +119,11 @@ def test_from_a_refusal_to_a_client(cli: Run, own: Path) -> None:
     assert (unknown.code, unknown.json["error"]["code"]) == (2, "no_such_refusal")
 
 
+def test_a_question_ends_with_its_own_mark(cli: Run, own: Path) -> None:
+    said = cli("approve", "7K3M9QW2XT5B8N4C", "--yes")
+    assert (said.code, said.err) == (2, "mutualgate: whose certificate is it? Name the client: --client NAME\n")
+
+
 def test_what_an_adopted_authority_admits_can_be_tried_and_taken_back(
     cli: Run, installed: Installation, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from mutualgate.authorities.findings import Finding, Severity
 from mutualgate.authorities.issuing import certificate_of
 from mutualgate.authorities.keyring import KeyRing
 from mutualgate.clients import revoking
+from mutualgate.counts import counted
 from mutualgate.errors import BadInput, Conflict
 from mutualgate.model import serial as serials
 from mutualgate.model.authority import Admits, Authority, AuthorityKind
@@ -263,8 +264,8 @@ class TakeOver:
                     "odd_serial",
                     Severity.WARNING,
                     "CRL",
-                    f"It lists {left_out} numbers of more than {serials.LIMIT} octets (RFC 5280 4.1.2.2).",
-                    "They are left out: the gate refuses certificates with such numbers.",
+                    f"It lists {counted(left_out, 'number')} of more than {serials.LIMIT} octets (RFC 5280 4.1.2.2).",
+                    "Left out: the gate refuses certificates with such numbers.",
                 )
             )
         if crl.number is not None and 0 <= crl.number < 1 << 159:
