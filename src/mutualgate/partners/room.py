@@ -1,17 +1,15 @@
 """How many of a kind there may be, of a partner or a client: asked by who adds one, and by who takes a change back."""
 
+# What reads certificates is loaded where one is read: most commands that ask have none.
+
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from cryptography import x509
-
 from mutualgate.errors import Conflict
 from mutualgate.model.partner import Anchor, AnchorState, Partner
 from mutualgate.model.pin import PinState
-from mutualgate.partners import ca
-from mutualgate.reading.files import UNREADABLE
 from mutualgate.store import Transaction
 
 MOST_ALIKE = 4
@@ -87,6 +85,11 @@ def of_one_name(tx: Transaction, subject_hash: bytes, wanted: bytes | None, now:
 
 def key_id(anchor: Anchor) -> bytes | None:
     """The subjectKeyIdentifier (RFC 5280 4.2.1.2) of its certificate."""
+    from cryptography import x509
+
+    from mutualgate.partners import ca
+    from mutualgate.reading.files import UNREADABLE
+
     try:
         return ca.parsed(anchor).extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     except (x509.ExtensionNotFound, *UNREADABLE):
@@ -106,6 +109,8 @@ def of_change(tx: Transaction, change: int, now: datetime) -> Rooms:
         found["name_rule", partner.id] = of_rules(tx, partner)
         found["intermediate", partner.id] = of_intermediates(tx, partner)
     for anchor in anchors:
+        from mutualgate.partners import ca
+
         subject_hash = hashlib.sha256(ca.parsed(anchor).subject.public_bytes()).digest()
         alike, named = of_one_name(tx, subject_hash, key_id(anchor), now)
         found |= {("alike", anchor.id): alike, ("name", anchor.id): named}
