@@ -79,5 +79,10 @@ def sentence(problem: str, where: str | None, expected: str | None, fix: str | N
     if expected:
         said += f"; expected {expected}"
     if fix:
-        said += f". {fix}"
+        said = f"{ended(said)} {fix}"
     return said
+
+
+def ended(sentence: str) -> str:
+    """With a mark at its end, which some have: a question, say."""
+    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."

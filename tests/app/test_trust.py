@@ -1,5 +1,7 @@
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 import pki
@@ -11,6 +13,7 @@ from rows import see
 
 from mutualgate import snapshot
 from mutualgate.app import Services
+from mutualgate.app.trial import Make
 from mutualgate.authorities.adopt import Estate
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.gate import Judge
@@ -302,6 +305,89 @@ def test_a_ca_whose_key_is_a_client_s_or_our_authority_s_by_now_does_not_come_ba
         services.trust.undo(retired.id)
     assert refused.value.code == "key_in_use"
     assert services.partners.anchors.list("initech")[0].state == "retired"
+
+
+def a_ca(services: Services, name: str = "umbrella") -> int:
+    ca = pki.ca("of many", now=NOW)
+    anchor = services.partners.anchors.claim(name, ca.pem).anchor
+    services.partners.anchors.approve(name, anchor.id, without_proof=True)
+    return anchor.id
+
+
+def retired_ca(services: Services) -> Make:
+    """A change that ends a CA; and one that adds another of its name."""
+    first = a_ca(services)
+    services.partners.anchors.retire("umbrella", first)
+    return a_ca
+
+
+def forbidden_rule(services: Services) -> Make:
+    services.partners.permit("umbrella", ["dns:a.umbrella.example"])
+    services.partners.forbid("umbrella", ["dns:a.umbrella.example"])
+    others = (f"dns:{number}.umbrella.example" for number in count())
+    return lambda tried: tried.partners.permit("umbrella", [next(others)])
+
+
+def removed_intermediate(services: Services) -> Make:
+    root = pki.ca("umbrella root", path_length=1, now=NOW)
+    anchor = services.partners.anchors.claim("umbrella", root.pem, terms=Terms(depth=1)).anchor
+    services.partners.anchors.approve("umbrella", anchor.id, without_proof=True)
+    below = (pki.ca(f"umbrella {number}", parent=root, path_length=0, now=NOW).pem for number in count())
+    made, _ = services.partners.add_intermediate("umbrella", next(below))
+    services.partners.remove_intermediate("umbrella", made.id)
+    return lambda tried: tried.partners.add_intermediate("umbrella", next(below))
+
+
+def retired_pin(services: Services) -> Make:
+    services.clients.add("anna")
+    pin = services.pins.add("anna", pki.leaf(None, "first", now=NOW).pem)
+    services.pins.retire(pin.id)
+    return lambda tried: tried.pins.add("anna", pki.leaf(None, "another", now=NOW).pem)
+
+
+@pytest.mark.parametrize(
+    ("setting", "most", "code"),
+    [
+        (retired_ca, "MOST_PER_PARTNER", "too_many_anchors"),
+        (retired_ca, "MOST_OF_ONE_NAME", "too_many_alike"),
+        (forbidden_rule, "MOST_RULES", "too_many_rules"),
+        (removed_intermediate, "MOST_INTERMEDIATES", "too_many_intermediates"),
+        (retired_pin, "MOST_PER_CLIENT", "too_many_pins"),
+    ],
+)
+def test_there_are_no_more_by_a_change_that_is_tried_or_taken_back_than_may_be(
+    services: Services, monkeypatch: pytest.MonkeyPatch, setting: Callable[[Services], Make], most: str, code: str
+) -> None:
+    """As by the command itself, in the same words."""
+    services.partners.add("umbrella")
+    more = setting(services)
+    ended = services.trust.list(1)[0]
+    monkeypatch.setattr(f"mutualgate.partners.room.{most}", 1)
+    services.trust.try_(more)
+    more(services)
+    said = []
+    ways: tuple[Callable[[], object], ...] = (
+        lambda: more(services),
+        lambda: services.trust.try_(more),
+        lambda: services.trust.undo(ended.id),
+    )
+    for again in ways:
+        with pytest.raises(Conflict) as refused:
+            again()
+        assert refused.value.code == code
+        said.append(str(refused.value))
+    assert len(set(said)) == 1
+    services.trust.undo()
+
+
+def test_what_is_full_can_still_be_changed_back(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing comes in by that."""
+    services.partners.add("umbrella")
+    first = a_ca(services)
+    services.partners.anchors.set("umbrella", first, lambda terms: replace(terms, environment="test"))
+    monkeypatch.setattr("mutualgate.partners.room.MOST_OF_ONE_NAME", 0)
+    monkeypatch.setattr("mutualgate.partners.room.MOST_PER_PARTNER", 0)
+    assert services.trust.undo().what == f"partner ca set umbrella {first}"
 
 
 def test_a_pin_whose_key_is_an_authority_s_by_now_does_not_come_back(services: Services, tmp_path: Path) -> None:

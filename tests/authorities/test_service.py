@@ -434,11 +434,52 @@ class TestAdopt:
         clock.move(timedelta(days=1))
         clients.add("anna")
         pin = pins.add("anna", old.pem)
-        with pytest.raises(Conflict, match=f"pin {pin.id} of a client") as refused:
+        with pytest.raises(Conflict, match=f"pin {pin.id} of the client 'anna'") as refused:
             authorities.adopt(estate())
         assert refused.value.code == "key_in_use"
         pins.retire(pin.id)
         assert authorities.adopt(estate()).taken_over[0].is_new
+
+    def test_the_key_of_a_client_s_certificate_is_not_adopted(
+        self, authorities: Authorities, store: Store, keys: KeyRing, old: pki.Issued, estate: Write
+    ) -> None:
+        """R4: its holder, a client, could sign what comes in as anybody."""
+        Clients(store).add("anna")
+        Enrolment(store, keys).sign("anna", pki.csr(old.key))
+        epoch = store.epoch()
+        with pytest.raises(Conflict, match=r"a client proves itself with this key, .* of the client 'anna'") as refused:
+            authorities.adopt(estate())
+        assert refused.value.code == "key_in_use"
+        assert refused.value.where == str(estate().certificate)
+        assert store.epoch() == epoch
+
+    def test_a_compromised_key_is_not_adopted(
+        self, authorities: Authorities, store: Store, old: pki.Issued, estate: Write
+    ) -> None:
+        """Whoever else has it could sign, too."""
+        clients, pins = Clients(store), Pins(store)
+        clients.add("anna")
+        pins.add("anna", old.pem)
+        clients.revoke("anna", reason=RevocationReason.keyCompromise)
+        with pytest.raises(Conflict, match="was revoked as compromised on 2026-06-01") as refused:
+            authorities.adopt(estate())
+        assert refused.value.code == "key_compromised"
+
+    def test_a_certificate_with_a_compromised_key_stays_out(
+        self, authorities: Authorities, store: Store, keys: KeyRing, old: pki.Issued, estate: Write
+    ) -> None:
+        key = pki.fresh_key()
+        Clients(store).add("anna")
+        signed = Enrolment(store, keys).sign("anna", pki.csr(key))
+        Clients(store).revoke("anna", reason=RevocationReason.keyCompromise, credential=str(signed.credential.id))
+        again = pki.leaf(old, "anna", key=key)
+        report = authorities.adopt(estate(again))
+        assert "key_compromised" in {finding.code for finding in report.findings}
+        with store.reading() as tx:
+            entry = tx.revocations.find(report.taken_over[0].authority.id, again.serial)
+            assert entry is not None
+            assert entry.reason is RevocationReason.keyCompromise
+            assert tx.credentials.with_fingerprint(again.certificate.fingerprint(hashes.SHA256())) is None
 
     def test_a_name_in_use(self, authorities: Authorities, store: Store, estate: Write) -> None:
         epoch = store.epoch()

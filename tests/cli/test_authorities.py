@@ -84,6 +84,10 @@ def test_a_key_password_is_never_repeated(cli: Run, estate: dict[str, Path], tmp
     said = cli("ca", "adopt", "--cert", estate["cert"], "--key", estate["key"], "--key-password-file", secret)
     assert said.code == 2
     assert "hunter2" not in said.err + said.out
+    without = cli("ca", "adopt", "--cert", estate["cert"], "--key", estate["key"])
+    for error, problem in ((said, "cannot be opened"), (without, "no password was given")):
+        assert problem in error.err
+        assert "--key-password-file FILE; or in the variable MUTUALGATE_CA_KEY_PASSWORD" in error.err
 
 
 Reader = Callable[[bytes], x509.CertificateRevocationList]

@@ -10,6 +10,7 @@ from cryptography.x509.oid import NameOID
 from installation import Installation
 
 from mutualgate.model.certificate import spki_fingerprint
+from mutualgate.model.partner import RuleKind
 
 
 @pytest.fixture
@@ -66,6 +67,31 @@ def test_names_permit_and_nothing_else(cli: Run, tmp_path: Path, acme: pki.Issue
     wide = cli("partner", "name", "add", "acme", "dns:*.example", "--json")
     assert (wide.code, code(wide)) == (2, "rule_too_wide")
     assert cli("partner", "name", "add", "acme", "dns:*.example", "--wide").code == 0
+
+
+def test_a_name_that_ends_with_a_space(cli: Run, tmp_path: Path, acme: pki.Issued) -> None:
+    """RFC 4514 2.4: a space at the end is escaped."""
+    name = "dn:CN=till 7\\ "
+    assert cli("partner", "name", "add", "acme", f" {name} ").code == 0
+    assert cli("partner", "name", "list", "acme", "--json").json["rules"][-1]["rule"] == name
+    assert cli("partner", "member", "add", "acme", name).code == 0
+    assert cli("partner", "member", "list", "acme", "--json").json["members"][-1]["name"] == name
+    assert cli("partner", "name", "remove", "acme", name).code == 0
+
+
+def test_a_rule_that_could_not_be_written_today_can_be_taken_away(
+    cli: Run, installed: Installation, acme: pki.Issued
+) -> None:
+    """It permits nobody, and `status` says so."""
+    rule = "uri:https://acme.example/a%20b/*"
+    said = cli("partner", "name", "add", "acme", rule)
+    assert (said.code, "nobody comes in below a path with a %" in said.err) == (2, True)
+    services = installed.services()
+    with services.store.transaction() as tx:
+        tx.partners.add_rule(1, RuleKind.URI, rule.removeprefix("uri:"), None, pki.real_now())
+    services.close()
+    assert cli("partner", "name", "remove", "acme", rule).code == 0
+    assert rule not in cli("partner", "name", "list", "acme").out
 
 
 def test_taking_a_name_away_says_who_is_outside(cli: Run, installed: Installation, acme: pki.Issued) -> None:

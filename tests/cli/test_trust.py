@@ -119,6 +119,11 @@ def test_from_a_refusal_to_a_client(cli: Run, own: Path) -> None:
     assert (unknown.code, unknown.json["error"]["code"]) == (2, "no_such_refusal")
 
 
+def test_a_question_ends_with_its_own_mark(cli: Run, own: Path) -> None:
+    said = cli("approve", "7K3M9QW2XT5B8N4C", "--yes")
+    assert (said.code, said.err) == (2, "mutualgate: whose certificate is it? Name the client: --client NAME\n")
+
+
 def test_what_an_adopted_authority_admits_can_be_tried_and_taken_back(
     cli: Run, installed: Installation, tmp_path: Path
 ) -> None:
@@ -248,3 +253,66 @@ def test_what_a_change_does_not_concern_need_not_be_judged(
         assert tried() == few, "where it may turn out to concern more than was thought"
     monkeypatch.setattr(snapshot, "concern", lambda *_: None)
     assert tried() == few, "where it may concern everybody"
+
+
+def test_what_is_so_already_is_no_change(cli: Run, own: Path, tmp_path: Path) -> None:
+    """So that what is taken back is the last that changed something."""
+    ca, old = pki.ca("acme issuing", now=NOW), pki.ca("old", now=NOW)
+    (tmp_path / "ca.pem").write_bytes(ca.pem)
+    (tmp_path / "old.pem").write_bytes(old.pem)
+    made: list[tuple[object, ...]] = [
+        ("partner", "add", "acme", "--names", "dns:*.acme.example", "--role", "orders", "--admits", "rule"),
+        ("partner", "ca", "add", "acme", tmp_path / "ca.pem"),
+        ("partner", "ca", "approve", "acme", "1", "--without-proof"),
+        ("partner", "ca", "set", "acme", "1", "--environment", "test"),
+        ("ca", "adopt", "--cert", tmp_path / "old.pem", "--name", "old", "--estate", "devices"),
+        ("ca", "admits", "old", "listed"),
+        ("pin", "add", "first-client", own),
+        ("pin", "retire", "1", "--on", f"{NOW + timedelta(days=3):%Y-%m-%d}"),
+        ("partner", "ca", "retire", "acme", "1", "--on", f"{NOW + timedelta(days=3):%Y-%m-%d}"),
+        ("client", "roles", "first-client", "--add", "orders"),
+    ]
+    for words in made:
+        assert cli(*words).code == 0, words
+    before, audited = cli("trust", "list").out, len(cli("audit", "list", "--limit", "500", "--json").json["entries"])
+    again: list[tuple[object, ...]] = [
+        ("partner", "ca", "set", "acme", "1", "--environment", "test"),
+        ("partner", "ca", "renew", "acme", "1", tmp_path / "ca.pem"),
+        ("partner", "ca", "retire", "acme", "1", "--on", f"{NOW + timedelta(days=3):%Y-%m-%d}"),
+        ("partner", "admits", "acme", "rule"),
+        ("partner", "roles", "acme", "orders"),
+        ("partner", "name", "add", "acme", "dns:*.acme.example"),
+        ("ca", "admits", "old", "listed"),
+        ("pin", "retire", "1", "--on", f"{NOW + timedelta(days=3):%Y-%m-%d}"),
+        ("client", "roles", "first-client", "--add", "orders"),
+    ]
+    for words in again:
+        said = cli(*words)
+        assert (said.code, said.err) == (0, ""), words
+        assert "; nothing changes: it was so already." in said.out, words
+        assert cli(*words, "--json").json["changed"] is False
+        assert cli("trust", "list").out == before, words
+        assert len(cli("audit", "list", "--limit", "500", "--json").json["entries"]) == audited, words
+    assert cli("trust", "undo").out.startswith("Taken back: client roles first-client")
+
+
+def test_what_an_adopted_authority_s_certificates_stand_for_stays(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "old.pem").write_bytes(pki.ca("old", now=NOW).pem)
+    cli("ca", "adopt", "--cert", tmp_path / "old.pem", "--name", "old", "--estate", "devices")
+    assert cli("ca", "admits", "old", "signed").out.endswith("; nothing changes: it was so already.\n")
+    assert [one["name"] for one in cli("client", "list", "--json").json["clients"]] == ["first-client", "devices"]
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("partner", "ca", "set", "acme", "1"), "--leaf-limit"),
+        (("partner", "contact", "acme"), "--security"),
+        (("client", "roles", "first-client"), "--remove"),
+    ],
+)
+def test_who_says_nothing_to_change_is_told_what_can_be(cli: Run, words: tuple[str, ...], option: str) -> None:
+    cli("partner", "add", "acme")
+    said = cli(*words)
+    assert said.code == 2
+    assert option in said.err

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mutualgate.errors import BadInput
-from mutualgate.model.names import AuthorityName, ClientName, Role, shown
+from mutualgate.model.names import AuthorityName, ClientName, Role, shown, trimmed
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,22 @@ def test_a_name_in_a_sentence_is_readable_in_every_language_and_safe_on_a_termin
     assert shown("Müller, شركة") == "'Müller, شركة'"
     assert shown("a\x1b[31m\u202e") == "'a\\x1b[31m\\u202e'"
     assert shown("é" * 81) == f"'{'é' * 80}'…"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("  a b ", "a b"),
+        ("", ""),
+        (" ", ""),
+        ("a\\ ", "a\\ "),
+        (" a\\   ", "a\\ "),
+        ("a\\\\ ", "a\\\\"),
+        ("a\\\\\\ ", "a\\\\\\ "),
+        ("a\\", "a\\"),
+        ("a\\\n", "a\\"),
+    ],
+)
+def test_a_space_that_is_escaped_is_a_part_of_the_name(text: str, kept: str) -> None:
+    """RFC 4514 2.4."""
+    assert trimmed(text) == kept

@@ -50,7 +50,12 @@ class World:
         config = config or self.config
         outbox = Outbox(self.store, lambda: config.mail, lambda: config.notices)
         return Expiry(
-            self.store, outbox, config.notices, sites=lambda: self.sites, renew_url=lambda: "https://gate.test/join"
+            self.store,
+            outbox,
+            config.notices,
+            sites=lambda: self.sites,
+            renew_url=lambda: "https://gate.test/join",
+            renews=self.renewals.renews,
         )
 
     def issue(self, name: str, days: float = 365, contact: str = "") -> bytes:
@@ -66,7 +71,7 @@ class World:
         return [(one.recipient, one.subject) for one in self.letters()]
 
     def names(self, days: float = 30, kind: ExpiryKind | None = None) -> list[str]:
-        return [f"{one.kind}:{one.name}" for one in self.expiry().ending(days * DAY, kind)]
+        return [f"{one.kind}:{one.name}" for one in self.expiry().ending(days * DAY, kind).found]
 
 
 @pytest.fixture
@@ -85,6 +90,22 @@ def test_the_list(world: World) -> None:
     assert world.names(5) == ["credential:soon", "site:main"], "it ended, and nobody did anything"
     world.clock.move(7 * DAY)
     assert "credential:soon" not in world.names(5), "a week later it is no news"
+
+
+def test_of_how_many_the_list_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4):
+        world.issue(f"client {number}", 5 + number)
+    world.sites["main"] = NOW + 6.5 * DAY
+    expiry = world.expiry()
+    assert expiry.ending(limit=5).of_how_many == ""
+    part = expiry.ending(limit=3)
+    assert [one.name for one in part.found] == ["client 0", "client 1", "main"]
+    assert (part.total, part.of_how_many) == (5, "3 of 5")
+    assert expiry.ending(limit=3, kind=ExpiryKind.CREDENTIAL).of_how_many == "3 of 4"
+    monkeypatch.setattr("mutualgate.notices.expiry.COUNTED", 3)
+    part = expiry.ending(limit=3)
+    assert (part.total, part.counted, part.of_how_many) == (4, False, "3 of more than 4")
+    assert expiry.ending(limit=4).of_how_many == "4 of 5"
 
 
 @pytest.mark.parametrize("days", [90, 60, 30, 14, 7, 1])
@@ -155,6 +176,25 @@ def test_the_client_hears_of_it_where_its_contact_is_an_address(world: World) ->
     assert "https://gate.test/join" in letter.body
     assert "ben" not in letter.body
     assert told["ops@example.com"].startswith("mutualgate: 2 things end")
+
+
+def test_the_client_is_told_to_renew_only_what_it_can(world: World) -> None:
+    """The one that renews it was revoked, or its client is suspended; a pin that counts is renewed."""
+    old = world.issue("renewed", 100, contact="renewed@example.com")
+    world.issue("suspended", 100, contact="suspended@example.com")
+    world.clients.add("pinned", contact="pinned@example.com")
+    Pins(world.store).add("pinned", pki.leaf(None, "pinned", days=100).pem)
+    world.clock.move(75 * DAY)
+    new = world.renewals.renew(old, pki.csr(pki.fresh_key()), peer="192.0.2.7")
+    world.clients.revoke("renewed", credential=str(new.credential.id))
+    world.clients.suspend("suspended")
+    world.clock.move(2 * DAY)
+    assert world.expiry().tell() == 3
+    letters = {one.recipient: one.body for one in world.letters()}
+    assert "It can be renewed with the certificate itself" in letters["pinned@example.com"]
+    for name in ("renewed", "suspended"):
+        assert "renewed with" not in letters[f"{name}@example.com"]
+        assert "ask whoever runs the gate" in letters[f"{name}@example.com"]
 
 
 def test_or_not_where_that_was_not_wanted(world: World) -> None:

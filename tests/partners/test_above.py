@@ -43,7 +43,7 @@ def test_who_vouches_is_found_over_what_its_partner_registered(partners: Partner
 def test_claims_push_out_nobody_who_vouches(
     partners: Partners, store: Store, acme_ca: pki.Issued, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mutualgate.partners.anchors.MOST_OF_ONE_NAME", 2)
+    monkeypatch.setattr("mutualgate.partners.room.MOST_OF_ONE_NAME", 2)
     for _ in range(2):
         claim(partners, pki.ca("acme issuing"), "umbrella")
     anchor = active(partners, acme_ca)

@@ -67,7 +67,7 @@ def test_a_claim_counts_once_it_is_proved(partners: Partners, store: Store, acme
 
 def test_how_many_may_bear_one_name_is_bounded(partners: Partners, monkeypatch: pytest.MonkeyPatch) -> None:
     """The judge tries all of them for a certificate that does not say which of them issued it."""
-    monkeypatch.setattr("mutualgate.partners.anchors.MOST_OF_ONE_NAME", 3)
+    monkeypatch.setattr("mutualgate.partners.room.MOST_OF_ONE_NAME", 3)
     for name in ("acme", "umbrella", "acme"):
         active(partners, pki.ca("issuing"), name)
     with pytest.raises(Conflict, match="3 CAs with this subject name are trusted") as caught:
@@ -420,7 +420,7 @@ def test_a_ca_whose_day_has_come_is_in_nobody_s_way(
     partners: Partners, store: Store, clock: Hands, acme_ca: pki.Issued, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As one that was retired at once: nobody writes down that the day has come."""
-    monkeypatch.setattr("mutualgate.partners.anchors.MOST_PER_PARTNER", 1)
+    monkeypatch.setattr("mutualgate.partners.room.MOST_PER_PARTNER", 1)
     shared = Terms(shared=True)
     acme, umbrella = (partners.anchors.claim(name, acme_ca.pem, terms=shared).anchor for name in ("acme", "umbrella"))
     partners.permit("acme", ["dns:api.acme.example"], anchor=acme.id)
@@ -461,7 +461,7 @@ def test_a_newer_certificate_bears_the_terms_of_the_old_one(partners: Partners) 
 
 
 def test_a_partner_has_a_bounded_number_of_cas(partners: Partners, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mutualgate.partners.anchors.MOST_PER_PARTNER", 2)
+    monkeypatch.setattr("mutualgate.partners.room.MOST_PER_PARTNER", 2)
     first = claim(partners, pki.ca("one"))
     claim(partners, pki.ca("two"))
     with pytest.raises(Conflict) as full:

@@ -29,7 +29,8 @@ from mutualgate.partners import key_set_fetch
 from mutualgate.partners.jwks import MOST_KEYS
 from mutualgate.partners.key_set_fetch import MOST_NEW, KeySetFetch, Notice, Taken
 from mutualgate.partners.key_sets import KeySets
-from mutualgate.partners.pins import MOST_PER_CLIENT, Pins
+from mutualgate.partners.pins import Pins
+from mutualgate.partners.room import MOST_PER_CLIENT
 from mutualgate.partners.service import Partners
 from mutualgate.store import Store, Transaction
 

@@ -282,7 +282,7 @@ def test_a_suspended_client_with_a_pin_is_active_again(pins: Pins, store: Store)
 
 
 def test_a_client_has_a_bounded_number(pins: Pins, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mutualgate.partners.pins.MOST_PER_CLIENT", 2)
+    monkeypatch.setattr("mutualgate.partners.room.MOST_PER_CLIENT", 2)
     pins.add("anna", pki.leaf(None).pem)
     pins.add("anna", pki.leaf(None).pem)
     with pytest.raises(Conflict, match="2 pins already"):

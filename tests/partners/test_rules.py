@@ -1,9 +1,13 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mutualgate.errors import BadInput
-from mutualgate.partners.rules import parse, parse_all, parse_name
+from mutualgate.gate import names_permitted
+from mutualgate.model.partner import RuleKind
+from mutualgate.partners.rules import Rule, parse, parse_all, parse_name
 
 
 @pytest.mark.parametrize(
@@ -28,6 +32,13 @@ from mutualgate.partners.rules import parse, parse_all, parse_name
         ("Organization: PSDBE-NBB-0123456789", "organization:PSDBE-NBB-0123456789", True),
         ("organization:PSDPL-PFSA-A/B 7", "organization:PSDPL-PFSA-A/B 7", True),
         (r"dn:CN=\61b", "dn:CN=ab", True),
+        ("dn:CN=a\\ ", "dn:CN=a\\ ", True),
+        (" dn: CN=a\\   ", "dn:CN=a\\ ", True),
+        ("dn:CN=a\\\\ ", "dn:CN=a\\\\", True),
+        ("dn:CN=a\\  , O=b\\\\\\ ", "dn:CN=a\\ ,O=b\\\\\\ ", True),
+        (r"dn:CN=\,O=*", r"dn:CN=\,O=*", True),
+        (r"dn:CN=a\\,O=*", r"dn:CN=a\\,O=*", False),
+        ("uri:https://acme.example/a%20b", "uri:https://acme.example/a%20b", True),
     ],
 )  # fmt: skip
 def test_a_rule_is_kept_in_one_spelling(text: str, canonical: str, exact: bool) -> None:
@@ -46,6 +57,7 @@ def test_a_rule_is_kept_in_one_spelling(text: str, canonical: str, exact: bool) 
         *("email:a @b.c", "email:*a@b.c", "email:*@192.0.2.1"),
         *("uri:*", "uri:acme.example", "uri:https://*/", "uri:https://*.acme.example/*", "uri:https://a.example*"),
         *("uri:https://a.example/x*", "uri:https://u@a.example/*", "uri:https://a.example/*?x", "uri:urn:x/*"),
+        *("uri:https:///a", "uri:https://a.example/b%20c/*", "uri:https://a.example/%2e%2e/*"),
         *("uri:https://a.example/../*", "uri:https://a.example//*", "uri:https://[::1/*"),
         *("ip:acme.example", "ip:192.0.2.1/24", "ip:300.1.1.1", "ip:fe80::1%eth0", "ip:192.0.2.0/33"),
         *("dn:", "dn:*", "dn:CN", "dn:CN=", "dn:XX=a", "dn:CN=a+O=b", "dn:CN=a,,O=b", "dn:CN=a\\", r"dn:CN=\ff"),
@@ -103,3 +115,39 @@ def test_any_text_is_a_rule_or_is_refused(kind: str, text: str) -> None:
         return
     assert parse(rule.text, wide=True) == rule
     assert rule.text.isprintable()
+
+
+def example(rule: Rule) -> str:
+    """A name that the rule is for."""
+    if rule.exact:
+        return rule.text
+    if rule.kind is RuleKind.IP:
+        return rule.text.partition("/")[0]
+    if rule.kind is RuleKind.DN:
+        parts = re.findall(r"(?:\\.|[^,\\])+", rule.pattern)
+        return f"dn:{','.join(one[:-1] + 'x' if one.partition('=')[2] == '*' else one for one in parts)}"
+    return rule.text.replace("*", "x")
+
+
+@given(
+    st.one_of(
+        st.builds(
+            "uri:{}:{}{}{}".format,
+            st.sampled_from(["https", "SPIFFE", "urn"]),
+            st.sampled_from(["//acme.example", "//Acme.example:8443", "///", "//", "", "acme:"]),
+            st.text("ab%2fe./;:@~", max_size=12),
+            st.sampled_from(["", "/*", "/"]),
+        ),
+        st.builds("dn:CN={},O={}".format, st.text("a \\#*,", max_size=6), st.sampled_from(["*", "b", "b\\ "])),
+        st.builds("dns:{}{}".format, st.sampled_from(["", "*."]), st.text("ab-_.", max_size=9)),
+        st.builds("email:{}@{}".format, st.text("ab.*+", max_size=4), st.text("ab-_.", max_size=9)),
+        st.builds("ip:{}".format, st.one_of(st.ip_addresses().map(str), st.just("::ffff:192.0.2.0/120"))),
+    )
+)
+def test_what_may_be_written_permits_something(text: str) -> None:
+    """The judge, who says of a rule that it is none once it is in force, knows each that can be written."""
+    try:
+        rule = parse(text, wide=True)
+    except BadInput:
+        return
+    assert names_permitted([(str(rule.kind), rule.pattern)], [example(rule)]) == [True]

@@ -130,7 +130,7 @@ def test_rules_come_and_go(partners: Partners, store: Store) -> None:
 
 
 def test_rules_are_bounded(partners: Partners, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mutualgate.partners.service.MOST_RULES", 2)
+    monkeypatch.setattr("mutualgate.partners.room.MOST_RULES", 2)
     with pytest.raises(Conflict, match="2 rules already"):
         partners.permit("acme", ["dns:b.example", "dns:c.example"])
 
@@ -157,7 +157,7 @@ def test_an_intermediate_helps_only_below_a_ca_of_the_partners(
     made, odd = partners.add_intermediate("acme", issuing.pem)
     assert odd == []
     with monkeypatch.context() as patch:
-        patch.setattr("mutualgate.partners.service.MOST_INTERMEDIATES", 1)
+        patch.setattr("mutualgate.partners.room.MOST_INTERMEDIATES", 1)
         with pytest.raises(Conflict) as full:
             partners.add_intermediate("acme", pki.ca("acme issuing 2", parent=root, path_length=0).pem)
         assert full.value.code == "too_many_intermediates"

@@ -131,6 +131,7 @@ def test_a_form_is_read() -> None:
     assert form.text("name") == "<b>"
     assert form.text("empty") == ""
     assert form.text("nothing") == ""
+    assert parse_form(b"name=+dn:CN%3Da%5C++", URLENCODED).text("name") == "dn:CN=a\\ "
     assert form.all("way") == ("a", "b")
     with pytest.raises(BadInput, match="sent 2 times"):
         form.text("way")

@@ -341,13 +341,17 @@ def test_a_pin_is_retired_and_renewed(portal: "ASGIApp", services: Services) -> 
         assert get(portal, path).status == 404
 
 
-def test_what_ends_is_named_in_words(portal: "ASGIApp", services: Services) -> None:
+def test_what_ends_is_named_in_words(portal: "ASGIApp", services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     services.partners.add("acme", names=["dns:*.acme.example"])
     claimed = services.partners.anchors.claim("acme", pki.ca("acme issuing", days=20).pem)
     services.partners.anchors.approve("acme", claimed.anchor.id, without_proof=True)
     services.pins.add("anna", pki.leaf(None, "anna", days=20).pem)
     page = get(portal, "/expiring?days=30")
     assert re.findall(r'data-label="What">([^<]*)<', page.text) == ["Partner&#39;s CA", "Pin"]
+    assert "these are" not in page.words
+    monkeypatch.setattr("mutualgate.portal.operator.MOST_EXPIRING", 1)
+    assert "no successor yet; these are 1 of 2." in get(portal, "/expiring?days=30").words
+    assert "What ends within 1 day And" in " ".join(get(portal, "/expiring?days=1").words.split())
     assert get(portal, "/expiring?days=366").status == 200
     assert get(portal, "/expiring?days=367").status == 400
 

@@ -103,6 +103,17 @@ def test_only_the_newest_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("mutualgate.store.trust.KEPT", 50)
     with store.transaction() as tx:
         for number in range(250):
-            tx.trust.record(AT, "test", str(number), tx.trust.watch())
+            tx.trust.record(AT, "test", str(number), None)
         found = tx.trust.recent(1_000)
     assert (found[0].what, len(found)) == ("249", 100)
+
+
+def test_a_change_that_left_all_as_it_was_is_none(store: Store) -> None:
+    with store.transaction() as tx:
+        watch = tx.trust.watch()
+        acme = partner(tx)
+        watch.changes("partner", acme.id)
+        tx.partners.set(acme)
+        assert tx.trust.record(AT, "test", "partner admits", watch) == 0
+        assert tx.trust.record(AT, "test", "partner name add", tx.trust.watch()) == 0
+        assert tx.trust.recent(1) == []

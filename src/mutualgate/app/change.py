@@ -3,25 +3,32 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from mutualgate.app import control
 from mutualgate.app.folder import Folder
 from mutualgate.app.services import Services, services
+from mutualgate.model.trust import TrustChange
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class InForce:
-    """What the gate said: the epoch that it judges by from now on, or None where no gate runs."""
+    """What the gate said: the epoch that it judges by from now on, or None where no gate runs.
+
+    `changed` says of a change of trust whether it was one.
+    """
 
     epoch: int | None
+    changed: bool | None = None
 
     @property
     def sentence(self) -> str:
         """For people."""
+        if self.changed is False:
+            return "nothing changes: it was so already"
         if self.epoch is None:
             return "no gate is running here, the next one starts with it"
         return f"in force on the running gate (epoch {self.epoch})"
@@ -29,7 +36,8 @@ class InForce:
     @property
     def facts(self) -> dict[str, Any]:
         """For programs."""
-        return {"in_force": self.epoch is not None, "epoch": self.epoch}
+        changed = {} if self.changed is None else {"changed": self.changed}
+        return {"in_force": self.epoch is not None, "epoch": self.epoch, **changed}
 
 
 _tried: ContextVar[Services | None] = ContextVar("tried", default=None)
@@ -60,3 +68,20 @@ def change(folder: Folder, do: Callable[[Services], T], *, create: bool = False)
         result = do(all_of_it)
     answer = control.ask(folder, "sync")
     return result, InForce(None if answer is None else int(answer["epoch"]))
+
+
+def change_trust(folder: Folder, do: Callable[[Services], T]) -> tuple[T, InForce]:
+    """As `change`, for what may have been asked for already: it says whether a change of trust was kept."""
+
+    def watched(services: Services) -> tuple[T, bool]:
+        before = _newest(services)
+        result = do(services)
+        return result, _newest(services) != before
+
+    (result, changed), force = change(folder, watched)
+    return result, replace(force, changed=changed)
+
+
+def _newest(services: Services) -> list[TrustChange]:
+    with services.store.reading() as tx:
+        return tx.trust.recent(1)

@@ -59,7 +59,8 @@ def own_certificate(site: SiteConfig | UpstreamTls) -> tuple[bytes, bytes, datet
 
     chain_pem = read_file(site.certificate)
     chain = read_certificates(chain_pem, str(site.certificate))
-    key = read_private_key(read_file(site.key), None, str(site.key))
+    fix = f"The gate reads it without one: openssl pkey -in {site.key} -out FILE"
+    key = read_private_key(read_file(site.key), None, str(site.key), fix=fix)
     if key.public_key() != chain[0].public_key():
         raise BadInput(
             f"the key does not belong to the first certificate in {site.certificate}",

@@ -398,6 +398,7 @@ class Services:
             files=lambda: {site.name: str(site.certificate) for site in self.config.sites if site.certificate},
             issued_life=self.config.authority.server_validity,
             renew_url=self._renew_url,
+            renews=lambda tx, one: self.renewals.renews(tx, one),
         )
 
     def _renew_url(self) -> str | None:

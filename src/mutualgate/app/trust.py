@@ -16,7 +16,7 @@ from mutualgate.model.client import ClientState
 from mutualgate.model.names import shown
 from mutualgate.model.partner import MemberState
 from mutualgate.model.trust import TrustChange
-from mutualgate.partners import bounds, sharing
+from mutualgate.partners import bounds, room, sharing
 
 if TYPE_CHECKING:
     from mutualgate.app.services import Services
@@ -76,7 +76,8 @@ class Trust:
         """Takes a change back, the last one unless it is named. It is a change itself, and audited.
 
         Raises `NotFound`, and `Conflict` where it is taken back already or something later builds on it: a client, too,
-        whom a partner invited by a name that it could not vouch for then.
+        whom a partner invited by a name that it could not vouch for then; and where there would be more of something
+        than may be.
         """
         store = self._services.store
         now = store.clock()
@@ -103,9 +104,11 @@ class Trust:
                 )
             bound = [_Bound(tx, change.id, id, self._services.permits) for id in tx.trust.members(change.id)]
             concerned = tx.trust.clients(change.id)
+            rooms = room.of_change(tx, change.id, now)
             tx.trust.undo(change.id, now)
             _say_who_is_new(tx, concerned)
             sharing.check_undone(tx, change.id, now)
+            room.check_grown(rooms, room.of_change(tx, change.id, now))
             for one in bound:
                 one.check_nobody_falls_out()
             facts: audit.Facts = {"change": change.id, "what": change.what, "made_by": change.by}

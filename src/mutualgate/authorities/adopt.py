@@ -183,7 +183,8 @@ def _authorities(estate: Estate, now: datetime, findings: list[Finding], fault: 
 
 def _with_key(authorities: list[AdoptedAuthority], path: Path, password: bytes | None) -> list[AdoptedAuthority]:
     where = str(path)
-    key = read_private_key(read_file(path), password, where)
+    fix = "Give its password in a file: --key-password-file FILE; or in the variable MUTUALGATE_CA_KEY_PASSWORD"
+    key = read_private_key(read_file(path), password, where, fix=fix)
     wanted = key_fingerprint(key.public_key())
     matched = False
     keyed = []

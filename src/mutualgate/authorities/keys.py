@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from mutualgate.authorities.private_files import create_private_file, ensure_private_folder
+from mutualgate.counts import counted
 from mutualgate.errors import BadInput, Conflict, Corrupt
 from mutualgate.modes import EVERYTHING, refuse_others
 
@@ -105,8 +106,11 @@ def plain_key_pem(key: PrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def read_private_key(data: bytes, password: bytes | None, where: str) -> PrivateKey:
-    """Somebody else's private key: PEM or DER, PKCS#1, SEC1 or PKCS#8, encrypted or not. No error quotes any of it."""
+def read_private_key(data: bytes, password: bytes | None, where: str, *, fix: str | None = None) -> PrivateKey:
+    """Somebody else's private key: PEM or DER, PKCS#1, SEC1 or PKCS#8, encrypted or not. No error quotes any of it.
+
+    `fix` says what to do about one that the password, or none, does not open.
+    """
     try:
         if b"-----BEGIN" in data:
             key = load_pem_private_key(data, password)
@@ -114,13 +118,15 @@ def read_private_key(data: bytes, password: bytes | None, where: str) -> Private
             key = load_der_private_key(data, password)
     except TypeError as error:
         if password is None:
-            raise BadInput("is encrypted and no password was given", where=where, code="password_needed") from error
+            raise BadInput(
+                "is encrypted and no password was given", where=where, fix=fix, code="password_needed"
+            ) from error
         # A password for a key without one: nothing is wrong with the key.
         return read_private_key(data, None, where)
     except (ValueError, UnsupportedAlgorithm) as error:
         if password is not None and (b"ENCRYPTED" in data or b"-----BEGIN" not in data):
             raise BadInput(
-                "cannot be opened with the password that was given", where=where, code="wrong_password"
+                "cannot be opened with the password that was given", where=where, fix=fix, code="wrong_password"
             ) from error
         raise BadInput("is no private key", where=where, expected="a private key in PEM or DER") from error
     if not isinstance(key, PrivateKey):
@@ -207,7 +213,7 @@ def _checked(secret: bytes, source: str) -> bytes:
         raise BadInput("the passphrase has a line break or a zero byte", where=source, expected="one line of text")
     if length < MIN_PASSPHRASE_CHARACTERS:
         raise BadInput(
-            f"the passphrase has {length} characters",
+            f"the passphrase has {counted(length, 'character')}",
             where=source,
             expected=f"at least {MIN_PASSPHRASE_CHARACTERS}",
             fix="Give the one that the keys were made with; for a new installation make one: openssl rand -base64 32",

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import PBES, serialize_
 
 from mutualgate.authorities.alphabet import ALPHABET
 from mutualgate.authorities.keys import PrivateKey
+from mutualgate.counts import counted
 from mutualgate.errors import BadInput
 from mutualgate.reading.files import shown
 
@@ -103,7 +104,7 @@ def check_password(password: str) -> None:
     if not password.isascii() or not password.isprintable():
         problem = "has characters that programs encode differently"
     elif len(password) < MIN_PASSWORD_CHARACTERS:
-        problem = f"has {len(password)} characters"
+        problem = f"has {counted(len(password), 'character')}"
     elif len(set(password)) < 8 or any(
         word in password.lower() for word in ("changeit", "password", "123456", "qwertz", "qwerty")
     ):

@@ -180,7 +180,7 @@ class Authorities:
         it is unless `admits` says otherwise, the unlisted ones stand for one more client, `estate_client`. At most
         `depth` CAs may stand between the authority and a client; None leaves it to its certificate. Done again, it
         adds what is new: a key, certificates, revocations, a `depth`. Raises `BadInput` for files that cannot be used,
-        `Conflict` for our own authority, a name in use, or the key of a partner's CA or of a client's pin.
+        `Conflict` for our own authority, a name in use, the key of a partner's CA or of a client, or a compromised one.
         """
         if admits is Admits.ISSUED:
             raise BadInput("an adopted authority admits what it signed or what is listed", expected="signed or listed")
@@ -215,7 +215,8 @@ class Authorities:
     ) -> Authority:
         """Says anew which certificates of an adopted authority are admitted: all that it SIGNED, or the LISTED ones.
 
-        For SIGNED, the unlisted ones stand for `estate_client`, which is added with `roles` when it is not there.
+        For SIGNED, the unlisted ones stand for `estate_client`, which is added with `roles` when it is not there; where
+        they were admitted and it is not named, for whom they did.
         Raises `NotFound`, `Conflict` for our own authorities.
         """
         held = parse_roles(roles)
@@ -228,7 +229,9 @@ class Authorities:
                     code="wrong_admits",
                 )
             estate = None
-            if admits is Admits.SIGNED:
+            if admits is authority.admits and estate_client is None:
+                estate = authority.estate
+            elif admits is Admits.SIGNED:
                 wanted = ClientName(estate_client or f"{authority.name} estate"[:64].strip())
                 client = tx.clients.find(wanted)
                 if client is None:
@@ -237,8 +240,8 @@ class Authorities:
             watch = tx.trust.watch()
             watch.changes("authority", authority.id)
             tx.authorities.set_admits(authority.id, admits, estate)
-            tx.trust.record(now, self._by, f"ca admits {authority.name} {admits}", watch)
-            self._record(tx, "authority.admits", authority, {"from": str(authority.admits), "to": str(admits)})
+            if tx.trust.record(now, self._by, f"ca admits {authority.name} {admits}", watch):
+                self._record(tx, "authority.admits", authority, {"from": str(authority.admits), "to": str(admits)})
             return issuing.find(tx, name)
 
     def recipient(self) -> Recipient:

@@ -19,6 +19,8 @@ from mutualgate.authorities.adopt import AdoptedAuthority, Adoption, IssuedCerti
 from mutualgate.authorities.findings import Finding, Severity
 from mutualgate.authorities.issuing import certificate_of
 from mutualgate.authorities.keyring import KeyRing
+from mutualgate.clients import revoking
+from mutualgate.counts import counted
 from mutualgate.errors import BadInput, Conflict
 from mutualgate.model import serial as serials
 from mutualgate.model.authority import Admits, Authority, AuthorityKind
@@ -28,7 +30,6 @@ from mutualgate.model.credential import Origin
 from mutualgate.model.crl import NEVER, StoredCrl
 from mutualgate.model.legible import legible
 from mutualgate.model.names import NAME_LIMIT, AuthorityName, ClientName, Role
-from mutualgate.model.pin import PinState
 from mutualgate.model.revocation import Revocation, RevocationReason
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.store import Transaction
@@ -90,7 +91,7 @@ class TakeOver:
 
     def run(self) -> list[TakenOver]:
         """Takes all of it over. Raises `Conflict` for an authority of ours, a name in use, or the key
-        of a partner's CA or of a client's pin."""
+        of a partner's CA or of a client, or one that was revoked as compromised."""
         done = [self._authority(index, found) for index, found in enumerate(self._adoption.authorities)]
         self._say_which_name_has_many({one.authority.id: one.authority for one in done if one.is_new})
         return done
@@ -129,6 +130,8 @@ class TakeOver:
             self._check_same(known, found)
             self._say_what_stays(known, found)
             if found.key is not None and not known.has_key:
+                compromised = self._tx.credentials.compromised([known.spki])
+                revoking.check_not_compromised(known.spki, compromised, found.where)
                 self._tx.authorities.set_key(known.id, self._keys.lock(found.key))
                 key_added = True
             if depth is not None and depth != known.depth:
@@ -160,15 +163,7 @@ class TakeOver:
                 fix=f"Retire it there first: mutualgate partner ca retire {name} {anchor.id}",
                 code="key_in_use",
             )
-        for pin in self._tx.pins.with_key(spki):
-            if pin.state is PinState.ACTIVE:
-                raise Conflict(
-                    f"this is the key of the pin {pin.id} of a client",
-                    where=found.where,
-                    expected="an authority's own key",
-                    fix=f"Retire it first: mutualgate pin retire {pin.id}",
-                    code="key_in_use",
-                )
+        revoking.check_free_for_ca(self._tx, spki, found.where)
 
     def _depth_of(self, found: AdoptedAuthority) -> int | None:
         """What was said holds for the top of a bundle; each CA below it that is in the bundle, too, has one less."""
@@ -269,8 +264,8 @@ class TakeOver:
                     "odd_serial",
                     Severity.WARNING,
                     "CRL",
-                    f"It lists {left_out} numbers of more than {serials.LIMIT} octets (RFC 5280 4.1.2.2).",
-                    "They are left out: the gate refuses certificates with such numbers.",
+                    f"It lists {counted(left_out, 'number')} of more than {serials.LIMIT} octets (RFC 5280 4.1.2.2).",
+                    "Left out: the gate refuses certificates with such numbers.",
                 )
             )
         if crl.number is not None and 0 <= crl.number < 1 << 159:
@@ -289,20 +284,25 @@ class TakeOver:
         owners = self._owners(authority)
         new: list[Client] = []
         added = known = revoked = 0
+        fresh: list[tuple[IssuedCertificate, CertificateFacts]] = []
         for one in issued:
             if self._tx.credentials.with_fingerprint(one.fingerprint) is not None:
                 known += 1
-                continue
-            if not one.admissible:
-                continue  # a finding of the adoption said why the gate refuses it
-            about = self._facts(one)
-            if about is None:
+            elif one.admissible:  # else a finding of the adoption said why the gate refuses it
+                about = self._facts(one)
+                if about is not None:
+                    fresh.append((one, about))
+        # Asked before any of these is there: what is revoked among themselves is as their own authority left it.
+        compromised = self._tx.credentials.compromised({about.spki for _, about in fresh})
+        for one, about in fresh:
+            if about.spki in compromised:
+                revoked += self._shut_out_compromised(authority, about, compromised[about.spki], one)
                 continue
             owner = self._key_owner(about, one)
             if owner is None:
                 owner = owners.get(_subject(one))
             if owner is not None and owner.state is ClientState.GONE:
-                revoked += self._shut_out(authority, about, owner, one)
+                revoked += self._shut_out_gone(authority, about, owner, one)
                 continue
             if owner is None:
                 owner = self._tx.clients.add(
@@ -357,22 +357,25 @@ class TakeOver:
             )
         return client
 
-    def _shut_out(self, authority: Authority, about: CertificateFacts, owner: Client, one: IssuedCertificate) -> int:
-        """A key of a client that is gone: unlisted, an authority that admits what it signed would let it in again."""
-        self.findings.append(
-            Finding(
-                "key_of_gone_client",
-                Severity.REFUSED,
-                one.where,
-                f"It has the key of the client '{owner.name}', which is gone.",
-                "It is revoked.",
-            )
-        )
+    def _shut_out_gone(
+        self, authority: Authority, about: CertificateFacts, owner: Client, one: IssuedCertificate
+    ) -> int:
+        sentence = f"It has the key of the client '{owner.name}', which is gone."
+        self.findings.append(Finding("key_of_gone_client", Severity.REFUSED, one.where, sentence, "It is revoked."))
+        return self._shut_out(authority, about, RevocationReason.cessationOfOperation)
+
+    def _shut_out_compromised(
+        self, authority: Authority, about: CertificateFacts, since: datetime, one: IssuedCertificate
+    ) -> int:
+        sentence = f"Its key was revoked as compromised on {since:%Y-%m-%d}: somebody else has it."
+        self.findings.append(Finding("key_compromised", Severity.REFUSED, one.where, sentence, "It is revoked."))
+        return self._shut_out(authority, about, RevocationReason.keyCompromise)
+
+    def _shut_out(self, authority: Authority, about: CertificateFacts, reason: RevocationReason) -> int:
+        """Revokes it: unlisted, an authority that admits what it signed would let it in all the same."""
         if self._tx.revocations.find(authority.id, about.serial) is not None:
             return 0
-        self._tx.revocations.put(
-            Revocation(authority.id, about.serial, self._now, RevocationReason.cessationOfOperation)
-        )
+        self._tx.revocations.put(Revocation(authority.id, about.serial, self._now, reason))
         return 1
 
     def _free_client_name(self, wanted: ClientName) -> ClientName:

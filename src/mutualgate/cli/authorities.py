@@ -172,11 +172,11 @@ def admits(
 
     Example: mutualgate ca admits rootca listed
     """
-    from mutualgate.app import Folder, change
+    from mutualgate.app import Folder, change_trust
     from mutualgate.model.authority import Admits
 
     wanted = choice(Admits, which, "which")
-    authority, force = change(Folder(dir), lambda services: services.authorities.set_admits(name, wanted))
+    authority, force = change_trust(Folder(dir), lambda services: services.authorities.set_admits(name, wanted))
     text = f"{authority.name} admits what is {authority.admits}; {force.sentence}."
     emit({"name": str(authority.name), "admits": str(authority.admits), **force.facts}, text, json)
 

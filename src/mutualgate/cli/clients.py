@@ -272,9 +272,11 @@ def roles(
 
     Example: mutualgate client roles partner-7 --add reports --remove orders
     """
-    from mutualgate.app import Folder, change
+    from mutualgate.app import Folder, change_trust
 
-    client, force = change(
+    if not add and not remove:
+        raise typer.BadParameter("say which: --add, --remove or both")
+    client, force = change_trust(
         Folder(dir), lambda services: services.clients.change_roles(name, add=add or (), remove=remove or ())
     )
     held = ", ".join(client.roles) or "no role"

@@ -29,7 +29,7 @@ def expiring(
     """
     from mutualgate.app import Folder, control, services
     from mutualgate.model.expiring import ExpiryKind
-    from mutualgate.notices.expiry import WORDS
+    from mutualgate.notices.expiry import MOST_LISTED, WORDS
 
     ahead = span(within, "--within") or timedelta(0)
     wanted = None if kind is None else choice(ExpiryKind, kind, "--kind")
@@ -39,9 +39,9 @@ def expiring(
     sites = {} if answer is None else answer["certificates"]
     with services(folder) as all_of_it:
         all_of_it.site_ends = lambda: {name: datetime.fromisoformat(end) for name, end in sites.items()}
-        found = all_of_it.expiry.ending(ahead, wanted, limit)
+        ending = all_of_it.expiry.ending(ahead, wanted, limit)
         now = all_of_it.clock()
-        facts = [all_of_it.expiry.as_dict(one, now) for one in found]
+        facts = [all_of_it.expiry.as_dict(one, now) for one in ending.found]
     rows = [
         (
             f"{one.ends:%Y-%m-%d %H:%M}",
@@ -51,13 +51,16 @@ def expiring(
             plain(one.detail),
             what["command"],
         )
-        for one, what in zip(found, facts, strict=True)
+        for one, what in zip(ending.found, facts, strict=True)
     ]
     titles = ("ends (UTC)", "in", "what", "whose", "", "what to type")
     text = table(titles, rows) if rows else f"Nothing ends within {within}."
+    if ending.of_how_many:
+        text += f"\nThese are {ending.of_how_many}; more of them: --limit {MOST_LISTED}"
     if answer is None:
         text += "\nNo gate runs here: the certificates of its sites are not among these."
-    emit({"expiring": facts, "sites_included": answer is not None}, text, json)
+    total = {"total": ending.total, "counted": ending.counted}
+    emit({"expiring": facts, **total, "sites_included": answer is not None}, text, json)
 
 
 def _left(left: timedelta) -> str:

@@ -202,17 +202,23 @@ def set_(
 
     Example: mutualgate partner ca set acme 3 --revocation fail
     """
-    from mutualgate.app import Folder, change
+    from mutualgate.app import Folder, change_trust
+
+    flags = (depth, sub_ca, new_intermediates, environment, policy, revocation, grace, leaf_limit, expired_grace)
+    if all(flag is None for flag in flags):
+        raise typer.BadParameter(
+            "say what to change: --depth, --sub-ca, --new-intermediates, --environment, --revocation, --grace,"
+            " --leaf-limit, --expired-grace or --policy"
+        )
 
     def changed(terms: "Terms") -> "Terms":
-        flags = (depth, sub_ca, new_intermediates, environment, policy, revocation, grace, leaf_limit, expired_grace)
         return _changed(terms, *flags)
 
     def do(services: "Services") -> tuple["Anchor", list[str]]:
         return services.partners.anchors.set(partner, number, changed), remarks_on(environment or "", services)
 
-    (anchor, odd), force = change(Folder(dir), do)
-    lines = [f"The CA {number} is changed; {force.sentence}.", *(f"Note: {plain(line)}" for line in odd)]
+    (anchor, odd), force = change_trust(Folder(dir), do)
+    lines = [f"The CA {number} is trusted on these terms; {force.sentence}.", *(f"Note: {plain(line)}" for line in odd)]
     emit({**as_dict(anchor, None), "remarks": odd, **force.facts}, "\n".join(lines), json)
 
 
@@ -222,10 +228,10 @@ def renew(partner: Partner, number: Number, file: File, dir: Dir = DEFAULT_DIR, 
 
     Example: mutualgate partner ca renew acme 3 issuing-ca-2028.pem
     """
-    from mutualgate.app import Folder, change
+    from mutualgate.app import Folder, change_trust
 
     data = read_file(file)
-    anchor, force = change(
+    anchor, force = change_trust(
         Folder(dir), lambda services: services.partners.anchors.renew(partner, number, data, str(file))
     )
     text = f"The CA {number} lasts until {anchor.not_after:%Y-%m-%d}; {force.sentence}."
@@ -244,10 +250,12 @@ def retire(
 
     Example: mutualgate partner ca retire acme 3 --on 2027-01-31
     """
-    from mutualgate.app import Folder, change
+    from mutualgate.app import Folder, change_trust
 
     when = day(on, "--on")
-    anchor, force = change(Folder(dir), lambda services: services.partners.anchors.retire(partner, number, on=when))
+    anchor, force = change_trust(
+        Folder(dir), lambda services: services.partners.anchors.retire(partner, number, on=when)
+    )
     said = "is retired" if anchor.state == "retired" else f"counts until {anchor.retire_at:%Y-%m-%d %H:%M} UTC"
     emit({**as_dict(anchor, None), **force.facts}, f"The CA {number} {said}; {force.sentence}.", json)
 

@@ -41,13 +41,13 @@ def add(
     mutualgate partner name add acme 'dns:*.acme.example' 'email:*@acme.example'
     mutualgate partner name add acme dns:api.acme.example --ca 3
     """
-    from mutualgate.app import Folder, change
+    from mutualgate.app import Folder, change_trust
 
     def do(services: "Services") -> tuple[list["NameRule"], tuple[int, ...]]:
         made = services.partners.permit(partner, rules, anchor=ca, wide=wide)
         return made, () if ca is not None else services.partners.only_shared(partner)
 
-    (made, shared), force = change(Folder(dir), do)
+    (made, shared), force = change_trust(Folder(dir), do)
     lines = [f"{plain(partner)} may vouch for {', '.join(plain(one.text) for one in made)}; {force.sentence}."]
     if shared:
         lines.append(

@@ -206,11 +206,11 @@ def admits(
 
     Example: mutualgate partner admits acme approval
     """
-    from mutualgate.app import Folder, change
+    from mutualgate.app import Folder, change_trust
     from mutualgate.model.partner import PartnerAdmits
 
     wanted = choice(PartnerAdmits, which, "WHICH")
-    partner, force = change(Folder(dir), lambda services: services.partners.set_admits(name, wanted))
+    partner, force = change_trust(Folder(dir), lambda services: services.partners.set_admits(name, wanted))
     emit({**as_dict(partner), **force.facts}, f"{partner.name} admits {partner.admits}; {force.sentence}.", json)
 
 
@@ -225,9 +225,9 @@ def roles(
 
     Example: mutualgate partner roles acme orders reports
     """
-    from mutualgate.app import Folder, change
+    from mutualgate.app import Folder, change_trust
 
-    partner, force = change(Folder(dir), lambda services: services.partners.set_roles(name, role or ()))
+    partner, force = change_trust(Folder(dir), lambda services: services.partners.set_roles(name, role or ()))
     held = ", ".join(partner.roles) or "no role"
     emit({**as_dict(partner), **force.facts}, f"{partner.name} has {held}; {force.sentence}.", json)
 
@@ -266,6 +266,8 @@ def contact(
     """
     from mutualgate.app import Folder, change
 
+    if contact is None and security is None:
+        raise typer.BadParameter("say whom: --contact, --security or both")
     partner, force = change(
         Folder(dir),
         lambda services: services.partners.set_contacts(name, contact=contact, security_contact=security),

@@ -120,10 +120,10 @@ def retire(
 
     Example: mutualgate pin retire 3 --on 2027-01-31
     """
-    from mutualgate.app import Folder, change
+    from mutualgate.app import Folder, change_trust
 
     when = day(on, "--on")
-    pin, force = change(Folder(dir), lambda services: services.pins.retire(number, on=when))
+    pin, force = change_trust(Folder(dir), lambda services: services.pins.retire(number, on=when))
     said = "is retired" if pin.state == "retired" else f"counts until {pin.not_after:%Y-%m-%d}"
     emit({**as_dict(pin), **force.facts}, f"The pin {number} {said}; {force.sentence}.", json)
 

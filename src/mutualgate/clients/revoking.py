@@ -84,14 +84,45 @@ def retire(tx: Transaction, pins: list[Pin], at: datetime) -> list[Pin]:
     return ended
 
 
-def check_not_compromised(spki: bytes, compromised: Mapping[bytes, datetime]) -> None:
+def check_not_compromised(spki: bytes, compromised: Mapping[bytes, datetime], where: str | None = None) -> None:
     """Raises `Conflict` for a key that is one of `compromised`: nothing with it counts again."""
     if spki in compromised:
         raise Conflict(
             f"this key was revoked as compromised on {compromised[spki]:%Y-%m-%d}",
+            where=where,
             fix="Make a new key",
             code="key_compromised",
         )
+
+
+def check_free_for_ca(tx: Transaction, spki: bytes, where: str | None = None) -> None:
+    """R4: raises `Conflict` for a key by which a client comes in, or that somebody else has: it can be no CA's.
+
+    A pin that is retired lets nobody in, and is not renewed once the key is a CA's.
+    """
+    check_not_compromised(spki, tx.credentials.compromised([spki]), where)
+    for credential in tx.credentials.with_key(spki):
+        raise Conflict(
+            f"a client proves itself with this key, by the certificate {serials.text(credential.serial)} of"
+            f" {_named(tx, credential.client)}",
+            where=where,
+            expected="a CA's own key",
+            code="key_in_use",
+        )
+    for pin in tx.pins.with_key(spki):
+        if pin.state is PinState.ACTIVE:
+            raise Conflict(
+                f"a client proves itself with this key, by the pin {pin.id} of {_named(tx, pin.client)}",
+                where=where,
+                expected="a CA's own key",
+                fix=f"Retire it first: mutualgate pin retire {pin.id}",
+                code="key_in_use",
+            )
+
+
+def _named(tx: Transaction, id: int) -> str:
+    client = tx.clients.get(id)
+    return "a client" if client is None else f"the client '{client.name}'"
 
 
 def one(tx: Transaction, credential: Credential, reason: RevocationReason, at: datetime) -> Revocation:

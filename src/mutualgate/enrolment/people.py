@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mutualgate.clients.service import parse_contact
+from mutualgate.counts import counted
 from mutualgate.enrolment.letter import mail_address
 from mutualgate.errors import BadInput
 from mutualgate.model.names import ClientName, Role, shown
@@ -121,7 +122,7 @@ def _columns(header: list[str], where: str) -> list[str]:
 
 def _person(row: int, columns: list[str], cells: list[str]) -> Person | RefusedRow:
     if len(cells) != len(columns):
-        problem = f"has {len(cells)} cells; expected {len(columns)}, as the header"
+        problem = f"has {counted(len(cells), 'cell')}; expected {len(columns)}, as the header"
         return RefusedRow(row, "", problem, "bad_row")
     values = dict(zip(columns, cells, strict=True))
     for column, cell in values.items():

@@ -25,6 +25,7 @@ from mutualgate.errors import BadInput, Conflict, MutualgateError, NotFound
 from mutualgate.model import serial
 from mutualgate.model.client import Client
 from mutualgate.model.credential import Credential
+from mutualgate.model.expiring import Expiring, ExpiryKind
 from mutualgate.model.invitation import Invitation, InvitationState, Way
 from mutualgate.model.legible import legible
 from mutualgate.model.pin import Pin, PinKind, PinState
@@ -159,6 +160,21 @@ class Renewals:
         assert leaf.certificate is not None  # noqa: S101 - `_leaf` makes it of one
         until = min(pin.not_after, leaf.certificate.says.not_valid_after_utc)
         return Standing(until, renewed, None if renewed else pin.not_after, bool(pin.environment))
+
+    def renews(self, tx: Transaction, one: Expiring) -> bool:
+        """Whether who has this certificate or pin that ends may renew it, as long as it lasts."""
+        credential = tx.credentials.get(int(one.key)) if one.kind is ExpiryKind.CREDENTIAL else None
+        pin = tx.pins.get(int(one.key)) if one.kind is ExpiryKind.PIN else None
+        try:
+            if credential is not None:
+                _owner(tx, credential.client)
+                _check_renewable(tx, credential)
+            if pin is not None:
+                _owner(tx, pin.client)
+                own.check_newest(tx, pin)
+        except MutualgateError:
+            return False
+        return credential is not None or pin is not None
 
     def _of_credential(self, tx: Transaction, credential: Credential) -> Standing:
         until = min(credential.not_after, credential.superseded or credential.not_after)

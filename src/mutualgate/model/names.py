@@ -121,3 +121,10 @@ def roles(texts: Iterable[str]) -> tuple[Role, ...]:
 def shown(text: str, limit: int = 80) -> str:
     """`text` quoted for an error message, with what a terminal would act on escaped."""
     return repr(text) if len(text) <= limit else repr(text[:limit]) + "…"
+
+
+def trimmed(text: str) -> str:
+    """Without the spaces around it, but for one that a backslash makes a part of it (RFC 4514 2.4)."""
+    kept = text.strip()
+    backslashes = len(kept) - len(kept.rstrip("\\"))
+    return f"{kept} " if backslashes % 2 and text.lstrip().startswith(f"{kept} ") else kept

@@ -26,6 +26,8 @@ THRESHOLDS = (90, 60, 30, 14, 7, 1)
 ENDED = timedelta(days=7)
 """How long something that ended without a successor stays on the list."""
 MOST_LISTED = 10_000
+COUNTED = 1_000
+"""Of a kind, to say of how many these are that are listed: some 20 ms of work, where all of 100,000 are a second's."""
 _MOST_TOLD = 1_000_000
 _LISTED_IN_A_LETTER = 100
 _TOLD_AT_A_TIME = 5_000
@@ -37,6 +39,8 @@ Sites = Callable[[], Mapping[str, datetime]]
 """The gate's own certificates: the name of the site, and when it ends."""
 Files = Callable[[], Mapping[str, str]]
 """Those of these that operators bring: the name of the site, and the file."""
+Renews = Callable[[Transaction, Expiring], bool]
+"""Whether its holder can renew a certificate or pin, with nothing but itself."""
 
 WORDS = {
     ExpiryKind.CREDENTIAL: "certificate of",
@@ -62,9 +66,25 @@ class Summary:
     within: Mapping[int, int]
 
 
+@dataclass(frozen=True)
+class Ending:
+    """What ends, the next first; and of how many these are, or of more than so many where not all were counted."""
+
+    found: list[Expiring]
+    total: int
+    counted: bool
+
+    @property
+    def of_how_many(self) -> str:
+        """In words, where there are more than these; else empty."""
+        if self.total <= len(self.found):
+            return ""
+        return f"{len(self.found):,} of {'' if self.counted else 'more than '}{self.total:,}"
+
+
 class Expiry:
-    """The service. `renew_url` is where clients can renew by themselves, if that is anywhere; `issued_life` is how long
-    the certificates that the gate makes for itself are valid."""
+    """The service. `renew_url` is where clients can renew by themselves, if that is anywhere, and `renews` says which
+    of them can; `issued_life` is how long the certificates that the gate makes for itself are valid."""
 
     def __init__(
         self,
@@ -76,6 +96,7 @@ class Expiry:
         files: Files = dict,
         issued_life: timedelta = timedelta(days=397),
         renew_url: Callable[[], str | None] = lambda: None,
+        renews: Renews = lambda tx, one: True,
     ) -> None:
         self._store = store
         self._clock: Clock = store.clock
@@ -85,21 +106,29 @@ class Expiry:
         self._files = files
         self._issued_life = issued_life
         self._renew_url = renew_url
+        self._renews = renews
         self._summary: tuple[datetime, list[Summary]] | None = None
 
     def ending(
         self, within: timedelta = timedelta(days=30), kind: ExpiryKind | None = None, limit: int = 1_000
-    ) -> list[Expiring]:
+    ) -> Ending:
         """What ends within that time, or did in the last week, and has no successor; the next first."""
         now = self._clock()
-        window = now - ENDED, now + within
+        window, most = (now - ENDED, now + within), min(limit, MOST_LISTED)
         with self._store.reading() as tx:
-            found = self._few(tx, window, now)
+            found = [one for one in self._few(tx, window, now) if kind in (None, one.kind)]
+            total, counted = len(found), True
             for one in _IN_TABLES:
                 if kind in (None, one):
-                    found += tx.expiring.find(one, window, min(limit, MOST_LISTED))
-        wanted = (one for one in found if kind in (None, one.kind))
-        return sorted(wanted, key=lambda one: (one.ends, one.item))[:limit]
+                    these = tx.expiring.find(one, window, most)
+                    number = len(these)
+                    if number == most:
+                        bound = max(most, COUNTED)
+                        number = tx.expiring.how_many(one, window, bound + 1)
+                        number, counted = min(number, bound), counted and number <= bound
+                    found += these
+                    total += number
+        return Ending(sorted(found, key=lambda one: (one.ends, one.item))[:most], total, counted)
 
     def pressing(self) -> list[Expiring]:
         """What a watcher hears of one by one, since the gate stands on it: certificates of its sites, CAs, lists of
@@ -189,8 +218,8 @@ class Expiry:
         lines = [f"The {_words(one)} {verb} on {one.ends.day} {one.ends:%B %Y at %H:%M} UTC."]
         if one.detail and one.kind is not ExpiryKind.CREDENTIAL:
             lines.append(f"It is: {one.detail}")
-        url = self._renew_url()
-        if one.kind in (ExpiryKind.CREDENTIAL, ExpiryKind.PIN) and url is not None:
+        url = self._renew_url() if one.kind in (ExpiryKind.CREDENTIAL, ExpiryKind.PIN) else None
+        if url is not None and self._renews(tx, one):
             lines += ["", "It can be renewed with the certificate itself, in the browser that has it:", f"  {url}"]
         else:
             lines += ["", "Please see to the next one, or ask whoever runs the gate."]

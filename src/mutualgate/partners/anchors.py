@@ -13,24 +13,17 @@ from mutualgate import audit
 from mutualgate.clock import CLOCK_SKEW
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.partner import Anchor, AnchorState, Partner
-from mutualgate.partners import ca, sharing
+from mutualgate.partners import ca, room, sharing
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.proofs import codes, late, new_code, proved
 from mutualgate.partners.telling import Tell, silent
 from mutualgate.partners.terms import MOST_BELOW, Terms, check_terms, terms_of
-from mutualgate.reading.files import UNREADABLE, read_certificates, strictly
+from mutualgate.reading.files import read_certificates, strictly
 from mutualgate.reading.meant import read_meant
 from mutualgate.store import Store, Transaction
 
 CLAIM_LIFE = timedelta(days=7)
 """R7: how long a claim waits for its proof."""
-MOST_ALIKE = 4
-"""CAs that count with one subject name and key identifier: the judge tries each of them for a stranger's chain."""
-MOST_OF_ONE_NAME = 64
-"""CAs that count with one subject name: it tries all of them for a stranger's certificate that names no key, so that no
-partner's CAs stand before another's. About 5 ms of work."""
-MOST_PER_PARTNER = 20
-_COUNTS = (AnchorState.ACTIVE, AnchorState.RETIRING)
 
 
 @dataclass(frozen=True)
@@ -290,8 +283,8 @@ class Anchors:
                 hold=terms.hold,
             )
             tx.anchors.set(done)
-            self._record(tx, now, "anchor.terms", partner, done, {})
-            tx.trust.record(now, self._by, f"partner ca set {partner.name} {id}", watch)
+            if tx.trust.record(now, self._by, f"partner ca set {partner.name} {id}", watch):
+                self._record(tx, now, "anchor.terms", partner, done, {})
         return done
 
     def renew(self, name: str, id: int, data: bytes, where: str = "the certificate") -> Anchor:
@@ -342,8 +335,8 @@ class Anchors:
                 not_after=found.certificate.not_valid_after_utc,
             )
             tx.anchors.set(done)
-            self._record(tx, now, "anchor.renew", partner, done, {"not_after": done.not_after.isoformat()})
-            tx.trust.record(now, self._by, f"partner ca renew {partner.name} {id}", watch)
+            if tx.trust.record(now, self._by, f"partner ca renew {partner.name} {id}", watch):
+                self._record(tx, now, "anchor.renew", partner, done, {"not_after": done.not_after.isoformat()})
         return done
 
     def retire(self, name: str, id: int, *, on: datetime | None = None) -> Anchor:
@@ -366,10 +359,9 @@ class Anchors:
                     raise BadInput(f"it ends on {last:%Y-%m-%d} by itself", where="--on", expected="an earlier day")
                 done = replace(anchor, state=AnchorState.RETIRING, retire_at=on)
             tx.anchors.set(done)
-            self._record(
-                tx, now, "anchor.retire", partner, done, {"on": done.retire_at.isoformat() if done.retire_at else None}
-            )
-            tx.trust.record(now, self._by, f"partner ca retire {partner.name} {id}", watch)
+            if tx.trust.record(now, self._by, f"partner ca retire {partner.name} {id}", watch):
+                on_day = done.retire_at.isoformat() if done.retire_at else None
+                self._record(tx, now, "anchor.retire", partner, done, {"on": on_day})
         return done
 
     def pending(self) -> list[tuple[Anchor, Partner, Partner | None]]:
@@ -403,19 +395,8 @@ class Anchors:
         return len(lapsed)
 
     def _activate(self, tx: Transaction, now: datetime, partner: Partner, claim: Anchor, found: ca.Ca) -> Anchor:
-        named = [
-            other
-            for other in tx.anchors.with_subject(found.subject_hash)
-            if other.id != claim.id and other.state_at(now) in _COUNTS
-        ]
-        alike = sum(_key_id(other) == found.key_id for other in named)
-        if alike >= MOST_ALIKE or len(named) >= MOST_OF_ONE_NAME:
-            how = f"{alike} CAs with this subject name and key identifier"
-            raise Conflict(
-                f"{how if alike >= MOST_ALIKE else f'{len(named)} CAs with this subject name'} are trusted already",
-                expected="a CA with a name of its own",
-                code="too_many_alike",
-            )
+        for one in room.of_one_name(tx, found.subject_hash, found.key_id, now):
+            one.check()
         sharing.check_own_names(tx, claim, now)  # which it may have from before it was retired
         done = replace(claim, state=AnchorState.ACTIVE, activated=now, challenge=None, challenge_expires=None)
         tx.anchors.set(done)
@@ -483,7 +464,7 @@ def of_subject(tx: Transaction, subject: bytes, now: datetime) -> list[Anchor]:
 
     alike = tx.anchors.with_subject(hashlib.sha256(subject).digest())
     there = [one for one in alike if one.state is not AnchorState.PENDING]
-    return sorted(there, key=lambda one: one.state_at(now) is AnchorState.RETIRED)[:MOST_OF_ONE_NAME]
+    return sorted(there, key=lambda one: one.state_at(now) is AnchorState.RETIRED)[: room.MOST_OF_ONE_NAME]
 
 
 def _check_new(tx: Transaction, partner: Partner, found: ca.Ca, now: datetime) -> None:
@@ -498,18 +479,7 @@ def _check_new(tx: Transaction, partner: Partner, found: ca.Ca, now: datetime) -
             code="anchor_known",
             facts={"anchor": before.id},
         )
-    there = [one for one in tx.anchors.of_partner(partner.id) if one.state_at(now) is not AnchorState.RETIRED]
-    if len(there) >= MOST_PER_PARTNER:
-        raise Conflict(
-            f"the partner '{partner.name}' has {len(there)} CAs already", fix="Retire some", code="too_many_anchors"
-        )
-
-
-def _key_id(anchor: Anchor) -> bytes | None:
-    try:
-        return ca.parsed(anchor).extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except (x509.ExtensionNotFound, *UNREADABLE):
-        return None
+    room.of_anchors(tx, partner, now).check()
 
 
 def _fingerprint(certificate: x509.Certificate) -> str:

@@ -17,8 +17,7 @@ from mutualgate import audit
 from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.certificate import signed, spki_fingerprint
 from mutualgate.model.partner import Anchor, AnchorState, Partner, SeenCa
-from mutualgate.partners import ca
-from mutualgate.partners.anchors import MOST_OF_ONE_NAME
+from mutualgate.partners import ca, room
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.telling import Tell
 from mutualgate.partners.terms import MOST_BELOW
@@ -160,7 +159,7 @@ def _note(
     name = hashlib.sha256(certificate.issuer.public_bytes()).digest()
     spki = spki_fingerprint(certificate)
     made = []
-    for anchor in tx.anchors.with_subject(name)[:MOST_OF_ONE_NAME]:
+    for anchor in tx.anchors.with_subject(name)[: room.MOST_OF_ONE_NAME]:
         if not anchor.depth or anchor.state_at(at) not in _COUNTS or _own(tx, anchor.partner, spki) is not None:
             continue
         # By signature, last of all: it costs, and most have been seen.

@@ -14,7 +14,7 @@ from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.client import Client, ClientState
 from mutualgate.model.partner import environment as legal_environment
 from mutualgate.model.pin import Pin, PinKind, PinState
-from mutualgate.partners import sharing
+from mutualgate.partners import room, sharing
 from mutualgate.store import Store, Transaction
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ DEFAULT_LIFE = timedelta(days=398)
 """A year and a month, the span that browsers allow servers: nobody forgets a key for longer."""
 LONGEST_LIFE = timedelta(days=1_830)
 """Five years, for who says so."""
-MOST_PER_CLIENT = 50
-"""Pins that are not retired: overlap needs two, a crowd is somebody's mistake."""
 
 
 class Pins:
@@ -113,8 +111,8 @@ class Pins:
             else:
                 tx.pins.set(id, state=PinState.ACTIVE, retired=None, not_after=on)
                 done = replace(pin, not_after=on)
-            _audit(tx, now, self._by, "pin.retire", client, done)
-            tx.trust.record(now, self._by, f"pin retire {id} ({client.name})", watch)
+            if tx.trust.record(now, self._by, f"pin retire {id} ({client.name})", watch):
+                _audit(tx, now, self._by, "pin.retire", client, done)
         return done
 
     def renew(self, id: int, *, not_after: datetime | None = None) -> Pin:
@@ -141,6 +139,7 @@ class Pins:
                     f" mutualgate pin add {client.name.word} FILE --replaces {id}",
                     code="nothing_to_renew",
                 )
+            room.of_pins(tx, client.id).check(int(pin.state is PinState.RETIRED))
             watch = tx.trust.watch()
             watch.changes("pin", id)
             tx.pins.set(id, state=PinState.ACTIVE, retired=None, not_after=end)
@@ -219,12 +218,7 @@ def check(
     digest = what.spki if kind is PinKind.KEY else what.fingerprint
     assert digest is not None  # noqa: S101 - a certificate has one, and without one it is a key
     _nobody_elses(tx, client, what, kind, digest, at)
-    if sum(pin.state is PinState.ACTIVE for pin in tx.pins.of_client(client.id)) >= MOST_PER_CLIENT:
-        raise Conflict(
-            f"the client '{client.name}' has {MOST_PER_CLIENT} pins already",
-            fix="Retire some: mutualgate pin list, mutualgate pin retire",
-            code="too_many_pins",
-        )
+    room.of_pins(tx, client.id).check()
     return digest, end
 
 

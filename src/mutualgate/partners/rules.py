@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mutualgate.errors import BadInput
-from mutualgate.model.names import shown
+from mutualgate.model.names import shown, trimmed
 from mutualgate.model.partner import PartnerProfile, RuleKind
 
 LONGEST = 1_024
@@ -40,7 +40,6 @@ _ATTRIBUTES = {
 }
 # ETSI TS 119 495 5.2.1: the number may have any characters.
 _PSD = re.compile(r"PSD[A-Z]{2}-[A-Z]{2,8}-.{1,200}")
-_ANY_VALUE = re.compile(r"=\*(?:,|$)")
 _ESCAPED = frozenset('"+,;<>\\')
 _REGISTRIES = frozenset("ac co com edu go gob gov gouv gv ltd mil ne net nom or org plc sch".split())
 """Under the domain of a country, these are registries: co.uk, com.au. More are on the machine's list, if it has one."""
@@ -64,7 +63,7 @@ class Rule:
         if self.kind is RuleKind.ORGANIZATION:
             return True
         if self.kind is RuleKind.DN:
-            return _ANY_VALUE.search(self.pattern) is None
+            return all(value != "*" for _, _, value in _attributes(self.pattern))
         return "*" not in self.pattern and not (self.kind is RuleKind.IP and "/" in self.pattern)
 
     @property
@@ -84,7 +83,7 @@ def parse(text: str, *, wide: bool = False) -> Rule:
         kind = None
     if not colon or kind is None:
         raise _bad(text, "it does not begin with the kind of name", None)
-    pattern = rest.strip()
+    pattern = trimmed(rest)
     if not pattern:
         raise _bad(text, "there is no name in it", kind)
     found = _READERS[kind](text, pattern)
@@ -165,9 +164,12 @@ def _uri(text: str, pattern: str) -> Rule:
         or "//" in f"{parts.path}{'/' if prefix else ''}"
     ):
         raise _bad(text, "its path has empty or dot segments", RuleKind.URI)
+    if prefix and "%" in parts.path:
+        why = "nobody comes in below a path with a %, which may stand for what leads out of it; write names in full"
+        raise _bad(text, why, RuleKind.URI)
     if host is None:
-        if prefix:
-            raise _bad(text, "a pattern needs a host", RuleKind.URI)
+        if prefix or after.startswith("//"):
+            raise _bad(text, "it needs a host" if not prefix else "a pattern needs a host", RuleKind.URI)
         return Rule(RuleKind.URI, f"{scheme.lower()}:{after}", wide=False)
     _host(text, host, RuleKind.URI)
     place = host if port is None else f"{host}:{port}"
@@ -199,7 +201,7 @@ def _dn(text: str, pattern: str) -> Rule:
         name = _ATTRIBUTES.get(word.lower()) or (word if _OID.fullmatch(word) else None)
         if not equals or name is None:
             raise _bad(text, f"part {number} ({shown(part, 40)}) is no ATTRIBUTE=VALUE that is known", RuleKind.DN)
-        value = raw.strip() if not raw.endswith("\\ ") else raw.lstrip()
+        value = trimmed(raw)
         if not value:
             raise _bad(text, f"{name} has no value", RuleKind.DN)
         parts.append((name, value if value == "*" else escape(_unescape(text, value))))
@@ -247,6 +249,11 @@ def _is_registry(host: str) -> bool:
     from mutualgate.partners.public_suffixes import is_shared
 
     return is_shared(host)
+
+
+def _attributes(pattern: str) -> list[tuple[str, str, str]]:
+    """Of a rule as it is kept."""
+    return [part.partition("=") for part in _split(pattern, pattern)]
 
 
 def _split(text: str, pattern: str) -> list[str]:

@@ -29,7 +29,7 @@ from mutualgate.model.partner import (
     PartnerProfile,
     PartnerState,
 )
-from mutualgate.partners import bounds, rules, sharing
+from mutualgate.partners import bounds, room, rules, sharing
 from mutualgate.partners.finding import find, subject
 from mutualgate.partners.members import Members
 from mutualgate.partners.rules import Rule
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from mutualgate.partners.anchors import Anchors
     from mutualgate.partners.between import Between
     from mutualgate.partners.ca import Fault
-
-MOST_RULES = 1_000
-MOST_INTERMEDIATES = 20
 
 
 @dataclass(frozen=True)
@@ -144,6 +141,7 @@ class Partners:
                 profile=profile,
             )
             watch.adds("partner", partner.id)
+            room.of_rules(tx, partner).check(len(permitted))
             for rule in permitted:
                 watch.adds("name_rule", tx.partners.add_rule(partner.id, rule.kind, rule.pattern, None, now).id)
             facts: audit.Facts = {
@@ -289,8 +287,9 @@ class Partners:
                 contact=partner.contact if new is None else new,
                 security_contact=partner.security_contact if security is None else security,
             )
-            tx.partners.set(done)
-            audit.record(tx, now, self._by, "partner.contacts", subject(partner), {})
+            if done != partner:
+                tx.partners.set(done)
+                audit.record(tx, now, self._by, "partner.contacts", subject(partner), {})
         return done
 
     # What it may vouch for
@@ -313,15 +312,12 @@ class Partners:
                 _check_bound(tx, partner, anchor, wanted, now)
             watch = tx.trust.watch()
             made = []
+            known = {one.text: one for one in there if one.anchor == anchor}
+            room.of_rules(tx, partner).check(sum(rule.text not in known for rule in wanted))
             for rule in wanted:
-                same = [one for one in there if one.text == rule.text and one.anchor == anchor]
-                if same:
-                    made += same
+                if rule.text in known:
+                    made.append(known[rule.text])
                     continue
-                if len(there) + len(made) >= MOST_RULES:
-                    raise Conflict(
-                        f"the partner '{partner.name}' has {MOST_RULES} rules already", code="too_many_rules"
-                    )
                 one = tx.partners.add_rule(partner.id, rule.kind, rule.pattern, anchor, now)
                 watch.adds("name_rule", one.id)
                 facts: audit.Facts = {"rule": rule.text, "anchor": anchor, "wide": rule.wide}
@@ -355,17 +351,19 @@ class Partners:
         Clients that the partner invited and that no rule permits any more are out, too, unless they are to be kept.
         Raises `NotFound` for a rule that is not there.
         """
-        wanted = rules.parse_all(texts, wide=True)
         now = self._store.clock()
         with self._store.transaction() as tx:
             partner = find(tx, name)
             there = tx.partners.rules_of(partner.id)
+            # What is there goes, whether it could be written today or not.
+            as_kept = {one.text for one in there}
+            wanted = dict.fromkeys(text if text in as_kept else rules.parse(text, wide=True).text for text in texts)
             gone: list[NameRule] = []
-            for rule in wanted:
-                found = [one for one in there if one.text == rule.text and (anchor is None or one.anchor == anchor)]
+            for wanted_text in wanted:
+                found = [one for one in there if one.text == wanted_text and anchor in (None, one.anchor)]
                 if not found:
                     raise NotFound(
-                        f"the partner '{partner.name}' has no rule {shown(rule.text)}",
+                        f"the partner '{partner.name}' has no rule {shown(wanted_text)}",
                         fix=f"See them with: mutualgate partner name list {partner.name}",
                         code="no_such_rule",
                     )
@@ -384,8 +382,7 @@ class Partners:
                 bounds.put_out(tx, watch, fell)
             for member in fell:
                 self._record_member(tx, "member.keep" if keep else "member.outside", partner, member)
-            said = " ".join(rule.text for rule in wanted)
-            tx.trust.record(now, self._by, f"partner name remove {partner.name} {said}", watch)
+            tx.trust.record(now, self._by, f"partner name remove {partner.name} {' '.join(wanted)}", watch)
         return Forbidden(tuple(gone), fell, keep)
 
     # Helping intermediates
@@ -429,8 +426,7 @@ class Partners:
             der = found.certificate.public_bytes(Encoding.DER)
             if any(one.certificate == der for one in there):
                 raise Conflict("this certificate is there already", code="intermediate_known")
-            if len(there) >= MOST_INTERMEDIATES:
-                raise Conflict(f"there are {MOST_INTERMEDIATES} already", code="too_many_intermediates")
+            room.of_intermediates(tx, partner).check()
             watch = tx.trust.watch()
             made = tx.partners.add_intermediate(partner.id, _digest(der), found.subject_hash, der, now)
             watch.adds("intermediate", made.id)

@@ -16,11 +16,11 @@ from mutualgate.store import Transaction
 
 
 def check_ca_key(tx: Transaction, spki: bytes) -> None:
-    """R4: raises `Conflict` for the key of an authority of ours or of a client, which can be no partner's CA."""
+    """R4: raises `Conflict` for the key of an authority of ours or of a client, or one that was revoked as compromised:
+    it can be no partner's CA's."""
     if tx.authorities.with_spki(spki) is not None:
         raise Conflict("this is the key of an authority of ours", expected="the partner's own CA", code="key_in_use")
-    if tx.credentials.key_owner(spki) is not None:
-        raise Conflict("a client proves itself with this key", expected="a CA's own key", code="key_in_use")
+    revoking.check_free_for_ca(tx, spki)
 
 
 def check_pinned_key(tx: Transaction, spki: bytes, now: datetime) -> None:

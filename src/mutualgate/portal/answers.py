@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from mutualgate.counts import days_left
+from mutualgate.counts import counted, days_left
+from mutualgate.errors import ended
 from mutualgate.portal import assets
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.problems import Problem
@@ -211,6 +212,8 @@ def _environment() -> "jinja2.Environment":
         "capfirst": capfirst,
         "file_name": file_name,
         "code": code,
+        "ended": ended,
     }
     environment.globals["form_key"] = form_key
+    environment.globals["counted"] = counted
     return environment

@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from mutualgate.errors import BadInput, MutualgateError
+from mutualgate.model.names import trimmed
 
 SAFE: Final = ("GET", "HEAD")
 
@@ -123,7 +124,7 @@ class Form:
         given = self.values.get(name, ())
         if len(given) > 1:
             raise BadInput(f"the field {name} was sent {len(given)} times", expected="once")
-        value = given[0].strip() if given else ""
+        value = trimmed(given[0]) if given else ""
         if len(value) > limit:
             raise BadInput(f"the field {name} has {len(value)} characters", expected=f"at most {limit}")
         return value

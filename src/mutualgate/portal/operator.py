@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute
 from mutualgate.errors import BadInput, NotFound
 from mutualgate.model.client import ClientState
 from mutualgate.model.invitation import InvitationState
+from mutualgate.model.names import trimmed
 from mutualgate.portal import answers
 from mutualgate.portal.asked import Asked
 from mutualgate.portal.desk import Desk, View
@@ -147,8 +148,8 @@ async def expiring(asked: Asked) -> Response:
         raise BadInput(f"{days} days are not looked ahead", expected=f"at most {MOST_DAYS}")
 
     def read(services: "Services") -> dict[str, Any]:
-        found = services.expiry.ending(timedelta(days=days), limit=MOST_EXPIRING)
-        return {"found": found, "days": days, "most": MOST_EXPIRING, "spans": (7, 14, 30, 60, 90)}
+        ending = services.expiry.ending(timedelta(days=days), limit=MOST_EXPIRING)
+        return {"ending": ending, "days": days, "spans": (7, 14, 30, 60, 90)}
 
     return await shown(asked, "operator/expiring.html.j2", read)
 
@@ -213,7 +214,7 @@ def is_sure(form: Form) -> bool:
 
 def query(asked: Asked, name: str, limit: int = SEARCH_LIMIT) -> str:
     """A parameter of the address, empty where there is none. Raises BadInput for one that is too long."""
-    value = asked.request.query_params.get(name, "").strip()
+    value = trimmed(asked.request.query_params.get(name, ""))
     if len(value) > limit:
         raise BadInput(f"the parameter {name} has {len(value)} characters", expected=f"at most {limit}")
     return value

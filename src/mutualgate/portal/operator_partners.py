@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from mutualgate.errors import BadInput, Conflict, NotFound
+from mutualgate.model.names import trimmed
 from mutualgate.model.partner import PartnerAdmits
 from mutualgate.portal import answers, offices
 from mutualgate.portal.asked import Asked
@@ -354,4 +355,4 @@ def _anchor(text: str) -> int | None:
 
 def _lines(text: str) -> list[str]:
     """One rule a line: a distinguished name may hold spaces and commas."""
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [trimmed(line) for line in text.splitlines() if line.strip()]

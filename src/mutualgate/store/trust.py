@@ -147,12 +147,16 @@ class Trust:
         return Watch(self)
 
     def record(self, at: datetime, by: str, what: str, watched: Watch | None) -> int:
-        """Keeps a change that was made; in its own transaction, so that both are there or neither.
+        """Keeps a change that was made, and says its number; in its own transaction, so that both are there or neither.
 
-        Without `watched` rows it cannot be taken back, and stands for what nobody should think they took back.
+        One that left every row of `watched` as it was is none, has the number 0, and is not kept: what is taken back is
+        the last that changed something. Without `watched` it cannot be taken back, and stands for what nobody should
+        think they took back.
         """
         steps = None
         if watched is not None:
+            if all(self.row(name, key) == before for name, key, before in watched.rows):
+                return 0
             steps = [
                 [name, list(key), None if before is None else _written(before), self._left(name, key)]
                 for name, key, before in watched.rows
@@ -179,12 +183,12 @@ class Trust:
         return None if row is None else TrustChange(*row)
 
     def partners(self, id: int) -> set[int]:
-        """The partners whose rules, clients or state a change is about."""
+        """The partners whose rules, intermediates, clients or state a change is about."""
         found: set[int] = set()
         for name, key, before, _ in self._steps(id):
             if name in ("partner", "member"):
                 found.add(key[0])
-            elif name == "name_rule":
+            elif name in ("name_rule", "intermediate"):
                 row = before or self.row(name, tuple(key))
                 found |= {row["partner"]} if row else set()
         return found
