@@ -9,19 +9,25 @@ from typing import Any, TypeVar
 from mutualgate.app import control
 from mutualgate.app.folder import Folder
 from mutualgate.app.services import Services, services
+from mutualgate.errors import Unavailable
 
 T = TypeVar("T")
+_IS_KEPT = "The store has the change; the gate takes it over as soon as it can. See its log."
 
 
 @dataclass(frozen=True)
 class InForce:
-    """What the gate said: the epoch that it judges by from now on, or None where no gate runs."""
+    """What the gate said: the epoch that it judges by from now on, or None where no gate runs, or where one did not
+    confirm the change: then why."""
 
     epoch: int | None
+    unconfirmed: str | None = None
 
     @property
     def sentence(self) -> str:
         """For people."""
+        if self.unconfirmed is not None:
+            return "the running gate has not confirmed it"
         if self.epoch is None:
             return "no gate is running here, the next one starts with it"
         return f"in force on the running gate (epoch {self.epoch})"
@@ -29,9 +35,17 @@ class InForce:
     @property
     def facts(self) -> dict[str, Any]:
         """For programs."""
-        return {"in_force": self.epoch is not None, "epoch": self.epoch}
+        why = {} if self.unconfirmed is None else {"unconfirmed": self.unconfirmed}
+        return {"in_force": self.epoch is not None, "epoch": self.epoch, **why}
 
 
+class Unconfirmed(Unavailable):
+    """The store has a change, and the running gate did not say that it is in force. Who `gave_up` did not wait."""
+
+    gave_up = False
+
+
+_unconfirmed: list[Unconfirmed] = []
 _tried: ContextVar[Services | None] = ContextVar("tried", default=None)
 
 
@@ -48,8 +62,8 @@ def trying(services: Services) -> Iterator[None]:
 def change(folder: Folder, do: Callable[[Services], T], *, create: bool = False) -> tuple[T, InForce]:
     """Does something to the store, and returns once the running gate, if there is one, has it in force.
 
-    `create` makes the folder and the store where there is none. Raises what `do` raises, and `Unavailable` when the
-    gate did not acknowledge; the store has the change then.
+    `create` makes the folder and the store where there is none. Raises what `do` raises. What `do` made is returned
+    even where the gate did not confirm it, since some of it can be shown only now; `unconfirmed` has that then.
     """
     tried = _tried.get()
     if tried is not None:
@@ -58,5 +72,21 @@ def change(folder: Folder, do: Callable[[Services], T], *, create: bool = False)
         folder.create()
     with services(folder, create=create) as all_of_it:
         result = do(all_of_it)
-    answer = control.ask(folder, "sync")
-    return result, InForce(None if answer is None else int(answer["epoch"]))
+    try:
+        answer = control.ask(folder, "sync")
+    except Unavailable as error:
+        why = Unconfirmed(error.problem, where=error.where, fix=_IS_KEPT)
+    except KeyboardInterrupt:
+        why = Unconfirmed("the running gate has not confirmed it: you did not wait", fix=_IS_KEPT)
+        why.gave_up = True
+    else:
+        return result, InForce(None if answer is None else int(answer["epoch"]))
+    _unconfirmed.append(why)
+    return result, InForce(None, str(why))
+
+
+def unconfirmed() -> list[Unconfirmed]:
+    """What `change` has not had confirmed since this was asked last: to be said once the results are shown."""
+    found = _unconfirmed.copy()
+    _unconfirmed.clear()
+    return found
