@@ -358,7 +358,7 @@ class _Links:
 
     def _rows(self, data: bytes) -> list[list[str]]:
         try:
-            return list(csv.reader(io.StringIO(data.decode(), newline=""), strict=True))
+            return list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
         except (csv.Error, UnicodeDecodeError):
             return []
 

@@ -1,5 +1,6 @@
 """`mutualgate decide`: asks the judge, without a gate."""
 
+import codecs
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,9 +89,11 @@ def _batch() -> int:
     from mutualgate.gate import decide_batch
 
     source, sink = standard_input(), sys.stdout.buffer
+    mark = codecs.BOM_UTF8  # editors put it in front of the first
     while line := source.readline(_LINE_BYTES):
         if len(line) == _LINE_BYTES and not line.endswith(b"\n"):
             raise BadInput("a line is too long", where="standard input", expected=f"at most {_LINE_BYTES:,} bytes")
+        line, mark = line.removeprefix(mark), b""
         if line.strip():
             sink.write(decide_batch(line) + b"\n")
             sink.flush()

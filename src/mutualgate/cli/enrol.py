@@ -93,7 +93,7 @@ def _line(what: str) -> str:
     """A line from standard input."""
     from mutualgate.errors import BadInput
 
-    line = standard_input().readline(4096).decode(errors="replace").strip()
+    line = standard_input().readline(4096).decode("utf-8-sig", "replace").strip()
     if not line:
         raise BadInput(f"{what} is missing on standard input", expected="a line for each `-`, the link first")
     return line
