@@ -99,8 +99,8 @@ class BulkSigning:
         """Signs each CSR for its client, in parts; each part is durable before it is given out, in its order.
 
         A CSR whose key has a valid certificate for that client is answered with that one. With `add`, clients that
-        are not there and whose CSR can be signed are added with `roles`. Raises `NotFound`, `Conflict` for an authority that signs no clients;
-        what is wrong with one CSR is in its answer.
+        are not there and whose CSR can be signed are added with `roles`. Raises `NotFound`, `Conflict` for an authority
+        that signs no clients; what is wrong with one CSR is in its answer.
         """
         held = parse_roles(roles)
         with self._store.reading() as tx:
@@ -162,13 +162,9 @@ class _Part:
             taken[index] = one
         self._add(known, taken.values(), add or ())
         clients = [known.clients[one.name.key] for one in taken.values()]
-        signed = self._sign(issuer, [(client, one.request) for client, one in zip(clients, taken.values(), strict=True)])
-        new_keys = {
-            one.spki: client.id
-            for client, one in zip(clients, taken.values(), strict=True)
-            if one.spki not in known.owners
-        }
-        self._tx.credentials.own_keys(new_keys)
+        fresh = list(zip(clients, taken.values(), strict=True))
+        signed = self._sign(issuer, [(client, one.request) for client, one in fresh])
+        self._tx.credentials.own_keys({one.spki: client.id for client, one in fresh if one.spki not in known.owners})
         self._keep(issuer, clients, [about for about, _ in signed])
         for (index, one), (_, certificate) in zip(taken.items(), signed, strict=True):
             answers[index] = Answer(one.given, certificate.public_bytes(Encoding.PEM) + self._above(issuer.id))
@@ -287,8 +283,7 @@ def _ended(name: ClientName, what: str, code: str) -> Conflict:
     return Conflict(
         f"the certificate for this key {what}",
         expected="a key that has none, or whose last one has expired",
-        fix="Make a new key and a new CSR; or sign this one by name:"
-        f" mutualgate client sign {name.word} --csr FILE",
+        fix=f"Make a new key and a new CSR; or sign this one by name: mutualgate client sign {name.word} --csr FILE",
         code=code,
     )
 
