@@ -180,6 +180,15 @@ def test_only_what_was_proved_is_approved(services: Services, refused: Refused) 
         services.approvals.look("NONE")
 
 
+def test_a_key_that_a_removed_client_had_is_said_to_be(services: Services, refused: Refused) -> None:
+    own = pki.leaf(None, "stranger", now=NOW)
+    services.clients.add("anna")
+    services.pins.add("anna", own.pem)
+    services.clients.remove("anna")
+    (unusual,) = services.approvals.look(refused(own)).unusual
+    assert unusual == "Its key is known: it was the removed client anna's."
+
+
 def test_a_retired_pin_is_renewed_instead(services: Services, refused: Refused) -> None:
     own = pki.leaf(None, now=NOW)
     pin = services.pins.add("first-client", own.pem)

@@ -4,8 +4,9 @@ import pytest
 from installation import Installation
 
 from mutualgate.app import Folder
-from mutualgate.app.checks import certificates_fit, clients_exist, fields_fit, files_fit
-from mutualgate.config import problems
+from mutualgate.app.checks import certificates_fit, clients_exist, fields_fit, files_fit, logs_fit, refuse_logs
+from mutualgate.config import load, problems
+from mutualgate.errors import BadInput
 
 
 def file(installed: Installation, more: str) -> None:
@@ -107,3 +108,33 @@ def test_rules_for_other_fields_are_fine(installed: Installation) -> None:
     rules = 'request_headers = {set = {"Authorization" = "x"}, remove = ["X-SSL-Client-Cert", "Cookie", "traceparent"]}'
     file(installed, f'[[sites.routes]]\npath = "/"\nupstream = "demo"\n{rules}')
     assert problems(installed.config, fields_fit) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("nodir/x.log", "nodir: is not there"),
+        (".", "is a folder"),
+        ("mutualgate.toml/x.log", "cannot be written: Not a directory"),
+        ("x" * 300, "cannot be written: File name too long"),
+    ],
+)
+@pytest.mark.parametrize("key", ["access_log", "key_log"])
+def test_a_log_that_cannot_be_written_is_placed(key: str, name: str, problem: str, installed: Installation) -> None:
+    installed.config.write_text(f'[gate]\n{key} = "{name}"\n')
+    (found,) = problems(installed.config, logs_fit)
+    assert (found.line, found.key) == (2, f"gate.{key}")
+    assert problem in found.problem
+    with pytest.raises(BadInput, match=f"name another file: --{key.replace('_', '-')}, or `{key}`"):
+        refuse_logs(load(installed.config))
+
+
+def test_logs_that_can_be_written_are_fine_and_are_not_made(installed: Installation) -> None:
+    installed.config.write_text('[gate]\naccess_log = "access.log"\nkey_log = "keys.log"\n')
+    assert problems(installed.config, logs_fit) == []
+    assert not (installed.folder.path / "access.log").exists()
+    keys = installed.folder.path / "keys.log"
+    keys.write_text("")
+    keys.chmod(0o644)
+    (found,) = problems(installed.config, logs_fit)
+    assert (found.key, found.fix) == ("gate.key_log", f"Run: chmod 0600 {keys}")

@@ -72,6 +72,14 @@ def test_people_are_invited_and_their_links_open(cli: Run, people: Path, install
         services.close()
 
 
+def test_links_that_an_editor_has_saved_are_read(cli: Run, people: Path) -> None:
+    assert cli("client", "import", people, "--invite").code == 0
+    out = people.with_name("people.invitations.csv")
+    out.write_bytes(b"\xef\xbb\xbf" + out.read_bytes())
+    said = cli("client", "import", people, "--invite", "--json")
+    assert (said.code, said.json["before"]) == (0, 3)
+
+
 def test_a_second_run_invites_nobody_twice_and_says_what_is_new(cli: Run, people: Path) -> None:
     cli("client", "import", people, "--invite")
     out = people.with_name("people.invitations.csv")

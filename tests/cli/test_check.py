@@ -41,6 +41,14 @@ def test_a_client_that_nobody_knows_is_a_problem(cli: Run, installed: Installati
     assert problem["line"] == 10
 
 
+def test_a_log_that_cannot_be_written_is_a_problem(cli: Run, installed: Installation) -> None:
+    installed.config.write_text(CONFIG.replace('access_log = ""', 'access_log = "nodir/access.log"'))
+    said = cli("check")
+    assert said.code == 1
+    assert "mutualgate.toml:5:14: gate.access_log: " in said.out
+    assert "nodir: is not there" in said.out
+
+
 @pytest.mark.parametrize("days", [-2, 9.5])
 def test_a_certificate_that_ended_is_a_problem_and_one_that_ends_soon_a_warning(
     cli: Run, installed: Installation, days: float

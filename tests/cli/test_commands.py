@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from installation import Installation
 from typer.core import TyperGroup
 
+from mutualgate.app import Folder, control
 from mutualgate.cli.commands import app
 from mutualgate.cli.group import built
 from mutualgate.errors import Unavailable
@@ -234,3 +235,58 @@ def test_a_terminal_that_cannot_show_a_name_gets_its_number(installed: Installat
     done = subprocess.run(run, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(b"gr\\xf6\\xdfe is client 2")
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (("invite", "ward-3"), "/join/"),
+        (("client", "add", "ward-3"), "ward-3 is client"),
+        (("client", "p12", "first-client", "--out", "{out}"), "Password, shown once: "),
+        (("client", "import", "{people}", "--invite", "--out", "{out}"), "1 invited"),
+        (("client", "suspend", "first-client"), "is suspended; the running gate has not confirmed it."),
+    ],
+)
+@pytest.mark.parametrize(
+    ("error", "status", "why"),
+    [
+        (Unavailable("the running gate did not answer within 10 s"), 1, "did not answer within 10 s. The store has"),
+        (KeyboardInterrupt(), 130, "you did not wait. The store has the change"),
+    ],
+)
+def test_what_was_made_is_shown_though_the_gate_does_not_confirm_it(
+    words: tuple[str, ...],
+    shown: str,
+    error: BaseException,
+    status: int,
+    why: str,
+    cli: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ask(_folder: Folder, do: str, *_: object) -> None:
+        if do == "sync":
+            raise error
+
+    monkeypatch.setattr(control, "ask", ask)
+    out, people = tmp_path / "out", tmp_path / "people.csv"
+    people.write_text("name\nward-4\n")
+    said = cli(*(word.format(out=out, people=people) for word in words))
+    assert said.code == status
+    assert shown in said.out
+    assert why in said.err
+    assert out.exists() is ("{out}" in words)
+
+
+def test_programs_get_one_answer_where_the_gate_does_not_confirm_it(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(*_: object) -> None:
+        raise Unavailable("the running gate did not answer within 10 s")
+
+    monkeypatch.setattr(control, "ask", ask)
+    said = cli("client", "add", "ward-3", "--json")
+    assert said.code == 1
+    assert said.json["name"] == "ward-3"
+    assert said.json["in_force"] is False
+    assert "did not answer within 10 s" in said.json["unconfirmed"]
+    monkeypatch.undo()
+    assert cli("client", "add", "ward-4").code == 0

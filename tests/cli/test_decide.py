@@ -90,6 +90,7 @@ def test_questions_are_answered_in_order(bare: Run) -> None:
     }
     lines = [json.dumps({"id": "1", **question}), "", "nonsense", json.dumps({"id": "2", **question, "at": 0})]
     said = bare("decide", "--batch", stdin="\n".join(lines).encode())
+    assert bare("decide", "--batch", stdin="\n".join(lines).encode("utf-8-sig")) == said  # as editors begin a file
     assert said.code == 0
     first, nonsense, second = (json.loads(line) for line in said.out.splitlines())
     assert (first["id"], first["verdict"]) == ("1", "admitted")

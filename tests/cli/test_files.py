@@ -54,6 +54,9 @@ def test_a_dangling_link_is_not_written_through(tmp_path: Path) -> None:
     link.symlink_to(tmp_path / "nowhere")
     with pytest.raises(Conflict):
         write_file(link, b"other")
+    write_file(link, b"other", force=True)
+    assert not link.is_symlink()
+    assert os.listdir(tmp_path) == ["link"]
 
 
 @pytest.mark.parametrize("force", [False, True])

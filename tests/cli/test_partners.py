@@ -363,7 +363,7 @@ def test_a_newer_certificate_of_the_ca(cli: Run, tmp_path: Path, acme: pki.Issue
         (("ca", "add", "acme", "leaf.pem"), "cannot be a partner's CA"),
         (("ca", "add", "acme", "acme.pem"), "already, active"),
         (("ca", "retire", "acme", "9"), "no CA"),
-        (("ca", "set", "acme", "1", "--grace", "soon"), "--grace"),
+        (("ca", "set", "acme", "1", "--revocation", "grace", "--grace", "soon"), "--grace"),
         (("ca", "prove", "acme", "leaf.pem"), "no claim"),
         (("name", "add", "acme", "*.acme.example"), "no name rule"),
         (("member", "approve", "acme", "dns:x.acme.example"), "no client"),

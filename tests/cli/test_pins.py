@@ -89,7 +89,7 @@ def test_a_key_is_pinned_alone(cli: Run, tmp_path: Path) -> None:
         (("add", "nobody", "own.pem"), "no client"),
         (("add", "first-client", "both.pem"), "private key"),
         (("add", "first-client", "own.pem", "--until", "tomorrow"), "--until"),
-        (("add", "first-client", "own.pem", "--overlap", "7"), "--overlap"),
+        (("add", "first-client", "own.pem", "--replaces", "1", "--overlap", "7"), "--overlap"),
         (("add", "first-client", "own.pem", "--environment", "A B"), "environment"),
         (("add", "first-client", "own.pem", "--replaces", "9"), "no pin"),
         (("add", "first-client", "/nowhere"), "/nowhere"),

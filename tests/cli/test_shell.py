@@ -49,6 +49,13 @@ client list --json""",
     assert cli("client", "show", "anna", "--json").json["roles"] == ["orders"]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line(cli: Run) -> None:
+    said = cli("shell", stdin=b"\xef\xbb\xbfclient add anna\r\nclient add bert\r\n")
+    assert (said.code, said.err) == (0, "")
+    later = cli("shell", stdin=b"client list\n\xef\xbb\xbfclient list\n")
+    assert later.code == 2
+
+
 def test_the_first_line_that_fails_ends_it_and_is_named(cli: Run) -> None:
     script = b"client add anna\n\nclient show nobody\nclient add bert\n"
     said = cli("shell", stdin=script)

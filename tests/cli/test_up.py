@@ -218,6 +218,16 @@ def test_what_is_wrong_at_the_start_is_one_sentence(case: str, installed: Instal
     assert len(said.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("flag", ["--access-log", "--key-log"])
+def test_a_log_that_cannot_be_written_is_the_users_mistake(flag: str, installed: Installation, tmp_path: Path) -> None:
+    with up(tmp_path, "--dir", str(installed.folder.path), flag, "nodir/x") as gate:
+        assert gate.ended() == 2
+        said = gate.until(gate.err, "mutualgate: ")
+    assert said.startswith(f"mutualgate: {tmp_path / 'nodir'}: is not there; expected a folder that exists. ")
+    assert f"name another file: {flag}, or " in said
+    assert "--listen" not in said
+
+
 def test_a_folder_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder in ("file", "file/below", "x" * 300, "/proc/nothing"):

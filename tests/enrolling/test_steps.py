@@ -462,7 +462,7 @@ def test_an_unfinished_enrolment_is_not_renewed(gate: Served, tmp_path: Path) ->
 def test_link_and_code_can_be_told_where_nobody_else_reads(gate: Served, tmp_path: Path) -> None:
     made = gate.services.invitations.invite(next(names), second_factor=True)
     words = [*MUTUALGATE, "enrol", "-", "--code", "-", "--out", str(tmp_path / "c"), "--root-sha256", gate.root_sha256]
-    done = subprocess.run(words, input=f"{made.link(gate.base)}\n{made.factor}\n", capture_output=True, text=True)
+    done = subprocess.run(words, input=f"\ufeff{made.link(gate.base)}\n{made.factor}\n", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     missing = subprocess.run([*words[:-4], "--out", str(tmp_path / "d")], input="", capture_output=True, text=True)
     assert missing.returncode == 2

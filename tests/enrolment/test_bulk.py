@@ -187,6 +187,39 @@ def test_anothers_authoritys_or_compromised_keys_are_refused_as_one_by_one(
         assert code(answer) == expected
 
 
+def test_nobody_is_added_whose_csr_is_refused(bulk: BulkSigning, clients: Clients, store: Store, keys: KeyRing) -> None:
+    theirs, shared = pki.csr(pki.fresh_key()), pki.csr(pki.fresh_key())
+    clients.add("anna")
+    Enrolment(store, keys, Policy()).sign("anna", theirs)
+    with store.reading() as tx:
+        ours = pki.csr(keys.open(tx, tx.authorities.all()[1]))
+    answers = all_of(
+        bulk,
+        given("bert", theirs),
+        given("carl", shared),
+        given("dora", shared),
+        given("emil", ours),
+        given("anna", shared),
+        add=True,
+    )
+    assert [code(one) for one in answers] == [None if n == 1 else "key_in_use" for n in range(5)]
+    assert [str(one.name) for one in clients.list().clients] == ["anna", "carl"]
+    with store.reading() as tx:
+        assert [entry.action for entry in tx.audit.walk()].count("client.add") == 2
+    assert answers[4].problem is not None
+    assert "'carl' uses this key" in str(answers[4].problem)
+
+
+def test_a_removed_client_is_said_to_be_that(bulk: BulkSigning, clients: Clients) -> None:
+    asked = given("anna")
+    all_of(bulk, asked, add=True)
+    clients.remove("anna")
+    (answer,) = all_of(bulk, asked, add=True)
+    assert code(answer) == "key_in_use"
+    assert "a removed client, 'anna', used this key" in str(answer.problem)
+    assert clients.list().total == 0
+
+
 def test_what_it_asks_for_is_not_given(bulk: BulkSigning) -> None:
     request = pki.csr(pki.fresh_key(), "root of all", (x509.BasicConstraints(ca=True, path_length=None), True))
     (answer,) = all_of(bulk, given("anna", request), add=True)

@@ -418,8 +418,19 @@ def test_an_answer_that_got_lost_is_given_again(invitations: Invitations, use: I
     clock.move(timedelta(days=7))
     with pytest.raises(Conflict):
         use.collect(invited.token, peer=PEER)
-    with pytest.raises(Conflict, match="expired"):
-        use.progress(invited.token)
+
+
+def test_what_came_of_an_invitation_is_told_after_its_time(
+    invitations: Invitations, use: InvitationUse, clock: Hands
+) -> None:
+    invited = invitations.invite("anna")
+    outcome = use.sign(invited.token, csr(), way=Way.COMMAND, peer=PEER)
+    assert outcome.signed is not None
+    clock.move(timedelta(days=30))
+    told = use.progress(invited.token)
+    assert (told.state, told.not_after) == (InvitationState.USED, outcome.signed.credential.not_after)
+    with pytest.raises(Conflict, match="used already"):
+        use.open(invited.token, peer=PEER)
 
 
 def test_a_new_link_ends_the_old_one(invitations: Invitations, use: InvitationUse, clock: Hands) -> None:

@@ -20,6 +20,12 @@ def test_one_line(tmp_path: Path, data: bytes) -> None:
     assert read_secret(write(tmp_path / "secret", data)) == data.strip()
 
 
+def test_a_byte_order_mark_is_no_part_of_it(tmp_path: Path) -> None:
+    assert read_secret(write(tmp_path / "secret", b"\xef\xbb\xbfcorrect horse\r\n")) == b"correct horse"
+    assert read_secret(write(tmp_path / "secret", b"\xef\xbb\xbf" + b"x" * 1023 + b"\r\n")) == b"x" * 1023
+    assert read_fields(write(tmp_path / "secret", b"\xef\xbb\xbfA: b\r\n")) == {"A": "b"}
+
+
 @pytest.mark.parametrize("data", [b"", b"\n", b"two\nlines\n", b"nul\0", b"x" * 1024])
 def test_something_else(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(BadInput, match="one line") as error:

@@ -83,7 +83,7 @@ def test_one_key_is_one_clients(pins: Pins, store: Store) -> None:
     # Another one with the same name and number is another key's.
     assert pins.add("bert", pki.leaf(None, "same", serial=1).pem).client != pins.list("anna")[0][0].client
     Clients(store).remove("anna")
-    with pytest.raises(Conflict, match="uses this key"):
+    with pytest.raises(Conflict, match="a removed client, 'anna', used this key"):
         pins.add("bert", pki.leaf(None, "same", key=key).pem)
 
 

@@ -287,6 +287,21 @@ def test_a_used_one_says_so_and_leads_on(portal: "ASGIApp", services: Services) 
     assert (again.status, again.json["code"]) == (410, "invitation_used")
 
 
+def test_a_certificate_is_tested_after_the_invitation_s_time_is_over(
+    portal: "ASGIApp", services: Services, clock: Hands
+) -> None:
+    invited = invite(services)
+    assert hand_in(portal, invited, csr()).status == 200
+    clock.move(timedelta(days=30))
+    for path in ("done", "probe"):
+        assert ask(portal, f"/join/{invited.token}/{path}").status == 200
+    assert ask(portal, f"/join/{invited.token}/progress", accept=JSON).json["state"] == "used"
+    assert ask(portal, f"/join/{invited.token}/probe", accept=JSON).json["code"] != "invitation_expired"
+    page = ask(portal, f"/join/{invited.token}")
+    assert (page.status, "This invitation has been used." in page.words) == (410, True)
+    assert hand_in(portal, invited, csr(), accept=JSON).json["code"] == "invitation_used"
+
+
 # A request
 
 

@@ -142,6 +142,16 @@ def test_a_form_of_before_a_restart_makes_no_second_one(
     ):
         assert ask(portal, path, who, form={"form_key": form["form_key"]}).status == 409
     assert services.invitations.list().total == 1
+    laptop = pki.leaf(None, "laptop")
+    services.pins.add("chief", laptop.der)
+    holder = admitted("chief", [laptop.der], client_id=services.clients.get("chief").id, authority="pin")
+    key = opened(ask(portal, "/join/me", holder), "/join/me/replace")
+    first = ask(portal, "/join/me/replace", holder, form=key).headers["Location"]
+    again = ask(portal, "/join/me/replace", holder, form={"form_key": form["form_key"]})
+    assert again.status == 409
+    assert "Open this page anew and ask there" in again.words
+    following = refused([pki.leaf(None, "laptop").der], "unknown_issuer")
+    assert ask(portal, first, following).status == 200
     # What can be done twice without harm is done.
     done = ask(portal, "/join/operator/clients/chief/suspend", OPERATOR, form={"sure": "yes"} | theirs)
     assert (done.status, services.clients.get("chief").state) == (303, "suspended")

@@ -16,7 +16,7 @@ def test_a_key_belongs_to_one_client_even_when_it_is_gone(store: Store) -> None:
         tx.credentials.add(anna, authority=issuing.id, certificate_facts=facts(key="k"), origin=Origin.ISSUED, at=AT)
         tx.credentials.add(anna, authority=issuing.id, certificate_facts=facts(key="k"), origin=Origin.ISSUED, at=AT)
         tx.clients.set_state(anna.id, ClientState.GONE)
-        with pytest.raises(Conflict, match="'anna' uses this key"):
+        with pytest.raises(Conflict, match="a removed client, 'anna', used this key"):
             tx.credentials.add(
                 bert, authority=issuing.id, certificate_facts=facts(key="k"), origin=Origin.ISSUED, at=AT
             )

@@ -12,7 +12,7 @@ from mutualgate import audit
 from mutualgate.app.remedies import judged, remedy, voucher
 from mutualgate.clients import find, subject
 from mutualgate.errors import Conflict, NotFound
-from mutualgate.model.client import Client
+from mutualgate.model.client import Client, ClientState
 from mutualgate.model.legible import Legible, legible
 from mutualgate.model.names import ClientName, Role, shown
 from mutualgate.model.names import roles as parse_roles
@@ -204,7 +204,10 @@ def _look(tx: Transaction, record: RefusalRecord, seen: Sighting, reason: str, n
     if owner_id is not None:
         known = tx.clients.get(owner_id)
         if known is not None:
-            unusual.append(f"Its key is known: it is the client {known.name}'s.")
+            gone = known.state is ClientState.GONE
+            unusual.append(
+                f"Its key is known: it {'was' if gone else 'is'} the {'removed ' * gone}client {known.name}'s."
+            )
     name = _common_name(leaf)
     if name is not None:
         unusual += _namesake(tx, name, owner_id)

@@ -1,6 +1,8 @@
 """What `mutualgate.toml` alone cannot tell: are the files that it names good, and the clients known?"""
 
+import os
 import shlex
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,6 +12,7 @@ from mutualgate.app.server_certificates import own_certificate
 from mutualgate.config import Check, Config, FieldRules, Finding, Place
 from mutualgate.errors import BadInput
 from mutualgate.gate import field_refused
+from mutualgate.modes import EVERYTHING, refuse_others
 from mutualgate.notices.secret_file import MIN_SIGNING_CHARACTERS, read_fields, read_secret
 
 
@@ -70,6 +73,48 @@ def _read_letter(path: Path) -> None:
     from mutualgate.enrolment.letter import read_template
 
     read_template(path)
+
+
+def logs_fit(config: Config) -> Iterator[Finding]:
+    """The access log, and the file for the secrets of connections, can be written. Nothing is made or opened."""
+    for key, error in _log_faults(config):
+        yield Finding(("gate", key), f"{error.where}: {error.problem}", expected=error.expected, fix=error.fix)
+
+
+def refuse_logs(config: Config) -> None:
+    """As `logs_fit`, of settings that flags may have changed. Raises `BadInput`."""
+    for key, error in _log_faults(config):
+        flag = f"--{key.replace('_', '-')}, or `{key}` under [gate] in mutualgate.toml"
+        error.fix = error.fix or f"Make that possible, or name another file: {flag}"
+        raise error
+
+
+def _log_faults(config: Config) -> Iterator[tuple[str, BadInput]]:
+    for key, path, others in (("access_log", config.gate.access_log, 0), ("key_log", config.gate.key_log, EVERYTHING)):
+        if isinstance(path, Path):
+            try:
+                _refuse_unwritable(path, others)
+            except BadInput as error:
+                yield key, error
+
+
+def _refuse_unwritable(path: Path, others: int) -> None:
+    """Raises `BadInput` for a file to which nothing could be appended, or to which `others` have access."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise BadInput("is not there", where=str(path.parent), expected="a folder that exists") from None
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise BadInput("no file can be made in it by this user", where=str(path.parent)) from None
+        return
+    except OSError as error:
+        raise BadInput(f"cannot be written: {error.strerror}", where=str(path), expected="a file") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise BadInput("is a folder", where=str(path), expected="a file, or a name that is free")
+    if not os.access(path, os.W_OK):
+        raise BadInput("cannot be written by this user", where=str(path))
+    refuse_others(status, str(path), others)
 
 
 def clients_exist(folder: Folder) -> Check:

@@ -16,6 +16,7 @@ from mutualgate.errors import Unavailable
 LINE_BYTES = 1 << 20
 _PATIENCE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.05
+_FIX = "See its log; `mutualgate status` says what runs."
 
 
 class _CutOff(Exception):
@@ -38,13 +39,13 @@ def ask(
             if not again or time.monotonic() > deadline:
                 often = f", each time for {patience_seconds:g} s" if again else ""
                 raise Unavailable(
-                    f"the running gate hung up before it answered{often}", where=str(folder.control), fix=_fix(do)
+                    f"the running gate hung up before it answered{often}", where=str(folder.control), fix=_FIX
                 ) from error
         except TimeoutError as error:
             raise Unavailable(
                 f"the running gate did not answer within {patience_seconds:g} s",
                 where=str(folder.control),
-                fix=_fix(do),
+                fix=_FIX,
             ) from error
         else:
             if answer is not None or not is_claimed(folder):
@@ -57,12 +58,6 @@ def ask(
                     fix="See its log.",
                 )
         time.sleep(_PAUSE_SECONDS)
-
-
-def _fix(do: str) -> str:
-    if do == "sync":
-        return "The store has the change; the gate takes it over as soon as it can. See its log."
-    return "See its log; `mutualgate status` says what runs."
 
 
 def _ask(folder: Folder, do: str, patience_seconds: float) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mutualgate import snapshot
-from mutualgate.app.checks import certificates_fit, fields_fit
+from mutualgate.app.checks import certificates_fit, fields_fit, refuse_logs
 from mutualgate.app.given import PLAIN, TLS, Given, place
 from mutualgate.app.server_certificates import SiteCertificate, files_of, reissued, reread, site_certificates
 from mutualgate.app.services import Services
@@ -49,6 +49,7 @@ class InForce:
         self._shown: list[Path] = []
         """The files of the certificates in force: watched, whatever becomes of mutualgate.toml."""
         self.config = self._read_config(there=succeeds)
+        refuse_logs(self.config)
         services.take(self.config)
         self.placed = place(given, self.config)
         self._certificates = site_certificates(services, self.config)

@@ -43,6 +43,26 @@ def run(words: list[str]) -> int:
 
 def attempt(words: list[str]) -> int:
     """As `run`. Raises `BrokenPipeError` where nobody reads what the command says; it has done its work then."""
+    status = 0
+    try:
+        status = _attempt(words)
+    finally:
+        status = _unconfirmed(status)
+    return status
+
+
+def _unconfirmed(status: int) -> int:
+    """Says, after the results, what the running gate has not confirmed; returns the exit status with that."""
+    change = sys.modules.get("mutualgate.app.change")  # a command that did not load it has changed nothing
+    for error in change.unconfirmed() if change is not None else ():
+        from mutualgate.cli import output
+
+        output.complain(output.plain(error))
+        status = max(status, output.INTERRUPTED if error.gave_up else output.NO)
+    return status
+
+
+def _attempt(words: list[str]) -> int:
     import typer
     import typer.exceptions
     from typer.core import TyperGroup

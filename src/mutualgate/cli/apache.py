@@ -7,7 +7,7 @@ import typer
 
 from mutualgate.cli.files import refuse_existing, write_file
 from mutualgate.cli.group import Group
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, goes_with
 from mutualgate.cli.output import DONE, NO, emit, plain
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def import_apache(
     """
     from mutualgate.apache.import_ import import_file
 
+    goes_with("--out", out is not None, "--force")
     if out is not None:
         refuse_existing(out, force)
     imported = import_file(file)

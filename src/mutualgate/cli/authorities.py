@@ -8,7 +8,7 @@ import typer
 
 from mutualgate.cli.files import write_file
 from mutualgate.cli.group import Group
-from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice
+from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice, goes_with
 from mutualgate.cli.output import emit, plain, table
 from mutualgate.cli.waiting import progress
 from mutualgate.counts import counted
@@ -61,6 +61,7 @@ def adopt(
     from mutualgate.authorities.adopt import Estate
     from mutualgate.model.authority import Admits
 
+    goes_with("--key", key is not None, "--key-password-file")
     what = Estate(
         certificate=cert, key=key, key_password=_key_password(key_password_file), serial=serial, issued=issued, crl=crl
     )
@@ -109,8 +110,7 @@ def rotate(
 
     if which not in ("issuing", "root"):
         raise typer.BadParameter("rotate takes issuing or root")
-    if which == "root" and under is not None:
-        raise typer.BadParameter("--under is for issuing: a root is under nothing")
+    goes_with("issuing: a root is under nothing", which == "issuing", "--under")
 
     def do(services: "Services") -> "Authority":
         lifetime = None if days is None else timedelta(days=days)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mutualgate.cli.files import but, read_file, refuse_dash, replaceable
-from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice
+from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice, goes_with
 from mutualgate.cli.output import DONE, NO, emit, plain
 from mutualgate.cli.waiting import progress
 from mutualgate.counts import counted
@@ -70,6 +70,7 @@ def import_(
     from mutualgate.enrolment.people import read_people
     from mutualgate.model.invitation import Way
 
+    goes_with("--invite", invite, "--out", "--way", "--days", "--valid-for", "--second-factor", "--approve")
     if invite and out is None and str(file) == "-":
         raise typer.BadParameter("with a table from standard input, --out names the file for the links")
     ways = [choice(Way, one, "--way") for one in way] if way else list(Way)
@@ -358,7 +359,7 @@ class _Links:
 
     def _rows(self, data: bytes) -> list[list[str]]:
         try:
-            return list(csv.reader(io.StringIO(data.decode(), newline=""), strict=True))
+            return list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
         except (csv.Error, UnicodeDecodeError):
             return []
 

@@ -27,7 +27,7 @@ def check(
     """
     from mutualgate.app import Folder
     from mutualgate.app.certificate_checks import certificates_last, certificates_serve
-    from mutualgate.app.checks import certificates_fit, clients_exist, fields_fit, files_fit
+    from mutualgate.app.checks import certificates_fit, clients_exist, fields_fit, files_fit, logs_fit
     from mutualgate.app.upstream_tls import upstreams_fit
     from mutualgate.clock import system_clock
     from mutualgate.config import load, problems
@@ -37,7 +37,8 @@ def check(
     if not _is_there(wanted) and (file is not None or not folder.exists()):
         raise BadInput("there is no such file", where=str(wanted), expected="a mutualgate.toml")
     now = system_clock()
-    asked = (certificates_fit, certificates_last(now), fields_fit, upstreams_fit, files_fit, clients_exist(folder))
+    fit = (certificates_fit, certificates_last(now), fields_fit, upstreams_fit, files_fit, logs_fit)
+    asked = (*fit, clients_exist(folder))
     wrong = problems(wanted, *asked)
     odd = [] if wrong else problems(wanted, certificates_serve(now))
     facts: dict[str, Any] = {

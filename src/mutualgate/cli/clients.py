@@ -9,7 +9,7 @@ import typer
 
 from mutualgate.cli.files import placed, read_file
 from mutualgate.cli.group import Group
-from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice
+from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice, goes_with
 from mutualgate.cli.output import DONE, emit, plain, table
 from mutualgate.cli.pins import as_dict as pin_dict
 from mutualgate.cli.relay import DIR_VARIABLE
@@ -88,18 +88,16 @@ def sign(
 
     if name is None and csr is None and csrs is None and dir.is_dir() and not Folder(dir).exists():
         csrs, dir = dir, Path(os.environ.get(DIR_VARIABLE) or DEFAULT_DIR)
+    goes_with("--csrs", csrs is not None, "--add", "--role")
+    goes_with("--add", add, "--role")
     if csrs is not None:
         if name is not None or csr is not None or replaces is not None:
             raise typer.BadParameter("--csrs takes no name, no --csr and no --replaces")
-        if role and not add:
-            raise typer.BadParameter("--role goes with --add")
         return sign_folder(
             csrs, out, days=days, authority=authority, add=add, roles=role or (), force=force, dir=dir, json=json
         )
     if name is None or csr is None or out is None:
         raise typer.BadParameter("give the client's name, --csr and --out; or a folder of CSRs with --csrs")
-    if add or role:
-        raise typer.BadParameter("--add and --role go with --csrs")
     lifetime = None if days is None else timedelta(days=days)
     with placed(out, force=force) as put:
         data = read_file(csr)
@@ -149,6 +147,7 @@ def p12(
     from mutualgate.authorities.keys import KeyKind
     from mutualgate.authorities.p12 import Encoding
 
+    goes_with("--profile auto", profile == "auto", "--for")
     kind = choice(KeyKind, key, "--key")
     encoding = None if profile == "auto" else choice(Encoding, profile, "--profile")
     lifetime = None if days is None else timedelta(days=days)
@@ -351,8 +350,8 @@ def revoke(
         raise typer.BadParameter("give either the client's name or --certificate")
     if release and (certificate is not None or reason != "unspecified"):
         raise typer.BadParameter("--release takes a client's name, and --credential at the most")
-    if lineage and (credential is None or release):
-        raise typer.BadParameter("--lineage goes with --credential")
+    goes_with("the client's name", name is not None, "--credential")
+    goes_with("--credential, without --release", credential is not None and not release, "--lineage")
     why = RevocationReason.parse(reason)
 
     def do(services: "Services") -> Revoked:

@@ -1,5 +1,6 @@
 """`mutualgate decide`: asks the judge, without a gate."""
 
+import codecs
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mutualgate.cli.files import read_file, standard_input
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, goes_with
 from mutualgate.cli.output import NO, emit, plain
 from mutualgate.errors import BadInput
 
@@ -38,10 +39,12 @@ def decide(
     mutualgate decide --cert client.pem --host localhost --path /orders --at 2027-06-01T00:00:00Z
     mutualgate decide --batch < questions.jsonl
     """
-    if batch:
-        return _batch()
+    goes_with("--cert", cert is not None, "--host", "--at")
+    goes_with("--host", host is not None, "--path")
+    if (cert is None) != batch:
+        raise typer.BadParameter("give either --cert FILE or --batch")
     if cert is None:
-        raise typer.BadParameter("give --cert FILE, or --batch")
+        return _batch()
     return _one(cert, host, path, at, dir, json)
 
 
@@ -88,9 +91,11 @@ def _batch() -> int:
     from mutualgate.gate import decide_batch
 
     source, sink = standard_input(), sys.stdout.buffer
+    mark = codecs.BOM_UTF8  # editors put it in front of the first
     while line := source.readline(_LINE_BYTES):
         if len(line) == _LINE_BYTES and not line.endswith(b"\n"):
             raise BadInput("a line is too long", where="standard input", expected=f"at most {_LINE_BYTES:,} bytes")
+        line, mark = line.removeprefix(mark), b""
         if line.strip():
             sink.write(decide_batch(line) + b"\n")
             sink.flush()

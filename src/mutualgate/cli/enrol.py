@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mutualgate.cli.files import standard_input
-from mutualgate.cli.options import Json, choice
+from mutualgate.cli.options import Json, choice, goes_with
 from mutualgate.cli.output import NO, emit, plain
 
 
@@ -50,6 +50,9 @@ def enrol(
 
     if (link is None) == (renew is None):
         raise typer.BadParameter("give either the link of an invitation or --renew and a folder")
+    of_link = ("--out", "--key", "--for", "--root-sha256", "--code")
+    goes_with("the link of an invitation: --renew goes by what is in the folder", link is not None, *of_link)
+    goes_with("--renew", renew is not None, "--now")
     if renew is not None:
         kept = Kept(renew)
         kept.state()
@@ -93,7 +96,7 @@ def _line(what: str) -> str:
     """A line from standard input."""
     from mutualgate.errors import BadInput
 
-    line = standard_input().readline(4096).decode(errors="replace").strip()
+    line = standard_input().readline(4096).decode("utf-8-sig", "replace").strip()
     if not line:
         raise BadInput(f"{what} is missing on standard input", expected="a line for each `-`, the link first")
     return line

@@ -7,6 +7,7 @@ completion ask every member of a group. tests/cli/test_startup.py holds what a c
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
 from typing import Any, cast
@@ -17,6 +18,8 @@ from typer.core import TyperCommand, TyperGroup
 from typer.models import CommandInfo
 
 Command = TyperCommand | TyperGroup
+_TYPED = "COMMANDLINE"
+"""As click calls where the value of such an option comes from."""
 
 
 class Group(typer.Typer):
@@ -87,8 +90,29 @@ def _named(name: str, where: str) -> Command:
     return made
 
 
+_given: ContextVar[frozenset[str]] = ContextVar("given", default=frozenset())
+
+
+def given() -> frozenset[str]:
+    """The options of the command that runs which somebody typed, whatever they say: `--days`."""
+    return _given.get()
+
+
+class _Noting(TyperCommand):
+    """Notes which options were typed: a default says the same as the option, and does not ask for it."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer has a class of its own for it
+        typed = (one for one in self.params if (of := ctx.get_parameter_source(str(one.name))) and of.name == _TYPED)
+        token = _given.set(frozenset(word for one in typed for word in one.opts))
+        try:
+            return super().invoke(ctx)
+        finally:
+            _given.reset(token)
+
+
 def _command(info: CommandInfo) -> TyperCommand:
     alone = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+    info.cls = _Noting
     alone.registered_commands = [info]
     made = cast(TyperCommand, typer.main.get_command(alone))
     # Help is filled to the width of the terminal; examples, which people copy, keep their lines (\b is click's mark).

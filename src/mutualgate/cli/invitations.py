@@ -10,7 +10,7 @@ import typer
 
 from mutualgate.cli.files import Put, placed
 from mutualgate.cli.group import Group
-from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice
+from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice, goes_with
 from mutualgate.cli.output import DONE, WRONG_USE, complain, emit, plain, table
 from mutualgate.counts import counted
 from mutualgate.errors import MutualgateError, NotFound
@@ -75,6 +75,7 @@ def invite(
     from mutualgate.app import Folder, change
     from mutualgate.model.invitation import Way
 
+    goes_with("--qr-file", qr_file is not None, "--force")
     ways = tuple(choice(Way, one, "--way") for one in way) if way else tuple(Way)
 
     def do(services: "Services") -> tuple["Invited", Link]:
@@ -260,6 +261,8 @@ def resend(
     Example: mutualgate invitation resend 12
     """
     from mutualgate.app import Folder, change
+
+    goes_with("--qr-file", qr_file is not None, "--force")
 
     def do(services: "Services") -> tuple["Invited", Link]:
         base = base_of(services)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from mutualgate.cli.group import given
 from mutualgate.cli.relay import DIR_VARIABLE, FOLDER
 from mutualgate.errors import BadInput
 
@@ -32,6 +33,14 @@ def remarks_on(environment: str, services: "Services") -> list[str]:
     if not environment or any(site.environment == environment for site in services.config.sites):
         return []
     return [f"No site in mutualgate.toml is of the environment {environment} yet: until one is, nobody comes in by it."]
+
+
+def goes_with(what: str, there: bool, *flags: str) -> None:
+    """Raises `BadParameter` for one of `flags` that was typed, unless `what` it goes with is `there`: it would do
+    nothing, and whoever typed it would believe that it did."""
+    for flag in flags:
+        if not there and flag in given():
+            raise typer.BadParameter(f"{flag} goes with {what}")
 
 
 def choice(kind: type[Word], text: str, flag: str) -> Word:

@@ -12,7 +12,7 @@ import typer
 from mutualgate.cli.files import read_file
 from mutualgate.cli.group import Group
 from mutualgate.cli.moments import day, span
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, remarks_on
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, goes_with, remarks_on
 from mutualgate.cli.output import emit, plain, table
 from mutualgate.counts import counted
 from mutualgate.errors import BadInput
@@ -421,6 +421,8 @@ def _changed(
         terms = replace(terms, policy=policy)
     if revocation is not None:
         terms = replace(terms, revocation=choice(RevocationMode, revocation, "--revocation"))
+    goes_with("--revocation grace", terms.revocation is RevocationMode.GRACE, "--grace")
+    goes_with("--revocation ignore", terms.revocation is RevocationMode.IGNORE, "--leaf-limit")
     late, longest, past = (
         span(grace, "--grace"),
         span(leaf_limit, "--leaf-limit"),

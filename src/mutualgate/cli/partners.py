@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mutualgate.cli.group import Group
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, goes_with
 from mutualgate.cli.output import emit, plain, table
 from mutualgate.cli.partner_names import Wide
 from mutualgate.errors import BadInput
@@ -60,6 +60,7 @@ def add(
     from mutualgate.app import Folder, change
     from mutualgate.model.partner import PartnerAdmits, PartnerProfile
 
+    goes_with("--names", bool(names), "--wide")
     known_by = choice(PartnerProfile, profile, "--profile")
     which = choice(PartnerAdmits, admits, "--admits")
     partner, force = change(

@@ -8,7 +8,7 @@ import typer
 from mutualgate.cli.files import read_file
 from mutualgate.cli.group import Group
 from mutualgate.cli.moments import day, span
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, remarks_on
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, goes_with, remarks_on
 from mutualgate.cli.output import emit, plain, table
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def add(
     from mutualgate.app import Folder, change
     from mutualgate.model.pin import PinKind
 
+    goes_with("--replaces", replaces is not None, "--overlap")
     data = read_file(file)
     end, both = day(until, "--until"), span(overlap, "--overlap")
 
@@ -86,6 +87,7 @@ def list_(
     """
     from mutualgate.app import Folder, services
 
+    goes_with("the list of all, without a client", client is None, "--limit", "--after")
     with services(Folder(dir)) as all_of_it:
         found = all_of_it.pins.list(client, after=after, limit=limit)
         now = all_of_it.clock()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mutualgate.cli.files import read_erasable
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, goes_with
 from mutualgate.cli.output import emit, plain, table
 from mutualgate.errors import BadInput, NotFound
 
@@ -47,8 +47,9 @@ def explain(
 
     if file is None and refusal is not None and _is_file(refusal):
         file, refusal = Path(refusal), None
+    goes_with("the list, without a refusal or a file", file is None and refusal is None, "--reason", "--limit")
     if file is not None:
-        if refusal is not None or reason is not None:
+        if refusal is not None:
             raise typer.BadParameter("give either a file or a refusal")
         _explain_file(file, json)
         return

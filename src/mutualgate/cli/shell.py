@@ -3,6 +3,7 @@
 Nothing else is kept from one command to the next: each opens the store as a process of its own would.
 """
 
+import codecs
 import gc
 import io
 import os
@@ -170,11 +171,13 @@ def _taken() -> Iterator[Iterator[bytes]]:
     """The lines of standard input, which no command can read meanwhile. Of one that is too long, the beginning."""
 
     def lines(source: BinaryIO) -> Iterator[bytes]:
+        mark = codecs.BOM_UTF8  # editors put it in front of the first
         while line := source.readline(MOST_BYTES + 2):
             more = line
             while more and not more.endswith(b"\n"):
                 more = source.readline(MOST_BYTES)
-            yield line.removesuffix(b"\n").removesuffix(b"\r")
+            yield line.removeprefix(mark).removesuffix(b"\n").removesuffix(b"\r")
+            mark = b""
 
     source, sys.stdin = sys.stdin, None
     try:

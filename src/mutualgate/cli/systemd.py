@@ -1,6 +1,7 @@
 """`mutualgate systemd-unit`: the units by which systemd runs the gate."""
 
-import shlex
+import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -119,6 +120,10 @@ _NO_PORTS = """\
 # systemd opens the ports: nothing of what root could do is left.
 CapabilityBoundingSet="""
 
+_PLAIN = "[A-Za-z0-9_][A-Za-z0-9_.-]*"
+_LONGEST_USER = 31
+"""So many a login has room for (utmp(5), UT_NAMESIZE), and systemd asks for no more than that fits."""
+
 
 def systemd_unit(
     dir: Annotated[Path, typer.Option(help="The folder that the service runs on.")] = Path("/var/lib/mutualgate"),
@@ -139,17 +144,18 @@ def systemd_unit(
     """
     if standby and socket:
         raise BadInput("only the gate listens", where="--standby --socket", expected="one of the two")
-    text = standby_unit(dir.absolute(), user) if standby else units(dir.absolute(), user, socket or [])
+    folder = Path(os.path.abspath(dir))  # systemd takes no path with `..` in it
+    text = standby_unit(folder, user) if standby else units(folder, user, socket or [])
     emit({"unit": text}, text.rstrip("\n"), json)
 
 
 def units(folder: Path, user: str, sockets: list[str]) -> str:
-    """The text of the unit, and of the socket unit if systemd is to listen."""
-    state = folder.parent == Path("/var/lib")
+    """The text of the unit, and of the socket unit if systemd is to listen. Raises `BadInput` for what none can say."""
+    state = folder.parent == Path("/var/lib") and re.fullmatch(_PLAIN, folder.name) is not None
     service = _SERVICE.format(
-        user=user,
+        user=_user(user),
         program=_program(),
-        folder=_word(folder),
+        folder=_argument(folder),
         writable=f"StateDirectory={folder.name}\nStateDirectoryMode=0700"
         if state
         else f"ReadWritePaths={_word(folder)}",
@@ -159,18 +165,67 @@ def units(folder: Path, user: str, sockets: list[str]) -> str:
     )
     if not sockets:
         return service
-    return service + _SOCKET.format(streams="".join(f"ListenStream={stream}\n" for stream in sockets))
+    return service + _SOCKET.format(streams="".join(f"ListenStream={_stream(stream)}\n" for stream in sockets))
 
 
 def standby_unit(folder: Path, user: str) -> str:
-    """The text of the unit that has commands at hand."""
-    return _STANDBY.format(user=user, program=_program(), folder=_word(folder))
+    """The text of the unit that has commands at hand. Raises `BadInput` for what none can say."""
+    return _STANDBY.format(user=_user(user), program=_program(), folder=_argument(folder))
 
 
 def _program() -> str:
     return _word(Path(shutil.which(sys.argv[0]) or "/usr/local/bin/mutualgate").absolute())
 
 
+def _user(name: str) -> str:
+    """Of the portable filename character set, as POSIX has it; the number of a user is, too, and systemd takes it."""
+    if re.fullmatch(_PLAIN, name) is None or len(name) > _LONGEST_USER:
+        raise BadInput(
+            f"{name[:64]!r} is no name of a user",
+            where="--user",
+            expected=f"letters, digits, dots, hyphens and underscores, at most {_LONGEST_USER}, no hyphen or dot first",
+        )
+    return name
+
+
+def _stream(text: str) -> str:
+    """Where systemd is to listen, in which a percent sign begins a specifier."""
+    import ipaddress
+
+    host, _, port = text.rpartition(":")
+    try:
+        if host and host.startswith("[") and host.endswith("]"):
+            ipaddress.IPv6Address(host[1:-1])
+        elif host:
+            ipaddress.IPv4Address(host)
+        fits = re.fullmatch("[0-9]{1,5}", port) is not None and 1 <= int(port) <= 65535 and text.isprintable()
+    except ValueError:
+        fits = False
+    if not fits or " " in text:
+        raise BadInput(
+            f"{text[:64]!r} is nothing to listen at",
+            where="--socket",
+            expected="PORT or ADDRESS:PORT: 443, 192.0.2.7:8443, [2001:db8::7]:8443",
+        )
+    return text.replace("%", "%%")
+
+
+def _argument(path: Path) -> str:
+    """As one word of a command line in a unit file, in which a dollar sign begins a variable, too."""
+    return _word(path).replace("$", "$$")
+
+
 def _word(path: Path) -> str:
-    """As one word of a unit file, in which a percent sign begins a specifier."""
-    return shlex.quote(str(path)).replace("%", "%%")
+    """As one word of a unit file (systemd.syntax(7)), in which a percent sign begins a specifier."""
+    text = str(path)
+    if not text.isprintable():
+        raise BadInput(
+            f"{text[:200]!r} has a character that no unit can say",
+            where="--dir",
+            expected="a path of characters that can be printed",
+        )
+    text = text.replace("%", "%%")
+    if re.fullmatch(r"[\w%./:@+,=~$-]+", text):
+        return text
+    escaped = text.replace("\\", r"\\").replace('"', r"\"")
+    return f'"{escaped}"'

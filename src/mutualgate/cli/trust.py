@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mutualgate.cli.group import Group
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, goes_with
 from mutualgate.cli.output import SHOWN, emit, named, plain, table
 from mutualgate.cli.waiting import progress
 from mutualgate.counts import counted
@@ -135,6 +135,7 @@ def approve(
 
     with services(Folder(dir)) as all_of_it:
         found = all_of_it.approvals.look(refusal)
+    goes_with("a pin: a partner vouches for this one", found.partner is None, "--key", "--environment")
     if not yes:
         _ask(found, client)
     done, force = make(

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mutualgate")
 
+_CANNOT_LISTEN = "cannot listen on "
+"""How the data plane begins what it says of an address (`rust/gate/src/listener.rs`)."""
 _ANOTHER = "Stop what listens there, or choose another address: {flag}, or `{setting}` in mutualgate.toml."
 
 
@@ -154,9 +156,9 @@ async def _run(
         try:
             runner.start()
         except Unavailable as error:
-            raise Unavailable(
-                error.problem, fix=_ANOTHER.format(flag="--listen, --plain-listen", setting="[gate] listen")
-            ) from error
+            if error.problem.startswith(_CANNOT_LISTEN):
+                error.fix = _ANOTHER.format(flag="--listen, --plain-listen", setting="[gate] listen")
+            raise
 
         async def ready() -> None:
             if standby:

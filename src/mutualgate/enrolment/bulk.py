@@ -5,7 +5,7 @@ that was killed goes on where it stopped.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -74,6 +74,8 @@ class _Known:
     authority_keys: set[bytes]
     out: set[int]
     """Clients that are out with their partner."""
+    takers: dict[bytes, ClientName] = field(default_factory=dict)
+    """Who gets a certificate for a key in this part. Not all of them are there yet."""
 
 
 class BulkSigning:
@@ -97,8 +99,8 @@ class BulkSigning:
         """Signs each CSR for its client, in parts; each part is durable before it is given out, in its order.
 
         A CSR whose key has a valid certificate for that client is answered with that one. With `add`, clients that
-        are not there are added with `roles`. Raises `NotFound`, `Conflict` for an authority that signs no clients;
-        what is wrong with one CSR is in its answer.
+        are not there and whose CSR can be signed are added with `roles`. Raises `NotFound`, `Conflict` for an authority
+        that signs no clients; what is wrong with one CSR is in its answer.
         """
         held = parse_roles(roles)
         with self._store.reading() as tx:
@@ -143,30 +145,29 @@ class _Part:
     def run(self, asked: dict[int, _Asked], issuer: Authority, add: tuple[Role, ...] | None) -> dict[int, Answer]:
         """The answer to each."""
         known = self._look_up(list(asked.values()))
-        if add is not None:
-            self._add(known, list(asked.values()), add)
         answers: dict[int, Answer] = {}
-        fresh: list[tuple[int, Client, Request]] = []
-        new_keys: dict[bytes, int] = {}
+        taken: dict[int, _Asked] = {}
         for index, one in asked.items():
             try:
-                client = _usable(known, one)
-                before = self._valid(known, client, one.spki)
+                client = _usable(known, one, add=add is not None)
+                before = None if client is None else self._valid(known, client, one.spki)
                 if before is not None:
                     answers[index] = Answer(one.given, self._again(known, before), again=True)
                     continue
-                self._check_key(known, client, one.spki)
+                self._check_key(known, one, client)
             except MutualgateError as error:
                 answers[index] = Answer(one.given, problem=error)
                 continue
-            if one.spki not in known.owners:
-                known.owners[one.spki] = new_keys[one.spki] = client.id
-            fresh.append((index, client, one.request))
-        signed = self._sign(issuer, fresh)
-        self._tx.credentials.own_keys(new_keys)
-        self._keep(issuer, [client for _, client, _ in fresh], [about for about, _ in signed])
-        for (index, _, _), (_, certificate) in zip(fresh, signed, strict=True):
-            answers[index] = Answer(asked[index].given, certificate.public_bytes(Encoding.PEM) + self._above(issuer.id))
+            known.takers[one.spki] = one.name
+            taken[index] = one
+        self._add(known, taken.values(), add or ())
+        clients = [known.clients[one.name.key] for one in taken.values()]
+        fresh = list(zip(clients, taken.values(), strict=True))
+        signed = self._sign(issuer, [(client, one.request) for client, one in fresh])
+        self._tx.credentials.own_keys({one.spki: client.id for client, one in fresh if one.spki not in known.owners})
+        self._keep(issuer, clients, [about for about, _ in signed])
+        for (index, one), (_, certificate) in zip(taken.items(), signed, strict=True):
+            answers[index] = Answer(one.given, certificate.public_bytes(Encoding.PEM) + self._above(issuer.id))
         audit.record_many(self._tx, self._now, self._by, self._audit)
         return answers
 
@@ -188,7 +189,7 @@ class _Part:
             out=tx.clients.out_with_partner([one.id for one in clients.values()]),
         )
 
-    def _add(self, known: _Known, asked: Sequence[_Asked], roles: tuple[Role, ...]) -> None:
+    def _add(self, known: _Known, asked: Iterable[_Asked], roles: tuple[Role, ...]) -> None:
         missing = {one.name.key: one.name for one in asked if one.name.key not in known.clients}
         made = self._tx.clients.add_many([(name, "", roles) for name in missing.values()], self._now, ClientState.NEW)
         for client in made:
@@ -221,32 +222,34 @@ class _Part:
             self._chains[authority] = b"".join(link.public_bytes(Encoding.PEM) for link in chain)
         return self._chains[authority]
 
-    def _check_key(self, known: _Known, client: Client, spki: bytes) -> None:
+    def _check_key(self, known: _Known, asked: _Asked, client: Client | None) -> None:
         """As `signing.check_key`, by what was looked up for all; and a folder lets nobody in again who was put out.
+        Without `client`, for one that is not there yet.
 
         What lies in it was signed once, and is signed again by every run: that is nobody's decision about this one.
         """
+        spki = asked.spki
         owner = known.owners.get(spki)
-        if owner is not None and owner != client.id:
-            other = self._tx.clients.get(owner)
+        if owner is not None and (client is None or owner != client.id):
+            raise self._tx.credentials.key_in_use(owner)
+        if spki in known.takers:
             raise Conflict(
-                f"the client '{other.name if other else owner}' uses this key",
+                f"the client '{known.takers[spki]}' uses this key",
                 expected="a key of its own for each client",
                 fix="Make a new key and a new CSR",
                 code="key_in_use",
-                facts={"client": owner},
             )
         if spki in known.authority_keys:
             raise Conflict("an authority uses this key", fix="Make a new key and a new CSR", code="key_in_use")
         revoking.check_not_compromised(spki, known.compromised)
         held = known.credentials.get(spki, [])
         if held and held[-1].revocation is not None:
-            raise _ended(client, f"is revoked since {held[-1].revocation.at:%Y-%m-%d}", "credential_revoked")
+            raise _ended(asked.name, f"is revoked since {held[-1].revocation.at:%Y-%m-%d}", "credential_revoked")
         if held and held[-1].superseded is not None:
-            raise _ended(client, "was renewed, for another key", "credential_superseded")
+            raise _ended(asked.name, "was renewed, for another key", "credential_superseded")
 
     def _sign(
-        self, issuer: Authority, fresh: Sequence[tuple[int, Client, Request]]
+        self, issuer: Authority, fresh: Sequence[tuple[Client, Request]]
     ) -> list[tuple[CertificateFacts, x509.Certificate]]:
         """Prepares all, records their numbers, signs: nothing is signed under a number that is not kept."""
         if not fresh:
@@ -255,7 +258,7 @@ class _Part:
         above, crl = certificate_of(issuer), policy.crl_address(issuer)
         prepared = [
             prepare(self._signer.profile(client, self._lifetime), request.public_key, above, self._now, crl)
-            for _, client, request in fresh
+            for client, request in fresh
         ]
         numbers = [serial.from_int(one.serial) for one in prepared]
         key = self._keys.open(self._tx, issuer)
@@ -276,12 +279,11 @@ class _Part:
             self._audit.append(("credential.sign", subject(client), said))
 
 
-def _ended(client: Client, what: str, code: str) -> Conflict:
+def _ended(name: ClientName, what: str, code: str) -> Conflict:
     return Conflict(
         f"the certificate for this key {what}",
         expected="a key that has none, or whose last one has expired",
-        fix="Make a new key and a new CSR; or sign this one by name:"
-        f" mutualgate client sign {client.name.word} --csr FILE",
+        fix=f"Make a new key and a new CSR; or sign this one by name: mutualgate client sign {name.word} --csr FILE",
         code=code,
     )
 
@@ -309,14 +311,16 @@ def _read(given: Given, seen: dict[str, str]) -> _Asked:
     return _Asked(given, name, request, key_fingerprint(request.public_key))
 
 
-def _usable(known: _Known, one: _Asked) -> Client:
+def _usable(known: _Known, one: _Asked, *, add: bool) -> Client | None:
+    """The client, or None for one that is to be added."""
     client = known.clients.get(one.name.key)
-    if client is None:
+    if client is not None:
+        states.check_one(client, out=client.id in known.out)
+    elif not add:
         raise NotFound(
             f"there is no client '{one.name}'",
             where=one.given.where,
             fix="Add the client first, or say --add",
             code="no_such_client",
         )
-    states.check_one(client, out=client.id in known.out)
     return client

@@ -25,7 +25,6 @@ from mutualgate.enrolment.opening import (
     by_id,
     check_open,
     check_partner,
-    expired,
     for_visitors,
     holder,
 )
@@ -161,13 +160,12 @@ class InvitationUse:
         raise error
 
     def progress(self, secret: str, *, peer: str = "") -> Progress:
-        """How far it is, after use, too, until it expires. Raises as `open` does, but not for one that is used."""
+        """How far it is. Raises as `open` does, but not for one that is used, however long ago: what came of it lasts
+        longer than the link, and its holder looks here at how it fares."""
         opened = self._find(secret, peer)
-        invitation, now = opened.invitation, self._store.clock()
-        if invitation.state is InvitationState.USED and now >= invitation.expires:
-            raise expired(invitation)
+        invitation = opened.invitation
         if invitation.state is not InvitationState.USED:
-            check_open(invitation, now, may_wait=True)
+            check_open(invitation, self._store.clock(), may_wait=True)
         with self._store.reading() as tx:
             came = came_of(tx, invitation)
         return Progress(invitation.state, invitation.way, opened.client, came.not_after, came.seen)

@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+from codecs import BOM_UTF8
 from pathlib import Path
 
 from mutualgate.errors import BadInput
@@ -52,6 +53,7 @@ def _read(path: Path, most: int, expected: str) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise BadInput("is not a file", where=where, expected=expected)
         refuse_others(status, where)
-        return os.read(descriptor, most + 3)
+        # Editors put a byte order mark in front, which is no part of a secret.
+        return os.read(descriptor, len(BOM_UTF8) + most + 3).removeprefix(BOM_UTF8)[: most + 3]
     finally:
         os.close(descriptor)

@@ -16,6 +16,7 @@ from mutualgate.portal.desk import Desk
 from mutualgate.portal.diagnosis import Expected, diagnose, words_of
 from mutualgate.portal.guard import NotAllowed
 from mutualgate.portal.invited import label, outcome_document
+from mutualgate.portal.sent import check_known
 from mutualgate.portal.showing import fingerprint
 from mutualgate.portal.systems import machine
 from mutualgate.portal.visitor import Visitor
@@ -119,6 +120,7 @@ async def replaced(asked: Asked) -> Response:
     """A link for the next certificate of one's own: opening it with that one proves it, too."""
     visitor = _renewable(asked)
     await asked.form()
+    await check_known(asked, "Open this page anew and ask there: a new link ends one that you may have")
     replace = asked.desk.services.renewals.replace_pin
     invited = await asked.call(replace, visitor.shown or b"", peer=visitor.peer)
     asked.made = f"{asked.to('me')}?made=yes"

@@ -40,13 +40,14 @@ async def key_of(asked: Asked) -> str:
     return (await asked.form()).text(FIELD, 64) if asked.content_type in FORMS else ""
 
 
-async def check_known(asked: Asked) -> None:
-    """Raises Conflict for a form of which it is not known here whether it was sent before."""
+async def check_known(asked: Asked, fix: str = "Look in the list; send it again if it is not there") -> None:
+    """Raises Conflict for a form of which it is not known here whether it was sent before. For what makes a link: the
+    second would end or double the first. All else does no harm when it is done twice."""
     key = await key_of(asked)
     if key and key.partition(".")[0] != _PROCESS:
         raise Conflict(
             "this page was opened before the gate was started anew, so it is not known whether it was sent already",
-            fix="Look in the list; send it again if it is not there",
+            fix=fix,
             code="form_too_old",
         )
 

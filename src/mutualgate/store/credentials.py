@@ -178,9 +178,15 @@ class Credentials:
         holder = self.key_owner(spki)
         if holder is None or holder == owner.id:
             return holder is not None
-        name = self._connection.execute(select(client.c.name).where(client.c.id == holder)).scalar_one()
-        raise Conflict(
-            f"the client '{name}' uses this key",
+        raise self.key_in_use(holder)
+
+    def key_in_use(self, holder: int) -> Conflict:
+        """Why the key of the client with the id `holder` is for nobody else, whether that client is gone or not."""
+        found = select(client.c.name, client.c.name_key.is_(None).label("gone")).where(client.c.id == holder)
+        row = self._connection.execute(found).one()
+        who = f"a removed client, '{row.name}', used" if row.gone else f"the client '{row.name}' uses"
+        return Conflict(
+            f"{who} this key",
             expected="a key of its own for each client",
             fix="Make a new key, and a CSR or certificate with it",
             code="key_in_use",
