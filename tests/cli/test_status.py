@@ -125,7 +125,7 @@ def test_what_matters_is_there() -> None:
         (
             {"partner_lists": [{"partner": "acme", "ca": 3, "problem": "crl.acme.example answers 503"}]},
             "revocation under CA 3 of the partner acme: crl.acme.example answers 503. "
-            "Try again: mutualgate partner crl fetch acme",
+            "Its addresses, to approve or try again: mutualgate partner crl list acme",
         ),
         (
             {"key_sets": {"keys": {"waiting": 0}, "problems": [["anna", "a\x1b.example answers 503"]]}},

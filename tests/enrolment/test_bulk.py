@@ -20,6 +20,7 @@ from mutualgate.errors import Conflict, NotFound
 from mutualgate.model.client import ClientState
 from mutualgate.model.revocation import RevocationReason
 from mutualgate.partners.pins import Pins
+from mutualgate.partners.service import Partners
 from mutualgate.snapshot import build
 from mutualgate.store import Store
 
@@ -177,7 +178,11 @@ def test_anothers_authoritys_or_compromised_keys_are_refused_as_one_by_one(
     clients.revoke("bert", reason=RevocationReason.keyCompromise)
     with store.reading() as tx:
         ours = keys.open(tx, tx.authorities.all()[1])
+    partners, acme = Partners(store, "test"), pki.ca("Acme")
+    partners.add("acme")
+    partners.anchors.claim("acme", acme.pem)
     for key, expected in (
+        (acme.key, "key_in_use"),
         (theirs, "key_in_use"),
         (ours, "key_in_use"),
         (lost, "key_compromised"),

@@ -20,6 +20,7 @@ from mutualgate.errors import BadInput, Conflict, NotFound
 from mutualgate.model.client import ClientState
 from mutualgate.model.revocation import RevocationReason
 from mutualgate.partners.pins import Pins
+from mutualgate.partners.service import Partners
 from mutualgate.store import Store
 
 
@@ -78,8 +79,19 @@ def test_another_clients_key_is_refused(enrolment: Enrolment, clients: Clients, 
 def test_an_authoritys_key_is_refused(enrolment: Enrolment, store: Store, keys: KeyRing) -> None:
     with store.reading() as tx:
         key = keys.open(tx, tx.authorities.all()[1])
-    with pytest.raises(Conflict, match="authority uses this key"):
+    with pytest.raises(Conflict, match="key of an authority of ours"):
         enrolment.sign("anna", pki.csr(key))
+
+
+def test_the_key_of_a_partners_ca_is_refused(enrolment: Enrolment, store: Store) -> None:
+    theirs = pki.ca("Acme")
+    partners = Partners(store, "test")
+    partners.add("acme")
+    claim = partners.anchors.claim("acme", theirs.pem)
+    with pytest.raises(Conflict, match="key of a partner's CA"):
+        enrolment.sign("anna", pki.csr(theirs.key))
+    partners.anchors.retire("acme", claim.anchor.id)
+    assert enrolment.sign("anna", pki.csr(theirs.key)).credential
 
 
 def test_a_compromised_key_is_never_certified_again(enrolment: Enrolment, clients: Clients) -> None:

@@ -118,7 +118,7 @@ def _warnings(answer: Mapping[str, Any], now: datetime) -> list[str]:
             partner = plain(one["partner"])
             found.append(
                 f"revocation under CA {one['ca']} of the partner {partner}: {plain(one['problem'])}. "
-                f"Try again: mutualgate partner crl fetch {shlex.quote(partner)}"
+                f"Its addresses, to approve or try again: mutualgate partner crl list {shlex.quote(partner)}"
             )
     for client, problem in answer["key_sets"]["problems"]:
         again = f"mutualgate client keys fetch {shlex.quote(plain(client))}"

@@ -27,6 +27,7 @@ from mutualgate.model.client import Client, ClientState
 from mutualgate.model.credential import Credential, CredentialState, Origin
 from mutualgate.model.names import ClientName, Role
 from mutualgate.model.names import roles as parse_roles
+from mutualgate.partners import sharing
 from mutualgate.reading.weak_keys import key_fingerprint
 from mutualgate.store import Store, Transaction
 from mutualgate.store.select import chunks
@@ -71,7 +72,7 @@ class _Known:
     compromised: dict[bytes, datetime]
     credentials: dict[bytes, list[Credential]]
     certificates: dict[int, bytes]
-    authority_keys: set[bytes]
+    ca_keys: dict[bytes, str]
     out: set[int]
     """Clients that are out with their partner."""
     takers: dict[bytes, ClientName] = field(default_factory=dict)
@@ -185,7 +186,7 @@ class _Part:
             compromised=tx.credentials.compromised(spkis),
             credentials=credentials,
             certificates=tx.credentials.certificates(valid),
-            authority_keys={one.spki for one in tx.authorities.all()},
+            ca_keys=sharing.ca_keys(tx, spkis, self._now),
             out=tx.clients.out_with_partner([one.id for one in clients.values()]),
         )
 
@@ -239,8 +240,7 @@ class _Part:
                 fix="Make a new key and a new CSR",
                 code="key_in_use",
             )
-        if spki in known.authority_keys:
-            raise Conflict("an authority uses this key", fix="Make a new key and a new CSR", code="key_in_use")
+        sharing.check_no_ca(spki, known.ca_keys)
         revoking.check_not_compromised(spki, known.compromised)
         held = known.credentials.get(spki, [])
         if held and held[-1].revocation is not None:

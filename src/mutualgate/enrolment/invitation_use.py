@@ -94,7 +94,7 @@ class InvitationUse:
             current = self._once_more(tx, secret, now)
             handed_in = {"way": way, "submitted": csr, "peer": peer, "closed": now}
             if current.invitation.approval:
-                check_key(tx, current.client, key_fingerprint(request.public_key))
+                check_key(tx, current.client, key_fingerprint(request.public_key), now)
                 return self._wait(tx, current, handed_in, now)
             tx.invitations.set(current.invitation.id, handed_in)
             return accept_csr(tx, self._signer, by_id(tx, current.invitation.id), request, now)
@@ -129,7 +129,7 @@ class InvitationUse:
             own.check(tx, current.client, leaf, links, kind, now)
             handed_in = {"way": Way.OWN, "submitted": chain[0], "peer": peer, "closed": now, "pin_kind": kind}
             if current.invitation.approval:
-                check_key(tx, current.client, leaf.spki)
+                check_key(tx, current.client, leaf.spki, now)
                 return self._wait(tx, current, handed_in, now)
             tx.invitations.set(current.invitation.id, handed_in)
             return accept_own(tx, self._signer, by_id(tx, current.invitation.id), leaf, now)

@@ -24,6 +24,7 @@ from mutualgate.model.certificate import facts
 from mutualgate.model.client import Client, ClientState
 from mutualgate.model.credential import Credential, Origin
 from mutualgate.model.pin import PinState
+from mutualgate.partners import sharing
 from mutualgate.reading.weak_keys import key_fingerprint
 from mutualgate.store import Transaction
 
@@ -112,7 +113,7 @@ class Signer:
     ) -> Issued:
         """A certificate for `key` that says what the client's record says. The caller adds the audit entry."""
         issuer = signing_authority(tx, authority)
-        check_key(tx, client, key_fingerprint(key))
+        check_key(tx, client, key_fingerprint(key), now)
         certificate, prepared = issuing.issue(
             tx, self._keys, issuer, self.profile(client, lifetime), key, now, self.policy, "client"
         )
@@ -158,11 +159,10 @@ def signing_authority(tx: Transaction, name: str | None) -> Authority:
     return issuer
 
 
-def check_key(tx: Transaction, client: Client, spki: bytes) -> None:
+def check_key(tx: Transaction, client: Client, spki: bytes, now: datetime) -> None:
     """Before anything is signed: one key, one owner, and never again one that somebody else has seen."""
     tx.credentials.own_key(client, spki)
-    if tx.authorities.with_spki(spki) is not None:
-        raise Conflict("an authority uses this key", fix="Make a new key and a new CSR", code="key_in_use")
+    sharing.check_client_key(tx, spki, now)
     revoking.check_not_compromised(spki, tx.credentials.compromised([spki]))
 
 

@@ -128,7 +128,7 @@ class Pins:
             pin = _there(tx, id)
             client = _owner(tx, pin)
             states.check_usable(tx, client)
-            sharing.check_pinned_key(tx, pin.spki, now)
+            sharing.check_client_key(tx, pin.spki, now)
             revoking.check_not_compromised(pin.spki, tx.credentials.compromised([pin.spki]))
             certificate = None if pin.certificate is None else legible(pin.certificate)
             end = _end(pin.kind, certificate, now, not_after, f"pin {id}")
@@ -226,7 +226,7 @@ def _nobody_elses(
     tx: Transaction, client: Client, what: "Material", kind: PinKind, digest: bytes, now: datetime
 ) -> None:
     """R2 to R4: a key is one client's; nothing that our authorities or a partner's CA stand for is pinned."""
-    sharing.check_pinned_key(tx, what.spki, now)
+    sharing.check_client_key(tx, what.spki, now)
     revoking.check_not_compromised(what.spki, tx.credentials.compromised([what.spki]))
     known = tx.pins.with_digest(kind, digest)
     if known is not None and known.state is not PinState.REMOVED:

@@ -3,7 +3,7 @@
 Without that, one certificate could be two partners' at once; or a client's, too, if its key were a CA's and a client's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from mutualgate.clients import revoking
@@ -23,13 +23,28 @@ def check_ca_key(tx: Transaction, spki: bytes) -> None:
     revoking.check_free_for_ca(tx, spki)
 
 
-def check_pinned_key(tx: Transaction, spki: bytes, now: datetime) -> None:
+def check_client_key(tx: Transaction, spki: bytes, now: datetime) -> None:
     """R4: raises `Conflict` for the key of a CA. Pinned, its own certificate would come in as a client: a CA vouches
     for clients and is none."""
-    if tx.authorities.with_spki(spki) is not None:
-        raise Conflict("this is the key of an authority of ours", expected="a client's own key", code="key_in_use")
-    if tx.anchors.standing(spki, now):
-        raise Conflict("this is the key of a partner's CA", expected="a client's own key", code="key_in_use")
+    check_no_ca(spki, ca_keys(tx, [spki], now))
+
+
+def ca_keys(tx: Transaction, spkis: Collection[bytes], now: datetime) -> dict[bytes, str]:
+    """Those of these keys that are a CA's, and whose: in words."""
+    theirs = {one.spki: "a partner's CA" for one in tx.anchors.all_standing(spkis, now)}
+    ours = {one.spki: "an authority of ours" for one in tx.authorities.all()}
+    return {spki: whose for spki, whose in (theirs | ours).items() if spki in spkis}
+
+
+def check_no_ca(spki: bytes, cas: Mapping[bytes, str]) -> None:
+    """As `check_client_key`, by what `ca_keys` found."""
+    if spki in cas:
+        raise Conflict(
+            f"this is the key of {cas[spki]}",
+            expected="a client's own key",
+            fix="Make a new key, and a CSR or certificate with it",
+            code="key_in_use",
+        )
 
 
 def holder(tx: Transaction, partner: int, spki: bytes, now: datetime, *, shared: bool) -> Partner | None:
@@ -77,7 +92,7 @@ def check_undone(tx: Transaction, change: int, now: datetime) -> None:
     for id in tx.trust.touched(change, "pin"):
         pin = tx.pins.get(id)
         if pin is not None and pin.state is PinState.ACTIVE:
-            check_pinned_key(tx, pin.spki, now)
+            check_client_key(tx, pin.spki, now)
             revoking.check_not_compromised(pin.spki, tx.credentials.compromised([pin.spki]))
     touched = set(tx.trust.touched(change, "anchor"))
     for partner in tx.trust.partners(change):

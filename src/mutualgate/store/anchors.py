@@ -65,11 +65,19 @@ class Anchors:
 
     def with_key(self, spki: bytes) -> list[Anchor]:
         """The CAs of this key, whosever, oldest first, retired ones too."""
-        return self._read(select(anchor).where(anchor.c.spki == spki).order_by(anchor.c.id))
+        return self._with_keys([spki])
 
     def standing(self, spki: bytes, now: datetime) -> list[Anchor]:
         """As `with_key`, of those that are not retired by `now`, written down or not."""
-        return [one for one in self.with_key(spki) if one.state_at(now) is not AnchorState.RETIRED]
+        return self.all_standing([spki], now)
+
+    def all_standing(self, spkis: Iterable[bytes], now: datetime) -> list[Anchor]:
+        """As `standing`, of any of these keys."""
+        return [one for one in self._with_keys(spkis) if one.state_at(now) is not AnchorState.RETIRED]
+
+    def _with_keys(self, spkis: Iterable[bytes]) -> list[Anchor]:
+        parts = (select(anchor).where(anchor.c.spki.in_(part)).order_by(anchor.c.id) for part in chunks(spkis))
+        return [one for query in parts for one in self._read(query)]
 
     def with_subject(self, subject_hash: bytes) -> list[Anchor]:
         """The CAs of this subject name that are not retired."""
