@@ -10,7 +10,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mutualgate.app.remedies import Advice
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "reference"
@@ -58,13 +61,17 @@ def reasons() -> str:
     return table(("reason", "status", "what it means", "what the client can do"), rows)
 
 
+def _of_partners(one: "Advice") -> str:
+    return f"{one.partner} Or {one.retired[0].lower()}{one.retired[1:]}" if one.retired else one.partner
+
+
 def remedies() -> str:
     """What operators are told about every reason, in the order of judgement; with numbers that a command takes."""
     from mutualgate.app.remedies import ADVICE, filled
 
     numbers = {"CA": "3", "PIN": "7", "REFUSAL": "7K3M9QW2XT5B8N4C"}
     rows = [
-        (f"`{code}`", one.cause, filled(one.deed, numbers), filled(one.partner, numbers) or "the same")
+        (f"`{code}`", one.cause, filled(one.deed, numbers), filled(_of_partners(one), numbers) or "the same")
         for code, one in ADVICE.items()
     ]
     return table(("reason", "what it mostly is", "what to do", "where a partner's CA signed it"), rows)

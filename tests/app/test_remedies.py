@@ -6,6 +6,7 @@ from mutualgate.app import Services
 from mutualgate.app.remedies import ADVICE, filled, remedy
 from mutualgate.gate import reasons
 from mutualgate.model.refusal import RefusalRecord
+from mutualgate.partners.terms import Terms
 
 NOW = pki.real_now()
 
@@ -56,3 +57,21 @@ def test_it_names_the_partner_and_the_ca(services: Services) -> None:
     assert "mutualgate partner name add acme NAME" in found.sentence
     long = remedy(services.store, refused(services, pki.leaf(ca, now=NOW), "path_invalid"))
     assert f"mutualgate partner ca set acme {anchor.id} " in long.sentence
+
+
+def test_it_says_that_the_ca_was_retired(services: Services) -> None:
+    root = pki.ca("acme root", now=NOW)
+    issuing = pki.ca("acme issuing", root, path_length=0, now=NOW)
+    services.partners.add("acme", names=["dns:*.acme.example"])
+    first, second = (
+        services.partners.anchors.claim("acme", one.pem, terms=Terms(depth=depth)).anchor.id
+        for one, depth in ((root, 1), (issuing, 0))
+    )
+    for id in (first, second):
+        services.partners.anchors.approve("acme", id, without_proof=True)
+    services.partners.anchors.retire("acme", second)
+    leaf = pki.leaf(issuing, sans=["api.acme.example"], now=NOW, days=30)
+    found = remedy(services.store, refused(services, leaf, "unknown_issuer"))
+    assert (found.partner, found.ca) == ("acme", second)
+    assert "was retired" in found.sentence
+    assert "mutualgate partner ca add acme FILE" in found.sentence

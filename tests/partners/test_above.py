@@ -4,7 +4,7 @@ import pki
 import pytest
 from partners.test_anchors import active, claim
 
-from mutualgate.partners.above import vouching
+from mutualgate.partners.above import retired, vouching
 from mutualgate.partners.service import Partners
 from mutualgate.store import Store
 
@@ -38,6 +38,23 @@ def test_who_vouches_is_found_over_what_its_partner_registered(partners: Partner
     partners.add_intermediate("umbrella", between.pem)
     with store.reading() as tx:
         assert vouching(tx, [pki.leaf(lower).legible, lower.legible], pki.NOW) == []
+
+
+def test_no_path_leads_over_a_ca_that_its_partner_registered(partners: Partners, store: Store) -> None:
+    root, other = pki.ca("root"), pki.ca("other root")
+    sub = pki.ca("sub", root)
+    chain = [pki.leaf(sub).legible, sub.legible, pki.ca("sub", other, key=sub.key).legible]
+    over, umbrellas = active(partners, root), active(partners, other, "umbrella")
+    with store.reading() as tx:
+        assert vouching(tx, chain, pki.NOW) == [over, umbrellas]
+    own = active(partners, sub)
+    with store.reading() as tx:
+        assert vouching(tx, chain, pki.NOW) == [own, umbrellas]
+        assert retired(tx, chain, pki.NOW) == []
+    partners.anchors.retire("acme", own.id)
+    with store.reading() as tx:
+        assert vouching(tx, chain, pki.NOW) == [umbrellas]
+        assert [one.id for one in retired(tx, chain, pki.NOW)] == [own.id]
 
 
 def test_claims_push_out_nobody_who_vouches(

@@ -15,7 +15,7 @@ from typing import Final
 from mutualgate import snapshot
 from mutualgate.gate import Judge, Verdict, names_permitted
 from mutualgate.model.legible import Legible, legible
-from mutualgate.model.partner import Anchor, Partner
+from mutualgate.model.partner import Anchor, AnchorState, Partner
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.reading.files import UNREADABLE, odd_serials_allowed
 from mutualgate.store import Store, Transaction
@@ -23,11 +23,13 @@ from mutualgate.store import Store, Transaction
 
 @dataclass(frozen=True)
 class Advice:
-    """What a reason mostly is, and what to do about it; `partner` is said instead where a partner's CA signed."""
+    """What a reason mostly is, and what to do about it; `partner` is said instead where a partner's CA signed, and
+    `retired` where that CA was retired."""
 
     cause: str
     deed: str
     partner: str = ""
+    retired: str = ""
 
 
 _OURS = "Give it one of ours: `mutualgate invite CLIENT`."
@@ -52,6 +54,8 @@ ADVICE: Final[Mapping[str, Advice]] = {
         f"{_PIN} If it is of a partner's CA: `mutualgate partner ca add PARTNER FILE`. Otherwise give it one of ours: "
         "`mutualgate invite CLIENT`.",
         "Have it send its intermediates, or do it for all: `mutualgate partner intermediate add PARTNER FILE`.",
+        "Its CA was retired: have it use one that counts, as by `mutualgate partner ca list PARTNER`, or let that one "
+        "count again: `mutualgate partner ca add PARTNER FILE`.",
     ),
     "path_invalid": Advice(
         "A constraint, a length or a critical extension; the sentence names it with the section of RFC 5280. Under a "
@@ -223,7 +227,7 @@ def _remedy(
         "CA": "" if facts.ca is None else str(facts.ca),
         "PIN": "" if facts.pin is None else str(facts.pin),
     }
-    deed = (facts.partner and advice.partner) or advice.deed
+    deed = (facts.retired and advice.retired) or (facts.partner and advice.partner) or advice.deed
     return Remedy(advice.cause, filled(deed, known), today, name, facts.partner, facts.ca)
 
 
@@ -241,10 +245,12 @@ class _Certificate:
     partner: str = ""
     ca: int | None = None
     pin: int | None = None
+    retired: bool = False
 
 
 def _of_certificate(tx: Transaction, chain: Sequence[bytes], now: datetime) -> _Certificate:
     from mutualgate.model.certificate import spki_fingerprint
+    from mutualgate.partners.above import retired
 
     try:
         with odd_serials_allowed():
@@ -256,9 +262,13 @@ def _of_certificate(tx: Transaction, chain: Sequence[bytes], now: datetime) -> _
             digests = (hashlib.sha256(chain[0]).digest(), spki)
             pin = next((one.id for one in tx.pins.with_key(spki) if one.digest in digests), None)
             found = voucher(tx, certificates, now)
+            out = next(iter(retired(tx, certificates, now)), None) if found is None else None
+            was = None if out is None else tx.partners.get(out.partner)
     except UNREADABLE:
         return _Certificate()
+    if out is not None and was is not None:
+        return _Certificate(str(was.name), out.id, pin, retired=True)
     if found is None:
         return _Certificate(pin=pin)
     anchor, partner = found
-    return _Certificate(str(partner.name), anchor.id, pin)
+    return _Certificate(str(partner.name), anchor.id, pin, anchor.state_at(now) is AnchorState.RETIRED)

@@ -84,6 +84,12 @@ class Anchors:
         query = select(anchor).where(anchor.c.subject_hash == subject_hash, anchor.c.state != str(AnchorState.RETIRED))
         return self._read(query.order_by(anchor.c.id))
 
+    def retired_with_subject(self, subject_hash: bytes) -> list[Anchor]:
+        """Those of this subject name that counted once and are retired."""
+        retired = (anchor.c.state == str(AnchorState.RETIRED), anchor.c.activated.is_not(None))
+        query = select(anchor).where(anchor.c.subject_hash == subject_hash, *retired)
+        return self._read(query.order_by(anchor.c.id))
+
     def claim_of(self, challenge: str) -> Anchor | None:
         """The claim that a certificate with this code proves."""
         pending = (anchor.c.state == str(AnchorState.PENDING), anchor.c.challenge == challenge)
