@@ -202,7 +202,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
         ),
         "the store is damaged",
     ),
-    "a missing passphrase": (lambda folder: (folder / "keys" / "passphrase").write_text("x"), "has 1 characters"),
+    "a missing passphrase": (lambda folder: (folder / "keys" / "passphrase").write_text("x"), "has 1 character;"),
     "an open passphrase": (lambda folder: (folder / "keys" / "passphrase").chmod(0o644), "others may read it"),
 }
 
