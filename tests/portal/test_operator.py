@@ -350,7 +350,7 @@ def test_what_ends_is_named_in_words(portal: "ASGIApp", services: Services, monk
     assert re.findall(r'data-label="What">([^<]*)<', page.text) == ["Partner&#39;s CA", "Pin"]
     assert "these are" not in page.words
     monkeypatch.setattr("mutualgate.portal.operator.MOST_EXPIRING", 1)
-    assert "no successor yet; these are 1 of 2." in get(portal, "/expiring?days=30").words
+    assert "no successor yet; there are more than these." in get(portal, "/expiring?days=30").words
     assert "What ends within 1 day And" in " ".join(get(portal, "/expiring?days=1").words.split())
     assert get(portal, "/expiring?days=366").status == 200
     assert get(portal, "/expiring?days=367").status == 400

@@ -55,12 +55,11 @@ def expiring(
     ]
     titles = ("ends (UTC)", "in", "what", "whose", "", "what to type")
     text = table(titles, rows) if rows else f"Nothing ends within {within}."
-    if ending.of_how_many:
-        text += f"\nThese are {ending.of_how_many}; more of them: --limit {MOST_LISTED}"
+    if ending.more:
+        text += f"\nThere are more than these: --limit {MOST_LISTED}"
     if answer is None:
         text += "\nNo gate runs here: the certificates of its sites are not among these."
-    total = {"total": ending.total, "counted": ending.counted}
-    emit({"expiring": facts, **total, "sites_included": answer is not None}, text, json)
+    emit({"expiring": facts, "more": ending.more, "sites_included": answer is not None}, text, json)
 
 
 def _left(left: timedelta) -> str:

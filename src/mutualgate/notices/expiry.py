@@ -26,8 +26,6 @@ THRESHOLDS = (90, 60, 30, 14, 7, 1)
 ENDED = timedelta(days=7)
 """How long something that ended without a successor stays on the list."""
 MOST_LISTED = 10_000
-COUNTED = 1_000
-"""Of a kind, to say of how many these are that are listed: some 20 ms of work, where all of 100,000 are a second's."""
 _MOST_TOLD = 1_000_000
 _LISTED_IN_A_LETTER = 100
 _TOLD_AT_A_TIME = 5_000
@@ -68,18 +66,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Ending:
-    """What ends, the next first; and of how many these are, or of more than so many where not all were counted."""
+    """What ends, the next first; and whether there is more of it: to count very many takes a second."""
 
     found: list[Expiring]
-    total: int
-    counted: bool
-
-    @property
-    def of_how_many(self) -> str:
-        """In words, where there are more than these; else empty."""
-        if self.total <= len(self.found):
-            return ""
-        return f"{len(self.found):,} of {'' if self.counted else 'more than '}{self.total:,}"
+    more: bool
 
 
 class Expiry:
@@ -117,18 +107,10 @@ class Expiry:
         window, most = (now - ENDED, now + within), min(limit, MOST_LISTED)
         with self._store.reading() as tx:
             found = [one for one in self._few(tx, window, now) if kind in (None, one.kind)]
-            total, counted = len(found), True
             for one in _IN_TABLES:
                 if kind in (None, one):
-                    these = tx.expiring.find(one, window, most)
-                    number = len(these)
-                    if number == most:
-                        bound = max(most, COUNTED)
-                        number = tx.expiring.how_many(one, window, bound + 1)
-                        number, counted = min(number, bound), counted and number <= bound
-                    found += these
-                    total += number
-        return Ending(sorted(found, key=lambda one: (one.ends, one.item))[:most], total, counted)
+                    found += tx.expiring.find(one, window, most + 1)
+        return Ending(sorted(found, key=lambda one: (one.ends, one.item))[:most], len(found) > most)
 
     def pressing(self) -> list[Expiring]:
         """What a watcher hears of one by one, since the gate stands on it: certificates of its sites, CAs, lists of

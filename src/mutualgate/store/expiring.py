@@ -51,11 +51,6 @@ class ExpiringRows:
         """At most `limit` of a kind that is in tables of its own, the next to end first."""
         return self._read(kind, _QUERIES[kind](window).order_by("ends").limit(limit))
 
-    def how_many(self, kind: ExpiryKind, window: Window, most: int) -> int:
-        """How many `find` would find, counted up to `most`: to look at each of very many takes seconds."""
-        some = _QUERIES[kind](window).limit(most).subquery()
-        return int(self._connection.execute(select(func.count()).select_from(some)).scalar_one())
-
     def untold(self, kind: ExpiryKind, now: datetime, days: Sequence[int], limit: int) -> list[Expiring]:
         """As `find`, of what came nearer than one of these numbers of days: where that is not more than half of its
         life, and nobody was told of it at the nearest one, or later."""
