@@ -79,10 +79,6 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     ),
     "partners/key_set_fetch.py": ("partners/test_key_sets.py", "what is fetched, and what operators say of it"),
     "partners/sharing.py": ("partners/test_anchors.py", "as partners/proofs.py"),
-    "partners/room.py": (
-        "app/test_trust.py",
-        "one too many is added, tried or taken back there",
-    ),
     "partners/proofs.py": ("partners/test_anchors.py", "what proves a claim is asserted where it is claimed"),
     "partners/terms.py": ("partners/test_anchors.py", "as partners/proofs.py"),
     "partners/finding.py": ("partners/test_service.py", "a name that means nobody is asserted in the service's calls"),

@@ -13,10 +13,10 @@ from mutualgate.model.pin import PinState
 from mutualgate.store import Transaction
 
 MOST_ALIKE = 4
-"""CAs that count with one subject name and key identifier: the judge tries each of them for a stranger's chain."""
+"""CAs that count with one subject name and key identifier: the judge tries these first for a stranger's chain."""
 MOST_OF_ONE_NAME = 64
-"""CAs that count with one subject name: it tries all of them for a stranger's certificate that names no key, so that no
-partner's CAs stand before another's. About 5 ms of work."""
+"""CAs that count with one subject name: it tries all of them for a stranger's certificate that names no key or another,
+so that no partner's CAs stand before another's. About 5 ms of work."""
 MOST_PER_PARTNER = 20
 MOST_RULES = 1_000
 MOST_INTERMEDIATES = 20
