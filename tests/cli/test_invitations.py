@@ -39,7 +39,7 @@ def test_what_is_shown_once_is_not_shown_again(cli: Run, portal: str) -> None:
     first = cli("invite", "anna", "--second-factor")
     link = next(line.split()[1] for line in first.out.splitlines() if line.startswith("  link:"))
     assert link.startswith(portal)
-    assert "Tell it on another way than the link" in first.out
+    assert "Tell it by another channel than the link" in first.out
     assert "shown only now" in first.out
     secret = link.rpartition("/")[2]
     for again in (cli("invitation", "show", "1"), cli("invitation", "list"), cli("audit", "list")):

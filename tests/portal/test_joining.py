@@ -439,6 +439,18 @@ def test_what_waits_for_approval_waits(portal: "ASGIApp", services: Services) ->
     assert len(x509.load_pem_x509_certificates(ask(portal, f"/join/{invited.token}/chain.pem").body)) == 2
 
 
+def test_a_key_made_in_a_page_is_lost_with_it_and_the_wait_says_so(portal: "ASGIApp", services: Services) -> None:
+    invited = invite(services, approval=True)
+    path = f"/join/{invited.token}/page"
+    ask(portal, path, method="POST", accept=JSON, body=csr(), Sec_Fetch_Site="same-origin", **PKCS10)
+    words = ask(portal, f"/join/{invited.token}").words
+    assert "Go on in the page that made your key" in words
+    assert "Was it closed? Then the key is lost. Tell whoever invited you" in words
+    assert "Or close it" not in words
+    services.invitations.approve(invited.invitation.id)
+    assert "Was it never saved? Then the key is lost" in ask(portal, f"/join/{invited.token}/done").words
+
+
 # The key that is made in the page
 
 

@@ -94,7 +94,7 @@ def encoding_for(target: str | None) -> Encoding:
 
 
 def make_password() -> str:
-    """A new password for a .p12: shown once, told on another way than the file."""
+    """A new password for a .p12: shown once, told by another channel than the file."""
     return "".join(secrets.choice(ALPHABET) for _ in range(PASSWORD_CHARACTERS))
 
 

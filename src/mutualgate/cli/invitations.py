@@ -55,7 +55,7 @@ def invite(
         typer.Option("--valid-for", min=1, max=MOST_DAYS, help="The certificate will be valid for so many days."),
     ] = None,
     second_factor: Annotated[
-        bool, typer.Option("--second-factor", help="Ask for a second code, which you tell on another way.")
+        bool, typer.Option("--second-factor", help="Ask for a second code, which you tell by another channel.")
     ] = False,
     approve: Annotated[
         bool, typer.Option("--approve", help="What is handed in waits until an operator approves it.")
@@ -326,7 +326,7 @@ def _show(
     if invitation.sent_to:
         lines.append(f"  sent to {plain(invitation.sent_to)} as soon as the gate runs")
     if invited.factor is not None:
-        lines += ["", f"Second code: {invited.factor}", "Tell it on another way than the link: by telephone, say."]
+        lines += ["", f"Second code: {invited.factor}", "Tell it by another channel than the link: by telephone, say."]
     lines += ["", "Link and codes are shown only now."]
     problem: MutualgateError | None = None
     if put is not None:

@@ -114,7 +114,7 @@ def fetch_root(base: str, sha256: str) -> bytes:
         "the root that was sent is not the one with this hash",
         where="--root-sha256",
         expected=f"a certificate whose SHA-256 begins with {wanted.hex()[:16]}",
-        fix="Somebody may sit in between: ask for the hash again, on another way",
+        fix="Somebody may sit in between: ask for the hash again, by another channel",
         code="wrong_root",
     )
 

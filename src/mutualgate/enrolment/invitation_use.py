@@ -202,7 +202,7 @@ class InvitationUse:
         if factor is None or not factor.strip():
             raise BadInput(
                 "this invitation has a second code",
-                expected="the code that you were told on another way",
+                expected="the code that you were told by another channel",
                 code="second_factor_needed",
             )
         with self._one_factor:  # of many that are tried at once, no more are looked at than may be wrong

@@ -34,7 +34,7 @@ Or open {{ base }} and type this code:
 
     {{ code }}
 {% endif %}{% if second_factor %}
-You will be asked for a second code, which {{ organisation }} tells you on another way than this letter.
+You will be asked for a second code, which {{ organisation }} tells you by another channel than this letter.
 {% endif %}
 If you did not expect this letter, do nothing: without you, nothing happens.
 """

@@ -51,7 +51,7 @@ async def profile(asked: Asked) -> Response:
     if opened.invitation.has_factor:
         raise BadInput(
             "this invitation has a second code",
-            expected="the code that you were told on another way",
+            expected="the code that you were told by another channel",
             fix=f"Open {asked.base}/{asked.secret}/apple",
             code="second_factor_needed",
         )

@@ -165,7 +165,7 @@ def invitation_text(asked: Asked, opened: Opened, ways: Sequence[Choice], shown:
             "",
         ]
     if invitation.has_factor:
-        lines.append("CODE is the second code, which you were told on another way.")
+        lines.append("CODE is the second code, which you were told by another channel.")
     if invitation.approval:
         lines.append("An operator approves it before it lets you in.")
     more = "In a browser, the same address offers more ways. " if _IN_BROWSERS & set(invitation.ways) else ""

@@ -21,7 +21,7 @@ STEPS: Final = steps(
         "Let the published key {} of {} count now?",
         "Approve",
         "It lets the client in without waiting any longer. Whoever took over the server that publishes it could"
-        " have put it there: compare the SHA-256 with what the client says on another way first.",
+        " have put it there: compare the SHA-256 with what the client says by another channel first.",
     ),
     Step(
         "decline",

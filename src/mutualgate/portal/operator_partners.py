@@ -284,7 +284,7 @@ async def ask_to_approve(asked: Asked) -> Response:
             "says": "A certificate of a CA is public: whoever handed it in need not control it. The audit log will say "
             "that nobody proved it.",
             "hidden": {"without_proof": "yes"},
-            "tick": f"I know on another way that {name} controls it",
+            "tick": f"I know by another channel that {name} controls it",
         }
 
     return await sure(
