@@ -384,6 +384,7 @@ def test_a_long_path_of_the_folder_does(tmp_path: Path) -> None:
 def test_one_stop_after_a_restart_is_enough(gate: Gate) -> None:
     gate.command("restart")
     assert gone(gate.program.process.pid)
+    assert Path(f"/proc/{pid_of(gate)}/comm").read_text().strip() == "mutualgate"  # what pkill and ps find
     end(gate)
     assert not (gate.folder / "run" / "control.sock").exists()
     assert not answers(gate.port)

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -93,6 +93,7 @@ def up(
         )
 
     log_to_stderr()
+    _call_itself("mutualgate")
     predecessor = Predecessor.of(os.environ)
     services = Services(folder, overrides=overrides)
     try:
@@ -116,6 +117,12 @@ def up(
         raise
     finally:
         services.close()
+
+
+def _call_itself(name: str) -> None:
+    """Takes the name by which `ps` and `pkill` know a process: after a restart it would be the interpreter's."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
 
 
 async def _run(
