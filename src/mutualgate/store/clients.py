@@ -197,7 +197,7 @@ class Clients:
         if search:
             query = query.where(
                 or_(
-                    client.c.name_key.contains(name_key(search), autoescape=True),
+                    sqlite.contains_exactly(client.c.name_key, name_key(search)),
                     sqlite.contains(client.c.contact, search.lower()),
                 )
             )
