@@ -92,6 +92,23 @@ def test_a_claim_shows_nothing(store: Store, clock: Hands, acme: tuple[int, pki.
     assert refused(store, partner) == []
 
 
+def test_a_ca_that_is_another_s_by_now_shows_nothing_more(
+    store: Store, clock: Hands, acme: tuple[int, pki.Issued]
+) -> None:
+    """One that is nobody's since shows what it did; a mere claim of another takes nothing away."""
+    partner, ca = acme
+    service = Partners(store, "test")
+    heir = service.add("heir", names=["dns:*.acme.example"]).id
+    refuse(store, clock, [pki.leaf(ca, "under it").der], "UNDER")
+    with store.reading() as tx:
+        (anchor,) = tx.anchors.of_partner(partner)
+    service.anchors.retire("acme", anchor.id)
+    taken = service.anchors.claim("heir", ca.pem).anchor
+    assert (refused(store, partner), refused(store, heir)) == (["UNDER"], [])
+    service.anchors.approve("heir", taken.id, without_proof=True)
+    assert (refused(store, partner), refused(store, heir)) == ([], ["UNDER"])
+
+
 def test_under_a_ca_of_several_each_sees_its_own_names(
     store: Store, clock: Hands, acme: tuple[int, pki.Issued]
 ) -> None:

@@ -8,7 +8,7 @@ from itertools import islice
 
 from mutualgate.errors import BadInput
 from mutualgate.model.legible import legible
-from mutualgate.model.partner import Anchor, Intermediate, Partner
+from mutualgate.model.partner import Anchor, AnchorState, Intermediate, Partner
 from mutualgate.model.refusal import RefusalRecord
 from mutualgate.model.sighting import Sighting
 from mutualgate.partners import ca
@@ -75,7 +75,8 @@ class _Cas:
         self._anchors: dict[bytes, list[Anchor]] = {}
         self._helpers: dict[bytes, list[Intermediate]] = {}
         for anchor in tx.anchors.of_partner(partner.id):
-            if anchor.activated is not None:  # whatever became of a claim that was never proved
+            # Whatever became of a claim that was never proved.
+            if anchor.activated is not None and not _is_anothers(tx, anchor):
                 self._anchors.setdefault(ca.parsed(anchor).subject.public_bytes(), []).append(anchor)
         for helper in tx.partners.intermediates_of(partner.id):
             self._helpers.setdefault(legible(helper.certificate).subject, []).append(helper)
@@ -91,3 +92,11 @@ class _Cas:
             certificates, lambda subject: self._anchors.get(subject, ()), lambda subject: self._helpers.get(subject, ())
         )
         return any(not anchor.shared or (anchor.id, name) in self._bound for anchor in found)
+
+
+def _is_anothers(tx: Transaction, anchor: Anchor) -> bool:
+    """Whether a CA that its partner retired is another's by now, as one of a company that was sold."""
+    return anchor.state is AnchorState.RETIRED and any(
+        one.partner != anchor.partner and one.state not in (AnchorState.PENDING, AnchorState.RETIRED)
+        for one in tx.anchors.with_key(anchor.spki)
+    )
