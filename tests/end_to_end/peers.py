@@ -51,6 +51,9 @@ APACHE_FIELDS = [
     "SSL_CLIENT_CERT_CHAIN_0",
 ]
 
+_PLACES = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+"""What nginx keeps files of, each in a folder of its own."""
+
 
 @contextmanager
 def nginx(folder: Path, server: Identity, ca: Path, upstream: str) -> Iterator[int]:
@@ -58,9 +61,7 @@ def nginx(folder: Path, server: Identity, ca: Path, upstream: str) -> Iterator[i
     assert NGINX is not None
     port = free_port()
     fields = "".join(f"proxy_set_header {name} {variable};\n" for name, variable in NGINX_FIELDS.items())
-    places = "".join(
-        f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
+    places = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in _PLACES)
     config = folder / "nginx.conf"
     config.write_text(f"""
 daemon off;
@@ -115,6 +116,51 @@ ProxyPass / {upstream}/
     with running("apache2", [APACHE, "-D", "FOREGROUND", "-f", config], folder / "apache.log") as program:
         program.wait_for(lambda: answers(port))
         yield port
+
+
+@contextmanager
+def over_http2(server: str, folder: Path, upstream: str) -> Iterator[str]:
+    """Runs `nginx` or `apache2` until the block ends, which speaks HTTP/2 in the clear; gives its base URL."""
+    port = free_port()
+    config = folder / "server.conf"
+    if server == "nginx":
+        places = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in _PLACES)
+        config.write_text(f"""
+daemon off;
+master_process off;
+pid {folder}/pid;
+error_log stderr warn;
+events {{}}
+http {{
+access_log off;
+client_max_body_size 0;
+{places}
+server {{
+listen 127.0.0.1:{port} http2;
+location / {{ proxy_pass {upstream}; }}
+}}
+}}
+""")
+        command = [NGINX, "-p", folder, "-c", config]
+    else:
+        modules = "".join(
+            f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
+            for name in ("mpm_event", "authz_core", "http2", "proxy", "proxy_http")
+        )
+        config.write_text(f"""
+ServerRoot {folder}
+PidFile {folder}/pid
+ErrorLog {folder}/error.log
+ServerName localhost
+Listen 127.0.0.1:{port}
+{modules}
+Protocols h2c http/1.1
+ProxyPass / {upstream}/
+""")
+        command = [APACHE, "-D", "FOREGROUND", "-f", config]
+    with running(server, [part for part in command if part is not None], folder / "server.log") as program:
+        program.wait_for(lambda: answers(port))
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager

@@ -1,15 +1,18 @@
 """What one client does on connections to a service over HTTP/2, and what others see of it.
 
-A real Tomcat: it ends a connection, with all that runs on it, for what it takes for an attack.
+A real Tomcat: it ends a connection, with all that runs on it, for what it takes for an attack. A real nginx and Apache
+httpd, too: with both, uploads and requests that are given up are all right.
 """
 
 import hashlib
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
-from end_to_end import java
+from end_to_end import java, peers
 from end_to_end.gate import Gate, running_gate
 from end_to_end.h2 import H2, RST_STREAM, frame
 from end_to_end.raw import Connection
@@ -19,41 +22,52 @@ CANCEL = 8
 
 
 @pytest.fixture(scope="module")
-def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+def tomcat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if problem := java.missing():
         pytest.skip(problem)
-    folder = tmp_path_factory.mktemp("over-http2")
-    with java.container("tomcat", folder / "container.log") as url:
-        sites = f"""
+    with java.container("tomcat", tmp_path_factory.mktemp("tomcat") / "container.log") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def gate(tomcat: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    with gate_before(tomcat, tmp_path_factory.mktemp("over-http2")) as gate:
+        yield gate
+
+
+@contextmanager
+def gate_before(service: str, folder: Path) -> Iterator[Gate]:
+    sites = f"""
 [[upstreams]]
-name = "tomcat"
-servers = ["{url}"]
+name = "service"
+servers = ["{service}"]
 protocol = "h2"
 
 [[sites]]
 name = "main"
 hosts = ["localhost"]
-routes = [{{ path = "/", upstream = "tomcat" }}]
+routes = [{{ path = "/", upstream = "service" }}]
 """
-        # One worker, so that all have its connections.
-        with running_gate(folder / "gate", sites, "workers = 1\n") as gate:
-            yield gate
+    # One worker, so that all have its connections.
+    with running_gate(folder / "gate", sites, "workers = 1\n") as gate:
+        yield gate
 
 
 @pytest.fixture
 def anna(gate: Gate) -> Iterator[Connection]:
-    yield from connected(gate, "anna")
+    with connected(gate, "anna") as connection:
+        yield connection
 
 
 @pytest.fixture
 def mallory(gate: Gate) -> Iterator[Connection]:
-    yield from connected(gate, "mallory")
-
-
-def connected(gate: Gate, name: str) -> Iterator[Connection]:
-    client = gate.client(f"{name}-{time.monotonic_ns()}")
-    with Connection.open(gate.port, gate.context(client, alpn=("h2",))) as connection:
+    with connected(gate, "mallory") as connection:
         yield connection
+
+
+def connected(gate: Gate, name: str) -> Connection:
+    client = gate.client(f"{name}-{time.monotonic_ns()}")
+    return Connection.open(gate.port, gate.context(client, alpn=("h2",)))
 
 
 def asked(method: str, path: str) -> list[tuple[str, str]]:
@@ -135,6 +149,27 @@ def test_small_bodies_come_one_after_the_other(gate: Gate, size: int, anna: Conn
 
 def test_many_upload_at_once(gate: Gate) -> None:
     """Each has room as Tomcat gives it: in portions of any size."""
+    many_upload(gate)
+
+
+@pytest.mark.parametrize("server", ["nginx", "apache2"])
+def test_nginx_and_apache_are_services_over_http2_as_well(server: str, tomcat: str, tmp_path: Path) -> None:
+    if {"nginx": peers.NGINX, "apache2": peers.APACHE}[server] is None:
+        pytest.skip(f"not installed: {server}")
+    with peers.over_http2(server, tmp_path, tomcat) as url, gate_before(url, tmp_path) as gate:
+        many_upload(gate)
+        with connected(gate, "anna") as anna, connected(gate, "mallory") as mallory:
+            hers, his = H2(anna), H2(mallory)
+            waiting = hers.start(asked("POST", "/slow?ms=2000"), end=True)
+            for _ in range(40):
+                stream = his.start(asked("GET", "/slow?ms=9000"), end=True)
+                time.sleep(0.02)
+                his.send(frame(RST_STREAM, 0, stream, CANCEL.to_bytes(4)))
+            assert hers.answer(waiting).status == 200
+            assert his.request("/hello").status == 200
+
+
+def many_upload(gate: Gate) -> None:
     body = hashlib.sha256(b"piece").digest() * (1 << 17)
     digest = hashlib.sha256(body).hexdigest()
     head = b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
