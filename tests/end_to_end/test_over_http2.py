@@ -149,7 +149,7 @@ def test_small_bodies_come_one_after_the_other(gate: Gate, size: int, anna: Conn
 
 def test_many_upload_at_once(gate: Gate) -> None:
     """Each has room as Tomcat gives it: in portions of any size."""
-    many_upload(gate)
+    many_upload(gate, rounds=4)
 
 
 @pytest.mark.parametrize("server", ["nginx", "apache2"])
@@ -157,7 +157,7 @@ def test_nginx_and_apache_are_services_over_http2_as_well(server: str, tomcat: s
     if {"nginx": peers.NGINX, "apache2": peers.APACHE}[server] is None:
         pytest.skip(f"not installed: {server}")
     with peers.over_http2(server, tmp_path, tomcat) as url, gate_before(url, tmp_path) as gate:
-        many_upload(gate)
+        many_upload(gate, rounds=1)
         with connected(gate, "anna") as anna, connected(gate, "mallory") as mallory:
             hers, his = H2(anna), H2(mallory)
             waiting = hers.start(asked("POST", "/slow?ms=2000"), end=True)
@@ -169,7 +169,7 @@ def test_nginx_and_apache_are_services_over_http2_as_well(server: str, tomcat: s
             assert his.request("/hello").status == 200
 
 
-def many_upload(gate: Gate) -> None:
+def many_upload(gate: Gate, rounds: int) -> None:
     body = hashlib.sha256(b"piece").digest() * (1 << 17)
     digest = hashlib.sha256(body).hexdigest()
     head = b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
@@ -182,5 +182,5 @@ def many_upload(gate: Gate) -> None:
             return answer.status, str(answer.json().get("sha256"))
 
     with ThreadPoolExecutor(len(clients)) as pool:
-        for _ in range(4):
+        for _ in range(rounds):
             assert list(pool.map(upload, range(len(clients)))) == [(200, digest)] * len(clients)
