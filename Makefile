@@ -25,7 +25,8 @@ run: $(VENV)/.built
 	$(BIN)/mutualgate up
 
 test: test-packages lint docs
-	cd rust && cargo test --workspace --exclude mutualgate-binding
+# More at a time than there are processors: most of them wait for what takes its time.
+	cd rust && cargo test --workspace --exclude mutualgate-binding -- --test-threads 8
 	$(BIN)/pytest $(PYTEST_FLAGS)
 
 lint: $(VENV)/.built

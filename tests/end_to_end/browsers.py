@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -208,15 +208,25 @@ def _run(arguments: list[str | Path]) -> None:
 
 @contextmanager
 def _policy() -> Iterator[None]:
-    """Lays the machine's policy and takes it away again, one test at a time."""
-    with Path("/tmp/mutualgate-tests-chromium-policy.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        made = [folder for folder in POLICY.parents if not folder.exists()]
-        POLICY.parent.mkdir(parents=True, exist_ok=True)
-        POLICY.write_text(POLICY_TEXT)
+    """Lays the machine's policy, which is the same for all who test here at a time; the last takes it away again."""
+    with Path("/tmp/mutualgate-tests-chromium-policy.lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        for folder in reversed(POLICY.parents):
+            with suppress(FileExistsError):
+                folder.mkdir()
+                print(folder, file=lock, flush=True)
+        # Beside the folder of which Chromium reads every file: one that starts now finds all of it or nothing.
+        whole = POLICY.parents[1] / f"mutualgate-tests-{os.getpid()}"
+        whole.write_text(POLICY_TEXT)
+        whole.rename(POLICY)
         try:
             yield
         finally:
-            POLICY.unlink()
-            for folder in made:
-                folder.rmdir()
+            with suppress(BlockingIOError):  # others go on
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                POLICY.unlink(missing_ok=True)
+                lock.seek(0)
+                for made in reversed(lock.read().splitlines()):
+                    with suppress(OSError):  # others use it by now
+                        Path(made).rmdir()
+                lock.truncate(0)

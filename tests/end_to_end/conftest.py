@@ -30,7 +30,7 @@ def estate(tmp_path_factory: pytest.TempPathFactory, upstream: Recorder) -> Iter
     folder = tmp_path_factory.mktemp("estate")
     adopted = forge.authority(folder / "adopted")
     dead = f"http://127.0.0.1:{free_port()}"
-    with running_gate(folder / "gate", sites(upstream.url, dead)) as gate:
+    with running_gate(folder / "gate", sites(upstream.url, dead), standby=True) as gate:
         gate.command("ca", "adopt", "--cert", adopted.certificate_file, "--key", adopted.key_file)
         alice, operator = gate.client("alice"), gate.client("operator", "admin")
         yield Estate(gate, upstream, adopted, alice, operator, folder)

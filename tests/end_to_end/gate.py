@@ -8,6 +8,7 @@ import os
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from end_to_end import forge, raw
+from end_to_end.commander import commander
 from end_to_end.forge import Identity
 from end_to_end.process import Running, free_port, running
 from end_to_end.raw import Connection, Headers, Response
@@ -39,15 +41,20 @@ class Answer:
 
 def command(folder: Path, *arguments: str | Path, check: bool = True, stdin: str | None = None) -> Answer:
     """Runs one command on `folder` with `--json`; unless `check` is off, it has to be done (exit 0)."""
-    done = subprocess.run(
-        [*MUTUALGATE, *(str(argument) for argument in arguments), "--dir", str(folder), "--json"],
-        input=stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-        env={**os.environ, "MUTUALGATE_DEBUG": "1"},  # a defect shows where it happened
-    )
+    words = [*(str(argument) for argument in arguments), "--dir", str(folder), "--json"]
+    environment = {**os.environ, "MUTUALGATE_DEBUG": "1"}  # a defect shows where it happened
+    if threading.current_thread() is threading.main_thread():
+        done = commander().run(words, environment, stdin, COMMAND_SECONDS)
+    else:  # beside one of the main thread's
+        done = subprocess.run(
+            [*MUTUALGATE, *words],
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            env=environment,
+        )
     assert "Traceback" not in done.stderr, done.stderr
     answer = Answer(done.returncode, done.stdout, done.stderr)
     if check:
@@ -127,20 +134,25 @@ def listeners(port: int, plain_port: int, ops_port: int) -> str:
 
 
 @contextmanager
-def running_gate(folder: Path, sites: str, gate_settings: str = "", *arguments: str) -> Iterator[Gate]:
+def running_gate(
+    folder: Path, sites: str, gate_settings: str = "", *arguments: str, standby: bool = False
+) -> Iterator[Gate]:
     """Writes `mutualgate.toml` with `sites` and runs `mutualgate up` on it until the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     ports = free_port(), free_port(), free_port()
     (folder / "mutualgate.toml").write_text(f"{listeners(*ports)}{gate_settings}\n{sites}")
-    with up(folder, ports[0], ports[1], ports[2], *arguments) as gate:
+    with up(folder, ports[0], ports[1], ports[2], *arguments, standby=standby) as gate:
         yield gate
 
 
 @contextmanager
-def up(folder: Path, port: int, plain_port: int, ops_port: int, *arguments: str) -> Iterator[Gate]:
-    """Runs `mutualgate up` on a folder until the block ends."""
+def up(
+    folder: Path, port: int, plain_port: int, ops_port: int, *arguments: str, standby: bool = False
+) -> Iterator[Gate]:
+    """Runs `mutualgate up` on a folder until the block ends; with a process that has commands at hand if `standby`,
+    whose start takes as long as the gate's."""
     log = folder.parent / f"{folder.name}-up.log"
-    program_arguments = [*MUTUALGATE, "up", "--dir", str(folder), *arguments]
+    program_arguments = [*MUTUALGATE, "up", "--dir", str(folder), *([] if standby else ["--no-standby"]), *arguments]
     environment = {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
     with running("mutualgate up", program_arguments, log, environment) as program:
         program.wait_for(lambda: "The gate is open" in program.text(), 30)

@@ -1,10 +1,9 @@
 //! Who gets through, who is told why not, and what a change of trust does to what is open.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use judge::record::Mode;
-use support::{World, client::Hello, pki::Pki, route, site};
+
+use crate::support::{World, client::Hello, pki::Pki, route, site};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_admitted_client_reaches_the_upstream_and_a_stranger_does_not() {

@@ -1,8 +1,6 @@
 //! Services that say more than they were asked for: nobody gets that for an answer.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use std::{
     net::SocketAddr,
     sync::{
@@ -13,12 +11,13 @@ use std::{
 };
 
 use judge::record::Mode;
-use support::{WireUpstream, World, client::Client, eventually, route, site};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     time::sleep,
 };
+
+use crate::support::{WireUpstream, World, client::Client, eventually, route, site};
 
 /// What nobody asked for.
 const POISON: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";

@@ -1,8 +1,6 @@
 //! What a handshake costs the server: which cipher suite is taken, and when the session ticket is sent.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use std::{io, sync::Arc};
 
 use rustls::{
@@ -11,9 +9,10 @@ use rustls::{
     pki_types::ServerName,
     version::{TLS12, TLS13},
 };
-use support::{PATIENCE, World, client::Hello};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
+
+use crate::support::{PATIENCE, World, client::Hello};
 
 /// The suite that is agreed on with a client that names those that are like `first` first.
 async fn suite(

@@ -1,10 +1,9 @@
 //! Which site and route a request is for, and what is refused because it could be for two.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use judge::record::Mode;
-use support::{World, client::Hello, route, site};
+
+use crate::support::{World, client::Hello, route, site};
 
 async fn two_sites() -> World {
     let sites = vec![

@@ -1,10 +1,9 @@
 //! HTTP/1.1 and 1.0 towards clients: what keeps a connection, interim responses, framing.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use judge::record::Mode;
-use support::{World, route, site};
+
+use crate::support::{World, route, site};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn interim_responses_pass() {

@@ -1,8 +1,6 @@
 //! HTTP/2 towards clients: the same rules, several requests at a time.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use std::future::poll_fn;
 
 use bytes::Bytes;
@@ -11,13 +9,14 @@ use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use judge::record::Mode;
-use support::{PATIENCE, World, client::Hello, eventually, route, site};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
 use tokio_rustls::client::TlsStream;
+
+use crate::support::{PATIENCE, World, client::Hello, eventually, route, site};
 
 type Sender = http2::SendRequest<Full<Bytes>>;
 

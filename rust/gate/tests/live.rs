@@ -1,14 +1,13 @@
 //! What a change of trust does to what is already open: connections, sessions, WebSockets, streams.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use std::time::{Duration, Instant, SystemTime};
 
 use judge::record::{Batch, ClientRecord, CredentialRecord, Mode};
 use rustls::version::{TLS12, TLS13};
-use support::{WireUpstream, World, checked, client::Hello, eventually, route, site};
 use tokio::time::timeout;
+
+use crate::support::{WireUpstream, World, checked, client::Hello, eventually, route, site};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn revoked_between_two_requests_of_one_connection() {

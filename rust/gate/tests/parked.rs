@@ -1,13 +1,12 @@
 //! Connections that idle for a while: they give their memory back, and nobody notices.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use std::time::Duration;
 
 use judge::record::Mode;
-use support::{
-    World,
+
+use crate::support::{
+    self, World,
     client::{Client, Hello},
     route, site,
 };

@@ -1,8 +1,6 @@
 //! TLS byte by byte: records that come in pieces, keys that change, what is no record, the end.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpStream},
@@ -18,7 +16,8 @@ use rustls::{
     pki_types::{CertificateDer, ServerName},
     version::{TLS12, TLS13},
 };
-use support::{PATIENCE, World, client::Hello, eventually, route, site, upstream::Upstream};
+
+use crate::support::{PATIENCE, World, client::Hello, eventually, route, site, upstream::Upstream};
 
 /// A client whose bytes are sent as the test says.
 struct Bare {

@@ -1,18 +1,17 @@
 //! The plain listener: to HTTPS, or the few files that must be had without it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use std::time::Duration;
 
 use gate::Publication;
 use judge::record::Mode;
-use support::{PATIENCE, World, client::Hello, pki::now, route, site};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
     time::{sleep, timeout},
 };
+
+use crate::support::{PATIENCE, World, client::Hello, pki::now, route, site};
 
 async fn ask(world: &World, request: &str) -> String {
     let mut stream = TcpStream::connect(world.gate.plain_addresses()[0])

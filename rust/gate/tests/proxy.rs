@@ -1,12 +1,11 @@
 //! What is forwarded, and how: framing, bodies both ways, reuse of connections, failures of upstreams.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use std::time::Duration;
 
 use judge::record::Mode;
-use support::{WireUpstream, World, client::Hello, eventually, route, site};
+
+use crate::support::{WireUpstream, World, client::Hello, eventually, route, site};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_go_up_with_a_length_and_in_chunks() {

@@ -1,13 +1,12 @@
 //! What is known afterwards: events, counters, access lines.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use std::time::Duration;
 
 use gate::event::Kind;
 use judge::record::Mode;
-use support::{WireTracing, World, client::Hello, eventually, route, site};
+
+use crate::support::{WireTracing, World, client::Hello, eventually, route, site};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_an_event_under_the_reference_that_the_client_was_shown() {

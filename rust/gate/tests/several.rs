@@ -1,10 +1,9 @@
 //! Several servers behind a route: which one gets a request, and what happens when one is sick.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use judge::record::Mode;
-use support::{
+
+use crate::support::{
     WireHealth, WireUpstream, World, checked, client::Hello, eventually, route, site,
     upstream::Upstream,
 };

@@ -1,8 +1,6 @@
 //! HTTP/2 and TLS towards upstreams: what arrives there, what comes back, and who is believed.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use std::{
     net::SocketAddr,
     sync::{
@@ -24,13 +22,16 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
 };
-use support::{PATIENCE, WireTls, WireUpstream, World, client::Hello, pki::Pki, route, site};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpListener,
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
+
+use crate::support::{
+    self, PATIENCE, WireTls, WireUpstream, World, client::Hello, pki::Pki, route, site,
+};
 
 /// A server that speaks HTTP/2 alone; answers by path.
 #[derive(Clone, Default)]

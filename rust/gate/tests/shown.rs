@@ -1,8 +1,6 @@
 //! Routes of the mode `shown`: the portal hears of everybody, also of whom the judge refuses, and nobody else does.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use std::time::Duration;
 
 use gate::event::Kind;
@@ -10,8 +8,9 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use judge::record::{Batch, CredentialRecord, Mode, PinKind, PinRecord};
 use rustls::version::{TLS12, TLS13};
-use support::{
-    World,
+
+use crate::support::{
+    self, World,
     client::{Client, Hello},
     eventually,
     pki::{Identity, Pki},

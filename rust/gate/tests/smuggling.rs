@@ -1,9 +1,7 @@
 //! Requests that two readers could take for different ones: refused, or made unambiguous, and never two upstream.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
-use support::World;
+use crate::support::World;
 
 const SECOND: &str = "GET /smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n";
 

@@ -1,14 +1,13 @@
 //! What a client may use that was refused, or that does not keep up: little.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use std::time::{Duration, Instant};
 
 use judge::record::{Mode, OnRefusal};
 use rustls::version::{TLS12, TLS13};
-use support::{SiteSpec, World, client::Hello, eventually, route, site};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::{self, SiteSpec, World, client::Hello, eventually, route, site};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_gets_one_answer() {

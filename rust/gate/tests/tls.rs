@@ -2,8 +2,6 @@
 //! the next time.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod support;
-
 use std::sync::{Arc, Mutex};
 
 use judge::record::{Admits, AuthorityRecord, Batch, Mode, PinKind, PinRecord, Removed};
@@ -17,9 +15,10 @@ use rustls::{
     pki_types::ServerName,
     version::{TLS12, TLS13},
 };
-use support::{World, checked, client::Hello, pki::Pki, route, site};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+use crate::support::{World, checked, client::Hello, pki::Pki, route, site};
 
 /// A client that remembers for which group to send a share, and no session.
 #[derive(Debug)]

@@ -1,11 +1,8 @@
 //! A comparison says what judging one by one says, by one snapshot and then by the other.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod common;
-
 use std::{collections::BTreeSet, sync::LazyLock};
 
-use common::{Vector, batch, der, vectors};
 use judge::{
     Evidence, Snapshot, Verdict, authorize, compare,
     compare::Seen,
@@ -13,6 +10,8 @@ use judge::{
     record::{Batch, Mode, OnRefusal, RouteRecord, SiteRecord},
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
+
+use crate::common::{Vector, batch, der, vectors};
 
 /// All but those that are no certificates: nobody could say where one of them ends and the next begins.
 static ALL: LazyLock<Vec<(Vector, Vec<Vec<u8>>)>> = LazyLock::new(|| {

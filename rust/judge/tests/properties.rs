@@ -1,13 +1,8 @@
 //! What holds for any input: no panic, no admission of what was tampered with, one reading of a path, deltas that add up.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "../../fuzz/bodies.rs"]
-mod bodies;
-mod common;
-
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use common::{Vector, batch, der, good, vectors};
 use judge::{
     Snapshot, Verdict, decide,
     record::{
@@ -18,6 +13,11 @@ use judge::{
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_bytes::ByteBuf;
+
+use crate::{
+    bodies,
+    common::{Vector, batch, der, good, vectors},
+};
 
 static GOOD: LazyLock<(Vector, Snapshot)> = LazyLock::new(|| {
     let vector = good();

@@ -1,9 +1,9 @@
 //! Lines of `decide --batch`: shape, knobs, and lines that are wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod common;
-
 use serde_json::{Value, json};
+
+use crate::common;
 
 fn ask(line: &Value) -> Value {
     serde_json::from_slice(&judge::decide_batch(line.to_string().as_bytes())).unwrap()

@@ -1,12 +1,11 @@
 //! The seeds of the fuzz targets, replayed; those of `deltas` were written by the control plane's own records.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "../../fuzz/bodies.rs"]
-mod bodies;
-
 use std::{fs, path::PathBuf};
 
 use judge::record::Batch;
+
+use crate::bodies;
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))

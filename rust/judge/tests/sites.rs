@@ -1,12 +1,12 @@
 //! Sites, routes and permits: what a configuration may not say, and who passes where.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod common;
-
 use judge::{
     Reason, Snapshot, authorize, decide,
     record::{Batch, Mode, OnRefusal, RouteRecord, SiteRecord},
 };
+
+use crate::common;
 
 fn route(path: &str) -> RouteRecord {
     RouteRecord {

@@ -1,13 +1,11 @@
 //! The vectors in `tests/vectors`: a chain, a snapshot and a moment, and the verdict that has to come out.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::{Vector, batch, der, vectors};
-
 use judge::{Memory, Reason, Snapshot, Verdict, authorize, decide, decide_again};
+
+use crate::common::{Vector, batch, der, vectors};
 
 #[test]
 fn every_vector_comes_out_as_written() {
