@@ -26,7 +26,7 @@ run: $(VENV)/.built
 
 test: test-packages lint docs
 # More at a time than there are processors: most of them wait for what takes its time.
-	cd rust && cargo test --workspace --exclude mutualgate-binding -- --test-threads 8
+	cd rust && cargo test --workspace --exclude mutualgate-binding -- --test-threads 4
 	$(BIN)/pytest $(PYTEST_FLAGS)
 
 lint: $(VENV)/.built

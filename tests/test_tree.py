@@ -236,6 +236,15 @@ def test_every_fuzz_target_is_built_told_of_and_has_its_seeds_replayed() -> None
         assert f"`{target}`" in (ROOT / "CONTRIBUTING.md").read_text(), target
 
 
+@pytest.mark.parametrize("crate", ["gate", "judge"])
+def test_every_file_of_integration_tests_is_in_a_program(crate: str) -> None:
+    """Cargo finds them by itself no more: one that is nowhere would never run."""
+    folder = ROOT / "rust" / crate
+    named = set(re.findall(r"^mod (\w+);$", (folder / "tests" / "all.rs").read_text(), re.MULTILINE))
+    named |= set(re.findall(r'^\[\[test\]\]\nname = "(\w+)"$', (folder / "Cargo.toml").read_text(), re.MULTILINE))
+    assert {path.stem for path in (folder / "tests").glob("*.rs")} <= named
+
+
 def test_only_the_store_may_know_sql() -> None:
     contract = configparser.ConfigParser()
     contract.read(ROOT / ".importlinter")
