@@ -34,7 +34,9 @@ def run(words: list[str]) -> int:
     """Runs one command and returns its exit status."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed by who called
-            setattr(sys, name, open(os.devnull, "w"))
+            from mutualgate.cli import output
+
+            setattr(sys, name, output.nobody())
     try:
         return attempt(words)
     except BrokenPipeError:
@@ -46,6 +48,8 @@ def attempt(words: list[str]) -> int:
     status = 0
     try:
         status = _attempt(words)
+    except SystemExit as ended:  # the answer could not be written
+        status = ended.code if isinstance(ended.code, int) else 1
     finally:
         status = _unconfirmed(status)
     return status
