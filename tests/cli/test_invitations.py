@@ -265,3 +265,10 @@ def test_a_link_that_could_not_be_shown_is_said_to_be_lost(
         "Nobody has seen the link; another: mutualgate invitation resend 1\n",
     )
     assert cli("invitation", "resend", "1").code == 0
+
+
+@pytest.mark.parametrize("words", ["invite anna", "invitation resend 1"])
+def test_there_is_no_qr_code_in_json(cli: Run, portal: str, words: str) -> None:
+    said = cli(*words.split(), "--qr", "--json")
+    assert (said.code, said.json["error"]["problem"]) == (2, "Invalid value: --qr goes with an answer in words")
+    assert cli("client", "show", "anna").code == 2

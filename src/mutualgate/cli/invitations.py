@@ -76,6 +76,7 @@ def invite(
     from mutualgate.model.invitation import Way
 
     goes_with("--qr-file", qr_file is not None, "--force")
+    goes_with("an answer in words", not json, "--qr")
     ways = tuple(choice(Way, one, "--way") for one in way) if way else tuple(Way)
 
     def do(services: "Services") -> tuple["Invited", Link]:
@@ -264,6 +265,7 @@ def resend(
     from mutualgate.app import Folder, change
 
     goes_with("--qr-file", qr_file is not None, "--force")
+    goes_with("an answer in words", not json, "--qr")
 
     def do(services: "Services") -> tuple["Invited", Link]:
         base = base_of(services)
