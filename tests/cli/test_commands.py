@@ -290,3 +290,11 @@ def test_programs_get_one_answer_where_the_gate_does_not_confirm_it(cli: Run, mo
     assert "did not answer within 10 s" in said.json["unconfirmed"]
     monkeypatch.undo()
     assert cli("client", "add", "ward-4").code == 0
+
+
+@pytest.mark.parametrize(
+    "words", ["client list --search {}", "decide --cert {pem} --host {}", "explain {}", "partner list --search {}"]
+)
+def test_a_word_that_is_no_text_is_refused(cli: Run, installed: Installation, words: str) -> None:
+    said = cli(*(one.format("\udcff%", pem=installed.pem()) for one in words.split()))
+    assert (said.code, said.err) == (2, "mutualgate: '\\udcff%' is not UTF-8; expected text\n")

@@ -74,7 +74,7 @@ def _attempt(words: list[str]) -> int:
     from mutualgate.cli import output
     from mutualgate.cli.commands import app
     from mutualgate.cli.group import built, found
-    from mutualgate.errors import MutualgateError
+    from mutualgate.errors import BadInput, MutualgateError
 
     as_json = "--json" in words
     for stream in (sys.stdout, sys.stderr):
@@ -87,6 +87,12 @@ def _attempt(words: list[str]) -> int:
         return status if isinstance(status, int) else output.DONE
     except MutualgateError as error:
         return output.fail(error, as_json)
+    except UnicodeEncodeError as error:
+        # Files may have such names, so a word is only refused where it came to be text.
+        odd = [word for word in words if not word.isascii() and error.object[error.start : error.end] in word]
+        if error.reason != "surrogates not allowed" or not odd:
+            return _defect(error)
+        return output.fail(BadInput(f"{odd[0]!a} is not UTF-8", expected="text"), as_json)
     except typer.exceptions.TyperException as error:
         named, command = found(app, words)
         if named == words and isinstance(command, TyperGroup):
@@ -102,8 +108,15 @@ def _attempt(words: list[str]) -> int:
             raise ended.__context__ from None
         raise
     except Exception as error:
-        if os.environ.get(DEBUG):
-            raise
-        what = output.plain(f"{type(error).__name__}: {error}")
-        output.complain(f"a defect of mutualgate: {what}\nPlease report it; {DEBUG}=1 shows where it happened.")
-        return output.INTERNAL
+        return _defect(error)
+
+
+def _defect(error: Exception) -> int:
+    """Says that it is ours, and returns the exit status."""
+    from mutualgate.cli import output
+
+    if os.environ.get(DEBUG):
+        raise error
+    what = output.plain(f"{type(error).__name__}: {error}")
+    output.complain(f"a defect of mutualgate: {what}\nPlease report it; {DEBUG}=1 shows where it happened.")
+    return output.INTERNAL
