@@ -15,7 +15,13 @@ DEBUG = "MUTUALGATE_DEBUG"
 
 def main() -> "NoReturn":
     """Runs one command and ends the process. No traceback reaches a user, unless MUTUALGATE_DEBUG asks for it."""
-    words = sys.argv[1:]
+    try:
+        _main(sys.argv[1:])
+    except KeyboardInterrupt:  # while it imports, which is half of what most commands take
+        raise SystemExit(relay.INTERRUPTED) from None
+
+
+def _main(words: list[str]) -> "NoReturn":
     status = relay.relayed(words)
     if status is not None:
         os._exit(status)  # nothing was written here

@@ -42,7 +42,7 @@ _LAST_WORD_SECONDS = 5.0
 _PATH_BYTES = 107  # of a unix socket
 _WOKEN_BYTES = 512  # one for each signal
 _UCRED = 12  # bytes: pid, uid, gid
-_LOST, _INTERRUPTED = 70, 130  # as `output` has them, which imports too much
+_LOST, INTERRUPTED = 70, 130  # as `output` has them, which imports too much
 
 
 class Asked:
@@ -139,7 +139,7 @@ def relayed(words: list[str]) -> int | None:
     except (OSError, ValueError):
         process = None
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     if process is None:
         connection.close()
         return None
