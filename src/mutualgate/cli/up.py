@@ -172,7 +172,8 @@ async def _run(
             lost = ""
             if first is not None:
                 await runner.sync()
-                lost = f"{first.p12} is written, and nobody has seen its password; mutualgate client p12 makes another"
+                another = f"mutualgate client p12 {first.name} --out FILE"
+                lost = f"{first.p12} is written, and nobody has seen its password. Another: {another}"
             if as_json:
                 emit(opened.facts(services, runner, url, first), "", as_json, one_line=True, lost=lost)
             else:
