@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +215,28 @@ def test_a_certificate_is_renewed_by_hand_and_its_lineage_revoked(cli: Run, tmp_
     states = {one["id"]: one["state"] for one in cli("client", "show", "alice", "--json").json["credentials"]}
     assert states == {first: "revoked", other: "valid", second["id"]: "revoked"}
     assert cli("client", "revoke", "alice", "--lineage").code == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has none")
+def test_a_password_that_could_not_be_shown_is_said_to_be_lost(
+    cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "a.p12"
+    with monkeypatch.context() as full, open("/dev/full", "w") as unread:
+        full.setattr(sys, "stdout", unread)
+        said = cli("client", "p12", "first-client", "--out", out)
+        sys.stdout.close()
+    assert said.code == 1
+    assert f"{out} is written, and nobody has seen its password" in said.err
+    assert cli("client", *said.err.partition("mutualgate client ")[2].split()).code == 0
+
+
+def test_no_key_is_made_where_nobody_can_read_its_password(
+    cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with monkeypatch.context() as unread, open(write, "w") as out:
+        unread.setattr(sys, "stdout", out)
+        assert cli("client", "p12", "first-client", "--out", tmp_path / "a.p12").code == 2
+    assert list(tmp_path.glob("*.p12")) == []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -290,3 +291,26 @@ def test_programs_get_one_answer_where_the_gate_does_not_confirm_it(cli: Run, mo
     assert "did not answer within 10 s" in said.json["unconfirmed"]
     monkeypatch.undo()
     assert cli("client", "add", "ward-4").code == 0
+
+
+@pytest.mark.parametrize(
+    "words", ["client list --search {}", "decide --cert {pem} --host {}", "explain {}", "partner list --search {}"]
+)
+def test_a_word_that_is_no_text_is_refused(cli: Run, installed: Installation, words: str) -> None:
+    said = cli(*(one.format("\udcff%", pem=installed.pem()) for one in words.split()))
+    assert (said.code, said.err) == (2, "mutualgate: '\\udcff%' is not UTF-8; expected text\n")
+
+
+@pytest.mark.parametrize("module", ["mutualgate.cli.brief", "typer.models"])
+def test_control_c_while_a_command_begins_brings_out_no_traceback(installed: Installation, module: str) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "mutualgate", "client", "list", "--dir"]
+    environment = os.environ | {"MUTUALGATE_STANDBY": "no"}
+    with subprocess.Popen(
+        [*command, installed.folder.path], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert any(line.rstrip().endswith(f" {module}") for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert "Traceback" not in said
+    assert process.returncode == 130

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -232,3 +233,42 @@ def test_a_letter_of_ones_own_waits_to_be_sent(cli: Run, portal: str, installed:
     assert wrong.code == 2
     assert "invitation.txt" in wrong.err
     assert cli("invitation", "list", "--json").json["total"] == 1
+
+
+@pytest.mark.parametrize("json", [(), ("--json",)], ids=["words", "JSON"])
+def test_nobody_is_invited_where_nobody_can_read_the_link(
+    cli: Run, portal: str, monkeypatch: pytest.MonkeyPatch, json: tuple[str, ...]
+) -> None:
+    with monkeypatch.context() as closed:
+        closed.setattr(sys, "stdout", None)
+        said = cli("invite", "anna", *json)
+        sys.stdout.close()
+    assert (said.code, said.err) == (
+        2,
+        "mutualgate: standard output: is closed, and part of what this command says is shown only once; "
+        "expected a terminal, a file or a pipe\n",
+    )
+    assert cli("client", "show", "anna").code == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has none")
+def test_a_link_that_could_not_be_shown_is_said_to_be_lost(
+    cli: Run, portal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as full, open("/dev/full", "w") as out:
+        full.setattr(sys, "stdout", out)
+        said = cli("invite", "anna")
+        sys.stdout.close()
+    assert (said.code, said.err) == (
+        1,
+        "mutualgate: the answer cannot be written: No space left on device. anna is invited (invitation 1). "
+        "Nobody has seen the link; another: mutualgate invitation resend 1\n",
+    )
+    assert cli("invitation", "resend", "1").code == 0
+
+
+@pytest.mark.parametrize("words", ["invite anna", "invitation resend 1"])
+def test_there_is_no_qr_code_in_json(cli: Run, portal: str, words: str) -> None:
+    said = cli(*words.split(), "--qr", "--json")
+    assert (said.code, said.json["error"]["problem"]) == (2, "Invalid value: --qr goes with an answer in words")
+    assert cli("client", "show", "anna").code == 2

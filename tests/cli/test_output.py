@@ -1,10 +1,13 @@
 """What is printed, and what a terminal must not get to see."""
 
 import json
+import os
+import sys
+from pathlib import Path
 
 import pytest
 
-from mutualgate.cli.output import emit, fail, plain, table
+from mutualgate.cli.output import emit, fail, misused, plain, table
 from mutualgate.errors import BadInput, Corrupt, Unavailable
 
 HOSTILE = "a\x1b[31m\x9b31m\r\n\u202e\x7f\udcff\U0001f600é"
@@ -47,3 +50,28 @@ def test_the_exit_status_tells_bad_input_from_a_no() -> None:
 
 def test_columns_line_up() -> None:
     assert table(("a", "name"), [(1, "x"), (100, "")]) == "a    name\n1    x\n100"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has none")
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_went_wrong_keeps_its_exit_status_where_nothing_can_be_written(
+    as_json: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open("/dev/full", "w") as out, open("/dev/full", "w") as err:
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", err)
+        assert fail(BadInput("x"), as_json) == 2
+        assert misused("x", "y", as_json) == 2
+        for stream in {sys.stdout, sys.stderr} - {out, err}:
+            stream.close()
+
+
+def test_json_that_nobody_reads_is_said_in_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert fail(BadInput("x"), as_json=True) == 2
+    assert capsys.readouterr().err == "mutualgate: x\n"

@@ -245,9 +245,10 @@ def test_a_payment_service_provider_under_a_ca_of_many(cli: Run, tmp_path: Path)
     now = pki.real_now()
     ca = pki.ca("qualified", now=now)
     (tmp_path / "ca.pem").write_bytes(ca.pem)
-    added = cli("partner", "add", "bank", "--profile", "psd2", "--admits", "rule", "--json")
-    assert added.json["profile"] == "psd2"
-    shared = cli("partner", "ca", "add", "bank", tmp_path / "ca.pem", "--shared")
+    added = cli("partner", "add", "bank", "--profile", "psd2", "--admits", "rule")
+    _, _, following = added.out.strip().partition("Next: mutualgate ")
+    shared = cli(*following.replace("issuing-ca.pem", str(tmp_path / "ca.pem")).split())
+    assert cli("partner", "show", "bank", "--json").json["profile"] == "psd2"
     assert "partner name add bank organization:PSDBE-NBB-0123456789 --ca 1" in shared.out
     named = cli("partner", "name", "add", "bank", "organization:PSDBE-NBB-0123456789", "--ca", "1")
     assert named.code == 0, named.err

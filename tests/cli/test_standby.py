@@ -437,7 +437,45 @@ def test_one_that_is_killed_is_told(asking: Asking) -> None:
         os.kill(copy, signal.SIGKILL)
         _, said = waiting.communicate(timeout=SECONDS)
         assert waiting.returncode == 70
-        assert said == b"mutualgate: the process that ran the command was killed; how far it came is not known\n"
+        assert said == b"mutualgate: the process that ran the command has ended; how far it came is not known\n"
+
+
+def test_one_that_hangs_is_waited_for_no_longer_than_a_moment(asking: Asking) -> None:
+    asking.process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    done, itself = asking.traced("client", "add", "anna")  # what it says is read to its end: nobody else may hold it
+    assert (done.returncode, itself) == (0, True)
+    assert time.monotonic() - began < SECONDS / 2
+    asking.process.send_signal(signal.SIGCONT)
+    asking.one_that_waits()  # what was asked for meanwhile is given up
+    assert _added(asking) == ["anna", "first-client"]
+    assert not asking.traced("client", "list")[1]
+
+
+def test_a_copy_that_hangs_is_passed_over(asking: Asking) -> None:
+    one = asking.one_that_waits()
+    os.kill(one, signal.SIGSTOP)
+    done, itself = asking.traced("client", "add", "anna")
+    assert (done.returncode, itself) == (0, True)
+    until(lambda: not alive(one), "it is left behind")
+    assert _added(asking) == ["anna", "first-client"]
+    assert not asking.traced("client", "list")[1]
+
+
+def _added(asking: Asking) -> list[str]:
+    """The clients whose addition is recorded, the last first."""
+    entries = json.loads(asking("audit", "list", "--json").stdout)["entries"]
+    return [entry["subject"].split()[-1] for entry in entries if entry["action"] == "client.add"]
+
+
+def test_a_command_that_is_ended_while_what_stands_by_hangs_has_ended(asking: Asking) -> None:
+    with asking.reading() as waiting:
+        asking.process.send_signal(signal.SIGSTOP)
+        waiting.send_signal(signal.SIGTERM)
+        _, said = waiting.communicate(timeout=SECONDS)
+        assert waiting.returncode == 70
+        assert said == b"mutualgate: the process that ran the command has ended; how far it came is not known\n"
+        asking.process.send_signal(signal.SIGCONT)
 
 
 def test_what_is_more_than_it_can_is_run_by_itself(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -510,7 +548,11 @@ def test_nonsense_is_for_nobody(asking: Asking, sent: bytes) -> None:
         connection.settimeout(SECONDS)
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
-        assert connection.recv(1) in (b"", b"\0")  # how the copy ended; never that one is ready
+        said = b""
+        with contextlib.suppress(ConnectionResetError):
+            while more := connection.recv(9):
+                said += more
+        assert relay.READY not in said
     done, itself = asking.traced("client", "list")
     assert (done.returncode, itself) == (0, False)
 

@@ -120,6 +120,29 @@ def test_in_an_empty_folder_the_printed_command_works_as_it_is(tmp_path: Path, n
         assert gate.ended() == 0
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has none")
+def test_a_first_password_that_could_not_be_shown_is_said_to_be_lost(tmp_path: Path) -> None:
+    words = [
+        "up",
+        "--dir",
+        "gate",
+        "--listen",
+        f"127.0.0.1:{free_port()}",
+        "--plain-listen",
+        "none",
+        "--ops-listen",
+        "none",
+        "--no-standby",
+    ]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*PROGRAM, *words], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, timeout=SECONDS
+        )
+    assert done.returncode == 1
+    assert "first-client.p12 is written, and nobody has seen its password" in done.stderr
+    assert "Another: mutualgate client p12 first-client --out FILE" in done.stderr
+
+
 def test_the_default_folder_lies_where_one_is(tmp_path: Path) -> None:
     with up(tmp_path, *quiet(free_port())) as gate:
         gate.until(gate.out, "The gate is open")

@@ -340,6 +340,12 @@ def test_terms_change_and_are_told(partners: Partners, store: Store) -> None:
     assert (depth, keys, environment, mode, policy) == (1, [sub[0]], "test", "fail", "1.2.3.4")
 
 
+def test_terms_that_are_so_already_make_no_epoch(partners: Partners, store: Store, acme_ca: pki.Issued) -> None:
+    anchor, before = active(partners, acme_ca), store.epoch()
+    assert partners.anchors.set("acme", anchor.id, lambda terms: terms) == anchor
+    assert store.epoch() == before
+
+
 def test_a_ca_retires_at_once_or_on_a_day(partners: Partners, store: Store, clock: Hands, acme_ca: pki.Issued) -> None:
     anchor = active(partners, acme_ca)
     day = pki.NOW + timedelta(days=30)

@@ -296,13 +296,18 @@ class TakeOver:
         compromised = self._tx.credentials.compromised({about.spki for _, about in fresh})
         for one, about in fresh:
             if about.spki in compromised:
-                revoked += self._shut_out_compromised(authority, about, compromised[about.spki], one)
+                since = f"{compromised[about.spki]:%Y-%m-%d}"
+                sentence = f"Its key was revoked as compromised on {since}: somebody else has it."
+                reason = RevocationReason.keyCompromise
+                revoked += self._shut_out(authority, one, about, reason, "key_compromised", sentence)
                 continue
             owner = self._key_owner(about, one)
             if owner is None:
                 owner = owners.get(_subject(one))
             if owner is not None and owner.state is ClientState.GONE:
-                revoked += self._shut_out_gone(authority, about, owner, one)
+                sentence = f"It has the key of the client '{owner.name}', which is gone."
+                reason = RevocationReason.cessationOfOperation
+                revoked += self._shut_out(authority, one, about, reason, "key_of_gone_client", sentence)
                 continue
             if owner is None:
                 owner = self._tx.clients.add(
@@ -357,22 +362,17 @@ class TakeOver:
             )
         return client
 
-    def _shut_out_gone(
-        self, authority: Authority, about: CertificateFacts, owner: Client, one: IssuedCertificate
+    def _shut_out(
+        self,
+        authority: Authority,
+        one: IssuedCertificate,
+        about: CertificateFacts,
+        reason: RevocationReason,
+        code: str,
+        sentence: str,
     ) -> int:
-        sentence = f"It has the key of the client '{owner.name}', which is gone."
-        self.findings.append(Finding("key_of_gone_client", Severity.REFUSED, one.where, sentence, "It is revoked."))
-        return self._shut_out(authority, about, RevocationReason.cessationOfOperation)
-
-    def _shut_out_compromised(
-        self, authority: Authority, about: CertificateFacts, since: datetime, one: IssuedCertificate
-    ) -> int:
-        sentence = f"Its key was revoked as compromised on {since:%Y-%m-%d}: somebody else has it."
-        self.findings.append(Finding("key_compromised", Severity.REFUSED, one.where, sentence, "It is revoked."))
-        return self._shut_out(authority, about, RevocationReason.keyCompromise)
-
-    def _shut_out(self, authority: Authority, about: CertificateFacts, reason: RevocationReason) -> int:
         """Revokes it: unlisted, an authority that admits what it signed would let it in all the same."""
+        self.findings.append(Finding(code, Severity.REFUSED, one.where, sentence, "It is revoked."))
         if self._tx.revocations.find(authority.id, about.serial) is not None:
             return 0
         self._tx.revocations.put(Revocation(authority.id, about.serial, self._now, reason))

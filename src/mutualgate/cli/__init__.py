@@ -15,7 +15,13 @@ DEBUG = "MUTUALGATE_DEBUG"
 
 def main() -> "NoReturn":
     """Runs one command and ends the process. No traceback reaches a user, unless MUTUALGATE_DEBUG asks for it."""
-    words = sys.argv[1:]
+    try:
+        _main(sys.argv[1:])
+    except KeyboardInterrupt:  # while it imports, which is half of what most commands take
+        raise SystemExit(relay.INTERRUPTED) from None
+
+
+def _main(words: list[str]) -> "NoReturn":
     status = relay.relayed(words)
     if status is not None:
         os._exit(status)  # nothing was written here
@@ -34,7 +40,9 @@ def run(words: list[str]) -> int:
     """Runs one command and returns its exit status."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed by who called
-            setattr(sys, name, open(os.devnull, "w"))
+            from mutualgate.cli import output
+
+            setattr(sys, name, output.nobody())
     try:
         return attempt(words)
     except BrokenPipeError:
@@ -46,6 +54,8 @@ def attempt(words: list[str]) -> int:
     status = 0
     try:
         status = _attempt(words)
+    except SystemExit as ended:  # the answer could not be written
+        status = ended.code if isinstance(ended.code, int) else 1
     finally:
         status = _unconfirmed(status)
     return status
@@ -70,7 +80,7 @@ def _attempt(words: list[str]) -> int:
     from mutualgate.cli import output
     from mutualgate.cli.commands import app
     from mutualgate.cli.group import built, found
-    from mutualgate.errors import MutualgateError
+    from mutualgate.errors import BadInput, MutualgateError
 
     as_json = "--json" in words
     for stream in (sys.stdout, sys.stderr):
@@ -83,6 +93,12 @@ def _attempt(words: list[str]) -> int:
         return status if isinstance(status, int) else output.DONE
     except MutualgateError as error:
         return output.fail(error, as_json)
+    except UnicodeEncodeError as error:
+        # Files may have such names, so a word is only refused where it came to be text.
+        odd = [word for word in words if not word.isascii() and error.object[error.start : error.end] in word]
+        if error.reason != "surrogates not allowed" or not odd:
+            return _defect(error)
+        return output.fail(BadInput(f"{odd[0]!a} is not UTF-8", expected="text"), as_json)
     except typer.exceptions.TyperException as error:
         named, command = found(app, words)
         if named == words and isinstance(command, TyperGroup):
@@ -98,8 +114,15 @@ def _attempt(words: list[str]) -> int:
             raise ended.__context__ from None
         raise
     except Exception as error:
-        if os.environ.get(DEBUG):
-            raise
-        what = output.plain(f"{type(error).__name__}: {error}")
-        output.complain(f"a defect of mutualgate: {what}\nPlease report it; {DEBUG}=1 shows where it happened.")
-        return output.INTERNAL
+        return _defect(error)
+
+
+def _defect(error: Exception) -> int:
+    """Says that it is ours, and returns the exit status."""
+    from mutualgate.cli import output
+
+    if os.environ.get(DEBUG):
+        raise error
+    what = output.plain(f"{type(error).__name__}: {error}")
+    output.complain(f"a defect of mutualgate: {what}\nPlease report it; {DEBUG}=1 shows where it happened.")
+    return output.INTERNAL

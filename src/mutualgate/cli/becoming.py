@@ -38,6 +38,9 @@ def become(connection: socket.socket) -> tuple[list[str], socket.socket]:
     """
     try:
         connection.settimeout(_SECONDS)
+        own = os.pidfd_open(os.getpid())
+        socket.send_fds(connection, [relay.HERE], [own])
+        os.close(own)
         asked, received = _received(connection)
         process, _ = relay.peer(connection)
         _same(asked)
@@ -46,9 +49,7 @@ def become(connection: socket.socket) -> tuple[list[str], socket.socket]:
         _take_signals(process)
         connection = _take_descriptors(asked, received, connection)
         _take_surroundings(asked, process)
-        own = os.pidfd_open(os.getpid())
-        socket.send_fds(connection, [relay.READY], [own])
-        os.close(own)
+        connection.sendall(relay.READY)
         if connection.recv(1) != relay.GO:
             raise _Refused
         connection.settimeout(None)

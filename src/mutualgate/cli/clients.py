@@ -10,7 +10,7 @@ import typer
 from mutualgate.cli.files import placed, read_file
 from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice, goes_with
-from mutualgate.cli.output import DONE, emit, plain, table
+from mutualgate.cli.output import DONE, emit, plain, require_reader, table
 from mutualgate.cli.pins import as_dict as pin_dict
 from mutualgate.cli.relay import DIR_VARIABLE
 from mutualgate.counts import counted
@@ -151,6 +151,7 @@ def p12(
     kind = choice(KeyKind, key, "--key")
     encoding = None if profile == "auto" else choice(Encoding, profile, "--profile")
     lifetime = None if days is None else timedelta(days=days)
+    require_reader()
     with placed(out, private=True, force=force) as put:
         made, in_force = change(
             Folder(dir),
@@ -158,19 +159,17 @@ def p12(
                 name, target=target, encoding=encoding, kind=kind, lifetime=lifetime
             ),
         )
-        lost = made.credential.serial_text
-        put(
-            made.data,
-            f"its certificate {lost} is made",
-            f"Nobody has its key; take it back: mutualgate client revoke {made.client.name.word} --credential {lost}",
-        )
+        is_made = f"its certificate {made.credential.serial_text} is made"
+        back = f"mutualgate client revoke {made.client.name.word} --credential {made.credential.serial_text}"
+        put(made.data, is_made, f"Nobody has its key; take it back: {back}")
     text = (
         f"{out}: key and certificate of {plain(made.client.name)}, until {made.credential.not_after:%Y-%m-%d} "
         f"({made.encoding}).\nPassword, shown once: {made.password}\nSend file and password on different ways. "
         f"{in_force.sentence[0].upper()}{in_force.sentence[1:]}."
     )
     facts = {**credential_dict(made.credential), "file": str(out), "profile": str(made.encoding)}
-    emit({**facts, "password": made.password, **in_force.facts}, text, json)
+    lost = f"{out} is written, and nobody has seen its password; take the certificate back: {back}"
+    emit({**facts, "password": made.password, **in_force.facts}, text, json, lost=lost)
 
 
 @app.command("list")

@@ -11,7 +11,7 @@ import typer
 from mutualgate.cli.files import Put, placed
 from mutualgate.cli.group import Group
 from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice, goes_with
-from mutualgate.cli.output import DONE, WRONG_USE, complain, emit, plain, table
+from mutualgate.cli.output import DONE, WRONG_USE, complain, emit, plain, require_reader, table
 from mutualgate.counts import counted
 from mutualgate.errors import MutualgateError, NotFound
 
@@ -76,6 +76,7 @@ def invite(
     from mutualgate.model.invitation import Way
 
     goes_with("--qr-file", qr_file is not None, "--force")
+    goes_with("an answer in words", not json, "--qr")
     ways = tuple(choice(Way, one, "--way") for one in way) if way else tuple(Way)
 
     def do(services: "Services") -> tuple["Invited", Link]:
@@ -93,6 +94,7 @@ def invite(
         )
         return invited, link_of(services, base, invited)
 
+    require_reader()
     with _placed(qr_file, force) as put:
         (invited, link), force_of = change(Folder(dir), do)
         head = f"{plain(invited.client.name)} is invited (invitation {invited.invitation.id})."
@@ -263,12 +265,14 @@ def resend(
     from mutualgate.app import Folder, change
 
     goes_with("--qr-file", qr_file is not None, "--force")
+    goes_with("an answer in words", not json, "--qr")
 
     def do(services: "Services") -> tuple["Invited", Link]:
         base = base_of(services)
         invited = services.invitations.renew_link(number, life=timedelta(days=days))
         return invited, link_of(services, base, invited)
 
+    require_reader()
     with _placed(qr_file, force) as put:
         (invited, link), force_of = change(Folder(dir), do)
         head = f"{plain(invited.client.name)} has a new link; the old one opens nothing any more."
@@ -346,7 +350,8 @@ def _show(
         "second_factor": invited.factor,
         **more,
     }
-    emit(facts, "\n".join(lines), json)
+    again = f"mutualgate invitation resend {invitation.id}"
+    emit(facts, "\n".join(lines), json, lost=f"{head} Nobody has seen the link; another: {again}")
     if problem is None:
         return DONE
     complain(plain(problem))

@@ -78,10 +78,10 @@ def add(
         ),
     )
     lines = [f"{partner.name} is partner {partner.id}; {force.sentence}."]
-    if not names:
-        example = "organization:PSDBE-NBB-0123456789 --ca CA" if partner.profile == "psd2" else "dns:*.acme.example"
-        lines.append(f"It may vouch for nothing yet: mutualgate partner name add {partner.name} {example}")
-    lines.append(f"Next: mutualgate partner ca add {partner.name} issuing-ca.pem")
+    of_many = partner.profile is PartnerProfile.PSD2  # then names are of one CA, and its number comes first
+    if not names and not of_many:
+        lines.append(f"It may vouch for nothing yet: mutualgate partner name add {partner.name} dns:*.acme.example")
+    lines.append(f"Next: mutualgate partner ca add {partner.name} issuing-ca.pem{' --shared' if of_many else ''}")
     emit({**as_dict(partner), **force.facts}, "\n".join(lines), json)
 
 

@@ -124,15 +124,14 @@ def rehearse(place: Path) -> None:
         finally:
             services.close()
         for line in _COMMANDS.strip().splitlines():
-            with suppress(SystemExit):
-                run([*line.format(folder=place).split(" "), "--dir", str(place)])
+            run([*line.format(folder=place).split(" "), "--dir", str(place)])
 
 
 def rehearse_once_more(place: Path) -> Iterator[None]:
     """Runs commands there, in a copy of the process, with each step one: they write to most of the memory that any
     command writes to, of which the copy has its own from then on. The first is the shortest that does."""
     for line in _ONCE_MORE:
-        with suppress(Exception, SystemExit), _unseen():
+        with suppress(Exception), _unseen():
             run([*line.split(" "), "--dir", str(place)])
         yield
 

@@ -3,11 +3,14 @@
 This side imports next to nothing itself, so that Python's start is all that such a command pays. What goes over the
 socket, a stream between two processes of one user on one machine:
 
-    asks   4 bytes of length, big-endian, and so many bytes: `Asked`, with its descriptors (SCM_RIGHTS, unix(7))
-    by     one byte `READY`, with a descriptor of the process that will run the command (pidfd_open(2)); or nothing,
-           when this command is not for it, and then it is run here
+    by     one byte `HERE`, with a descriptor of the process that will run the command (pidfd_open(2))
+    asks   4 bytes of length, big-endian, and so many bytes: `Asked`, with its descriptors (SCM_RIGHTS, unix(7)). Who
+           hangs is not sent them: they would stay open on the way, and the other end of a pipe would wait without end
+    by     one byte `READY`; or nothing, when this command is not for it, and then it is run here
     asks   one byte `GO`: only now is anything done, so nothing is done twice
     by     4 bytes: how the process ended, or will, as waitpid(2) tells
+
+Whose byte is not there in time is not told to go, whatever it says later: the connection is closed by then.
 """
 
 # What `signal` and `socket` are made of: to import these takes half as long as Python takes to start.
@@ -24,7 +27,7 @@ SOCKET = "run/standby.sock"
 VARIABLE = "MUTUALGATE_STANDBY"
 """Set to `no`, every command is run here."""
 
-READY, GO = b"r", b"g"
+HERE, READY, GO = b"h", b"r", b"g"
 SIZE = 4
 MOST_BYTES = 4 << 20
 """Of words and environment: twice what Linux lets a program be started with."""
@@ -32,11 +35,14 @@ MOST_DESCRIPTORS = 250  # SCM_MAX_FD is 253
 DESCRIPTOR = 4  # bytes of an int
 
 _ALONE = frozenset({"up", "standby", "shell"})
-_PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS = 1.0
+"""For each byte that says it goes on: it is there in a few milliseconds. A command by itself takes about as long."""
+_LAST_WORD_SECONDS = 5.0
+"""For how the process ended, once it has: nobody is served by less."""
 _PATH_BYTES = 107  # of a unix socket
 _WOKEN_BYTES = 512  # one for each signal
 _UCRED = 12  # bytes: pid, uid, gid
-_LOST, _INTERRUPTED = 70, 130  # as `output` has them, which imports too much
+_LOST, INTERRUPTED = 70, 130  # as `output` has them, which imports too much
 
 
 class Asked:
@@ -133,7 +139,7 @@ def relayed(words: list[str]) -> int | None:
     except (OSError, ValueError):
         process = None
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     if process is None:
         connection.close()
         return None
@@ -195,20 +201,26 @@ def _agreed(connection: _socket.socket, asked: Asked) -> int | None:
     """A descriptor of the process that will run it once it is told to, or None where none will."""
     if len(asked.descriptors) > MOST_DESCRIPTORS:
         return None
+    data = asked.packed()
+    data = len(data).to_bytes(SIZE) + data
+    said, found, _, _ = connection.recvmsg(1, _socket.CMSG_SPACE(DESCRIPTOR))
+    if said != HERE or len(found) != 1:
+        return None
+    process = int.from_bytes(found[0][2][:DESCRIPTOR], sys.byteorder)
     here = os.open(".", os.O_PATH | os.O_CLOEXEC)
     try:
-        data = asked.packed()
-        data = len(data).to_bytes(SIZE) + data
         rights = b"".join(number.to_bytes(DESCRIPTOR, sys.byteorder) for number in (here, *asked.descriptors))
         sent = connection.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
         connection.sendall(memoryview(data)[sent:])
-        said, found, _, _ = connection.recvmsg(1, _socket.CMSG_SPACE(DESCRIPTOR))
+        if connection.recv(1) == READY:
+            return process
+    except OSError:
+        pass
     finally:
         os.close(here)
-    if said != READY or len(found) != 1:
-        return None
-    connection.settimeout(None)
-    return int.from_bytes(found[0][2][:DESCRIPTOR], sys.byteorder)
+    signal.pidfd_send_signal(process, signal.SIGKILL)  # where it hangs, what was opened for the command hangs with it
+    os.close(process)
+    return None
 
 
 def _ended(connection: _socket.socket, process: int) -> int | None:
@@ -245,14 +257,16 @@ def _ended(connection: _socket.socket, process: int) -> int | None:
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     poll.register(woken, select.POLLIN)
+    poll.register(process, select.POLLIN)  # who stands by, and would tell how it ended, may hang
     while poll.poll() == [(woken, select.POLLIN)]:
         os.read(woken, _WOKEN_BYTES)
+    connection.settimeout(_LAST_WORD_SECONDS)
     try:
         said = connection.recv(SIZE, _socket.MSG_WAITALL)
     except OSError:
         said = b""
     if len(said) < SIZE:
-        sys.stderr.write("mutualgate: the process that ran the command was killed; how far it came is not known\n")
+        sys.stderr.write("mutualgate: the process that ran the command has ended; how far it came is not known\n")
         return _LOST
     status = int.from_bytes(said)
     if os.WIFSIGNALED(status):

@@ -112,8 +112,6 @@ class _Commands:
             return attempt(words) if words is not None else output.DONE
         except MutualgateError as error:
             return output.fail(error, self._as_json)
-        except SystemExit as ended:
-            return ended.code if isinstance(ended.code, int) else output.NO
 
     def _words(self, line: str) -> list[str] | None:
         """What is called, or None where nothing is."""

@@ -10,7 +10,7 @@ import typer
 
 from mutualgate.cli import opened
 from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
-from mutualgate.cli.output import emit
+from mutualgate.cli.output import emit, has_reader
 from mutualgate.errors import MutualgateError, Unavailable
 
 if TYPE_CHECKING:
@@ -174,13 +174,17 @@ async def _run(
                 log.info("took over from process %d", predecessor.pid)
                 return  # what was said at the start has been said
             url = opened.url_of(runner)
-            first = await asyncio.to_thread(first_client, services)
+            # Its password is shown only now: where nobody reads, it is made at another start.
+            first = await asyncio.to_thread(first_client, services) if has_reader() else None
+            lost = ""
             if first is not None:
                 await runner.sync()
+                another = f"mutualgate client p12 {first.name} --out FILE"
+                lost = f"{first.p12} is written, and nobody has seen its password. Another: {another}"
             if as_json:
-                emit(opened.facts(services, runner, url, first), "", as_json, one_line=True)
+                emit(opened.facts(services, runner, url, first), "", as_json, one_line=True, lost=lost)
             else:
-                emit({}, opened.text(services, runner, url, first), as_json)
+                emit({}, opened.text(services, runner, url, first), as_json, lost=lost)
 
         await runner.run(ready)
 

@@ -268,8 +268,6 @@ class Anchors:
                 keys = dict.fromkeys([*brought, *(one.spki for one in came_in)])
                 terms = replace(terms, sub_cas=tuple(keys)[:MOST_BELOW])
             check_terms(terms, ca.of_certificate(ca.parsed(anchor), f"CA {id}", anchor.not_before), f"CA {id}")
-            watch = tx.trust.watch()
-            watch.changes("anchor", id)
             done = replace(
                 anchor,
                 depth=terms.depth,
@@ -282,9 +280,12 @@ class Anchors:
                 policy=terms.policy,
                 hold=terms.hold,
             )
-            tx.anchors.set(done)
-            if tx.trust.record(now, self._by, f"partner ca set {partner.name} {id}", watch):
-                self._record(tx, now, "anchor.terms", partner, done, {})
+            if done != anchor:
+                watch = tx.trust.watch()
+                watch.changes("anchor", id)
+                tx.anchors.set(done)
+                if tx.trust.record(now, self._by, f"partner ca set {partner.name} {id}", watch):
+                    self._record(tx, now, "anchor.terms", partner, done, {})
         return done
 
     def renew(self, name: str, id: int, data: bytes, where: str = "the certificate") -> Anchor:
