@@ -164,7 +164,7 @@ def p12(
         put(made.data, is_made, f"Nobody has its key; take it back: {back}")
     text = (
         f"{out}: key and certificate of {plain(made.client.name)}, until {made.credential.not_after:%Y-%m-%d} "
-        f"({made.encoding}).\nPassword, shown once: {made.password}\nSend file and password on different ways. "
+        f"({made.encoding}).\nPassword, shown once: {made.password}\nSend file and password by different channels. "
         f"{in_force.sentence[0].upper()}{in_force.sentence[1:]}."
     )
     facts = {**credential_dict(made.credential), "file": str(out), "profile": str(made.encoding)}
