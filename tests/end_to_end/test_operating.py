@@ -271,14 +271,14 @@ def test_no_page_of_theirs_hinders_anybody(gate: Gate, tmp_path: Path, screensho
         with browsers.chromium_session(operator, **look) as page:
             for path in pages:
                 operate(gate, page, path)
-                found[f"operator{path}"] = axe.problems(page)
+                found[f"operator{path}, {look['color_scheme']}"] = axe.problems(page)
                 name = f"operate{path.replace('/', '-').partition('?')[0]}-{look['color_scheme']}.png"
                 page.screenshot(path=screenshots / name)
         with browsers.chromium_session(chief, **look) as page:
             own = ["", "/clients", "/cas", "/cas/1", f"/cas/{claimed}", "/invite", "/invitations"]
             for path in (*(f"partner/acme{part}" for part in own), "prove"):
                 page.goto(f"https://localhost:{gate.port}/join/{path}")
-                found[path] = axe.problems(page)
+                found[f"{path}, {look['color_scheme']}"] = axe.problems(page)
                 name = f"{path.replace('/', '-')}-{look['color_scheme']}.png"
                 page.screenshot(path=screenshots / name, full_page=True)
     assert {path: problems for path, problems in found.items() if problems} == {}

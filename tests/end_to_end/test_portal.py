@@ -325,15 +325,15 @@ def test_no_page_hinders_anybody(gate: Gate, tmp_path: Path, chromium: None, scr
         with browsers.chromium_session(tmp_path / "none", **look) as page:
             for path in ("/", "/help", "/me", "/explain", "/nothing"):
                 page.goto(base + path)
-                found[path] = axe.problems(page)
+                found[f"{path}, {look['color_scheme']}"] = axe.problems(page)
             for path in ("", "/page", "/csr", "/own", "/apple", "/windows", "/linux"):
                 page.goto(first.link + path)
-                found[f"TOKEN{path}"] = axe.problems(page)
+                found[f"TOKEN{path}, {look['color_scheme']}"] = axe.problems(page)
                 keep(page, screenshots, f"{path.strip('/') or 'invitation'}-{look['color_scheme']}")
         with browsers.chromium_session(tmp_path / "shown", **look) as page:
             for url in (f"{second.link}/own", f"{base}/me"):
                 page.goto(url)
-                found[f"shown {url[-5:]}"] = axe.problems(page)
+                found[f"shown {url[-5:]}, {look['color_scheme']}"] = axe.problems(page)
     with browsers.chromium_session(tmp_path / "none") as page:
         make_key_in_page(page, second, tmp_path)
         found["saved"] = axe.problems(page)
