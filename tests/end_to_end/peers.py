@@ -17,6 +17,7 @@ from end_to_end.process import answers, free_port, running
 _PATH = f"{os.environ['PATH']}:/usr/sbin"
 NGINX = shutil.which("nginx", path=_PATH)
 APACHE = shutil.which("apache2", path=_PATH)
+SPEAK_HTTP2 = {"nginx": NGINX, "apache2": APACHE}
 # Of the benchmark (bench/install.sh), or wherever this says.
 ENVOY = os.environ.get("MUTUALGATE_ENVOY") or next(
     (
@@ -120,7 +121,9 @@ ProxyPass / {upstream}/
 
 @contextmanager
 def over_http2(server: str, folder: Path, upstream: str) -> Iterator[str]:
-    """Runs `nginx` or `apache2` until the block ends, which speaks HTTP/2 in the clear; gives its base URL."""
+    """Runs one of `SPEAK_HTTP2` until the block ends, in the clear; gives its base URL."""
+    program_file = SPEAK_HTTP2[server]
+    assert program_file is not None
     port = free_port()
     config = folder / "server.conf"
     if server == "nginx":
@@ -141,7 +144,7 @@ location / {{ proxy_pass {upstream}; }}
 }}
 }}
 """)
-        command = [NGINX, "-p", folder, "-c", config]
+        arguments: list[str | Path] = ["-p", folder, "-c", config]
     else:
         modules = "".join(
             f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
@@ -157,8 +160,8 @@ Listen 127.0.0.1:{port}
 Protocols h2c http/1.1
 ProxyPass / {upstream}/
 """)
-        command = [APACHE, "-D", "FOREGROUND", "-f", config]
-    with running(server, [part for part in command if part is not None], folder / "server.log") as program:
+        arguments = ["-D", "FOREGROUND", "-f", config]
+    with running(server, [program_file, *arguments], folder / "server.log") as program:
         program.wait_for(lambda: answers(port))
         yield f"http://127.0.0.1:{port}"
 

@@ -152,10 +152,10 @@ def test_many_upload_at_once(gate: Gate) -> None:
     many_upload(gate, rounds=4)
 
 
-@pytest.mark.parametrize("server", ["nginx", "apache2"])
+@pytest.mark.parametrize("server", peers.SPEAK_HTTP2)
 def test_nginx_and_apache_are_services_over_http2_as_well(server: str, tomcat: str, tmp_path: Path) -> None:
-    if {"nginx": peers.NGINX, "apache2": peers.APACHE}[server] is None:
-        pytest.skip(f"not installed: {server}")
+    if peers.SPEAK_HTTP2[server] is None:
+        pytest.skip(f"not installed: {server} (bench/install.sh)")
     with peers.over_http2(server, tmp_path, tomcat) as url, gate_before(url, tmp_path) as gate:
         many_upload(gate, rounds=1)
         with connected(gate, "anna") as anna, connected(gate, "mallory") as mallory:

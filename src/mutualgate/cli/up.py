@@ -93,7 +93,7 @@ def up(
         )
 
     log_to_stderr()
-    _call_itself("mutualgate")
+    _keep_name()
     predecessor = Predecessor.of(os.environ)
     services = Services(folder, overrides=overrides)
     try:
@@ -119,10 +119,10 @@ def up(
         services.close()
 
 
-def _call_itself(name: str) -> None:
-    """Takes the name by which `ps` and `pkill` know a process: after a restart it would be the interpreter's."""
+def _keep_name() -> None:
+    """By which `ps` and `pkill` know it: after a restart it would be the interpreter's."""
     with suppress(OSError):
-        Path("/proc/self/comm").write_text(name)
+        Path("/proc/self/comm").write_text("mutualgate")
 
 
 async def _run(
