@@ -86,3 +86,25 @@ def test_what_goes_together_is_done(cli: Run, tmp_path: Path) -> None:
     assert cli("client", "import", people).code == 0  # defaults are nobody's word
     people.write_text("name\nbert\n")
     assert cli("client", "import", people, "--invite", "--days", "7", "--way", "page").code == 0
+
+
+@pytest.mark.parametrize("word", ["anna", "0", "1.5", "٣", "9" * 30])
+@pytest.mark.parametrize(
+    ("words", "of", "shown_by"),
+    [
+        ("invitation approve", "an invitation", "invitation list"),
+        ("pin retire", "a pin", "pin list"),
+        ("partner ca approve acme", "a CA", "partner ca list PARTNER"),
+        ("partner intermediate remove acme", "an intermediate", "partner show PARTNER"),
+        ("client keys approve anna", "a key", "client keys list NAME"),
+        ("notices retry", "a letter", "notices list"),
+        ("trust undo", "a change", "trust list"),
+    ],
+)
+def test_what_is_no_number_is_told_where_numbers_are_found(
+    words: str, of: str, shown_by: str, word: str, cli: Run
+) -> None:
+    answer = cli(*words.split(), word)
+
+    assert answer.code == 2
+    assert f"'{word}' is no number of {of}; see them with: mutualgate {shown_by}" in answer.err

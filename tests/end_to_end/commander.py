@@ -15,16 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 LOOP = """
-import gc, importlib, json, os, pathlib, pkgutil, sys, tempfile
-import mutualgate
+import gc, json, os, pathlib, sys, tempfile
 from mutualgate.cli import main
-from mutualgate.cli.rehearsal import rehearse
+from mutualgate.cli.standby import load
 
-for module in pkgutil.walk_packages(mutualgate.__path__, "mutualgate."):
-    if "migrations" not in module.name and not module.name.endswith("__main__"):
-        importlib.import_module(module.name)
 with tempfile.TemporaryDirectory() as folder:
-    rehearse(pathlib.Path(folder))
+    load(pathlib.Path(folder))
 gc.collect()
 gc.freeze()  # what was imported stays: no copy looks through it
 asked, answers = os.fdopen(os.dup(0), "rb", 0), os.dup(1)

@@ -7,7 +7,7 @@ import typer
 
 from mutualgate.cli.group import Group
 from mutualgate.cli.moments import span
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, number
 from mutualgate.cli.output import DONE, NO, emit, plain, table
 from mutualgate.cli.pins import as_dict as pin_dict
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = Group("Keys that a client publishes by a URL: new ones are found, wait, and then let it in.")
 
 Name = Annotated[str, typer.Argument(help="The client's name.")]
-Number = Annotated[int, typer.Argument(min=1, help="The key's number, as `list` shows it.")]
+Number = Annotated[int, number("a key", "client keys list NAME")]
 
 
 @app.command("watch")

@@ -10,7 +10,7 @@ import typer
 
 from mutualgate.cli.files import Put, placed
 from mutualgate.cli.group import Group
-from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice, goes_with
+from mutualgate.cli.options import DEFAULT_DIR, MOST_DAYS, Dir, Json, choice, goes_with, number
 from mutualgate.cli.output import DONE, WRONG_USE, complain, emit, plain, require_reader, table
 from mutualgate.counts import counted
 from mutualgate.errors import MutualgateError, NotFound
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 app = Group("Invitations: what came of them, take back, approve, send again.")
 
-Number = Annotated[int, typer.Argument(help="The invitation's number.")]
+Number = Annotated[int, number("an invitation", "invitation list")]
 Open = Annotated[int, typer.Option("--days", min=1, max=366, help="The link works for so many days.")]
 Qr = Annotated[bool, typer.Option("--qr", help="Show the link as a QR code, for a phone's camera.")]
 QrFile = Annotated[Path | None, typer.Option("--qr-file", help="Write the QR code into this file, SVG.")]

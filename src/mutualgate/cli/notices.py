@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mutualgate.cli.group import Group
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, number
 from mutualgate.cli.output import emit, plain, table
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def list_(
 
 @app.command("retry")
 def retry(
-    letter: Annotated[int, typer.Argument(help="The number of the letter.")],
+    letter: Annotated[int, number("a letter", "notices list")],
     dir: Dir = DEFAULT_DIR,
     json: Json = False,
 ) -> None:

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -21,6 +21,9 @@ DEFAULT_DIR = Path(FOLDER)
 
 MOST_DAYS = 36_525
 """A hundred years: the longest that a certificate is made for."""
+
+_MOST_DIGITS = 18
+"""Of a number that the store can have."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -41,6 +44,17 @@ def goes_with(what: str, there: bool, *flags: str) -> None:
     for flag in flags:
         if not there and flag in given():
             raise typer.BadParameter(f"{flag} goes with {what}")
+
+
+def number(of: str, shown_by: str, more: str = "") -> Any:
+    """An argument that is the number of something, as the command `shown_by` shows it."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text)):
+            raise typer.BadParameter(f"{text!r} is no number of {of}; see them with: mutualgate {shown_by}")
+        return int(text)
+
+    return typer.Argument(parser=read, metavar="number", help=f"The number of {of}, as `{shown_by}` shows it.{more}")
 
 
 def choice(kind: type[Word], text: str, flag: str) -> Word:

@@ -12,7 +12,7 @@ import typer
 from mutualgate.cli.files import read_file
 from mutualgate.cli.group import Group
 from mutualgate.cli.moments import day, span
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, goes_with, remarks_on
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, choice, goes_with, number, remarks_on
 from mutualgate.cli.output import emit, plain, table
 from mutualgate.counts import counted
 from mutualgate.errors import BadInput
@@ -37,7 +37,7 @@ helpers = Group("CA certificates that help when a partner's clients send their o
 
 Partner = Annotated[str, typer.Argument(help="The partner's name.")]
 File = Annotated[Path, typer.Argument(help="The certificate, in any form; `-` for stdin.")]
-Number = Annotated[int, typer.Argument(min=1, help="The CA's number.")]
+Number = Annotated[int, number("a CA", "partner ca list PARTNER")]
 Depth = Annotated[int | None, typer.Option(min=0, max=1, help="CAs that may stand between it and a client: 0 or 1.")]
 SubCa = Annotated[
     list[str] | None,
@@ -375,7 +375,7 @@ def add_intermediate(partner: Partner, file: File, dir: Dir = DEFAULT_DIR, json:
 @helpers.command("remove")
 def remove_intermediate(
     partner: Partner,
-    number: Annotated[int, typer.Argument(min=1, help="The intermediate's number.")],
+    number: Annotated[int, number("an intermediate", "partner show PARTNER")],
     dir: Dir = DEFAULT_DIR,
     json: Json = False,
 ) -> None:

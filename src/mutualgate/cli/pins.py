@@ -8,7 +8,7 @@ import typer
 from mutualgate.cli.files import read_file
 from mutualgate.cli.group import Group
 from mutualgate.cli.moments import day, span
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, goes_with, remarks_on
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, goes_with, number, remarks_on
 from mutualgate.cli.output import emit, plain, table
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = Group("Clients' own certificates and keys, accepted as they are.")
 
-Number = Annotated[int, typer.Argument(min=1, help="The pin's number.")]
+Number = Annotated[int, number("a pin", "pin list")]
 Until = Annotated[str | None, typer.Option("--until", help="It ends on this day (2027-01-31); by default in 398 days.")]
 
 

@@ -94,7 +94,7 @@ upstream list
 client revoke anna
 client remove anna
 """
-_ONCE_MORE = ("client show carla", "client list", "trust try client suspend carla")
+_ONCE_MORE = ("client show carla", "client list", "trust try partner suspend acme")
 
 
 def rehearse(place: Path) -> None:

@@ -133,6 +133,11 @@ def _load_everything(place: Path, ends: list[int]) -> None:
 def _load(place: Path) -> None:
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, min(os.getpriority(os.PRIO_PROCESS, 0) + _NICE, 19))
+    load(place)
+
+
+def load(place: Path) -> None:
+    """Imports what any command may need, and makes, in the folder `place`, what each would make once."""
     for module in pkgutil.walk_packages(mutualgate.__path__, "mutualgate.", onerror=lambda _name: None):
         name = module.name.removeprefix("mutualgate.")
         if not any(name == one or name.startswith(f"{one}.") for one in _NEVER):

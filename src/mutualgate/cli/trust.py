@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mutualgate.cli.group import Group
-from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, goes_with
+from mutualgate.cli.options import DEFAULT_DIR, Dir, Json, goes_with, number
 from mutualgate.cli.output import SHOWN, emit, named, plain, table
 from mutualgate.cli.waiting import progress
 from mutualgate.counts import counted
@@ -71,7 +71,7 @@ def try_(
 
 @app.command("undo")
 def undo(
-    change: Annotated[int | None, typer.Argument(min=1, help="The change's number; without it, the last.")] = None,
+    change: Annotated[int | None, number("a change", "trust list", " Without it, the last.")] = None,
     dir: Dir = DEFAULT_DIR,
     json: Json = False,
 ) -> None:
