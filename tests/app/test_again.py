@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from mutualgate.app.again import again
+from mutualgate.app.again import again, until_set
 from mutualgate.errors import Unavailable
 
 
@@ -59,5 +59,32 @@ def test_it_can_be_cancelled() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+    asyncio.run(run())
+
+
+def test_it_can_be_cancelled_in_the_moment_in_which_it_would_go_on() -> None:
+    async def run() -> None:
+        event = asyncio.Event()
+
+        async def step() -> None:
+            await until_set(event, 60)
+            event.clear()
+
+        task = asyncio.create_task(again("looking", step, asyncio.Event()))
+        await asyncio.sleep(0.01)
+        event.set()
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        assert task.cancelled()
+
+    asyncio.run(run())
+
+
+def test_an_event_that_does_not_come_is_not_waited_for() -> None:
+    async def run() -> None:
+        event = asyncio.Event()
+        await until_set(event, 0.01)
+        assert not event.is_set()
 
     asyncio.run(run())

@@ -141,6 +141,7 @@ def test_a_first_password_that_could_not_be_shown_is_said_to_be_lost(tmp_path: P
     assert done.returncode == 1
     assert "first-client.p12 is written, and nobody has seen its password" in done.stderr
     assert "Another: mutualgate client p12 first-client --out FILE" in done.stderr
+    assert "ERROR" not in done.stderr  # it ends in order
 
 
 def test_the_default_folder_lies_where_one_is(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from mutualgate.errors import MutualgateError
 
@@ -33,3 +34,13 @@ async def again(
             if said is not None:
                 log.info("%s works again", what)
             said = None
+
+
+async def until_set(event: asyncio.Event, seconds: float) -> None:
+    """Waits until `event` is set, but not longer than that.
+
+    Who is cancelled in the very moment in which it is set ends: `asyncio.wait_for` of Python 3.11 goes on then.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+from mutualgate.app.again import until_set
 from mutualgate.app.apart import apart
 from mutualgate.app.overview import Figures, figures
 from mutualgate.app.services import Services
@@ -63,10 +64,7 @@ class Chores:
 
     async def _send_letters(self) -> None:
         """Whoever changed the store may have put a letter there; those that failed are due again by and by."""
-        try:
-            await asyncio.wait_for(self._letters_due.wait(), _POST_SECONDS)
-        except TimeoutError:
-            pass
+        await until_set(self._letters_due, _POST_SECONDS)
         self._letters_due.clear()
         await apart(self._services.sender.step)
 
@@ -107,10 +105,7 @@ class Chores:
         """In a thread: a scrape of the metrics must not hold up the loop. The more there is to count, the rarer."""
         took = await asyncio.to_thread(self._find_figures)
         await asyncio.sleep(max(_COUNT_SECONDS, took / _COUNTING_SHARE))
-        try:
-            await asyncio.wait_for(self._counting_due.wait(), _PAUSE_SECONDS)
-        except TimeoutError:
-            pass
+        await until_set(self._counting_due, _PAUSE_SECONDS)
         self._counting_due.clear()
 
     def _find_figures(self) -> float:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mutualgate.app import answering, notify
-from mutualgate.app.again import again
+from mutualgate.app.again import again, until_set
 from mutualgate.app.apart import apart
 from mutualgate.app.chores import Chores
 from mutualgate.app.given import OPS, PLAIN, TLS, Given, Settled
@@ -129,6 +129,7 @@ class Runner:
                 if self._predecessor is not None:
                     await self._predecessor.serving()  # from then on it follows what changes, and commands are heard
                 self._begin_chores()
+                stack.push_async_callback(self._end_chores)  # before the data plane, which some of them ask
                 pump = asyncio.create_task(again("keeping what happened", self._pump.step, self._stopping))
                 export = asyncio.create_task(again("handing over traces", self._export_traces, self._stopping))
                 stack.callback(export.cancel)
@@ -149,8 +150,8 @@ class Runner:
                 await self._pump.step()  # what happened to those who were still there
                 export.cancel()
                 with suppress(TimeoutError):
-                    last = partial(self._exporter.last, _LAST_SPANS_SECONDS)
-                    await asyncio.wait_for(apart(last), _LAST_SPANS_SECONDS)
+                    async with asyncio.timeout(_LAST_SPANS_SECONDS):
+                        await apart(partial(self._exporter.last, _LAST_SPANS_SECONDS))
                 if self._server is not None:
                     await self._server.answered(_LAST_ANSWERS_SECONDS)
                 return stopped
@@ -164,8 +165,7 @@ class Runner:
     async def _prove(self) -> None:
         """Has the process that hands over go, once this one has served for a while."""
         if self._predecessor is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), PROOF_SECONDS)
+            await until_set(self._stopping, PROOF_SECONDS)
             if not self._stopping.is_set():
                 await self._predecessor.proved()
 
@@ -327,10 +327,7 @@ class Runner:
 
     async def _look_at_lists(self) -> None:
         """New ones are due after a revocation, and at half their life."""
-        try:
-            await asyncio.wait_for(self._publishing_due.wait(), min(_KEEP_SECONDS, self._publications.rest))
-        except TimeoutError:
-            pass
+        await until_set(self._publishing_due, min(_KEEP_SECONDS, self._publications.rest))
         self._publishing_due.clear()
         self._plane.publish(await asyncio.to_thread(self._publications.news))
         if self._publications.behind:
