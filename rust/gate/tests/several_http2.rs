@@ -231,7 +231,12 @@ impl Server {
 
 async fn world(upstream: WireUpstream) -> World {
     let sites = vec![site("a.test", vec![route("/", Mode::Required)])];
-    World::with(sites, |settings| settings.upstreams[0] = upstream).await
+    World::with(sites, |settings| {
+        settings.upstreams[0] = upstream;
+        // A busy machine takes some time for many messages.
+        settings.timeouts.stall = 300.0;
+    })
+    .await
 }
 
 /// A connection of alice over HTTP/2.
@@ -881,15 +886,7 @@ async fn what_a_server_ends_a_connection_for_is_not_its_fault() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_take_none_of_many_small_messages_hold_up_no_other() {
-    let server = Server::default();
-    let upstream = at(&[server.start(None).await]);
-    let sites = vec![site("a.test", vec![route("/", Mode::Required)])];
-    let world = World::with(sites, |settings| {
-        settings.upstreams[0] = upstream;
-        // A busy machine takes some time for so many.
-        settings.timeouts.stall = 300.0;
-    })
-    .await;
+    let (server, world) = in_the_clear().await;
     let mut idle = Vec::new();
     let mut client = open(&world).await;
     for _ in 0..8 {

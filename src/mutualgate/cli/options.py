@@ -47,7 +47,7 @@ def goes_with(what: str, there: bool, *flags: str) -> None:
 
 
 def number(of: str, shown_by: str, more: str = "") -> Any:
-    """An argument that is the number of something, as the command `shown_by` shows it."""
+    """An argument that is the number of something, as the command `shown_by` shows it; `more` ends its help."""
 
     def read(text: str) -> int:
         if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text)):

@@ -131,6 +131,7 @@ def _load_everything(place: Path, ends: list[int]) -> None:
 
 
 def _load(place: Path) -> None:
+    """As `load`, with less right to the processor than whoever serves."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, min(os.getpriority(os.PRIO_PROCESS, 0) + _NICE, 19))
     load(place)
